@@ -1,0 +1,94 @@
+"""The graph of a network: what expansion makes, passes rewrite and the compiler reads.
+
+Nodes stand in the order of execution, each after its inputs; scopes say to which module a node belongs. `to_networkx`
+gives the same graph as a networkx MultiDiGraph (imported there: it costs more than all of `check`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from resnext_dsl.diagnostics import Note, Span
+from resnext_dsl.operators.base import Attributes, Shape
+
+if TYPE_CHECKING:
+    import networkx
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One operator applied.
+
+    Attributes:
+        name: Stable hierarchical name, `conv3.0.paths.7.conv1`: its scope's name and its own.
+        operator: Name of its row in the operator table; "input" for the network's input.
+        attributes: The validated attributes; None for the input.
+        inputs: Positions of the nodes it reads, in argument order; all smaller than its own.
+        shape: Shape of its value, without batch.
+        span: The statement that made it.
+        scope: Name of the innermost scope that it belongs to; "" for the network itself.
+        trail: The calls that led to it, outermost first.
+    """
+
+    name: str
+    operator: str
+    attributes: Attributes | None
+    inputs: tuple[int, ...]
+    shape: Shape
+    span: Span
+    scope: str
+    trail: tuple[Note, ...] = field(default=(), compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """A level of the module tree; its name without the last part is its parent's.
+
+    Attributes:
+        name: `conv3.0`; "" for the network.
+        kind: "part" (stem, stage, head or output), "template" (an instance of one; also where a part, a pass or a
+            path is nothing but that instance), "passes" (numbered children, run in turn), "pass" (one of them), "paths" (numbered
+            children, side by side), "path" (one of them), "shortcut".
+        label: The template's name where `kind` is "template", else the last part of the name.
+        arguments: The template's parameters as bound in this instance: ints, floats, bools, strings, shapes and operators' names.
+        span: The statement that made it.
+    """
+
+    name: str
+    kind: Literal["network", "part", "template", "passes", "pass", "paths", "path", "shortcut"]
+    label: str
+    arguments: tuple[tuple[str, Any], ...]
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A stem, stage, head or output: its name (that of its scope), its kind, and the node of its value."""
+
+    name: str
+    kind: Literal["stem", "stage", "head", "output"]
+    node: int
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """A result of the network; the first one is the main one."""
+
+    name: str
+    node: int
+    training_only: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """A whole network. `scopes` holds every scope, parents before children, "" first."""
+
+    name: str
+    nodes: tuple[Node, ...]
+    scopes: dict[str, Scope]
+    parts: tuple[Part, ...]
+    outputs: tuple[Output, ...]

@@ -1,0 +1,121 @@
+"""From the keys of two state_dicts to the map between them, or to the error that says why there is none.
+
+Tries, in this order: equal keys; the order of layers (see `match`); the same with the paths of splits read as the slices of one layer
+(32 convolutions of 4 channels are one of 128 in 32 groups), first only where the other side has no layers of the paths' shapes,
+then wherever paths are equal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from resnext_dsl.diagnostics import Diagnostic, WeightsError
+from resnext_dsl.weights.leaves import (
+    COUNTER,
+    Branch,
+    Leaf,
+    Shapes,
+    fits,
+    join_paths,
+    keys,
+    layer_of,
+    sort_naturally,
+    tree,
+)
+from resnext_dsl.weights.leaves import Whole as _Whole
+from resnext_dsl.weights.match import Link, Match, link
+from resnext_dsl.weights.mismatch import explain, shape_text, shown
+
+
+@dataclass(frozen=True, slots=True)
+class KeyMap:
+    """A one-to-one map between the parameters of a network and those of a checkpoint, every shape checked.
+
+    Attributes:
+        links: In the order of the network.
+    """
+
+    links: tuple[Link, ...]
+
+    def rows(self) -> list[tuple[str, str]]:
+        """Our keys and theirs, for people to read; several keys on one side are joined by ", "."""
+        return [
+            (", ".join(keys(pair.ours)), ", ".join(keys(pair.theirs)) if pair.theirs else "") for pair in self.links
+        ]
+
+
+def map_keys(ours: Shapes, theirs: Shapes, file: str = "weights") -> KeyMap:
+    """Map a checkpoint's keys onto a network's by structure.
+
+    Args:
+        ours: Shapes of the network's state_dict, in its order (that of execution).
+        theirs: Shapes of the checkpoint's, in its order.
+        file: What errors call the checkpoint.
+
+    Raises:
+        WeightsError: E701: they are not of the same network. Names the first layer that differs, on both sides.
+
+    >>> key_map = map_keys({"head.linear.weight": (10, 8)}, {"classifier.weight": (10, 8, 1, 1)})
+    >>> key_map.rows()
+    [('head.linear.weight', 'classifier.weight')]
+    """
+    if _without_counters(ours) == _without_counters(theirs):
+        return _map_equal_keys(ours, theirs, file)
+    ordered = not _is_sorted(theirs)
+    try:
+        attempts = [_Attempt(ours, theirs, ordered, everywhere) for everywhere in (False, True)]
+    except ValueError as reason:
+        raise WeightsError([Diagnostic("E701", f"the weights cannot be mapped: {reason}", file=file)]) from None
+    for attempt in attempts:
+        pairs = attempt.match.pairs()
+        if pairs is not None:
+            return KeyMap(tuple(pair for layer, other in pairs for pair in link(layer, other) or ()))
+    first = attempts[0]
+    raise WeightsError([explain(first.ours, first.theirs, first.match, file)])
+
+
+class _Attempt:
+    """One way to read both sides, and the search in it."""
+
+    def __init__(self, ours: Shapes, theirs: Shapes, ordered: bool, everywhere: bool) -> None:
+        self.ours, self.theirs = tree(ours), tree(theirs)
+        if not ordered:
+            sort_naturally(self.theirs)
+        our_layers, their_layers = _kinds(self.ours), _kinds(self.theirs)
+        join_paths(self.ours, lambda path: everywhere or not _all_known(path, their_layers))
+        join_paths(self.theirs, lambda path: everywhere or not _all_known(path, our_layers))
+        self.match = Match(list(self.ours.leaves()), self.theirs, ordered)
+
+
+def _kinds(branch: Branch) -> list[Leaf]:
+    return list({leaf.kind: leaf for leaf in branch.leaves()}.values())
+
+
+def _all_known(path: Sequence[Leaf], others: Sequence[Leaf]) -> bool:
+    return all(any(link(leaf, other) for other in others) for leaf in path)
+
+
+def _without_counters(shapes: Shapes) -> set[str]:
+    return {key for key in shapes if layer_of(key)[1] != COUNTER}
+
+
+def _is_sorted(shapes: Shapes) -> bool:
+    """Whether the order of the keys is that of a safetensors file, by type and then by name, and so says nothing."""
+    for counters in (True, False):
+        names = [key for key in shapes if (layer_of(key)[1] == COUNTER) == counters]
+        if names != sorted(names):
+            return False
+    return True
+
+
+def _map_equal_keys(ours: Shapes, theirs: Shapes, file: str) -> KeyMap:
+    links = []
+    for key, shape in ours.items():
+        if key in theirs and not fits(shape, theirs[key], alone=False):
+            message = (
+                f"`{shown(key)}` is {shape_text(shape)} here; it is {shape_text(theirs[key])} in the checkpoint"
+            )
+            raise WeightsError([Diagnostic("E701", message, file=file)])
+        links.append(Link(_Whole(key, shape), _Whole(key, theirs[key]) if key in theirs else None))
+    return KeyMap(tuple(links))

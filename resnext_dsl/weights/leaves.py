@@ -1,0 +1,248 @@
+"""The keys of a state_dict as a tree of layers, with what may be read as one layer.
+
+Owns layers (`Leaf`), their parameters (`Whole` or `Joined`) and the tree they stand in. It knows keys and shapes and
+holds no tensor; which layer belongs to which is decided in `match`.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+Shape = tuple[int, ...]
+Shapes = Mapping[str, Shape]
+
+COUNTER = "num_batches_tracked"
+LAYER_SUFFIXES = frozenset({"weight", "bias", "running_mean", "running_var", COUNTER})
+"""Parameters that belong to one layer together; any other (`gamma`, `layer_scale`) is a layer of its own."""
+
+MAX_LEVELS = 64
+_PATHS = re.compile(r"paths\d*")
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """A parameter that is one tensor of the state_dict."""
+
+    key: str
+    shape: Shape
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """A parameter that is spread over the paths of a split.
+
+    Attributes:
+        parts: One for each path, in order.
+        how: "rows": slices of dimension 0; "columns": slices of dimension 1; "sum": terms of a sum; "same": copies.
+        shape: Shape of the whole.
+    """
+
+    parts: tuple[Parameter, ...]
+    how: Literal["rows", "columns", "sum", "same"]
+    shape: Shape
+
+
+Parameter = Whole | Joined
+Reading = dict[str, Parameter]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Leaf:
+    """A layer.
+
+    Attributes:
+        name: The module's name; with `*` for the path's number where the layer is spread over paths.
+        readings: The parameters by suffix; the layers of a split can be read in more than one way.
+        own: Whether it is parameters that a block holds itself, beside the layers inside it.
+    """
+
+    name: str
+    readings: tuple[Reading, ...]
+    own: bool = False
+
+    @property
+    def kind(self) -> tuple[tuple[tuple[str, Shape], ...], ...]:
+        """Everything but the names: layers of equal kind can take each other's place."""
+        return tuple(tuple((s, p.shape) for s, p in sorted(reading.items())) for reading in self.readings)
+
+
+@dataclass(slots=True, eq=False)
+class Branch:
+    """A module that holds layers: its name and what is in it, in order."""
+
+    name: str
+    children: list[Branch | Leaf] = field(default_factory=list)
+
+    def leaves(self) -> Iterator[Leaf]:
+        """Every layer, in order."""
+        for child in self.children:
+            if isinstance(child, Branch):
+                yield from child.leaves()
+            else:
+                yield child
+
+
+def layer_of(key: str) -> tuple[str, str]:
+    """A key's module and suffix.
+
+    >>> layer_of("layer1.0.bn1.running_var")
+    ('layer1.0.bn1', 'running_var')
+    """
+    module, _, suffix = key.rpartition(".")
+    return module, suffix
+
+
+def tree(shapes: Shapes) -> Branch:
+    """The layers of a state_dict, in the order of its keys, as the dots in the keys nest them.
+
+    Raises:
+        ValueError: A key has more than `MAX_LEVELS` levels.
+    """
+    root = Branch("")
+    branches = {"": root}
+    readings: dict[tuple[str, str], Reading] = {}
+    for key, shape in shapes.items():
+        if key.count(".") > MAX_LEVELS:
+            raise ValueError(f"a key has more than {MAX_LEVELS} levels")
+        module, suffix = layer_of(key)
+        layer = (module, "" if suffix in LAYER_SUFFIXES else suffix)
+        if layer not in readings:
+            readings[layer] = {}
+            _branch(module, branches).children.append(Leaf(module, (readings[layer],), own=True))
+        readings[layer][suffix] = Whole(key, shape)
+    _lift_plain_layers(root)
+    return root
+
+
+def _branch(name: str, branches: dict[str, Branch]) -> Branch:
+    missing = []
+    while name not in branches:
+        missing.append(name)
+        name = name.rpartition(".")[0]
+    branch = branches[name]
+    for name in reversed(missing):
+        branches[name] = Branch(name)
+        branch.children.append(branches[name])
+        branch = branches[name]
+    return branch
+
+
+def _lift_plain_layers(branch: Branch) -> None:
+    """{conv: [weight]} -> conv, for a module that holds nothing but one layer."""
+    for position, child in enumerate(branch.children):
+        if not isinstance(child, Branch):
+            continue
+        _lift_plain_layers(child)
+        if len(child.children) == 1 and isinstance(child.children[0], Leaf) and child.children[0].own:
+            branch.children[position] = Leaf(child.name, child.children[0].readings)
+
+
+def sort_naturally(branch: Branch) -> None:
+    """Order everything by name, numbers by value: `conv2` before `conv10`."""
+    branch.children.sort(key=lambda child: _natural(child.name))
+    for child in branch.children:
+        if isinstance(child, Branch):
+            sort_naturally(child)
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"([0-9]{1,18})", name) if part]
+
+
+def join_paths(branch: Branch, wanted: Callable[[list[Leaf]], bool]) -> None:
+    """Read the equal paths of a split as single layers, where `wanted` says so of the layers of one path.
+
+    paths.0.conv, paths.0.bn, paths.1.conv, paths.1.bn  ->  paths.*.conv, paths.*.bn
+    """
+    for child in branch.children:
+        if not isinstance(child, Branch):
+            continue
+        join_paths(child, wanted)
+        if _PATHS.fullmatch(child.name.rpartition(".")[2]):
+            paths = _equal_paths(child)
+            if len(paths) > 1 and wanted(paths[0]):
+                child.children = [_join(layers, child.name) for layers in zip(*paths, strict=True)]
+
+
+def _equal_paths(branch: Branch) -> list[list[Leaf]]:
+    """The layers path by path, or [] where the paths differ in more than their numbers."""
+    paths, first = [], None
+    for number, path in enumerate(branch.children):
+        if path.name != f"{branch.name}.{number}":
+            return []
+        layers = list(path.leaves()) if isinstance(path, Branch) else [path]
+        shape = [(layer.name.removeprefix(path.name), layer.own, layer.kind) for layer in layers]
+        first = first or shape
+        if shape != first:
+            return []
+        paths.append(layers)
+    return paths
+
+
+def _join(layers: tuple[Leaf, ...], paths: str) -> Leaf:
+    inner = layers[0].name.removeprefix(f"{paths}.0")
+    joined = []
+    for readings in zip(*(layer.readings for layer in layers), strict=True):
+        joined += _joined_readings(readings)
+    return Leaf(f"{paths}.*{inner}", tuple(joined), layers[0].own)
+
+
+def _joined_readings(readings: tuple[Reading, ...]) -> list[Reading]:
+    by_suffix = {suffix: tuple(reading[suffix] for reading in readings) for suffix in readings[0]}
+    side_by_side: Reading = {s: _rows(parts) for s, parts in by_suffix.items()}
+    if "weight" not in by_suffix or len(by_suffix["weight"][0].shape) < 2:
+        return [side_by_side]
+    # sum_k W_k x_k + b_k  =  [W_0 ... W_C-1] concat(x_0 ... x_C-1) + sum_k b_k
+    summed: Reading = {s: _columns(parts) if s == "weight" else _sum(parts) for s, parts in by_suffix.items()}
+    return [side_by_side, summed]
+
+
+def _rows(parts: tuple[Parameter, ...]) -> Joined:
+    shape = parts[0].shape
+    if not shape:
+        return Joined(parts, "same", shape)
+    return Joined(parts, "rows", (shape[0] * len(parts), *shape[1:]))
+
+
+def _columns(parts: tuple[Parameter, ...]) -> Joined:
+    shape = parts[0].shape
+    return Joined(parts, "columns", (shape[0], shape[1] * len(parts), *shape[2:]))
+
+
+def _sum(parts: tuple[Parameter, ...]) -> Joined:
+    return Joined(parts, "sum", parts[0].shape)
+
+
+def keys(parameter: Parameter) -> Iterator[str]:
+    """The keys of the tensors that make up a parameter."""
+    if isinstance(parameter, Whole):
+        yield parameter.key
+    else:
+        for part in parameter.parts:
+            yield from keys(part)
+
+
+def fits(ours: Shape, theirs: Shape, alone: bool) -> bool:
+    """Whether a tensor of one shape can be reshaped to the other without changing what its layer computes.
+
+    Equal shapes; a linear layer for the convolution that covers its whole input (1x1, or kernel = input), since
+    both list the input as channel, row, column; a vector with axes of length 1 (scale per channel).
+
+    Args:
+        ours: Shape of one tensor.
+        theirs: Shape of the other.
+        alone: Whether it is the only parameter of its layer.
+
+    >>> fits((96, 384), (96, 384, 1, 1), alone=False), fits((96,), (96, 1, 1), alone=True)
+    (True, True)
+    """
+    if ours == theirs:
+        return True
+    if {len(ours), len(theirs)} == {2, 4}:
+        return ours[0] == theirs[0] and math.prod(ours) == math.prod(theirs)
+    squeezed = [d for d in ours if d != 1]
+    return (alone or not squeezed) and len(squeezed) <= 1 and squeezed == [d for d in theirs if d != 1]
