@@ -1,0 +1,45 @@
+"""A small language for split-transform-merge networks, and its compiler to torch modules.
+
+One example through every stage, for a file `tiny.arch` that says `stage conv2 repeat 3 { block(256, width) }`:
+
+    text        read by `files`, cut into tokens by `lexer`
+    tree        `parse` (the grammar is `grammar/arch.lark`) -> `syntax.Part("conv2", count=3, body=[Apply("block", ...)])`
+    names       `resolve` finds `block` and checks its arguments; `bind` gives `width` its value
+    graph       `count` bounds the size, `expand` runs the statements -> nodes `conv2.0.conv1`, `conv2.0.bn1`, ... with their shapes
+    verified    `verify` holds every node against the rule of its operator (`operators`)
+    cost        `cost` adds up the closed forms of the operators, `budget` compares them with the file's limits
+    source      `emit` writes a class `Block` and `self.conv2 = nn.Sequential(...)`
+    module      `compile` runs that source, `weights` fills it
+
+Torch is imported by the last two only.
+"""
+
+from __future__ import annotations
+
+from resnext_dsl.diagnostics import (
+    ArchError,
+    BudgetError,
+    Diagnostic,
+    RequirementError,
+    ShapeError,
+    SpecSyntaxError,
+    WeightsError,
+)
+from resnext_dsl.network import Network, load, loads
+from resnext_dsl.options import Options
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ArchError",
+    "BudgetError",
+    "Diagnostic",
+    "Network",
+    "Options",
+    "RequirementError",
+    "ShapeError",
+    "SpecSyntaxError",
+    "WeightsError",
+    "load",
+    "loads",
+]

@@ -52,6 +52,7 @@ CODES: dict[str, str] = {
     "E602": "a requirement is not met",
     "E701": "weights do not fit the network",
     "E702": "the weights file cannot be read",
+    "E703": "the weights file cannot be written",
     "E801": "the compiler broke its own rules (please report it)",
     "W901": "a declaration is never used",
     "W902": "the value of a split or residual is not used",
@@ -169,7 +170,7 @@ def _at(note: Note) -> str:
 
 
 def _called_at(call: Note) -> str:
-    return f", called at {call.span.source.name}:{call.span.line}:{call.span.column}" if call.span else ""
+    return f" at {call.span.source.name}:{call.span.line}:{call.span.column}" if call.span else ""
 
 
 def _note_json(note: Note) -> dict[str, object]:

@@ -92,3 +92,54 @@ class Graph:
     scopes: dict[str, Scope]
     parts: tuple[Part, ...]
     outputs: tuple[Output, ...]
+
+
+def to_networkx(graph: Graph) -> networkx.MultiDiGraph:
+    """The graph for networkx.
+
+    Nodes are keyed by name and carry `operator`, `attributes`, `shape`, `span`, `scope` and `trail`; edges carry `position`, the
+    argument of the target that they feed. The graph itself carries `name` and `outputs`.
+    """
+    import networkx
+
+    outputs = {output.name: graph.nodes[output.node].name for output in graph.outputs}
+    made = networkx.MultiDiGraph(name=graph.name, outputs=outputs)
+    for node in graph.nodes:
+        made.add_node(
+            node.name,
+            operator=node.operator,
+            attributes=node.attributes,
+            shape=node.shape,
+            span=node.span,
+            scope=node.scope,
+            trail=node.trail,
+        )
+        for position, source in enumerate(node.inputs):
+            made.add_edge(graph.nodes[source].name, node.name, position=position)
+    return made
+
+
+COMMUTES = frozenset({"add", "mul", "maximum", "mean"})
+"""Merges whose inputs may change places."""
+
+
+def fingerprint(graph: Graph) -> str:
+    """A hash of what the network computes with: equal under other names, comments and orders of definition.
+
+    Each node is hashed with its operator, its attributes and the hashes of its inputs (sorted where they may change places); how often each
+    hash occurs tells shared values from repeated ones.
+    """
+    hashes: list[str] = []
+    for node in graph.nodes:
+        inputs = [hashes[source] for source in node.inputs]
+        if node.operator in COMMUTES:
+            inputs.sort()
+        attributes = node.attributes.model_dump(mode="json") if node.attributes is not None else list(node.shape)
+        hashes.append(_digest([node.operator, attributes, inputs]))
+    outputs = sorted((hashes[output.node], output.training_only, index > 0) for index, output in enumerate(graph.outputs))
+    return _digest([outputs, sorted(Counter(hashes).items())])
+
+
+def _digest(content: Any) -> str:
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()

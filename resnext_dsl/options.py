@@ -16,6 +16,7 @@ class Options:
         max_calls: Templates, functions and blocks inside each other when expanded.
         max_digits: Decimal digits of an integer, written or computed.
         max_nodes: Operators (and passes of loops) after expansion.
+        max_steps: Steps of computation: expressions, statements and passes evaluated.
         max_errors: Errors reported in one run.
     """
 
@@ -25,6 +26,7 @@ class Options:
     max_calls: int = 64
     max_digits: int = 30
     max_nodes: int = 100_000
+    max_steps: int = 1_000_000
     max_errors: int = 20
 
 

@@ -1,11 +1,12 @@
 """What a row of the operator table is made of.
 
-Rules (shape, parameters, FLOPs) are pure integer functions of validated attributes and input shapes: no torch, no rounding.
-A shape has no batch dimension: (channels, height, width) for a map, (features,) after `flatten`.
+Rules (shape, parameters, FLOPs) are pure integer functions of validated attributes and input shapes: no torch, no
+rounding. A shape has no batch dimension: (channels, height, width) for a map, (features,) after `flatten`.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -19,14 +20,15 @@ Literal_ = bool | int | float | str | tuple["Literal_", ...]
 class Attributes(BaseModel):
     """Base of every operator's attributes; the order of the fields is that of positional arguments."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    # Pydantic's own validator is built on first use only: `arguments.validate` reads the fields without it.
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, defer_build=True)
 
 
 class RuleError(Exception):
-    """A shape rule does not hold; whoever applies the rule adds place and trail.
+    """An argument or a shape rule does not hold; whoever applies the rule adds place and trail.
 
     Attributes:
-        code: A key of `diagnostics.CODES` (E301 to E304, E205).
+        code: A key of `diagnostics.CODES` (E201, E202, E204 and E205 of arguments; E301 to E304 and E205 of shapes).
         message: One line; names in backticks, values shown.
         hint: A suggestion, or "".
         attribute: The attribute to blame, where it is one of them.
@@ -69,16 +71,17 @@ class Operator:
 
     Attributes:
         name: Its name in the language.
-        kind: What cost reports and weights group it under: convolution, linear, normalization, pooling,
-            activation, merge, regularization, shape.
+        kind: What cost reports and weights group it under: convolution, linear, normalization, activation,
+            pooling, merge, regularization, scaling, shape.
         summary: One line for the reference.
         attributes: The pydantic model of its arguments.
         shape: (attributes, input shapes) -> output shape; raises `RuleError`.
-        source: (attributes, input shapes) -> `Module` or `Expression`.
+        source: (attributes, input shapes) -> `Module` or `Expression`; the shapes have passed `shape`.
         parameters: (attributes, input shapes) -> learnable scalars.
         flops: (attributes, input shapes) -> FLOPs in fvcore's convention at batch 1, or None where fvcore
             does not count the operator.
         inputs: Fewest and most input values; None for no upper limit.
+        inplace: Whether its module takes `inplace=True`, for an emitter that knows that nothing else reads the input.
     """
 
     name: str
@@ -90,8 +93,18 @@ class Operator:
     parameters: Rule
     flops: Rule | None
     inputs: tuple[int, int | None] = (1, 1)
+    inplace: bool = False
 
     @property
     def merges(self) -> bool:
         """Whether it takes several values, so that its positional arguments are values."""
         return self.inputs[1] is None
+
+    @property
+    def multiplies(self) -> bool:
+        """Whether it is a convolution or linear layer: what `macs`, `activations` and `depth` look at."""
+        return self.kind in ("convolution", "linear")
+
+    def activations(self, output: Shape) -> int:
+        """Elements that count as activations: those that convolutions and linear layers put out, as in fvcore."""
+        return math.prod(output) if self.multiplies else 0

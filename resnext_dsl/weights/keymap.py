@@ -1,8 +1,8 @@
 """From the keys of two state_dicts to the map between them, or to the error that says why there is none.
 
-Tries, in this order: equal keys; the order of layers (see `match`); the same with the paths of splits read as the slices of one layer
-(32 convolutions of 4 channels are one of 128 in 32 groups), first only where the other side has no layers of the paths' shapes,
-then wherever paths are equal.
+Tries, in this order: equal keys; the order of layers (see `match`); the same with the paths of splits read as the
+slices of one layer (32 convolutions of 4 channels are one of 128 in 32 groups), first only where the other side has no
+layers of the paths' shapes, then wherever paths are equal.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from resnext_dsl.weights.leaves import (
     Branch,
     Leaf,
     Shapes,
+    Whole,
     fits,
     join_paths,
     keys,
@@ -23,9 +24,8 @@ from resnext_dsl.weights.leaves import (
     sort_naturally,
     tree,
 )
-from resnext_dsl.weights.leaves import Whole as _Whole
 from resnext_dsl.weights.match import Link, Match, link
-from resnext_dsl.weights.mismatch import explain, shape_text, shown
+from resnext_dsl.weights.mismatch import explain, most_alike
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,19 +60,44 @@ def map_keys(ours: Shapes, theirs: Shapes, file: str = "weights") -> KeyMap:
     >>> key_map.rows()
     [('head.linear.weight', 'classifier.weight')]
     """
-    if _without_counters(ours) == _without_counters(theirs):
-        return _map_equal_keys(ours, theirs, file)
-    ordered = not _is_sorted(theirs)
     try:
-        attempts = [_Attempt(ours, theirs, ordered, everywhere) for everywhere in (False, True)]
+        if _without_counters(ours) == _without_counters(theirs):
+            return _map_equal_keys(ours, theirs, file)
+        return _map_by_structure(ours, theirs, file)
     except ValueError as reason:
         raise WeightsError([Diagnostic("E701", f"the weights cannot be mapped: {reason}", file=file)]) from None
+
+
+def _without_counters(shapes: Shapes) -> set[str]:
+    return {key for key in shapes if layer_of(key)[1] != COUNTER}
+
+
+def _map_equal_keys(ours: Shapes, theirs: Shapes, file: str) -> KeyMap:
+    links = []
+    for key, shape in ours.items():
+        if key in theirs and not fits(shape, theirs[key], alone=False):
+            layers, others = tree(ours), tree(theirs)
+            pair = _holder(layers, key), _holder(others, key)
+            raise WeightsError([explain(layers, others, *pair, ordered=not _is_sorted(theirs), file=file)])
+        links.append(Link(Whole(key, shape), Whole(key, theirs[key]) if key in theirs else None))
+    return KeyMap(tuple(links))
+
+
+def _holder(layers: Branch, key: str) -> Leaf:
+    return next(leaf for leaf in layers.leaves() for held in leaf.readings[0].values() if key in keys(held))
+
+
+def _map_by_structure(ours: Shapes, theirs: Shapes, file: str) -> KeyMap:
+    ordered = not _is_sorted(theirs)
+    attempts = [_Attempt(ours, theirs, ordered, everywhere) for everywhere in (False, True)]
     for attempt in attempts:
         pairs = attempt.match.pairs()
         if pairs is not None:
             return KeyMap(tuple(pair for layer, other in pairs for pair in link(layer, other) or ()))
     first = attempts[0]
-    raise WeightsError([explain(first.ours, first.theirs, first.match, file)])
+    layer = dict(enumerate(first.match.ours)).get(first.match.furthest)
+    other = most_alike(layer, first.match.refused)
+    raise WeightsError([explain(first.ours, first.theirs, layer, other, ordered=ordered, file=file)])
 
 
 class _Attempt:
@@ -85,7 +110,7 @@ class _Attempt:
         our_layers, their_layers = _kinds(self.ours), _kinds(self.theirs)
         join_paths(self.ours, lambda path: everywhere or not _all_known(path, their_layers))
         join_paths(self.theirs, lambda path: everywhere or not _all_known(path, our_layers))
-        self.match = Match(list(self.ours.leaves()), self.theirs, ordered)
+        self.match = Match(self.ours, self.theirs, ordered)
 
 
 def _kinds(branch: Branch) -> list[Leaf]:
@@ -96,10 +121,6 @@ def _all_known(path: Sequence[Leaf], others: Sequence[Leaf]) -> bool:
     return all(any(link(leaf, other) for other in others) for leaf in path)
 
 
-def _without_counters(shapes: Shapes) -> set[str]:
-    return {key for key in shapes if layer_of(key)[1] != COUNTER}
-
-
 def _is_sorted(shapes: Shapes) -> bool:
     """Whether the order of the keys is that of a safetensors file, by type and then by name, and so says nothing."""
     for counters in (True, False):
@@ -107,15 +128,3 @@ def _is_sorted(shapes: Shapes) -> bool:
         if names != sorted(names):
             return False
     return True
-
-
-def _map_equal_keys(ours: Shapes, theirs: Shapes, file: str) -> KeyMap:
-    links = []
-    for key, shape in ours.items():
-        if key in theirs and not fits(shape, theirs[key], alone=False):
-            message = (
-                f"`{shown(key)}` is {shape_text(shape)} here; it is {shape_text(theirs[key])} in the checkpoint"
-            )
-            raise WeightsError([Diagnostic("E701", message, file=file)])
-        links.append(Link(_Whole(key, shape), _Whole(key, theirs[key]) if key in theirs else None))
-    return KeyMap(tuple(links))

@@ -1,20 +1,23 @@
 """Which layer of a checkpoint is which layer of the network, by structure.
 
-Names differ between libraries; what two spellings of one network share is the sequence of layers as they are executed. The
-network's layers come in that order. The checkpoint's come in the order in which its modules were
-registered, which is nearly that: a shortcut or an auxiliary head may stand elsewhere among its siblings. So the rule is: order the
-modules inside each module of the checkpoint such that its layers, read in turn, have the kinds and shapes of ours.
+Names differ between libraries; what two spellings of one network share is the sequence of layers as they are executed.
+The network's layers come in that order. The checkpoint's come in the order in which its modules were registered, which
+is nearly that: a shortcut or an auxiliary head may stand elsewhere among its siblings. So the rule: order the modules
+inside each module of the checkpoint such that its layers, read in turn, have the kinds and shapes of ours.
 
     block {proj {0, 1}, f {a {0, 1}, b {0, 1}}}     ->    f.a.0, f.a.1, f.b.0, f.b.1, proj.0, proj.1
 
-Plain layers of a module keep their order, and the first order that fits is taken, so that what need not move stays. Where the file says
-nothing about order (safetensors sorts its keys), names are read with numbers by value, and plain layers move as well.
+Plain layers of a module keep their order, and what fits in place stays there. Where the file says nothing about order
+(safetensors sorts its keys), names are read with numbers by value, and plain layers move as well. Where several orders
+fit, the one whose modules cover modules of ours is taken: nine blocks in one module are a stage, and not the last
+block of one and eight of the next.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
+from heapq import heappop, heappush
 
 from resnext_dsl.weights.leaves import COUNTER, Branch, Leaf, Parameter, Reading, fits
 
@@ -48,7 +51,7 @@ def link(ours: Leaf, theirs: Leaf) -> list[Link] | None:
 def _link_readings(ours: Reading, theirs: Reading) -> list[Link] | None:
     if len(ours) == 1 == len(theirs) and _is_named_freely(ours, theirs):
         names = [(next(iter(ours)), next(iter(theirs)))]
-    elif set(theirs) in (set(ours), set(ours) - {COUNTER}):
+    elif set(ours) - {COUNTER} == set(theirs) - {COUNTER}:
         names = [(suffix, suffix) for suffix in ours]
     else:
         return None
@@ -64,43 +67,43 @@ def _is_named_freely(ours: Reading, theirs: Reading) -> bool:
     return "bias" not in ours and "bias" not in theirs
 
 
+Order = tuple["Branch | Leaf", ...]
+
+
 class Match:
     """The search for the order in which a checkpoint's layers are ours.
 
     Attributes:
         furthest: Position of the last of our layers that any order reached.
         refused: The checkpoint's layers that did not fit there.
-        unused: After a partial match, the modules and layers of the checkpoint that nothing fits.
     """
 
-    def __init__(self, ours: Sequence[Leaf], theirs: Branch, ordered: bool) -> None:
-        self.ours = ours
+    def __init__(self, ours: Branch, theirs: Branch, ordered: bool) -> None:
+        self.ours = list(ours.leaves())
         self.theirs = theirs
         self.ordered = ordered
         self.furthest = 0
         self.refused: list[Leaf] = []
-        self.unused: list[Branch | Leaf] = []
         self._steps = 0
+        self._ranges = frozenset(_ranges(ours, 0))
         self._kinds: dict[object, int] = {}
         self._numbers: dict[int, int] = {}
         self._links: dict[tuple[int, int], bool] = {}
-        self._orders: dict[tuple[int, int], tuple[list[Branch | Leaf], int] | None] = {}
+        self._orders: dict[tuple[int, int], tuple[Order, int] | None] = {}
 
     def pairs(self) -> list[tuple[Leaf, Leaf]] | None:
         """Our layers and theirs, each used once, or None where no order fits."""
-        theirs = list(self.theirs.leaves())
-        if len(theirs) == len(self.ours) and all(map(self._same, self.ours, theirs)):
-            return list(zip(self.ours, theirs, strict=True))
         found = self._order(self.theirs, 0)
         if found is None or found[1] != len(self.ours):
-            self._note_missing(found)
+            if found is not None:
+                self.furthest, self.refused = found[1], []
             return None
         return list(zip(self.ours, self._ordered_leaves(self.theirs, 0), strict=True))
 
     def leaves_over(self) -> list[Branch | Leaf] | None:
         """What is left of the checkpoint's outermost modules where all our layers have found theirs, or None."""
-        found = self._order(self.theirs, 0, partial=True)
-        return None if found is None else self.unused
+        found = self._search(self.theirs, 0, partial=True)
+        return None if found is None else [child for child in self.theirs.children if child not in found[0]]
 
     def _ordered_leaves(self, branch: Branch, start: int) -> Iterator[Leaf]:
         found = self._orders[id(branch), start]
@@ -117,10 +120,6 @@ class Match:
         found = self._orders[id(branch), start]
         assert found is not None
         return found[1]
-
-    def _note_missing(self, found: tuple[list[Branch | Leaf], int] | None) -> None:
-        if found is not None and found[1] < len(self.ours):
-            self.furthest, self.refused = found[1], []
 
     def _fit(self, child: Branch | Leaf, start: int) -> int | None:
         """Where our layers go on after this module, put at position `start`; None where it does not fit there."""
@@ -149,32 +148,42 @@ class Match:
             self._numbers[id(child)] = self._kinds.setdefault(repr(content), len(self._kinds))
         return self._numbers[id(child)]
 
-    def _order(self, branch: Branch, start: int, partial: bool = False) -> tuple[list[Branch | Leaf], int] | None:
+    def _order(self, branch: Branch, start: int) -> tuple[Order, int] | None:
         """The children of a module in an order that fits our layers from `start`, and where those go on."""
         key = (id(branch), start)
-        if partial or key not in self._orders:
-            self._orders[key] = self._search(branch, start, partial)
+        if key not in self._orders:
+            found = self._in_place(branch, start) if self.ordered else None
+            self._orders[key] = found or self._search(branch, start)
         return self._orders[key]
 
-    def _search(self, branch: Branch, start: int, partial: bool) -> tuple[list[Branch | Leaf], int] | None:
+    def _in_place(self, branch: Branch, start: int) -> tuple[Order, int] | None:
+        position: int | None = start
+        for child in branch.children:
+            position = None if position is None else self._fit(child, position)
+        return None if position is None else (tuple(branch.children), position)
+
+    def _search(self, branch: Branch, start: int, partial: bool = False) -> tuple[Order, int] | None:
+        """Dijkstra's search over sets of used children; among equal costs, the order of the children decides."""
         everything = (1 << len(branch.children)) - 1
-        dead: set[int] = set()
-        trail: list[tuple[int, int, Iterator[tuple[int, int]]]] = [(0, start, self._choices(branch, 0, start))]
-        chosen: list[int] = []
-        while trail:
-            used, position, choices = trail[-1]
+        done: set[int] = set()
+        waiting: list[tuple[int, tuple[int, ...], int, int]] = [(0, (), 0, start)]
+        while waiting:
+            cost, path, used, position = heappop(waiting)
             if used == everything or (partial and position == len(self.ours)):
-                self.unused = [c for number, c in enumerate(branch.children) if not used >> number & 1]
-                return [branch.children[number] for number in chosen], position
-            number, end = next(((n, e) for n, e in choices if used | 1 << n not in dead), (-1, -1))
-            if number < 0:
-                dead.add(used)
-                trail.pop()
-                chosen = chosen[:-1]
+                return tuple(branch.children[number] for number in path), position
+            if used in done:
                 continue
-            chosen.append(number)
-            trail.append((used | 1 << number, end, self._choices(branch, used | 1 << number, end)))
+            done.add(used)
+            for number, end in self._choices(branch, used, position):
+                more = self._strangeness(branch.children[number], position, end)
+                heappush(waiting, (cost + more, (*path, number), used | 1 << number, end))
         return None
+
+    def _strangeness(self, child: Branch | Leaf, start: int, end: int) -> int:
+        """0 where a module covers one of ours, 1 where it lies inside or around ours, 2 where the two overlap."""
+        if isinstance(child, Leaf) or (start, end) in self._ranges:
+            return 0
+        return 1 + any(s < start < e < end or start < s < end < e for s, e in self._ranges)
 
     def _choices(self, branch: Branch, used: int, position: int) -> Iterator[tuple[int, int]]:
         """The children that may come next: their numbers, and where our layers go on after each."""
@@ -188,7 +197,18 @@ class Match:
                 continue
             plain_layer_waits = plain_layer_waits or stays
             tried.add(self._kind(child))
-            self._steps += 1
             end = self._fit(child, position)
             if end is not None:
                 yield number, end
+
+
+def _ranges(branch: Branch, start: int) -> Iterator[tuple[int, int]]:
+    """The positions that each module's layers take: the first, and one past the last."""
+    end = start
+    for child in branch.children:
+        if isinstance(child, Leaf):
+            end += 1
+        else:
+            yield from _ranges(child, end)
+            end += sum(1 for _ in child.leaves())
+    yield start, end

@@ -5,14 +5,14 @@ Owns the words. It is only read after `match` has found no order that fits.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 from resnext_dsl.diagnostics import Diagnostic, Note
-from resnext_dsl.weights.leaves import COUNTER, Branch, Leaf, Reading, Shape, Whole
+from resnext_dsl.weights.leaves import COUNTER, Branch, Joined, Leaf, Parameter, Reading, Shape, Whole, fits
 from resnext_dsl.weights.match import Match, link
 
 MAX_SHOWN = 120
+MAX_NAMED = 4
 
 
 def shown(name: str) -> str:
@@ -30,65 +30,147 @@ def shape_text(shape: Shape) -> str:
     return "x".join(map(str, shape)) or "a scalar"
 
 
-def explain(ours: Branch, theirs: Branch, match: Match, file: str) -> Diagnostic:
-    """The error for a checkpoint that fits the network in no order.
+def explain(
+    ours: Branch, theirs: Branch, layer: Leaf | None, other: Leaf | None, *, ordered: bool, file: str
+) -> Diagnostic:
+    """The error for a checkpoint that does not fit the network.
 
     Args:
         ours: The network's layers.
         theirs: The checkpoint's.
-        match: The search that failed.
+        layer: The first of ours that differs; None where ours end too early.
+        other: The first of theirs that differs; None where theirs end too early.
+        ordered: Whether the order of the checkpoint's keys means something.
         file: What to call the checkpoint.
     """
     our_layers, their_layers = list(ours.leaves()), list(theirs.leaves())
-    over = Match(our_layers, theirs, match.ordered).leaves_over()
-    if over and our_layers:
-        return _surplus(over, "the checkpoint has layers that the network has not", file)
-    over = Match(their_layers, ours, ordered=True).leaves_over()
-    if over and their_layers:
-        return _surplus(over, "the network has layers that the checkpoint has not", file)
-    layer = our_layers[match.furthest] if match.furthest < len(our_layers) else None
-    other = _most_alike(layer, match.refused)
+    surplus = Match(ours, theirs, ordered).leaves_over() if our_layers else None
+    if surplus:
+        return _surplus(surplus, "the checkpoint has layers that the network has not", file)
+    surplus = Match(theirs, ours, ordered=True).leaves_over() if their_layers else None
+    if surplus:
+        return _surplus(surplus, "the network has layers that the checkpoint has not", file)
     return Diagnostic(
         "E701",
-        difference(layer, other),
-        hint=_hint(our_layers, layer, other, theirs, match.ordered),
+        _difference(layer, other),
+        hint=_hint(our_layers, theirs, layer, other, ordered),
         notes=(Note(_counts(our_layers, their_layers)),),
         file=file,
     )
 
 
-def explain_equal_keys(ours: Branch, theirs: Branch, file: str) -> Diagnostic | None:
-    """The error for a checkpoint with our keys and other shapes, or None where every shape fits."""
-    others = {(leaf.name, tuple(leaf.readings[0])): leaf for leaf in theirs.leaves()}
+def most_alike(layer: Leaf | None, others: Sequence[Leaf]) -> Leaf | None:
+    """Of the layers that did not fit, the one that most likely was meant: the same kind, the most equal sizes."""
+    if layer is None or not others:
+        return next(iter(others), None)
+    return max(others, key=lambda other: _likeness(layer.readings[0], other.readings[0]))
+
+
+def _likeness(ours: Reading, theirs: Reading) -> tuple[bool, bool, int]:
+    one, two = _main_shape(ours), _main_shape(theirs)
+    return (
+        set(ours) - {COUNTER} == set(theirs) - {COUNTER},
+        len(one) == len(two),
+        sum(a == b for a, b in zip(one, two, strict=False)),
+    )
+
+
+def _main_shape(reading: Reading) -> Shape:
+    return max((parameter.shape for parameter in reading.values()), key=len)
 
 
 def _surplus(over: Sequence[Branch | Leaf], message: str, file: str) -> Diagnostic:
     named = []
-    for child in over[:4]:
+    for child in over[:MAX_NAMED]:
         layers = list(child.leaves()) if isinstance(child, Branch) else [child]
-        more = f" and {len(layers) - 1} more" if len(layers) > 1 else ""
-        named.append(f"`{shown(child.name)}` ({describe(layers[0])}{more})")
-    more = f", and {len(over) - 4} more" if len(over) > 4 else ""
-    hint = "if they serve training alone, give both sides the same heads: `output NAME when training` in the spec, or a checkpoint without them"
-    return Diagnostic("E701", f"{message}: {', '.join(named)}{more}; all others fit", hint=hint, file=file)
+        more = f" and {len(layers) - 1} more layers" if len(layers) > 1 else ""
+        named.append(f"`{shown(child.name)}` ({_describe(layers[0])}{more})")
+    rest = f" and {len(over) - MAX_NAMED} more modules" if len(over) > MAX_NAMED else ""
+    hint = "heads that serve training alone are part of the network too: `output NAME when training`"
+    return Diagnostic("E701", f"{message}: {', '.join(named)}{rest}; all others fit", hint=hint, file=file)
 
 
-def describe(layer: Leaf) -> str:
+def _describe(layer: Leaf) -> str:
     """A layer's parameters: "weight 64x3x7x7, bias 64"."""
-    return ", ".join(f"{shown(s)} {shape_text(p.shape)}" for s, p in layer.readings[0].items() if s != COUNTER)
+    reading = layer.readings[0]
+    return ", ".join(f"{shown(suffix)} {_size(reading[suffix])}" for suffix in reading if suffix != COUNTER)
 
 
-def difference(layer: Leaf | None, other: Leaf | None) -> str:
-    """Where a layer of the network and one of the checkpoint part: the first parameter, or all of them."""
-    if layer is None:
-        assert other is not None
-        return f"the network ends where the checkpoint goes on with `{shown(other.name)}` ({describe(other)})"
-    if other is None:
-        return f"the checkpoint ends where the network goes on with `{shown(layer.name)}` ({describe(layer)})"
+def _size(parameter: Parameter) -> str:
+    if isinstance(parameter, Joined):
+        return f"{len(parameter.parts)} times {_size(parameter.parts[0])}"
+    return shape_text(parameter.shape)
+
+
+def _difference(layer: Leaf | None, other: Leaf | None) -> str:
+    """Where the two part: one parameter on both sides where the layers are of one kind, else all of the layers'."""
+    if layer is None or other is None:
+        rest = other or layer
+        assert rest is not None
+        ends, goes_on = ("the network", "the checkpoint") if layer is None else ("the checkpoint", "the network")
+        return f"{ends} ends where {goes_on} goes on with `{shown(rest.name)}` ({_describe(rest)})"
     for suffix, parameter in layer.readings[0].items():
         theirs = other.readings[0].get(suffix)
-        if theirs is not None and theirs.shape != parameter.shape:
-            here = f"`{_key(layer, suffix)}` is {_parameter_text(layer, suffix)} here"
-            return f"{here}; `{_key(other, suffix)}` is {_parameter_text(other, suffix)} in the checkpoint"
-    here = f"`{shown(layer.name)}` has {describe(layer)} here"
-    return f"{here}; `{shown(other.name)}` has {describe(other)} in the checkpoint"
+        if theirs is not None and not fits(parameter.shape, theirs.shape, alone=False):
+            here = f"`{_key(layer, suffix)}` is {_size(parameter)} here"
+            return f"{here}; `{_key(other, suffix)}` is {_size(theirs)} in the checkpoint"
+    here = f"`{shown(layer.name)}` has {_describe(layer)} here"
+    return f"{here}; `{shown(other.name)}` has {_describe(other)} in the checkpoint"
+
+
+def _key(layer: Leaf, suffix: str) -> str:
+    return shown(f"{layer.name}.{suffix}" if layer.name else suffix)
+
+
+def _counts(ours: Sequence[Leaf], theirs: Sequence[Leaf]) -> str:
+    """How many layers there are, and how many have no counterpart of their kind and shape, wherever it stands."""
+    waiting = list(theirs)
+    lonely = 0
+    for layer in ours:
+        found = next((number for number, other in enumerate(waiting) if link(layer, other)), None)
+        if found is None:
+            lonely += 1
+        else:
+            del waiting[found]
+    totals = f"{len(ours)} layers here, {len(theirs)} in the checkpoint"
+    if not lonely and not waiting:
+        return f"{totals}: the same ones, in another order"
+    return f"{totals}; {lonely} here and {len(waiting)} there have no counterpart of their shape"
+
+
+def _hint(ours: Sequence[Leaf], theirs: Branch, layer: Leaf | None, other: Leaf | None, ordered: bool) -> str:
+    if layer is None or other is None:
+        return "the numbers of layers differ: is it the same depth?"
+    one, two = _weight(layer), _weight(other)
+    if one is None or two is None:
+        return ""
+    is_classifier = _is_linear(one) and _is_linear(two) and one[1] == two[1]
+    if is_classifier and Match(_with_classes(ours, one[0], two[0]), theirs, ordered).pairs() is not None:
+        return f"only the classifier differs: `--set classes={two[0]}`, in Python `classes={two[0]}`"
+    if len(one) == len(two) == 4 and one[2:] == two[2:]:
+        if one[0] == two[0]:
+            return f"{one[1]} channels a group here, {two[1]} there: do `cardinality` and `width` agree?"
+        return "the widths differ: is it the same network at the same `width` or `channels`?"
+    return ""
+
+
+def _weight(layer: Leaf) -> Shape | None:
+    parameter = layer.readings[0].get("weight")
+    return parameter.shape if parameter is not None and len(parameter.shape) > 1 else None
+
+
+def _is_linear(weight: Shape) -> bool:
+    return all(size == 1 for size in weight[2:])
+
+
+def _with_classes(ours: Iterable[Leaf], here: int, there: int) -> Branch:
+    """Our layers with every linear layer of `here` outputs given `there` outputs (auxiliary heads too)."""
+    changed = Branch("")
+    for layer in ours:
+        weight = _weight(layer)
+        if weight is not None and _is_linear(weight) and weight[0] == here and len(layer.readings) == 1:
+            reading: Reading = {s: Whole(s, (there, *p.shape[1:])) for s, p in layer.readings[0].items()}
+            changed.children.append(Leaf(layer.name, (reading,)))
+        else:
+            changed.children.append(layer)
+    return changed

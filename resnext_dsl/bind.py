@@ -1,0 +1,489 @@
+"""Gives every parameter of a network its value: defaults, the values of derived networks, overrides.
+
+What comes out is a network without open choices; its statements have not been looked at yet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from resnext_dsl import syntax as s
+from resnext_dsl.diagnostics import ArchError, Diagnostic, RequirementError, Span, did_you_mean, error
+from resnext_dsl.evaluate import Evaluator
+from resnext_dsl.files import Module, text_source
+from resnext_dsl.operators import OPERATORS
+from resnext_dsl.operators.base import Shape
+from resnext_dsl.parse import parse
+from resnext_dsl.scope import NetworkValue, Scopes, declared_twice
+from resnext_dsl.signature import bind as bind_arguments
+from resnext_dsl.signature import operator_signature
+from resnext_dsl.source import Source
+from resnext_dsl.values import (
+    TYPES,
+    UNKNOWN,
+    Environment,
+    FunctionValue,
+    List,
+    Placed,
+    TemplateValue,
+    Unsettled,
+    fits_type,
+    show,
+    type_name,
+)
+
+MEASURES = ("params", "flops", "macs", "activations", "depth")
+
+
+@dataclass(frozen=True, slots=True)
+class Domain:
+    """What a search may pick: the listed values, or a range with both ends and an optional step."""
+
+    values: tuple[Any, ...] = ()
+    low: Any = None
+    high: Any = None
+    step: Any = None
+
+    def __contains__(self, value: Any) -> bool:
+        if self.low is None:
+            return any(type_name(value) == type_name(item) and value == item for item in self.values)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not self.low <= value <= self.high:
+            return False
+        return self.step is None or (value - self.low) % self.step == 0
+
+    def __str__(self) -> str:
+        if self.low is None:
+            return "{" + ", ".join(map(show, self.values)) + "}"
+        return f"{self.low}..{self.high}" + (f" step {self.step}" if self.step is not None else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A parameter of a network with the value it has here."""
+
+    name: str
+    value: Any
+    domain: Domain | None
+    doc: str
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """One bound of a budget: `measure` compared with `bound`."""
+
+    budget: str
+    measure: str
+    comparison: str
+    bound: int | float
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class InitRule:
+    """How the weights of an operator start; the scheme and its arguments as the compiler knows them."""
+
+    operator: str
+    field: str
+    scheme: str
+    arguments: tuple[tuple[str, Any], ...]
+    span: Span
+
+
+@dataclass(slots=True)
+class BoundNetwork:
+    """A network with every parameter bound.
+
+    Attributes:
+        entries: Parts, outputs, statements and constants of the body, in the order of the text.
+        defaults: Operator -> argument -> new default, with its place.
+    """
+
+    name: str
+    span: Span
+    environment: Environment
+    entries: tuple[s.Entry, ...]
+    input_name: s.Name | None
+    input_shape: Shape | None
+    parameters: dict[str, Parameter]
+    defaults: dict[str, dict[str, Placed]]
+    init: tuple[InitRule, ...]
+    limits: tuple[Limit, ...]
+    doc: str = ""
+
+
+class Binder:
+    """Binds one network.
+
+    Attributes:
+        diagnostics: Every mistake met; binding goes on with what is left.
+        unmet: The requirements that do not hold.
+    """
+
+    def __init__(self, evaluator: Evaluator, scopes: Scopes) -> None:
+        self.evaluator = evaluator
+        self.scopes = scopes
+        self.diagnostics: list[Diagnostic] = []
+        self.unmet: list[Diagnostic] = []
+
+    def bind(self, module: Module, overrides: Mapping[str, Any]) -> BoundNetwork:
+        """The network of a file.
+
+        Raises:
+            ArchError: Where the file has not exactly one network, or its base is none.
+        """
+        declared = the_network(module)
+        chain = self._chain(NetworkValue(declared, self.scopes.of(module)))
+        base = chain[-1]
+        assert isinstance(base.network, s.Network)
+        env = Environment(base.environment)
+        given = self._given(chain[:-1])
+        bound = BoundNetwork(
+            declared.name.text, declared.name.span, env, (), None, None, {}, {}, (), (), declared.doc or base.network.doc
+        )
+        self._declare(base.network, env, bound, given, overrides)
+        for level in reversed(chain):
+            own = base.network.entries if level is base else level.network.entries
+            self._settings(own, env if level is base else level_environment(env, level), bound)
+        self._limits(chain[0], env, bound)
+        return bound
+
+    def _chain(self, first: NetworkValue) -> list[NetworkValue]:
+        """The network and its bases, the last of which is a network in full."""
+        chain = [first]
+        while isinstance(chain[-1].network, s.Derived):
+            derived, env = chain[-1].network, chain[-1].environment
+            value = self._base(derived, env)
+            if any(value.network is level.network for level in chain):
+                raise error("E104", f"network `{derived.name.text}` is derived from itself", derived.base.span)
+            if len(chain) >= self.evaluator.options.max_calls:
+                raise error("E403", "networks are derived in too long a chain", derived.base.span)
+            chain.append(value)
+        return chain
+
+    def _base(self, derived: s.Derived, env: Environment) -> NetworkValue:
+        try:
+            value = env.find(derived.base.text)
+        except KeyError:
+            known = [name for name in env.all_names() if isinstance(env.find(name), NetworkValue)]
+            hint = did_you_mean(derived.base.text, known) or "import it: `from \"FILE.arch\" import NAME`"
+            raise error("E101", f"unknown network `{derived.base.text}`", derived.base.span, hint=hint) from None
+        if value is UNKNOWN:
+            raise ArchError(self.scopes.diagnostics)
+        if not isinstance(value, NetworkValue):
+            raise error("E204", f"`{derived.base.text}` is not a network", derived.base.span)
+        return value
+
+    def _given(self, chain: list[NetworkValue]) -> dict[str, tuple[s.Argument, Environment]]:
+        """Parameter values that derived networks give; the outermost wins."""
+        given: dict[str, tuple[s.Argument, Environment]] = {}
+        for level in reversed(chain):
+            assert isinstance(level.network, s.Derived)
+            for argument in level.network.arguments:
+                if argument.name is None:
+                    self._wrong("E203", "a network takes named values: `depths=[3, 4, 6, 3]`", argument.span)
+                else:
+                    given[argument.name.text] = argument, level.environment
+        return given
+
+    def _declare(
+        self,
+        network: s.Network,
+        env: Environment,
+        bound: BoundNetwork,
+        given: dict[str, tuple[s.Argument, Environment]],
+        overrides: Mapping[str, Any],
+    ) -> None:
+        """Binds the names of a network in the order of the text; templates and functions are there from the start."""
+        places: dict[str, Span] = {}
+        body: list[s.Entry] = []
+        for entry in network.entries:
+            if isinstance(entry, s.Template):
+                env.names[entry.name.text] = TemplateValue(entry, env)
+            elif isinstance(entry, s.Fn):
+                env.names[entry.name.text] = FunctionValue(entry, env)
+        self._known(network, given, overrides)
+        for entry in network.entries:
+            if isinstance(entry, s.Param | s.Let | s.Template | s.Fn | s.Input | s.Part):
+                if entry.name.text in places:
+                    self.diagnostics.append(declared_twice(entry.name, places[entry.name.text]))
+                places[entry.name.text] = entry.name.span
+            if isinstance(entry, s.Param):
+                self._param(entry, env, bound, given, overrides)
+            elif isinstance(entry, s.Let):
+                self.scopes.constant(entry, env)
+            elif isinstance(entry, s.Part | s.Output | s.Statement):
+                body.append(entry)
+        for entry in network.entries:
+            if isinstance(entry, s.Input):
+                self._input(entry, env, bound)
+        bound.entries = tuple(body)
+
+    def _known(
+        self,
+        network: s.Network,
+        given: dict[str, tuple[s.Argument, Environment]],
+        overrides: Mapping[str, Any],
+    ) -> None:
+        """Notes values for parameters that the network does not have."""
+        known = [entry.name.text for entry in network.entries if isinstance(entry, s.Param)]
+        listed = f"parameters: {', '.join(known)}" if known else "it has no parameters"
+        for name, (argument, _) in given.items():
+            if name not in known:
+                hint = did_you_mean(name, known) or listed
+                span = argument.name.span if argument.name else argument.span
+                self._wrong("E201", f"network `{network.name.text}` has no parameter `{name}`", span, hint)
+        for name, value in overrides.items():
+            if name not in known:
+                hint = did_you_mean(name, known) or listed
+                span = override_source(name, value)
+                self._wrong("E201", f"network `{network.name.text}` has no parameter `{name}`", span, hint)
+
+    def _param(
+        self,
+        entry: s.Param,
+        env: Environment,
+        bound: BoundNetwork,
+        given: dict[str, tuple[s.Argument, Environment]],
+        overrides: Mapping[str, Any],
+    ) -> None:
+        name = entry.name.text
+        env.names[name] = UNKNOWN
+        try:
+            default = None
+            overridden = name in overrides or name in given
+            default = self.evaluator.evaluate(entry.default, env)
+            kind = self._type(entry, default)
+            domain = self._domain(entry, env)
+            if domain is not None and not overridden and default not in domain:
+                found = f"the default of `{name}` (={show(default)}) is not in its domain {domain}"
+                raise error("E205", found, entry.default.span)
+            value, span = default, entry.default.span
+            if name in overrides:
+                value, span = self._override(name, overrides[name], kind, env)
+            elif name in given:
+                argument, outer = given[name]
+                value, span = self.evaluator.evaluate(argument.value, outer), argument.value.span
+            if not fits_type(value, kind):
+                found = f"`{name}` must be {_article(kind)}; found {show(value)}"
+                raise error("E204", found, span)
+            value = float(value) if kind == "float" else value
+            env.names[name] = value
+            bound.parameters[name] = Parameter(name, value, domain, entry.doc, entry.span)
+        except ArchError as problem:
+            self.diagnostics += problem.diagnostics
+        except Unsettled:
+            pass
+
+    def _type(self, entry: s.Param, default: Any) -> str:
+        if entry.type is None:
+            return type_name(default)
+        kind = entry.type.text
+        if kind not in TYPES:
+            hint = did_you_mean(kind, TYPES) or f"types: {', '.join(TYPES)}"
+            raise error("E101", f"unknown type `{kind}`", entry.type.span, hint=hint)
+        if not fits_type(default, kind):
+            found = f"`{entry.name.text}` must be {_article(kind)}; found {show(default)}"
+            raise error("E204", found, entry.default.span)
+        return kind
+
+    def _domain(self, entry: s.Param, env: Environment) -> Domain | None:
+        written = entry.domain
+        if written is None:
+            return None
+        if isinstance(written, s.SetDomain):
+            return Domain(tuple(self.evaluator.evaluate(item, env) for item in written.items))
+        ends = (written.low, written.high) if written.step is None else (written.low, written.high, written.step)
+        numbers = [self.evaluator.evaluate(part, env) for part in ends]
+        for number, part in zip(numbers, ends, strict=True):
+            if isinstance(number, bool) or not isinstance(number, int | float):
+                raise error("E204", f"a range is of numbers; found {show(number)}", part.span)
+        low, high, step = (*numbers, None)[:3]
+        if low > high:
+            raise error("E205", f"the range {low}..{high} is empty", written.span, hint=f"did you mean `{high}..{low}`?")
+        if step is not None and step <= 0:
+            raise error("E205", f"the step must be above 0; found {step}", ends[2].span)
+        return Domain(low=low, high=high, step=step)
+
+    def _override(self, name: str, value: Any, kind: str, env: Environment) -> tuple[Any, Span]:
+        """An override as a value of the language: text is read as an expression, unless a string is wanted."""
+        span = override_source(name, value)
+        if not isinstance(value, str):
+            converted = _from_python(value, kind)
+            if converted is None:
+                raise error("E204", f"`{name}` must be {_article(kind)}; found {value!r}"[:200], span)
+            return converted, span
+        try:
+            expression = _expression(span)
+            return self.evaluator.evaluate(expression, env), expression.span
+        except ArchError:
+            if kind == "string":
+                return value, span
+            raise
+
+    def _input(self, entry: s.Input, env: Environment, bound: BoundNetwork) -> None:
+        if bound.input_name is not None:
+            self._wrong("E102", "a network has one input", entry.name.span)
+            return
+        bound.input_name = entry.name
+        try:
+            shape = self.evaluator.evaluate(entry.shape, env)
+            if type(shape) is int:
+                shape = (shape,)
+            if type(shape) is not tuple:
+                raise error("E204", f"an input needs a shape like 3x224x224; found {show(shape)}", entry.shape.span)
+            if len(shape) not in (1, 3):
+                found = f"an input is channels x height x width, or a number of features; found {show(shape)}"
+                raise error("E205", found, entry.shape.span)
+            if min(shape) < 1:
+                raise error("E205", f"every size must be at least 1; found {show(shape)}", entry.shape.span)
+            bound.input_shape = shape
+        except ArchError as problem:
+            self.diagnostics += problem.diagnostics
+        except Unsettled:
+            pass
+
+    def _settings(self, entries: tuple[s.Entry, ...], env: Environment, bound: BoundNetwork) -> None:
+        """Requirements, operator defaults and initialisation of one level."""
+        for entry in entries:
+            try:
+                if isinstance(entry, s.Require):
+                    self._require(entry, env)
+                elif isinstance(entry, s.Default):
+                    self._default(entry, env, bound)
+                elif isinstance(entry, s.Init):
+                    bound.init += tuple(self._init_rule(rule, env) for rule in entry.rules)
+            except ArchError as problem:
+                self.diagnostics += problem.diagnostics
+            except Unsettled:
+                pass
+
+    def _require(self, entry: s.Require, env: Environment) -> None:
+        if not self.evaluator.truth(entry.condition, env):
+            reason = f": {entry.reason}" if entry.reason else ""
+            self.unmet.append(Diagnostic("E602", f"a requirement is not met{reason}", entry.condition.span))
+
+    def _default(self, entry: s.Default, env: Environment, bound: BoundNetwork) -> None:
+        name = entry.operator.text
+        if name not in OPERATORS:
+            hint = did_you_mean(name, OPERATORS)
+            raise error("E101", f"unknown operator `{name}`", entry.operator.span, hint=hint)
+        named = bind_arguments(operator_signature(OPERATORS[name]), entry.arguments, partial=True).named
+        settled = bound.defaults.setdefault(name, {})
+        for key, argument in named.items():
+            settled[key] = Placed(self.evaluator.evaluate(argument.value, env), argument.value.span)
+
+    def _init_rule(self, rule: s.InitRule, env: Environment) -> InitRule:
+        from resnext_dsl.initialization import check
+
+        arguments = []
+        for argument in rule.arguments:
+            name = argument.name.text if argument.name is not None else ""
+            arguments.append((name, self.evaluator.evaluate(argument.value, env), argument.span))
+        return InitRule(rule.operator.text, rule.field.text, rule.scheme.text, check(rule, arguments), rule.span)
+
+    def _limits(self, level: NetworkValue, env: Environment, bound: BoundNetwork) -> None:
+        """The budgets that the network itself states; those of its bases are not its own."""
+        entries = level.network.entries
+        inner = env if isinstance(level.network, s.Network) else level_environment(env, level)
+        limits: list[Limit] = []
+        for budget in (entry for entry in entries if isinstance(entry, s.Budget)):
+            for limit in budget.limits:
+                try:
+                    limits += self._limit(budget, limit, inner)
+                except ArchError as problem:
+                    self.diagnostics += problem.diagnostics
+                except Unsettled:
+                    pass
+        bound.limits = tuple(limits)
+
+    def _limit(self, budget: s.Budget, limit: s.Limit, env: Environment) -> list[Limit]:
+        measure = limit.measure.text
+        if measure not in MEASURES:
+            hint = did_you_mean(measure, MEASURES) or f"measures: {', '.join(MEASURES)}"
+            raise error("E208", f"unknown measure `{measure}`", limit.measure.span, hint=hint)
+        found = []
+        for comparison, expression in limit.bounds:
+            value = self.evaluator.evaluate(expression, env)
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise error("E204", f"a budget is a number; found {show(value)}", expression.span)
+            name = budget.name.text if budget.name is not None else ""
+            found.append(Limit(name, measure, comparison, value, limit.span))
+        return found
+
+    def _wrong(self, code: str, message: str, span: Span, hint: str = "") -> None:
+        self.diagnostics.append(Diagnostic(code, message, span, hint=hint))
+
+
+def level_environment(env: Environment, level: NetworkValue) -> Environment:
+    """The names that a derived network's own entries see: the parameters, and its file's."""
+    return Environment(Environment(level.environment, dict(env.names)))
+
+
+def the_network(module: Module) -> s.Network | s.Derived:
+    """The one network of a file.
+
+    Raises:
+        ArchError: E504 where there is none, or more than one.
+    """
+    networks = [item for item in module.file.items if isinstance(item, s.Network | s.Derived)]
+    if not networks:
+        hint = "declare one: `network NAME { ... }`"
+        raise ArchError([Diagnostic("E504", "the file holds no network", hint=hint, file=module.name)])
+    if len(networks) > 1:
+        hint = "put each network into a file of its own"
+        message = f"the file holds {len(networks)} networks"
+        raise error("E504", message, networks[1].name.span, hint=hint)
+    return networks[0]
+
+
+def unmet_requirements(binder: Binder) -> RequirementError | None:
+    """The error for requirements that do not hold, or None."""
+    return RequirementError(binder.unmet) if binder.unmet else None
+
+
+def override_source(name: str, value: Any) -> Span:
+    """A place for diagnostics about a value that came from outside the text."""
+    shown = value if isinstance(value, str) else repr(value)
+    source = Source(f"<override {name[:40]}>", shown[:200] or " ")
+    return Span(source, 0, len(source.text))
+
+
+def _expression(span: Span) -> s.Expression:
+    """An override's text as an expression."""
+    from resnext_dsl.options import DEFAULTS
+
+    source = text_source(f"let value = ({span.text})", span.source.name, DEFAULTS)
+    try:
+        item = parse(source).items[0]
+    except ArchError as problem:
+        message = f"cannot read the value: {problem.diagnostics[0].message}"
+        raise error("E002", message, span, hint=problem.diagnostics[0].hint) from None
+    assert isinstance(item, s.Let)
+    return item.value
+
+
+def _from_python(value: Any, kind: str) -> Any:
+    """A Python value as one of the language; None where it is none."""
+    if isinstance(value, bool | str | float):
+        return value
+    if hasattr(value, "item") and not isinstance(value, int | list | tuple):
+        value = value.item()
+        return value if isinstance(value, bool | int | float | str) else None
+    if isinstance(value, int):
+        return value
+    if isinstance(value, list | tuple):
+        items = [_from_python(item, "") for item in value]
+        if any(item is None for item in items):
+            return None
+        return tuple(items) if kind == "shape" else List(items)
+    return None
+
+
+def _article(kind: str) -> str:
+    return f"an {kind}" if kind[0] in "aeio" else f"a {kind}"
+
+
+__all__ = ["BoundNetwork", "Binder", "Domain", "InitRule", "Limit", "MEASURES", "Parameter", "replace", "the_network"]

@@ -1,0 +1,129 @@
+"""What a network costs, in closed form: exact integers in fvcore's convention, batch 1, the declared input.
+
+One fused multiply-add is one FLOP; an affine batch norm in eval mode counts 2 per element. The rules are those of the operator table.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from resnext_dsl.graph import Graph, Node
+from resnext_dsl.operators import OPERATORS
+
+Key = TypeVar("Key")
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """The cost of a network or of a part of it.
+
+    Attributes:
+        params: Learnable scalars, those of training-only outputs included.
+        flops: FLOPs of one inference as fvcore counts them.
+        macs: The part of `flops` that convolutions and linear layers do.
+        activations: Elements that convolutions and linear layers put out, as fvcore's ActivationCountAnalysis counts.
+    """
+
+    params: int = 0
+    flops: int = 0
+    macs: int = 0
+    activations: int = 0
+
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(
+            self.params + other.params,
+            self.flops + other.flops,
+            self.macs + other.macs,
+            self.activations + other.activations,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkCost(Cost):
+    """The cost of a whole network, and what each part of it contributes.
+
+    Attributes:
+        depth: Convolutions and linear layers on the longest way from the input to an output.
+        uncounted: Operators that fvcore gives no FLOPs, with how often they occur.
+        nodes: Each node with its cost.
+    """
+
+    depth: int = 0
+    uncounted: tuple[tuple[str, int], ...] = ()
+    nodes: tuple[tuple[Node, Cost], ...] = ()
+
+    def by_stage(self) -> dict[str, Cost]:
+        """Cost of each part (stem, stage, head, output) and of each node between them, in order."""
+        return self._grouped(lambda node: node.name.partition(".")[0])
+
+    def by_operator(self) -> dict[str, Cost]:
+        """Cost of each operator, all its uses together."""
+        return self._grouped(lambda node: node.operator)
+
+    def by_line(self) -> dict[tuple[str, int], Cost]:
+        """Cost of each source line: (file, line) -> all operators that its statements made."""
+        return self._grouped(lambda node: (node.span.source.name, node.span.line))
+
+    def _grouped(self, key: Callable[[Node], Key]) -> dict[Key, Cost]:
+        groups: dict[Key, Cost] = {}
+        for node, cost in self.nodes:
+            if node.operator != "input":
+                groups[key(node)] = groups.get(key(node), Cost()) + cost
+        return groups
+
+
+def cost_of(graph: Graph) -> NetworkCost:
+    """The cost of a graph. Training-only outputs count in `params` and in nothing else."""
+    runs = reachable(graph, [output.node for output in graph.outputs if not output.training_only])
+    costs = tuple((node, _node_cost(graph, node, index in runs)) for index, node in enumerate(graph.nodes))
+    total = Cost()
+    for _, cost in costs:
+        total += cost
+    uncounted = Counter(
+        node.operator
+        for index, node in enumerate(graph.nodes)
+        if index in runs and node.operator != "input" and OPERATORS[node.operator].flops is None
+    )
+    return NetworkCost(
+        total.params,
+        total.flops,
+        total.macs,
+        total.activations,
+        depth=depth_of(graph, runs),
+        uncounted=tuple(sorted(uncounted.items())),
+        nodes=costs,
+    )
+
+
+def _node_cost(graph: Graph, node: Node, runs: bool) -> Cost:
+    if node.operator == "input":
+        return Cost()
+    row = OPERATORS[node.operator]
+    shapes = tuple(graph.nodes[source].shape for source in node.inputs)
+    params = row.parameters(node.attributes, shapes)
+    if not runs:
+        return Cost(params)
+    flops = row.flops(node.attributes, shapes) if row.flops is not None else 0
+    return Cost(params, flops, flops if row.multiplies else 0, row.activations(node.shape))
+
+
+def reachable(graph: Graph, outputs: Iterable[int]) -> set[int]:
+    """The nodes that some of these nodes depend on, themselves included."""
+    seen = set(outputs)
+    for index in range(len(graph.nodes) - 1, -1, -1):
+        if index in seen:
+            seen.update(graph.nodes[index].inputs)
+    return seen
+
+
+def depth_of(graph: Graph, runs: set[int]) -> int:
+    """Convolutions and linear layers on the longest way from the input to an output."""
+    depths = [0] * len(graph.nodes)
+    for index, node in enumerate(graph.nodes):
+        if index in runs and node.operator != "input":
+            before = max((depths[source] for source in node.inputs), default=0)
+            depths[index] = before + OPERATORS[node.operator].multiplies
+    return max(depths, default=0)

@@ -1,0 +1,55 @@
+"""Source text of the classes that torch does not have; emitted files carry those that they name.
+
+Each class reads no shape but the batch size, so that tracing, exporting and compiling keep the batch dynamic,
+and needs no names beyond `torch`, `nn` and `F`.
+"""
+
+from __future__ import annotations
+
+_LAYER_NORM = '''\
+class LayerNorm2d(nn.LayerNorm):
+    """Layer normalization over the channels at each position of a map."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = x.permute(0, 2, 3, 1)
+        x = F.layer_norm(x, self.normalized_shape, self.weight, self.bias, self.eps)
+        return x.permute(0, 3, 1, 2)
+'''
+
+_DROP_PATH = '''\
+class DropPath(nn.Module):
+    """Zeroes the value of a sample with probability p while training (stochastic depth).
+
+    The samples that stay are divided by 1 - p; `dimensions` is that of one sample.
+    """
+
+    def __init__(self, p: float, dimensions: int = 3) -> None:
+        super().__init__()
+        self.p = p
+        self.dimensions = dimensions
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if not self.training:
+            return x
+        kept = x.new_empty([x.shape[0]] + [1] * self.dimensions).bernoulli_(1.0 - self.p)
+        return x * kept.div_(1.0 - self.p)
+
+    def extra_repr(self) -> str:
+        return f"p={self.p}"
+'''
+
+_LAYER_SCALE = '''\
+class LayerScale(nn.Module):
+    """Multiplies each channel by a learned factor; `dimensions` is that of one sample."""
+
+    def __init__(self, channels: int, init: float = 1e-6, dimensions: int = 3) -> None:
+        super().__init__()
+        self.gamma = nn.Parameter(torch.full((channels,), init))
+        self.shape = (channels,) + (1,) * (dimensions - 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x * self.gamma.view(self.shape)
+'''
+
+SUPPORT: dict[str, str] = {"LayerNorm2d": _LAYER_NORM, "DropPath": _DROP_PATH, "LayerScale": _LAYER_SCALE}
+"""Name of a class -> its complete source."""

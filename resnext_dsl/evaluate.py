@@ -1,0 +1,470 @@
+"""Computes expressions: total, bounded, and with an error that points at the part that cannot be computed."""
+
+from __future__ import annotations
+
+import math
+import operator as python_operator
+from collections.abc import Callable
+from typing import Any
+
+from resnext_dsl import syntax as s
+from resnext_dsl.diagnostics import ArchError, Diagnostic, Note, Span, did_you_mean, error
+from resnext_dsl.initialization import INIT_WORDS
+from resnext_dsl.operators import OPERATORS, SYMBOLS
+from resnext_dsl.options import Options
+from resnext_dsl.signature import Signature, bind, signature_of
+from resnext_dsl.values import (
+    UNKNOWN,
+    Environment,
+    FunctionValue,
+    GraphValue,
+    List,
+    OperatorValue,
+    TemplateValue,
+    Unsettled,
+    show,
+    type_name,
+)
+
+SHORTCUTS = ("auto", "identity", "projection", "pad", "skip")
+WORDS = SYMBOLS | set(SHORTCUTS) | INIT_WORDS
+"""Option words: names that mean themselves where nothing else has that name."""
+
+CONTEXT = ("channels_in", "shape_in", "channels_here", "shape_here")
+"""Names of what flows where an expression stands; the expander gives them their values."""
+
+
+class Evaluator:
+    """Evaluates expressions under one budget of steps.
+
+    Attributes:
+        context: Gives the value of a `CONTEXT` name or of a value of the network; raises KeyError for other names,
+            `Unsettled` where it cannot be told here.
+    """
+
+    def __init__(self, options: Options, context: Callable[[str], Any] | None = None) -> None:
+        self.options = options
+        self.context = context
+        self.steps = 0
+        self.depth = 0
+        self._limit = 10**options.max_digits
+
+    def evaluate(self, expression: s.Expression, env: Environment) -> Any:
+        """The value of an expression.
+
+        Raises:
+            ArchError: Where it cannot be computed; one diagnostic, at the innermost part.
+            Unsettled: Where it depends on something that failed before.
+        """
+        self.step(expression.span)
+        return _DISPATCH[type(expression)](self, expression, env)
+
+    def step(self, span: Span, count: int = 1) -> None:
+        """Spends steps of the budget."""
+        self.steps += count
+        if self.steps > self.options.max_steps:
+            raise error(
+                "E405",
+                f"the spec needs more than {self.options.max_steps} steps of computation",
+                span,
+                hint="the bound is the option `max_steps`",
+            )
+
+    def whole(self, expression: s.Expression, env: Environment, what: str, least: int = 0) -> int:
+        """The value of an expression that must be an int of at least `least`."""
+        value = self.evaluate(expression, env)
+        if type(value) is not int:
+            hint = "use `//` to divide, or round(...)" if isinstance(value, float) else ""
+            raise error("E204", f"{what} must be an int; found {show(value)}", expression.span, hint=hint)
+        if value < least:
+            raise error("E205", f"{what} must be at least {least}; found {value}", expression.span)
+        return value
+
+    # --- one method for each kind of expression ---
+
+    def _literal(self, expression: s.Literal, env: Environment) -> Any:
+        return expression.value
+
+    def _name(self, expression: s.Name, env: Environment) -> Any:
+        value = self.find(expression, env)
+        if value is UNKNOWN:
+            raise Unsettled
+        return value
+
+    def find(self, name: s.Name, env: Environment) -> Any:
+        """What a name stands for: a declaration, a value of the network, an operator or an option word."""
+        text = name.text
+        try:
+            return env.find(text)
+        except KeyError:
+            pass
+        if self.context is not None:
+            try:
+                return self.context(text)
+            except KeyError:
+                pass
+        if text in OPERATORS:
+            return OperatorValue(OPERATORS[text])
+        if text in WORDS:
+            return text
+        raise self.unknown_name(name, env)
+
+    def unknown_name(self, name: s.Name, env: Environment) -> ArchError:
+        """The error for a name that nothing has."""
+        if name.text in CONTEXT:
+            return error("E105", f"`{name.text}` has a value only inside a template or a part", name.span)
+        if name.text in BUILTINS:
+            return error("E206", f"`{name.text}` is a function", name.span, hint=f"call it: `{name.text}(...)`")
+        known = env.all_names() | set(OPERATORS) | set(BUILTINS) | set(CONTEXT)
+        return error("E101", f"unknown name `{name.text}`", name.span, hint=did_you_mean(name.text, known))
+
+    def _invoke(self, expression: s.Invoke, env: Environment) -> Any:
+        name = expression.callee.text
+        try:
+            callee = self.find(expression.callee, env)
+        except ArchError:
+            if name not in BUILTINS:
+                raise
+            return self._builtin(expression, env)
+        if callee is UNKNOWN:
+            raise Unsettled
+        if isinstance(callee, FunctionValue):
+            return self._function(callee, expression, env)
+        if isinstance(callee, OperatorValue | TemplateValue):
+            return self.fill_in(callee, expression.arguments, env)
+        raise error("E207", f"`{name}` is {_a(type_name(callee))}, not a function", expression.callee.span)
+
+    def fill_in(self, callee: OperatorValue | TemplateValue, arguments: tuple[s.Argument, ...], env: Environment) -> Any:
+        """The operator or template with these arguments filled in, over those it has."""
+        signature = signature_of(callee)
+        bound = bind(signature, arguments, partial=True)
+        given = dict(callee.arguments) | {k: self.evaluate(a.value, env) for k, a in bound.named.items()}
+        filled = tuple(given.items())
+        if isinstance(callee, OperatorValue):
+            return OperatorValue(callee.operator, filled)
+        return TemplateValue(callee.template, callee.environment, filled)
+
+    def _function(self, callee: FunctionValue, expression: s.Invoke, env: Environment) -> Any:
+        bound = bind(signature_of(callee), expression.arguments, callee_span=expression.callee.span)
+        inner = Environment(callee.environment)
+        inner.turn = None
+        for name, argument in bound.named.items():
+            inner.names[name] = self.evaluate(argument.value, env)
+        if self.depth >= self.options.max_calls:
+            raise too_deep(expression.span, self.options)
+        self.depth += 1
+        try:
+            return self.evaluate(callee.function.body, inner)
+        except ArchError as problem:
+            raise _called(problem, expression) from None
+        finally:
+            self.depth -= 1
+
+    def _builtin(self, expression: s.Invoke, env: Environment) -> Any:
+        name = expression.callee.text
+        function, least, most = BUILTINS[name]
+        for argument in expression.arguments:
+            if argument.name is not None:
+                raise error("E201", f"`{name}` takes no named arguments; found `{argument.name.text}`", argument.span)
+        found = len(expression.arguments)
+        if found < least or (most is not None and found > most):
+            raise error(*_wrong_count(name, found, least, most), expression.span)
+        if name in ("first", "last") and env.turn is None:
+            where = "a `repeat` or a repeated stage"
+            raise error("E105", f"`{name}` stands only inside {where}", expression.span)
+        values = [self.evaluate(argument.value, env) for argument in expression.arguments]
+        if name in ("first", "last"):
+            turn, turns = env.turn or (0, 1)
+            return values[0] if turn == (0 if name == "first" else turns - 1) else values[1]
+        return self._checked(expression, lambda: function(*values), name, values)
+
+    def _checked(self, expression: s.Expression, compute: Callable[[], Any], what: str, values: list[Any]) -> Any:
+        """The result of a computation that may fail, kept within the bounds of numbers and lists."""
+        try:
+            result = compute()
+        except _Bad as bad:
+            raise error(bad.code, str(bad), expression.span, hint=bad.hint) from None
+        except ZeroDivisionError:
+            raise error("E206", "division by zero", expression.span) from None
+        except (OverflowError, ValueError):
+            raise error("E206", f"`{what}` has no result for {_listed(values)}", expression.span) from None
+        except TypeError:
+            raise error("E204", f"`{what}` does not take {_kinds(values)}", expression.span) from None
+        return self._bounded(result, expression)
+
+    def _bounded(self, result: Any, expression: s.Expression) -> Any:
+        if type(result) is int and abs(result) >= self._limit:
+            digits = f"more than {self.options.max_digits} digits"
+            hint = "the bound is the option `max_digits`"
+            raise error("E404", f"the result has {digits}", expression.span, hint=hint)
+        if isinstance(result, float) and not math.isfinite(result):
+            raise error("E206", "the result is not a finite number", expression.span)
+        if isinstance(result, tuple) and len(result) > self.options.max_nodes:
+            raise error("E205", f"a list has at most {self.options.max_nodes} elements", expression.span)
+        return result
+
+    def _chain(self, expression: s.Chain, env: Environment) -> Any:
+        signs = expression.rest[0][0]
+        if signs in ("and", "or"):
+            return self._logic(expression, env, signs)
+        if signs == "**":
+            return self._power(expression, env)
+        value = self.evaluate(expression.first, env)
+        for sign, operand in expression.rest:
+            right = self.evaluate(operand, env)
+            value = self._infix(expression, sign, value, right)
+        return value
+
+    def _logic(self, expression: s.Chain, env: Environment, sign: str) -> bool:
+        for operand in (expression.first, *(operand for _, operand in expression.rest)):
+            if self.truth(operand, env) == (sign == "or"):
+                return sign == "or"
+        return sign == "and"
+
+    def truth(self, expression: s.Expression, env: Environment) -> bool:
+        """The value of a condition, which must be a bool."""
+        value = self.evaluate(expression, env)
+        if not isinstance(value, bool):
+            hint = f"compare it: `{expression.span.text[:40]} != 0`" if type(value) is int else ""
+            raise error("E204", f"a condition must be true or false; found {show(value)}", expression.span, hint=hint)
+        return value
+
+    def _power(self, expression: s.Chain, env: Environment) -> Any:
+        operands = [self.evaluate(operand, env) for operand in (expression.first, *(o for _, o in expression.rest))]
+        value = operands.pop()
+        while operands:
+            value = self._infix(expression, "**", operands.pop(), value)
+        return value
+
+    def _infix(self, expression: s.Expression, sign: str, left: Any, right: Any) -> Any:
+        self.step(expression.span)
+        return self._checked(expression, lambda: _INFIX[sign](left, right), sign, [left, right])
+
+    def _unary(self, expression: s.Unary, env: Environment) -> Any:
+        if expression.operator == "not":
+            return not self.truth(expression.operand, env)
+        value = self.evaluate(expression.operand, env)
+        return self._checked(expression, lambda: -_number(value), "-", [value])
+
+    def _conditional(self, expression: s.Conditional, env: Environment) -> Any:
+        *pairs, otherwise = expression.parts
+        for value, condition in zip(pairs[::2], pairs[1::2], strict=True):
+            if self.truth(condition, env):
+                return self.evaluate(value, env)
+        return self.evaluate(otherwise, env)
+
+    def _dimensions(self, expression: s.Dimensions, env: Environment) -> tuple[int, ...]:
+        return tuple(self.whole(part, env, "a size in a shape") for part in expression.parts)
+
+    def _index(self, expression: s.Index, env: Environment) -> Any:
+        value = self.evaluate(expression.base, env)
+        for position in expression.indices:
+            if not isinstance(value, tuple):
+                raise error("E204", f"only a list or a shape has elements; found {show(value)}", expression.span)
+            place = self.evaluate(position, env)
+            if type(place) is not int:
+                raise error("E204", f"an index must be an int; found {show(place)}", position.span)
+            if not -len(value) <= place < len(value):
+                found = f"index {place} is out of range: {show(value)} has {len(value)} elements, counted from 0"
+                raise error("E205", found, position.span)
+            value = value[place]
+        return value
+
+    def _list(self, expression: s.ListOf, env: Environment) -> List:
+        return List(self.evaluate(item, env) for item in expression.items)
+
+    def _comprehension(self, expression: s.Comprehension, env: Environment) -> List:
+        items = []
+        for element in self.elements(expression.iterable, env):
+            inner = Environment(env)
+            self.unpack(expression.targets, element, expression.iterable.span, inner)
+            if expression.condition is None or self.truth(expression.condition, inner):
+                items.append(self.evaluate(expression.element, inner))
+        return List(items)
+
+    def elements(self, expression: s.Expression, env: Environment) -> tuple[Any, ...]:
+        """The elements of an expression that must be a list or a shape."""
+        value = self.evaluate(expression, env)
+        if not isinstance(value, tuple):
+            hint = f"write `range({expression.span.text[:40]})`" if type(value) is int else ""
+            raise error("E204", f"`for` needs a list; found {show(value)}", expression.span, hint=hint)
+        self.step(expression.span, len(value))
+        return value
+
+    def unpack(self, targets: tuple[s.Name, ...], element: Any, span: Span, env: Environment) -> None:
+        """Binds the names of a `for` to an element."""
+        if len(targets) == 1:
+            env.names[targets[0].text] = element
+            return
+        if not isinstance(element, tuple) or len(element) != len(targets):
+            names = ", ".join(target.text for target in targets)
+            raise error("E204", f"`{names}` needs elements of {len(targets)} values; found {show(element)}", span)
+        for target, part in zip(targets, element, strict=True):
+            env.names[target.text] = part
+
+
+_DISPATCH: dict[type, Callable[[Evaluator, Any, Environment], Any]] = {
+    s.Literal: Evaluator._literal,
+    s.Name: Evaluator._name,
+    s.Invoke: Evaluator._invoke,
+    s.Chain: Evaluator._chain,
+    s.Unary: Evaluator._unary,
+    s.Conditional: Evaluator._conditional,
+    s.Dimensions: Evaluator._dimensions,
+    s.Index: Evaluator._index,
+    s.ListOf: Evaluator._list,
+    s.Comprehension: Evaluator._comprehension,
+}
+
+
+class _Bad(Exception):
+    """A computation that its own rule refuses."""
+
+    def __init__(self, code: str, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.code, self.hint = code, hint
+
+
+def _a(noun: str) -> str:
+    return f"an {noun}" if noun[0] in "aeio" else f"a {noun}"
+
+
+def _kinds(values: list[Any]) -> str:
+    return " and ".join(_a(type_name(value)) for value in values)
+
+
+def _listed(values: list[Any]) -> str:
+    return ", ".join(show(value) for value in values)
+
+
+def _wrong_count(name: str, found: int, least: int, most: int | None) -> tuple[str, str]:
+    code = "E202" if found < least else "E203"
+    wanted = str(least) if most == least else f"{least} to {most}" if most is not None else f"at least {least}"
+    return code, f"`{name}` takes {wanted} argument{'s' if wanted != '1' else ''}; found {found}"
+
+
+def _called(problem: ArchError, expression: s.Invoke) -> ArchError:
+    """The error with the call of a function added to its trail."""
+    first = problem.diagnostics[0]
+    note = Note(f"function `{expression.callee.text}`", expression.span)
+    return ArchError([
+        Diagnostic(first.code, first.message, first.span, first.hint, first.notes, (note, *first.trail), first.severity)
+    ])
+
+
+def too_deep(span: Span, options: Options) -> ArchError:
+    """The error for calls inside calls beyond the bound."""
+    found = f"templates, functions and blocks are nested deeper than {options.max_calls}"
+    return error("E403", found, span, hint="the bound is the option `max_calls`")
+
+
+def _number(value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError
+    return value
+
+
+def _numbers(function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    return lambda left, right: function(_number(left), _number(right))
+
+
+def _add(left: Any, right: Any) -> Any:
+    if isinstance(left, List) and isinstance(right, List):
+        return List((*left, *right))
+    return _number(left) + _number(right)
+
+
+def _raise_to(left: Any, right: Any) -> Any:
+    base, exponent = _number(left), _number(right)
+    if type(base) is int and type(exponent) is int:
+        if exponent < 0:
+            return float(base) ** exponent
+        if abs(base) > 1 and exponent * math.log10(abs(base)) > 1000:
+            raise _Bad("E404", f"{base} ** {exponent} has too many digits", "the bound is the option `max_digits`")
+    result = base**exponent
+    if isinstance(result, complex):
+        raise ValueError
+    return result
+
+
+def _equal(left: Any, right: Any) -> bool:
+    if isinstance(left, OperatorValue) and isinstance(right, OperatorValue):
+        return left.operator is right.operator and left.arguments == right.arguments
+    return type_name(left) in (type_name(right), "int", "float") and bool(left == right)
+
+
+_INFIX: dict[str, Callable[[Any, Any], Any]] = {
+    "+": _add,
+    "-": _numbers(python_operator.sub),
+    "*": _numbers(python_operator.mul),
+    "/": _numbers(python_operator.truediv),
+    "//": _numbers(python_operator.floordiv),
+    "%": _numbers(python_operator.mod),
+    "**": _raise_to,
+    "<": _numbers(python_operator.lt),
+    "<=": _numbers(python_operator.le),
+    ">": _numbers(python_operator.gt),
+    ">=": _numbers(python_operator.ge),
+    "==": _equal,
+    "!=": lambda left, right: not _equal(left, right),
+}
+
+
+def divisible(value: float, divisor: int) -> int:
+    """The multiple of `divisor` nearest to `value`, not below `divisor` nor below 0.9 `value`.
+
+    Source: the reference code of MobileNet (Howard et al. 2017), `_make_divisible`.
+    """
+    if type(divisor) is not int or divisor < 1:
+        raise _Bad("E205", f"the divisor must be an int of at least 1; found {show(divisor)}")
+    rounded = max(divisor, int(_number(value) + divisor / 2) // divisor * divisor)
+    return rounded + divisor if rounded < 0.9 * value else rounded
+
+
+def _range(*bounds: int) -> List:
+    if any(type(bound) is not int for bound in bounds):
+        raise TypeError
+    numbers = range(*bounds)
+    if len(numbers) > 1_000_000:
+        raise _Bad("E205", f"`range` would have {len(numbers)} elements", "a list has at most `max_nodes` elements")
+    return List(numbers)
+
+
+def _over(function: Callable[[Any], Any]) -> Callable[..., Any]:
+    """`min`, `max`, `sum`: of the arguments, or of the one list given."""
+
+    def apply(*values: Any) -> Any:
+        items = values[0] if len(values) == 1 and isinstance(values[0], tuple) else values
+        if not items:
+            raise _Bad("E206", "an empty list has none")
+        return function([_number(item) for item in items])
+
+    return apply
+
+
+def _elements(value: Any) -> tuple[Any, ...]:
+    if not isinstance(value, tuple):
+        raise TypeError
+    return value
+
+
+BUILTINS: dict[str, tuple[Callable[..., Any], int, int | None]] = {
+    "min": (_over(min), 1, None),
+    "max": (_over(max), 1, None),
+    "sum": (_over(sum), 1, None),
+    "len": (lambda items: len(_elements(items)), 1, 1),
+    "count": (lambda items, value: sum(_equal(item, value) for item in _elements(items)), 2, 2),
+    "abs": (lambda value: abs(_number(value)), 1, 1),
+    "range": (_range, 1, 2),
+    "round": (lambda value: round(_number(value)), 1, 1),
+    "floor": (lambda value: math.floor(_number(value)), 1, 1),
+    "ceil": (lambda value: math.ceil(_number(value)), 1, 1),
+    "sqrt": (lambda value: math.sqrt(_number(value)), 1, 1),
+    "log2": (lambda value: math.log2(_number(value)), 1, 1),
+    "divisible": (divisible, 2, 2),
+    "first": (lambda a, b: a, 2, 2),
+    "last": (lambda a, b: a, 2, 2),
+}
+"""Built-in functions: name -> (function, fewest arguments, most arguments)."""
+
+__all__ = ["BUILTINS", "CONTEXT", "SHORTCUTS", "WORDS", "Evaluator", "GraphValue", "Signature", "divisible", "too_deep"]

@@ -1,0 +1,721 @@
+"""Runs the statements of a bound network and makes its graph, shapes included.
+
+One mistake gives one error: a statement that fails leaves an unknown value behind, and what depends on it is passed over in silence. A mistake in
+a template is reported for its first call only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from resnext_dsl import syntax as s
+from resnext_dsl.bind import BoundNetwork
+from resnext_dsl.cost import reachable
+from resnext_dsl.diagnostics import ArchError, Diagnostic, Note, Span, did_you_mean, error
+from resnext_dsl.evaluate import SHORTCUTS, Evaluator, too_deep
+from resnext_dsl.graph import Graph, Node, Output, Part, Scope
+from resnext_dsl.naming import Names, safe, single_call
+from resnext_dsl.operators import OPERATORS, validate
+from resnext_dsl.operators.base import Attributes, RuleError, Shape
+from resnext_dsl.signature import Signature, bind, signature_of
+from resnext_dsl.values import (
+    UNKNOWN,
+    Environment,
+    FunctionValue,
+    GraphValue,
+    OperatorValue,
+    TemplateValue,
+    Unsettled,
+    show,
+    show_shape,
+    type_name,
+)
+
+Running = GraphValue | None
+"""The running value; None where a mistake has made it unknown."""
+
+RESIDUAL = Signature("residual", ("shortcut",), frozenset())
+
+
+@dataclass(slots=True)
+class Frame:
+    """One instance of a template, or the network itself: what its statements share.
+
+    Attributes:
+        entry: The value that entered it (in a part: the current pass).
+        here: The running value before the current statement.
+        values: The values named in it so far.
+    """
+
+    entry: Running
+    here: Running
+    values: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where statements run: their frame, the scope their nodes belong to, and the local names of the body."""
+
+    frame: Frame
+    scope: str
+    names: Names
+
+
+class Expander:
+    """Expands one network.
+
+    Attributes:
+        diagnostics: Every mistake met.
+    """
+
+    def __init__(self, network: BoundNetwork, evaluator: Evaluator) -> None:
+        self.network = network
+        self.evaluator = evaluator
+        self.options = evaluator.options
+        self.diagnostics: list[Diagnostic] = []
+        self.nodes: list[Node] = []
+        self.scopes: dict[str, Scope] = {}
+        self.parts: list[Part] = []
+        self.outputs: list[Output] = []
+        self.trail: tuple[Note, ...] = ()
+        self.depth = 0
+        self._frame = Frame(None, None)
+        self._names: dict[tuple[int, tuple[str, ...]], Names] = {}
+        self._seen: set[tuple[str, int, str]] = set()
+        evaluator.context = self._context
+
+    def expand(self) -> Graph:
+        """The graph; only to be used where `diagnostics` has no error."""
+        network = self.network
+        self._scope("", "network", network.name, network.span)
+        x = self._input()
+        names = Names(_body_of(network))
+        frame = Frame(x, x)
+        place = Place(frame, "", names)
+        if network.input_name is not None:
+            frame.values[network.input_name.text] = x if x is not None else UNKNOWN
+        env = Environment(network.environment)
+        for entry in network.entries:
+            x = self._entry(entry, place, env, x)
+        if x is not None:
+            if x.node == 0 and not self.diagnostics:
+                self._note(Diagnostic("E305", f"network `{network.name}` has no operators", network.span))
+            self.outputs.insert(0, Output("main", x.node))
+        graph = Graph(network.name, tuple(self.nodes), self.scopes, tuple(self.parts), tuple(self.outputs))
+        return graph if self.diagnostics else self._pruned(graph)
+
+    def _pruned(self, graph: Graph) -> Graph:
+        """The graph without nodes that no output depends on; each of them is a warning."""
+        used = reachable(graph, [output.node for output in graph.outputs])
+        if len(used) == len(graph.nodes):
+            return graph
+        place: dict[int, int] = {}
+        kept: list[Node] = []
+        for index, node in enumerate(graph.nodes):
+            if index in used or index == 0:
+                place[index] = len(kept)
+                kept.append(replace(node, inputs=tuple(place[source] for source in node.inputs)))
+            else:
+                self.trail = node.trail
+                message = f"the value of `{node.operator}` is never used; it is left out"
+                self._note(Diagnostic("W902", message, node.span, severity="warning"))
+        held = {node.scope for node in kept}
+        scopes = {
+            name: scope
+            for name, scope in graph.scopes.items()
+            if not name or any(other == name or other.startswith(f"{name}.") for other in held)
+        }
+        parts = tuple(replace(part, node=place[part.node]) for part in graph.parts if part.node in place)
+        outputs = tuple(replace(output, node=place[output.node]) for output in graph.outputs)
+        return Graph(graph.name, tuple(kept), scopes, parts, outputs)
+
+    def _input(self) -> Running:
+        network = self.network
+        if network.input_name is None:
+            hint = "declare one: `input image: 3x224x224`"
+            self._note(Diagnostic("E305", f"network `{network.name}` has no input", network.span, hint=hint))
+            return None
+        if network.input_shape is None:
+            return None
+        name = safe(network.input_name.text)
+        self.nodes.append(Node(name, "input", None, (), network.input_shape, network.input_name.span, ""))
+        return GraphValue(0, network.input_shape)
+
+    # --- errors ---
+
+    def _note(self, diagnostic: Diagnostic) -> None:
+        span = diagnostic.span
+        key = (diagnostic.code, span.start if span else -1, span.source.name if span else "")
+        if key in self._seen:
+            return
+        self._seen.add(key)
+        trail = diagnostic.trail or ()
+        self.diagnostics.append(replace(diagnostic, trail=(*self.trail, *trail)))
+
+    def _guarded(self, run: Callable[[], Any]) -> Any:
+        """The result of a step, or None where it fails; the failure is noted."""
+        try:
+            return run()
+        except ArchError as problem:
+            for diagnostic in problem.diagnostics:
+                if diagnostic.code in ("E403", "E405"):
+                    raise ArchError([*self.diagnostics, replace(diagnostic, trail=self.trail)]) from None
+                self._note(diagnostic)
+        except Unsettled:
+            pass
+        return None
+
+    # --- names of what flows ---
+
+    def _context(self, name: str) -> Any:
+        frame = self._frame
+        if name in frame.values:
+            return frame.values[name]
+        if name in ("channels_in", "shape_in"):
+            return self._flowing(name, frame.entry)
+        if name in ("channels_here", "shape_here"):
+            return self._flowing(name, frame.here)
+        raise KeyError(name)
+
+    def _flowing(self, name: str, value: Running) -> Any:
+        if value is None:
+            raise Unsettled
+        return value.shape[0] if name.startswith("channels") else value.shape
+
+    # --- the network's own entries ---
+
+    def _entry(self, entry: s.Entry, place: Place, env: Environment, x: Running) -> Running:
+        self._frame = place.frame
+        if isinstance(entry, s.Part):
+            return self._part(entry, place, env, x)
+        if isinstance(entry, s.Output):
+            self._guarded(lambda: self._output(entry, place, env, x))
+            return x
+        return self._statement(entry, place, env, x)  # type: ignore[arg-type]
+
+    def _part(self, part: s.Part, place: Place, env: Environment, x: Running) -> Running:
+        name = safe(part.name.text)
+        label = f"{part.kind} `{part.name.text}`" if part.kind == "stage" else f"the {part.kind}"
+        outer = self.trail
+        if part.count is None:
+            self._scope(name, "part", name, part.span)
+            self.trail = (*outer, Note(label, part.name.span))
+            x = self._pass(part.body, place.frame, env, name, x)
+        else:
+            self._scope(name, "passes", name, part.span)
+            count = self._guarded(lambda: self.evaluator.whole(part.count, env, "the number of passes"))  # type: ignore[arg-type]
+            for turn in range(count or 0):
+                self.trail = (*outer, Note(f"{label}, pass {turn}", part.name.span))
+                inner = _turn(env, turn, count, part.index)
+                self._scope(f"{name}.{turn}", "pass", str(turn), part.span)
+                x = self._pass(part.body, place.frame, inner, f"{name}.{turn}", x)
+            x = x if count is not None else None
+        self.trail = outer
+        if x is not None:
+            self.parts.append(Part(name, part.kind, x.node))  # type: ignore[arg-type]
+        for alias in (part.name, part.alias):
+            if alias is not None:
+                place.frame.values[alias.text] = x if x is not None else UNKNOWN
+        return x
+
+    def _pass(self, body: s.Block, frame: Frame, env: Environment, scope: str, x: Running) -> Running:
+        """One pass of a part: `channels_in` is that of the pass."""
+        outer = frame.entry
+        frame.entry = x
+        x = self._body(body, frame, Environment(env), scope, x)
+        frame.entry = outer
+        return x
+
+    def _output(self, output: s.Output, place: Place, env: Environment, x: Running) -> None:
+        name = output.name.text
+        if output.when is not None and output.when.text != "training":
+            raise error("E105", f"an output is `when training`; found `{output.when.text}`", output.when.span)
+        if safe(name) in self.scopes or name == "main":
+            raise error("E102", f"`{name}` is declared twice", output.name.span)
+        value = x if output.value is None else self._value(output.value, env)
+        if output.body is not None:
+            self._scope(safe(name), "part", safe(name), output.span)
+            outer, self.trail = self.trail, (*self.trail, Note(f"output `{name}`", output.name.span))
+            value = self._pass(output.body, place.frame, env, safe(name), value)
+            self.trail = outer
+            if value is not None:
+                self.parts.append(Part(safe(name), "output", value.node))
+        if value is not None:
+            self.outputs.append(Output(safe(name), value.node, output.when is not None))
+
+    # --- bodies ---
+
+    def _body(
+        self, block: s.Block, frame: Frame, env: Environment, scope: str, x: Running, reserved: tuple[str, ...] = ()
+    ) -> Running:
+        """A body with a scope of its own; one that is a single template call gives its scope to that call."""
+        names = self._names_of(block, reserved)
+        call = single_call(block)
+        if call is not None and x is not None:
+            for statement in block.statements:
+                if isinstance(statement, s.Let):
+                    self._statement(statement, Place(frame, scope, names), env, x)
+            self._frame = frame
+            frame.here = x
+            callee = self._guarded(lambda: self._callee(call, env))
+            if callee is None:
+                return None
+            if isinstance(callee, TemplateValue):
+                result = self._guarded(lambda: self._template(call, callee, env, scope, x))
+                return self._named(call.alias, frame, result)
+            return self._statement(call, Place(frame, scope, names), env, x)
+        return self._block(block, Place(frame, scope, names), env, x)
+
+    def _names_of(self, block: s.Block, reserved: tuple[str, ...]) -> Names:
+        key = (id(block), reserved)
+        if key not in self._names:
+            self._names[key] = Names(block, reserved)
+        return self._names[key]
+
+    def _block(self, block: s.Block, place: Place, env: Environment, x: Running) -> Running:
+        """Statements in turn; their constants hold to the end of the block."""
+        if self.depth >= self.options.max_calls:
+            raise too_deep(block.span, self.options)
+        self.depth += 1
+        for statement in block.statements:
+            x = self._statement(statement, place, env, x)
+        self.depth -= 1
+        return x
+
+    def _statement(self, statement: s.Statement, place: Place, env: Environment, x: Running) -> Running:
+        frame = place.frame
+        self._frame = frame
+        frame.here = x
+        if isinstance(statement, s.Let):
+            value = self._guarded(lambda: self.evaluator.evaluate(statement.value, env))
+            env.names[statement.name.text] = value if value is not None else UNKNOWN
+            return x
+        if isinstance(statement, s.Use):
+            return self._guarded(lambda: self._value(statement.value, env))  # type: ignore[no-any-return]
+        self.evaluator.step(statement.span)
+        depth = self.depth
+        result = self._guarded(lambda: _RUN[type(statement)](self, statement, place, env, x))
+        self.depth = depth
+        return self._named(statement.alias, frame, result)
+
+    def _named(self, alias: s.Name | None, frame: Frame, x: Running) -> Running:
+        if alias is not None:
+            frame.values[alias.text] = x if x is not None else UNKNOWN
+        return x
+
+    def _value(self, name: s.Name, env: Environment) -> GraphValue:
+        """The value of the network that a name stands for."""
+        value = self._frame.values.get(name.text)
+        if value is None:
+            try:
+                value = env.find(name.text)
+            except KeyError:
+                hint = did_you_mean(name.text, self._frame.values) or "name a value with `as NAME` before it is used"
+                raise error("E101", f"no value is named `{name.text}` here", name.span, hint=hint) from None
+        return self._checked_value(value, name.span, name.text)
+
+    def _checked_value(self, value: Any, span: Span, text: str) -> GraphValue:
+        if value is UNKNOWN:
+            raise Unsettled
+        if not isinstance(value, GraphValue):
+            hint = "attributes are given by name, values by position"
+            raise error("E204", f"`{text[:40]}` is not a value of the network; found {show(value)}", span, hint=hint)
+        return value
+
+    # --- calls ---
+
+    def _callee(self, call: s.Apply, env: Environment) -> OperatorValue | TemplateValue:
+        try:
+            callee = self.evaluator.find(call.callee, env)
+        except ArchError as problem:
+            raise _as_operator(problem, call, env) from None
+        if callee is UNKNOWN:
+            raise Unsettled
+        if isinstance(callee, OperatorValue | TemplateValue):
+            return callee
+        name = call.callee.text
+        hint = f"write `use {name}` to go on from that value" if isinstance(callee, GraphValue) else ""
+        kind = "a function" if isinstance(callee, FunctionValue) else f"a value of type {type_name(callee)}"
+        raise error("E207", f"`{name}` is {kind}, not an operator or template", call.callee.span, hint=hint)
+
+    def _apply(self, call: s.Apply, place: Place, env: Environment, x: Running) -> Running:
+        callee = self._callee(call, env)
+        name = place.names.of(call)
+        if isinstance(callee, TemplateValue):
+            return self._template(call, callee, env, _join(place.scope, name), x)
+        return self._operator(call, callee, place, env, [x], name)
+
+    def _template(self, call: s.Apply, callee: TemplateValue, env: Environment, scope: str, x: Running) -> Running:
+        template = callee.template
+        if len(self.trail) >= self.options.max_calls:
+            raise too_deep(call.span, self.options)
+        inner = self._arguments(call, callee, env)
+        if x is None:
+            return None
+        scalars = tuple((k, v) for k, v in ((k, _scalar(v)) for k, v in inner.names.items()) if v is not None)
+        self._scope(scope, "template", template.name.text, template.span, scalars)
+        outer_trail, outer_frame = self.trail, self._frame
+        self.trail = (*outer_trail, Note(f"template `{template.name.text}`", call.callee.span))
+        frame = Frame(x, x)
+        try:
+            return self._body(template.body, frame, inner, scope, x)
+        finally:
+            self.trail, self._frame = outer_trail, outer_frame
+
+    def _arguments(self, call: s.Apply, callee: TemplateValue, env: Environment) -> Environment:
+        """The environment of a template's body: its parameters, then what is around its definition."""
+        template = callee.template
+        bound = bind(signature_of(callee), call.arguments, callee_span=call.callee.span).named
+        inner = Environment(callee.environment)
+        inner.turn = None
+        filled = dict(callee.arguments)
+        failed: list[Diagnostic] = []
+        unsettled = False
+        for formal in template.parameters:
+            name = formal.name.text
+            try:
+                if name in bound:
+                    inner.names[name] = self.evaluator.evaluate(bound[name].value, env)
+                elif name in filled:
+                    inner.names[name] = filled[name]
+                else:
+                    assert formal.default is not None
+                    inner.names[name] = self.evaluator.evaluate(formal.default, inner)
+            except ArchError as problem:
+                failed += problem.diagnostics
+                inner.names[name] = UNKNOWN
+            except Unsettled:
+                unsettled = True
+                inner.names[name] = UNKNOWN
+        if failed:
+            raise ArchError(failed)
+        if unsettled:
+            raise Unsettled
+        return inner
+
+    def _operator(
+        self, call: s.Apply, callee: OperatorValue, place: Place, env: Environment, inputs: list[Running], name: str
+    ) -> Running:
+        operator = callee.operator
+        arguments, spans = self._defaults(operator.name)
+        signature = signature_of(OperatorValue(operator, (*callee.arguments, *arguments.items())))
+        bound = bind(signature, call.arguments, callee_span=call.callee.span)
+        arguments.update(callee.arguments)
+        for key, argument in bound.named.items():
+            arguments[key] = self.evaluator.evaluate(argument.value, env)
+            spans[key] = argument.value.span
+        values = [self._operand(argument, env) for argument in bound.values]
+        attributes = self._validated(call, operator.name, arguments, spans)
+        if any(value is None for value in (*inputs, *values)):
+            return None
+        taken = [value for value in (*inputs, *values) if value is not None]
+        if operator.merges and len(taken) == 1:
+            return taken[0]
+        return self._node(operator.name, attributes, taken, place.scope, name, call.span, spans)
+
+    def _operand(self, argument: s.Argument, env: Environment) -> GraphValue:
+        if isinstance(argument.value, s.Name):
+            return self._value(argument.value, env)
+        value = self.evaluator.evaluate(argument.value, env)
+        return self._checked_value(value, argument.span, argument.span.text)
+
+    def _defaults(self, operator: str) -> tuple[dict[str, Any], dict[str, Span]]:
+        settled = self.network.defaults.get(operator)
+        if not settled:
+            return {}, {}
+        return {k: placed.value for k, placed in settled.items()}, {k: placed.span for k, placed in settled.items()}
+
+    def _validated(self, call: s.Apply, operator: str, arguments: dict[str, Any], spans: dict[str, Span]) -> Attributes:
+        for key, value in arguments.items():
+            if isinstance(value, OperatorValue) and not value.arguments:
+                arguments[key] = value.operator.name  # an option word that is an operator's name too
+            elif isinstance(value, OperatorValue | TemplateValue | FunctionValue | GraphValue):
+                raise error("E204", f"`{key}` of `{operator}` cannot be {show(value)}", spans.get(key, call.span))
+        try:
+            return validate(OPERATORS[operator], arguments)
+        except RuleError as problem:
+            span = spans.get(problem.attribute or "", call.span)
+            raise error(problem.code, str(problem), span, hint=problem.hint) from None
+
+    def _node(
+        self,
+        operator: str,
+        attributes: Attributes,
+        inputs: list[GraphValue],
+        scope: str,
+        name: str,
+        span: Span,
+        spans: dict[str, Span] | None = None,
+    ) -> GraphValue:
+        shapes = tuple(value.shape for value in inputs)
+        try:
+            shape: Shape = OPERATORS[operator].shape(attributes, shapes)
+        except RuleError as problem:
+            at = (spans or {}).get(problem.attribute or "", span)
+            notes = self._origins(inputs)
+            raise error(problem.code, str(problem), at, hint=problem.hint, notes=notes) from None
+        index = len(self.nodes)
+        if index > self.options.max_nodes:
+            raise too_many(span, self.options.max_nodes)
+        sources = tuple(value.node for value in inputs)
+        self.nodes.append(Node(_join(scope, name), operator, attributes, sources, shape, span, scope, self.trail))
+        return GraphValue(index, shape)
+
+    def _origins(self, inputs: list[GraphValue]) -> tuple[Note, ...]:
+        """Where each operand's shape came from; alike ones once."""
+        notes: dict[tuple[Shape, int], Note] = {}
+        for value in inputs:
+            node = self.nodes[value.node]
+            what = "the input" if node.operator == "input" else f"`{node.operator}`"
+            note = Note(f"{show_shape(value.shape)} comes from {what} here", node.span)
+            notes.setdefault((value.shape, node.span.start), note)
+        return tuple(notes.values())[:4]
+
+    def _scope(self, name: str, kind: Any, label: str, span: Span, arguments: tuple[tuple[str, Any], ...] = ()) -> None:
+        self.scopes[name] = Scope(name, kind, label, arguments, span)
+
+    # --- statements with bodies ---
+
+    def _repeat(self, statement: s.Repeat, place: Place, env: Environment, x: Running) -> Running:
+        count = self.evaluator.whole(statement.count, env, "the number of passes")
+        environments = (_turn(env, turn, count, statement.index) for turn in range(count))
+        return self._passes(statement, place, environments, x)
+
+    def _for(self, statement: s.ForEach, place: Place, env: Environment, x: Running) -> Running:
+        elements = self.evaluator.elements(statement.iterable, env)
+
+        def environment(turn: int, element: Any) -> Environment:
+            inner = _turn(env, turn, len(elements), None)
+            self.evaluator.unpack(statement.targets, element, statement.iterable.span, inner)
+            return inner
+
+        return self._passes(statement, place, (environment(i, e) for i, e in enumerate(elements)), x)
+
+    def _passes(self, statement: s.Repeat | s.ForEach, place: Place, environments: Any, x: Running) -> Running:
+        scope = _join(place.scope, place.names.of(statement))
+        self._scope(scope, "passes", place.names.of(statement), statement.span)
+        for turn, inner in enumerate(environments):
+            self.evaluator.step(statement.span)
+            self._scope(f"{scope}.{turn}", "pass", str(turn), statement.span)
+            x = self._body(statement.body, place.frame, inner, f"{scope}.{turn}", x)
+        return x
+
+    def _condition(self, statement: s.Condition, place: Place, env: Environment, x: Running) -> Running:
+        for condition, block in statement.branches:
+            if self.evaluator.truth(condition, env):
+                return self._block(block, place, Environment(env), x)
+        if statement.otherwise is not None:
+            return self._block(statement.otherwise, place, Environment(env), x)
+        return x
+
+    def _split(self, statement: s.Split, place: Place, env: Environment, x: Running) -> Running:
+        merge = self._merge(statement, env)
+        bodies, environments = self._paths(statement, env)
+        if x is None:
+            return None
+        scope = _join(place.scope, place.names.of(statement, "paths"))
+        self._scope(scope, "paths", place.names.of(statement, "paths"), statement.span)
+        starts = self._starts(statement, scope, len(bodies), x)
+        ends: list[Running] = []
+        reserved = ("slice",) if statement.sliced else ()
+        for k, (body, inner, start) in enumerate(zip(bodies, environments, starts, strict=True)):
+            place.frame.here = start
+            ends.append(self._body(body, place.frame, inner, f"{scope}.{k}", start, reserved))
+        self._frame = place.frame
+        place.frame.here = x
+        name = place.names.of(statement, "merge")
+        return self._operator(statement.merge, merge, place, env, ends, name)
+
+    def _merge(self, statement: s.Split, env: Environment) -> OperatorValue:
+        merge = self._callee(statement.merge, env)
+        if isinstance(merge, OperatorValue) and merge.operator.merges:
+            return merge
+        known = [name for name, operator in OPERATORS.items() if operator.merges]
+        text = statement.merge.callee.text
+        raise error("E207", f"`{text}` does not merge values", statement.merge.callee.span, hint=f"merges: {', '.join(known)}")
+
+    def _paths(self, statement: s.Split, env: Environment) -> tuple[list[s.Block], list[Environment]]:
+        """The body of each path with its environment."""
+        if statement.body is None:
+            if statement.count is not None:
+                found = "a split that lists its paths has no count"
+                raise error("E105", found, statement.count.span, hint="remove it; the paths are counted")
+            return list(statement.paths), [Environment(env) for _ in statement.paths]
+        if statement.count is None:
+            hint = "write `split N { ... }`, or list the paths: `split { path { ... } ... }`"
+            raise error("E202", "a split needs the number of its paths", statement.span, hint=hint)
+        count = self.evaluator.whole(statement.count, env, "the number of paths", least=1)
+        if count > self.options.max_nodes:
+            raise too_many(statement.count.span, self.options.max_nodes)
+        return [statement.body] * count, [_indexed(env, k, statement.index) for k in range(count)]
+
+    def _starts(self, statement: s.Split, scope: str, count: int, x: GraphValue) -> list[GraphValue]:
+        """What each path starts from: the running value, or its slice of the channels."""
+        for k in range(count):
+            self._scope(f"{scope}.{k}", "path", str(k), statement.span)
+        if not statement.sliced:
+            return [x] * count
+        channels = x.shape[0]
+        if channels % count:
+            low, high = channels // count * count, -(-channels // count) * count
+            span = statement.count.span if statement.count is not None else statement.span
+            message = f"`channels` (={channels}) must be divisible by the number of paths (={count})"
+            hint = f"nearest: {high if high - channels <= channels - low or low == 0 else low}"
+            raise error("E302", message, span, hint=hint, notes=self._origins([x]))
+        width = channels // count
+        row = OPERATORS["slice"]
+        starts = []
+        for k in range(count):
+            attributes = validate(row, {"start": k * width, "stop": (k + 1) * width})
+            starts.append(self._node("slice", attributes, [x], f"{scope}.{k}", "slice", statement.span))
+        return starts
+
+    def _residual(self, statement: s.Residual, place: Place, env: Environment, x: Running) -> Running:
+        kind = self._shortcut_kind(statement, env)
+        body = self._block(statement.body, place, Environment(env), x)
+        if x is None or body is None:
+            return None
+        self._frame = place.frame
+        place.frame.here = x
+        scope = _join(place.scope, place.names.of(statement, "shortcut"))
+        if statement.shortcut is not None:
+            self._scope(scope, "shortcut", "shortcut", statement.shortcut.span)
+            other = self._body(statement.shortcut, place.frame, Environment(env), scope, x)
+        elif kind == "skip" and x.shape != body.shape:
+            return body
+        else:
+            other = self._shortcut(kind, statement, scope, x, body)
+        if other is None:
+            return None
+        return self._add(statement, place, body, other)
+
+    def _add(self, statement: s.Residual, place: Place, body: GraphValue, other: GraphValue) -> GraphValue:
+        if body.shape != other.shape:
+            shapes = f"the body gives {show_shape(body.shape)}, the shortcut {show_shape(other.shape)}"
+            hint = "`shortcut=auto` projects where shapes differ" if statement.arguments else ""
+            span = Span(statement.span.source, statement.span.start, statement.span.start + len("residual"))
+            notes = self._origins([body, other])
+            raise error("E304", f"a residual adds values of one shape: {shapes}", span, hint=hint, notes=notes)
+        name = place.names.of(statement, "add")
+        return self._node("add", validate(OPERATORS["add"], {}), [body, other], place.scope, name, statement.span)
+
+    def _shortcut_kind(self, statement: s.Residual, env: Environment) -> str:
+        bound = bind(RESIDUAL, statement.arguments).named
+        if "shortcut" not in bound:
+            return "auto"
+        argument = bound["shortcut"]
+        if statement.shortcut is not None:
+            found = "a residual with a shortcut of its own takes no `shortcut=`"
+            raise error("E203", found, argument.span)
+        kind = self.evaluator.evaluate(argument.value, env)
+        word = kind.operator.name if isinstance(kind, OperatorValue) else kind
+        if not isinstance(word, str) or word not in SHORTCUTS:
+            hint = f"kinds: {', '.join(SHORTCUTS)}"
+            raise error("E205", f"`{argument.value.span.text[:40]}` is no kind of shortcut", argument.span, hint=hint)
+        return word
+
+    def _shortcut(self, kind: str, statement: s.Residual, scope: str, x: GraphValue, body: GraphValue) -> GraphValue:
+        """The value of a shortcut without a body of its own."""
+        same = x.shape == body.shape
+        if kind == "identity" or (same and kind != "projection"):
+            return x
+        stride = self._stride(statement, x, body)
+        self._scope(scope, "shortcut", "shortcut", statement.span)
+
+        def put(operator: str, value: GraphValue, **arguments: Any) -> GraphValue:
+            settled, spans = self._defaults(operator)
+            attributes = self._validated_shortcut(operator, settled | arguments, spans, statement)
+            return self._node(operator, attributes, [value], scope, operator, statement.span)
+
+        if kind == "pad":
+            x = put("subsample", x, stride=stride) if max(stride) > 1 else x
+            if body.shape[0] < x.shape[0]:
+                message = f"`pad` cannot narrow {x.shape[0]} channels to {body.shape[0]}"
+                raise error("E304", message, statement.span, hint="use `shortcut=projection`")
+            return put("pad_channels", x, channels=body.shape[0]) if body.shape[0] > x.shape[0] else x
+        x = put("conv", x, channels=body.shape[0], kernel=1, stride=stride, padding=0, groups=1, dilation=1, bias=False)
+        return put("bn", x)
+
+    def _validated_shortcut(
+        self, operator: str, arguments: dict[str, Any], spans: dict[str, Span], statement: s.Residual
+    ) -> Attributes:
+        try:
+            return validate(OPERATORS[operator], arguments)
+        except RuleError as problem:
+            span = spans.get(problem.attribute or "", statement.span)
+            raise error(problem.code, str(problem), span, hint=problem.hint) from None
+
+    def _stride(self, statement: s.Residual, x: GraphValue, body: GraphValue) -> tuple[int, ...]:
+        """The stride that takes the input's height and width to the body's."""
+        span = Span(statement.span.source, statement.span.start, statement.span.start + len("residual"))
+        notes = self._origins([x, body])
+        shapes = f"{show_shape(x.shape)} to {show_shape(body.shape)}"
+        hint = "give the residual a shortcut of its own: `} shortcut { ... }`"
+        if len(x.shape) != 3 or len(body.shape) != 3:
+            raise error("E304", f"no 1x1 convolution leads from {shapes}", span, hint=hint, notes=notes)
+        strides = []
+        for before, after in zip(x.shape[1:], body.shape[1:], strict=True):
+            stride = -(-before // after)
+            if (before - 1) // stride + 1 != after:
+                raise error("E304", f"no stride leads from {shapes}", span, hint=hint, notes=notes)
+            strides.append(stride)
+        return tuple(strides)
+
+
+_RUN: dict[type, Callable[[Expander, Any, Place, Environment, Running], Running]] = {
+    s.Apply: Expander._apply,
+    s.Repeat: Expander._repeat,
+    s.ForEach: Expander._for,
+    s.Condition: Expander._condition,
+    s.Split: Expander._split,
+    s.Residual: Expander._residual,
+}
+
+
+def _join(scope: str, name: str) -> str:
+    return f"{scope}.{name}" if scope else name
+
+
+def _turn(env: Environment, turn: int, turns: int | None, index: s.Name | None) -> Environment:
+    """The environment of one pass of a repeat."""
+    inner = _indexed(env, turn, index)
+    inner.turn = (turn, turns or 1)
+    return inner
+
+
+def _indexed(env: Environment, number: int, index: s.Name | None) -> Environment:
+    return Environment(env, {index.text: number} if index is not None else {})
+
+
+def _scalar(value: Any) -> Any:
+    """A template's argument as the graph keeps it: plain values, and operators by name; None for others."""
+    if isinstance(value, OperatorValue):
+        return value.operator.name
+    if isinstance(value, bool | int | float | str) or type(value) is tuple:
+        return value
+    return None
+
+
+def _body_of(network: BoundNetwork) -> s.Block:
+    """The statements between the parts, as one body."""
+    statements = tuple(entry for entry in network.entries if isinstance(entry, s.Statement))
+    return s.Block(network.span, statements)
+
+
+def _as_operator(problem: ArchError, call: s.Apply, env: Environment) -> ArchError:
+    """The error for a statement whose name is unknown: what would have fitted there."""
+    first = problem.diagnostics[0]
+    if first.code != "E101":
+        return problem
+    known = {name for name in env.all_names() if isinstance(env.find(name), OperatorValue | TemplateValue)}
+    hint = did_you_mean(call.callee.text, known | set(OPERATORS)) or first.hint
+    return error("E101", f"unknown operator or template `{call.callee.text}`", call.callee.span, hint=hint)
+
+
+def too_many(span: Span, limit: int, count: int | None = None) -> ArchError:
+    """The error for a network of too many operators."""
+    found = f"about {count}" if count is not None else f"more than {limit}"
+    message = f"the network would have {found} operators; at most {limit} are allowed"
+    return error("E405", message, span, hint="the bound is the option `max_nodes`")

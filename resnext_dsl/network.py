@@ -1,0 +1,202 @@
+"""The whole pipeline: from a spec to a checked network, and from there to what is asked of it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from resnext_dsl import graph as graphs
+from resnext_dsl.bind import Binder, BoundNetwork, Parameter, unmet_requirements
+from resnext_dsl.budget import Usage, usage, violations
+from resnext_dsl.cost import NetworkCost, cost_of
+from resnext_dsl.count import check_size
+from resnext_dsl.diagnostics import ArchError, Diagnostic, ShapeError, error
+from resnext_dsl.evaluate import Evaluator
+from resnext_dsl.expand import Expander
+from resnext_dsl.files import SHIPPED, Loader, Module, find, read, text_source
+from resnext_dsl.options import DEFAULTS, Options
+from resnext_dsl.resolve import resolve
+from resnext_dsl.scope import Scopes
+from resnext_dsl.source import Source
+from resnext_dsl.verify import verify
+
+if TYPE_CHECKING:
+    import networkx
+    import torch
+
+
+class Network:
+    """A network whose spec is right: every parameter bound, every shape known.
+
+    Attributes:
+        name: The name that its file gives it.
+        source: The text it was read from.
+        parameters: Its parameters with their values here, by name.
+        ir: The graph that the compiler reads.
+        warnings: What is not wrong and worth a look.
+    """
+
+    def __init__(self, source: Source, bound: BoundNetwork, ir: graphs.Graph, warnings: tuple[Diagnostic, ...]) -> None:
+        self.name = bound.name
+        self.doc = bound.doc
+        self.source = source
+        self.parameters: dict[str, Parameter] = bound.parameters
+        self.ir = ir
+        self.warnings = warnings
+        self.limits = bound.limits
+        self.init = bound.init
+
+    def __repr__(self) -> str:
+        return f"<Network {self.name}: {len(self.ir.nodes)} nodes, {self.cost().params:,} parameters>"
+
+    @cached_property
+    def graph(self) -> networkx.MultiDiGraph:
+        """The graph as a networkx MultiDiGraph (`graph.to_networkx` says what it carries)."""
+        return graphs.to_networkx(self.ir)
+
+    @cached_property
+    def _cost(self) -> NetworkCost:
+        return cost_of(self.ir)
+
+    def cost(self) -> NetworkCost:
+        """Parameters, FLOPs, multiply-adds and activations at batch 1, exact, in fvcore's convention."""
+        return self._cost
+
+    def usage(self) -> tuple[Usage, ...]:
+        """What the network uses of each limit of its budgets, kept or not."""
+        return usage(self.limits, self.cost())
+
+    def check(self) -> tuple[Usage, ...]:
+        """What the network uses of each limit of its budgets.
+
+        Raises:
+            BudgetError: Listing every limit that is exceeded.
+        """
+        report = self.usage()
+        problem = violations(report)
+        if problem is not None:
+            raise problem
+        return report
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A hash of the architecture: equal under other names, comments and orders of definition."""
+        return graphs.fingerprint(self.ir)
+
+    def emit(self) -> str:
+        """Standalone PyTorch source of the network; it imports only torch."""
+        from resnext_dsl.emit import emit
+
+        return emit(self.ir, self.init)
+
+    def compile(
+        self,
+        form: str = "fastest",
+        mode: str = "train",
+        weights: str | os.PathLike[str] | Mapping[str, torch.Tensor] | None = None,
+        device: str | torch.device | None = None,
+        dtype: torch.dtype | None = None,
+        seed: int | None = None,
+    ) -> torch.nn.Module:
+        """The network as a plain, hierarchical `torch.nn.Module`.
+
+        Args:
+            form: "written", "a", "b", "c" or "fastest": the spelling of its splits.
+            mode: "train" or "inference": the mode that the module is left in.
+            weights: A checkpoint to load: ours, torchvision's or timm's of the same network, as a path or a state_dict.
+            device: Where its parameters are made; "meta" makes none.
+            dtype: Of its parameters; torch's default dtype where None.
+            seed: Makes the initial weights reproducible, without touching torch's global generator.
+
+        Raises:
+            WeightsError: Where the checkpoint does not fit; nothing is loaded then.
+            ValueError: For a form or mode that does not exist.
+        """
+        from resnext_dsl.compile import build
+
+        return build(self.ir, self.init, form=form, mode=mode, weights=weights, device=device, dtype=dtype, seed=seed)
+
+
+def load(
+    spec: str | os.PathLike[str], /, *, root: str | os.PathLike[str] | None = None, options: Options = DEFAULTS, **overrides: Any
+) -> Network:
+    """The network of a file, or of a shipped spec by its name.
+
+    Args:
+        spec: A path, or the name of a shipped network (`resnet50`).
+        root: The folder that imports stay under; that of the file by default.
+        options: Bounds on the spec.
+        **overrides: Values for the network's parameters; text is read as an expression of the language.
+
+    Raises:
+        ArchError: With everything that is wrong with the spec.
+        RequirementError: Where a `require` of the spec does not hold for these values.
+    """
+    path = find(spec)
+    return network_of(read(path, os.fspath(spec) if path.parent != SHIPPED else path.name, options), root, options, overrides)
+
+
+def loads(text: str, root: str | os.PathLike[str] | None = None, *, options: Options = DEFAULTS, **overrides: Any) -> Network:
+    """The network of a text; `root` is the folder that its relative imports start from (without it, it has none)."""
+    return network_of(text_source(text, "<spec>", options), root, options, overrides)
+
+
+def network_of(
+    source: Source, root: str | os.PathLike[str] | None, options: Options, overrides: Mapping[str, Any]
+) -> Network:
+    """Runs the pipeline: parse, resolve names, bind parameters, expand, verify."""
+    try:
+        folder = Path(root) if root is not None else source.path.parent if source.path is not None else None
+        loader = Loader(folder, options)
+        module = loader.load(source, shipped=folder is not None and folder.resolve() == SHIPPED.resolve())
+        return _expanded(source, module, options, overrides)
+    except RecursionError:
+        raise error("E403", "the spec is nested too deep") from None
+
+
+def _expanded(source: Source, module: Module, options: Options, overrides: Mapping[str, Any]) -> Network:
+    evaluator = Evaluator(options)
+    scopes = Scopes(evaluator)
+    binder = Binder(evaluator, scopes)
+    resolved = resolve(module)
+    try:
+        bound = binder.bind(module, overrides)
+    except ArchError as problem:
+        raise _report([*resolved, *scopes.diagnostics, *problem.diagnostics], options) from None
+    found = [*resolved, *scopes.diagnostics, *binder.diagnostics]
+    unmet = unmet_requirements(binder)
+    if unmet is not None and not _errors(found):
+        raise unmet
+    if not _errors(scopes.diagnostics + binder.diagnostics) and not any(d.code == "E104" for d in resolved):
+        check_size(bound, options)
+    expander = Expander(bound, evaluator)
+    try:
+        ir = expander.expand()
+    except ArchError as problem:
+        raise _report([*found, *problem.diagnostics], options) from None
+    found += expander.diagnostics
+    if _errors(found):
+        raise _report(found, options)
+    return Network(source, bound, verify(ir), tuple(found))
+
+
+def _errors(diagnostics: list[Diagnostic]) -> list[Diagnostic]:
+    return [diagnostic for diagnostic in diagnostics if diagnostic.severity == "error"]
+
+
+def _report(diagnostics: list[Diagnostic], options: Options) -> ArchError:
+    """One error of every distinct mistake, in the order of the text."""
+    unique: dict[tuple[str, str, int], Diagnostic] = {}
+    for diagnostic in diagnostics:
+        span = diagnostic.span
+        key = (diagnostic.code, span.source.name, span.start) if span else (diagnostic.code, diagnostic.message, -1)
+        known = unique.get(key)
+        if known is None or len(diagnostic.trail) > len(known.trail):
+            unique[key] = diagnostic
+    ordered = sorted(unique.values(), key=lambda d: (d.span.source.name, d.span.start) if d.span else ("", -1))
+    errors = [diagnostic for diagnostic in ordered if diagnostic.severity == "error"]
+    kind = ShapeError if all(d.code.startswith("E30") for d in errors) else ArchError
+    return kind(errors[: options.max_errors])

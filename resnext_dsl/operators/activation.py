@@ -1,0 +1,169 @@
+"""Activations: element by element, on maps and features alike; softmax goes over channels or features.
+
+None is written in place here: whether the input is free to overwrite is known to the emitter, `Operator.inplace` says
+which modules can.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+from resnext_dsl.operators.arguments import PositiveFloat
+from resnext_dsl.operators.base import Attributes, Module, Operator, RuleError, Shape
+from resnext_dsl.operators.rules import first_shape, keywords, map_or_features, no_parameters
+
+
+class NoAttributes(Attributes):
+    """Attributes of operators that have none."""
+
+
+class LeakyReLU(Attributes):
+    """Attributes of `leaky_relu`."""
+
+    slope: float = 0.01
+
+
+class PReLU(Attributes):
+    """Attributes of `prelu`."""
+
+    init: float = 0.25
+    per_channel: bool = False
+
+
+class ELU(Attributes):
+    """Attributes of `elu`."""
+
+    alpha: PositiveFloat = 1.0
+
+
+class GELU(Attributes):
+    """Attributes of `gelu`."""
+
+    approximate: Literal["none", "tanh"] = "none"
+
+
+class Hardtanh(Attributes):
+    """Attributes of `hardtanh`; `max` is above `min`."""
+
+    min: float = -1.0
+    max: float = 1.0
+
+
+class Softplus(Attributes):
+    """Attributes of `softplus`."""
+
+    beta: PositiveFloat = 1.0
+    threshold: float = 20.0
+
+
+def _leaky_source(attributes: LeakyReLU, inputs: tuple[Shape, ...]) -> Module:
+    return Module("nn.LeakyReLU", (), keywords(negative_slope=(attributes.slope, 0.01)))
+
+
+def _slopes(attributes: PReLU, inputs: tuple[Shape, ...]) -> int:
+    return inputs[0][0] if attributes.per_channel else 1
+
+
+def _prelu_shape(attributes: PReLU, inputs: tuple[Shape, ...]) -> Shape:
+    return map_or_features("prelu", inputs)
+
+
+def _prelu_source(attributes: PReLU, inputs: tuple[Shape, ...]) -> Module:
+    positional = (_slopes(attributes, inputs),) if attributes.per_channel else ()
+    return Module("nn.PReLU", positional, keywords(init=(attributes.init, 0.25)))
+
+
+def _elu_source(attributes: ELU, inputs: tuple[Shape, ...]) -> Module:
+    return Module("nn.ELU", (), keywords(alpha=(attributes.alpha, 1.0)))
+
+
+def _gelu_source(attributes: GELU, inputs: tuple[Shape, ...]) -> Module:
+    return Module("nn.GELU", (), keywords(approximate=(attributes.approximate, "none")))
+
+
+def _hardtanh_shape(attributes: Hardtanh, inputs: tuple[Shape, ...]) -> Shape:
+    if attributes.max <= attributes.min:
+        message = f"`max` must be greater than `min` (={attributes.min}); found {attributes.max}"
+        raise RuleError("E205", message, "", "max")
+    return inputs[0]
+
+
+def _hardtanh_source(attributes: Hardtanh, inputs: tuple[Shape, ...]) -> Module:
+    chosen = keywords(min_val=(attributes.min, -1.0), max_val=(attributes.max, 1.0))
+    return Module("nn.Hardtanh", (), chosen)
+
+
+def _softplus_source(attributes: Softplus, inputs: tuple[Shape, ...]) -> Module:
+    chosen = keywords(beta=(attributes.beta, 1.0), threshold=(attributes.threshold, 20.0))
+    return Module("nn.Softplus", (), chosen)
+
+
+def _softmax_shape(attributes: NoAttributes, inputs: tuple[Shape, ...]) -> Shape:
+    return map_or_features("softmax", inputs)
+
+
+def _softmax_source(attributes: NoAttributes, inputs: tuple[Shape, ...]) -> Module:
+    return Module("nn.Softmax", (), (("dim", 1),))
+
+
+def _plain(target: str) -> Callable[[NoAttributes, tuple[Shape, ...]], Module]:
+    def source(attributes: NoAttributes, inputs: tuple[Shape, ...]) -> Module:
+        return Module(target)
+
+    return source
+
+
+def _row(name: str, summary: str, attributes: type[Attributes], source: Any, **more: Any) -> Operator:
+    rules = {"shape": first_shape, "parameters": no_parameters, **more}
+    return Operator(name, "activation", summary, attributes, source=source, flops=None, **rules)
+
+
+def _plain_row(name: str, target: str, summary: str, inplace: bool = False) -> Operator:
+    return _row(name, f"{summary} (`{target}`).", NoAttributes, _plain(target), inplace=inplace)
+
+
+ROWS = (
+    _plain_row("relu", "nn.ReLU", "max(x, 0)", inplace=True),
+    _plain_row("relu6", "nn.ReLU6", "min(max(x, 0), 6)", inplace=True),
+    _row("leaky_relu", "x, and slope * x below 0 (`nn.LeakyReLU`).", LeakyReLU, _leaky_source, inplace=True),
+    _row(
+        "prelu",
+        "`leaky_relu` with a learned slope, one in all or one a channel (`nn.PReLU`).",
+        PReLU,
+        _prelu_source,
+        shape=_prelu_shape,
+        parameters=_slopes,
+    ),
+    _row("elu", "x, and alpha * (exp(x) - 1) below 0 (`nn.ELU`).", ELU, _elu_source, inplace=True),
+    _plain_row("selu", "nn.SELU", "`elu` with the constants that keep mean and variance", inplace=True),
+    _plain_row("silu", "nn.SiLU", "x * sigmoid(x), also called swish", inplace=True),
+    _row("gelu", "x * the normal distribution function of x, or its tanh form (`nn.GELU`).", GELU, _gelu_source),
+    _plain_row("mish", "nn.Mish", "x * tanh(softplus(x))", inplace=True),
+    _plain_row("sigmoid", "nn.Sigmoid", "1 / (1 + exp(-x))"),
+    _plain_row("tanh", "nn.Tanh", "Hyperbolic tangent"),
+    _plain_row("hardswish", "nn.Hardswish", "x * relu6(x + 3) / 6", inplace=True),
+    _plain_row("hardsigmoid", "nn.Hardsigmoid", "relu6(x + 3) / 6", inplace=True),
+    _row(
+        "hardtanh",
+        "min(max(x, min), max) (`nn.Hardtanh`).",
+        Hardtanh,
+        _hardtanh_source,
+        shape=_hardtanh_shape,
+        inplace=True,
+    ),
+    _row(
+        "softplus",
+        "log(1 + exp(beta * x)) / beta; x itself above the threshold (`nn.Softplus`).",
+        Softplus,
+        _softplus_source,
+    ),
+    _row(
+        "softmax",
+        "Softmax over the channels at each position, or over the features (`nn.Softmax`).",
+        NoAttributes,
+        _softmax_source,
+        shape=_softmax_shape,
+    ),
+    _plain_row("identity", "nn.Identity", "The value itself"),
+)

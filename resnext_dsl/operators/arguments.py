@@ -1,0 +1,223 @@
+"""The types that attributes are declared with, and the check of arguments against them.
+
+The pydantic models of the rows are the one declaration of what an operator takes. `validate` reads their fields and
+checks the values itself: its messages speak the language of the spec, and pydantic's own validator, which agrees with
+it (a test holds them together), takes longer to build than the rest of this package takes to import.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from annotated_types import Ge, Gt, Le, Lt
+from pydantic import BeforeValidator
+from pydantic.fields import FieldInfo
+
+from resnext_dsl.diagnostics import did_you_mean
+from resnext_dsl.operators.base import Attributes, Operator, RuleError
+
+LARGEST = 2**31 - 1
+"""The largest int that an operator takes: torch holds the product of two such sizes in 64 bits."""
+
+
+def _twice(value: object) -> object:
+    if type(value) is int:
+        return value, value
+    return tuple(value) if isinstance(value, list) else value
+
+
+Positive = Annotated[int, Ge(1), Le(LARGEST)]
+Natural = Annotated[int, Ge(0), Le(LARGEST)]
+PositivePair = Annotated[tuple[Positive, Positive], BeforeValidator(_twice)]
+"""(vertical, horizontal), each at least 1; one int stands for both."""
+NaturalPair = Annotated[tuple[Natural, Natural], BeforeValidator(_twice)]
+"""(vertical, horizontal), each at least 0; one int stands for both."""
+PositiveFloat = Annotated[float, Gt(0)]
+Fraction = Annotated[float, Ge(0), Le(1)]
+
+_BOUNDS = ((Ge, "ge", "at least"), (Gt, "gt", "greater than"), (Le, "le", "at most"), (Lt, "lt", "less than"))
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """One attribute of an operator as its model declares it.
+
+    Attributes:
+        name: Its name.
+        type: int, float, bool, tuple (of two ints), or None where only words are taken.
+        words: The option words that it takes.
+        bounds: Pairs of "at least", "greater than", "at most" or "less than" and the number.
+        required: Whether it has no default.
+        default: Its value where it is not given; None also where the operator works one out.
+    """
+
+    name: str
+    type: type | None
+    words: tuple[str, ...]
+    bounds: tuple[tuple[str, float], ...]
+    required: bool
+    default: Any
+
+    @property
+    def expected(self) -> str:
+        """What it takes, in words: "an int, a shape such as 3x3, `same` or `valid`"."""
+        names: dict[type | None, tuple[str, ...]] = {
+            int: ("an int",),
+            float: ("a number",),
+            bool: ("`true`", "`false`"),
+            tuple: ("an int", "a shape such as 3x3"),
+            None: (),
+        }
+        *most, last = (*names[self.type], *(f"`{word}`" for word in self.words))
+        return f"{', '.join(most)} or {last}" if most else last
+
+
+@cache
+def arguments_of(model: type[Attributes]) -> tuple[Argument, ...]:
+    """The arguments of a model, in positional order."""
+    return tuple(_argument(name, field) for name, field in model.model_fields.items())
+
+
+def _argument(name: str, field: FieldInfo) -> Argument:
+    words: list[str] = []
+    taken: tuple[type | None, tuple[Any, ...]] = (None, ())
+    for annotation, metadata in _alternatives(field.annotation, tuple(field.metadata)):
+        if get_origin(annotation) is Literal:
+            words += get_args(annotation)
+        else:
+            assert taken[0] is None, f"`{name}` is declared with two types"
+            assert annotation in (int, float, bool, tuple), f"`{name}` is declared as {annotation}"
+            taken = annotation, metadata
+    required = field.is_required()
+    return Argument(name, taken[0], tuple(words), _bounds(taken[1]), required, None if required else field.default)
+
+
+def _alternatives(annotation: Any, metadata: tuple[Any, ...]) -> Iterator[tuple[Any, tuple[Any, ...]]]:
+    origin, parts = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        yield from _alternatives(parts[0], parts[1:])
+    elif origin in (Union, UnionType):
+        for part in parts:
+            yield from _alternatives(part, ())
+    elif origin is tuple:
+        for _, inner in _alternatives(parts[0], ()):
+            yield tuple, inner
+    elif annotation is not NoneType:
+        yield annotation, metadata
+
+
+def _bounds(metadata: tuple[Any, ...]) -> tuple[tuple[str, float], ...]:
+    found = []
+    for mark in metadata:
+        if not isinstance(mark, BeforeValidator):
+            (bound,) = ((phrase, getattr(mark, field)) for kind, field, phrase in _BOUNDS if isinstance(mark, kind))
+            found.append(bound)
+    return tuple(found)
+
+
+def validate(operator: Operator, arguments: dict[str, object]) -> Attributes:
+    """The attributes that arguments stand for; the same instance for the same arguments.
+
+    Args:
+        operator: A row of the table.
+        arguments: By name; lists count as shapes.
+
+    Raises:
+        RuleError: E204 for a value of the wrong type, E205 for one out of range, E201 for an unknown name, E202 for a
+            missing one; `attribute` names the argument.
+    """
+    frozen = {name: _frozen(value) for name, value in arguments.items()}
+    try:
+        # 1, 1.0 and true are equal and hash alike, so their types are part of the key.
+        key = tuple((name, value, _types(value)) for name, value in frozen.items())
+        return _validated(operator.attributes, key)
+    except TypeError:  # a value that cannot be hashed
+        return _checked(operator.attributes, frozen)
+
+
+def _frozen(value: object) -> object:
+    return tuple(_frozen(element) for element in value) if isinstance(value, (list, tuple)) else value
+
+
+def _types(value: object) -> object:
+    return tuple(map(_types, value)) if isinstance(value, tuple) else type(value)
+
+
+@lru_cache(maxsize=65536)
+def _validated(model: type[Attributes], key: tuple[tuple[str, object, object], ...]) -> Attributes:
+    return _checked(model, {name: value for name, value, _ in key})
+
+
+def _checked(model: type[Attributes], values: dict[str, object]) -> Attributes:
+    known = arguments_of(model)
+    names = [argument.name for argument in known]
+    for name in values:
+        if name not in names:
+            raise RuleError("E201", f"there is no argument `{name}`", did_you_mean(name, names), name)
+    for argument in known:
+        if argument.required and argument.name not in values:
+            raise RuleError("E202", f"`{argument.name}` is missing", "", argument.name)
+    checked: dict[str, Any] = {a.name: _value(a, values[a.name]) for a in known if a.name in values}
+    return model.model_construct(**checked)
+
+
+def _value(argument: Argument, value: object) -> object:
+    if isinstance(value, str) and value in argument.words:
+        return value
+    typed = _typed(argument.type, value)
+    if typed is None:
+        raise _mismatch(argument, value)
+    for phrase, limit in argument.bounds:
+        for number in typed if isinstance(typed, tuple) else (typed,):
+            if not _within(number, phrase, limit):
+                message = f"`{argument.name}` must be {phrase} {limit}; found {value_text(value)}"
+                raise RuleError("E205", message, "", argument.name)
+    return typed
+
+
+def _typed(kind: type | None, value: object) -> Any:
+    """The value as the attribute holds it, or None where it is of another type."""
+    if kind is tuple:
+        pair = _twice(value)
+        fits = isinstance(pair, tuple) and len(pair) == 2 and all(type(number) is int for number in pair)
+        return pair if fits else None
+    if kind is float and type(value) in (int, float):
+        number: Any = value
+        # 0.0 is added for -0.0, which is equal to 0.0 and would share its place in the cache.
+        return float(number) + 0.0 if abs(number) <= sys.float_info.max else None
+    return value if type(value) is kind else None
+
+
+def _within(number: float, phrase: str, limit: float) -> bool:
+    if phrase == "at least":
+        return number >= limit
+    if phrase == "at most":
+        return number <= limit
+    return number > limit if phrase == "greater than" else number < limit
+
+
+def _mismatch(argument: Argument, value: object) -> RuleError:
+    message = f"`{argument.name}` must be {argument.expected}; found {value_text(value)}"
+    if isinstance(value, str) and argument.words:
+        return RuleError("E205", message, did_you_mean(value, argument.words), argument.name)
+    needs_int = argument.type in (int, tuple) and type(value) is float
+    hint = "`//` divides to an int; `round`, `floor` and `ceil` make one" if needs_int else ""
+    return RuleError("E204", message, hint, argument.name)
+
+
+def value_text(value: object) -> str:
+    """A value as a spec would spell it: `true`, `3x3`, `1e-5`, `` `word` ``; the type of what a spec cannot spell."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, (int, float)):
+        return str(value).replace("e-0", "e-")
+    if isinstance(value, str):
+        return f"`{value}`" if len(value) <= 60 else f"`{value[:60]}...`"
+    if isinstance(value, (tuple, list)) and value and all(type(number) is int for number in value):
+        return "x".join(map(str, value))
+    return f"a value of type {type(value).__name__.removesuffix('Value').lower()}"

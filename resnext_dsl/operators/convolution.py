@@ -1,0 +1,208 @@
+"""Convolutions and linear layers: the operators that multiply by learned weights."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from resnext_dsl.operators.arguments import NaturalPair, Positive, PositivePair
+from resnext_dsl.operators.base import Attributes, Module, Operator, RuleError, Shape
+from resnext_dsl.operators.rules import (
+    Pair,
+    check_divisible,
+    check_kernel,
+    collapsed,
+    keywords,
+    map_of,
+    pair_text,
+    reach,
+    resolved_padding,
+    shape_text,
+    windows,
+)
+
+
+class Convolution(Attributes):
+    """Attributes of `conv`; `padding` may name a rule that follows the kernel."""
+
+    channels: Positive
+    kernel: PositivePair
+    stride: PositivePair = (1, 1)
+    padding: NaturalPair | Literal["same", "valid"] = "same"
+    dilation: PositivePair = (1, 1)
+    groups: Positive = 1
+    bias: bool = False
+
+
+class TransposedConvolution(Attributes):
+    """Attributes of `conv_transpose`; the order is that of torch."""
+
+    channels: Positive
+    kernel: PositivePair
+    stride: PositivePair = (1, 1)
+    padding: NaturalPair = (0, 0)
+    output_padding: NaturalPair = (0, 0)
+    groups: Positive = 1
+    bias: bool = False
+    dilation: PositivePair = (1, 1)
+
+
+class Linear(Attributes):
+    """Attributes of `linear`."""
+
+    features: Positive
+    bias: bool = True
+
+
+def _check_groups(attributes: Convolution | TransposedConvolution, channels_in: int) -> None:
+    groups = attributes.groups
+    check_divisible("`channels`", attributes.channels, "`groups`", groups, "channels")
+    check_divisible("the channels of the input", channels_in, "`groups`", groups, "groups")
+
+
+def _conv_size(attributes: Convolution, size: Pair) -> Pair:
+    spans = reach(attributes.kernel, attributes.dilation)
+    padding = resolved_padding(attributes.padding, attributes.kernel, attributes.dilation)
+    height = windows(size[0], spans[0], attributes.stride[0], padding[0])
+    width = windows(size[1], spans[1], attributes.stride[1], padding[1])
+    check_kernel((height, width), size, attributes.kernel, spans, padding)
+    return height, width
+
+
+def _conv_shape(attributes: Convolution, inputs: tuple[Shape, ...]) -> Shape:
+    channels, *size = map_of("conv", inputs)
+    _check_groups(attributes, channels)
+    return (attributes.channels, *_conv_size(attributes, (size[0], size[1])))
+
+
+def _conv_source(attributes: Convolution, inputs: tuple[Shape, ...]) -> Module:
+    padding = resolved_padding(attributes.padding, attributes.kernel, attributes.dilation)
+    chosen = keywords(
+        stride=(collapsed(attributes.stride), 1),
+        padding=(collapsed(padding), 0),
+        dilation=(collapsed(attributes.dilation), 1),
+        groups=(attributes.groups, 1),
+        bias=(attributes.bias, True),
+    )
+    return Module("nn.Conv2d", (inputs[0][0], attributes.channels, collapsed(attributes.kernel)), chosen)
+
+
+def _conv_weights(attributes: Convolution, channels_in: int) -> int:
+    rows, columns = attributes.kernel
+    return attributes.channels * (channels_in // attributes.groups) * rows * columns
+
+
+def _conv_parameters(attributes: Convolution, inputs: tuple[Shape, ...]) -> int:
+    return _conv_weights(attributes, inputs[0][0]) + attributes.bias * attributes.channels
+
+
+def _conv_flops(attributes: Convolution, inputs: tuple[Shape, ...]) -> int:
+    channels, height, width = inputs[0]
+    rows, columns = _conv_size(attributes, (height, width))
+    return _conv_weights(attributes, channels) * rows * columns
+
+
+def _transposed_side(size: int, reach: int, stride: int, padding: int, extra: int) -> int:
+    """The formula in the documentation of `torch.nn.ConvTranspose2d`."""
+    return (size - 1) * stride - 2 * padding + reach + extra
+
+
+def _transposed_shape(attributes: TransposedConvolution, inputs: tuple[Shape, ...]) -> Shape:
+    channels, height, width = map_of("conv_transpose", inputs)
+    _check_groups(attributes, channels)
+    _check_output_padding(attributes)
+    spans = reach(attributes.kernel, attributes.dilation)
+    stride, padding, extra = attributes.stride, attributes.padding, attributes.output_padding
+    rows = _transposed_side(height, spans[0], stride[0], padding[0], extra[0])
+    columns = _transposed_side(width, spans[1], stride[1], padding[1], extra[1])
+    if min(rows, columns) < 1:
+        message = f"`padding` (={pair_text(padding)}) leaves an output of {rows}x{columns}; it must be at least 1x1"
+        raise RuleError("E205", message, "", "padding")
+    return attributes.channels, rows, columns
+
+
+def _check_output_padding(attributes: TransposedConvolution) -> None:
+    for extra, stride, dilation in zip(attributes.output_padding, attributes.stride, attributes.dilation, strict=True):
+        if extra >= max(stride, dilation):
+            message = (
+                f"`output_padding` must be less than `stride` or `dilation` (={max(stride, dilation)}); found {extra}"
+            )
+            raise RuleError("E205", message, "", "output_padding")
+
+
+def _transposed_source(attributes: TransposedConvolution, inputs: tuple[Shape, ...]) -> Module:
+    chosen = keywords(
+        stride=(collapsed(attributes.stride), 1),
+        padding=(collapsed(attributes.padding), 0),
+        output_padding=(collapsed(attributes.output_padding), 0),
+        groups=(attributes.groups, 1),
+        bias=(attributes.bias, True),
+        dilation=(collapsed(attributes.dilation), 1),
+    )
+    return Module("nn.ConvTranspose2d", (inputs[0][0], attributes.channels, collapsed(attributes.kernel)), chosen)
+
+
+def _transposed_weights(attributes: TransposedConvolution, channels_in: int) -> int:
+    rows, columns = attributes.kernel
+    return channels_in * (attributes.channels // attributes.groups) * rows * columns
+
+
+def _transposed_parameters(attributes: TransposedConvolution, inputs: tuple[Shape, ...]) -> int:
+    return _transposed_weights(attributes, inputs[0][0]) + attributes.bias * attributes.channels
+
+
+def _transposed_flops(attributes: TransposedConvolution, inputs: tuple[Shape, ...]) -> int:
+    channels, height, width = inputs[0]
+    return _transposed_weights(attributes, channels) * height * width
+
+
+def _linear_shape(attributes: Linear, inputs: tuple[Shape, ...]) -> Shape:
+    if len(inputs[0]) != 1:
+        message = f"`linear` takes features, not a map; found {shape_text(inputs[0])}"
+        raise RuleError("E301", message, "put `flatten` before it")
+    return (attributes.features,)
+
+
+def _linear_source(attributes: Linear, inputs: tuple[Shape, ...]) -> Module:
+    return Module("nn.Linear", (inputs[0][0], attributes.features), keywords(bias=(attributes.bias, True)))
+
+
+def _linear_parameters(attributes: Linear, inputs: tuple[Shape, ...]) -> int:
+    return attributes.features * (inputs[0][0] + attributes.bias)
+
+
+def _linear_flops(attributes: Linear, inputs: tuple[Shape, ...]) -> int:
+    return attributes.features * inputs[0][0]
+
+
+ROWS = (
+    Operator(
+        name="conv",
+        kind="convolution",
+        summary="Convolution over height and width (`nn.Conv2d`).",
+        attributes=Convolution,
+        shape=_conv_shape,
+        source=_conv_source,
+        parameters=_conv_parameters,
+        flops=_conv_flops,
+    ),
+    Operator(
+        name="conv_transpose",
+        kind="convolution",
+        summary="Transposed convolution: the way back from a convolution's output size (`nn.ConvTranspose2d`).",
+        attributes=TransposedConvolution,
+        shape=_transposed_shape,
+        source=_transposed_source,
+        parameters=_transposed_parameters,
+        flops=_transposed_flops,
+    ),
+    Operator(
+        name="linear",
+        kind="linear",
+        summary="Fully connected layer over features; a map needs `flatten` first (`nn.Linear`).",
+        attributes=Linear,
+        shape=_linear_shape,
+        source=_linear_source,
+        parameters=_linear_parameters,
+        flops=_linear_flops,
+    ),
+)

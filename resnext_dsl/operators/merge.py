@@ -1,0 +1,132 @@
+"""Operators of several values. With one value each is that value, so that a split of one path may merge too."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from resnext_dsl.operators.activation import NoAttributes
+from resnext_dsl.operators.base import Expression, Operator, RuleError, Shape
+from resnext_dsl.operators.rules import no_parameters, shape_text
+
+CHAIN = 256
+"""Terms that one level of an expression joins: Python's compiler recurses along a chain and gives up near 3,000."""
+
+ShapeRule = Callable[[NoAttributes, tuple[Shape, ...]], Shape]
+
+
+def _equal_shapes(name: str) -> ShapeRule:
+    def shape(attributes: NoAttributes, inputs: tuple[Shape, ...]) -> Shape:
+        for place, other in enumerate(inputs):
+            if other != inputs[0]:
+                message = (
+                    f"`{name}` takes values of equal shape; expected {shape_text(inputs[0])} as value 1,"
+                    f" found {shape_text(other)} as value {place + 1}"
+                )
+                raise RuleError("E304", message, _way_to(inputs[0], other))
+        return inputs[0]
+
+    return shape
+
+
+def _way_to(expected: Shape, found: Shape) -> str:
+    if len(expected) == len(found) == 3 and expected[1:] == found[1:]:
+        return f"`conv({expected[0]}, 1x1)` would make {expected[0]} channels of {found[0]}"
+    return ""
+
+
+def _concat_shape(attributes: NoAttributes, inputs: tuple[Shape, ...]) -> Shape:
+    first = inputs[0]
+    for place, other in enumerate(inputs):
+        if len(other) != len(first) or other[1:] != first[1:]:
+            message = (
+                f"`concat` takes values that agree in all but their channels; value 1 is {shape_text(first)},"
+                f" value {place + 1} is {shape_text(other)}"
+            )
+            raise RuleError("E304", message)
+    return (sum(shape[0] for shape in inputs), *first[1:])
+
+
+def _broadcast(inputs: tuple[Shape, ...]) -> Shape:
+    return tuple(max(sides) for sides in zip(*inputs, strict=False))
+
+
+def _mul_shape(attributes: NoAttributes, inputs: tuple[Shape, ...]) -> Shape:
+    result = _broadcast(inputs)
+    for place, shape in enumerate(inputs):
+        if len(shape) != len(inputs[0]):
+            hint = "a gate over the channels of a map has the shape Cx1x1"
+            raise RuleError("E304", _mul_message(inputs, 0, place), hint)
+        if any(side not in (1, whole) for side, whole in zip(shape, result, strict=True)):
+            raise RuleError("E304", _mul_message(inputs, *_conflict(inputs)))
+    return result
+
+
+def _conflict(inputs: tuple[Shape, ...]) -> tuple[int, int]:
+    """Places of the first two values that do not fit together."""
+    for second, shape in enumerate(inputs):
+        for first in range(second):
+            if any(a != b and 1 not in (a, b) for a, b in zip(inputs[first], shape, strict=True)):
+                return first, second
+    raise AssertionError("no two values are in conflict")
+
+
+def _mul_message(inputs: tuple[Shape, ...], first: int, second: int) -> str:
+    return (
+        "`mul` takes values of equal shape, or with sides of 1 that repeat;"
+        f" value {first + 1} is {shape_text(inputs[first])}, value {second + 1} is {shape_text(inputs[second])}"
+    )
+
+
+def _chain(sign: str, terms: Sequence[str]) -> str:
+    if len(terms) <= CHAIN:
+        return f" {sign} ".join(terms)
+    groups = [terms[start : start + CHAIN] for start in range(0, len(terms), CHAIN)]
+    return _chain(sign, [f"({_chain(sign, group)})" for group in groups])
+
+
+def _places(inputs: tuple[Shape, ...]) -> list[str]:
+    return [f"{{{place}}}" for place in range(len(inputs))]
+
+
+def _add_source(attributes: NoAttributes, inputs: tuple[Shape, ...]) -> Expression:
+    return Expression(_chain("+", _places(inputs)))
+
+
+def _concat_source(attributes: NoAttributes, inputs: tuple[Shape, ...]) -> Expression:
+    places = _places(inputs)
+    return Expression(f"torch.cat([{', '.join(places)}], 1)" if len(places) > 1 else "{0}")
+
+
+def _mul_source(attributes: NoAttributes, inputs: tuple[Shape, ...]) -> Expression:
+    return Expression(_chain("*", _places(inputs)))
+
+
+def _maximum_source(attributes: NoAttributes, inputs: tuple[Shape, ...]) -> Expression:
+    places = _places(inputs)
+    if len(places) == 1:
+        return Expression("{0}")
+    joined = ", ".join(places)
+    return Expression(f"torch.maximum({joined})" if len(places) == 2 else f"torch.stack([{joined}]).amax(0)")
+
+
+def _mean_source(attributes: NoAttributes, inputs: tuple[Shape, ...]) -> Expression:
+    places = _places(inputs)
+    return Expression(f"({_chain('+', places)}) / {len(places)}" if len(places) > 1 else "{0}")
+
+
+def _row(name: str, summary: str, shape: ShapeRule, source: Callable[..., Expression]) -> Operator:
+    return Operator(name, "merge", summary, NoAttributes, shape, source, no_parameters, None, (1, None))
+
+
+ROWS = (
+    _row("add", "Sum of values of equal shape.", _equal_shapes("add"), _add_source),
+    _row("concat", "Values side by side along the channels (`torch.cat`).", _concat_shape, _concat_source),
+    _row("mul", "Product of values; a side of 1 repeats, so a gate of Cx1x1 goes over CxHxW.", _mul_shape, _mul_source),
+    _row(
+        "maximum",
+        "Largest of values of equal shape, element by element (`torch.maximum`).",
+        _equal_shapes("maximum"),
+        _maximum_source,
+    ),
+    _row("mean", "Mean of values of equal shape.", _equal_shapes("mean"), _mean_source),
+)

@@ -1,0 +1,186 @@
+"""Normalizations.
+
+FLOPs are fvcore's estimates: 1 an element for a batch norm in eval mode, 4 for the others, and 1 more with affine.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from annotated_types import Ge
+
+from resnext_dsl.operators.arguments import Fraction, Positive, PositiveFloat
+from resnext_dsl.operators.base import Attributes, Module, Operator, RuleError, Shape
+from resnext_dsl.operators.rules import (
+    check_divisible,
+    elements,
+    keywords,
+    map_of,
+    map_or_features,
+    no_parameters,
+    shape_text,
+)
+
+
+class BatchNorm(Attributes):
+    """Attributes of `bn`; `momentum` is the weight of the newest batch in the running statistics."""
+
+    eps: PositiveFloat = 1e-5
+    momentum: Fraction = 0.1
+    affine: bool = True
+
+
+class LayerNorm(Attributes):
+    """Attributes of `layernorm`."""
+
+    eps: PositiveFloat = 1e-5
+    affine: bool = True
+
+
+class GroupNorm(Attributes):
+    """Attributes of `groupnorm`."""
+
+    groups: Positive
+    eps: PositiveFloat = 1e-5
+    affine: bool = True
+
+
+class InstanceNorm(Attributes):
+    """Attributes of `instancenorm`; without learned factors by default, as in torch."""
+
+    eps: PositiveFloat = 1e-5
+    affine: bool = False
+
+
+class LocalResponseNorm(Attributes):
+    """Attributes of `lrn`; names and defaults are those of torch."""
+
+    size: Positive
+    alpha: Annotated[float, Ge(0)] = 1e-4
+    beta: Annotated[float, Ge(0)] = 0.75
+    k: PositiveFloat = 1.0
+
+
+Affine = BatchNorm | LayerNorm | GroupNorm | InstanceNorm
+
+
+def _parameters(attributes: Affine, inputs: tuple[Shape, ...]) -> int:
+    return 2 * attributes.affine * inputs[0][0]
+
+
+def _batch_flops(attributes: BatchNorm, inputs: tuple[Shape, ...]) -> int:
+    return elements(inputs[0]) * (1 + attributes.affine)
+
+
+def _norm_flops(attributes: Affine, inputs: tuple[Shape, ...]) -> int:
+    return elements(inputs[0]) * (4 + attributes.affine)
+
+
+def _batch_shape(attributes: BatchNorm, inputs: tuple[Shape, ...]) -> Shape:
+    return map_or_features("bn", inputs)
+
+
+def _batch_source(attributes: BatchNorm, inputs: tuple[Shape, ...]) -> Module:
+    chosen = keywords(eps=(attributes.eps, 1e-5), momentum=(attributes.momentum, 0.1), affine=(attributes.affine, True))
+    target = "nn.BatchNorm2d" if len(inputs[0]) == 3 else "nn.BatchNorm1d"
+    return Module(target, (inputs[0][0],), chosen)
+
+
+def _layer_shape(attributes: LayerNorm, inputs: tuple[Shape, ...]) -> Shape:
+    return map_or_features("layernorm", inputs)
+
+
+def _layer_source(attributes: LayerNorm, inputs: tuple[Shape, ...]) -> Module:
+    chosen = keywords(eps=(attributes.eps, 1e-5), elementwise_affine=(attributes.affine, True))
+    target = "LayerNorm2d" if len(inputs[0]) == 3 else "nn.LayerNorm"
+    return Module(target, (inputs[0][0],), chosen)
+
+
+def _group_shape(attributes: GroupNorm, inputs: tuple[Shape, ...]) -> Shape:
+    channels, *size = map_or_features("groupnorm", inputs)
+    check_divisible("the channels of the input", channels, "`groups`", attributes.groups, "groups")
+    if elements(tuple(size)) * channels == attributes.groups:
+        found = f"{shape_text(inputs[0])} in {attributes.groups} groups"
+        message = f"`groupnorm` needs more than one element a group; found {found}"
+        raise RuleError("E301", message, "fewer groups", "groups")
+    return inputs[0]
+
+
+def _group_source(attributes: GroupNorm, inputs: tuple[Shape, ...]) -> Module:
+    chosen = keywords(eps=(attributes.eps, 1e-5), affine=(attributes.affine, True))
+    return Module("nn.GroupNorm", (attributes.groups, inputs[0][0]), chosen)
+
+
+def _instance_shape(attributes: InstanceNorm, inputs: tuple[Shape, ...]) -> Shape:
+    _, height, width = map_of("instancenorm", inputs)
+    if height * width == 1:
+        raise RuleError("E301", f"`instancenorm` needs more than one element a channel; found {shape_text(inputs[0])}")
+    return inputs[0]
+
+
+def _instance_source(attributes: InstanceNorm, inputs: tuple[Shape, ...]) -> Module:
+    chosen = keywords(eps=(attributes.eps, 1e-5), affine=(attributes.affine, False))
+    return Module("nn.InstanceNorm2d", (inputs[0][0],), chosen)
+
+
+def _response_shape(attributes: LocalResponseNorm, inputs: tuple[Shape, ...]) -> Shape:
+    return map_of("lrn", inputs)
+
+
+def _response_source(attributes: LocalResponseNorm, inputs: tuple[Shape, ...]) -> Module:
+    chosen = keywords(alpha=(attributes.alpha, 1e-4), beta=(attributes.beta, 0.75), k=(attributes.k, 1.0))
+    return Module("nn.LocalResponseNorm", (attributes.size,), chosen)
+
+
+ROWS = (
+    Operator(
+        name="bn",
+        kind="normalization",
+        summary="Batch normalization of a map or of features (`nn.BatchNorm2d`, `nn.BatchNorm1d`).",
+        attributes=BatchNorm,
+        shape=_batch_shape,
+        source=_batch_source,
+        parameters=_parameters,
+        flops=_batch_flops,
+    ),
+    Operator(
+        name="layernorm",
+        kind="normalization",
+        summary="Layer normalization over the channels at each position, or over the features (`nn.LayerNorm`).",
+        attributes=LayerNorm,
+        shape=_layer_shape,
+        source=_layer_source,
+        parameters=_parameters,
+        flops=_norm_flops,
+    ),
+    Operator(
+        name="groupnorm",
+        kind="normalization",
+        summary="Normalization over groups of channels of a map or of features (`nn.GroupNorm`).",
+        attributes=GroupNorm,
+        shape=_group_shape,
+        source=_group_source,
+        parameters=_parameters,
+        flops=_norm_flops,
+    ),
+    Operator(
+        name="instancenorm",
+        kind="normalization",
+        summary="Normalization of each channel over height and width (`nn.InstanceNorm2d`).",
+        attributes=InstanceNorm,
+        shape=_instance_shape,
+        source=_instance_source,
+        parameters=_parameters,
+        flops=_norm_flops,
+    ),
+    Operator(
+        name="lrn",
+        kind="normalization",
+        summary="Local response normalization across neighbouring channels, as in AlexNet (`nn.LocalResponseNorm`).",
+        attributes=LocalResponseNorm,
+        shape=_response_shape,
+        source=_response_source,
+        parameters=no_parameters,
+        flops=None,
+    ),
+)

@@ -1,0 +1,183 @@
+"""Pooling over windows, over the whole map (`global`, where the other arguments have no effect) or to a given size.
+
+Of these fvcore counts adaptive average pooling only: one FLOP an element of the input.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from resnext_dsl.operators.arguments import NaturalPair, PositivePair
+from resnext_dsl.operators.base import Attributes, Module, Operator, RuleError, Shape
+from resnext_dsl.operators.rules import (
+    Pair,
+    check_kernel,
+    collapsed,
+    elements,
+    keywords,
+    map_of,
+    no_parameters,
+    pair_text,
+    reach,
+    resolved_padding,
+)
+
+
+class MaxPool(Attributes):
+    """Attributes of `maxpool`; without `stride` the windows do not overlap."""
+
+    kernel: PositivePair | Literal["global"]
+    stride: PositivePair | None = None
+    padding: NaturalPair | Literal["same", "valid"] = "same"
+    dilation: PositivePair = (1, 1)
+    ceil: bool = False
+
+
+class AvgPool(Attributes):
+    """Attributes of `avgpool`; without `stride` the windows do not overlap."""
+
+    kernel: PositivePair | Literal["global"]
+    stride: PositivePair | None = None
+    padding: NaturalPair | Literal["same", "valid"] = "same"
+    ceil: bool = False
+    count_include_pad: bool = True
+
+
+class AdaptivePool(Attributes):
+    """Attributes of `adaptive_avgpool` and `adaptive_maxpool`."""
+
+    size: PositivePair
+
+
+def _positions(size: int, reach: int, stride: int, padding: int, ceil: bool) -> int:
+    """Windows along one side; with `ceil` one more that starts inside the input or its left padding (torch's rule)."""
+    count = (size + 2 * padding - reach + ceil * (stride - 1)) // stride + 1
+    return count - ceil * ((count - 1) * stride >= size + padding)
+
+
+def _pooled_size(size: Pair, kernel: Pair, dilation: Pair, attributes: MaxPool | AvgPool) -> Pair:
+    stride = attributes.stride or kernel
+    spans = reach(kernel, dilation)
+    padding = resolved_padding(attributes.padding, kernel, dilation)
+    _check_padding(padding, spans)
+    height = _positions(size[0], spans[0], stride[0], padding[0], attributes.ceil)
+    width = _positions(size[1], spans[1], stride[1], padding[1], attributes.ceil)
+    check_kernel((height, width), size, kernel, spans, padding)
+    return height, width
+
+
+def _check_padding(padding: Pair, spans: Pair) -> None:
+    if 2 * padding[0] > spans[0] or 2 * padding[1] > spans[1]:
+        half = pair_text((spans[0] // 2, spans[1] // 2))
+        message = f"`padding` must be at most half of the kernel (={half}); found {pair_text(padding)}"
+        raise RuleError("E205", message, "", "padding")
+
+
+def _max_shape(attributes: MaxPool, inputs: tuple[Shape, ...]) -> Shape:
+    channels, height, width = map_of("maxpool", inputs)
+    if attributes.kernel == "global":
+        return channels, 1, 1
+    return (channels, *_pooled_size((height, width), attributes.kernel, attributes.dilation, attributes))
+
+
+def _avg_shape(attributes: AvgPool, inputs: tuple[Shape, ...]) -> Shape:
+    channels, height, width = map_of("avgpool", inputs)
+    if attributes.kernel == "global":
+        return channels, 1, 1
+    return (channels, *_pooled_size((height, width), attributes.kernel, (1, 1), attributes))
+
+
+def _max_source(attributes: MaxPool, inputs: tuple[Shape, ...]) -> Module:
+    if attributes.kernel == "global":
+        return Module("nn.AdaptiveMaxPool2d", (1,))
+    kernel = attributes.kernel
+    padding = resolved_padding(attributes.padding, kernel, attributes.dilation)
+    chosen = keywords(
+        stride=(collapsed(attributes.stride or kernel), collapsed(kernel)),
+        padding=(collapsed(padding), 0),
+        dilation=(collapsed(attributes.dilation), 1),
+        ceil_mode=(attributes.ceil, False),
+    )
+    return Module("nn.MaxPool2d", (collapsed(kernel),), chosen)
+
+
+def _avg_source(attributes: AvgPool, inputs: tuple[Shape, ...]) -> Module:
+    if attributes.kernel == "global":
+        return Module("nn.AdaptiveAvgPool2d", (1,))
+    kernel = attributes.kernel
+    padding = resolved_padding(attributes.padding, kernel)
+    chosen = keywords(
+        stride=(collapsed(attributes.stride or kernel), collapsed(kernel)),
+        padding=(collapsed(padding), 0),
+        ceil_mode=(attributes.ceil, False),
+        count_include_pad=(attributes.count_include_pad, True),
+    )
+    return Module("nn.AvgPool2d", (collapsed(kernel),), chosen)
+
+
+def _avg_flops(attributes: AvgPool, inputs: tuple[Shape, ...]) -> int:
+    return elements(inputs[0]) * (attributes.kernel == "global")
+
+
+def _adaptive_avg_shape(attributes: AdaptivePool, inputs: tuple[Shape, ...]) -> Shape:
+    return (map_of("adaptive_avgpool", inputs)[0], *attributes.size)
+
+
+def _adaptive_max_shape(attributes: AdaptivePool, inputs: tuple[Shape, ...]) -> Shape:
+    return (map_of("adaptive_maxpool", inputs)[0], *attributes.size)
+
+
+def _adaptive_avg_source(attributes: AdaptivePool, inputs: tuple[Shape, ...]) -> Module:
+    return Module("nn.AdaptiveAvgPool2d", (collapsed(attributes.size),))
+
+
+def _adaptive_max_source(attributes: AdaptivePool, inputs: tuple[Shape, ...]) -> Module:
+    return Module("nn.AdaptiveMaxPool2d", (collapsed(attributes.size),))
+
+
+def _adaptive_avg_flops(attributes: AdaptivePool, inputs: tuple[Shape, ...]) -> int:
+    return elements(inputs[0])
+
+
+ROWS = (
+    Operator(
+        name="maxpool",
+        kind="pooling",
+        summary="Largest element of each window, or of the whole map (`nn.MaxPool2d`, `nn.AdaptiveMaxPool2d(1)`).",
+        attributes=MaxPool,
+        shape=_max_shape,
+        source=_max_source,
+        parameters=no_parameters,
+        flops=None,
+    ),
+    Operator(
+        name="avgpool",
+        kind="pooling",
+        summary="Mean of each window, or of the whole map (`nn.AvgPool2d`, `nn.AdaptiveAvgPool2d(1)`).",
+        attributes=AvgPool,
+        shape=_avg_shape,
+        source=_avg_source,
+        parameters=no_parameters,
+        flops=_avg_flops,
+    ),
+    Operator(
+        name="adaptive_avgpool",
+        kind="pooling",
+        summary="Means over a grid of the given size, whatever the input's (`nn.AdaptiveAvgPool2d`).",
+        attributes=AdaptivePool,
+        shape=_adaptive_avg_shape,
+        source=_adaptive_avg_source,
+        parameters=no_parameters,
+        flops=_adaptive_avg_flops,
+    ),
+    Operator(
+        name="adaptive_maxpool",
+        kind="pooling",
+        summary="Largest elements over a grid of the given size, whatever the input's (`nn.AdaptiveMaxPool2d`).",
+        attributes=AdaptivePool,
+        shape=_adaptive_max_shape,
+        source=_adaptive_max_source,
+        parameters=no_parameters,
+        flops=None,
+    ),
+)

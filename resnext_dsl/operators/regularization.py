@@ -1,0 +1,75 @@
+"""What acts in training only: dropout and stochastic depth."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from annotated_types import Ge, Lt
+
+from resnext_dsl.operators.arguments import Fraction
+from resnext_dsl.operators.base import Attributes, Module, Operator, Shape
+from resnext_dsl.operators.rules import first_shape, keywords, map_of, no_parameters
+
+
+class Dropout(Attributes):
+    """Attributes of `dropout` and `dropout2d`."""
+
+    p: Fraction = 0.5
+
+
+class DropPath(Attributes):
+    """Attributes of `drop_path`; some sample must be left."""
+
+    p: Annotated[float, Ge(0), Lt(1)]
+
+
+def _dropout_source(attributes: Dropout, inputs: tuple[Shape, ...]) -> Module:
+    return Module("nn.Dropout", (attributes.p,))
+
+
+def _dropout2d_shape(attributes: Dropout, inputs: tuple[Shape, ...]) -> Shape:
+    return map_of("dropout2d", inputs)
+
+
+def _dropout2d_source(attributes: Dropout, inputs: tuple[Shape, ...]) -> Module:
+    return Module("nn.Dropout2d", (attributes.p,))
+
+
+def _drop_path_source(attributes: DropPath, inputs: tuple[Shape, ...]) -> Module:
+    return Module("DropPath", (attributes.p,), keywords(dimensions=(len(inputs[0]), 3)))
+
+
+ROWS = (
+    Operator(
+        name="dropout",
+        kind="regularization",
+        summary="Zeroes elements at random while training (`nn.Dropout`).",
+        attributes=Dropout,
+        shape=first_shape,
+        source=_dropout_source,
+        parameters=no_parameters,
+        flops=None,
+        inplace=True,
+    ),
+    Operator(
+        name="dropout2d",
+        kind="regularization",
+        summary="Zeroes whole channels at random while training (`nn.Dropout2d`).",
+        attributes=Dropout,
+        shape=_dropout2d_shape,
+        source=_dropout2d_source,
+        parameters=no_parameters,
+        flops=None,
+        inplace=True,
+    ),
+    Operator(
+        name="drop_path",
+        kind="regularization",
+        summary="Zeroes the whole value for some samples while training: stochastic depth (Huang et al., ECCV 2016).",
+        attributes=DropPath,
+        shape=first_shape,
+        source=_drop_path_source,
+        parameters=no_parameters,
+        flops=None,
+    ),
+)

@@ -1,0 +1,121 @@
+"""What the rules of several operators share: window arithmetic, checks of input shapes, literals for the source.
+
+The arithmetic is integer and free of branches; the checks that raise stand apart from it.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from resnext_dsl.operators.base import RuleError, Shape
+
+Pair = tuple[int, int]
+
+
+def shape_text(shape: Shape) -> str:
+    """A shape as messages show it: `64x56x56`, or `512 features`."""
+    return f"{shape[0]} features" if len(shape) == 1 else "x".join(map(str, shape))
+
+
+def map_of(operator: str, inputs: tuple[Shape, ...]) -> tuple[int, int, int]:
+    """The input of an operator that takes one map.
+
+    Raises:
+        RuleError: E301 where the input is no map.
+    """
+    shape = inputs[0]
+    if len(shape) != 3:
+        hint = "put it before `flatten`" if len(shape) == 1 else ""
+        message = f"`{operator}` takes a map (channels x height x width); found {shape_text(shape)}"
+        raise RuleError("E301", message, hint)
+    return shape[0], shape[1], shape[2]
+
+
+def map_or_features(operator: str, inputs: tuple[Shape, ...]) -> Shape:
+    """The input of an operator that takes a map or features.
+
+    Raises:
+        RuleError: E301 where the input is neither.
+    """
+    if len(inputs[0]) not in (1, 3):
+        message = f"`{operator}` takes a map (channels x height x width) or features; found {shape_text(inputs[0])}"
+        raise RuleError("E301", message)
+    return inputs[0]
+
+
+def check_divisible(what: str, number: int, by: str, divisor: int, attribute: str) -> None:
+    """Check that a number of channels is a multiple of another number.
+
+    Raises:
+        RuleError: E302 with the nearest multiple.
+    """
+    if number % divisor:
+        nearest = max(1, (2 * number + divisor) // (2 * divisor)) * divisor
+        message = f"{what} (={number}) must be divisible by {by} (={divisor}); nearest: {nearest}"
+        raise RuleError("E302", message, "", attribute)
+
+
+def reach(kernel: Pair, dilation: Pair) -> Pair:
+    """Rows and columns that a dilated kernel spans."""
+    return dilation[0] * (kernel[0] - 1) + 1, dilation[1] * (kernel[1] - 1) + 1
+
+
+def resolved_padding(padding: Pair | str, kernel: Pair, dilation: Pair = (1, 1)) -> Pair:
+    """Rows and columns of padding on each side.
+
+    `same` is half the reach of the kernel, rounded down: it keeps the size at stride 1 where the kernel is odd.
+    """
+    if padding == "same":
+        rows, columns = reach(kernel, dilation)
+        return (rows - 1) // 2, (columns - 1) // 2
+    return (0, 0) if isinstance(padding, str) else padding
+
+
+def windows(size: int, reach: int, stride: int, padding: int) -> int:
+    """Positions of a window along one side (the formula in the documentation of `torch.nn.Conv2d`)."""
+    return (size + 2 * padding - reach) // stride + 1
+
+
+def check_kernel(output: Pair, size: Pair, kernel: Pair, reach: Pair, padding: Pair) -> None:
+    """Check that a window has at least one position in each direction.
+
+    Raises:
+        RuleError: E303 with the sizes of the kernel and of the padded input.
+    """
+    if min(output) < 1:
+        dilated = f", dilated to {pair_text(reach)}" if reach != kernel else ""
+        padded = size[0] + 2 * padding[0], size[1] + 2 * padding[1]
+        around = f", padded to {pair_text(padded)}" if padded != size else ""
+        message = f"`kernel` (={pair_text(kernel)}{dilated}) is larger than its input (={pair_text(size)}{around})"
+        raise RuleError("E303", message, "a smaller kernel, more padding or a larger input", "kernel")
+
+
+def pair_text(pair: Pair) -> str:
+    """`3x3`."""
+    return f"{pair[0]}x{pair[1]}"
+
+
+def collapsed(pair: Pair) -> int | Pair:
+    """One int where both are equal: how torch's users write it."""
+    return pair[0] if pair[0] == pair[1] else pair
+
+
+def keywords(**choices: tuple[Any, Any]) -> tuple[tuple[str, Any], ...]:
+    """Keyword arguments of a module from name=(value, torch's default), those at the default left out."""
+    return tuple((name, value) for name, (value, default) in choices.items() if value != default)
+
+
+def first_shape(attributes: Any, inputs: tuple[Shape, ...]) -> Shape:
+    """Shape rule of what changes no shape."""
+    return inputs[0]
+
+
+def no_parameters(attributes: Any, inputs: tuple[Shape, ...]) -> int:
+    """Parameter rule of what learns nothing."""
+    return 0
+
+
+def elements(shape: Shape) -> int:
+    """Elements of a value at batch 1."""
+    return math.prod(shape)

@@ -1,0 +1,58 @@
+"""Multiplication by constants, fixed or learned."""
+
+from __future__ import annotations
+
+from resnext_dsl.operators.base import Attributes, Expression, Module, Operator, Shape
+from resnext_dsl.operators.rules import first_shape, keywords, map_or_features, no_parameters
+
+
+class Scale(Attributes):
+    """Attributes of `scale`."""
+
+    factor: float
+
+
+class LayerScale(Attributes):
+    """Attributes of `layer_scale`."""
+
+    init: float = 1e-6
+
+
+def _scale_source(attributes: Scale, inputs: tuple[Shape, ...]) -> Expression:
+    return Expression("{0} * {factor}", (("factor", attributes.factor),))
+
+
+def _layer_scale_shape(attributes: LayerScale, inputs: tuple[Shape, ...]) -> Shape:
+    return map_or_features("layer_scale", inputs)
+
+
+def _layer_scale_source(attributes: LayerScale, inputs: tuple[Shape, ...]) -> Module:
+    return Module("LayerScale", (inputs[0][0], attributes.init), keywords(dimensions=(len(inputs[0]), 3)))
+
+
+def _layer_scale_parameters(attributes: LayerScale, inputs: tuple[Shape, ...]) -> int:
+    return inputs[0][0]
+
+
+ROWS = (
+    Operator(
+        name="scale",
+        kind="scaling",
+        summary="The value times a constant.",
+        attributes=Scale,
+        shape=first_shape,
+        source=_scale_source,
+        parameters=no_parameters,
+        flops=None,
+    ),
+    Operator(
+        name="layer_scale",
+        kind="scaling",
+        summary="Each channel times a learned factor (Touvron et al., ICCV 2021).",
+        attributes=LayerScale,
+        shape=_layer_scale_shape,
+        source=_layer_scale_source,
+        parameters=_layer_scale_parameters,
+        flops=None,
+    ),
+)

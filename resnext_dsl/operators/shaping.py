@@ -1,0 +1,214 @@
+"""Operators that move, repeat or cut elements and learn nothing."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from resnext_dsl.operators.activation import NoAttributes
+from resnext_dsl.operators.arguments import Natural, Positive, PositivePair
+from resnext_dsl.operators.base import Attributes, Expression, Module, Operator, RuleError, Shape
+from resnext_dsl.operators.rules import (
+    check_divisible,
+    collapsed,
+    elements,
+    keywords,
+    map_of,
+    map_or_features,
+    no_parameters,
+)
+
+
+class Upsample(Attributes):
+    """Attributes of `upsample`."""
+
+    scale: PositivePair = (2, 2)
+    mode: Literal["nearest", "bilinear"] = "nearest"
+
+
+class Shuffle(Attributes):
+    """Attributes of `shuffle`."""
+
+    groups: Positive
+
+
+class PixelShuffle(Attributes):
+    """Attributes of `pixel_shuffle`."""
+
+    factor: Positive
+
+
+class Slice(Attributes):
+    """Attributes of `slice`; counted from 0, `stop` not included."""
+
+    start: Natural
+    stop: Positive
+
+
+class Subsample(Attributes):
+    """Attributes of `subsample`."""
+
+    stride: PositivePair
+
+
+class PadChannels(Attributes):
+    """Attributes of `pad_channels`; `channels` is what there is in the end."""
+
+    channels: Positive
+
+
+def _flatten_shape(attributes: NoAttributes, inputs: tuple[Shape, ...]) -> Shape:
+    return (elements(inputs[0]),)
+
+
+def _flatten_source(attributes: NoAttributes, inputs: tuple[Shape, ...]) -> Module:
+    return Module("nn.Flatten")
+
+
+def _upsample_shape(attributes: Upsample, inputs: tuple[Shape, ...]) -> Shape:
+    channels, height, width = map_of("upsample", inputs)
+    return channels, height * attributes.scale[0], width * attributes.scale[1]
+
+
+def _upsample_source(attributes: Upsample, inputs: tuple[Shape, ...]) -> Module:
+    chosen = keywords(mode=(attributes.mode, "nearest"))
+    return Module("nn.Upsample", (), (("scale_factor", collapsed(attributes.scale)), *chosen))
+
+
+def _upsample_flops(attributes: Upsample, inputs: tuple[Shape, ...]) -> int:
+    # fvcore: 1 an output element where it is copied, 4 where it is made of four
+    return elements(_upsample_shape(attributes, inputs)) * (1 + 3 * (attributes.mode == "bilinear"))
+
+
+def _shuffle_shape(attributes: Shuffle, inputs: tuple[Shape, ...]) -> Shape:
+    channels, height, width = map_of("shuffle", inputs)
+    check_divisible("the channels of the input", channels, "`groups`", attributes.groups, "groups")
+    return channels, height, width
+
+
+def _shuffle_source(attributes: Shuffle, inputs: tuple[Shape, ...]) -> Module:
+    return Module("nn.ChannelShuffle", (attributes.groups,))
+
+
+def _pixel_shuffle_shape(attributes: PixelShuffle, inputs: tuple[Shape, ...]) -> Shape:
+    channels, height, width = map_of("pixel_shuffle", inputs)
+    factor = attributes.factor
+    check_divisible("the channels of the input", channels, "the square of `factor`", factor * factor, "factor")
+    return channels // (factor * factor), height * factor, width * factor
+
+
+def _pixel_shuffle_source(attributes: PixelShuffle, inputs: tuple[Shape, ...]) -> Module:
+    return Module("nn.PixelShuffle", (attributes.factor,))
+
+
+def _slice_shape(attributes: Slice, inputs: tuple[Shape, ...]) -> Shape:
+    channels, *size = map_or_features("slice", inputs)
+    if attributes.stop > channels:
+        message = f"`stop` must be at most the channels of the input (={channels}); found {attributes.stop}"
+        raise RuleError("E205", message, "", "stop")
+    if attributes.stop <= attributes.start:
+        message = f"`stop` must be greater than `start` (={attributes.start}); found {attributes.stop}"
+        raise RuleError("E205", message, "", "stop")
+    return (attributes.stop - attributes.start, *size)
+
+
+def _slice_source(attributes: Slice, inputs: tuple[Shape, ...]) -> Expression:
+    return Expression("{0}[:, {start}:{stop}]", (("start", attributes.start), ("stop", attributes.stop)))
+
+
+def _subsample_shape(attributes: Subsample, inputs: tuple[Shape, ...]) -> Shape:
+    channels, height, width = map_of("subsample", inputs)
+    rows, columns = attributes.stride
+    return channels, (height + rows - 1) // rows, (width + columns - 1) // columns
+
+
+def _subsample_source(attributes: Subsample, inputs: tuple[Shape, ...]) -> Expression:
+    rows, columns = attributes.stride
+    return Expression("{0}[:, :, ::{rows}, ::{columns}]", (("rows", rows), ("columns", columns)))
+
+
+def _pad_shape(attributes: PadChannels, inputs: tuple[Shape, ...]) -> Shape:
+    channels, *size = map_or_features("pad_channels", inputs)
+    if attributes.channels < channels:
+        message = f"`channels` must be at least the channels of the input (={channels}); found {attributes.channels}"
+        raise RuleError("E205", message, "", "channels")
+    return (attributes.channels, *size)
+
+
+def _pad_source(attributes: PadChannels, inputs: tuple[Shape, ...]) -> Expression:
+    extra = attributes.channels - inputs[0][0]
+    around = "0, 0, 0, 0, 0" if len(inputs[0]) == 3 else "0"
+    return Expression(f"F.pad({{0}}, ({around}, {{extra}}))", (("extra", extra),))
+
+
+ROWS = (
+    Operator(
+        name="flatten",
+        kind="shape",
+        summary="A map as features, channel by channel (`nn.Flatten`).",
+        attributes=NoAttributes,
+        shape=_flatten_shape,
+        source=_flatten_source,
+        parameters=no_parameters,
+        flops=None,
+    ),
+    Operator(
+        name="upsample",
+        kind="shape",
+        summary="A map made larger by copying or interpolating (`nn.Upsample`).",
+        attributes=Upsample,
+        shape=_upsample_shape,
+        source=_upsample_source,
+        parameters=no_parameters,
+        flops=_upsample_flops,
+    ),
+    Operator(
+        name="shuffle",
+        kind="shape",
+        summary="Channels of the groups dealt out in turn, as in ShuffleNet (`nn.ChannelShuffle`).",
+        attributes=Shuffle,
+        shape=_shuffle_shape,
+        source=_shuffle_source,
+        parameters=no_parameters,
+        flops=None,
+    ),
+    Operator(
+        name="pixel_shuffle",
+        kind="shape",
+        summary="Channels laid out as squares of pixels (`nn.PixelShuffle`).",
+        attributes=PixelShuffle,
+        shape=_pixel_shuffle_shape,
+        source=_pixel_shuffle_source,
+        parameters=no_parameters,
+        flops=None,
+    ),
+    Operator(
+        name="slice",
+        kind="shape",
+        summary="The channels (or features) from `start` up to, not including, `stop`.",
+        attributes=Slice,
+        shape=_slice_shape,
+        source=_slice_source,
+        parameters=no_parameters,
+        flops=None,
+    ),
+    Operator(
+        name="subsample",
+        kind="shape",
+        summary="Every so many rows and columns, from the first on.",
+        attributes=Subsample,
+        shape=_subsample_shape,
+        source=_subsample_source,
+        parameters=no_parameters,
+        flops=None,
+    ),
+    Operator(
+        name="pad_channels",
+        kind="shape",
+        summary="Zero channels (or features) added at the end, up to the given number (`F.pad`).",
+        attributes=PadChannels,
+        shape=_pad_shape,
+        source=_pad_source,
+        parameters=no_parameters,
+        flops=None,
+    ),
+)

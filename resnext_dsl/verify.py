@@ -1,0 +1,90 @@
+"""Checks the invariants of a graph: what every later stage relies on, and every pass must keep.
+
+A broken invariant is a mistake of ours, not of the spec's author: `InvariantError` names the node.
+"""
+
+from __future__ import annotations
+
+from resnext_dsl.graph import Graph, Node
+from resnext_dsl.operators import OPERATORS
+from resnext_dsl.operators.base import RuleError
+
+
+class InvariantError(AssertionError):
+    """The graph is not well formed."""
+
+
+def verify(graph: Graph) -> Graph:
+    """The graph itself, if it is well formed.
+
+    Raises:
+        InvariantError: With the name of the node, scope or output that breaks an invariant, and how.
+    """
+    names: set[str] = set()
+    for index, node in enumerate(graph.nodes):
+        if node.name in names:
+            raise InvariantError(f"node `{node.name}` is there twice")
+        names.add(node.name)
+        _placed(graph, node)
+        if index == 0:
+            _is_input(node)
+        else:
+            _is_applied(graph, index, node)
+    _scopes(graph)
+    _results(graph)
+    return graph
+
+
+def _placed(graph: Graph, node: Node) -> None:
+    if node.scope not in graph.scopes:
+        raise InvariantError(f"node `{node.name}` is in no scope: `{node.scope}`")
+    parent, _, own = node.name.rpartition(".")
+    if parent != node.scope or not own:
+        raise InvariantError(f"node `{node.name}` is not named after its scope `{node.scope}`")
+    if node.name in graph.scopes:
+        raise InvariantError(f"node `{node.name}` has the name of a scope")
+    if not node.shape or min(node.shape) < 1:
+        raise InvariantError(f"node `{node.name}` has the shape {node.shape}")
+
+
+def _is_input(node: Node) -> None:
+    if node.operator != "input" or node.inputs:
+        raise InvariantError(f"node `{node.name}` is first and not the input")
+
+
+def _is_applied(graph: Graph, index: int, node: Node) -> None:
+    row = OPERATORS.get(node.operator)
+    if row is None:
+        raise InvariantError(f"node `{node.name}` has the unknown operator `{node.operator}`")
+    if not isinstance(node.attributes, row.attributes):
+        raise InvariantError(f"node `{node.name}` has no attributes of `{node.operator}`")
+    if any(not 0 <= source < index for source in node.inputs):
+        raise InvariantError(f"node `{node.name}` reads a node that does not stand before it")
+    least, most = row.inputs
+    if len(node.inputs) < least or (most is not None and len(node.inputs) > most):
+        raise InvariantError(f"node `{node.name}` has {len(node.inputs)} inputs")
+    try:
+        shape = row.shape(node.attributes, tuple(graph.nodes[source].shape for source in node.inputs))
+    except RuleError as problem:
+        raise InvariantError(f"node `{node.name}`: {problem}") from None
+    if shape != node.shape:
+        raise InvariantError(f"node `{node.name}` has the shape {node.shape}, its rule says {shape}")
+
+
+def _scopes(graph: Graph) -> None:
+    seen: set[str] = set()
+    for name, scope in graph.scopes.items():
+        if name != scope.name:
+            raise InvariantError(f"scope `{name}` calls itself `{scope.name}`")
+        parent = name.rpartition(".")[0]
+        if name and parent not in seen:
+            raise InvariantError(f"scope `{name}` stands before its parent")
+        seen.add(name)
+
+
+def _results(graph: Graph) -> None:
+    if not graph.outputs or graph.outputs[0].training_only:
+        raise InvariantError("the graph has no main output")
+    for what in (*graph.outputs, *graph.parts):
+        if not 0 <= what.node < len(graph.nodes):
+            raise InvariantError(f"`{what.name}` is no node")

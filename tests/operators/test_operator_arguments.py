@@ -1,0 +1,119 @@
+"""Arguments: what is accepted, how it is said that something is not, and agreement with pydantic's own validator."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from operator_cases import CASES
+from pydantic import ValidationError
+
+from resnext_dsl.operators import OPERATORS, RuleError, arguments_of, validate, value_text
+
+MESSAGES: list[tuple[str, dict[str, object], str, str, str]] = [
+    ("conv", {"stride": 0}, "E205", "`stride` must be at least 1; found 0", ""),
+    ("conv", {"kernel": (0, 3)}, "E205", "`kernel` must be at least 1; found 0x3", ""),
+    ("conv", {"channels": -4}, "E205", "`channels` must be at least 1; found -4", ""),
+    ("conv", {"channels": 2**31}, "E205", "`channels` must be at most 2147483647; found 2147483648", ""),
+    ("conv", {"padding": -1}, "E205", "`padding` must be at least 0; found -1", ""),
+    ("conv", {"channels": 1.5}, "E204", "`channels` must be an int; found 1.5", "`//` divides to an int"),
+    ("conv", {"channels": True}, "E204", "`channels` must be an int; found true", ""),
+    ("conv", {"channels": (3, 3)}, "E204", "`channels` must be an int; found 3x3", ""),
+    ("conv", {"kernel": (3, 3, 3)}, "E204", "`kernel` must be an int or a shape such as 3x3; found 3x3x3", ""),
+    ("conv", {"kernel": (3, True)}, "E204", "`kernel` must be an int or a shape such as 3x3; found a value", ""),
+    ("conv", {"bias": 1}, "E204", "`bias` must be `true` or `false`; found 1", ""),
+    (
+        "conv",
+        {"padding": "sane"},
+        "E205",
+        "`padding` must be an int, a shape such as 3x3, `same` or `valid`; found `sane`",
+        "did you mean `same`?",
+    ),
+    ("conv", {"groups": "same"}, "E204", "`groups` must be an int; found `same`", ""),
+    ("conv", {"kernel": object()}, "E204", "`kernel` must be an int or a shape such as 3x3; found a value of", ""),
+    ("conv", {"kernel": {}}, "E204", "`kernel` must be an int or a shape such as 3x3; found a value of type dict", ""),
+    ("bn", {"eps": 0.0}, "E205", "`eps` must be greater than 0; found 0.0", ""),
+    ("bn", {"eps": "small"}, "E204", "`eps` must be a number; found `small`", ""),
+    ("bn", {"eps": float("nan")}, "E204", "`eps` must be a number; found nan", ""),
+    ("scale", {"factor": 10**400}, "E204", "`factor` must be a number; found 1000", ""),
+    ("dropout", {"p": 1.5}, "E205", "`p` must be at most 1; found 1.5", ""),
+    ("drop_path", {"p": 1}, "E205", "`p` must be less than 1; found 1", ""),
+    (
+        "maxpool",
+        {"kernel": "globl"},
+        "E205",
+        "`kernel` must be an int, a shape such as 3x3 or `global`; found",
+        "`global`?",
+    ),
+    ("upsample", {"mode": "cubic"}, "E205", "`mode` must be `nearest` or `bilinear`; found `cubic`", ""),
+    ("upsample", {"mode": 2}, "E204", "`mode` must be `nearest` or `bilinear`; found 2", ""),
+    ("conv", {"strid": 2}, "E201", "there is no argument `strid`", "did you mean `stride`?"),
+]
+
+
+@pytest.mark.parametrize(("name", "wrong", "code", "message", "hint"), MESSAGES, ids=[case[3] for case in MESSAGES])
+def test_messages(name: str, wrong: dict[str, object], code: str, message: str, hint: str) -> None:
+    given_anyway = {"channels": 8, "kernel": 3} if name == "conv" else {}
+    with pytest.raises(RuleError) as caught:
+        validate(OPERATORS[name], {**given_anyway, **wrong})
+    assert caught.value.code == code
+    assert caught.value.message.startswith(message)
+    assert hint in caught.value.hint
+    assert caught.value.attribute == next(iter(wrong))
+
+
+def test_a_missing_argument_is_named() -> None:
+    with pytest.raises(RuleError, match=r"^`kernel` is missing$") as caught:
+        validate(OPERATORS["conv"], {"channels": 8})
+    assert caught.value.code == "E202"
+
+
+def test_equal_arguments_give_one_instance() -> None:
+    conv = OPERATORS["conv"]
+    assert validate(conv, {"channels": 8, "kernel": [3, 3]}) is validate(conv, {"channels": 8, "kernel": (3, 3)})
+
+
+def test_values_that_are_equal_but_of_other_types_are_told_apart() -> None:
+    conv = OPERATORS["conv"]
+    validate(conv, {"channels": 8, "kernel": (1, 1), "bias": True})
+    with pytest.raises(RuleError, match=r"`bias` must be `true` or `false`; found 1$"):
+        validate(conv, {"channels": 8, "kernel": (1, 1), "bias": 1})
+    with pytest.raises(RuleError, match="`kernel` must be an int or a shape"):
+        validate(conv, {"channels": 8, "kernel": (1, True), "bias": True})
+
+
+def test_no_attribute_is_minus_zero() -> None:
+    assert [str(validate(OPERATORS["scale"], {"factor": zero})) for zero in (-0.0, 0.0)] == ["factor=0.0"] * 2
+
+
+def test_long_texts_are_cut() -> None:
+    assert len(value_text("x" * 10**6)) < 80
+
+
+odd_values = st.one_of(
+    st.sampled_from([-1, 0, 1, 2, 2**31 - 1, 2**31, 0.0, -0.5, 0.5, 1.0, 1.5, float("nan"), float("inf"), True, False]),
+    st.sampled_from(["same", "valid", "global", "nearest", "bilinear", "none", "tanh", "other", ""]),
+    st.sampled_from([(), (1,), (3, 3), (0, 1), (-1, 1), (1, 2, 3), (1, True), (1.0, 2), [2, 1], [], None]),
+)
+
+
+@pytest.mark.parametrize("name", [name for name, row in OPERATORS.items() if arguments_of(row.attributes)])
+@settings(max_examples=60)
+@given(data=st.data())
+def test_agrees_with_pydantic(name: str, data: st.DataObject) -> None:
+    operator = OPERATORS[name]
+    arguments, _ = data.draw(CASES[name])
+    names = [argument.name for argument in arguments_of(operator.attributes)]
+    arguments |= data.draw(st.dictionaries(st.sampled_from(names), odd_values, max_size=2))
+    # pydantic lets None stand for a missing value; the language has no None.
+    arguments = {key: value for key, value in arguments.items() if value is not None or key != "stride"}
+    try:
+        ours = validate(operator, arguments)
+    except RuleError as error:
+        blamed = error.attribute
+        with pytest.raises(ValidationError, match=blamed):
+            operator.attributes(**arguments)
+    else:
+        theirs = operator.attributes(**arguments)
+        assert ours == theirs
+        assert [type(value) for _, value in ours] == [type(value) for _, value in theirs]

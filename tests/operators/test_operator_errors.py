@@ -1,0 +1,211 @@
+"""What shape rules say when an operator does not fit its input."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from resnext_dsl.operators import OPERATORS, RuleError, Shape, validate
+
+MAP = (64, 56, 56)
+
+ERRORS: list[tuple[str, dict[str, object], tuple[Shape, ...], str, str, str]] = [
+    (
+        "conv",
+        {"channels": 250, "kernel": 3, "groups": 32},
+        (MAP,),
+        "E302",
+        "`channels` (=250) must be divisible by `groups` (=32); nearest: 256",
+        "",
+    ),
+    (
+        "conv",
+        {"channels": 64, "kernel": 3, "groups": 32},
+        ((3, 8, 8),),
+        "E302",
+        "the channels of the input (=3) must be divisible by `groups` (=32); nearest: 32",
+        "",
+    ),
+    (
+        "conv",
+        {"channels": 8, "kernel": 7, "padding": 0},
+        ((8, 5, 5),),
+        "E303",
+        "`kernel` (=7x7) is larger than its input (=5x5)",
+        "a smaller kernel",
+    ),
+    (
+        "conv",
+        {"channels": 8, "kernel": (1, 5), "padding": (0, 1), "dilation": 3},
+        ((8, 5, 5),),
+        "E303",
+        "`kernel` (=1x5, dilated to 1x13) is larger than its input (=5x5, padded to 5x7)",
+        "",
+    ),
+    (
+        "conv",
+        {"channels": 8, "kernel": 1},
+        ((512,),),
+        "E301",
+        "takes a map (channels x height x width); found 512 features",
+        "before `flatten`",
+    ),
+    ("conv", {"channels": 8, "kernel": 1}, ((3, 4),), "E301", "takes a map (channels x height x width); found 3x4", ""),
+    (
+        "conv_transpose",
+        {"channels": 8, "kernel": 1, "padding": 3},
+        ((8, 5, 7),),
+        "E205",
+        "`padding` (=3x3) leaves an output of -1x1; it must be at least 1x1",
+        "",
+    ),
+    (
+        "conv_transpose",
+        {"channels": 8, "kernel": 3, "output_padding": 2, "stride": 2},
+        ((8, 5, 7),),
+        "E205",
+        "`output_padding` must be less than `stride` or `dilation` (=2); found 2",
+        "",
+    ),
+    (
+        "linear",
+        {"features": 10},
+        ((512, 7, 7),),
+        "E301",
+        "`linear` takes features, not a map; found 512x7x7",
+        "`flatten`",
+    ),
+    ("bn", {}, ((3, 4),), "E301", "`bn` takes a map (channels x height x width) or features; found 3x4", ""),
+    (
+        "groupnorm",
+        {"groups": 32},
+        ((48, 2, 2),),
+        "E302",
+        "the channels of the input (=48) must be divisible by `groups` (=32); nearest: 64",
+        "",
+    ),
+    (
+        "groupnorm",
+        {"groups": 8},
+        ((8,),),
+        "E301",
+        "`groupnorm` needs more than one element a group; found 8 features in 8 groups",
+        "fewer",
+    ),
+    ("instancenorm", {}, ((8, 1, 1),), "E301", "`instancenorm` needs more than one element a channel; found 8x1x1", ""),
+    ("hardtanh", {"min": 1.0, "max": 0.5}, (MAP,), "E205", "`max` must be greater than `min` (=1.0); found 0.5", ""),
+    (
+        "maxpool",
+        {"kernel": 2, "padding": 2},
+        (MAP,),
+        "E205",
+        "`padding` must be at most half of the kernel (=1x1); found 2x2",
+        "",
+    ),
+    (
+        "avgpool",
+        {"kernel": 7, "padding": "valid"},
+        ((8, 6, 7),),
+        "E303",
+        "`kernel` (=7x7) is larger than its input (=6x7)",
+        "",
+    ),
+    ("avgpool", {"kernel": "global"}, ((512,),), "E301", "`avgpool` takes a map", "before `flatten`"),
+    (
+        "shuffle",
+        {"groups": 3},
+        (MAP,),
+        "E302",
+        "the channels of the input (=64) must be divisible by `groups` (=3); nearest: 63",
+        "",
+    ),
+    (
+        "pixel_shuffle",
+        {"factor": 3},
+        (MAP,),
+        "E302",
+        "(=64) must be divisible by the square of `factor` (=9); nearest: 63",
+        "",
+    ),
+    (
+        "slice",
+        {"start": 0, "stop": 65},
+        (MAP,),
+        "E205",
+        "`stop` must be at most the channels of the input (=64); found 65",
+        "",
+    ),
+    ("slice", {"start": 8, "stop": 8}, (MAP,), "E205", "`stop` must be greater than `start` (=8); found 8", ""),
+    (
+        "pad_channels",
+        {"channels": 63},
+        (MAP,),
+        "E205",
+        "`channels` must be at least the channels of the input (=64); found 63",
+        "",
+    ),
+    (
+        "add",
+        {},
+        ((256, 56, 56), (256, 56, 56), (128, 56, 56)),
+        "E304",
+        "`add` takes values of equal shape; expected 256x56x56 as value 1, found 128x56x56 as value 3",
+        "`conv(256, 1x1)` would make 256 channels of 128",
+    ),
+    ("maximum", {}, (MAP, (64,)), "E304", "expected 64x56x56 as value 1, found 64 features as value 2", ""),
+    ("mean", {}, (MAP, (64, 28, 28)), "E304", "`mean` takes values of equal shape; expected 64x56x56", ""),
+    (
+        "concat",
+        {},
+        (MAP, (32, 28, 56)),
+        "E304",
+        "`concat` takes values that agree in all but their channels; value 1 is 64x56x56, value 2 is 32x28x56",
+        "",
+    ),
+    ("concat", {}, (MAP, (32,)), "E304", "value 1 is 64x56x56, value 2 is 32 features", ""),
+    (
+        "mul",
+        {},
+        (MAP, (64, 1, 1), (32, 1, 1)),
+        "E304",
+        "`mul` takes values of equal shape, or with sides of 1 that repeat; value 1 is 64x56x56, value 3 is 32x1x1",
+        "",
+    ),
+    ("mul", {}, (MAP, (64,)), "E304", "value 1 is 64x56x56, value 2 is 64 features", "has the shape Cx1x1"),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "shapes", "code", "message", "hint"), ERRORS, ids=[f"{case[0]}: {case[4]}" for case in ERRORS]
+)
+def test_messages(
+    name: str, arguments: dict[str, object], shapes: tuple[Shape, ...], code: str, message: str, hint: str
+) -> None:
+    operator = OPERATORS[name]
+    attributes = validate(operator, arguments)
+    with pytest.raises(RuleError, match=re.escape(message) + "$" if "takes a map" not in message else None) as caught:
+        operator.shape(attributes, shapes)
+    assert message in caught.value.message
+    assert caught.value.code == code
+    assert hint in caught.value.hint
+    if code in ("E205", "E302", "E303"):
+        assert caught.value.attribute in type(attributes).model_fields
+
+
+def test_every_map_operator_refuses_features() -> None:
+    for name in (
+        "conv_transpose",
+        "instancenorm",
+        "lrn",
+        "maxpool",
+        "adaptive_avgpool",
+        "adaptive_maxpool",
+        "dropout2d",
+    ):
+        operator = OPERATORS[name]
+        arguments = {"channels": 1, "kernel": 1} if name == "conv_transpose" else {}
+        arguments |= {"size": 1} if name == "lrn" or "adaptive" in name else {}
+        arguments |= {"kernel": 1} if name == "maxpool" else {}
+        with pytest.raises(RuleError, match=f"`{name}` takes a map"):
+            operator.shape(validate(operator, arguments), ((8,),))

@@ -1,0 +1,149 @@
+"""The table as a whole: every row is complete, and sources read as one would write them by hand."""
+
+from __future__ import annotations
+
+import pickle
+import subprocess
+import sys
+
+import pytest
+from operator_cases import CASES, source_text
+
+from resnext_dsl.emit.support import SUPPORT
+from resnext_dsl.operators import OPERATORS, SYMBOLS, Shape, arguments_of, validate
+
+KINDS = {
+    "convolution",
+    "linear",
+    "normalization",
+    "activation",
+    "pooling",
+    "merge",
+    "regularization",
+    "scaling",
+    "shape",
+}
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+def test_a_row_is_complete(name: str) -> None:
+    row = OPERATORS[name]
+    assert row.name == name
+    assert row.kind in KINDS
+    assert row.summary.endswith(".")
+    assert "\n" not in row.summary
+    assert row.attributes.model_config["frozen"]
+    assert row.attributes.model_config["extra"] == "forbid"
+    assert row.attributes.__doc__
+    for rule in (row.shape, row.source, row.parameters):
+        assert callable(rule)
+    assert row.inputs in ((1, 1), (1, None))
+    assert name in CASES, "no case to test it with"
+
+
+def test_required_arguments_come_first() -> None:
+    for row in OPERATORS.values():
+        required = [argument.required for argument in arguments_of(row.attributes)]
+        assert required == sorted(required, reverse=True), row.name
+
+
+def test_symbols_are_the_option_words() -> None:
+    assert {"bilinear", "global", "nearest", "none", "same", "tanh", "valid"} == SYMBOLS
+
+
+def test_attributes_survive_pickling_and_are_hashable() -> None:
+    conv = validate(OPERATORS["conv"], {"channels": 64, "kernel": [3, 1]})
+    assert pickle.loads(pickle.dumps(conv)) == conv
+    assert hash(conv) == hash(validate(OPERATORS["conv"], {"channels": 64, "kernel": (3, 1), "stride": 1}))
+
+
+def test_the_table_imports_no_torch() -> None:
+    code = "import sys, resnext_dsl.operators; sys.exit('torch' in sys.modules or 'networkx' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+MAP, FEATURES = (64, 56, 56), (512,)
+
+SOURCES: list[tuple[str, dict[str, object], tuple[Shape, ...], str]] = [
+    ("conv", {"channels": 128, "kernel": 1}, (MAP,), "nn.Conv2d(64, 128, 1, bias=False)"),
+    (
+        "conv",
+        {"channels": 128, "kernel": (3, 3), "stride": 2},
+        (MAP,),
+        "nn.Conv2d(64, 128, 3, stride=2, padding=1, bias=False)",
+    ),
+    (
+        "conv",
+        {"channels": 64, "kernel": (1, 7), "groups": 64, "bias": True, "dilation": 2},
+        (MAP,),
+        "nn.Conv2d(64, 64, (1, 7), padding=(0, 6), dilation=2, groups=64)",
+    ),
+    ("conv", {"channels": 8, "kernel": 3, "padding": "valid"}, (MAP,), "nn.Conv2d(64, 8, 3, bias=False)"),
+    (
+        "conv_transpose",
+        {"channels": 32, "kernel": 2, "stride": 2, "bias": True},
+        (MAP,),
+        "nn.ConvTranspose2d(64, 32, 2, stride=2)",
+    ),
+    ("linear", {"features": 1000}, (FEATURES,), "nn.Linear(512, 1000)"),
+    ("linear", {"features": 10, "bias": False}, (FEATURES,), "nn.Linear(512, 10, bias=False)"),
+    ("bn", {}, (MAP,), "nn.BatchNorm2d(64)"),
+    ("bn", {"eps": 1e-3, "momentum": 0.01}, (FEATURES,), "nn.BatchNorm1d(512, eps=0.001, momentum=0.01)"),
+    ("layernorm", {"eps": 1e-6}, (MAP,), "LayerNorm2d(64, eps=1e-06)"),
+    ("layernorm", {"affine": False}, (FEATURES,), "nn.LayerNorm(512, elementwise_affine=False)"),
+    ("groupnorm", {"groups": 32}, (MAP,), "nn.GroupNorm(32, 64)"),
+    ("instancenorm", {"affine": True}, (MAP,), "nn.InstanceNorm2d(64, affine=True)"),
+    ("lrn", {"size": 5, "k": 2}, (MAP,), "nn.LocalResponseNorm(5, k=2.0)"),
+    ("relu", {}, (MAP,), "nn.ReLU()"),
+    ("leaky_relu", {"slope": 0.2}, (MAP,), "nn.LeakyReLU(negative_slope=0.2)"),
+    ("prelu", {"per_channel": True}, (MAP,), "nn.PReLU(64)"),
+    ("gelu", {"approximate": "tanh"}, (MAP,), "nn.GELU(approximate='tanh')"),
+    ("softmax", {}, (FEATURES,), "nn.Softmax(dim=1)"),
+    ("maxpool", {"kernel": 3, "stride": 2}, (MAP,), "nn.MaxPool2d(3, stride=2, padding=1)"),
+    ("maxpool", {"kernel": 2}, (MAP,), "nn.MaxPool2d(2)"),
+    ("maxpool", {"kernel": "global"}, (MAP,), "nn.AdaptiveMaxPool2d(1)"),
+    ("avgpool", {"kernel": "global"}, (MAP,), "nn.AdaptiveAvgPool2d(1)"),
+    (
+        "avgpool",
+        {"kernel": 3, "stride": 1, "count_include_pad": False, "ceil": True},
+        (MAP,),
+        "nn.AvgPool2d(3, stride=1, padding=1, ceil_mode=True, count_include_pad=False)",
+    ),
+    ("adaptive_avgpool", {"size": (7, 7)}, (MAP,), "nn.AdaptiveAvgPool2d(7)"),
+    ("dropout", {}, (FEATURES,), "nn.Dropout(0.5)"),
+    ("drop_path", {"p": 0.1}, (MAP,), "DropPath(0.1)"),
+    ("drop_path", {"p": 0.1}, (FEATURES,), "DropPath(0.1, dimensions=1)"),
+    ("layer_scale", {}, (MAP,), "LayerScale(64, 1e-06)"),
+    ("flatten", {}, (MAP,), "nn.Flatten()"),
+    ("upsample", {"scale": 2}, (MAP,), "nn.Upsample(scale_factor=2)"),
+    ("upsample", {"mode": "bilinear"}, (MAP,), "nn.Upsample(scale_factor=2, mode='bilinear')"),
+    ("shuffle", {"groups": 2}, (MAP,), "nn.ChannelShuffle(2)"),
+    ("pixel_shuffle", {"factor": 2}, (MAP,), "nn.PixelShuffle(2)"),
+    ("slice", {"start": 0, "stop": 32}, (MAP,), "x0[:, 0:32]"),
+    ("subsample", {"stride": 2}, (MAP,), "x0[:, :, ::2, ::2]"),
+    ("pad_channels", {"channels": 128}, (MAP,), "F.pad(x0, (0, 0, 0, 0, 0, 64))"),
+    ("pad_channels", {"channels": 513}, (FEATURES,), "F.pad(x0, (0, 1))"),
+    ("scale", {"factor": 0.17}, (MAP,), "x0 * 0.17"),
+    ("add", {}, (MAP,), "x0"),
+    ("add", {}, (MAP, MAP, MAP), "x0 + x1 + x2"),
+    ("concat", {}, (MAP, MAP), "torch.cat([x0, x1], 1)"),
+    ("mul", {}, (MAP, (64, 1, 1)), "x0 * x1"),
+    ("maximum", {}, (MAP, MAP), "torch.maximum(x0, x1)"),
+    ("maximum", {}, (MAP, MAP, MAP), "torch.stack([x0, x1, x2]).amax(0)"),
+    ("mean", {}, (MAP, MAP), "(x0 + x1) / 2"),
+]
+
+
+@pytest.mark.parametrize(("name", "arguments", "shapes", "text"), SOURCES, ids=[case[3] for case in SOURCES])
+def test_sources_are_minimal(name: str, arguments: dict[str, object], shapes: tuple[Shape, ...], text: str) -> None:
+    operator = OPERATORS[name]
+    attributes = validate(operator, arguments)
+    operator.shape(attributes, shapes)
+    assert source_text(operator, attributes, shapes) == text
+
+
+def test_support_classes_stand_alone() -> None:
+    for name, text in SUPPORT.items():
+        assert text.startswith(f"class {name}(nn.")
+        assert '    """' in text
+        compile(text, name, "exec")

@@ -1,0 +1,214 @@
+"""The networks of torchvision and timm that ours are held against, and the published numbers.
+
+Importing this module needs both libraries: they are test dependencies, and no test goes without them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import importlib.util
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+DATA = Path(__file__).parent / "data"
+
+
+def _declare_missing_operators() -> torch.library.Library | None:
+    """Make torchvision importable where its compiled operators cannot be loaded (a CPU build of torch).
+
+    It registers meta kernels for the two when it is imported, which needs no more than their schemas.
+    """
+    package = importlib.util.find_spec("torchvision")
+    assert package is not None and package.submodule_search_locations, "torchvision is a test dependency"
+    for compiled in Path(package.submodule_search_locations[0]).glob("_C*"):
+        with contextlib.suppress(OSError):
+            torch.ops.load_library(compiled)
+    if hasattr(torch.ops.torchvision, "nms"):
+        return None
+    library = torch.library.Library("torchvision", "DEF")
+    for name in ("nms", "qnms"):
+        library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    return library
+
+
+_LIBRARY = _declare_missing_operators()
+
+import timm  # noqa: E402  (the schemas come first)
+import torchvision  # noqa: E402
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceCost:
+    """A row of `reference_costs.csv`: what fvcore counts on the reference at batch 1, and where that comes from."""
+
+    model: str
+    library: str
+    resolution: int
+    params: int
+    flops: int
+    multiply_adds: int
+    norm: int
+    pool: int
+    activations: int
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedCost:
+    """A row of `published_costs.csv`: params and activations in millions, multiply-adds in 1e9, as rounded there."""
+
+    model: str
+    resolution: int
+    params_m: float
+    gmacs: float
+    activations_m: float
+
+
+@dataclass(frozen=True, slots=True)
+class PaperCost:
+    """A row of `resnext_paper.csv`; None where the paper states nothing."""
+
+    kind: str
+    network: str
+    cardinality: int
+    width: int
+    params_m: float | None
+    gflops: float | None
+    note: str
+
+
+def _rows(name: str) -> list[dict[str, str]]:
+    lines = (DATA / name).read_text(encoding="utf-8").splitlines()
+    return list(csv.DictReader(line for line in lines if not line.startswith("#")))
+
+
+def reference_costs() -> dict[str, ReferenceCost]:
+    """The exact costs of every reference network, by name."""
+    rows = _rows("reference_costs.csv")
+    numbers = [{k: int(v) for k, v in row.items() if k not in {"model", "library"}} for row in rows]
+    return {
+        row["model"]: ReferenceCost(row["model"], row["library"], **n) for row, n in zip(rows, numbers, strict=True)
+    }
+
+
+def published_costs() -> list[PublishedCost]:
+    """The rounded costs that timm publishes, several resolutions for a network."""
+    return [
+        PublishedCost(
+            row["model"],
+            int(row["resolution"]),
+            float(row["params_m"]),
+            float(row["gmacs"]),
+            float(row["activations_m"]),
+        )
+        for row in _rows("published_costs.csv")
+    ]
+
+
+def paper_costs() -> list[PaperCost]:
+    """The figures of the ResNeXt paper and its authors' repository."""
+    return [
+        PaperCost(
+            row["kind"],
+            row["network"],
+            int(row["cardinality"]),
+            int(row["width"]),
+            float(row["params_m"]) if row["params_m"] else None,
+            float(row["gflops"]) if row["gflops"] else None,
+            row["note"],
+        )
+        for row in _rows("resnext_paper.csv")
+    ]
+
+
+NAMES = tuple(reference_costs())
+"""Every network that has a reference."""
+
+_TORCHVISION_OPTIONS: dict[str, dict[str, Any]] = {
+    "googlenet": {"init_weights": False, "aux_logits": True, "transform_input": False},
+    "inception_v3": {"init_weights": False, "aux_logits": True, "transform_input": False},
+}
+
+
+def structure(name: str, **options: Any) -> nn.Module:
+    """The reference network on the meta device: no memory, no initialisation; for keys, shapes and fvcore."""
+    with torch.device("meta"):
+        if reference_costs()[name].library == "timm":
+            return timm_structure(name, **options)
+        return torchvision_structure(name, **options)
+
+
+def torchvision_structure(name: str, **options: Any) -> nn.Module:
+    """A network of torchvision by its name there, on the meta device."""
+    with torch.device("meta"):
+        return torchvision.models.get_model(name, weights=None, **_TORCHVISION_OPTIONS.get(name, {}) | options).eval()
+
+
+def timm_structure(name: str, **options: Any) -> nn.Module:
+    """A network of timm by its name there, on the meta device."""
+    with torch.device("meta"):
+        return timm.create_model(name, pretrained=False, **options).eval()
+
+
+def reference(name: str) -> nn.Module:
+    """The reference network in eval mode, with seeded weights on which every output depends.
+
+    Published initialisations leave much of a network without effect (biases and means of 0, scales of 1e-6), and a
+    checkpoint in the wrong order might pass. Here every parameter is drawn; running statistics are measured on noise and
+    then shaken, so that values stay of order 1 however deep the network.
+    """
+    model = structure(name).to_empty(device="cpu")
+    fill(model, seed=zlib.crc32(name.encode()))
+    _measure_statistics(model, reference_costs()[name].resolution)
+    return model
+
+
+def fill(model: nn.Module, seed: int) -> None:
+    """Draw every parameter and running statistic of a model that has the names of torch's modules."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, tensor in model.state_dict().items():
+            _draw(name.rpartition(".")[2], tensor, generator)
+
+
+def _draw(suffix: str, tensor: Tensor, generator: torch.Generator) -> None:
+    if suffix == "num_batches_tracked":
+        tensor.fill_(1)
+    elif suffix in {"bias", "running_mean"}:
+        tensor.uniform_(-0.17, 0.17, generator=generator)
+    elif tensor.dim() > 1 and tensor.numel() > tensor.shape[0]:
+        bound = (6 / tensor[0].numel()) ** 0.5  # keeps the variance through a ReLU (He et al., 2015)
+        tensor.uniform_(-bound, bound, generator=generator)
+    else:
+        tensor.uniform_(0.5, 1.5, generator=generator)
+
+
+def _measure_statistics(model: nn.Module, resolution: int) -> None:
+    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
+    if not norms:
+        return
+    generator = torch.Generator().manual_seed(0)
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.train().momentum = 1.0
+    with torch.no_grad():
+        model(torch.randn(2, 3, resolution, resolution, generator=generator))
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.eval().momentum = momentum
+            norm.running_mean.add_(torch.empty_like(norm.running_mean).uniform_(-0.17, 0.17, generator=generator))
+            # 1 / u is 1 on average for these bounds: a hundred layers on, values have neither grown nor shrunk.
+            norm.running_var.mul_(torch.empty_like(norm.running_var).uniform_(0.55, 1.65, generator=generator))
+            norm.running_var.clamp_(min=1e-2)
+            norm.num_batches_tracked.fill_(1)
+
+
+def image(name: str, batch: int = 1) -> Tensor:
+    """A seeded input for a reference network at its own resolution."""
+    resolution = reference_costs()[name].resolution
+    generator = torch.Generator().manual_seed(zlib.crc32(name.encode()) ^ 1)
+    return torch.randn(batch, 3, resolution, resolution, generator=generator)

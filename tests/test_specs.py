@@ -1,0 +1,403 @@
+"""The shipped networks against torchvision, timm, the papers and the authors' definitions."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import references
+import torch
+from fvcore.nn import FlopCountAnalysis
+from references import NAMES, fill, image, paper_costs, published_costs, reference, reference_costs
+from torch import Tensor, nn
+from torch.nn import functional
+from torchvision.models.resnet import Bottleneck, conv1x1
+
+import resnext_dsl as rx
+
+SPECS = Path(__file__).parent.parent / "specs"
+SHIPPED = sorted(path.stem for path in SPECS.glob("*.arch"))
+PUBLISHED = published_costs()
+TOLERANCE = 1e-5
+
+TRAINING_ONLY = {"googlenet": ("aux1", "aux2"), "inception_v3": ("aux",)}
+"""Outputs that exist in training mode only, by their names in torchvision (`aux_logits` for the only one)."""
+
+FVCORE_NAMES = {
+    "conv": "conv",
+    "linear": "linear",
+    "bn": "batch_norm",
+    "layernorm": "layer_norm",
+    "avgpool": "adaptive_avg_pool2d",
+    "adaptive_avgpool": "adaptive_avg_pool2d",
+}
+"""Our operators as fvcore calls them, of those that the shipped networks use and fvcore counts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """One network of ours with the reference's weights carried over, and the reference."""
+
+    name: str
+    network: rx.Network
+    ours: nn.Module
+    theirs: nn.Module
+    ours_counted: Counter[str]
+    theirs_counted: Counter[str]
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def pair(request: pytest.FixtureRequest) -> Pair:
+    network = rx.load(request.param)
+    theirs = reference(request.param)
+    ours = network.compile(weights=theirs.state_dict()).eval()
+    x = image(request.param)
+    return Pair(request.param, network, ours, theirs, fvcore_flops(ours, x), fvcore_flops(theirs, x))
+
+
+def fvcore_flops(model: nn.Module, x: Tensor) -> Counter[str]:
+    """FLOPs by fvcore's operators."""
+    logging.getLogger("fvcore").setLevel(logging.ERROR)
+    return Counter(FlopCountAnalysis(model, x).unsupported_ops_warnings(False).by_operator())
+
+
+def relative_error(ours: Tensor, theirs: Tensor) -> float:
+    return float((ours - theirs).abs().max() / theirs.abs().max())
+
+
+def multiply_adds(counted: Counter[str]) -> int:
+    return counted["conv"] + counted["linear"] + counted["addmm"] + counted["matmul"]
+
+
+def closed_form(network: rx.Network) -> Counter[str]:
+    """Our own FLOPs under fvcore's names, zeros left out."""
+    counted: Counter[str] = Counter()
+    for operator, cost in network.cost().by_operator().items():
+        if cost.flops:
+            counted[FVCORE_NAMES[operator]] += cost.flops
+    return counted
+
+
+class TestAgainstTheReference:
+    def test_parameters_are_equal_to_the_digit(self, pair: Pair) -> None:
+        expected = reference_costs()[pair.name].params
+        assert sum(p.numel() for p in pair.theirs.parameters()) == expected
+        assert sum(p.numel() for p in pair.ours.parameters()) == expected
+        assert pair.network.cost().params == expected
+
+    def test_multiply_adds_are_equal_to_the_digit(self, pair: Pair) -> None:
+        expected = reference_costs()[pair.name].multiply_adds
+        assert multiply_adds(pair.theirs_counted) == expected
+        assert multiply_adds(pair.ours_counted) == expected
+        assert pair.network.cost().macs == expected
+
+    def test_closed_form_flops_are_those_of_fvcore_for_each_operator(self, pair: Pair) -> None:
+        assert closed_form(pair.network) == +pair.ours_counted
+        assert pair.network.cost().flops == pair.ours_counted.total()
+
+    def test_total_differs_by_poolings_of_gates_and_heads_alone(self, pair: Pair) -> None:
+        expected = reference_costs()[pair.name]
+        pool = "adaptive_avg_pool2d"
+        assert pair.theirs_counted.total() == expected.flops
+        assert pair.theirs_counted[pool] == expected.pool
+        assert pair.ours_counted["batch_norm"] == pair.theirs_counted["batch_norm"]
+        assert pair.ours_counted["layer_norm"] == pair.theirs_counted["layer_norm"]
+        spelled_as_mean = poolings_that_the_reference_takes_with_mean(pair.network)
+        assert pair.ours_counted[pool] - spelled_as_mean == expected.pool
+        assert pair.network.cost().flops - spelled_as_mean == expected.flops
+
+    def test_activations_are_equal_to_the_digit(self, pair: Pair) -> None:
+        assert pair.network.cost().activations == reference_costs()[pair.name].activations
+
+    def test_outputs_are_equal_with_the_weights_carried_over(self, pair: Pair) -> None:
+        x = image(pair.name)
+        with torch.no_grad():
+            assert relative_error(pair.ours(x), pair.theirs(x)) < TOLERANCE
+
+    def test_auxiliary_outputs_are_equal_in_training(self, pair: Pair) -> None:
+        x = image(pair.name)
+        ours, theirs = outputs_in_training(pair.ours, x), outputs_in_training(pair.theirs, x)
+        names = TRAINING_ONLY.get(pair.name, ())
+        assert isinstance(ours, Tensor) == isinstance(theirs, Tensor) == (not names)
+        for name in names:
+            theirs_name = "aux_logits" if hasattr(theirs, "aux_logits") and name == "aux" else f"{name}_logits"
+            assert relative_error(getattr(ours, name), getattr(theirs, theirs_name)) < TOLERANCE
+
+
+def poolings_that_the_reference_takes_with_mean(network: rx.Network) -> int:
+    """FLOPs of our global poolings that timm and ShuffleNet spell `x.mean((2, 3))`, which fvcore does not count.
+
+    They are those of the squeeze-and-excitation gates, and the one of ShuffleNet's head.
+    """
+    nodes = network.graph.nodes(data=True)
+    shapes = {name: data["shape"] for name, data in nodes}
+    total = 0
+    for name, data in nodes:
+        if data["operator"] == "avgpool" and data["shape"][1:] == (1, 1):
+            (source,) = network.graph.predecessors(name)
+            if "squeeze_excite" in name or network.name.startswith("shufflenet"):
+                channels, height, width = shapes[source]
+                total += channels * height * width
+    return total
+
+
+def outputs_in_training(model: nn.Module, x: Tensor) -> object:
+    """What a model gives in training mode, with everything random off and running statistics in use."""
+    model.train()
+    for module in model.modules():
+        if isinstance(module, nn.Dropout | nn.BatchNorm2d):
+            module.eval()
+    with torch.no_grad():
+        outputs = model(x)
+    model.eval()
+    return outputs
+
+
+class TestPublishedFigures:
+    @pytest.mark.parametrize("row", PUBLISHED, ids=[f"{row.model}-{row.resolution}" for row in PUBLISHED])
+    def test_rounded_as_published(self, row: references.PublishedCost) -> None:
+        network = rx.load(row.model, resolution=row.resolution)
+        cost = network.cost()
+        training_only = sum(part.params for name, part in cost.by_stage().items() if name in TRAINING_ONLY.get(row.model, ()))
+        flops = cost.flops - poolings_that_the_reference_takes_with_mean(network)
+        assert round((cost.params - training_only) / 1e6, 2) == row.params_m
+        assert round(flops / 1e9, 2) == row.gmacs
+        assert round(cost.activations / 1e6, 2) == row.activations_m
+
+
+class TestTheResNeXtPaper:
+    def test_blocks_of_table_2_keep_the_parameters_of_the_block(self) -> None:
+        rows = [row for row in paper_costs() if row.kind == "preserve"]
+        assert len(rows) == 5
+        for row in rows:
+            network = rx.load("resnext50_32x4d", cardinality=row.cardinality, width=row.width)
+            (grouped,) = [d for n, d in network.graph.nodes(data=True) if n.startswith("conv2.1.") and d["shape"][0] != 256][2:3]
+            assert row.note == f"grouped conv width {grouped['shape'][0]}"
+            c, d = row.cardinality, row.width
+            weights = c * (256 * d + 3 * 3 * d * d + d * 256)  # Equation 4
+            affine = 2 * (c * d + c * d + 256)
+            assert block_parameters(network, "conv2.1.") == weights + affine
+            assert abs(weights - 70_000) < 1_500  # "about 70k" in Section 3.3
+
+    @pytest.mark.parametrize("row", [row for row in paper_costs() if row.kind != "preserve"], ids=lambda row: row.network)
+    def test_figures_as_stated(self, row: references.PaperCost) -> None:
+        cost = rx.load(row.network).cost()
+        if row.params_m is not None:  # stated to 0.1M, cut or rounded
+            assert abs(cost.params / 1e6 - row.params_m) < (1 if row.params_m == 44 else 0.1)
+        if row.gflops is not None:  # stated for convolutions and linear layers alone, from a count that differs by up to 2.5%
+            assert cost.macs / 1e9 == pytest.approx(row.gflops, rel=0.025)
+
+    def test_three_forms_give_equal_outputs_from_one_checkpoint(self) -> None:
+        theirs = reference("resnext50_32x4d")
+        x = image("resnext50_32x4d")
+        with torch.no_grad():
+            expected = theirs(x)
+            for name in ("resnext50_32x4d", "resnext50_32x4d_a", "resnext50_32x4d_b"):
+                network = rx.load(name)
+                assert network.cost().params == reference_costs()["resnext50_32x4d"].params
+                assert network.cost().macs == reference_costs()["resnext50_32x4d"].multiply_adds
+                ours = network.compile(weights=theirs.state_dict()).eval()
+                assert relative_error(ours(x), expected) < TOLERANCE
+
+    @pytest.mark.parametrize(("name", "cardinality"), [("resnext29_8x64d", 8), ("resnext29_16x64d", 16)])
+    def test_cifar_networks(self, name: str, cardinality: int) -> None:
+        theirs = CifarResNeXt(cardinality)
+        fill(theirs, seed=cardinality)
+        theirs.eval()
+        network = rx.load(name)
+        assert network.cost().params == sum(p.numel() for p in theirs.parameters())
+        x = torch.randn(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+        ours = network.compile(weights=theirs.state_dict()).eval()
+        assert closed_form(network) == fvcore_flops(ours, x) == fvcore_flops(theirs, x)
+        with torch.no_grad():
+            assert relative_error(ours(x), theirs(x)) < TOLERANCE
+
+
+def block_parameters(network: rx.Network, prefix: str) -> int:
+    """Parameters of the modules whose names start so."""
+    with torch.device("meta"):
+        model = network.compile(device="meta")
+    return sum(p.numel() for name, p in model.named_parameters() if name.startswith(prefix))
+
+
+class CifarResNeXt(nn.Module):
+    """ResNeXt-29 for CIFAR after the authors' models/resnext.lua, of torchvision's bottlenecks."""
+
+    def __init__(self, cardinality: int) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(3, 64, 3, padding=1, bias=False), nn.BatchNorm2d(64), nn.ReLU())
+        blocks, inputs = [], 64
+        for planes, stride in ((64, 1), (128, 2), (256, 2)):
+            for step in range(3):
+                outputs, step_stride = 4 * planes, stride if step == 0 else 1
+                downsample = None
+                if step == 0:
+                    downsample = nn.Sequential(conv1x1(inputs, outputs, step_stride), nn.BatchNorm2d(outputs))
+                blocks.append(Bottleneck(inputs, planes, step_stride, downsample, cardinality, 64))
+                inputs = outputs
+        self.blocks = nn.Sequential(*blocks)
+        self.fc = nn.Linear(1024, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(functional.adaptive_avg_pool2d(self.blocks(self.stem(x)), 1).flatten(1))
+
+
+class TestShortcutTypes:
+    """Options A, B and C as `shortcut` in the authors' models/resnet.lua defines them."""
+
+    @pytest.mark.parametrize(("letter", "kind"), [("A", "pad"), ("B", "auto"), ("C", "projection")])
+    def test_outputs_are_those_of_the_definition(self, letter: str, kind: str) -> None:
+        theirs = LuaResNet(letter, channels=8)
+        fill(theirs, seed=ord(letter))
+        theirs.eval()
+        network = rx.load("resnet18", shortcut=kind, channels=8, resolution=64, classes=10)
+        assert network.cost().params == sum(p.numel() for p in theirs.parameters())
+        ours = network.compile(weights=theirs.state_dict()).eval()
+        x = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+        with torch.no_grad():
+            assert relative_error(ours(x), theirs(x)) < TOLERANCE
+
+    def test_counts_of_projections(self) -> None:
+        convolutions = {
+            kind: sum(data["operator"] == "conv" for _, data in rx.load("resnet50", shortcut=kind).graph.nodes(data=True))
+            for kind in ("pad", "auto", "projection")
+        }
+        assert convolutions == {"pad": 49, "auto": 53, "projection": 65}
+
+
+class LuaShortcut(nn.Module):
+    """`nn.SpatialAveragePooling(1, 1, stride, stride)`, then the value beside as many zero channels."""
+
+    def __init__(self, stride: int) -> None:
+        super().__init__()
+        self.stride = stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = functional.avg_pool2d(x, 1, self.stride)
+        return torch.cat([x, x * 0], 1)
+
+
+class LuaBlock(nn.Module):
+    """`basicblock` with its shortcut of type A, B or C."""
+
+    def __init__(self, letter: str, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False),
+            nn.BatchNorm2d(outputs),
+            nn.ReLU(),
+            nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False),
+            nn.BatchNorm2d(outputs),
+        )
+        self.shortcut: nn.Module = nn.Identity()
+        if letter == "C" or (letter == "B" and inputs != outputs):
+            self.shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+        elif inputs != outputs:
+            self.shortcut = LuaShortcut(stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.relu(self.body(x) + self.shortcut(x))
+
+
+class LuaResNet(nn.Module):
+    """ResNet-18 of these blocks."""
+
+    def __init__(self, letter: str, channels: int) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(
+            nn.Conv2d(3, channels, 7, 2, 3, bias=False), nn.BatchNorm2d(channels), nn.ReLU(), nn.MaxPool2d(3, 2, 1)
+        )
+        blocks, inputs = [], channels
+        for outputs, stride in ((channels, 1), (channels * 2, 2), (channels * 4, 2), (channels * 8, 2)):
+            blocks += [LuaBlock(letter, inputs, outputs, stride), LuaBlock(letter, outputs, outputs, 1)]
+            inputs = outputs
+        self.blocks = nn.Sequential(*blocks)
+        self.fc = nn.Linear(inputs, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(self.blocks(self.stem(x)).mean((2, 3)))
+
+
+class TestAlexNetInTwoGroups:
+    def test_layers_are_those_of_the_paper(self) -> None:
+        network = rx.load("alexnet_grouped")
+        assert network.cost().params == 60_965_224
+        theirs = published_alexnet().eval()
+        fill(theirs, seed=2012)
+        ours = network.compile(weights=theirs.state_dict()).eval()
+        x = torch.randn(1, 3, 227, 227, generator=torch.Generator().manual_seed(2))
+        assert closed_form(network) == fvcore_flops(ours, x) == fvcore_flops(theirs, x)
+        with torch.no_grad():
+            assert relative_error(ours(x), theirs(x)) < TOLERANCE
+
+    def test_response_normalisation_is_that_of_section_3_3(self) -> None:
+        (first, *_) = [d["attributes"] for _, d in rx.load("alexnet_grouped").graph.nodes(data=True) if d["operator"] == "lrn"]
+        layer = nn.LocalResponseNorm(first.size, first.alpha, first.beta, first.k)
+        a = torch.rand(1, 9, 1, 1, generator=torch.Generator().manual_seed(3)) * 100
+        for i in range(9):
+            neighbours = a[0, max(0, i - 2) : min(8, i + 2) + 1]  # n = 5
+            expected = a[0, i] / (2 + 1e-4 * (neighbours**2).sum()) ** 0.75
+            assert torch.allclose(layer(a)[0, i], expected)
+
+
+def published_alexnet() -> nn.Module:
+    """Krizhevsky, Sutskever and Hinton (2012), Section 3.5, the two halves as two groups."""
+    pool = nn.MaxPool2d(3, 2)
+    norm = nn.LocalResponseNorm(5, alpha=5e-4, beta=0.75, k=2.0)
+    return nn.Sequential(
+        *(nn.Conv2d(3, 96, 11, 4), nn.ReLU(), norm, pool),
+        *(nn.Conv2d(96, 256, 5, padding=2, groups=2), nn.ReLU(), norm, pool),
+        *(nn.Conv2d(256, 384, 3, padding=1), nn.ReLU()),
+        *(nn.Conv2d(384, 384, 3, padding=1, groups=2), nn.ReLU()),
+        *(nn.Conv2d(384, 256, 3, padding=1, groups=2), nn.ReLU(), pool),
+        nn.Flatten(),
+        *(nn.Linear(9216, 4096), nn.ReLU(), nn.Linear(4096, 4096), nn.ReLU(), nn.Linear(4096, 1000)),
+    )
+
+
+class TestPathsThatFeedOneAnother:
+    def test_res2net_gives_the_outputs_of_timm(self) -> None:
+        theirs = references.timm_structure("res2net50_26w_4s").to_empty(device="cpu")
+        fill(theirs, seed=4)
+        network = rx.load("res2net50_26w_4s")
+        ours = network.compile(weights=theirs.state_dict()).eval()
+        x = torch.randn(1, 3, 224, 224, generator=torch.Generator().manual_seed(4))
+        counted = fvcore_flops(ours, x)
+        assert closed_form(network) == counted == fvcore_flops(theirs, x)
+        with torch.no_grad():
+            assert relative_error(ours(x), theirs(x)) < TOLERANCE
+
+
+class TestUNet:
+    def test_map_of_classes_has_the_resolution_of_the_image(self) -> None:
+        network = rx.load("unet", channels=8, resolution=64, classes=3)
+        x = torch.randn(1, 1, 64, 64, generator=torch.Generator().manual_seed(5))
+        ours = network.compile().eval()
+        assert ours(x).shape == (1, 3, 64, 64)
+        assert closed_form(network) == fvcore_flops(ours, x)
+
+    def test_resolution_must_halve_four_times(self) -> None:
+        with pytest.raises(rx.RequirementError, match="four poolings halve the map"):
+            rx.load("unet", resolution=100)
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+class TestEveryShippedSpec:
+    def test_is_loaded_by_name_and_by_path_and_keeps_its_budgets(self, name: str) -> None:
+        network = rx.load(name)
+        assert network.name == name
+        assert network.fingerprint == rx.load(str(SPECS / f"{name}.arch")).fingerprint
+        network.check()
+
+    def test_number_of_classes_is_a_parameter(self, name: str) -> None:
+        network = rx.load(name, classes=7)
+        model = network.compile(device="meta").eval()
+        assert model(torch.empty(1, *network.ir.nodes[0].shape, device="meta")).shape[1] == 7
+
+    def test_cites_its_source(self, name: str) -> None:
+        doc = [line for line in (SPECS / f"{name}.arch").read_text(encoding="utf-8").splitlines() if line.startswith("##")]
+        assert any(" et al., " in line or " and " in line or "Krizhevsky" in line for line in doc)
+        assert name == "alexnet_grouped" or any("https://arxiv.org/abs/" in line for line in doc)
