@@ -135,8 +135,19 @@ def load(
         ArchError: With everything that is wrong with the spec.
         RequirementError: Where a `require` of the spec does not hold for these values.
     """
+    return load_with(spec, overrides, root=root, options=options)
+
+
+def load_with(
+    spec: str | os.PathLike[str],
+    overrides: Mapping[str, Any],
+    root: str | os.PathLike[str] | None = None,
+    options: Options = DEFAULTS,
+) -> Network:
+    """`load`, with the overrides as a mapping."""
     path = find(spec)
-    return network_of(read(path, os.fspath(spec) if path.parent != SHIPPED else path.name, options), root, options, overrides)
+    name = os.fspath(spec) if path.parent != SHIPPED else path.name
+    return network_of(read(path, name, options), root, options, overrides)
 
 
 def loads(text: str, root: str | os.PathLike[str] | None = None, *, options: Options = DEFAULTS, **overrides: Any) -> Network:

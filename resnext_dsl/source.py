@@ -11,16 +11,18 @@ _LINE_END = re.compile(r"\r\n|\r|\n")
 
 
 class Source:
-    """The text of one spec or library, with line ends as LF.
+    """The text of one spec or library.
 
     Attributes:
         name: What diagnostics call it: the path as the user gave it, or `<spec>`.
-        text: The text, without byte order mark.
+        raw: The text as it was.
+        text: The text without byte order mark, with line ends as LF.
         path: The resolved file, or None for text that came from no file.
     """
 
     def __init__(self, name: str, text: str, path: Path | None = None) -> None:
         self.name = name
+        self.raw = text
         self.text = _LINE_END.sub("\n", text.removeprefix("\N{ZERO WIDTH NO-BREAK SPACE}"))
         self.path = path
 

@@ -8,7 +8,7 @@ it (a test holds them together), takes longer to build than the rest of this pac
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from types import NoneType, UnionType
@@ -120,40 +120,35 @@ def _bounds(metadata: tuple[Any, ...]) -> tuple[tuple[str, float], ...]:
     return tuple(found)
 
 
-def validate(operator: Operator, arguments: dict[str, object]) -> Attributes:
-    """The attributes that arguments stand for; the same instance for the same arguments.
+def validate(operator: Operator, arguments: Mapping[str, object]) -> Attributes:
+    """The attributes that arguments stand for; the same instance for equal arguments of the same types.
 
     Args:
         operator: A row of the table.
-        arguments: By name; lists count as shapes.
+        arguments: By name; a list of two ints counts as a shape.
 
     Raises:
         RuleError: E204 for a value of the wrong type, E205 for one out of range, E201 for an unknown name, E202 for a
             missing one; `attribute` names the argument.
     """
-    frozen = {name: _frozen(value) for name, value in arguments.items()}
     try:
         # 1, 1.0 and true are equal and hash alike, so their types are part of the key.
-        key = tuple((name, value, _types(value)) for name, value in frozen.items())
-        return _validated(operator.attributes, key)
+        types = tuple(map(_types, arguments.values()))
+        return _validated(operator.attributes, tuple(arguments.items()), types)
     except TypeError:  # a value that cannot be hashed
-        return _checked(operator.attributes, frozen)
-
-
-def _frozen(value: object) -> object:
-    return tuple(_frozen(element) for element in value) if isinstance(value, (list, tuple)) else value
+        return _checked(operator.attributes, arguments)
 
 
 def _types(value: object) -> object:
-    return tuple(map(_types, value)) if isinstance(value, tuple) else type(value)
+    return tuple(map(type, value)) if isinstance(value, tuple) else type(value)
 
 
 @lru_cache(maxsize=65536)
-def _validated(model: type[Attributes], key: tuple[tuple[str, object, object], ...]) -> Attributes:
-    return _checked(model, {name: value for name, value, _ in key})
+def _validated(model: type[Attributes], items: tuple[tuple[str, object], ...], types: object) -> Attributes:
+    return _checked(model, dict(items))
 
 
-def _checked(model: type[Attributes], values: dict[str, object]) -> Attributes:
+def _checked(model: type[Attributes], values: Mapping[str, object]) -> Attributes:
     known = arguments_of(model)
     names = [argument.name for argument in known]
     for name in values:
@@ -185,7 +180,7 @@ def _typed(kind: type | None, value: object) -> Any:
     if kind is tuple:
         pair = _twice(value)
         fits = isinstance(pair, tuple) and len(pair) == 2 and all(type(number) is int for number in pair)
-        return pair if fits else None
+        return tuple(pair) if fits else None  # type: ignore[arg-type]
     if kind is float and type(value) in (int, float):
         number: Any = value
         # 0.0 is added for -0.0, which is equal to 0.0 and would share its place in the cache.

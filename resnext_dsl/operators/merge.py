@@ -46,16 +46,13 @@ def _concat_shape(attributes: NoAttributes, inputs: tuple[Shape, ...]) -> Shape:
     return (sum(shape[0] for shape in inputs), *first[1:])
 
 
-def _broadcast(inputs: tuple[Shape, ...]) -> Shape:
-    return tuple(max(sides) for sides in zip(*inputs, strict=False))
-
-
 def _mul_shape(attributes: NoAttributes, inputs: tuple[Shape, ...]) -> Shape:
-    result = _broadcast(inputs)
     for place, shape in enumerate(inputs):
         if len(shape) != len(inputs[0]):
             hint = "a gate over the channels of a map has the shape Cx1x1"
             raise RuleError("E304", _mul_message(inputs, 0, place), hint)
+    result = tuple(max(sides) for sides in zip(*inputs, strict=True))
+    for shape in inputs:
         if any(side not in (1, whole) for side, whole in zip(shape, result, strict=True)):
             raise RuleError("E304", _mul_message(inputs, *_conflict(inputs)))
     return result

@@ -59,18 +59,19 @@ def _pooled_size(size: Pair, kernel: Pair, dilation: Pair, attributes: MaxPool |
     stride = attributes.stride or kernel
     spans = reach(kernel, dilation)
     padding = resolved_padding(attributes.padding, kernel, dilation)
-    _check_padding(padding, spans)
+    _check_padding(padding, kernel)
     height = _positions(size[0], spans[0], stride[0], padding[0], attributes.ceil)
     width = _positions(size[1], spans[1], stride[1], padding[1], attributes.ceil)
     check_kernel((height, width), size, kernel, spans, padding)
     return height, width
 
 
-def _check_padding(padding: Pair, spans: Pair) -> None:
-    if 2 * padding[0] > spans[0] or 2 * padding[1] > spans[1]:
-        half = pair_text((spans[0] // 2, spans[1] // 2))
+def _check_padding(padding: Pair, kernel: Pair) -> None:
+    # torch's limit, in which dilation has no part
+    if 2 * padding[0] > kernel[0] or 2 * padding[1] > kernel[1]:
+        half = pair_text((kernel[0] // 2, kernel[1] // 2))
         message = f"`padding` must be at most half of the kernel (={half}); found {pair_text(padding)}"
-        raise RuleError("E205", message, "", "padding")
+        raise RuleError("E205", message, f"`padding={half}`", "padding")
 
 
 def _max_shape(attributes: MaxPool, inputs: tuple[Shape, ...]) -> Shape:

@@ -44,7 +44,8 @@ _KIND_NOTES = {
     ),
     "activation": "They take maps and features alike. None is counted in FLOPs.",
     "pooling": (
-        "`stride` is the kernel's size where it is not given; `padding` as for `conv`. With `global` the window is the"
+        "`stride` is the kernel's size where it is not given; `padding` as for `conv`. At most half of the kernel can"
+        " be padded, which `same` exceeds where `maxpool` is dilated. With `global` the window is the"
         " whole map, and the other arguments have no effect. FLOPs: one an element of the input for `avgpool(global)`"
         " and `adaptive_avgpool`."
     ),

@@ -70,7 +70,17 @@ def test_a_missing_argument_is_named() -> None:
 
 def test_equal_arguments_give_one_instance() -> None:
     conv = OPERATORS["conv"]
-    assert validate(conv, {"channels": 8, "kernel": [3, 3]}) is validate(conv, {"channels": 8, "kernel": (3, 3)})
+    assert validate(conv, {"channels": 8, "kernel": (3, 3)}) is validate(conv, {"channels": 8, "kernel": (3, 3)})
+
+
+def test_pairs_are_plain_tuples_whatever_they_came_from() -> None:
+    class Two(tuple[int, int]):
+        __slots__ = ()
+
+    for kernel in (3, (3, 3), [3, 3], Two((3, 3))):
+        conv = validate(OPERATORS["conv"], {"channels": 8, "kernel": kernel})
+        assert repr(conv).startswith("Convolution(channels=8, kernel=(3, 3), ")
+        assert type(dict(conv)["kernel"]) is tuple
 
 
 def test_values_that_are_equal_but_of_other_types_are_told_apart() -> None:

@@ -154,7 +154,14 @@ ERRORS: list[tuple[str, dict[str, object], tuple[Shape, ...], str, str, str]] = 
         "`conv(256, 1x1)` would make 256 channels of 128",
     ),
     ("maximum", {}, (MAP, (64,)), "E304", "expected 64x56x56 as value 1, found 64 features as value 2", ""),
-    ("mean", {}, (MAP, (64, 28, 28)), "E304", "`mean` takes values of equal shape; expected 64x56x56", ""),
+    (
+        "mean",
+        {},
+        (MAP, (64, 28, 28)),
+        "E304",
+        "`mean` takes values of equal shape; expected 64x56x56 as value 1, found 64x28x28 as value 2",
+        "",
+    ),
     (
         "concat",
         {},
@@ -184,9 +191,8 @@ def test_messages(
 ) -> None:
     operator = OPERATORS[name]
     attributes = validate(operator, arguments)
-    with pytest.raises(RuleError, match=re.escape(message) + "$" if "takes a map" not in message else None) as caught:
+    with pytest.raises(RuleError, match=re.escape(message)) as caught:
         operator.shape(attributes, shapes)
-    assert message in caught.value.message
     assert caught.value.code == code
     assert hint in caught.value.hint
     if code in ("E205", "E302", "E303"):

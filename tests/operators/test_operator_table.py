@@ -7,7 +7,8 @@ import subprocess
 import sys
 
 import pytest
-from operator_cases import CASES, source_text
+import torch
+from operator_cases import CASES, namespace, source_text
 
 from resnext_dsl.emit.support import SUPPORT
 from resnext_dsl.operators import OPERATORS, SYMBOLS, Shape, arguments_of, validate
@@ -140,6 +141,20 @@ def test_sources_are_minimal(name: str, arguments: dict[str, object], shapes: tu
     attributes = validate(operator, arguments)
     operator.shape(attributes, shapes)
     assert source_text(operator, attributes, shapes) == text
+
+
+@pytest.mark.parametrize("name", [name for name, row in OPERATORS.items() if row.inplace])
+def test_modules_that_can_work_in_place_do(name: str) -> None:
+    attributes = validate(OPERATORS[name], {})
+    text = source_text(OPERATORS[name], attributes, (MAP,))
+    module = eval(f"{text[:-1]}{'' if text.endswith('()') else ', '}inplace=True)", namespace())
+    x = torch.randn(2, *MAP)
+    torch.manual_seed(0)
+    expected = eval(text, namespace())(x)
+    torch.manual_seed(0)
+    result = module(x)
+    assert result is x
+    torch.testing.assert_close(result, expected)
 
 
 def test_support_classes_stand_alone() -> None:

@@ -1,0 +1,10 @@
+"""The command line. Each command has a room; what a command does not need, it does not import."""
+
+from __future__ import annotations
+
+
+def main() -> None:
+    """Runs the command line: the entry point of `resnext-dsl` and `python -m resnext_dsl`."""
+    from resnext_dsl.cli.app import app
+
+    app()

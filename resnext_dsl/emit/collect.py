@@ -1,0 +1,274 @@
+"""From the levels of a graph to blocks: the modules that each level holds and the steps of its forward.
+
+Expressions that join all paths of a split become one "merge" step, whatever the number of paths:
+
+    paths.0(x), paths.1(x), ..., torch.cat([...], 1)    ->    torch.cat([{paths}], 1)
+    paths.0(x), paths.1(x), ..., {0} + {1} + ...        ->    {0} + {1}, path by path
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+
+from resnext_dsl.emit.blocks import Block, Leaf, Make, Named, Numbered, Ref, Step, Value
+from resnext_dsl.emit.levels import Level, Levels
+from resnext_dsl.operators import OPERATORS, Module
+
+# Their results are tensors of their own whose backward does not read them, so the next layer may write over them.
+_OVERWRITABLE = frozenset({"conv", "conv_transpose", "linear", "bn", "add", "concat"})
+
+_SLICE = "{0}[:, {start}:{stop}]"
+
+Channels = Callable[[Ref], int]
+
+
+class Collector:
+    """Makes the blocks of a graph; `makes` must hold what the levels inside a level have become."""
+
+    def __init__(self, levels: Levels) -> None:
+        self.levels = levels
+        self.graph = levels.graph
+        self.makes: dict[str, Make] = {}
+        self._overwritable = self._find_overwritable()
+        self._leaves: dict[int, Leaf] = {}
+        self._arguments: dict[str, tuple[tuple[str, Value], ...]] = {}
+
+    def block(self, name: str, merged: bool = True) -> Block:
+        """The block of a level; `merged`: with the calls of all paths and what joins them as one step."""
+        level = self.levels.of[name]
+        nodes = self.graph.nodes
+        children = _nested([(self._local(name, item), make) for item in level.items if (make := self._make(item))])
+        steps = tuple(self._step(level, item) for item in level.items)
+        outputs = tuple(self._ref(level, node) for node in level.gives)
+        taken = next(iter(level.takes), 0)
+        block = Block(
+            len(level.takes),
+            nodes[taken].shape[0],
+            nodes[level.gives[0]].shape[0] if level.gives else 0,
+            self._bound(name),
+            children,
+            steps,
+            outputs,
+        )
+        if merged:
+            block = replace(block, steps=_with_merges(block, lambda ref: self._channels(level, ref)))
+        return _with_loop(block)
+
+    def row(self, block: Block) -> Make | None:
+        """The block as an `nn.Sequential`, where it is a plain row of modules."""
+        if block.inputs != 1 or not _is_row(block):
+            return None
+        names = [name for name, _ in block.children]
+        if _are_numbers(names):
+            return Numbered("nn.Sequential", tuple(make for _, make in block.children))
+        return Named(block.children, row=True)
+
+    def _local(self, level: str, item: int | str) -> str:
+        name = item if isinstance(item, str) else self.graph.nodes[item].name
+        return name[len(level) + 1 :] if level else name
+
+    def _make(self, item: int | str) -> Make | None:
+        if isinstance(item, str):
+            return self.makes[item]
+        source = self.levels.sources[item]
+        if not isinstance(source, Module):
+            return None
+        keywords = source.keywords
+        if item in self._overwritable:
+            keywords = (*keywords, ("inplace", True))
+        return Leaf(source.target, source.positional, keywords)
+
+    def _step(self, level: Level, item: int | str) -> Step:
+        name = self._local(level.name, item)
+        if isinstance(item, str):
+            inner = self.levels.of[item]
+            inputs = tuple(self._ref(level, node) for node in inner.takes)
+            return Step(name, "call", name, "", (), inputs, max(1, len(inner.gives)), heavy=True)
+        node, source = self.graph.nodes[item], self.levels.sources[item]
+        inputs = tuple(self._ref(level, origin) for origin in node.inputs)
+        if isinstance(source, Module):
+            return Step(name, "call", name, "", (), inputs, heavy=OPERATORS[node.operator].multiplies)
+        assert source is not None
+        return Step(name, "compute", "", source.text, source.literals, inputs)
+
+    def _ref(self, level: Level, node: int) -> Ref:
+        if node in level.takes:
+            return "", level.takes[node]
+        inner = self.levels.within(level.name, node)
+        if inner is not None:
+            return self._local(level.name, inner), self.levels.of[inner].gives.index(node)
+        if self.graph.nodes[node].operator == "input":
+            return "", node
+        return self._local(level.name, node), 0
+
+    def _channels(self, level: Level, ref: Ref) -> int:
+        for node in (*level.takes, *(item for item in level.items if isinstance(item, int))):
+            if self._ref(level, node) == ref:
+                return self.graph.nodes[node].shape[0]
+        return 0
+
+    def _bound(self, name: str) -> tuple[tuple[str, Value], ...]:
+        template = self.levels.template(name)
+        if not template:
+            return ()
+        if template not in self._arguments:
+            scope = self.graph.scopes[template]
+            self._arguments[template] = tuple((key, _collapsed(value)) for key, value in scope.arguments)
+        return self._arguments[template]
+
+    def _find_overwritable(self) -> set[int]:
+        """Activations that may write over their input: nothing else reads it, and it was made next to them."""
+        nodes, homes = self.graph.nodes, self.levels.home
+        readers = [0] * len(nodes)
+        for node in nodes:
+            for source in node.inputs:
+                readers[source] += 1
+        for output in (*self.graph.outputs, *self.graph.parts):
+            readers[output.node] += 1
+        found = set()
+        for index, node in enumerate(nodes):
+            if len(node.inputs) == 1 and OPERATORS[node.operator].inplace and OPERATORS[node.operator].kind == "activation":
+                source = nodes[node.inputs[0]]
+                own = source.operator in _OVERWRITABLE and (len(source.inputs) > 1 or not _joins(source.operator))
+                if own and readers[node.inputs[0]] == 1 and homes[index] == homes[node.inputs[0]]:
+                    found.add(index)
+        return found
+
+
+def _joins(operator: str) -> bool:
+    return OPERATORS[operator].merges
+
+
+def _collapsed(value: Value) -> Value:
+    """Shapes as the operators' sources spell them: one int where both sides are equal."""
+    return value[0] if isinstance(value, tuple) and len(value) == 2 and value[0] == value[1] else value
+
+
+def _nested(children: list[tuple[str, Make]]) -> tuple[tuple[str, Make], ...]:
+    """Children under their paths as a tree: `paths.0`, `paths.1` are the items of `paths`."""
+    grouped: dict[str, list[tuple[str, Make]] | Make] = {}
+    for path, make in children:
+        first, _, rest = path.partition(".")
+        if not rest:
+            grouped[first] = make
+        else:
+            inner = grouped.setdefault(first, [])
+            assert isinstance(inner, list)
+            inner.append((rest, make))
+    return tuple((name, _container(_nested(make)) if isinstance(make, list) else make) for name, make in grouped.items())
+
+
+def _container(children: tuple[tuple[str, Make], ...]) -> Make:
+    if _are_numbers([name for name, _ in children]):
+        return Numbered("nn.ModuleList", tuple(make for _, make in children))
+    return Named(children, row=False)
+
+
+def _are_numbers(names: list[str]) -> bool:
+    return bool(names) and names == [str(number) for number in range(len(names))]
+
+
+def _is_row(block: Block) -> bool:
+    """Whether every step calls the next child on the value of the step before."""
+    value: Ref = ("", 0)
+    for step in block.steps:
+        if step.kind != "call" or "." in step.child or step.inputs != (value,) or step.outputs != 1:
+            return False
+        value = (step.name, 0)
+    return bool(block.steps) and block.outputs in ((value,), ())
+
+
+def _with_loop(block: Block) -> Block:
+    """Numbered children, each of which takes the value of the one before and the same other values: one step."""
+    if not _are_numbers([name for name, _ in block.children]):
+        return block
+    value: Ref = ("", 0)
+    others = block.steps[0].inputs[1:]
+    for number, step in enumerate(block.steps):
+        plain = step.kind == "call" and step.child == str(number) and step.outputs == 1
+        if not plain or step.inputs != (value, *others) or any(name for name, _ in others):
+            return replace(block, listed=True)
+        value = (step.name, 0)
+    if block.outputs not in ((value,), ()) or _is_row(block):
+        return replace(block, listed=not _is_row(block))
+    loop = Step("loop", "loop", "", "", (), (("", 0), *others), heavy=True)
+    return replace(block, steps=(loop,), outputs=(("loop", 0),), listed=True)
+
+
+def _with_merges(block: Block, channels: Channels) -> tuple[Step, ...]:
+    """The steps with every call of all paths, joined by one expression, as one step."""
+    steps = list(block.steps)
+    at = 0
+    while at < len(steps):
+        found = _merge_at(block, steps, at, channels) if steps[at].kind == "compute" else None
+        if found is not None:
+            start, merged = found
+            steps[start : at + 1] = merged
+            at = start + len(merged)
+        else:
+            at += 1
+    return tuple(steps)
+
+
+def _merge_at(block: Block, steps: list[Step], at: int, channels: Channels) -> tuple[int, list[Step]] | None:
+    """The steps that the expression at `at` joins: where they start, and what takes the place of all."""
+    join = steps[at]
+    count = len(join.inputs)
+    container = join.inputs[0][0].rpartition(".")[0]
+    if count < 2 or not container or join.literals or join.inputs != tuple((f"{container}.{k}", 0) for k in range(count)):
+        return None
+    form = _merge_form(join.text, count)
+    calls = {step.name: step for step in steps[max(0, at - 2 * count) : at]}
+    paths = [calls.get(name) for name, _ in join.inputs]
+    if form is None or any(path is None or path.kind != "call" or len(path.inputs) != 1 for path in paths):
+        return None
+    taken = [path.inputs[0] for path in paths if path is not None]
+    slices = [calls.get(name) for name, _ in taken]
+    chunks = len(set(taken)) > 1
+    if chunks and not _are_chunks(slices, channels):
+        return None
+    own = {name for name, _ in join.inputs} | ({name for name, _ in taken} if chunks else set())
+    start = at - len(own)
+    if start < 0 or {step.name for step in steps[start:at]} != own or _read_elsewhere(block, own, {join.name} | own):
+        return None
+    source = slices[0].inputs[0] if chunks and slices[0] is not None else taken[0]
+    text, outer = form
+    merge = Step(join.name if outer == "{0}" else container, "merge", container, text, (), (source,), chunks=chunks)
+    if outer == "{0}":
+        return start, [merge]
+    return start, [merge, replace(join, text=outer, inputs=((container, 0),))]
+
+
+def _merge_form(text: str, count: int) -> tuple[str, str] | None:
+    """What joins the paths, for any number of them, and what is done with the result."""
+    places = [f"{{{place}}}" for place in range(count)]
+    listed = f"[{', '.join(places)}]"
+    if listed in text:
+        return text.replace(listed, "[{paths}]"), "{0}"
+    for sign in "+*":
+        if re.fullmatch(rf"[(){{}}\d \{sign}]+", text):
+            return f"{{0}} {sign} {{1}}", "{0}"
+        joined = f"({f' {sign} '.join(places)})"
+        if joined in text:
+            return f"{{0}} {sign} {{1}}", text.replace(joined, "{0}")
+    return None
+
+
+def _are_chunks(slices: list[Step | None], channels: Channels) -> bool:
+    """Whether the paths take equal slices of all channels of one value, in order."""
+    first = slices[0]
+    if first is None or first.text != _SLICE:
+        return False
+    width = dict(first.literals)["stop"]
+    for number, cut in enumerate(slices):
+        expected = (("start", number * width), ("stop", (number + 1) * width))
+        if cut is None or cut.text != _SLICE or cut.inputs != first.inputs or cut.literals != expected:
+            return False
+    return channels(first.inputs[0]) == width * len(slices)
+
+
+def _read_elsewhere(block: Block, names: set[str], readers: set[str]) -> bool:
+    used = {name for step in block.steps if step.name not in readers for name, _ in step.inputs}
+    return not names.isdisjoint(used | {name for name, _ in block.outputs})

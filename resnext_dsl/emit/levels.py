@@ -1,0 +1,228 @@
+"""Which scopes become modules that are called, and what flows between them.
+
+A scope is called as a module where its nodes stand together and hold some layer. `paths` never are: their merge calls
+them one by one. Nodes of the other scopes run in the forward of the next scope outside.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from resnext_dsl.graph import Graph, Node
+from resnext_dsl.operators import OPERATORS, Expression, Module
+
+Family = tuple[object, ...]
+
+
+@dataclass(slots=True)
+class Level:
+    """A scope that is called as a module.
+
+    Attributes:
+        name: Of the scope; "" for the network.
+        items: Nodes (their positions) and levels (their names) in the order of execution.
+        takes: Nodes outside whose values it reads, in the order of first use.
+        gives: Nodes inside whose values are read outside; the last one in the order of execution first.
+    """
+
+    name: str
+    items: list[int | str]
+    takes: dict[int, int]
+    gives: list[int]
+
+
+class Levels:
+    """The levels of a graph.
+
+    Attributes:
+        sources: Of each node its module or expression; None for the input.
+        of: Level by name, parents first.
+        chain: Of each scope the levels around it, outermost first.
+        home: Of each node the scope in whose level it runs.
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.sources = _sources(graph)
+        self.home = self._homes()
+        called = self._called()
+        self.chain: dict[str, tuple[str, ...]] = {}
+        for name in graph.scopes:
+            outer = self.chain[name.rpartition(".")[0]] if name else ()
+            self.chain[name] = (*outer, name) if name in called else outer
+        self.of: dict[str, Level] = {name: Level(name, [], {}, []) for name in graph.scopes if name in called}
+        self._place()
+        self._connect()
+
+    def _homes(self) -> list[str]:
+        """The scope of each node; expressions at the head of a path are left to whoever calls the path.
+
+        So a path that starts from a slice of the value is the plain row of its layers.
+        """
+        graph, homes = self.graph, [node.scope for node in self.graph.nodes]
+        opened: set[str] = set()
+        for index, node in enumerate(graph.nodes):
+            outer = node.scope.rpartition(".")[0]
+            if outer and graph.scopes[outer].kind == "paths" and node.scope not in opened:
+                inside = any(_within(homes[source], node.scope) for source in node.inputs)
+                if isinstance(self.sources[index], Expression) and not inside:
+                    homes[index] = outer
+                else:
+                    opened.add(node.scope)
+        return homes
+
+    def _called(self) -> set[str]:
+        graph = self.graph
+        first: dict[str, int] = {}
+        last: dict[str, int] = {}
+        count: dict[str, int] = {}
+        layered: set[str] = set()
+        around: dict[str, list[str]] = {}
+        for index, home in enumerate(self.home):
+            if home not in around:
+                around[home] = [home[:end] for end in _ends(home)]
+            for scope in around[home]:
+                first.setdefault(scope, index)
+                last[scope] = index
+                count[scope] = count.get(scope, 0) + 1
+                if isinstance(self.sources[index], Module):
+                    layered.add(scope)
+        parts = {part.name for part in graph.parts}
+        together = {name for name, size in count.items() if last[name] - first[name] + 1 == size}
+        wanted = {name for name in together if graph.scopes[name].kind != "paths" and (name in layered or name in parts)}
+        return wanted | {""}
+
+    def _place(self) -> None:
+        placed = {""}
+        for index, node in enumerate(self.graph.nodes):
+            chain = self.chain[self.home[index]]
+            if chain[-1] not in placed:
+                for outer, inner in zip(chain, chain[1:], strict=False):
+                    if inner not in placed:
+                        placed.add(inner)
+                        self.of[outer].items.append(inner)
+            if node.operator != "input":
+                self.of[chain[-1]].items.append(index)
+
+    def _connect(self) -> None:
+        given: dict[str, set[int]] = {name: set() for name in self.of}
+        homes, chains = self.home, self.chain
+        for index, node in enumerate(self.graph.nodes):
+            chain = chains[homes[index]]
+            for source in node.inputs:
+                origin = chains[homes[source]]
+                if origin is chain:
+                    continue
+                common = _common(origin, chain)
+                for name in chain[common:]:
+                    takes = self.of[name].takes
+                    takes.setdefault(source, len(takes))
+                for name in origin[common:]:
+                    given[name].add(source)
+        for pinned in self._pinned():
+            for name in chains[homes[pinned]][1:]:
+                given[name].add(pinned)
+        for name, nodes in given.items():
+            ordered = sorted(nodes)
+            self.of[name].gives = ordered[-1:] + ordered[:-1]
+
+    def _pinned(self) -> list[int]:
+        """Nodes whose values the network's own methods hand out."""
+        stages = [part.node for part in self.graph.parts if part.kind in ("stem", "stage")]
+        return [output.node for output in self.graph.outputs] + stages
+
+    def within(self, outer: str, node: int) -> str | None:
+        """The level directly inside `outer` that a node runs in; None where it runs in `outer` itself."""
+        chain = self.chain[self.home[node]]
+        depth = len(self.chain[outer])
+        return chain[depth] if len(chain) > depth else None
+
+    def families(self) -> list[list[str]]:
+        """Levels that one class may serve, grouped; each group after those that its members hold."""
+        names = [name for name in self.of if name]
+        families = {name: self._family(name) for name in names}
+        order = _inside_out(self.of, families)
+        if order is None:
+            # Two templates that hold each other in turn: told apart by how deep they reach, they no longer do.
+            depth: dict[str, int] = {}
+            for name in reversed(names):
+                inner = [item for item in self.of[name].items if isinstance(item, str)]
+                depth[name] = 1 + max((depth[item] for item in inner), default=0)
+            families = {name: (*family, depth[name]) for name, family in families.items()}
+            order = _inside_out(self.of, families)
+        assert order is not None
+        groups: dict[Family, list[str]] = {family: [] for family in order}
+        for name in names:
+            groups[families[name]].append(name)
+        return list(groups.values())
+
+    def _family(self, name: str) -> Family:
+        """What two levels share that come from one place of the text."""
+        scope = self.graph.scopes[name]
+        place = (scope.span.source.name, scope.span.start, scope.span.end)
+        if scope.kind == "template":
+            return ("template", scope.label, *place)
+        template = self.template(name)
+        around = self._family(template) if template else ()
+        inner = name[len(template) + 1 :] if template else name
+        path = ".".join("*" if part.isdigit() else part for part in inner.split("."))
+        return (scope.kind, path, *place, *around)
+
+    def template(self, name: str) -> str:
+        """The scope of the innermost template around a scope, itself included; "" where there is none."""
+        while name and self.graph.scopes[name].kind != "template":
+            name = name.rpartition(".")[0]
+        return name
+
+
+def _sources(graph: Graph) -> list[Module | Expression | None]:
+    known: dict[object, Module | Expression] = {}
+    return [_source(graph, node, known) for node in graph.nodes]
+
+
+def _source(graph: Graph, node: Node, known: dict[object, Module | Expression]) -> Module | Expression | None:
+    if node.operator == "input":
+        return None
+    shapes = tuple([graph.nodes[source].shape for source in node.inputs])
+    key = (node.operator, id(node.attributes), shapes)
+    if key not in known:
+        known[key] = OPERATORS[node.operator].source(node.attributes, shapes)
+    return known[key]
+
+
+def _ends(name: str) -> list[int]:
+    """Where the names of a scope and of those around it end, the network's aside."""
+    return [end for end, letter in enumerate(name) if letter == "."] + [len(name)] if name else []
+
+
+def _within(scope: str, outer: str) -> bool:
+    return scope == outer or scope.startswith(f"{outer}.")
+
+
+def _common(left: tuple[str, ...], right: tuple[str, ...]) -> int:
+    shared = 0
+    for one, other in zip(left, right, strict=False):
+        if one != other:
+            break
+        shared += 1
+    return shared
+
+
+def _inside_out(levels: dict[str, Level], families: dict[str, Family]) -> list[Family] | None:
+    """The families, each after those inside it; None where they hold each other."""
+    inner: dict[Family, dict[Family, None]] = {family: {} for family in families.values()}
+    for name, family in families.items():
+        for item in levels[name].items:
+            if isinstance(item, str):
+                inner[family][families[item]] = None
+    order: list[Family] = []
+    done: set[Family] = set()
+    waiting = list(inner)
+    while waiting:
+        ready = [family for family in waiting if all(other in done for other in inner[family])]
+        if not ready:
+            return None
+        order += ready
+        done.update(ready)
+        waiting = [family for family in waiting if family not in done]
+    return order

@@ -1,0 +1,201 @@
+"""What several modules have in common: the tree of modules with holes where they differ.
+
+A hole is a `Slot`: the column of literals that stand there, one for each row. Rows are the things compared, such as the
+instances of a template; `ABSENT` marks rows that have nothing there, and so do not care.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from resnext_dsl.emit.blocks import MismatchError, Ref, Step, Value
+
+
+class _Absent:
+    """The type of `ABSENT`."""
+
+    def __repr__(self) -> str:
+        return "ABSENT"
+
+
+ABSENT = _Absent()
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A column of literals."""
+
+    values: tuple[Value, ...]
+
+    def present(self) -> list[Value]:
+        """The literals of the rows that have one."""
+        return [value for value in self.values if value is not ABSENT]
+
+    def constant(self) -> bool:
+        """Whether all rows that have a literal have the same one."""
+        return len({exact(value) for value in self.present()}) <= 1
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A hole inside a loop over an index i: start + step * i."""
+
+    start: Slot
+    step: Slot
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A hole inside a loop over rows of literals: the variable of the loop that stands there."""
+
+    name: str
+    values: tuple[Value, ...]
+
+
+Hole = Slot | Line | Listed
+
+
+@dataclass(frozen=True, slots=True)
+class LeafPattern:
+    """Modules of torch or of `support`; their class may differ where their arguments do not."""
+
+    target: Slot
+    positional: tuple[Hole, ...]
+    keywords: tuple[tuple[str, Hole], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltPattern:
+    """Instances of one emitted class."""
+
+    name: str
+    arguments: tuple[tuple[str, Hole], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NamedPattern:
+    """Modules under names."""
+
+    children: tuple[tuple[str, Pattern], ...]
+    row: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """`count` modules in a loop; None for a single one."""
+
+    count: Slot | None
+    body: Pattern
+
+
+@dataclass(frozen=True, slots=True)
+class NumberedPattern:
+    """Modules under numbers."""
+
+    container: str
+    runs: tuple[Run, ...]
+
+    def size(self) -> int | None:
+        """How many modules, where that is the same in all rows."""
+        total = 0
+        for run in self.runs:
+            if run.count is not None and not run.count.constant():
+                return None
+            total += 1 if run.count is None else run.count.present()[0]
+        return total
+
+
+@dataclass(frozen=True, slots=True)
+class OptionalPattern:
+    """A module that only some rows have."""
+
+    flag: Slot
+    body: Pattern
+
+
+@dataclass(frozen=True, slots=True)
+class ChoicePattern:
+    """Different modules in different rows; the last one stands where no flag holds."""
+
+    options: tuple[tuple[Slot, Pattern], ...]
+
+
+Pattern = LeafPattern | BuiltPattern | NamedPattern | NumberedPattern | OptionalPattern | ChoicePattern
+
+
+@dataclass(frozen=True, slots=True)
+class StepPattern:
+    """A step that some or all rows take.
+
+    Attributes:
+        step: With the inputs of the rows that have the most steps.
+        literals: Of its text.
+        flag: The rows that take it; None for all.
+    """
+
+    step: Step
+    literals: tuple[tuple[str, Slot], ...]
+    flag: Slot | None
+
+
+@dataclass(frozen=True, slots=True)
+class ClassPattern:
+    """What the instances of one class share.
+
+    Attributes:
+        rows: How many instances differ.
+        weights: How often each of them occurs.
+        inputs: Values that the forward takes.
+        in_channels: Channels of the first of them.
+        out_channels: Channels of the first value that it gives.
+        arguments: Of the template.
+        children: The modules it holds.
+        steps: Its forward.
+        outputs: The values it gives.
+        listed: Whether it is a list of its children.
+    """
+
+    rows: int
+    weights: tuple[int, ...]
+    inputs: int
+    in_channels: Slot
+    out_channels: Slot
+    arguments: tuple[tuple[str, Slot], ...]
+    children: tuple[tuple[str, Pattern], ...]
+    steps: tuple[StepPattern, ...]
+    outputs: tuple[Ref, ...]
+    listed: bool
+
+
+def exact(value: Value) -> tuple[type, Value]:
+    """The value with its type: 1, 1.0 and True are equal to Python."""
+    return type(value), tuple(map(exact, value)) if isinstance(value, tuple) else value
+
+
+def fill(pattern: Pattern, change: Callable[[Slot], Hole], flag: Callable[[Slot], Slot]) -> Pattern:
+    """The pattern with every hole, and every flag and count, replaced."""
+
+    def hole(old: Hole) -> Hole:
+        if isinstance(old, Slot):
+            return change(old)
+        if isinstance(old, Line):
+            start, step = change(old.start), change(old.step)
+            if isinstance(start, Slot) and isinstance(step, Slot):
+                return Line(start, step)
+        raise MismatchError("a loop in a loop")
+
+    if isinstance(pattern, LeafPattern):
+        positional = tuple(hole(value) for value in pattern.positional)
+        keywords = tuple((name, hole(value)) for name, value in pattern.keywords)
+        return LeafPattern(flag(pattern.target), positional, keywords)
+    if isinstance(pattern, BuiltPattern):
+        return BuiltPattern(pattern.name, tuple((name, hole(value)) for name, value in pattern.arguments))
+    if isinstance(pattern, NamedPattern):
+        return NamedPattern(tuple((name, fill(child, change, flag)) for name, child in pattern.children), pattern.row)
+    if isinstance(pattern, NumberedPattern):
+        runs = [Run(flag(run.count) if run.count else None, fill(run.body, change, flag)) for run in pattern.runs]
+        return NumberedPattern(pattern.container, tuple(runs))
+    if isinstance(pattern, OptionalPattern):
+        return OptionalPattern(flag(pattern.flag), fill(pattern.body, change, flag))
+    return ChoicePattern(tuple((flag(test), fill(body, change, flag)) for test, body in pattern.options))

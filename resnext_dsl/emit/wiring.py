@@ -1,0 +1,185 @@
+"""From several blocks to the pattern of one class: the union of their steps, wired so that each block is found in it.
+
+A step that a block lacks hands on its first input. With that rule the union must give every block back, value by value;
+where it does not, the blocks are left to classes of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import groupby
+
+from resnext_dsl.emit.blocks import Block, MismatchError, Ref, Step
+from resnext_dsl.emit.patterns import (
+    ABSENT,
+    ClassPattern,
+    NamedPattern,
+    NumberedPattern,
+    OptionalPattern,
+    Pattern,
+    Slot,
+    StepPattern,
+)
+from resnext_dsl.emit.unify import check_alike, merged_order, unify
+
+
+def unify_blocks(blocks: Sequence[Block], weights: Sequence[int]) -> ClassPattern:
+    """The class that makes all of the blocks.
+
+    Args:
+        blocks: All different.
+        weights: How often each of them occurs.
+
+    Raises:
+        MismatchError: If no class makes them all.
+    """
+    first = blocks[0]
+    if any((b.inputs, len(b.outputs), b.listed) != (first.inputs, len(first.outputs), first.listed) for b in blocks):
+        raise MismatchError("different numbers of values")
+    tables = [{step.name: step for step in block.steps} for block in blocks]
+    names = [list(table) for table in tables]
+    order = merged_order(names)
+    check_alike(names, order)
+    wires = _Wires(order, tables)
+    outputs = wires.check_outputs([block.outputs for block in blocks])
+    steps = tuple(_step(wires, tables, name) for name in order)
+    pattern = ClassPattern(
+        len(blocks),
+        tuple(weights),
+        first.inputs,
+        Slot(tuple(block.in_channels for block in blocks)),
+        Slot(tuple(block.out_channels for block in blocks)),
+        _arguments(blocks),
+        _children(blocks),
+        steps,
+        outputs,
+        first.listed,
+    )
+    _check_groups(pattern)
+    _check_containers(pattern)
+    return pattern
+
+
+def step_groups(steps: Sequence[StepPattern]) -> list[list[StepPattern]]:
+    """Steps in turn; those side by side that the same rows lack are one group."""
+    groups: list[list[StepPattern]] = []
+    for flag, group in groupby(steps, key=lambda step: None if step.flag is None else step.flag.values):
+        groups += [[step] for step in group] if flag is None else [list(group)]
+    return groups
+
+
+def is_slot(group: Sequence[StepPattern]) -> bool:
+    """Whether an optional group is one module with one input, for which `nn.Identity` can stand in."""
+    step = group[0].step
+    return len(group) == 1 and step.kind == "call" and len(step.inputs) == 1 and step.outputs == 1
+
+
+def passed_on(group: Sequence[StepPattern]) -> Ref:
+    """What the value of an optional group is where it is absent."""
+    inside = {step.step.name: step.step for step in group}
+    ref: Ref = (group[-1].step.name, 0)
+    while ref[0] in inside:
+        ref = inside[ref[0]].inputs[0]
+    return ref
+
+
+class _Wires:
+    """What each step of the union reads."""
+
+    def __init__(self, order: list[str], tables: list[dict[str, Step]]) -> None:
+        self.tables = tables
+        self.place = {name: place for place, name in enumerate(order)}
+        self.inputs = {name: self._latest([t[name].inputs for t in tables if name in t]) for name in order}
+        for table in tables:
+            for name, step in table.items():
+                self._check(self.inputs[name], step.inputs, table)
+
+    def check_outputs(self, outputs: list[tuple[Ref, ...]]) -> tuple[Ref, ...]:
+        """The outputs of the union."""
+        union = self._latest(outputs)
+        for table, actual in zip(self.tables, outputs, strict=True):
+            self._check(union, actual, table)
+        return union
+
+    def _latest(self, choices: list[tuple[Ref, ...]]) -> tuple[Ref, ...]:
+        """Of each value read, the one that is made last: the others are what it hands on where it is absent."""
+        if len({len(choice) for choice in choices}) > 1:
+            raise MismatchError("different numbers of inputs")
+        return tuple(max(refs, key=lambda ref: (self.place.get(ref[0], -1), ref[1])) for refs in zip(*choices, strict=True))
+
+    def _check(self, union: tuple[Ref, ...], actual: tuple[Ref, ...], table: dict[str, Step]) -> None:
+        if tuple(self._resolve(ref, table) for ref in union) != actual:
+            raise MismatchError("wired differently")
+
+    def _resolve(self, ref: Ref, table: dict[str, Step]) -> Ref:
+        while ref[0] and ref[0] not in table:
+            if ref[1]:
+                raise MismatchError("an absent step gives one value only")
+            ref = self.inputs[ref[0]][0]
+        return ref
+
+
+def _step(wires: _Wires, tables: list[dict[str, Step]], name: str) -> StepPattern:
+    steps = [table.get(name) for table in tables]
+    present = [step for step in steps if step is not None]
+    first = replace(present[0], inputs=wires.inputs[name], literals=(), heavy=any(step.heavy for step in present))
+    keys = [key for key, _ in present[0].literals]
+    for step in present:
+        if replace(step, inputs=first.inputs, literals=(), heavy=first.heavy) != first:
+            raise MismatchError("different steps of one name")
+        if [key for key, _ in step.literals] != keys:
+            raise MismatchError("different literals")
+    columns = [
+        Slot(tuple(ABSENT if step is None else step.literals[place][1] for step in steps)) for place in range(len(keys))
+    ]
+    flag = None if len(present) == len(steps) else Slot(tuple(step is not None for step in steps))
+    return StepPattern(first, tuple(zip(keys, columns, strict=True)), flag)
+
+
+def _arguments(blocks: Sequence[Block]) -> tuple[tuple[str, Slot], ...]:
+    tables = [dict(block.arguments) for block in blocks]
+    names = list(dict.fromkeys(name for table in tables for name in table))
+    return tuple((name, Slot(tuple(table.get(name, ABSENT) for table in tables))) for name in names)
+
+
+def _children(blocks: Sequence[Block]) -> tuple[tuple[str, Pattern], ...]:
+    tables = [dict(block.children) for block in blocks]
+    order = merged_order([list(table) for table in tables])
+    return tuple((name, unify([table.get(name) for table in tables])) for name in order)
+
+
+def _check_groups(pattern: ClassPattern) -> None:
+    """An absent group hands on one value: nothing else of it may be read outside."""
+    for group in step_groups(pattern.steps):
+        if group[0].flag is None or is_slot(group):
+            continue
+        inside = {step.step.name for step in group}
+        outside = [step.step.inputs for step in pattern.steps if step.step.name not in inside]
+        read = {ref for refs in [*outside, pattern.outputs] for ref in refs if ref[0] in inside}
+        if read - {(group[-1].step.name, 0)} or group[-1].step.outputs > 1:
+            raise MismatchError("an optional group gives several values")
+
+
+def _check_containers(pattern: ClassPattern) -> None:
+    """Every path of a list that is merged must be there: `nn.Identity` would be one path more."""
+    children = dict(pattern.children)
+    for step in pattern.steps:
+        if step.step.kind in ("merge", "loop"):
+            container = _inner(children, step.step.child)
+            if isinstance(container, OptionalPattern):
+                container = container.body
+            if isinstance(container, NumberedPattern):
+                if any(isinstance(run.body, OptionalPattern) for run in container.runs):
+                    raise MismatchError("paths of different number")
+            elif step.step.kind == "merge":
+                raise MismatchError("paths that are no list")
+
+
+def _inner(children: dict[str, Pattern], path: str) -> Pattern | None:
+    first, _, rest = path.partition(".")
+    pattern = children.get(first)
+    if not rest:
+        return pattern
+    body = pattern.body if isinstance(pattern, OptionalPattern) else pattern
+    return _inner(dict(body.children), rest) if isinstance(body, NamedPattern) else None
