@@ -27,6 +27,7 @@ from resnext_dsl.syntax import File, Import, Template
 SPECS = Path(__file__).parent.parent / "specs"
 REFERENCES = Path(__file__).parent / "reference_python.csv"
 
+
 def main() -> None:
     """Print the table, one line for each shipped network."""
     declare_torchvision_operators()

@@ -95,8 +95,8 @@ def _map_by_structure(ours: Shapes, theirs: Shapes, file: str) -> KeyMap:
         if pairs is not None:
             return KeyMap(tuple(pair for layer, other in pairs for pair in link(layer, other) or ()))
     first = attempts[0]
-    layer = dict(enumerate(first.match.ours)).get(first.match.furthest)
-    other = most_alike(layer, first.match.refused)
+    layer, others = first.match.first_difference()
+    other = most_alike(layer, others)
     raise WeightsError([explain(first.ours, first.theirs, layer, other, ordered=ordered, file=file)])
 
 

@@ -18,11 +18,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from heapq import heappop, heappush
+from operator import itemgetter
 
 from resnext_dsl.weights.leaves import COUNTER, Branch, Leaf, Parameter, Reading, fits
 
 MAX_STEPS = 2_000_000
-"""Comparisons of two layers before the search gives up; torchvision's and timm's networks need about 10 a layer."""
+"""Modules that are tried for a place before the search gives up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,32 +72,25 @@ Order = tuple["Branch | Leaf", ...]
 
 
 class Match:
-    """The search for the order in which a checkpoint's layers are ours.
-
-    Attributes:
-        furthest: Position of the last of our layers that any order reached.
-        refused: The checkpoint's layers that did not fit there.
-    """
+    """The search for the order in which a checkpoint's layers are ours."""
 
     def __init__(self, ours: Branch, theirs: Branch, ordered: bool) -> None:
         self.ours = list(ours.leaves())
         self.theirs = theirs
         self.ordered = ordered
-        self.furthest = 0
-        self.refused: list[Leaf] = []
         self._steps = 0
         self._ranges = frozenset(_ranges(ours, 0))
         self._kinds: dict[object, int] = {}
         self._numbers: dict[int, int] = {}
         self._links: dict[tuple[int, int], bool] = {}
         self._orders: dict[tuple[int, int], tuple[Order, int] | None] = {}
+        self._refused: dict[int, list[Leaf]] = {}
+        self._stuck: dict[tuple[int, int], tuple[int, int]] = {}
 
     def pairs(self) -> list[tuple[Leaf, Leaf]] | None:
         """Our layers and theirs, each used once, or None where no order fits."""
         found = self._order(self.theirs, 0)
         if found is None or found[1] != len(self.ours):
-            if found is not None:
-                self.furthest, self.refused = found[1], []
             return None
         return list(zip(self.ours, self._ordered_leaves(self.theirs, 0), strict=True))
 
@@ -104,6 +98,27 @@ class Match:
         """What is left of the checkpoint's outermost modules where all our layers have found theirs, or None."""
         found = self._search(self.theirs, 0, partial=True)
         return None if found is None else [child for child in self.theirs.children if child not in found[0]]
+
+    @property
+    def gave_up(self) -> bool:
+        """Whether the search ended for want of time."""
+        return self._steps > MAX_STEPS
+
+    def first_difference(self) -> tuple[Leaf | None, list[Leaf]]:
+        """After `pairs` found no order: our first layer without counterpart, and the layers that might have been it."""
+        found = self._order(self.theirs, 0)
+        position = self._reach(self.theirs, 0) if found is None else found[1]
+        return dict(enumerate(self.ours)).get(position), self._refused.get(position, []) if found is None else []
+
+    def _reach(self, branch: Branch, start: int) -> int:
+        """How far our layers are matched by whole modules in some order, and then by the first part of the next."""
+        position, used = self._stuck[id(branch), start]
+        waiting = [child for number, child in enumerate(branch.children) if not used >> number & 1]
+        reached = [position]
+        for child in waiting[:1] if self.ordered else waiting:
+            if (id(child), position) in self._stuck and isinstance(child, Branch):
+                reached.append(self._reach(child, position))
+        return max(reached)
 
     def _ordered_leaves(self, branch: Branch, start: int) -> Iterator[Leaf]:
         found = self._orders[id(branch), start]
@@ -128,14 +143,10 @@ class Match:
             return None if found is None else found[1]
         if start < len(self.ours) and self._same(self.ours[start], child):
             return start + 1
-        if start > self.furthest:
-            self.furthest, self.refused = start, []
-        if start == self.furthest:
-            self.refused.append(child)
+        self._refused.setdefault(start, []).append(child)
         return None
 
     def _same(self, ours: Leaf, theirs: Leaf) -> bool:
-        self._steps += 1
         pair = (self._kind(ours), self._kind(theirs))
         if pair not in self._links:
             self._links[pair] = link(ours, theirs) is not None
@@ -167,6 +178,7 @@ class Match:
         everything = (1 << len(branch.children)) - 1
         done: set[int] = set()
         waiting: list[tuple[int, tuple[int, ...], int, int]] = [(0, (), 0, start)]
+        furthest = (start, 0)
         while waiting:
             cost, path, used, position = heappop(waiting)
             if used == everything or (partial and position == len(self.ours)):
@@ -174,9 +186,11 @@ class Match:
             if used in done:
                 continue
             done.add(used)
+            furthest = max(furthest, (position, used), key=itemgetter(0))
             for number, end in self._choices(branch, used, position):
                 more = self._strangeness(branch.children[number], position, end)
                 heappush(waiting, (cost + more, (*path, number), used | 1 << number, end))
+        self._stuck[id(branch), start] = furthest
         return None
 
     def _strangeness(self, child: Branch | Leaf, start: int, end: int) -> int:
@@ -190,8 +204,9 @@ class Match:
         tried: set[int] = set()
         plain_layer_waits = False
         for number, child in enumerate(branch.children):
-            if used >> number & 1 or self._steps > MAX_STEPS:
+            if used >> number & 1 or self.gave_up:
                 continue
+            self._steps += 1
             stays = self.ordered and isinstance(child, Leaf) and not child.own
             if self._kind(child) in tried or (stays and plain_layer_waits):
                 continue

@@ -68,7 +68,7 @@ def test_drop_path_keeps_or_drops_whole_samples(shape: Shape) -> None:
 @pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize("name", MODULES)
 def test_torch_takes_them(name: str, training: bool) -> None:
-    module = made(name, **MODULES[name]).train(training)
+    module = made(name, MAP, **MODULES[name]).train(training)
     x, larger = torch.randn(2, *MAP), torch.randn(5, *MAP)
     expected = module(larger).shape
     batch = torch.export.Dim("batch", min=1)
@@ -93,7 +93,7 @@ def test_torch_takes_them(name: str, training: bool) -> None:
 
 @pytest.mark.parametrize("name", MODULES)
 def test_they_can_be_differentiated_and_autocast(name: str) -> None:
-    module = made(name, **MODULES[name]).train()
+    module = made(name, MAP, **MODULES[name]).train()
     x = torch.randn(2, *MAP, requires_grad=True)
     with torch.autocast("cpu", torch.bfloat16):
         module(x).float().sum().backward()

@@ -1,0 +1,258 @@
+"""Names for what differs between the instances of a class: its constructor's parameters, and expressions of them.
+
+A column of values is spelled, in this order, as a literal, as a parameter with the same column (an argument of the
+template, `in_channels`, `out_channels`), as a short exact formula of those, or as a parameter of its own.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from itertools import combinations, permutations
+
+from resnext_dsl.emit.blocks import Value
+from resnext_dsl.emit.names import identifier, literal, unused
+from resnext_dsl.emit.patterns import ABSENT, ClassPattern, Slot, exact
+
+_LARGEST_DEFAULT = 8
+_CLASS = "type[nn.Module]"
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A parameter of a constructor.
+
+    Attributes:
+        name: Its name.
+        values: One for each row.
+        annotation: Its type.
+        default: Its default as a literal; "" where it has none.
+    """
+
+    name: str
+    values: tuple[Value, ...]
+    annotation: str
+    default: str
+
+
+class Parameters:
+    """The parameters that a class turns out to need."""
+
+    def __init__(self, pattern: ClassPattern) -> None:
+        self.pattern = pattern
+        self._known: dict[str, Slot] = {}
+        for name, slot in pattern.arguments:
+            self._known[unused(identifier(name), self._known)] = slot
+        for name, slot in (("in_channels", pattern.in_channels), ("out_channels", pattern.out_channels)):
+            if name not in self._known:
+                self._known[name] = slot
+        self._own: dict[str, Slot] = {}
+        self._used: dict[str, Slot] = {}
+        self._classes: dict[str, Slot] = {}
+        self._flags: dict[tuple[Value, ...], str] = {}
+
+    def expression(self, slot: Slot, child: str, attribute: str) -> str:
+        """The text for a column of literals; `child` and `attribute` say what it is for."""
+        if slot.constant():
+            return literal(next(iter(slot.present()), None))
+        return self._same(slot, attribute) or self._formula(slot) or self._new(slot, child, attribute)
+
+    def module_class(self, slot: Slot, child: str) -> str:
+        """The text for a column of modules' classes, `nn.ReLU` or a parameter that holds one."""
+        if slot.constant():
+            return str(slot.present()[0])
+        for name, column in self._classes.items():
+            if _agree(slot, column):
+                return name
+        partner = next((name for name, column in self._known.items() if _renames(column, slot)), "")
+        name = partner if partner and partner not in self._used else unused(child, self._taken())
+        self._classes[name] = _filled(slot)
+        return name
+
+    def flag(self, slot: Slot, name: str) -> str:
+        """The text for a column of truth values; `name` is for a parameter of its own."""
+        key = tuple(map(exact, slot.values))
+        if key not in self._flags:
+            self._flags[key] = self._same(slot, name) or self._test(slot) or self._new(slot, name, "")
+        return self._flags[key]
+
+    def finished(self) -> list[Parameter]:
+        """The parameters that were used: those without a default first, each kind in the order of the template."""
+        order = ["in_channels", *self._known, *self._own, *self._classes]
+        columns = {**self._used, **self._own, **self._classes}
+        made = [self._parameter(name, columns[name]) for name in dict.fromkeys(order) if name in columns]
+        return [p for p in made if not p.default] + [p for p in made if p.default]
+
+    # --- columns that are there already ---
+
+    def _same(self, slot: Slot, attribute: str) -> str:
+        """A known or own name with the same column; the one called like the attribute first."""
+        first = ["in_channels"] if attribute in ("in_channels", "num_features") else []
+        for name in [attribute, *first, *self._known, *self._own]:
+            column = self._known.get(name, self._own.get(name))
+            if column is not None and name not in self._classes and _agree(slot, column):
+                self._use(name)
+                return name
+        return ""
+
+    def _use(self, name: str) -> None:
+        if name in self._known:
+            self._used[name] = _filled(self._known[name])
+
+    def _integers(self) -> dict[str, Slot]:
+        columns = {**self._known, **self._own}
+        return {
+            name: slot
+            for name, slot in columns.items()
+            if all(type(value) is int for value in slot.values) and not slot.constant() and name not in self._classes
+        }
+
+    # --- formulas ---
+
+    def _formula(self, slot: Slot) -> str:
+        rows = [(row, value) for row, value in enumerate(slot.values) if value is not ABSENT]
+        if any(type(value) is not int for _, value in rows):
+            return ""
+        integers = self._integers()
+        for name, column in integers.items():
+            found = _multiple(name, [(column.values[row], value) for row, value in rows])
+            if found:
+                self._use(name)
+                return found
+        for one, other in permutations(integers, 2):
+            pairs = [(integers[one].values[row], integers[other].values[row], value) for row, value in rows]
+            for sign, holds in _SIGNS:
+                if (sign in "/-" or one < other) and all(holds(a, b, value) for a, b, value in pairs):
+                    self._use(one)
+                    self._use(other)
+                    return f"{one} {sign * 2 if sign == '/' else sign} {other}"
+        return ""
+
+    # --- truth values ---
+
+    def _test(self, slot: Slot) -> str:
+        tests = self._tests()
+        for text, column, names in tests:
+            if _agree(slot, column):
+                return self._using(text, names)
+        for (one, left, names), (other, right, more) in combinations(tests, 2):
+            for word, both in (("and", all), ("or", any)):
+                column = Slot(tuple(both(pair) for pair in zip(left.values, right.values, strict=True)))
+                if _agree(slot, column):
+                    return self._using(f"{one} {word} {other}", names + more)
+        return ""
+
+    def _using(self, text: str, names: tuple[str, ...]) -> str:
+        for name in names:
+            self._use(name)
+        return text
+
+    def _tests(self) -> list[tuple[str, Slot, tuple[str, ...]]]:
+        """Short conditions on the template's arguments, those that say most about intent first."""
+        found: list[tuple[str, Slot, tuple[str, ...]]] = []
+        arguments = {name: slot for name, slot in self._known.items() if name not in ("in_channels", "out_channels")}
+        usable = {name: s for name, s in arguments.items() if ABSENT not in s.values and name not in self._classes}
+        for name, slot in usable.items():
+            if all(type(value) is bool for value in slot.values):
+                found.append((f"not {name}", Slot(tuple(not value for value in slot.values)), (name,)))
+        for name, slot in usable.items():
+            if all(type(value) is int and value >= 0 for value in slot.values):
+                found.append((f"{name} > 0", Slot(tuple(value > 0 for value in slot.values)), (name,)))
+        for name, slot in usable.items():
+            values = sorted({value for value in slot.values if type(value) is int and value <= _LARGEST_DEFAULT})
+            for sign in ("==", "!="):
+                found += [(f"{name} {sign} {v}", _compared(slot, sign, v), (name,)) for v in values if v]
+        partners = [name for name in self._integers() if name != "in_channels"]
+        for name in partners if "in_channels" in self._integers() else ():
+            for sign in ("==", "!="):
+                columns = zip(self._known["in_channels"].values, self._integers()[name].values, strict=True)
+                column = Slot(tuple((a == b) == (sign == "==") for a, b in columns))
+                found.append((f"in_channels {sign} {name}", column, ("in_channels", name)))
+        return found
+
+    # --- parameters of their own ---
+
+    def _taken(self) -> set[str]:
+        return {*self._known, *self._own, *self._classes}
+
+    def _new(self, slot: Slot, child: str, attribute: str) -> str:
+        # An argument that stands for the attribute without having its value (`padding=same`) leaves its name to it.
+        free = attribute and attribute not in self._used and attribute not in self._own and attribute not in self._classes
+        if free and self._known.get(attribute) is not None:
+            del self._known[attribute]
+        own = child.rpartition(".")[2]
+        wanted = attribute if free and attribute not in ("in_channels", "out_channels") else f"{own}_{attribute}"
+        name = unused(wanted if attribute else own, self._taken())
+        self._own[name] = _filled(slot)
+        return name
+
+    def _parameter(self, name: str, slot: Slot) -> Parameter:
+        weighted: Counter[tuple[type, Value]] = Counter()
+        for value, weight in zip(slot.values, self.pattern.weights, strict=True):
+            weighted[exact(value)] += weight
+        common, count = max(weighted.items(), key=lambda item: (item[1], repr(item[0][1])))
+        value = next(value for value in slot.values if exact(value) == common)
+        if name in self._classes:
+            default = value if 2 * count >= weighted.total() else ""
+            return Parameter(name, slot.values, _CLASS, default)
+        small = not isinstance(value, int) or value <= _LARGEST_DEFAULT
+        wide = name.endswith("channels") or type(value) is tuple
+        default = literal(value) if 2 * count >= weighted.total() and small and not wide else ""
+        return Parameter(name, slot.values, _annotation(slot.values), default)
+
+
+def _agree(slot: Slot, column: Slot) -> bool:
+    """Whether a column has the values of a slot wherever the slot has one."""
+    return all(
+        value is ABSENT or exact(value) == exact(other) for value, other in zip(slot.values, column.values, strict=True)
+    )
+
+
+def _renames(names: Slot, slot: Slot) -> bool:
+    """Whether strings stand for classes: one name for one class, and the other way round."""
+    pairs = {(name, value) for name, value in zip(names.values, slot.values, strict=True) if value is not ABSENT}
+    if not all(type(name) is str for name, _ in pairs):
+        return False
+    return len({name for name, _ in pairs}) == len(pairs) == len({value for _, value in pairs})
+
+
+def _filled(slot: Slot) -> Slot:
+    """The column with the most frequent value in rows that have none."""
+    common = Counter(map(exact, slot.present())).most_common(1)[0][0]
+    value = next(value for value in slot.present() if exact(value) == common)
+    return Slot(tuple(value if each is ABSENT else each for each in slot.values))
+
+
+def _multiple(name: str, pairs: list[tuple[int, int]]) -> str:
+    """`name * k` or `name // k`, where that holds in all (name's value, value) pairs."""
+    base, value = pairs[0]
+    if base and value % base == 0 and value // base > 1 and all(v == b * (value // base) for b, v in pairs):
+        return f"{name} * {value // base}"
+    if value and base % value == 0 and base // value > 1 and all(v * (base // value) == b for b, v in pairs):
+        return f"{name} // {base // value}"
+    return f"{name} // 2" if all(v == b // 2 for b, v in pairs) else ""
+
+
+_SIGNS = (
+    ("*", lambda a, b, value: value == a * b),
+    ("/", lambda a, b, value: b > 1 and value * b == a),
+    ("+", lambda a, b, value: value == a + b),
+    ("-", lambda a, b, value: value == a - b),
+)
+
+
+def _compared(slot: Slot, sign: str, value: int) -> Slot:
+    return Slot(tuple((each == value) == (sign == "==") for each in slot.values))
+
+
+def _annotation(values: tuple[Value, ...]) -> str:
+    names = {"None" if value is None else _type_name(value) for value in values}
+    if "float" in names:
+        names.discard("int")
+    return " | ".join(sorted(names, key=lambda name: (name == "None", name)))
+
+
+def _type_name(value: Value) -> str:
+    if type(value) is tuple:
+        return f"tuple[{', '.join(map(_type_name, value))}]"
+    return type(value).__name__
