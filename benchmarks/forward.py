@@ -1,6 +1,6 @@
 """Forward pass and training step of the compiled resnext50_32x4d against torchvision's module, eager, same weights and input.
 
-    python benchmarks/forward.py [cpu|cuda] [rounds]
+python benchmarks/forward.py [cpu|cuda] [rounds]
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Text to verified graph, and `check` as a process, against torchvision's constructor and `import torch`.
 
-    python benchmarks/front_end.py
+python benchmarks/front_end.py
 """
 
 from __future__ import annotations

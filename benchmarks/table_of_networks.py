@@ -33,8 +33,11 @@ def main() -> None:
     declare_torchvision_operators()
     print("| network | parameters | FLOPs | lines of spec | lines of reference Python | ratio |")
     print("|---|---:|---:|---:|---:|---:|")
-    for path in sorted(SPECS.glob("*.arch"), key=lambda path: natural(path.stem)):
-        print(row(path.stem))
+    names = sorted((path.stem for path in SPECS.glob("*.arch")), key=natural)
+    for name in names:
+        print(row(name))
+    for name in names:
+        print(without_auxiliary_heads(name), end="")
 
 
 def row(name: str) -> str:
@@ -44,6 +47,14 @@ def row(name: str) -> str:
     library, python = reference_lines(name)
     shown = f"{python} ({library}) | {spec / python:.2f}" if python else "- | -"
     return f"| {name} | {cost.params:,} | {cost.flops:,} | {spec} | {shown} |"
+
+
+def without_auxiliary_heads(name: str) -> str:
+    """A line under the table on a network whose training has outputs of its own; "" for the others."""
+    network = rx.load(name)
+    cost, auxiliary = network.cost(), [output.name for output in network.ir.outputs if output.training_only]
+    heads = sum(stage.params for part, stage in cost.by_stage().items() if part in auxiliary)
+    return f"\n{name} has {cost.params - heads:,} parameters without its auxiliary heads.\n" if heads else ""
 
 
 def natural(name: str) -> list[tuple[bool, int, str]]:

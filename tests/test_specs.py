@@ -160,6 +160,16 @@ def outputs_in_training(model: nn.Module, x: Tensor) -> object:
     return outputs
 
 
+class TestAuxiliaryHeads:
+    @pytest.mark.parametrize("name", TRAINING_ONLY)
+    def test_cost_with_and_without_them(self, name: str) -> None:
+        stages = rx.load(name).cost().by_stage()
+        without = references.structure(name, aux_logits=False)
+        kept = [cost.params for part, cost in stages.items() if part not in TRAINING_ONLY[name]]
+        assert sum(kept) == sum(p.numel() for p in without.parameters())
+        assert all(stages[part].params > 0 and stages[part].flops == 0 for part in TRAINING_ONLY[name])
+
+
 class TestPublishedFigures:
     @pytest.mark.parametrize("row", PUBLISHED, ids=[f"{row.model}-{row.resolution}" for row in PUBLISHED])
     def test_rounded_as_published(self, row: references.PublishedCost) -> None:

@@ -53,7 +53,7 @@ class Numbered:
 
 Make = Leaf | Built | Named | Numbered
 
-StepKind = Literal["call", "compute", "merge", "loop"]
+StepKind = Literal["call", "compute", "merge", "loop", "stages"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,8 @@ class Step:
     Attributes:
         name: Its local name, unique in the block.
         kind: "call": the child at `child`; "compute": the expression `text`; "merge": every path in the list at
-            `child`, the results joined by `text` (`Merge` forms: see `collect`); "loop": every child of this list in turn.
+            `child`, the results joined by `text` (`Merge` forms: see `collect`); "loop": every child of this list in turn;
+            "stages": the stages that `child` lists, between spaces, in turn.
         child: Path of the module, `conv1` or `paths.3`; "" for "compute".
         text: An expression with `{0}`, `{1}` for the inputs and `{name}` for literals; "" for a mere call.
         literals: Those of the text.

@@ -37,11 +37,10 @@ class Collector:
 
     def block(self, name: str, merged: bool = True) -> Block:
         """The block of a level; `merged`: with the calls of all paths and what joins them as one step."""
-        level = self.levels.of[name]
-        nodes = self.graph.nodes
-        children = _nested([(self._local(name, item), make) for item in level.items if (make := self._make(item))])
+        level, nodes = self.levels.of[name], self.graph.nodes
+        children = _nested([(self.local(name, item), make) for item in level.items if (make := self._make(item))])
         steps = tuple(self._step(level, item) for item in level.items)
-        outputs = tuple(self._ref(level, node) for node in level.gives)
+        outputs = tuple(self.ref(level, node) for node in level.gives)
         taken = next(iter(level.takes), 0)
         block = Block(
             len(level.takes),
@@ -53,8 +52,8 @@ class Collector:
             outputs,
         )
         if merged:
-            block = replace(block, steps=_with_merges(block, lambda ref: self._channels(level, ref)))
-        return _with_loop(block)
+            return replace(block, steps=_with_merges(block, lambda ref: self._channels(level, ref)))
+        return block
 
     def row(self, block: Block) -> Make | None:
         """The block as an `nn.Sequential`, where it is a plain row of modules."""
@@ -65,7 +64,8 @@ class Collector:
             return Numbered("nn.Sequential", tuple(make for _, make in block.children))
         return Named(block.children, row=True)
 
-    def _local(self, level: str, item: int | str) -> str:
+    def local(self, level: str, item: int | str) -> str:
+        """The name of a node or level inside a level."""
         name = item if isinstance(item, str) else self.graph.nodes[item].name
         return name[len(level) + 1 :] if level else name
 
@@ -81,31 +81,32 @@ class Collector:
         return Leaf(source.target, source.positional, keywords)
 
     def _step(self, level: Level, item: int | str) -> Step:
-        name = self._local(level.name, item)
+        name = self.local(level.name, item)
         if isinstance(item, str):
             inner = self.levels.of[item]
-            inputs = tuple(self._ref(level, node) for node in inner.takes)
+            inputs = tuple(self.ref(level, node) for node in inner.takes)
             return Step(name, "call", name, "", (), inputs, max(1, len(inner.gives)), heavy=True)
         node, source = self.graph.nodes[item], self.levels.sources[item]
-        inputs = tuple(self._ref(level, origin) for origin in node.inputs)
+        inputs = tuple(self.ref(level, origin) for origin in node.inputs)
         if isinstance(source, Module):
             return Step(name, "call", name, "", (), inputs, heavy=OPERATORS[node.operator].multiplies)
         assert source is not None
         return Step(name, "compute", "", source.text, source.literals, inputs)
 
-    def _ref(self, level: Level, node: int) -> Ref:
+    def ref(self, level: Level, node: int) -> Ref:
+        """The value of a node, as a level sees it."""
         if node in level.takes:
             return "", level.takes[node]
         inner = self.levels.within(level.name, node)
         if inner is not None:
-            return self._local(level.name, inner), self.levels.of[inner].gives.index(node)
+            return self.local(level.name, inner), self.levels.of[inner].gives.index(node)
         if self.graph.nodes[node].operator == "input":
             return "", node
-        return self._local(level.name, node), 0
+        return self.local(level.name, node), 0
 
     def _channels(self, level: Level, ref: Ref) -> int:
         for node in (*level.takes, *(item for item in level.items if isinstance(item, int))):
-            if self._ref(level, node) == ref:
+            if self.ref(level, node) == ref:
                 return self.graph.nodes[node].shape[0]
         return 0
 
@@ -180,21 +181,22 @@ def _is_row(block: Block) -> bool:
     return bool(block.steps) and block.outputs in ((value,), ())
 
 
-def _with_loop(block: Block) -> Block:
-    """Numbered children, each of which takes the value of the one before and the same other values: one step."""
+def as_list(block: Block) -> Block:
+    """A block of numbered children as a list of them; in one step, where each takes the value of the one before."""
     if not _are_numbers([name for name, _ in block.children]):
         return block
+    listed = replace(block, children=(("", _container(block.children)),), listed=True)
     value: Ref = ("", 0)
     others = block.steps[0].inputs[1:]
     for number, step in enumerate(block.steps):
         plain = step.kind == "call" and step.child == str(number) and step.outputs == 1
         if not plain or step.inputs != (value, *others) or any(name for name, _ in others):
-            return replace(block, listed=True)
+            return listed
         value = (step.name, 0)
-    if block.outputs not in ((value,), ()) or _is_row(block):
-        return replace(block, listed=not _is_row(block))
+    if block.outputs not in ((value,), ()):
+        return listed
     loop = Step("loop", "loop", "", "", (), (("", 0), *others), heavy=True)
-    return replace(block, steps=(loop,), outputs=(("loop", 0),), listed=True)
+    return replace(listed, steps=(loop,), outputs=(("loop", 0),))
 
 
 def _with_merges(block: Block, channels: Channels) -> tuple[Step, ...]:

@@ -61,3 +61,57 @@ def lines(code: Code, depth: int = 0) -> list[str]:
 def indented(texts: Iterable[str], depth: int = 1) -> list[str]:
     """Lines moved to the right; empty ones stay empty."""
     return [INDENT * depth + text if text else "" for text in texts]
+
+
+def broken(line: str) -> list[str]:
+    """A statement as lines: as it is where it fits, else with its outermost brackets opened."""
+    if len(line) <= WIDTH:
+        return [line]
+    depth = (len(line) - len(line.lstrip())) // len(INDENT)
+    head, word, text = _split_head(line.strip())
+    return lines(prefixed(head + word, _parsed(text)), depth)
+
+
+def _split_head(text: str) -> tuple[str, str, str]:
+    if text.startswith("return "):
+        return "", "return ", text[len("return ") :]
+    name, equals, rest = text.partition(" = ")
+    return (name, equals, rest) if equals and name.isidentifier() else ("", "", text)
+
+
+def _parsed(text: str) -> Code:
+    """An expression as code that can be laid out: a sum in brackets, or a call with its arguments."""
+    terms = _parts(text, " + ")
+    if len(terms) > 1:
+        return Call("(", (terms[0], *(f"+ {term}" for term in terms[1:])), ")", comma=False)
+    end = _closing(text)
+    start = _opening(text)
+    if start is None or end is None:
+        return text
+    inside = text[start + 1 : end]
+    return Call(text[: start + 1], tuple(_parsed(part) for part in _parts(inside, ", ")), text[end:])
+
+
+def _opening(text: str) -> int | None:
+    return next((place for place, letter in enumerate(text) if letter in "(["), None)
+
+
+def _closing(text: str) -> int | None:
+    """Where the bracket closes that is opened first, if nothing but brackets follows."""
+    depth = 0
+    for place, letter in enumerate(text):
+        depth += (letter in "([") - (letter in ")]")
+        if letter in ")]" and depth == 0:
+            return place if place == len(text) - 1 else None
+    return None
+
+
+def _parts(text: str, separator: str) -> list[str]:
+    """The text cut at a separator outside brackets."""
+    parts, depth, start = [], 0, 0
+    for place, letter in enumerate(text):
+        depth += (letter in "([") - (letter in ")]")
+        if depth == 0 and text.startswith(separator, place):
+            parts.append(text[start:place])
+            start = place + len(separator)
+    return [*parts, text[start:]]

@@ -20,7 +20,7 @@ _FUNCTIONS = """abs aiter all anext any ascii bin bool breakpoint bytearray byte
     property quit range repr reversed round set setattr slice sorted staticmethod str sum super tuple type vars
     zip""".split()
 _EXCEPTIONS = [name for name, value in vars(builtins).items() if isinstance(value, type) and name.endswith(_ENDINGS)]
-_FILE = ["self", "torch", "nn", "F", "Tensor", "NamedTuple", "checkpoint", "Chain"]
+_FILE = ["self", "torch", "nn", "F", "Tensor", "NamedTuple", "checkpoint", "Chain", "i"]
 
 RESERVED = frozenset({*keyword.kwlist, *keyword.softkwlist, *_FUNCTIONS, *_EXCEPTIONS, *_FILE})
 """Names that an emitted variable or class must not hide."""

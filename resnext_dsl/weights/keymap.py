@@ -8,9 +8,9 @@ layers of the paths' shapes, then wherever paths are equal.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from resnext_dsl.diagnostics import Diagnostic, WeightsError
+from resnext_dsl.diagnostics import Diagnostic, Note, WeightsError
 from resnext_dsl.weights.leaves import (
     COUNTER,
     Branch,
@@ -97,7 +97,10 @@ def _map_by_structure(ours: Shapes, theirs: Shapes, file: str) -> KeyMap:
     first = attempts[0]
     layer, others = first.match.first_difference()
     other = most_alike(layer, others)
-    raise WeightsError([explain(first.ours, first.theirs, layer, other, ordered=ordered, file=file)])
+    diagnostic = explain(first.ours, first.theirs, layer, other, ordered=ordered, file=file)
+    if first.match.gave_up:
+        diagnostic = replace(diagnostic, notes=(*diagnostic.notes, Note("the search for an order was given up")))
+    raise WeightsError([diagnostic])
 
 
 class _Attempt:

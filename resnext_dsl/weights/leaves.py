@@ -65,6 +65,11 @@ class Leaf:
     own: bool = False
 
     @property
+    def size(self) -> int:
+        """How many layers it is."""
+        return 1
+
+    @property
     def kind(self) -> tuple[tuple[tuple[str, Shape], ...], ...]:
         """Everything but the names: layers of equal kind can take each other's place."""
         return tuple(tuple((s, p.shape) for s, p in sorted(reading.items())) for reading in self.readings)
@@ -76,6 +81,11 @@ class Branch:
 
     name: str
     children: list[Branch | Leaf] = field(default_factory=list)
+
+    @property
+    def size(self) -> int:
+        """How many layers it holds."""
+        return sum(child.size for child in self.children)
 
     def leaves(self) -> Iterator[Leaf]:
         """Every layer, in order."""

@@ -15,6 +15,7 @@ block of one and eight of the next.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from heapq import heappop, heappush
@@ -22,8 +23,8 @@ from operator import itemgetter
 
 from resnext_dsl.weights.leaves import COUNTER, Branch, Leaf, Parameter, Reading, fits
 
-MAX_STEPS = 2_000_000
-"""Modules that are tried for a place before the search gives up."""
+MIN_STEPS, STEPS_PER_LAYER = 20_000, 100
+"""Modules that are tried for a place before the search gives up; the networks of torchvision and timm need 20 a layer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,22 @@ def _is_named_freely(ours: Reading, theirs: Reading) -> bool:
     return "bias" not in ours and "bias" not in theirs
 
 
-Order = tuple["Branch | Leaf", ...]
+_SHORTCUT = re.compile(r"shortcut\d*")
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """An order of a module's children that fits.
+
+    Attributes:
+        children: All of them, or some after a partial search.
+        end: Position where our layers go on.
+        cost: How strange the order is: children out of turn, and modules that cut across ours.
+    """
+
+    children: tuple[Branch | Leaf, ...]
+    end: int
+    cost: int
 
 
 class Match:
@@ -78,36 +94,40 @@ class Match:
         self.ours = list(ours.leaves())
         self.theirs = theirs
         self.ordered = ordered
-        self._steps = 0
+        self._steps = MIN_STEPS + STEPS_PER_LAYER * len(self.ours)
         self._ranges = frozenset(_ranges(ours, 0))
         self._kinds: dict[object, int] = {}
         self._numbers: dict[int, int] = {}
         self._links: dict[tuple[int, int], bool] = {}
-        self._orders: dict[tuple[int, int], tuple[Order, int] | None] = {}
+        self._orders: dict[tuple[int, int], Order | None] = {}
+        self._grouped: dict[int, tuple[list[tuple[list[int], int, bool]], int]] = {}
         self._refused: dict[int, list[Leaf]] = {}
         self._stuck: dict[tuple[int, int], tuple[int, int]] = {}
 
     def pairs(self) -> list[tuple[Leaf, Leaf]] | None:
         """Our layers and theirs, each used once, or None where no order fits."""
+        theirs = list(self.theirs.leaves())
+        if self.ordered and len(theirs) == len(self.ours) and all(map(self._same, self.ours, theirs)):
+            return list(zip(self.ours, theirs, strict=True))
         found = self._order(self.theirs, 0)
-        if found is None or found[1] != len(self.ours):
+        if found is None or found.end != len(self.ours):
             return None
         return list(zip(self.ours, self._ordered_leaves(self.theirs, 0), strict=True))
 
     def leaves_over(self) -> list[Branch | Leaf] | None:
         """What is left of the checkpoint's outermost modules where all our layers have found theirs, or None."""
         found = self._search(self.theirs, 0, partial=True)
-        return None if found is None else [child for child in self.theirs.children if child not in found[0]]
+        return None if found is None else [child for child in self.theirs.children if child not in found.children]
 
     @property
     def gave_up(self) -> bool:
         """Whether the search ended for want of time."""
-        return self._steps > MAX_STEPS
+        return self._steps <= 0
 
     def first_difference(self) -> tuple[Leaf | None, list[Leaf]]:
         """After `pairs` found no order: our first layer without counterpart, and the layers that might have been it."""
         found = self._order(self.theirs, 0)
-        position = self._reach(self.theirs, 0) if found is None else found[1]
+        position = self._reach(self.theirs, 0) if found is None else found.end
         return dict(enumerate(self.ours)).get(position), self._refused.get(position, []) if found is None else []
 
     def _reach(self, branch: Branch, start: int) -> int:
@@ -123,26 +143,21 @@ class Match:
     def _ordered_leaves(self, branch: Branch, start: int) -> Iterator[Leaf]:
         found = self._orders[id(branch), start]
         assert found is not None
-        for child in found[0]:
+        for child in found.children:
             if isinstance(child, Leaf):
                 yield child
                 start += 1
             else:
                 yield from self._ordered_leaves(child, start)
-                start = self._end(child, start)
+                start += child.size
 
-    def _end(self, branch: Branch, start: int) -> int:
-        found = self._orders[id(branch), start]
-        assert found is not None
-        return found[1]
-
-    def _fit(self, child: Branch | Leaf, start: int) -> int | None:
-        """Where our layers go on after this module, put at position `start`; None where it does not fit there."""
+    def _fit(self, child: Branch | Leaf, start: int) -> tuple[int, int] | None:
+        """Where our layers go on after this module, put at `start`, and the cost; None where it does not fit there."""
         if isinstance(child, Branch):
             found = self._order(child, start)
-            return None if found is None else found[1]
+            return None if found is None else (found.end, found.cost + self._strangeness(start, found.end))
         if start < len(self.ours) and self._same(self.ours[start], child):
-            return start + 1
+            return start + 1, 0
         self._refused.setdefault(start, []).append(child)
         return None
 
@@ -159,22 +174,15 @@ class Match:
             self._numbers[id(child)] = self._kinds.setdefault(repr(content), len(self._kinds))
         return self._numbers[id(child)]
 
-    def _order(self, branch: Branch, start: int) -> tuple[Order, int] | None:
-        """The children of a module in an order that fits our layers from `start`, and where those go on."""
+    def _order(self, branch: Branch, start: int) -> Order | None:
+        """The least strange order in which the children of a module fit our layers from `start`."""
         key = (id(branch), start)
         if key not in self._orders:
-            found = self._in_place(branch, start) if self.ordered else None
-            self._orders[key] = found or self._search(branch, start)
+            self._orders[key] = self._search(branch, start)
         return self._orders[key]
 
-    def _in_place(self, branch: Branch, start: int) -> tuple[Order, int] | None:
-        position: int | None = start
-        for child in branch.children:
-            position = None if position is None else self._fit(child, position)
-        return None if position is None else (tuple(branch.children), position)
-
-    def _search(self, branch: Branch, start: int, partial: bool = False) -> tuple[Order, int] | None:
-        """Dijkstra's search over sets of used children; among equal costs, the order of the children decides."""
+    def _search(self, branch: Branch, start: int, partial: bool = False) -> Order | None:
+        """Dijkstra's search over sets of used children; among equal costs, the children's own order decides."""
         everything = (1 << len(branch.children)) - 1
         done: set[int] = set()
         waiting: list[tuple[int, tuple[int, ...], int, int]] = [(0, (), 0, start)]
@@ -182,48 +190,64 @@ class Match:
         while waiting:
             cost, path, used, position = heappop(waiting)
             if used == everything or (partial and position == len(self.ours)):
-                return tuple(branch.children[number] for number in path), position
+                return Order(tuple(branch.children[number] for number in path), position, cost)
             if used in done:
                 continue
             done.add(used)
             furthest = max(furthest, (position, used), key=itemgetter(0))
-            for number, end in self._choices(branch, used, position):
-                more = self._strangeness(branch.children[number], position, end)
+            for number, end, more in self._choices(branch, used, position):
                 heappush(waiting, (cost + more, (*path, number), used | 1 << number, end))
         self._stuck[id(branch), start] = furthest
         return None
 
-    def _strangeness(self, child: Branch | Leaf, start: int, end: int) -> int:
+    def _choices(self, branch: Branch, used: int, position: int) -> Iterator[tuple[int, int, int]]:
+        """The children that may come next: their numbers, where our layers go on after each, and the cost."""
+        groups, plain = self._groups(branch)
+        first, first_plain = _lowest_bit(~used), _lowest_bit(plain & ~used)
+        for members, mask, stays in groups:
+            taken = (used & mask).bit_count()
+            if taken == len(members) or (stays and members[taken] != first_plain):
+                continue
+            self._steps -= 1
+            fit = None if self.gave_up else self._fit(branch.children[members[taken]], position)
+            if fit is not None:
+                yield members[taken], fit[0], fit[1] + (self.ordered and members[taken] != first)
+
+    def _groups(self, branch: Branch) -> tuple[list[tuple[list[int], int, bool]], int]:
+        """The children by kind, as numbers, as bits, and whether they stay in turn; and the bits of all that do.
+
+        Children of one kind can take each other's place: to try the first unused one is enough.
+        """
+        if id(branch) not in self._grouped:
+            groups: dict[tuple[int, bool], list[int]] = {}
+            for number, child in enumerate(branch.children):
+                stays = self.ordered and isinstance(child, Leaf) and not child.own
+                groups.setdefault((self._kind(child), stays), []).append(number)
+            masks = {key: sum(1 << number for number in members) for key, members in groups.items()}
+            plain = sum(mask for (_, stays), mask in masks.items() if stays)
+            listed = [(members, masks[key], key[1]) for key, members in groups.items()]
+            self._grouped[id(branch)] = (listed, plain)
+        return self._grouped[id(branch)]
+
+    def _strangeness(self, start: int, end: int) -> int:
         """0 where a module covers one of ours, 1 where it lies inside or around ours, 2 where the two overlap."""
-        if isinstance(child, Leaf) or (start, end) in self._ranges:
+        if (start, end) in self._ranges:
             return 0
         return 1 + any(s < start < e < end or start < s < end < e for s, e in self._ranges)
 
-    def _choices(self, branch: Branch, used: int, position: int) -> Iterator[tuple[int, int]]:
-        """The children that may come next: their numbers, and where our layers go on after each."""
-        tried: set[int] = set()
-        plain_layer_waits = False
-        for number, child in enumerate(branch.children):
-            if used >> number & 1 or self.gave_up:
-                continue
-            self._steps += 1
-            stays = self.ordered and isinstance(child, Leaf) and not child.own
-            if self._kind(child) in tried or (stays and plain_layer_waits):
-                continue
-            plain_layer_waits = plain_layer_waits or stays
-            tried.add(self._kind(child))
-            end = self._fit(child, position)
-            if end is not None:
-                yield number, end
+
+def _lowest_bit(bits: int) -> int:
+    """The number of the lowest bit that is set; -1 where none is."""
+    return (bits & -bits).bit_length() - 1
 
 
 def _ranges(branch: Branch, start: int) -> Iterator[tuple[int, int]]:
-    """The positions that each module's layers take: the first, and one past the last."""
+    """The positions that each of our modules takes: the first, and one past the last; a residual's body is one too."""
     end = start
     for child in branch.children:
-        if isinstance(child, Leaf):
-            end += 1
-        else:
+        if isinstance(child, Branch):
             yield from _ranges(child, end)
-            end += sum(1 for _ in child.leaves())
+            if _SHORTCUT.fullmatch(child.name.rpartition(".")[2]):
+                yield start, end
+        end += child.size
     yield start, end

@@ -66,10 +66,11 @@ def most_alike(layer: Leaf | None, others: Sequence[Leaf]) -> Leaf | None:
     return max(others, key=lambda other: _likeness(layer.readings[0], other.readings[0]))
 
 
-def _likeness(ours: Reading, theirs: Reading) -> tuple[bool, bool, int]:
+def _likeness(ours: Reading, theirs: Reading) -> tuple[bool, bool, bool, int]:
     one, two = _main_shape(ours), _main_shape(theirs)
     return (
-        set(ours) - {COUNTER} == set(theirs) - {COUNTER},
+        len(ours.keys() - {COUNTER}) == len(theirs.keys() - {COUNTER}),
+        ours.keys() - {COUNTER} == theirs.keys() - {COUNTER},
         len(one) == len(two),
         sum(a == b for a, b in zip(one, two, strict=False)),
     )
@@ -124,18 +125,26 @@ def _key(layer: Leaf, suffix: str) -> str:
 
 def _counts(ours: Sequence[Leaf], theirs: Sequence[Leaf]) -> str:
     """How many layers there are, and how many have no counterpart of their kind and shape, wherever it stands."""
-    waiting = list(theirs)
-    lonely = 0
-    for layer in ours:
-        found = next((number for number, other in enumerate(waiting) if link(layer, other)), None)
-        if found is None:
-            lonely += 1
-        else:
-            del waiting[found]
     totals = f"{len(ours)} layers here, {len(theirs)} in the checkpoint"
+    waiting: dict[object, list[Leaf]] = {}
+    for leaf in theirs:
+        waiting.setdefault(leaf.kind, []).append(leaf)
+    lonely = 0
+    hopeless: set[object] = set()
+    for layer in ours:
+        kind: object = layer.kind
+        if kind not in waiting and kind not in hopeless:
+            kind = next((other for other, leaves in waiting.items() if link(layer, leaves[0])), kind)
+        if kind in waiting:
+            waiting[kind].pop()
+            if not waiting[kind]:
+                del waiting[kind]
+        else:
+            lonely += 1
+            hopeless.add(kind)
     if not lonely and not waiting:
         return f"{totals}: the same ones, in another order"
-    return f"{totals}; {lonely} here and {len(waiting)} there have no counterpart of their shape"
+    return f"{totals}; {lonely} here and {sum(map(len, waiting.values()))} there have no counterpart of their shape"
 
 
 def _hint(ours: Sequence[Leaf], theirs: Branch, layer: Leaf | None, other: Leaf | None, ordered: bool) -> str:

@@ -1,0 +1,16 @@
+"""From a graph to the text of a PyTorch module, by way of blocks and the patterns that they share.
+
+    levels       which scopes become modules, and what flows between them
+    collect      each as a block: the modules it holds, the steps of its forward
+    unify        blocks of one template as one pattern, with columns of literals where they differ
+    parameters   names for those columns
+    classes      the text of a class; `forward` its statements, `layout` its lines
+    network      the class of the network and what its users expect of it
+
+Nothing here reads the spec or imports torch. Of a spec only names and literals get into the text, through `names`.
+"""
+
+from resnext_dsl.emit.initialize import InitRule
+from resnext_dsl.emit.source import emit
+
+__all__ = ["InitRule", "emit"]

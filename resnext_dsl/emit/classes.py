@@ -1,0 +1,329 @@
+"""The text of a class: its constructor from the modules it holds, its forward from its steps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import groupby
+
+from resnext_dsl.emit.blocks import Step
+from resnext_dsl.emit.forward import Speech, Writer, inputs_of
+from resnext_dsl.emit.layout import Call, Code, broken, call, indented, lines, prefixed, suffixed
+from resnext_dsl.emit.names import identifier, literal, unused
+from resnext_dsl.emit.parameters import Parameter, Parameters
+from resnext_dsl.emit.patterns import (
+    BuiltPattern,
+    ChoicePattern,
+    ClassPattern,
+    Hole,
+    LeafPattern,
+    Line,
+    Listed,
+    NamedPattern,
+    NumberedPattern,
+    OptionalPattern,
+    Pattern,
+    Run,
+    Slot,
+    StepPattern,
+)
+from resnext_dsl.emit.wiring import is_slot, step_groups
+
+_POSITIONAL = {
+    "nn.Conv2d": ("in_channels", "out_channels", "kernel"),
+    "nn.ConvTranspose2d": ("in_channels", "out_channels", "kernel"),
+    "nn.Linear": ("in_features", "out_features"),
+    "nn.BatchNorm1d": ("num_features",),
+    "nn.BatchNorm2d": ("num_features",),
+    "nn.GroupNorm": ("groups", "num_features"),
+    "nn.MaxPool2d": ("kernel",),
+    "nn.AvgPool2d": ("kernel",),
+    "nn.Dropout": ("p",),
+    "nn.Dropout2d": ("p",),
+    "DropPath": ("p",),
+    "nn.ChannelShuffle": ("groups",),
+    "LayerScale": ("num_features", "init"),
+}
+"""What positional arguments are, for naming parameters after them."""
+
+Classes = Mapping[str, list[Parameter]]
+
+
+class ClassText:
+    """Writes one class.
+
+    Attributes:
+        parameters: Of its constructor; complete once the text is made.
+        settings: Statements that keep what the forward asks about; complete once the text is made.
+    """
+
+    def __init__(self, pattern: ClassPattern, classes: Classes) -> None:
+        self.pattern = pattern
+        self.parameters = Parameters(pattern)
+        self._classes = classes
+        self._children = dict(pattern.children)
+        self._taken = {name for name, _ in pattern.children}
+        self._flags: dict[str, str] = {}
+        self._attributes: dict[tuple[str, str], str] = {}
+        self.settings: list[str] = []
+        self._guards = self._find_guards()
+
+    def text(self, name: str) -> list[str]:
+        """The class as lines."""
+        children, forward = self.children(), self.forward()
+        base = "nn.ModuleList" if self.pattern.listed else "nn.Module"
+        opening = [children[0]] if self.pattern.listed else ["super().__init__()"]
+        signature = ["self", *(_formal(parameter) for parameter in self.parameters.finished())]
+        constructor = [*opening, *self.settings, *(children[1:] if self.pattern.listed else children)]
+        return [
+            f"class {identifier(name)}({base}):",
+            *lines(Call("def __init__(", tuple(signature), ") -> None:"), 1),
+            *indented(constructor, 2),
+            "",
+            *indented(forward),
+        ]
+
+    def children(self) -> list[str]:
+        """The statements that make the modules."""
+        if self.pattern.listed:
+            (pattern,) = self._children.values()
+            assert isinstance(pattern, NumberedPattern)
+            return lines(prefixed("super().__init__(", suffixed(self._list(pattern, ""), ")")))
+        made = []
+        for guard, group in groupby(self.pattern.children, key=lambda child: self._guards.get(child[0], "")):
+            statements = [line for child, pattern in group for line in self._child(child, pattern)]
+            made += [f"if self.{guard}:", *indented(statements)] if guard else statements
+        return made
+
+    def forward(self) -> list[str]:
+        """The forward as lines."""
+        names = inputs_of(self.pattern.inputs)
+        values = ", ".join(f"{name}: Tensor" for name in names.values())
+        count = len(self.pattern.outputs)
+        result = "Tensor" if count == 1 else f"tuple[{', '.join(['Tensor'] * count)}]"
+        writer = Writer(self.speech(), self.pattern.steps, names, self.pattern.outputs)
+        returned = ", ".join(writer.write())
+        body = [line for text in [*writer.lines, f"return {returned}"] for line in broken(text)]
+        return [f"def forward(self, {values}) -> {result}:", *indented(body)]
+
+    def speech(self) -> Speech:
+        """How this class speaks of its children and settings."""
+        return Speech(self.access, self._size, self._literal, lambda step: f"self.{self._flag_of(step)}", self._call)
+
+    def access(self, path: str) -> str:
+        """The expression for the child at a path."""
+        if self.pattern.listed:
+            return f"self[{path}]" if path else "self"
+        first, *rest = path.split(".")
+        text, pattern = f"self.{identifier(first)}", _body(self._children[first])
+        for name in rest:
+            numbered = isinstance(pattern, NumberedPattern)
+            text += f"[{name}]" if numbered else f'["{name}"]'
+            pattern = _body(dict(pattern.children)[name]) if isinstance(pattern, NamedPattern) else pattern
+        return text
+
+    def code(self, pattern: Pattern, child: str) -> Code:
+        """The expression that makes a module."""
+        if isinstance(pattern, LeafPattern):
+            return self._leaf(pattern, child)
+        if isinstance(pattern, BuiltPattern):
+            return self._built(pattern, child)
+        if isinstance(pattern, NamedPattern):
+            return self._named(pattern)
+        if isinstance(pattern, NumberedPattern):
+            return self._numbered(pattern, child)
+        if isinstance(pattern, OptionalPattern):
+            return _either(self.code(pattern.body, child), self._flag(pattern.flag, child), "nn.Identity()")
+        return self._choice(pattern, child)
+
+    # --- optional steps ---
+
+    def _find_guards(self) -> dict[str, str]:
+        """Children that are there only under a condition -> the attribute that holds it."""
+        guards: dict[str, str] = {}
+        for group in step_groups(self.pattern.steps):
+            if group[0].flag is None or is_slot(group):
+                continue
+            attribute = self._set_flag(group)
+            for pattern in group:
+                child = pattern.step.child.partition(".")[0]
+                if child and isinstance(self._children[child], OptionalPattern):
+                    guards[child] = attribute
+        return guards
+
+    def _set_flag(self, group: list[StepPattern]) -> str:
+        flag = group[0].flag
+        assert flag is not None
+        last = group[-1].step.name.replace(".", "_")
+        wanted = "residual" if last == "add" else f"has_{group[0].step.name.replace('.', '_')}"
+        text = self._flag(flag, wanted)
+        attribute = unused(text if text.isidentifier() else wanted, self._taken)
+        self._taken.add(attribute)
+        self.settings.append(f"self.{attribute} = {text}")
+        for pattern in group:
+            self._flags[pattern.step.name] = attribute
+        return attribute
+
+    def _flag_of(self, step: StepPattern) -> str:
+        return self._flags[step.step.name]
+
+    def _flag(self, slot: Slot, name: str) -> str:
+        return self.parameters.flag(slot, name if name.startswith(("has_", "residual")) else f"has_{name}")
+
+    # --- the constructor ---
+
+    def _child(self, name: str, pattern: Pattern) -> list[str]:
+        if name in self._guards and isinstance(pattern, OptionalPattern):
+            pattern = pattern.body
+        code = prefixed(f"self.{identifier(name)} = ", self.code(pattern, name))
+        if isinstance(pattern, OptionalPattern) and len(lines(code, 2)) > 1:
+            body = prefixed(f"self.{name} = ", self.code(pattern.body, name))
+            flag = self._flag(pattern.flag, name)
+            return [f"if {flag}:", *lines(body, 1), "else:", f"    self.{name} = nn.Identity()"]
+        return [line.removeprefix(" " * 8) for line in lines(code, 2)]
+
+    def _leaf(self, pattern: LeafPattern, child: str) -> Code:
+        target = self.parameters.module_class(pattern.target, child)
+        known = _POSITIONAL.get(target, ())
+        items: list[Code] = []
+        for place, hole in enumerate(pattern.positional):
+            items.append(self._hole(hole, child, known[place] if place < len(known) else f"argument{place + 1}"))
+        items += [f"{name}={self._hole(hole, child, name)}" for name, hole in pattern.keywords]
+        return call(target, items)
+
+    def _built(self, pattern: BuiltPattern, child: str) -> Code:
+        holes = dict(pattern.arguments)
+        items: list[Code] = []
+        for parameter in self._classes[pattern.name]:
+            hole = holes[parameter.name]
+            if parameter.annotation.startswith("type["):
+                assert isinstance(hole, Slot)
+                text = self.parameters.module_class(hole, parameter.name)
+            else:
+                text = self._hole(hole, child, parameter.name)
+            if not parameter.default:
+                items.append(text)
+            elif text != parameter.default:
+                items.append(f"{parameter.name}={text}")
+        return call(pattern.name, items)
+
+    def _named(self, pattern: NamedPattern) -> Code:
+        if pattern.row:
+            return call("Chain", [prefixed(f"{identifier(name)}=", self.code(c, name)) for name, c in pattern.children])
+        items = [prefixed(f'"{name}": ', self.code(child, name)) for name, child in pattern.children]
+        return Call("nn.ModuleDict({", tuple(items), "})")
+
+    def _numbered(self, pattern: NumberedPattern, child: str) -> Code:
+        if pattern.container == "nn.Sequential":
+            return call(pattern.container, [self._run(run, child) for run in pattern.runs])
+        return prefixed(f"{pattern.container}(", suffixed(self._list(pattern, child), ")"))
+
+    def _list(self, pattern: NumberedPattern, child: str) -> Code:
+        """The modules as the one argument of a list's constructor."""
+        items = [self._run(run, child) for run in pattern.runs]
+        only = items[0]
+        if len(items) == 1 and isinstance(only, Call) and only.opening == "*(":
+            return Call("", only.items, "", comma=False)
+        return Call("[", tuple(items), "]")
+
+    def _run(self, run: Run, child: str) -> Code:
+        if run.count is None:
+            return self.code(run.body, child)
+        listed = _listed(run.body)
+        if listed:
+            rows = [f"({', '.join(map(literal, row))})" for row in zip(*listed.values(), strict=True)]
+            if len(listed) == 1:
+                rows = [literal(value) for value in next(iter(listed.values()))]
+            over: Code = Call(f"for {', '.join(listed)} in (", tuple(rows))
+        else:
+            count = self.parameters.expression(run.count, child, "depth")
+            over = f"for {'i' if _has_line(run.body) else '_'} in range({count})"
+        return Call("*(", (self.code(run.body, child), over), ")", comma=False)
+
+    def _choice(self, pattern: ChoicePattern, child: str) -> Code:
+        *options, (_, last) = pattern.options
+        code = self.code(last, child)
+        for flag, body in reversed(options):
+            code = _either(self.code(body, child), self._flag(flag, f"{child}_{_kind(body)}"), code)
+        return code
+
+    def _hole(self, hole: Hole, child: str, attribute: str) -> str:
+        if isinstance(hole, Slot):
+            return self.parameters.expression(hole, child, attribute)
+        if isinstance(hole, Listed):
+            return hole.name
+        start = self.parameters.expression(hole.start, child, attribute)
+        step = self.parameters.expression(hole.step, child, f"{attribute}_step")
+        factor = "i" if step == "1" else f"i * {step}" if step.isidentifier() or step.isdigit() else f"i * ({step})"
+        return factor if start == "0" else f"{start} + {factor}"
+
+    # --- the forward ---
+
+    def _call(self, step: Step, arguments: list[str]) -> str:
+        return f"{self.access(step.child)}({', '.join(arguments)})"
+
+    def _size(self, path: str) -> int | None:
+        pattern: Pattern | None = None
+        children = self._children
+        for name in path.split("."):
+            pattern = _body(children[name])
+            children = dict(pattern.children) if isinstance(pattern, NamedPattern) else {}
+        return pattern.size() if isinstance(pattern, NumberedPattern) else None
+
+    def _literal(self, pattern: StepPattern, key: str) -> str:
+        slot = dict(pattern.literals)[key]
+        if slot.constant():
+            return literal(slot.present()[0])
+        where = (pattern.step.name, key)
+        if where not in self._attributes:
+            own = pattern.step.name.rpartition(".")[2]
+            text = self.parameters.expression(slot, own, key)
+            attribute = unused(text if text.isidentifier() else f"{own}_{key}", self._taken)
+            self._taken.add(attribute)
+            self.settings.append(f"self.{attribute} = {text}")
+            self._attributes[where] = attribute
+        return f"self.{self._attributes[where]}"
+
+
+def _formal(parameter: Parameter) -> str:
+    default = f" = {parameter.default}" if parameter.default else ""
+    return f"{identifier(parameter.name)}: {parameter.annotation}{default}"
+
+
+def _body(pattern: Pattern) -> Pattern:
+    return pattern.body if isinstance(pattern, OptionalPattern) else pattern
+
+
+def _either(code: Code, flag: str, other: Code) -> Code:
+    if isinstance(code, str) and isinstance(other, str):
+        return f"{code} if {flag} else {other}"
+    return Call("(", (code, f"if {flag}", prefixed("else ", other)), ")", comma=False)
+
+
+def _kind(pattern: Pattern) -> str:
+    if isinstance(pattern, BuiltPattern):
+        return pattern.name.lower()
+    if isinstance(pattern, LeafPattern):
+        return str(pattern.target.present()[0]).rpartition(".")[2].lower()
+    return "list" if isinstance(pattern, NumberedPattern) else "row"
+
+
+def _holes(pattern: Pattern) -> list[Hole]:
+    if isinstance(pattern, LeafPattern):
+        return [*pattern.positional, *(hole for _, hole in pattern.keywords)]
+    if isinstance(pattern, BuiltPattern):
+        return [hole for _, hole in pattern.arguments]
+    if isinstance(pattern, NamedPattern):
+        return [hole for _, child in pattern.children for hole in _holes(child)]
+    if isinstance(pattern, NumberedPattern):
+        return [hole for run in pattern.runs for hole in _holes(run.body)]
+    if isinstance(pattern, OptionalPattern):
+        return _holes(pattern.body)
+    return [hole for _, body in pattern.options for hole in _holes(body)]
+
+
+def _has_line(pattern: Pattern) -> bool:
+    return any(isinstance(hole, Line) for hole in _holes(pattern))
+
+
+def _listed(pattern: Pattern) -> dict[str, tuple[object, ...]]:
+    return {hole.name: hole.values for hole in _holes(pattern) if isinstance(hole, Listed)}

@@ -1,0 +1,247 @@
+"""Straight-line code for the steps of a forward.
+
+Steps nest into one statement while each value is read once, by the next step, and no convolution or linear layer begins;
+so a statement reads `x = self.relu1(self.bn1(self.conv1(x)))`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from resnext_dsl.emit.blocks import Ref, Step
+from resnext_dsl.emit.layout import INDENT, WIDTH
+from resnext_dsl.emit.names import unused
+from resnext_dsl.emit.patterns import StepPattern
+from resnext_dsl.emit.wiring import is_slot, passed_on, step_groups
+
+_RUNNING = ("x", "out")
+_EXPLICIT = 3
+"""Paths up to which a sum is written out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Speech:
+    """How a class speaks of what its forward needs.
+
+    Attributes:
+        access: Path of a child -> expression for it.
+        size: Path of a list of children -> how many there are, where that is known.
+        literal: (step, key) -> expression for a literal of its text.
+        flag: The first step of an optional group -> expression for whether it is there.
+        call: (step, arguments) -> expression for a call.
+    """
+
+    access: Callable[[str], str]
+    size: Callable[[str], int | None]
+    literal: Callable[[StepPattern, str], str]
+    flag: Callable[[StepPattern], str]
+    call: Callable[[Step, list[str]], str]
+
+
+@dataclass(slots=True)
+class Writer:
+    """Writes the statements of one method.
+
+    Attributes:
+        names: The variables that hold values so far.
+        kept: Variables that must keep what they hold.
+        lines: What has been written.
+    """
+
+    speech: Speech
+    steps: Sequence[StepPattern]
+    names: dict[Ref, str]
+    wanted: Sequence[Ref]
+    kept: frozenset[str] = frozenset()
+    lines: list[str] = field(default_factory=list)
+    _reads: Counter[Ref] = field(default_factory=Counter)
+    _pending: dict[Ref, str] = field(default_factory=dict)
+
+    def write(self) -> list[str]:
+        """The expressions for the wanted values; the statements before them are in `lines`."""
+        for pattern in self.steps:
+            self._reads.update(pattern.step.inputs)
+        self._reads.update(self.wanted)
+        groups = step_groups(self.steps)
+        for number, group in enumerate(groups):
+            following = groups[number + 1] if number + 1 < len(groups) else None
+            if group[0].flag is not None and not is_slot(group):
+                self._guarded(group)
+            else:
+                self._step(group[0], following)
+        return [self._take(ref) for ref in self.wanted]
+
+    def _step(self, pattern: StepPattern, following: list[StepPattern] | None) -> None:
+        step = pattern.step
+        if step.kind in ("loop", "stages") or (step.kind == "merge" and "{paths}" not in step.text):
+            self._loop(step)
+            return
+        text = self._text(pattern)
+        result: Ref = (step.name, 0)
+        if step.outputs > 1:
+            self._unpack(step, text)
+        elif not self._reads[result]:
+            self.lines.append(text)
+        elif self._nests(step, text, following):
+            self._pending[result] = text
+        else:
+            self._assign(step, text)
+
+    def _text(self, pattern: StepPattern) -> str:
+        step = pattern.step
+        if step.kind == "merge":
+            return self._joined(step)
+        arguments = [self._take(ref) for ref in step.inputs]
+        if step.kind == "call":
+            return self.speech.call(step, arguments)
+        literals = {key: self.speech.literal(pattern, key) for key, _ in pattern.literals}
+        places = [_operand(step.text, place, text) for place, text in enumerate(arguments)]
+        return step.text.format(*places, **literals)
+
+    def _joined(self, step: Step) -> str:
+        value = self._take(step.inputs[0])
+        container = self.speech.access(step.child)
+        if not step.chunks:
+            return step.text.replace("{paths}", f"path({value}) for path in {container}")
+        self._chunked(step, value, container)
+        return step.text.replace("{paths}", f"path(parts[k]) for k, path in enumerate({container})")
+
+    def _chunked(self, step: Step, value: str, container: str) -> None:
+        self.lines.append(f"parts = {value}.chunk({self.speech.size(step.child) or f'len({container})'}, 1)")
+
+    def _loop(self, step: Step) -> None:
+        """Statements for a list of children: in turn, or side by side and summed."""
+        container = self.speech.access(step.child)
+        size = self.speech.size(step.child)
+        arguments = [self._take(ref) for ref in step.inputs]
+        if step.kind == "loop":
+            name = self._name(step)
+            if name != arguments[0]:
+                self.lines.append(f"{name} = {arguments[0]}")
+            self.lines.append(f"for child in {container}:")
+            self.lines.append(f"{INDENT}{name} = child({', '.join([name, *arguments[1:]])})")
+            self.names[step.name, 0] = name
+        elif size is not None and size <= _EXPLICIT and not step.chunks:
+            text = f"{container}[0]({arguments[0]})"
+            for number in range(1, size):
+                text = step.text.format(text, f"{container}[{number}]({arguments[0]})")
+            self._assign(step, text)
+        else:
+            self._summed(step, container, arguments[0])
+
+    def _summed(self, step: Step, container: str, value: str) -> None:
+        # Path by path, so that one sum and one path's value are all that is held at a time.
+        name = self._name(step, keep=value)
+        if step.chunks:
+            self._chunked(step, value, container)
+            self.lines.append(f"{name} = {container}[0](parts[0])")
+            self.lines.append(f"for k in range(1, len({container})):")
+            self.lines.append(f"{INDENT}{name} = {step.text.format(name, f'{container}[k](parts[k])')}")
+        else:
+            self.lines.append(f"paths = iter({container})")
+            self.lines.append(f"{name} = next(paths)({value})")
+            self.lines.append("for path in paths:")
+            self.lines.append(f"{INDENT}{name} = {step.text.format(name, f'path({value})')}")
+        self.names[step.name, 0] = name
+
+    def _guarded(self, group: list[StepPattern]) -> None:
+        """`if self.flag:` and the steps; where it does not hold, the value stays what it was."""
+        result: Ref = (group[-1].step.name, 0)
+        before = passed_on(group)
+        old = self.names[before]
+        inside = Counter(ref for pattern in group for ref in pattern.step.inputs)
+        name = old if self._reads[before] == inside[before] else self._free(group[-1].step, keep="")
+        if name != old:
+            self.lines.append(f"{name} = {old}")
+        flag = self.speech.flag(group[0])
+        kept = self.kept | {held for ref, held in self.names.items() if self._reads[ref] > inside[ref]}
+        inner = Writer(self.speech, [_always(pattern) for pattern in group], dict(self.names), [result], kept)
+        (text,) = inner.write()
+        self.lines.append(f"if {flag}:")
+        self.lines += [INDENT + line for line in inner.lines]
+        self.lines.append(f"{INDENT}{name} = {text}")
+        self._reads.subtract(inside)
+        self.names[result] = name
+
+    def _nests(self, step: Step, text: str, following: list[StepPattern] | None) -> bool:
+        """Whether a value goes straight into the next statement."""
+        result: Ref = (step.name, 0)
+        if self._reads[result] != 1 or len(text) > WIDTH - 30:
+            return False
+        if following is None:
+            return result in self.wanted and len(self.wanted) == 1
+        after = following[0].step
+        optional = following[0].flag is not None and not is_slot(following)
+        if optional or after.heavy or after.kind in ("merge", "loop") or result not in after.inputs:
+            return False
+        return after.kind == "call" or after.text.count(f"{{{after.inputs.index(result)}}}") == 1
+
+    def _take(self, ref: Ref) -> str:
+        self._reads[ref] -= 1
+        return self._pending.pop(ref) if ref in self._pending else self.names[ref]
+
+    def _assign(self, step: Step, text: str) -> None:
+        name = self._name(step)
+        self.lines.append(f"{name} = {text}")
+        self.names[step.name, 0] = name
+
+    def _unpack(self, step: Step, text: str) -> None:
+        names = []
+        for number in range(step.outputs):
+            name = self._name(step) if number == 0 else self._free(step, keep="", running=())
+            self.names[step.name, number] = name
+            names.append(name)
+        self.lines.append(f"{', '.join(names)} = {text}")
+
+    def _name(self, step: Step, keep: str = "") -> str:
+        """The variable for the value of a step: the one that it takes the place of, or one of its own."""
+        if self._reads[step.name, 0] > 1 and step.kind == "call" and step.heavy and "." not in step.child:
+            return self._free(step, keep, running=())
+        for ref in step.inputs:
+            name = self.names.get(ref, "")
+            if name in _RUNNING and name not in self._live() and name != keep:
+                return name
+        return self._free(step, keep)
+
+    def _free(self, step: Step, keep: str, running: tuple[str, ...] = _RUNNING) -> str:
+        taken = {*self._live(), keep}
+        for name in running:
+            if name not in taken:
+                return name
+        return unused(step.name.replace(".", "_"), {*taken, *_RUNNING, *_LOOPS})
+
+    def _live(self) -> frozenset[str]:
+        return self.kept | {name for ref, name in self.names.items() if self._reads[ref] > 0}
+
+
+_LOOPS = ("path", "paths", "parts", "child", "stage", "k")
+
+
+def _always(pattern: StepPattern) -> StepPattern:
+    return StepPattern(pattern.step, pattern.literals, None)
+
+
+def _operand(text: str, place: int, argument: str) -> str:
+    """An argument as an operand of an expression, in brackets where it would fall apart."""
+    bare = f"{{{place}}}"
+    apart = _has_operator(argument) and (_has_operator(text) or f"{bare}[" in text or f"{bare}." in text)
+    return f"({argument})" if apart else argument
+
+
+def _has_operator(text: str) -> bool:
+    depth = 0
+    for letter in text:
+        depth += letter in "([{"
+        depth -= letter in ")]}"
+        if letter == " " and depth == 0:
+            return True
+    return False
+
+
+def inputs_of(count: int) -> dict[Ref, str]:
+    """Names for the inputs of a forward."""
+    names: Mapping[int, list[str]] = {1: ["x"], 2: ["x", "skip"]}
+    chosen = names.get(count) or ["x", *(f"skip{number}" for number in range(1, count))]
+    return {("", place): name for place, name in enumerate(chosen)}

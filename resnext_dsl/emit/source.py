@@ -1,0 +1,143 @@
+"""The whole emitted file: helpers, a class for each template, the network."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+
+from resnext_dsl.emit.blocks import Block, Built, MismatchError
+from resnext_dsl.emit.classes import ClassText
+from resnext_dsl.emit.collect import Collector, as_list
+from resnext_dsl.emit.initialize import Rule
+from resnext_dsl.emit.levels import Levels
+from resnext_dsl.emit.names import camel_case, identifier, unused
+from resnext_dsl.emit.network import NetworkText
+from resnext_dsl.emit.parameters import Parameter
+from resnext_dsl.emit.support import SUPPORT
+from resnext_dsl.emit.wiring import unify_blocks
+from resnext_dsl.graph import Graph
+
+_CHAIN = '''\
+class Chain(nn.Sequential):
+    """Modules in a row, each under a name of its own."""
+
+    def __init__(self, *modules: nn.Module, **named: nn.Module) -> None:
+        super().__init__(*modules)
+        for name, module in named.items():
+            self.add_module(name, module)
+'''
+
+
+def emit(graph: Graph, init: Sequence[Rule] = ()) -> str:
+    """The PyTorch source of a network.
+
+    Args:
+        graph: A verified graph.
+        init: How the weights start; where no rule says so, as torch starts them.
+
+    Returns:
+        A module's text. It imports only torch, has one class for each template and one for the network,
+        which is built without arguments; the keys of its state_dict are the names of the graph's nodes.
+    """
+    file = _File(graph)
+    for family in file.levels.families():
+        file.add(family)
+    network = NetworkText(file.collector, file.classes, init, file.taken)
+    return file.text(network.text())
+
+
+class _File:
+    """What has been emitted so far."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.levels = Levels(graph)
+        self.collector = Collector(self.levels)
+        self.classes: dict[str, list[Parameter]] = {}
+        self.taken = {"Chain", *SUPPORT}
+        self.texts: list[list[str]] = []
+
+    def add(self, family: list[str]) -> None:
+        """Decides what the levels of a family become: rows of modules where they are all that, else classes."""
+        blocks = {name: self.collector.block(name) for name in family}
+        if self.graph.scopes[family[0]].kind != "template":
+            rows = {name: self.collector.row(block) for name, block in blocks.items()}
+            found = {name: row for name, row in rows.items() if row is not None}
+            if len(found) == len(rows):
+                self.collector.makes.update(found)
+                return
+        for group in self._groups(blocks):
+            self._add_class(group, {name: block for name, block in blocks.items() if block in group})
+
+    def _groups(self, blocks: dict[str, Block]) -> list[list[Block]]:
+        """Different blocks, grouped by the class that can make them; updates `blocks` to the form that unites most."""
+        for merged in (True, False):
+            if not merged:
+                if len(set(blocks.values())) == 1:
+                    break
+            made = {name: as_list(self.collector.block(name, merged)) for name in blocks}
+            distinct = list(dict.fromkeys(made.values()))
+            if _unites(distinct):
+                blocks.update(made)
+                return [distinct]
+        blocks.update({name: as_list(block) for name, block in blocks.items()})
+        groups: list[list[Block]] = []
+        for block in dict.fromkeys(blocks.values()):
+            home = next((group for group in groups if _unites([*group, block])), None)
+            if home is None:
+                groups.append([block])
+            else:
+                home.append(block)
+        return groups
+
+    def _add_class(self, group: list[Block], members: dict[str, Block]) -> None:
+        name = unused(self._class_name(next(iter(members))), self.taken)
+        self.taken.add(name)
+        weights = Counter(members.values())
+        text = ClassText(unify_blocks(group, [weights[block] for block in group]), self.classes)
+        self.texts.append(text.text(name))
+        parameters = self.classes[name] = text.parameters.finished()
+        places = {block: place for place, block in enumerate(group)}
+        for level, block in members.items():
+            values = tuple((parameter.name, parameter.values[places[block]]) for parameter in parameters)
+            self.collector.makes[level] = Built(name, values)
+
+    def _class_name(self, level: str) -> str:
+        template = self.levels.template(level)
+        label = camel_case(self.graph.scopes[template].label) if template else ""
+        inner = level[len(template) + 1 :] if template else level
+        return label + "".join(part.title() if part.isdigit() else camel_case(part) for part in inner.split(".") if part)
+
+    def text(self, network: list[str]) -> str:
+        """The file around the network's class."""
+        body = [text for lines in [*self.texts, network] for text in lines]
+        joined = "\n".join(body)
+        helpers = [SUPPORT[name] for name in SUPPORT if re.search(rf"\b{name}\b", joined)]
+        if re.search(r"\bChain\(", joined):
+            helpers.insert(0, _CHAIN)
+        everything = "\n".join([*helpers, joined])
+        heading = f'"""{identifier(self.graph.name)}, written by resnext-dsl."""'
+        blocks = [helper.rstrip("\n") for helper in helpers]
+        blocks += ["\n".join(lines) for lines in [*self.texts, network]]
+        return "\n".join([heading, "", *_imports(everything)]) + "\n\n\n" + "\n\n\n".join(blocks) + "\n"
+
+
+def _unites(blocks: list[Block]) -> bool:
+    try:
+        unify_blocks(blocks, [1] * len(blocks))
+    except MismatchError:
+        return False
+    return True
+
+
+def _imports(text: str) -> list[str]:
+    lines = ["from typing import NamedTuple", ""] if "(NamedTuple)" in text else []
+    if re.search(r"\btorch\.", text):
+        lines.append("import torch")
+    if re.search(r"\bF\.", text):
+        lines.append("import torch.nn.functional as F")
+    lines.append("from torch import Tensor, nn")
+    if re.search(r"\bcheckpoint\(", text):
+        lines.append("from torch.utils.checkpoint import checkpoint")
+    return lines

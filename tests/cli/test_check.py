@@ -1,0 +1,154 @@
+"""`resnext-dsl check`: answers, errors and exit status."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from resnext_dsl.cli.app import app
+
+SMALL = """\
+network small {
+    input image: 3x8x8
+    param width = 4 in 1..64
+    require width < 40, "the bus is narrow"
+    stem { conv(width, 3x3); bn; relu }
+    head { avgpool(global); flatten; linear(2) }
+    budget { params <= 150; flops <= 20K }
+}
+"""
+
+
+@pytest.fixture
+def spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "small.arch").write_text(SMALL)
+    return "small.arch"
+
+
+def run(*arguments: str) -> tuple[int, str, str]:
+    result = CliRunner().invoke(app, list(arguments))
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result.exit_code, result.stdout, result.stderr
+
+
+def test_a_good_spec_is_answered_with_its_cost(spec: str) -> None:
+    status, out, err = run("check", spec)
+    assert status == 0
+    assert err == ""
+    # conv 4*3*9, bn 2*4, linear 4*2+2; conv 108 per pixel of 64, bn 2 per value, pooling 1 per value, linear 8
+    assert out.splitlines() == [
+        "small: 126 parameters, 7,688 FLOPs (6,920 in convolutions and linear layers), 258 activations, depth 2",
+        "FLOPs are fused multiply-adds as fvcore counts them, batch 1; fvcore does not count flatten, relu",
+        "budget: params 126 <= 150 (84.0%) ok",
+        "budget: flops 7,688 <= 20,000 (38.4%) ok",
+    ]
+
+
+def test_an_exceeded_budget_is_status_1_with_every_limit(spec: str) -> None:
+    status, out, err = run("check", spec, "--set", "width=16")
+    assert status == 1
+    assert "budget: params 498 <= 150 (332.0%) EXCEEDED" in out
+    assert err == (
+        "small.arch:7:14: error[E601]: `params` is 498 (+232.0%); the limit is <= 150\n"
+        "   |\n"
+        " 7 |     budget { params <= 150; flops <= 20K }\n"
+        "   |              ^^^^^^^^^^^^^\n"
+        "\n"
+        "small.arch:7:29: error[E601]: `flops` is 30,752 (+53.8%); the limit is <= 20,000\n"
+        "   |\n"
+        " 7 |     budget { params <= 150; flops <= 20K }\n"
+        "   |                             ^^^^^^^^^^^^\n"
+        "\n"
+        "2 errors\n"
+    )
+
+
+def test_an_unmet_requirement_is_status_1_with_its_reason(spec: str) -> None:
+    status, out, err = run("check", spec, "--set", "width=64")
+    assert status == 1
+    assert out == ""
+    assert "small.arch:4:13: error[E602]: a requirement is not met: the bus is narrow\n" in err
+
+
+def test_a_wrong_spec_is_status_2_with_place_and_suggestion(spec: str) -> None:
+    Path(spec).write_text(SMALL.replace("relu", "rleu"))
+    status, out, err = run("check", spec)
+    assert status == 2
+    assert out == ""
+    assert err == (
+        "small.arch:5:34: error[E101]: unknown operator or template `rleu`\n"
+        "   |\n"
+        " 5 |     stem { conv(width, 3x3); bn; rleu }\n"
+        "   |                                  ^^^^\n"
+        "  in the stem at small.arch:5:5\n"
+        "  help: did you mean `relu`?\n"
+    )
+
+
+def test_json_of_a_good_spec_has_the_promised_keys(spec: str) -> None:
+    status, out, _ = run("check", spec, "--json")
+    answer = json.loads(out)
+    assert status == 0
+    assert list(answer) == ["ok", "diagnostics", "cost", "budgets"]
+    assert answer["ok"] is True
+    assert answer["cost"] == {"params": 126, "flops": 7688, "macs": 6920, "activations": 258}
+    assert [line["used"] for line in answer["budgets"]] == [126, 7688]
+
+
+def test_json_of_a_wrong_spec_goes_to_standard_output(spec: str) -> None:
+    Path(spec).write_text(SMALL.replace("conv(width", "conv(wdth"))
+    status, out, err = run("check", spec, "--json")
+    answer = json.loads(out)
+    assert (status, err) == (2, "")
+    assert answer["ok"] is False
+    assert answer["cost"] is None
+    (diagnostic,) = (d for d in answer["diagnostics"] if d["severity"] == "error")
+    assert {key: diagnostic[key] for key in ("code", "file", "line", "column", "end_line", "end_column", "hint")} == {
+        "code": "E101",
+        "file": "small.arch",
+        "line": 5,
+        "column": 17,
+        "end_line": 5,
+        "end_column": 21,
+        "hint": "did you mean `width`?",
+    }
+
+
+def test_json_of_an_exceeded_budget_is_status_1(spec: str) -> None:
+    status, out, _ = run("check", spec, "--json", "--set", "width=16")
+    answer = json.loads(out)
+    assert status == 1
+    assert answer["ok"] is False
+    assert [d["code"] for d in answer["diagnostics"]] == ["E601", "E601"]
+    assert [line["ok"] for line in answer["budgets"]] == [False, False]
+
+
+def test_a_setting_without_value_is_status_2(spec: str) -> None:
+    status, _, err = run("check", spec, "--set", "width")
+    assert (status, err) == (2, "error: `--set width` is not NAME=VALUE\n")
+
+
+def test_an_unknown_network_names_the_nearest(spec: str) -> None:
+    status, _, err = run("check", "resnext50_32x4")
+    assert status == 2
+    assert "`resnext50_32x4` is no file and no shipped network" in err
+    assert "did you mean `resnext50_32x4d`?" in err
+
+
+def test_torch_is_not_imported_by_check_summary_and_zoo(spec: str) -> None:
+    program = (
+        "import sys\n"
+        "from typer.testing import CliRunner\n"
+        "from resnext_dsl.cli.app import app\n"
+        "for command in (['check', 'resnet18'], ['summary', 'resnet18', '--depth', '2'], ['zoo', 'vgg']):\n"
+        "    assert CliRunner().invoke(app, command).exit_code == 0\n"
+        "print([name for name in ('torch', 'fvcore', 'networkx') if name in sys.modules])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
