@@ -1,35 +1,32 @@
 """The syntax tree: what a file says, with a span for every part of it.
 
-Plain frozen data. Chains such as `a + b + c` are flat, so that the depth of the tree is that of the brackets in the text.
+Plain frozen data (named tuples: forty dataclasses would take a fifth of a whole `check` to declare). Chains such as `a + b + c` are flat, so that the depth of the tree is that of the brackets in the text.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from resnext_dsl.diagnostics import Span
 
 # --- expressions ---
 
 
-@dataclass(frozen=True, slots=True)
-class Literal:
+class Literal(NamedTuple):
     """A number, string, bool or shape as written."""
 
     span: Span
     value: int | float | str | bool | tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Name:
+class Name(NamedTuple):
     """A name, where it is used or declared."""
 
     span: Span
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Argument:
+class Argument(NamedTuple):
     """One argument of a call; positional where `name` is None."""
 
     span: Span
@@ -37,8 +34,7 @@ class Argument:
     value: Expression
 
 
-@dataclass(frozen=True, slots=True)
-class Invoke:
+class Invoke(NamedTuple):
     """`f(a, k=b)` inside an expression: a function, or an operator or template with arguments filled in."""
 
     span: Span
@@ -46,8 +42,7 @@ class Invoke:
     arguments: tuple[Argument, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Chain:
+class Chain(NamedTuple):
     """Operands joined by infix operators of one level: `first op operand op operand ...`."""
 
     span: Span
@@ -55,8 +50,7 @@ class Chain:
     rest: tuple[tuple[str, Expression], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Unary:
+class Unary(NamedTuple):
     """`-a` or `not a`."""
 
     span: Span
@@ -64,24 +58,21 @@ class Unary:
     operand: Expression
 
 
-@dataclass(frozen=True, slots=True)
-class Conditional:
+class Conditional(NamedTuple):
     """`a if c else b`, chained: values and conditions in turn, a value last."""
 
     span: Span
     parts: tuple[Expression, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Dimensions:
+class Dimensions(NamedTuple):
     """A shape with computed parts: `3 x n x n`."""
 
     span: Span
     parts: tuple[Expression, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Index:
+class Index(NamedTuple):
     """`list[i]`, chained: `list[i][j]`."""
 
     span: Span
@@ -89,16 +80,14 @@ class Index:
     indices: tuple[Expression, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class ListOf:
+class ListOf(NamedTuple):
     """`[a, b, c]`."""
 
     span: Span
     items: tuple[Expression, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Comprehension:
+class Comprehension(NamedTuple):
     """`[element for targets in iterable if condition]`."""
 
     span: Span
@@ -115,8 +104,7 @@ Expression = (
 # --- statements ---
 
 
-@dataclass(frozen=True, slots=True)
-class Apply:
+class Apply(NamedTuple):
     """`conv(64, 3x3)`, `relu`: an operator or template on the running value."""
 
     span: Span
@@ -125,16 +113,14 @@ class Apply:
     alias: Name | None
 
 
-@dataclass(frozen=True, slots=True)
-class Use:
+class Use(NamedTuple):
     """`use NAME`."""
 
     span: Span
     value: Name
 
 
-@dataclass(frozen=True, slots=True)
-class Let:
+class Let(NamedTuple):
     """`let NAME = EXPR`."""
 
     span: Span
@@ -143,8 +129,7 @@ class Let:
     doc: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Repeat:
+class Repeat(NamedTuple):
     """`repeat N as i { ... }`."""
 
     span: Span
@@ -154,8 +139,7 @@ class Repeat:
     alias: Name | None
 
 
-@dataclass(frozen=True, slots=True)
-class ForEach:
+class ForEach(NamedTuple):
     """`for a, b in LIST { ... }`."""
 
     span: Span
@@ -165,8 +149,7 @@ class ForEach:
     alias: Name | None
 
 
-@dataclass(frozen=True, slots=True)
-class Condition:
+class Condition(NamedTuple):
     """`if c { ... } else if d { ... } else { ... }`."""
 
     span: Span
@@ -175,8 +158,7 @@ class Condition:
     alias: Name | None
 
 
-@dataclass(frozen=True, slots=True)
-class Split:
+class Split(NamedTuple):
     """`split N slice as i { ... } merge OP`, or with listed paths (`body` is None then)."""
 
     span: Span
@@ -189,8 +171,7 @@ class Split:
     alias: Name | None
 
 
-@dataclass(frozen=True, slots=True)
-class Residual:
+class Residual(NamedTuple):
     """`residual(shortcut=KIND) { ... } shortcut { ... }`."""
 
     span: Span
@@ -203,8 +184,7 @@ class Residual:
 Statement = Apply | Use | Let | Repeat | ForEach | Condition | Split | Residual
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
+class Block(NamedTuple):
     """Statements in braces."""
 
     span: Span
@@ -214,16 +194,14 @@ class Block:
 # --- declarations ---
 
 
-@dataclass(frozen=True, slots=True)
-class SetDomain:
+class SetDomain(NamedTuple):
     """`in {a, b, c}`."""
 
     span: Span
     items: tuple[Expression, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class RangeDomain:
+class RangeDomain(NamedTuple):
     """`in low..high step s`, both ends included."""
 
     span: Span
@@ -232,8 +210,7 @@ class RangeDomain:
     step: Expression | None
 
 
-@dataclass(frozen=True, slots=True)
-class Param:
+class Param(NamedTuple):
     """`param NAME: TYPE = DEFAULT in DOMAIN`."""
 
     span: Span
@@ -244,8 +221,7 @@ class Param:
     doc: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Fn:
+class Fn(NamedTuple):
     """`fn NAME(a, b) = EXPR`."""
 
     span: Span
@@ -255,8 +231,7 @@ class Fn:
     doc: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Formal:
+class Formal(NamedTuple):
     """A template's parameter; it must be given where `default` is None."""
 
     span: Span
@@ -264,8 +239,7 @@ class Formal:
     default: Expression | None
 
 
-@dataclass(frozen=True, slots=True)
-class Template:
+class Template(NamedTuple):
     """`template NAME(a, b = 1) { ... }`."""
 
     span: Span
@@ -275,8 +249,7 @@ class Template:
     doc: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Require:
+class Require(NamedTuple):
     """`require EXPR, "why"`."""
 
     span: Span
@@ -284,8 +257,7 @@ class Require:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Default:
+class Default(NamedTuple):
     """`default OPERATOR(k=v)`."""
 
     span: Span
@@ -293,8 +265,7 @@ class Default:
     arguments: tuple[Argument, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class InitRule:
+class InitRule(NamedTuple):
     """`OPERATOR.FIELD = SCHEME(arguments)`."""
 
     span: Span
@@ -304,16 +275,14 @@ class InitRule:
     arguments: tuple[Argument, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Init:
+class Init(NamedTuple):
     """`init { ... }`."""
 
     span: Span
     rules: tuple[InitRule, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Input:
+class Input(NamedTuple):
     """`input NAME: SHAPE`."""
 
     span: Span
@@ -321,8 +290,7 @@ class Input:
     shape: Expression
 
 
-@dataclass(frozen=True, slots=True)
-class Limit:
+class Limit(NamedTuple):
     """`measure <= EXPR`, or `measure in LOW..HIGH` as the two bounds `>= LOW` and `<= HIGH`."""
 
     span: Span
@@ -330,8 +298,7 @@ class Limit:
     bounds: tuple[tuple[str, Expression], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Budget:
+class Budget(NamedTuple):
     """`budget NAME { ... }`; `name` is None for the one without a name."""
 
     span: Span
@@ -339,8 +306,7 @@ class Budget:
     limits: tuple[Limit, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(NamedTuple):
     """`stem`, `head` or `stage NAME repeat N as i { ... }`; `kind` is the keyword."""
 
     span: Span
@@ -353,8 +319,7 @@ class Part:
     doc: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Output:
+class Output(NamedTuple):
     """`output NAME when training from VALUE { ... }`."""
 
     span: Span
@@ -364,8 +329,7 @@ class Output:
     body: Block | None
 
 
-@dataclass(frozen=True, slots=True)
-class Import:
+class Import(NamedTuple):
     """`import "PATH"` (`names` is None), `from "PATH" import a, b as c`, `from std.blocks import a`.
 
     `library` is the dotted name of a shipped library, `path` the relative path; one of them is "".
@@ -380,8 +344,7 @@ class Import:
 Entry = Param | Let | Fn | Template | Require | Default | Init | Input | Budget | Part | Output | Statement
 
 
-@dataclass(frozen=True, slots=True)
-class Network:
+class Network(NamedTuple):
     """`network NAME { ... }`."""
 
     span: Span
@@ -390,8 +353,7 @@ class Network:
     doc: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Derived:
+class Derived(NamedTuple):
     """`network NAME = BASE(k=v) { ... }`."""
 
     span: Span
@@ -405,8 +367,7 @@ class Derived:
 Item = Import | Let | Fn | Template | Network | Derived
 
 
-@dataclass(frozen=True, slots=True)
-class Comment:
+class Comment(NamedTuple):
     """A comment, from its `#` to the end of the line; `alone` where nothing stands before it."""
 
     span: Span
@@ -414,8 +375,7 @@ class Comment:
     alone: bool
 
 
-@dataclass(frozen=True, slots=True)
-class File:
+class File(NamedTuple):
     """A whole file and its comments in the order of the text."""
 
     span: Span

@@ -247,8 +247,8 @@ class Builder:
         keyword, count, sliced, as_, index, body, _, merge, call, as_too, alias = children
         arguments, end = call or ((), merge)
         merged = s.Apply(self._span(merge, end), self._name(merge), arguments, None)
-        paths = body if isinstance(body, tuple) else ()
-        block = None if isinstance(body, tuple) else body
+        paths = () if isinstance(body, s.Block) else body
+        block = body if isinstance(body, s.Block) else None
         span = self._span(keyword, alias or end)
         names = self._alias(as_, index), self._alias(as_too, alias)
         return s.Split(span, count, sliced is not None, names[0], block, paths, merged, names[1])

@@ -18,37 +18,61 @@ Ref = tuple[str, int]
 """A value inside a block: (name of a step, number of its output), or ("", k) for the k-th input."""
 
 
+class Hashed:
+    """A frozen dataclass that computes its hash once: modules are compared over and over, and nest."""
+
+    __slots__ = ("_hash",)
+    _hash: int
+
+    def cached_hash(self) -> int:
+        """The hash of all fields."""
+        try:
+            return self._hash
+        except AttributeError:
+            fields = type(self).__match_args__  # type: ignore[attr-defined]
+            object.__setattr__(self, "_hash", hash(tuple([getattr(self, name) for name in fields])))
+            return self._hash
+
+
 @dataclass(frozen=True, slots=True)
-class Leaf:
+class Leaf(Hashed):
     """A module of torch or of `support`: `nn.Conv2d(64, 128, 3, padding=1)`."""
 
     target: str
     positional: tuple[Value, ...]
     keywords: tuple[tuple[str, Value], ...]
 
+    __hash__ = Hashed.cached_hash
+
 
 @dataclass(frozen=True, slots=True)
-class Built:
+class Built(Hashed):
     """An instance of an emitted class."""
 
     name: str
     arguments: tuple[tuple[str, Value], ...]
 
+    __hash__ = Hashed.cached_hash
+
 
 @dataclass(frozen=True, slots=True)
-class Named:
+class Named(Hashed):
     """Modules under names of their own: a row that is called as one, or a mere container."""
 
     children: tuple[tuple[str, Make], ...]
     row: bool
 
+    __hash__ = Hashed.cached_hash
+
 
 @dataclass(frozen=True, slots=True)
-class Numbered:
+class Numbered(Hashed):
     """Modules under numbers from 0; `container` is `nn.Sequential` or `nn.ModuleList`."""
 
     container: str
     items: tuple[Make, ...]
+
+    __hash__ = Hashed.cached_hash
 
 
 Make = Leaf | Built | Named | Numbered
@@ -57,7 +81,7 @@ StepKind = Literal["call", "compute", "merge", "loop", "stages"]
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class Step(Hashed):
     """One step of a forward.
 
     Attributes:
@@ -84,9 +108,11 @@ class Step:
     heavy: bool = False
     chunks: bool = False
 
+    __hash__ = Hashed.cached_hash
+
 
 @dataclass(frozen=True, slots=True)
-class Block:
+class Block(Hashed):
     """A scope as a module.
 
     Attributes:
@@ -108,6 +134,8 @@ class Block:
     steps: tuple[Step, ...]
     outputs: tuple[Ref, ...]
     listed: bool = False
+
+    __hash__ = Hashed.cached_hash
 
 
 class MismatchError(Exception):

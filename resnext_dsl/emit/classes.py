@@ -175,11 +175,11 @@ class ClassText:
         if name in self._guards and isinstance(pattern, OptionalPattern):
             pattern = pattern.body
         code = prefixed(f"self.{identifier(name)} = ", self.code(pattern, name))
-        if isinstance(pattern, OptionalPattern) and len(lines(code, 2)) > 1:
+        if isinstance(pattern, OptionalPattern) and len(lines(code)) > 1:
             body = prefixed(f"self.{name} = ", self.code(pattern.body, name))
             flag = self._flag(pattern.flag, name)
             return [f"if {flag}:", *lines(body, 1), "else:", f"    self.{name} = nn.Identity()"]
-        return [line.removeprefix(" " * 8) for line in lines(code, 2)]
+        return lines(code)
 
     def _leaf(self, pattern: LeafPattern, child: str) -> Code:
         target = self.parameters.module_class(pattern.target, child)
@@ -296,7 +296,7 @@ def _body(pattern: Pattern) -> Pattern:
 def _either(code: Code, flag: str, other: Code) -> Code:
     if isinstance(code, str) and isinstance(other, str):
         return f"{code} if {flag} else {other}"
-    return Call("(", (code, f"if {flag}", prefixed("else ", other)), ")", comma=False)
+    return Call("(", (code, f"if {flag}", prefixed("else ", other)), ")", comma=False, soft=True)
 
 
 def _kind(pattern: Pattern) -> str:

@@ -9,7 +9,7 @@ Expressions that join all paths of a split become one "merge" step, whatever the
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import replace
 
 from resnext_dsl.emit.blocks import Block, Leaf, Make, Named, Numbered, Ref, Step, Value
@@ -21,7 +21,7 @@ _OVERWRITABLE = frozenset({"conv", "conv_transpose", "linear", "bn", "add", "con
 
 _SLICE = "{0}[:, {start}:{stop}]"
 
-Channels = Callable[[Ref], int]
+Channels = Mapping[Ref, int]
 
 
 class Collector:
@@ -32,27 +32,28 @@ class Collector:
         self.graph = levels.graph
         self.makes: dict[str, Make] = {}
         self._overwritable = self._find_overwritable()
-        self._leaves: dict[int, Leaf] = {}
+        self._leaves: dict[tuple[int, bool], Leaf] = {}
         self._arguments: dict[str, tuple[tuple[str, Value], ...]] = {}
 
     def block(self, name: str, merged: bool = True) -> Block:
         """The block of a level; `merged`: with the calls of all paths and what joins them as one step."""
         level, nodes = self.levels.of[name], self.graph.nodes
-        children = _nested([(self.local(name, item), make) for item in level.items if (make := self._make(item))])
-        steps = tuple(self._step(level, item) for item in level.items)
-        outputs = tuple(self.ref(level, node) for node in level.gives)
+        names = [self.local(name, item) for item in level.items]
+        values = {node: ref for ref, node in self.values(name).items()}
+        made = [(local, self._make(item)) for local, item in zip(names, level.items, strict=True)]
         taken = next(iter(level.takes), 0)
         block = Block(
             len(level.takes),
             nodes[taken].shape[0],
             nodes[level.gives[0]].shape[0] if level.gives else 0,
             self._bound(name),
-            children,
-            steps,
-            outputs,
+            _nested([(local, make) for local, make in made if make is not None]),
+            tuple([self._step(local, item, values) for local, item in zip(names, level.items, strict=True)]),
+            tuple([values[node] for node in level.gives]),
         )
         if merged:
-            return replace(block, steps=_with_merges(block, lambda ref: self._channels(level, ref)))
+            channels = {ref: nodes[node].shape[0] for node, ref in values.items()}
+            return replace(block, steps=_with_merges(block, channels))
         return block
 
     def row(self, block: Block) -> Make | None:
@@ -75,40 +76,37 @@ class Collector:
         source = self.levels.sources[item]
         if not isinstance(source, Module):
             return None
-        keywords = source.keywords
-        if item in self._overwritable:
-            keywords = (*keywords, ("inplace", True))
-        return Leaf(source.target, source.positional, keywords)
+        key = (id(source), item in self._overwritable)
+        if key not in self._leaves:
+            keywords = (*source.keywords, ("inplace", True)) if key[1] else source.keywords
+            self._leaves[key] = Leaf(source.target, source.positional, keywords)
+        return self._leaves[key]
 
-    def _step(self, level: Level, item: int | str) -> Step:
-        name = self.local(level.name, item)
+    def _step(self, name: str, item: int | str, values: Mapping[int, Ref]) -> Step:
         if isinstance(item, str):
             inner = self.levels.of[item]
-            inputs = tuple(self.ref(level, node) for node in inner.takes)
+            inputs = tuple([values[node] for node in inner.takes])
             return Step(name, "call", name, "", (), inputs, max(1, len(inner.gives)), heavy=True)
         node, source = self.graph.nodes[item], self.levels.sources[item]
-        inputs = tuple(self.ref(level, origin) for origin in node.inputs)
+        inputs = tuple([values[origin] for origin in node.inputs])
         if isinstance(source, Module):
             return Step(name, "call", name, "", (), inputs, heavy=OPERATORS[node.operator].multiplies)
         assert source is not None
         return Step(name, "compute", "", source.text, source.literals, inputs)
 
-    def ref(self, level: Level, node: int) -> Ref:
-        """The value of a node, as a level sees it."""
-        if node in level.takes:
-            return "", level.takes[node]
-        inner = self.levels.within(level.name, node)
-        if inner is not None:
-            return self.local(level.name, inner), self.levels.of[inner].gives.index(node)
-        if self.graph.nodes[node].operator == "input":
-            return "", node
-        return self.local(level.name, node), 0
-
-    def _channels(self, level: Level, ref: Ref) -> int:
-        for node in (*level.takes, *(item for item in level.items if isinstance(item, int))):
-            if self.ref(level, node) == ref:
-                return self.graph.nodes[node].shape[0]
-        return 0
+    def values(self, name: str) -> dict[Ref, int]:
+        """Every value in a level -> its node."""
+        level, nodes = self.levels.of[name], self.graph.nodes
+        found: dict[Ref, int] = {("", place): node for node, place in level.takes.items()}
+        if not name:
+            found |= {("", index): index for index, node in enumerate(nodes) if node.operator == "input"}
+        for item in level.items:
+            local = self.local(name, item)
+            if isinstance(item, str):
+                found |= {(local, place): node for place, node in enumerate(self.levels.of[item].gives)}
+            else:
+                found[local, 0] = item
+        return found
 
     def _bound(self, name: str) -> tuple[tuple[str, Value], ...]:
         template = self.levels.template(name)
@@ -268,7 +266,7 @@ def _are_chunks(slices: list[Step | None], channels: Channels) -> bool:
         expected = (("start", number * width), ("stop", (number + 1) * width))
         if cut is None or cut.text != _SLICE or cut.inputs != first.inputs or cut.literals != expected:
             return False
-    return channels(first.inputs[0]) == width * len(slices)
+    return channels[first.inputs[0]] == width * len(slices)
 
 
 def _read_elsewhere(block: Block, names: set[str], readers: set[str]) -> bool:

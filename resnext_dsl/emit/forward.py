@@ -113,23 +113,32 @@ class Writer:
 
     def _loop(self, step: Step) -> None:
         """Statements for a list of children: in turn, or side by side and summed."""
-        container = self.speech.access(step.child)
-        size = self.speech.size(step.child)
         arguments = [self._take(ref) for ref in step.inputs]
-        if step.kind == "loop":
-            name = self._name(step)
-            if name != arguments[0]:
-                self.lines.append(f"{name} = {arguments[0]}")
-            self.lines.append(f"for child in {container}:")
-            self.lines.append(f"{INDENT}{name} = child({', '.join([name, *arguments[1:]])})")
-            self.names[step.name, 0] = name
-        elif size is not None and size <= _EXPLICIT and not step.chunks:
+        if step.kind in ("loop", "stages"):
+            self._in_turn(step, arguments)
+            return
+        container, size = self.speech.access(step.child), self.speech.size(step.child)
+        if size is not None and size <= _EXPLICIT and not step.chunks:
             text = f"{container}[0]({arguments[0]})"
             for number in range(1, size):
                 text = step.text.format(text, f"{container}[{number}]({arguments[0]})")
             self._assign(step, text)
         else:
             self._summed(step, container, arguments[0])
+
+    def _in_turn(self, step: Step, arguments: list[str]) -> None:
+        name = self._name(step)
+        if name != arguments[0]:
+            self.lines.append(f"{name} = {arguments[0]}")
+        inner = [name, *arguments[1:]]
+        if step.kind == "loop":
+            self.lines.append(f"for child in {self.speech.access(step.child)}:")
+            self.lines.append(f"{INDENT}{name} = child({', '.join(inner)})")
+        else:
+            stages = ", ".join(self.speech.access(child) for child in step.child.split(" "))
+            self.lines.append(f"for stage in ({stages}):")
+            self.lines.append(f"{INDENT}{name} = self._stage({', '.join(['stage', *inner])})")
+        self.names[step.name, 0] = name
 
     def _summed(self, step: Step, container: str, value: str) -> None:
         # Path by path, so that one sum and one path's value are all that is held at a time.

@@ -8,8 +8,8 @@ from typing import Protocol
 
 from resnext_dsl.emit.blocks import Value
 from resnext_dsl.emit.layout import indented
+from resnext_dsl.emit.levels import Levels
 from resnext_dsl.emit.names import literal
-from resnext_dsl.graph import Graph
 from resnext_dsl.operators import OPERATORS, Module
 
 
@@ -80,7 +80,7 @@ def applies(operator: str, field: str, scheme: str) -> bool:
     return field in FIELDS.get(operator, ()) and scheme in SCHEMES and (matrix or scheme not in _MATRICES)
 
 
-def init_weights(graph: Graph, rules: Sequence[Rule]) -> list[str]:
+def init_weights(levels: Levels, rules: Sequence[Rule]) -> list[str]:
     """The method `init_weights`; no lines where no rule concerns a module of the graph.
 
     Raises:
@@ -89,7 +89,7 @@ def init_weights(graph: Graph, rules: Sequence[Rule]) -> list[str]:
     for rule in rules:
         if not applies(rule.operator, rule.field, rule.scheme):
             raise ValueError(f"`{rule.operator}.{rule.field}` cannot start as `{rule.scheme}`")
-    targets = _targets(graph)
+    targets = _targets(levels)
     branches: dict[str, list[Rule]] = {}
     for rule in rules:
         for target in targets.get(rule.operator, {}):
@@ -109,18 +109,15 @@ def init_weights(graph: Graph, rules: Sequence[Rule]) -> list[str]:
     ]
 
 
-def _targets(graph: Graph) -> dict[str, dict[str, set[str]]]:
+def _targets(levels: Levels) -> dict[str, dict[str, set[str]]]:
     """Operator -> class -> fields that all modules have."""
     found: dict[str, dict[str, set[str]]] = {}
-    seen: set[tuple[str, int]] = set()
-    for node in graph.nodes:
-        if node.operator not in FIELDS or (node.operator, id(node.attributes)) in seen:
-            continue
-        shapes = tuple(graph.nodes[source].shape for source in node.inputs)
-        source = OPERATORS[node.operator].source(node.attributes, shapes)
-        if isinstance(source, Module):
-            fields = set(FIELDS[node.operator]) - _missing(dict(source.keywords))
-            found.setdefault(node.operator, {}).setdefault(source.target, set(fields)).intersection_update(fields)
+    operators = {id(source): node.operator for node, source in zip(levels.graph.nodes, levels.sources, strict=True)}
+    for source in {id(source): source for source in levels.sources}.values():
+        operator = operators[id(source)]
+        if isinstance(source, Module) and operator in FIELDS:
+            fields = set(FIELDS[operator]) - _missing(dict(source.keywords))
+            found.setdefault(operator, {}).setdefault(source.target, set(fields)).intersection_update(fields)
     return found
 
 

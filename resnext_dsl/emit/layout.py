@@ -1,22 +1,33 @@
-"""Calls as lines of at most 110 columns: on one line where they fit, else one argument a line."""
+"""Calls as lines: on one line where they fit, else one argument a line."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-WIDTH = 110
+WIDTH = 108
+"""Columns of a line before what is around it moves it right, at most three levels: 120 in the end."""
+
 INDENT = "    "
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """Something in brackets; `comma` says whether its items are separated by commas."""
+    """Something in brackets.
+
+    Attributes:
+        opening: Text up to and with the bracket.
+        items: What stands inside.
+        closing: The other bracket and what follows.
+        comma: Whether commas stand between the items.
+        soft: Whether the brackets are only there to break the line.
+    """
 
     opening: str
     items: tuple[Code, ...]
     closing: str = ")"
     comma: bool = True
+    soft: bool = False
 
 
 Code = str | Call
@@ -30,12 +41,12 @@ def call(name: str, items: Iterable[Code]) -> Code:
 
 def prefixed(prefix: str, code: Code) -> Code:
     """Code with text before it: `key=` or `self.conv = `."""
-    return prefix + code if isinstance(code, str) else Call(prefix + code.opening, code.items, code.closing, code.comma)
+    return prefix + code if isinstance(code, str) else replace(code, opening=prefix + code.opening)
 
 
 def suffixed(code: Code, suffix: str) -> Code:
     """Code with text behind it."""
-    return code + suffix if isinstance(code, str) else Call(code.opening, code.items, code.closing + suffix, code.comma)
+    return code + suffix if isinstance(code, str) else replace(code, closing=code.closing + suffix)
 
 
 def flat(code: Code) -> str:
@@ -43,7 +54,10 @@ def flat(code: Code) -> str:
     if isinstance(code, str):
         return code
     separator = ", " if code.comma else " "
-    return code.opening + separator.join(map(flat, code.items)) + code.closing
+    inside = separator.join(map(flat, code.items))
+    if code.soft:
+        return code.opening.removesuffix("(") + inside + code.closing.removeprefix(")")
+    return code.opening + inside + code.closing
 
 
 def lines(code: Code, depth: int = 0) -> list[str]:
@@ -68,22 +82,25 @@ def broken(line: str) -> list[str]:
     if len(line) <= WIDTH:
         return [line]
     depth = (len(line) - len(line.lstrip())) // len(INDENT)
-    head, word, text = _split_head(line.strip())
-    return lines(prefixed(head + word, _parsed(text)), depth)
+    text = line.strip().removesuffix(":")
+    head = _head(text)
+    return lines(suffixed(prefixed(head, _parsed(text[len(head) :])), ":" * line.endswith(":")), depth)
 
 
-def _split_head(text: str) -> tuple[str, str, str]:
-    if text.startswith("return "):
-        return "", "return ", text[len("return ") :]
-    name, equals, rest = text.partition(" = ")
-    return (name, equals, rest) if equals and name.isidentifier() else ("", "", text)
+def _head(text: str) -> str:
+    """What stands before the expression of a statement."""
+    for word, inside in (("return ", ""), ("for ", " in ")):
+        if text.startswith(word):
+            return text[: text.index(inside) + len(inside)] if inside else word
+    name, equals, _ = text.partition(" = ")
+    return name + equals if equals and all(part.isidentifier() for part in name.split(", ")) else ""
 
 
 def _parsed(text: str) -> Code:
     """An expression as code that can be laid out: a sum in brackets, or a call with its arguments."""
     terms = _parts(text, " + ")
     if len(terms) > 1:
-        return Call("(", (terms[0], *(f"+ {term}" for term in terms[1:])), ")", comma=False)
+        return Call("(", (terms[0], *(f"+ {term}" for term in terms[1:])), ")", comma=False, soft=True)
     end = _closing(text)
     start = _opening(text)
     if start is None or end is None:

@@ -31,6 +31,23 @@ class Level:
     gives: list[int]
 
 
+@dataclass(slots=True)
+class _Extent:
+    """The first, the last and the number of nodes of a scope, and whether one of them is a module."""
+
+    first: int
+    last: int
+    count: int
+    layered: bool
+
+    def joined(self, other: _Extent | None) -> _Extent:
+        """Both together."""
+        if other is None:
+            return _Extent(self.first, self.last, self.count, self.layered)
+        first, last = min(self.first, other.first), max(self.last, other.last)
+        return _Extent(first, last, self.count + other.count, self.layered or other.layered)
+
+
 class Levels:
     """The levels of a graph.
 
@@ -72,25 +89,32 @@ class Levels:
         return homes
 
     def _called(self) -> set[str]:
-        graph = self.graph
-        first: dict[str, int] = {}
-        last: dict[str, int] = {}
-        count: dict[str, int] = {}
-        layered: set[str] = set()
-        around: dict[str, list[str]] = {}
+        extents = self._extents()
+        parts = {part.name for part in self.graph.parts}
+        called = {""}
+        for name, extent in extents.items():
+            together = extent.last - extent.first + 1 == extent.count
+            if together and self.graph.scopes[name].kind != "paths" and (extent.layered or name in parts):
+                called.add(name)
+        return called
+
+    def _extents(self) -> dict[str, _Extent]:
+        """Where the nodes of each scope stand, those of the scopes inside it included."""
+        extents: dict[str, _Extent] = {}
         for index, home in enumerate(self.home):
-            if home not in around:
-                around[home] = [home[:end] for end in _ends(home)]
-            for scope in around[home]:
-                first.setdefault(scope, index)
-                last[scope] = index
-                count[scope] = count.get(scope, 0) + 1
-                if isinstance(self.sources[index], Module):
-                    layered.add(scope)
-        parts = {part.name for part in graph.parts}
-        together = {name for name, size in count.items() if last[name] - first[name] + 1 == size}
-        wanted = {name for name in together if graph.scopes[name].kind != "paths" and (name in layered or name in parts)}
-        return wanted | {""}
+            layered = isinstance(self.sources[index], Module)
+            extent = extents.get(home)
+            if extent is None:
+                extents[home] = _Extent(index, index, 1, layered)
+            else:
+                extent.last = index
+                extent.count += 1
+                extent.layered = extent.layered or layered
+        for name in reversed(self.graph.scopes):
+            if name and name in extents:
+                outer = name.rpartition(".")[0]
+                extents[outer] = extents[name].joined(extents.get(outer))
+        return extents
 
     def _place(self) -> None:
         placed = {""}
@@ -188,11 +212,6 @@ def _source(graph: Graph, node: Node, known: dict[object, Module | Expression]) 
     if key not in known:
         known[key] = OPERATORS[node.operator].source(node.attributes, shapes)
     return known[key]
-
-
-def _ends(name: str) -> list[int]:
-    """Where the names of a scope and of those around it end, the network's aside."""
-    return [end for end, letter in enumerate(name) if letter == "."] + [len(name)] if name else []
 
 
 def _within(scope: str, outer: str) -> bool:

@@ -87,8 +87,8 @@ class Parameters:
 
     def _same(self, slot: Slot, attribute: str) -> str:
         """A known or own name with the same column; the one called like the attribute first."""
-        first = ["in_channels"] if attribute in ("in_channels", "num_features") else []
-        for name in [attribute, *first, *self._known, *self._own]:
+        first = [attribute] if attribute != "out_channels" else []
+        for name in [*first, *self._known, *self._own]:
             column = self._known.get(name, self._own.get(name))
             if column is not None and name not in self._classes and _agree(slot, column):
                 self._use(name)
@@ -114,11 +114,12 @@ class Parameters:
         if any(type(value) is not int for _, value in rows):
             return ""
         integers = self._integers()
-        for name, column in integers.items():
-            found = _multiple(name, [(column.values[row], value) for row, value in rows])
-            if found:
-                self._use(name)
-                return found
+        for factor in (_product, _quotient):
+            for name, column in integers.items():
+                found = factor(name, [(column.values[row], value) for row, value in rows])
+                if found:
+                    self._use(name)
+                    return found
         for one, other in permutations(integers, 2):
             pairs = [(integers[one].values[row], integers[other].values[row], value) for row, value in rows]
             for sign, holds in _SIGNS:
@@ -223,11 +224,16 @@ def _filled(slot: Slot) -> Slot:
     return Slot(tuple(value if each is ABSENT else each for each in slot.values))
 
 
-def _multiple(name: str, pairs: list[tuple[int, int]]) -> str:
-    """`name * k` or `name // k`, where that holds in all (name's value, value) pairs."""
+def _product(name: str, pairs: list[tuple[int, int]]) -> str:
+    """`name * k`, where that holds in all (name's value, value) pairs."""
     base, value = pairs[0]
-    if base and value % base == 0 and value // base > 1 and all(v == b * (value // base) for b, v in pairs):
-        return f"{name} * {value // base}"
+    exact_factor = base and value % base == 0 and value // base > 1
+    return f"{name} * {value // base}" if exact_factor and all(v == b * (value // base) for b, v in pairs) else ""
+
+
+def _quotient(name: str, pairs: list[tuple[int, int]]) -> str:
+    """`name // k`, where that holds in all (name's value, value) pairs; without a remainder, but for halves."""
+    base, value = pairs[0]
     if value and base % value == 0 and base // value > 1 and all(v * (base // value) == b for b, v in pairs):
         return f"{name} // {base // value}"
     return f"{name} // 2" if all(v == b // 2 for b, v in pairs) else ""

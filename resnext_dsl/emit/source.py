@@ -68,22 +68,23 @@ class _File:
                 self.collector.makes.update(found)
                 return
         for group in self._groups(blocks):
-            self._add_class(group, {name: block for name, block in blocks.items() if block in group})
+            own = set(group)
+            self._add_class(group, {name: block for name, block in blocks.items() if block in own})
 
     def _groups(self, blocks: dict[str, Block]) -> list[list[Block]]:
         """Different blocks, grouped by the class that can make them; updates `blocks` to the form that unites most."""
-        for merged in (True, False):
-            if not merged:
-                if len(set(blocks.values())) == 1:
-                    break
-            made = {name: as_list(self.collector.block(name, merged)) for name in blocks}
-            distinct = list(dict.fromkeys(made.values()))
-            if _unites(distinct):
-                blocks.update(made)
-                return [distinct]
-        blocks.update({name: as_list(block) for name, block in blocks.items()})
+        merged = {name: as_list(block) for name, block in blocks.items()}
+        blocks.update(merged)
+        distinct = list(dict.fromkeys(merged.values()))
+        if _unites(distinct):
+            return [distinct]
+        apart = {name: as_list(self.collector.block(name, merged=False)) for name in blocks}
+        distinct = list(dict.fromkeys(apart.values()))
+        if _unites(distinct):
+            blocks.update(apart)
+            return [distinct]
         groups: list[list[Block]] = []
-        for block in dict.fromkeys(blocks.values()):
+        for block in dict.fromkeys(merged.values()):
             home = next((group for group in groups if _unites([*group, block])), None)
             if home is None:
                 groups.append([block])

@@ -25,7 +25,7 @@ from resnext_dsl.weights.leaves import (
     tree,
 )
 from resnext_dsl.weights.match import Link, Match, link
-from resnext_dsl.weights.mismatch import explain, most_alike
+from resnext_dsl.weights.mismatch import explain
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,18 +73,10 @@ def _without_counters(shapes: Shapes) -> set[str]:
 
 
 def _map_equal_keys(ours: Shapes, theirs: Shapes, file: str) -> KeyMap:
-    links = []
-    for key, shape in ours.items():
-        if key in theirs and not fits(shape, theirs[key], alone=False):
-            layers, others = tree(ours), tree(theirs)
-            pair = _holder(layers, key), _holder(others, key)
-            raise WeightsError([explain(layers, others, *pair, ordered=not _is_sorted(theirs), file=file)])
-        links.append(Link(Whole(key, shape), Whole(key, theirs[key]) if key in theirs else None))
-    return KeyMap(tuple(links))
-
-
-def _holder(layers: Branch, key: str) -> Leaf:
-    return next(leaf for leaf in layers.leaves() for held in leaf.readings[0].values() if key in keys(held))
+    shared = {key: theirs[key] for key in ours if key in theirs}
+    if not all(fits(ours[key], shape, alone=False) for key, shape in shared.items()):
+        raise WeightsError([explain(tree(ours), tree(shared), ordered=True, file=file)])
+    return KeyMap(tuple(Link(Whole(k, s), Whole(k, theirs[k]) if k in theirs else None) for k, s in ours.items()))
 
 
 def _map_by_structure(ours: Shapes, theirs: Shapes, file: str) -> KeyMap:
@@ -95,9 +87,7 @@ def _map_by_structure(ours: Shapes, theirs: Shapes, file: str) -> KeyMap:
         if pairs is not None:
             return KeyMap(tuple(pair for layer, other in pairs for pair in link(layer, other) or ()))
     first = attempts[0]
-    layer, others = first.match.first_difference()
-    other = most_alike(layer, others)
-    diagnostic = explain(first.ours, first.theirs, layer, other, ordered=ordered, file=file)
+    diagnostic = explain(first.ours, first.theirs, ordered, file)
     if first.match.gave_up:
         diagnostic = replace(diagnostic, notes=(*diagnostic.notes, Note("the search for an order was given up")))
     raise WeightsError([diagnostic])

@@ -19,7 +19,6 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from heapq import heappop, heappush
-from operator import itemgetter
 
 from resnext_dsl.weights.leaves import COUNTER, Branch, Leaf, Parameter, Reading, fits
 
@@ -101,8 +100,6 @@ class Match:
         self._links: dict[tuple[int, int], bool] = {}
         self._orders: dict[tuple[int, int], Order | None] = {}
         self._grouped: dict[int, tuple[list[tuple[list[int], int, bool]], int]] = {}
-        self._refused: dict[int, list[Leaf]] = {}
-        self._stuck: dict[tuple[int, int], tuple[int, int]] = {}
 
     def pairs(self) -> list[tuple[Leaf, Leaf]] | None:
         """Our layers and theirs, each used once, or None where no order fits."""
@@ -124,22 +121,6 @@ class Match:
         """Whether the search ended for want of time."""
         return self._steps <= 0
 
-    def first_difference(self) -> tuple[Leaf | None, list[Leaf]]:
-        """After `pairs` found no order: our first layer without counterpart, and the layers that might have been it."""
-        found = self._order(self.theirs, 0)
-        position = self._reach(self.theirs, 0) if found is None else found.end
-        return dict(enumerate(self.ours)).get(position), self._refused.get(position, []) if found is None else []
-
-    def _reach(self, branch: Branch, start: int) -> int:
-        """How far our layers are matched by whole modules in some order, and then by the first part of the next."""
-        position, used = self._stuck[id(branch), start]
-        waiting = [child for number, child in enumerate(branch.children) if not used >> number & 1]
-        reached = [position]
-        for child in waiting[:1] if self.ordered else waiting:
-            if (id(child), position) in self._stuck and isinstance(child, Branch):
-                reached.append(self._reach(child, position))
-        return max(reached)
-
     def _ordered_leaves(self, branch: Branch, start: int) -> Iterator[Leaf]:
         found = self._orders[id(branch), start]
         assert found is not None
@@ -155,11 +136,8 @@ class Match:
         """Where our layers go on after this module, put at `start`, and the cost; None where it does not fit there."""
         if isinstance(child, Branch):
             found = self._order(child, start)
-            return None if found is None else (found.end, found.cost + self._strangeness(start, found.end))
-        if start < len(self.ours) and self._same(self.ours[start], child):
-            return start + 1, 0
-        self._refused.setdefault(start, []).append(child)
-        return None
+            return None if found is None else (found.end, found.cost + self._strangeness(child, start))
+        return (start + 1, 0) if start < len(self.ours) and self._same(self.ours[start], child) else None
 
     def _same(self, ours: Leaf, theirs: Leaf) -> bool:
         pair = (self._kind(ours), self._kind(theirs))
@@ -186,7 +164,6 @@ class Match:
         everything = (1 << len(branch.children)) - 1
         done: set[int] = set()
         waiting: list[tuple[int, tuple[int, ...], int, int]] = [(0, (), 0, start)]
-        furthest = (start, 0)
         while waiting:
             cost, path, used, position = heappop(waiting)
             if used == everything or (partial and position == len(self.ours)):
@@ -194,10 +171,8 @@ class Match:
             if used in done:
                 continue
             done.add(used)
-            furthest = max(furthest, (position, used), key=itemgetter(0))
             for number, end, more in self._choices(branch, used, position):
                 heappush(waiting, (cost + more, (*path, number), used | 1 << number, end))
-        self._stuck[id(branch), start] = furthest
         return None
 
     def _choices(self, branch: Branch, used: int, position: int) -> Iterator[tuple[int, int, int]]:
@@ -229,9 +204,10 @@ class Match:
             self._grouped[id(branch)] = (listed, plain)
         return self._grouped[id(branch)]
 
-    def _strangeness(self, start: int, end: int) -> int:
+    def _strangeness(self, child: Branch | Leaf, start: int) -> int:
         """0 where a module covers one of ours, 1 where it lies inside or around ours, 2 where the two overlap."""
-        if (start, end) in self._ranges:
+        end = start + child.size
+        if isinstance(child, Leaf) or (start, end) in self._ranges:
             return 0
         return 1 + any(s < start < e < end or start < s < end < e for s, e in self._ranges)
 

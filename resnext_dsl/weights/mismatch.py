@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from resnext_dsl.diagnostics import Diagnostic, Note
 from resnext_dsl.weights.leaves import COUNTER, Branch, Joined, Leaf, Parameter, Reading, Shape, Whole, fits
 from resnext_dsl.weights.match import Match, link
+from resnext_dsl.weights.nearest import first_difference
 
 MAX_SHOWN = 120
 MAX_NAMED = 4
@@ -30,16 +31,12 @@ def shape_text(shape: Shape) -> str:
     return "x".join(map(str, shape)) or "a scalar"
 
 
-def explain(
-    ours: Branch, theirs: Branch, layer: Leaf | None, other: Leaf | None, *, ordered: bool, file: str
-) -> Diagnostic:
+def explain(ours: Branch, theirs: Branch, ordered: bool, file: str) -> Diagnostic:
     """The error for a checkpoint that does not fit the network.
 
     Args:
         ours: The network's layers.
         theirs: The checkpoint's.
-        layer: The first of ours that differs; None where ours end too early.
-        other: The first of theirs that differs; None where theirs end too early.
         ordered: Whether the order of the checkpoint's keys means something.
         file: What to call the checkpoint.
     """
@@ -50,6 +47,7 @@ def explain(
     surplus = Match(theirs, ours, ordered=True).leaves_over() if their_layers else None
     if surplus:
         return _surplus(surplus, "the network has layers that the checkpoint has not", file)
+    layer, other = first_difference(ours, theirs, ordered)
     return Diagnostic(
         "E701",
         _difference(layer, other),
@@ -57,27 +55,6 @@ def explain(
         notes=(Note(_counts(our_layers, their_layers)),),
         file=file,
     )
-
-
-def most_alike(layer: Leaf | None, others: Sequence[Leaf]) -> Leaf | None:
-    """Of the layers that did not fit, the one that most likely was meant: the same kind, the most equal sizes."""
-    if layer is None or not others:
-        return next(iter(others), None)
-    return max(others, key=lambda other: _likeness(layer.readings[0], other.readings[0]))
-
-
-def _likeness(ours: Reading, theirs: Reading) -> tuple[bool, bool, bool, int]:
-    one, two = _main_shape(ours), _main_shape(theirs)
-    return (
-        len(ours.keys() - {COUNTER}) == len(theirs.keys() - {COUNTER}),
-        ours.keys() - {COUNTER} == theirs.keys() - {COUNTER},
-        len(one) == len(two),
-        sum(a == b for a, b in zip(one, two, strict=False)),
-    )
-
-
-def _main_shape(reading: Reading) -> Shape:
-    return max((parameter.shape for parameter in reading.values()), key=len)
 
 
 def _surplus(over: Sequence[Branch | Leaf], message: str, file: str) -> Diagnostic:
