@@ -17,6 +17,7 @@ from resnext_dsl.operators.base import Attributes, Shape
 
 if TYPE_CHECKING:
     import networkx
+    from pydantic import BaseModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +98,7 @@ class Graph:
 def to_networkx(graph: Graph) -> networkx.MultiDiGraph:
     """The graph for networkx.
 
-    Nodes are keyed by name and carry `operator`, `attributes`, `shape`, `span`, `scope` and `trail`; edges carry `position`, the
+    Nodes are keyed by name and carry `operator`, `attributes` (a pydantic model; None for the input), `shape`, `span`, `scope` and `trail`; edges carry `position`, the
     argument of the target that they feed. The graph itself carries `name` and `outputs`.
     """
     import networkx
@@ -108,7 +109,7 @@ def to_networkx(graph: Graph) -> networkx.MultiDiGraph:
         made.add_node(
             node.name,
             operator=node.operator,
-            attributes=node.attributes,
+            attributes=_validated(node),
             shape=node.shape,
             span=node.span,
             scope=node.scope,
@@ -117,6 +118,11 @@ def to_networkx(graph: Graph) -> networkx.MultiDiGraph:
         for position, source in enumerate(node.inputs):
             made.add_edge(graph.nodes[source].name, node.name, position=position)
     return made
+
+
+def _validated(node: Node) -> BaseModel | None:
+    """The attributes of a node as their pydantic model, which validates them once more."""
+    return node.attributes.model()(**dict(node.attributes)) if node.attributes is not None else None
 
 
 COMMUTES = frozenset({"add", "mul", "maximum", "mean"})
@@ -134,7 +140,7 @@ def fingerprint(graph: Graph) -> str:
         inputs = [hashes[source] for source in node.inputs]
         if node.operator in COMMUTES:
             inputs.sort()
-        attributes = node.attributes.model_dump(mode="json") if node.attributes is not None else list(node.shape)
+        attributes = dict(node.attributes) if node.attributes is not None else list(node.shape)
         hashes.append(_digest([node.operator, attributes, inputs]))
     outputs = sorted((hashes[output.node], output.training_only, index > 0) for index, output in enumerate(graph.outputs))
     return _digest([outputs, sorted(Counter(hashes).items())])

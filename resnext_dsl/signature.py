@@ -7,7 +7,7 @@ from functools import cache
 
 from resnext_dsl import syntax as s
 from resnext_dsl.diagnostics import ArchError, Diagnostic, Span, did_you_mean
-from resnext_dsl.operators.base import Operator
+from resnext_dsl.operators.base import REQUIRED, Operator
 from resnext_dsl.values import FunctionValue, OperatorValue, TemplateValue
 
 
@@ -39,8 +39,8 @@ class Bound:
 @cache
 def operator_signature(operator: Operator) -> Signature:
     """The signature of an operator: its attributes."""
-    fields = operator.attributes.model_fields
-    required = frozenset(name for name, field in fields.items() if field.is_required())
+    fields = operator.attributes.fields
+    required = frozenset(name for name, default in fields.items() if default is REQUIRED)
     return Signature(operator.name, tuple(fields), required, operator.merges)
 
 

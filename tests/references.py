@@ -25,8 +25,8 @@ def _declare_missing_operators() -> torch.library.Library | None:
     It registers meta kernels for the two when it is imported, which needs no more than their schemas.
     """
     package = importlib.util.find_spec("torchvision")
-    assert package is not None and package.submodule_search_locations, "torchvision is a test dependency"
-    for compiled in Path(package.submodule_search_locations[0]).glob("_C*"):
+    assert package is not None, "torchvision is a test dependency"
+    for compiled in Path(str(package.origin)).parent.glob("_C*"):
         with contextlib.suppress(OSError):
             torch.ops.load_library(compiled)
     if hasattr(torch.ops.torchvision, "nms"):
@@ -137,10 +137,8 @@ _TORCHVISION_OPTIONS: dict[str, dict[str, Any]] = {
 
 def structure(name: str, **options: Any) -> nn.Module:
     """The reference network on the meta device: no memory, no initialisation; for keys, shapes and fvcore."""
-    with torch.device("meta"):
-        if reference_costs()[name].library == "timm":
-            return timm_structure(name, **options)
-        return torchvision_structure(name, **options)
+    build = timm_structure if reference_costs()[name].library == "timm" else torchvision_structure
+    return build(name, **options)
 
 
 def torchvision_structure(name: str, **options: Any) -> nn.Module:
@@ -158,9 +156,9 @@ def timm_structure(name: str, **options: Any) -> nn.Module:
 def reference(name: str) -> nn.Module:
     """The reference network in eval mode, with seeded weights on which every output depends.
 
-    Published initialisations leave much of a network without effect (biases and means of 0, scales of 1e-6), and a
-    checkpoint in the wrong order might pass. Here every parameter is drawn; running statistics are measured on noise and
-    then shaken, so that values stay of order 1 however deep the network.
+    Published initialisations leave much of a network without effect (biases and means of 0, scales of 1e-6): a
+    checkpoint in the wrong order might pass. Here every parameter is drawn; running statistics are measured on noise
+    and then shaken, so that values neither grow nor vanish however deep the network.
     """
     model = structure(name).to_empty(device="cpu")
     fill(model, seed=zlib.crc32(name.encode()))

@@ -162,7 +162,8 @@ class Block(nn.Module):
 
     def path(self, inputs: int, outputs: int, width: int, stride: int) -> nn.Sequential:
         layers = [("conv1", convolution(inputs, width)), ("bn1", nn.BatchNorm2d(width)), ("relu1", nn.ReLU())]
-        layers += [("conv2", convolution(width, width, 3, stride)), ("bn2", nn.BatchNorm2d(width)), ("relu2", nn.ReLU())]
+        layers += [("conv2", convolution(width, width, 3, stride)), ("bn2", nn.BatchNorm2d(width))]
+        layers.append(("relu2", nn.ReLU()))
         return unit(*layers, ("conv3", convolution(width, outputs))) if self.form == "a" else unit(*layers)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -302,8 +303,8 @@ UNIQUE = 10
 def spelled_twice(draw: st.DrawFn) -> tuple[Shapes, Shapes, dict[str, str]]:
     """A random network as we spell it, as another library might, and which key is which.
 
-    The other library names everything anew, puts modules around parts of a block, registers a block's shortcut before its
-    body and its scale (which it calls `gamma`) before both, and may have lost the counters of its batch norms.
+    The other library names everything anew, puts modules around parts of a block, registers a block's shortcut before
+    its body and its scale (which it calls `gamma`) before both, and may have lost the counters of its batch norms.
     """
     ours: dict[str, tuple[int, ...]] = {}
     theirs: dict[str, tuple[int, ...]] = {}

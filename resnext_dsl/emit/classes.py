@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from itertools import groupby
 
 from resnext_dsl.emit.blocks import Step
 from resnext_dsl.emit.forward import Speech, Writer, inputs_of
-from resnext_dsl.emit.layout import Call, Code, broken, call, indented, lines, prefixed, suffixed
+from resnext_dsl.emit.layout import WIDTH, Call, Code, broken, call, indented, lines, prefixed, suffixed
 from resnext_dsl.emit.names import identifier, literal, unused
 from resnext_dsl.emit.parameters import Parameter, Parameters
 from resnext_dsl.emit.patterns import (
@@ -25,6 +26,7 @@ from resnext_dsl.emit.patterns import (
     Run,
     Slot,
     StepPattern,
+    holes,
 )
 from resnext_dsl.emit.wiring import is_slot, step_groups
 
@@ -45,6 +47,8 @@ _POSITIONAL = {
 }
 """What positional arguments are, for naming parameters after them."""
 
+_NAME = re.compile(r"[A-Za-z_]\w*")
+
 Classes = Mapping[str, list[Parameter]]
 
 
@@ -62,8 +66,8 @@ class ClassText:
         self._classes = classes
         self._children = dict(pattern.children)
         self._taken = {name for name, _ in pattern.children}
-        self._flags: dict[str, str] = {}
-        self._attributes: dict[tuple[str, str], str] = {}
+        self._conditions: dict[str, str] = {}
+        self._attributes: dict[str, str] = {}
         self.settings: list[str] = []
         self._guards = self._find_guards()
 
@@ -76,7 +80,7 @@ class ClassText:
         constructor = [*opening, *self.settings, *(children[1:] if self.pattern.listed else children)]
         return [
             f"class {identifier(name)}({base}):",
-            *lines(Call("def __init__(", tuple(signature), ") -> None:"), 1),
+            *lines(Call("def __init__(", tuple(signature), ") -> None:"), 1, WIDTH + 12),
             *indented(constructor, 2),
             "",
             *indented(forward),
@@ -91,7 +95,7 @@ class ClassText:
         made = []
         for guard, group in groupby(self.pattern.children, key=lambda child: self._guards.get(child[0], "")):
             statements = [line for child, pattern in group for line in self._child(child, pattern)]
-            made += [f"if self.{guard}:", *indented(statements)] if guard else statements
+            made += [f"if {guard}:", *indented(statements)] if guard else statements
         return made
 
     def forward(self) -> list[str]:
@@ -107,7 +111,7 @@ class ClassText:
 
     def speech(self) -> Speech:
         """How this class speaks of its children and settings."""
-        return Speech(self.access, self._size, self._literal, lambda step: f"self.{self._flag_of(step)}", self._call)
+        return Speech(self.access, self._size, self._literal, lambda step: self._conditions[step.step.name], self._call)
 
     def access(self, path: str) -> str:
         """The expression for the child at a path."""
@@ -138,33 +142,44 @@ class ClassText:
     # --- optional steps ---
 
     def _find_guards(self) -> dict[str, str]:
-        """Children that are there only under a condition -> the attribute that holds it."""
+        """Children that are there only under a condition -> the condition, in the constructor's words."""
         guards: dict[str, str] = {}
         for group in step_groups(self.pattern.steps):
             if group[0].flag is None or is_slot(group):
                 continue
-            attribute = self._set_flag(group)
+            condition = self._condition(group)
             for pattern in group:
                 child = pattern.step.child.partition(".")[0]
                 if child and isinstance(self._children[child], OptionalPattern):
-                    guards[child] = attribute
+                    guards[child] = condition
         return guards
 
-    def _set_flag(self, group: list[StepPattern]) -> str:
+    def _condition(self, group: list[StepPattern]) -> str:
+        """Whether a group is there, in the constructor's words; for the forward it is kept in an attribute."""
         flag = group[0].flag
         assert flag is not None
         last = group[-1].step.name.replace(".", "_")
         wanted = "residual" if last == "add" else f"has_{group[0].step.name.replace('.', '_')}"
         text = self._flag(flag, wanted)
-        attribute = unused(text if text.isidentifier() else wanted, self._taken)
-        self._taken.add(attribute)
-        self.settings.append(f"self.{attribute} = {text}")
-        for pattern in group:
-            self._flags[pattern.step.name] = attribute
-        return attribute
+        words = text.split(" ")
+        if len(words) <= 2:
+            kept = " ".join([*words[:-1], f"self.{self._kept(words[-1])}"])
+        else:
+            kept = text = f"self.{self._set(wanted, text)}"
+        self._conditions.update({pattern.step.name: kept for pattern in group})
+        return text
 
-    def _flag_of(self, step: StepPattern) -> str:
-        return self._flags[step.step.name]
+    def _set(self, wanted: str, text: str) -> str:
+        """The attribute that keeps the value of an expression."""
+        if text not in self._attributes:
+            attribute = unused(wanted, self._taken)
+            self._taken.add(attribute)
+            self.settings.append(f"self.{attribute} = {text}")
+            self._attributes[text] = attribute
+        return self._attributes[text]
+
+    def _kept(self, parameter: str) -> str:
+        return self._set(parameter, parameter)
 
     def _flag(self, slot: Slot, name: str) -> str:
         return self.parameters.flag(slot, name if name.startswith(("has_", "residual")) else f"has_{name}")
@@ -273,15 +288,8 @@ class ClassText:
         slot = dict(pattern.literals)[key]
         if slot.constant():
             return literal(slot.present()[0])
-        where = (pattern.step.name, key)
-        if where not in self._attributes:
-            own = pattern.step.name.rpartition(".")[2]
-            text = self.parameters.expression(slot, own, key)
-            attribute = unused(text if text.isidentifier() else f"{own}_{key}", self._taken)
-            self._taken.add(attribute)
-            self.settings.append(f"self.{attribute} = {text}")
-            self._attributes[where] = attribute
-        return f"self.{self._attributes[where]}"
+        text = self.parameters.expression(slot, pattern.step.name.rpartition(".")[2], key)
+        return _NAME.sub(lambda found: f"self.{self._kept(found[0])}", text)
 
 
 def _formal(parameter: Parameter) -> str:
@@ -307,23 +315,9 @@ def _kind(pattern: Pattern) -> str:
     return "list" if isinstance(pattern, NumberedPattern) else "row"
 
 
-def _holes(pattern: Pattern) -> list[Hole]:
-    if isinstance(pattern, LeafPattern):
-        return [*pattern.positional, *(hole for _, hole in pattern.keywords)]
-    if isinstance(pattern, BuiltPattern):
-        return [hole for _, hole in pattern.arguments]
-    if isinstance(pattern, NamedPattern):
-        return [hole for _, child in pattern.children for hole in _holes(child)]
-    if isinstance(pattern, NumberedPattern):
-        return [hole for run in pattern.runs for hole in _holes(run.body)]
-    if isinstance(pattern, OptionalPattern):
-        return _holes(pattern.body)
-    return [hole for _, body in pattern.options for hole in _holes(body)]
-
-
 def _has_line(pattern: Pattern) -> bool:
-    return any(isinstance(hole, Line) for hole in _holes(pattern))
+    return any(isinstance(hole, Line) for hole in holes(pattern))
 
 
 def _listed(pattern: Pattern) -> dict[str, tuple[object, ...]]:
-    return {hole.name: hole.values for hole in _holes(pattern) if isinstance(hole, Listed)}
+    return {hole.name: hole.values for hole in holes(pattern) if isinstance(hole, Listed)}

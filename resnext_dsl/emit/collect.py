@@ -32,6 +32,7 @@ class Collector:
         self.graph = levels.graph
         self.makes: dict[str, Make] = {}
         self._overwritable = self._find_overwritable()
+        self._steps: dict[tuple[str, int, tuple[Ref, ...]], Step] = {}
         self._leaves: dict[tuple[int, bool], Leaf] = {}
         self._arguments: dict[str, tuple[tuple[str, Value], ...]] = {}
 
@@ -88,11 +89,16 @@ class Collector:
             inputs = tuple([values[node] for node in inner.takes])
             return Step(name, "call", name, "", (), inputs, max(1, len(inner.gives)), heavy=True)
         node, source = self.graph.nodes[item], self.levels.sources[item]
-        inputs = tuple([values[origin] for origin in node.inputs])
-        if isinstance(source, Module):
-            return Step(name, "call", name, "", (), inputs, heavy=OPERATORS[node.operator].multiplies)
         assert source is not None
-        return Step(name, "compute", "", source.text, source.literals, inputs)
+        inputs = tuple([values[origin] for origin in node.inputs])
+        key = (name, id(source), inputs)
+        if key not in self._steps:
+            heavy = OPERATORS[node.operator].multiplies
+            if isinstance(source, Module):
+                self._steps[key] = Step(name, "call", name, "", (), inputs, heavy=heavy)
+            else:
+                self._steps[key] = Step(name, "compute", "", source.text, source.literals, inputs)
+        return self._steps[key]
 
     def values(self, name: str) -> dict[Ref, int]:
         """Every value in a level -> its node."""

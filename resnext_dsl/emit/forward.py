@@ -1,7 +1,7 @@
 """Straight-line code for the steps of a forward.
 
-Steps nest into one statement while each value is read once, by the next step, and no convolution or linear layer begins;
-so a statement reads `x = self.relu1(self.bn1(self.conv1(x)))`.
+Steps nest into one statement while each value is read once, by the next step, and at most one of them is a convolution,
+a linear layer or a module of several; so a statement reads `x = self.relu1(self.bn1(self.conv1(x)))`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,9 @@ from resnext_dsl.emit.patterns import StepPattern
 from resnext_dsl.emit.wiring import is_slot, passed_on, step_groups
 
 _RUNNING = ("x", "out")
+_DEPTH = 3
+"""Calls inside each other."""
+
 _EXPLICIT = 3
 """Paths up to which a sum is written out."""
 
@@ -58,6 +61,7 @@ class Writer:
     lines: list[str] = field(default_factory=list)
     _reads: Counter[Ref] = field(default_factory=Counter)
     _pending: dict[Ref, str] = field(default_factory=dict)
+    _nested: tuple[int, bool] = (0, False)
 
     def write(self) -> list[str]:
         """The expressions for the wanted values; the statements before them are in `lines`."""
@@ -75,19 +79,28 @@ class Writer:
 
     def _step(self, pattern: StepPattern, following: list[StepPattern] | None) -> None:
         step = pattern.step
-        if step.kind in ("loop", "stages") or (step.kind == "merge" and "{paths}" not in step.text):
+        if self._is_loop(step):
             self._loop(step)
             return
         text = self._text(pattern)
         result: Ref = (step.name, 0)
+        depth, heavy = self._nested
+        self._nested = (depth + 1, heavy or step.heavy)
+        if self._nests(step, text, following):
+            self._pending[result] = text
+            return
+        self._nested = (0, False)
         if step.outputs > 1:
             self._unpack(step, text)
-        elif not self._reads[result]:
-            self.lines.append(text)
-        elif self._nests(step, text, following):
-            self._pending[result] = text
-        else:
+        elif self._reads[result]:
             self._assign(step, text)
+        else:
+            self.lines.append(text)
+
+    def _is_loop(self, step: Step) -> bool:
+        if step.kind == "merge" and "{paths}" not in step.text:
+            return step.chunks or (self.speech.size(step.child) or _EXPLICIT + 1) > _EXPLICIT
+        return step.kind in ("loop", "stages")
 
     def _text(self, pattern: StepPattern) -> str:
         step = pattern.step
@@ -103,6 +116,11 @@ class Writer:
     def _joined(self, step: Step) -> str:
         value = self._take(step.inputs[0])
         container = self.speech.access(step.child)
+        if "{paths}" not in step.text:
+            text = f"{container}[0]({value})"
+            for number in range(1, self.speech.size(step.child) or 0):
+                text = step.text.format(text, f"{container}[{number}]({value})")
+            return text
         if not step.chunks:
             return step.text.replace("{paths}", f"path({value}) for path in {container}")
         self._chunked(step, value, container)
@@ -117,14 +135,7 @@ class Writer:
         if step.kind in ("loop", "stages"):
             self._in_turn(step, arguments)
             return
-        container, size = self.speech.access(step.child), self.speech.size(step.child)
-        if size is not None and size <= _EXPLICIT and not step.chunks:
-            text = f"{container}[0]({arguments[0]})"
-            for number in range(1, size):
-                text = step.text.format(text, f"{container}[{number}]({arguments[0]})")
-            self._assign(step, text)
-        else:
-            self._summed(step, container, arguments[0])
+        self._summed(step, self.speech.access(step.child), arguments[0])
 
     def _in_turn(self, step: Step, arguments: list[str]) -> None:
         name = self._name(step)
@@ -177,13 +188,16 @@ class Writer:
     def _nests(self, step: Step, text: str, following: list[StepPattern] | None) -> bool:
         """Whether a value goes straight into the next statement."""
         result: Ref = (step.name, 0)
-        if self._reads[result] != 1 or len(text) > WIDTH - 30:
+        if step.outputs > 1 or self._reads[result] != 1 or len(text) > WIDTH - 15:
             return False
         if following is None:
             return result in self.wanted and len(self.wanted) == 1
         after = following[0].step
         optional = following[0].flag is not None and not is_slot(following)
-        if optional or after.heavy or after.kind in ("merge", "loop") or result not in after.inputs:
+        if optional or after.kind in ("merge", "loop", "stages") or result not in after.inputs:
+            return False
+        depth, heavy = self._nested
+        if depth >= _DEPTH or (heavy and after.heavy):
             return False
         return after.kind == "call" or after.text.count(f"{{{after.inputs.index(result)}}}") == 1
 
@@ -206,7 +220,9 @@ class Writer:
 
     def _name(self, step: Step, keep: str = "") -> str:
         """The variable for the value of a step: the one that it takes the place of, or one of its own."""
-        if self._reads[step.name, 0] > 1 and step.kind == "call" and step.heavy and "." not in step.child:
+        result: Ref = (step.name, 0)
+        lasting = self._reads[result] > 1 or (result in self.wanted and len(self.wanted) > 1)
+        if lasting and step.kind == "call" and step.heavy and "." not in step.child:
             return self._free(step, keep, running=())
         for ref in step.inputs:
             name = self.names.get(ref, "")

@@ -60,15 +60,15 @@ def flat(code: Code) -> str:
     return code.opening + inside + code.closing
 
 
-def lines(code: Code, depth: int = 0) -> list[str]:
+def lines(code: Code, depth: int = 0, width: int = WIDTH) -> list[str]:
     """The code as lines, indented."""
     margin = INDENT * depth
     line = margin + flat(code)
-    if isinstance(code, str) or len(line) <= WIDTH:
+    if isinstance(code, str) or len(line) <= width:
         return [line]
     made = [margin + code.opening]
     for item in code.items:
-        made += lines(suffixed(item, ",") if code.comma else item, depth + 1)
+        made += lines(suffixed(item, ",") if code.comma else item, depth + 1, width)
     return [*made, margin + code.closing]
 
 

@@ -216,11 +216,11 @@ class NetworkText:
         for step in steps:
             if run and not (self._is_link(step) and step.step.inputs == ((run[-1].step.name, 0),)):
                 close()
-            if self._is_link(step):
+            named = reads.get((step.step.name, 0), 0) > 1
+            if self._is_link(step) and not named:
                 run.append(step)
-                if reads.get((step.step.name, 0), 0) != 1 or (step.step.name, 0) in wanted:
-                    close()
             else:
+                close()
                 made.append(step)
         close()
         return made

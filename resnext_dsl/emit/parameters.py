@@ -12,10 +12,11 @@ from itertools import combinations, permutations
 
 from resnext_dsl.emit.blocks import Value
 from resnext_dsl.emit.names import identifier, literal, unused
-from resnext_dsl.emit.patterns import ABSENT, ClassPattern, Slot, exact
+from resnext_dsl.emit.patterns import ABSENT, ClassPattern, Slot, exact, holes
 
 _LARGEST_DEFAULT = 8
 _CLASS = "type[nn.Module]"
+_WIDTHS = ("channels", "features")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +45,10 @@ class Parameters:
         for name, slot in pattern.arguments:
             self._known[unused(identifier(name), self._known)] = slot
         for name, slot in (("in_channels", pattern.in_channels), ("out_channels", pattern.out_channels)):
-            if name not in self._known:
+            # One name is enough for two columns that are equal throughout.
+            if name not in self._known and not any(_agree(slot, column) for column in self._known.values()):
                 self._known[name] = slot
+        self._columns = _full_columns(pattern)
         self._own: dict[str, Slot] = {}
         self._used: dict[str, Slot] = {}
         self._classes: dict[str, Slot] = {}
@@ -55,7 +58,11 @@ class Parameters:
         """The text for a column of literals; `child` and `attribute` say what it is for."""
         if slot.constant():
             return literal(next(iter(slot.present()), None))
-        return self._same(slot, attribute) or self._formula(slot) or self._new(slot, child, attribute)
+        found = self._same(slot, attribute)
+        if not found:
+            slot = next((column for column in self._columns if _agree(slot, column)), slot)
+            found = self._same(slot, attribute) or self._formula(slot) or self._new(slot, child, attribute)
+        return found
 
     def module_class(self, slot: Slot, child: str) -> str:
         """The text for a column of modules' classes, `nn.ReLU` or a parameter that holds one."""
@@ -79,7 +86,8 @@ class Parameters:
     def finished(self) -> list[Parameter]:
         """The parameters that were used: those without a default first, each kind in the order of the template."""
         order = ["in_channels", *self._known, *self._own, *self._classes]
-        columns = {**self._used, **self._own, **self._classes}
+        own = {name: _filled(slot) for name, slot in self._own.items()}
+        columns = {**self._used, **own, **self._classes}
         made = [self._parameter(name, columns[name]) for name in dict.fromkeys(order) if name in columns]
         return [p for p in made if not p.default] + [p for p in made if p.default]
 
@@ -88,10 +96,15 @@ class Parameters:
     def _same(self, slot: Slot, attribute: str) -> str:
         """A known or own name with the same column; the one called like the attribute first."""
         first = [attribute] if attribute != "out_channels" else []
-        for name in [*first, *self._known, *self._own]:
-            column = self._known.get(name, self._own.get(name))
+        for name in [*first, *self._known]:
+            column = self._known.get(name)
             if column is not None and name not in self._classes and _agree(slot, column):
                 self._use(name)
+                return name
+        for name, column in self._own.items():
+            joined = _joined(slot, column)
+            if joined is not None:
+                self._own[name] = joined
                 return name
         return ""
 
@@ -179,12 +192,17 @@ class Parameters:
     def _new(self, slot: Slot, child: str, attribute: str) -> str:
         # An argument that stands for the attribute without having its value (`padding=same`) leaves its name to it.
         free = attribute and attribute not in self._used and attribute not in self._own and attribute not in self._classes
-        if free and self._known.get(attribute) is not None:
+        if free and attribute in self._known and not attribute.endswith(_WIDTHS):
             del self._known[attribute]
         own = child.rpartition(".")[2]
-        wanted = attribute if free and attribute not in ("in_channels", "out_channels") else f"{own}_{attribute}"
-        name = unused(wanted if attribute else own, self._taken())
-        self._own[name] = _filled(slot)
+        if attribute.endswith(_WIDTHS):
+            wanted = "hidden_channels" if "hidden_channels" not in self._taken() else f"{own}_channels"
+        elif not attribute:
+            wanted = own
+        else:
+            wanted = attribute if free else f"{own}_{attribute}"
+        name = unused(wanted, self._taken())
+        self._own[name] = slot
         return name
 
     def _parameter(self, name: str, slot: Slot) -> Parameter:
@@ -202,11 +220,24 @@ class Parameters:
         return Parameter(name, slot.values, _annotation(slot.values), default)
 
 
+def _full_columns(pattern: ClassPattern) -> list[Slot]:
+    """Columns of the class that differ and have a value in every row: what partial ones may be widened to."""
+    found = [hole for _, child in pattern.children for hole in holes(child) if isinstance(hole, Slot)]
+    return [slot for slot in found if ABSENT not in slot.values and not slot.constant()]
+
+
 def _agree(slot: Slot, column: Slot) -> bool:
     """Whether a column has the values of a slot wherever the slot has one."""
     return all(
         value is ABSENT or exact(value) == exact(other) for value, other in zip(slot.values, column.values, strict=True)
     )
+
+
+def _joined(slot: Slot, column: Slot) -> Slot | None:
+    """Two columns as one, where they agree on all rows of one of them; None where they do not."""
+    if not (_agree(slot, column) or _agree(column, slot)):
+        return None
+    return Slot(tuple(b if a is ABSENT else a for a, b in zip(slot.values, column.values, strict=True)))
 
 
 def _renames(names: Slot, slot: Slot) -> bool:

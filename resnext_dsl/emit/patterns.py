@@ -199,3 +199,18 @@ def fill(pattern: Pattern, change: Callable[[Slot], Hole], flag: Callable[[Slot]
     if isinstance(pattern, OptionalPattern):
         return OptionalPattern(flag(pattern.flag), fill(pattern.body, change, flag))
     return ChoicePattern(tuple((flag(test), fill(body, change, flag)) for test, body in pattern.options))
+
+
+def holes(pattern: Pattern) -> list[Hole]:
+    """Every hole of a pattern, in order."""
+    if isinstance(pattern, LeafPattern):
+        return [*pattern.positional, *(hole for _, hole in pattern.keywords)]
+    if isinstance(pattern, BuiltPattern):
+        return [hole for _, hole in pattern.arguments]
+    if isinstance(pattern, NamedPattern):
+        return [hole for _, child in pattern.children for hole in holes(child)]
+    if isinstance(pattern, NumberedPattern):
+        return [hole for run in pattern.runs for hole in holes(run.body)]
+    if isinstance(pattern, OptionalPattern):
+        return holes(pattern.body)
+    return [hole for _, body in pattern.options for hole in holes(body)]

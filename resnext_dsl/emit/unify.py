@@ -193,7 +193,10 @@ def _numbered(rows: Sequence[Row]) -> NumberedPattern:
     failed: MismatchError | None = None
     for attempt in _attempts(lists):
         try:
-            return NumberedPattern(container, tuple(attempt(lists)))
+            runs = attempt(lists)
+            if container == "nn.ModuleList" and any(run.count and 0 in run.count.present() for run in runs):
+                raise MismatchError("a list whose items are called by number has them all")
+            return NumberedPattern(container, tuple(runs))
         except MismatchError as reason:
             failed = reason
     assert failed is not None

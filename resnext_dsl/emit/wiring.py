@@ -162,10 +162,18 @@ def _check_groups(pattern: ClassPattern) -> None:
 
 
 def _check_containers(pattern: ClassPattern) -> None:
-    """Every path of a list that is merged must be there: `nn.Identity` would be one path more."""
+    """Check the lists that steps call into.
+
+    Every path of one that is merged must be there: `nn.Identity` would be one path more. One whose items are called by
+    number must have them in all rows.
+    """
     children = dict(pattern.children)
     for step in pattern.steps:
-        if step.step.kind in ("merge", "loop"):
+        if step.step.kind == "call":
+            container = _inner(children, step.step.child.rpartition(".")[0])
+            if isinstance(container, NumberedPattern) and container.size() is None:
+                raise MismatchError("items called by number in a list of varying length")
+        elif step.step.kind != "compute":
             container = _inner(children, step.step.child)
             if isinstance(container, OptionalPattern):
                 container = container.body

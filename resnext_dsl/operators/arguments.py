@@ -1,8 +1,8 @@
 """The types that attributes are declared with, and the check of arguments against them.
 
-The pydantic models of the rows are the one declaration of what an operator takes. `validate` reads their fields and
-checks the values itself: its messages speak the language of the spec, and pydantic's own validator, which agrees with
-it (a test holds them together), takes longer to build than the rest of this package takes to import.
+The declarations of the rows say what an operator takes. `validate` reads them and checks the values; its messages
+speak the language of the spec. `models` makes pydantic models of the same declarations, and a test holds the two in
+agreement.
 """
 
 from __future__ import annotations
@@ -12,35 +12,36 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
-
-from annotated_types import Ge, Gt, Le, Lt
-from pydantic import BeforeValidator
-from pydantic.fields import FieldInfo
+from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
 
 from resnext_dsl.diagnostics import did_you_mean
-from resnext_dsl.operators.base import Attributes, Operator, RuleError
+from resnext_dsl.operators.base import REQUIRED, Attributes, Operator, RuleError
+
+
+class Bound(NamedTuple):
+    """A mark on a number: "at least", "at most", "greater than" or "less than" a limit."""
+
+    phrase: str
+    limit: float
+
+
+class Pair(NamedTuple):
+    """A mark on a pair: one int stands for both."""
+
 
 LARGEST = 2**31 - 1
 """The largest int that an operator takes: torch holds the product of two such sizes in 64 bits."""
 
 
-def _twice(value: object) -> object:
-    if type(value) is int:
-        return value, value
-    return tuple(value) if isinstance(value, list) else value
-
-
-Positive = Annotated[int, Ge(1), Le(LARGEST)]
-Natural = Annotated[int, Ge(0), Le(LARGEST)]
-PositivePair = Annotated[tuple[Positive, Positive], BeforeValidator(_twice)]
+Positive = Annotated[int, Bound("at least", 1), Bound("at most", LARGEST)]
+Natural = Annotated[int, Bound("at least", 0), Bound("at most", LARGEST)]
+PositivePair = Annotated[tuple[Positive, Positive], Pair()]
 """(vertical, horizontal), each at least 1; one int stands for both."""
-NaturalPair = Annotated[tuple[Natural, Natural], BeforeValidator(_twice)]
+NaturalPair = Annotated[tuple[Natural, Natural], Pair()]
 """(vertical, horizontal), each at least 0; one int stands for both."""
-PositiveFloat = Annotated[float, Gt(0)]
-Fraction = Annotated[float, Ge(0), Le(1)]
-
-_BOUNDS = ((Ge, "ge", "at least"), (Gt, "gt", "greater than"), (Le, "le", "at most"), (Lt, "lt", "less than"))
+PositiveFloat = Annotated[float, Bound("greater than", 0)]
+NaturalFloat = Annotated[float, Bound("at least", 0)]
+Fraction = Annotated[float, Bound("at least", 0), Bound("at most", 1)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,24 +78,30 @@ class Argument:
         return f"{', '.join(most)} or {last}" if most else last
 
 
-@cache
 def arguments_of(model: type[Attributes]) -> tuple[Argument, ...]:
-    """The arguments of a model, in positional order."""
-    return tuple(_argument(name, field) for name, field in model.model_fields.items())
+    """The arguments of a row's attributes, in positional order."""
+    key: Any = model  # mypy takes an instance's __hash__ for the class's own
+    return _arguments_of(key)
 
 
-def _argument(name: str, field: FieldInfo) -> Argument:
+@cache
+def _arguments_of(model: Any) -> tuple[Argument, ...]:
+    declared = get_type_hints(model, include_extras=True)
+    return tuple(_argument(name, declared[name], default) for name, default in model.fields.items())
+
+
+def _argument(name: str, declared: Any, default: Any) -> Argument:
     words: list[str] = []
     taken: tuple[type | None, tuple[Any, ...]] = (None, ())
-    for annotation, metadata in _alternatives(field.annotation, tuple(field.metadata)):
+    for annotation, marks in _alternatives(declared, ()):
         if get_origin(annotation) is Literal:
             words += get_args(annotation)
         else:
             assert taken[0] is None, f"`{name}` is declared with two types"
             assert annotation in (int, float, bool, tuple), f"`{name}` is declared as {annotation}"
-            taken = annotation, metadata
-    required = field.is_required()
-    return Argument(name, taken[0], tuple(words), _bounds(taken[1]), required, None if required else field.default)
+            taken = annotation, marks
+    required = default is REQUIRED
+    return Argument(name, taken[0], tuple(words), _bounds(taken[1]), required, None if required else default)
 
 
 def _alternatives(annotation: Any, metadata: tuple[Any, ...]) -> Iterator[tuple[Any, tuple[Any, ...]]]:
@@ -111,13 +118,8 @@ def _alternatives(annotation: Any, metadata: tuple[Any, ...]) -> Iterator[tuple[
         yield annotation, metadata
 
 
-def _bounds(metadata: tuple[Any, ...]) -> tuple[tuple[str, float], ...]:
-    found = []
-    for mark in metadata:
-        if not isinstance(mark, BeforeValidator):
-            (bound,) = ((phrase, getattr(mark, field)) for kind, field, phrase in _BOUNDS if isinstance(mark, kind))
-            found.append(bound)
-    return tuple(found)
+def _bounds(marks: tuple[Any, ...]) -> tuple[tuple[str, float], ...]:
+    return tuple((mark.phrase, mark.limit) for mark in marks if isinstance(mark, Bound))
 
 
 def validate(operator: Operator, arguments: Mapping[str, object]) -> Attributes:
@@ -144,7 +146,7 @@ def _types(value: object) -> object:
 
 
 @lru_cache(maxsize=65536)
-def _validated(model: type[Attributes], items: tuple[tuple[str, object], ...], types: object) -> Attributes:
+def _validated(model: Any, items: tuple[tuple[str, object], ...], types: object) -> Attributes:
     return _checked(model, dict(items))
 
 
@@ -158,7 +160,7 @@ def _checked(model: type[Attributes], values: Mapping[str, object]) -> Attribute
         if argument.required and argument.name not in values:
             raise RuleError("E202", f"`{argument.name}` is missing", "", argument.name)
     checked: dict[str, Any] = {a.name: _value(a, values[a.name]) for a in known if a.name in values}
-    return model.model_construct(**checked)
+    return model.construct(checked)
 
 
 def _value(argument: Argument, value: object) -> object:
@@ -175,10 +177,17 @@ def _value(argument: Argument, value: object) -> object:
     return typed
 
 
+def twice(value: object) -> object:
+    """A pair from one int; other values as they are, a list as a tuple."""
+    if type(value) is int:
+        return value, value
+    return tuple(value) if isinstance(value, list) else value
+
+
 def _typed(kind: type | None, value: object) -> Any:
     """The value as the attribute holds it, or None where it is of another type."""
     if kind is tuple:
-        pair = _twice(value)
+        pair = twice(value)
         fits = isinstance(pair, tuple) and len(pair) == 2 and all(type(number) is int for number in pair)
         return tuple(pair) if fits else None  # type: ignore[arg-type]
     if kind is float and type(value) in (int, float):

@@ -7,21 +7,64 @@ rounding. A shape has no batch dimension: (channels, height, width) for a map, (
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+REQUIRED: Any = object()
+"""Stands for the default of a field that has none."""
 
 Shape = tuple[int, ...]
 Literal_ = bool | int | float | str | tuple["Literal_", ...]
 
 
-class Attributes(BaseModel):
-    """Base of every operator's attributes; the order of the fields is that of positional arguments."""
+class Attributes:
+    """Base of every operator's attributes: frozen, compared by value; made by `arguments.validate` only.
 
-    # Pydantic's own validator is built on first use only: `arguments.validate` reads the fields without it.
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, defer_build=True)
+    A subclass declares its fields as annotated class variables; their order is that of positional arguments, and a
+    field without a value is required. The declarations are those of pydantic: `model()` is the pydantic model of the
+    class, made when it is asked for, since importing pydantic takes longer than all of `check`.
+    """
+
+    fields: ClassVar[dict[str, Any]] = {}
+    """Each field with its default, `REQUIRED` where it has none."""
+
+    def __init_subclass__(cls) -> None:
+        declared = vars(cls)
+        cls.fields = {name: declared.get(name, REQUIRED) for name in declared.get("__annotations__", {})}
+
+    @classmethod
+    def construct(cls, values: Mapping[str, Any]) -> Self:
+        """The attributes with these values, which have been checked, and defaults for the others."""
+        made = object.__new__(cls)
+        made.__dict__.update({name: values.get(name, default) for name, default in cls.fields.items()})
+        return made
+
+    @classmethod
+    def model(cls) -> type[BaseModel]:
+        """The pydantic model of these attributes: frozen, strict, no others allowed."""
+        from resnext_dsl.operators.models import model_of
+
+        return model_of(cls)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"attributes are frozen: cannot set `{name}`")
+
+    def __iter__(self) -> Iterator[tuple[str, Any]]:
+        """Names and values in the order of the fields."""
+        return iter(self.__dict__.items())
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and other.__dict__ == self.__dict__
+
+    def __hash__(self) -> int:
+        return hash((type(self), tuple(self.__dict__.items())))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self)})"
 
 
 class RuleError(Exception):

@@ -5,11 +5,7 @@ FLOPs are fvcore's estimates: 1 an element for a batch norm in eval mode, 4 for 
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from annotated_types import Ge
-
-from resnext_dsl.operators.arguments import Fraction, Positive, PositiveFloat
+from resnext_dsl.operators.arguments import Fraction, NaturalFloat, Positive, PositiveFloat
 from resnext_dsl.operators.base import Attributes, Module, Operator, RuleError, Shape
 from resnext_dsl.operators.rules import (
     check_divisible,
@@ -56,8 +52,8 @@ class LocalResponseNorm(Attributes):
     """Attributes of `lrn`; names and defaults are those of torch."""
 
     size: Positive
-    alpha: Annotated[float, Ge(0)] = 1e-4
-    beta: Annotated[float, Ge(0)] = 0.75
+    alpha: NaturalFloat = 1e-4
+    beta: NaturalFloat = 0.75
     k: PositiveFloat = 1.0
 
 

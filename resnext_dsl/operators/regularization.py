@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from annotated_types import Ge, Lt
-
-from resnext_dsl.operators.arguments import Fraction
+from resnext_dsl.operators.arguments import Bound, Fraction
 from resnext_dsl.operators.base import Attributes, Module, Operator, Shape
 from resnext_dsl.operators.rules import first_shape, keywords, map_of, no_parameters
 
@@ -20,7 +18,7 @@ class Dropout(Attributes):
 class DropPath(Attributes):
     """Attributes of `drop_path`; some sample must be left."""
 
-    p: Annotated[float, Ge(0), Lt(1)]
+    p: Annotated[float, Bound("at least", 0), Bound("less than", 1)]
 
 
 def _dropout_source(attributes: Dropout, inputs: tuple[Shape, ...]) -> Module:

@@ -23,7 +23,7 @@ from heapq import heappop, heappush
 from resnext_dsl.weights.leaves import COUNTER, Branch, Leaf, Parameter, Reading, fits
 
 MIN_STEPS, STEPS_PER_LAYER = 20_000, 100
-"""Modules that are tried for a place before the search gives up; the networks of torchvision and timm need 20 a layer."""
+"""Modules tried for a place before the search gives up; the networks of torchvision and timm need 20 a layer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +88,12 @@ class Order:
 
 class Match:
     """The search for the order in which a checkpoint's layers are ours."""
+
+    turn_cost = 1
+    """What it costs to put a child before one whose turn it is."""
+
+    haste = 0
+    """How much cost is taken for each layer got on, before another order is tried; with any, the best may be missed."""
 
     def __init__(self, ours: Branch, theirs: Branch, ordered: bool) -> None:
         self.ours = list(ours.leaves())
@@ -163,16 +169,17 @@ class Match:
         """Dijkstra's search over sets of used children; among equal costs, the children's own order decides."""
         everything = (1 << len(branch.children)) - 1
         done: set[int] = set()
-        waiting: list[tuple[int, tuple[int, ...], int, int]] = [(0, (), 0, start)]
+        waiting: list[tuple[int, tuple[int, ...], int, int, int]] = [(0, (), 0, start, 0)]
         while waiting:
-            cost, path, used, position = heappop(waiting)
+            _, path, used, position, cost = heappop(waiting)
             if used == everything or (partial and position == len(self.ours)):
                 return Order(tuple(branch.children[number] for number in path), position, cost)
             if used in done:
                 continue
             done.add(used)
             for number, end, more in self._choices(branch, used, position):
-                heappush(waiting, (cost + more, (*path, number), used | 1 << number, end))
+                urgency = cost + more - self.haste * (end - start)
+                heappush(waiting, (urgency, (*path, number), used | 1 << number, end, cost + more))
         return None
 
     def _choices(self, branch: Branch, used: int, position: int) -> Iterator[tuple[int, int, int]]:
@@ -186,7 +193,7 @@ class Match:
             self._steps -= 1
             fit = None if self.gave_up else self._fit(branch.children[members[taken]], position)
             if fit is not None:
-                yield members[taken], fit[0], fit[1] + (self.ordered and members[taken] != first)
+                yield members[taken], fit[0], fit[1] + self.turn_cost * (self.ordered and members[taken] != first)
 
     def _groups(self, branch: Branch) -> tuple[list[tuple[list[int], int, bool]], int]:
         """The children by kind, as numbers, as bits, and whether they stay in turn; and the bits of all that do.

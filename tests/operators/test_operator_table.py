@@ -33,8 +33,8 @@ def test_a_row_is_complete(name: str) -> None:
     assert row.kind in KINDS
     assert row.summary.endswith(".")
     assert "\n" not in row.summary
-    assert row.attributes.model_config["frozen"]
-    assert row.attributes.model_config["extra"] == "forbid"
+    assert row.attributes.model().model_config["frozen"]
+    assert row.attributes.model().model_config["extra"] == "forbid"
     assert row.attributes.__doc__
     for rule in (row.shape, row.source, row.parameters):
         assert callable(rule)

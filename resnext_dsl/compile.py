@@ -1,0 +1,121 @@
+"""From a graph to a live module: emit its source, run that, build the network that it defines.
+
+The classes of a compiled network are those of the emitted file, so there is one truth about what a graph means.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import linecache
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from types import ModuleType
+
+import torch
+from torch import nn
+
+from resnext_dsl.emit import emit
+from resnext_dsl.emit.initialize import Rule
+from resnext_dsl.graph import Graph
+from resnext_dsl.weights import load_weights
+
+FORMS = ("written", "fastest")
+"""Spellings of splits that a network can be compiled in; without rewriting passes the fastest known is the written one."""
+
+MODES = ("train", "inference")
+
+_PREFIX = "resnext_dsl_compiled_"
+
+
+def build(
+    graph: Graph,
+    init: Sequence[Rule] = (),
+    *,
+    form: str = "fastest",
+    mode: str = "train",
+    weights: str | os.PathLike[str] | Mapping[str, torch.Tensor] | None = None,
+    device: str | torch.device | None = None,
+    dtype: torch.dtype | None = None,
+    seed: int | None = None,
+) -> nn.Module:
+    """The module of a graph.
+
+    Args:
+        graph: A verified graph.
+        init: How the weights start; where no rule says so, as torch starts them.
+        form: One of `FORMS`.
+        mode: "train" or "inference": the mode that the module is left in.
+        weights: A checkpoint to load: ours, torchvision's or timm's of the same network.
+        device: Where its parameters are made; "meta" makes none.
+        dtype: Of its floating-point parameters and buffers; torch's default where None. The initial weights are those
+            of the default dtype, rounded, so that one seed means one network.
+        seed: Makes the initial weights reproducible on a device, and leaves torch's generators as they were.
+
+    Raises:
+        ValueError: For an unknown form or mode.
+        WeightsError: Where the checkpoint does not fit; nothing is loaded then.
+    """
+    for what, value, known in (("form", form, FORMS), ("mode", mode, MODES)):
+        if value not in known:
+            raise ValueError(f"{what} {value!r} is none of {', '.join(known)}")
+    network = _network_class(emit(graph, init))
+    place = torch.device(device) if device is not None else torch.get_default_device()
+    with place, _seeded(seed, place):
+        model = network()
+    if dtype is not None:
+        model = model.to(dtype)
+    if weights is not None:
+        load_weights(model, weights)
+    return model.train(mode == "train")
+
+
+def _network_class(source: str) -> type[nn.Module]:
+    """The class of the network that emitted source defines."""
+    module = _module(source)
+    found: type[nn.Module] = module.__dict__[_last_class(source)]
+    return found
+
+
+def _last_class(source: str) -> str:
+    line = [line for line in source.splitlines() if line.startswith("class ")][-1]
+    return line.removeprefix("class ").partition("(")[0]
+
+
+def _module(source: str) -> ModuleType:
+    """Emitted source as a module; the same one for the same source.
+
+    torch.compile imports the module of a function that it inlines by name, and pickled modules name theirs, so it stands
+    in `sys.modules`. Its lines stand in `linecache`, so that tracebacks and torch.jit.script show them.
+    """
+    name = _PREFIX + hashlib.sha256(source.encode()).hexdigest()[:16]
+    known = sys.modules.get(name)
+    if known is not None:
+        return known
+    module = ModuleType(name)
+    file = f"<{name}>"
+    linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
+    # This runs no text of a spec's author: `emit` writes every statement itself, and takes from a spec only names
+    # that are identifiers and literals that it prints (`emit.names`).
+    exec(compile(source, file, "exec"), module.__dict__)
+    sys.modules[name] = module
+    return module
+
+
+@contextmanager
+def _seeded(seed: int | None, device: torch.device) -> Iterator[None]:
+    if seed is None:
+        yield
+        return
+    if device.type in ("cpu", "meta"):
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(seed)
+            yield
+        return
+    backend = torch.get_device_module(device)
+    index = backend.current_device() if device.index is None else device.index
+    with torch.random.fork_rng(devices=[index], device_type=device.type):
+        torch.default_generator.manual_seed(seed)
+        backend.manual_seed(seed)
+        yield

@@ -1,0 +1,52 @@
+"""The pydantic models of operators' attributes, made from the declarations of the rows when they are asked for."""
+
+from __future__ import annotations
+
+from functools import cache
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+
+from annotated_types import Ge, Gt, Le, Lt
+from pydantic import BaseModel, BeforeValidator, ConfigDict, create_model
+
+from resnext_dsl.operators.arguments import Bound, Pair, twice
+from resnext_dsl.operators.base import REQUIRED, Attributes
+
+_MARKS = {"at least": Ge, "at most": Le, "greater than": Gt, "less than": Lt}
+
+
+def model_of(attributes: type[Attributes]) -> type[BaseModel]:
+    """The pydantic model of a class of attributes: frozen, strict, no other fields, finite numbers."""
+    key: Any = attributes  # mypy takes an instance's __hash__ for the class's own
+    return _model_of(key)
+
+
+@cache
+def _model_of(attributes: Any) -> type[BaseModel]:
+    declared = get_type_hints(attributes, include_extras=True)
+    fields: dict[str, Any] = {
+        name: (_translated(declared[name]), ... if default is REQUIRED else default)
+        for name, default in attributes.fields.items()
+    }
+    config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+    return create_model(attributes.__name__, __config__=config, __doc__=attributes.__doc__, **fields)
+
+
+def _translated(annotation: Any) -> Any:
+    """A declared type with its marks as pydantic knows them."""
+    origin, parts = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        marks = tuple(_mark(mark) for mark in parts[1:])
+        return Annotated[(_translated(parts[0]), *marks)]
+    if origin in (Union, UnionType):
+        return Union[tuple(map(_translated, parts))]  # noqa: UP007  (the parts are known only now)
+    if origin is tuple:
+        return tuple[tuple(map(_translated, parts))]  # type: ignore[misc]
+    return annotation
+
+
+def _mark(mark: Any) -> Any:
+    if isinstance(mark, Pair):
+        return BeforeValidator(twice)
+    assert isinstance(mark, Bound)
+    return _MARKS[mark.phrase](mark.limit)
