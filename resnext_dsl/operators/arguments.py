@@ -136,7 +136,8 @@ def validate(operator: Operator, arguments: Mapping[str, object]) -> Attributes:
     try:
         # 1, 1.0 and true are equal and hash alike, so their types are part of the key.
         types = tuple(map(_types, arguments.values()))
-        return _validated(operator.attributes, tuple(arguments.items()), types)
+        model: Any = operator.attributes
+        return _validated(model, tuple(arguments.items()), types)
     except TypeError:  # a value that cannot be hashed
         return _checked(operator.attributes, arguments)
 
