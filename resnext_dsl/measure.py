@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -36,25 +37,32 @@ def measure(model: nn.Module, shape: Shape) -> Measured:
         model: The compiled network.
         shape: Input shape without batch.
     """
-    import torch
-    from fvcore.nn import ActivationCountAnalysis, FlopCountAnalysis
-
     training = model.training
     model.eval()
     try:
-        example = (torch.zeros(1, *shape),)
-        counted = FlopCountAnalysis(model, example).unsupported_ops_warnings(False).uncalled_modules_warnings(False)
-        by_operator = {name: int(count) for name, count in counted.by_operator().items()}
-        activations = ActivationCountAnalysis(model, example)
-        activations = activations.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
-        cost = Cost(
-            params=sum(parameter.numel() for parameter in model.parameters()),
-            flops=sum(by_operator.values()),
-            macs=sum(by_operator.get(name, 0) for name in MULTIPLIES),
-            activations=int(activations.total()),
-        )
+        with warnings.catch_warnings():
+            # fvcore counts on a trace; torch has deprecated tracing, which is no news to who counts.
+            warnings.filterwarnings("ignore", category=DeprecationWarning, message=r"`torch\.jit")
+            return _counted(model, shape)
     finally:
         model.train(training)
+
+
+def _counted(model: nn.Module, shape: Shape) -> Measured:
+    import torch
+    from fvcore.nn import ActivationCountAnalysis, FlopCountAnalysis
+
+    example = (torch.zeros(1, *shape),)
+    counted = FlopCountAnalysis(model, example).unsupported_ops_warnings(False).uncalled_modules_warnings(False)
+    by_operator = {name: int(count) for name, count in counted.by_operator().items()}
+    activations = ActivationCountAnalysis(model, example)
+    activations = activations.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
+    cost = Cost(
+        params=sum(parameter.numel() for parameter in model.parameters()),
+        flops=sum(by_operator.values()),
+        macs=sum(by_operator.get(name, 0) for name in MULTIPLIES),
+        activations=int(activations.total()),
+    )
     return Measured(cost, by_operator)
 
 

@@ -250,7 +250,7 @@ class ClassText:
                 rows = [literal(value) for value in next(iter(listed.values()))]
             over: Code = Call(f"for {', '.join(listed)} in (", tuple(rows))
         else:
-            count = self.parameters.expression(run.count, child, "depth")
+            count = self.parameters.count(run.count, child)
             over = f"for {'i' if _has_line(run.body) else '_'} in range({count})"
         return Call("*(", (self.code(run.body, child), over), ")", comma=False)
 

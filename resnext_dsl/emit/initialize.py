@@ -96,17 +96,26 @@ def init_weights(levels: Levels, rules: Sequence[Rule]) -> list[str]:
             branches.setdefault(target, []).append(rule)
     if not branches:
         return []
-    body = ["for module in (self if root is None else root).modules():"]
-    for number, (target, own) in enumerate(branches.items()):
-        last = {rule.field: rule for rule in own}
-        body += indented([f"{'el' if number else ''}if isinstance(module, {target}):"])
-        for field, rule in last.items():
-            body += indented(_guarded(field, _statements(field, rule, target), targets[rule.operator][target]), 2)
+    alike: dict[tuple[str, ...], list[str]] = {}
+    for target, own in branches.items():
+        body: list[str] = []
+        for field, rule in {rule.field: rule for rule in own}.items():
+            body += _guarded(field, _statements(field, rule, target), targets[rule.operator][target])
+        alike.setdefault(tuple(body), []).append(target)
     return [
         "def init_weights(self, root: nn.Module | None = None) -> None:",
         '    """Initialise the weights: all, or those of `root`."""',
-        *indented(body),
+        "    for module in (self if root is None else root).modules():",
+        *indented(_branches(alike), 2),
     ]
+
+
+def _branches(alike: Mapping[tuple[str, ...], list[str]]) -> list[str]:
+    lines: list[str] = []
+    for body, targets in alike.items():
+        kinds = targets[0] if len(targets) == 1 else f"({', '.join(targets)})"
+        lines += [f"{'el' if lines else ''}if isinstance(module, {kinds}):", *indented(body)]
+    return lines
 
 
 def _targets(levels: Levels) -> dict[str, dict[str, set[str]]]:

@@ -80,8 +80,18 @@ class Parameters:
         """The text for a column of truth values; `name` is for a parameter of its own."""
         key = tuple(map(exact, slot.values))
         if key not in self._flags:
-            self._flags[key] = self._same(slot, name) or self._test(slot) or self._new(slot, name, "")
+            self._flags[key] = self._same(slot, name) or self._test(slot, name) or self._new(slot, name, "")
         return self._flags[key]
+
+    def count(self, slot: Slot, child: str) -> str:
+        """The text for a column of lengths; the passes after the first are one less than an argument."""
+        if not slot.constant() and not self._same(slot, "depth"):
+            for name in self._integers():
+                column = Slot(tuple(value - 1 for value in self._integers()[name].values))
+                if _agree(slot, column):
+                    self._use(name)
+                    return f"{name} - 1"
+        return self.expression(slot, child, "depth")
 
     def finished(self) -> list[Parameter]:
         """The parameters that were used: those without a default first, each kind in the order of the template."""
@@ -144,8 +154,11 @@ class Parameters:
 
     # --- truth values ---
 
-    def _test(self, slot: Slot) -> str:
+    def _test(self, slot: Slot, name: str) -> str:
+        # Where a shortcut is one of shapes, the condition speaks of channels; elsewhere arguments say what is meant.
         tests = self._tests()
+        if name in ("has_shortcut", "residual"):
+            tests.sort(key=lambda test: test[2][0] != "in_channels")
         for text, column, names in tests:
             if _agree(slot, column):
                 return self._using(text, names)

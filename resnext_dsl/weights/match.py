@@ -89,12 +89,6 @@ class Order:
 class Match:
     """The search for the order in which a checkpoint's layers are ours."""
 
-    turn_cost = 1
-    """What it costs to put a child before one whose turn it is."""
-
-    haste = 0
-    """How much cost is taken for each layer got on, before another order is tried; with any, the best may be missed."""
-
     def __init__(self, ours: Branch, theirs: Branch, ordered: bool) -> None:
         self.ours = list(ours.leaves())
         self.theirs = theirs
@@ -119,8 +113,11 @@ class Match:
 
     def leaves_over(self) -> list[Branch | Leaf] | None:
         """What is left of the checkpoint's outermost modules where all our layers have found theirs, or None."""
-        found = self._search(self.theirs, 0, partial=True)
-        return None if found is None else [child for child in self.theirs.children if child not in found.children]
+        outermost = self.theirs
+        while len(outermost.children) == 1 and isinstance(outermost.children[0], Branch):
+            outermost = outermost.children[0]
+        found = self._search(outermost, 0, partial=True)
+        return None if found is None else [child for child in outermost.children if child not in found.children]
 
     @property
     def gave_up(self) -> bool:
@@ -169,17 +166,16 @@ class Match:
         """Dijkstra's search over sets of used children; among equal costs, the children's own order decides."""
         everything = (1 << len(branch.children)) - 1
         done: set[int] = set()
-        waiting: list[tuple[int, tuple[int, ...], int, int, int]] = [(0, (), 0, start, 0)]
+        waiting: list[tuple[int, tuple[int, ...], int, int]] = [(0, (), 0, start)]
         while waiting:
-            _, path, used, position, cost = heappop(waiting)
+            cost, path, used, position = heappop(waiting)
             if used == everything or (partial and position == len(self.ours)):
                 return Order(tuple(branch.children[number] for number in path), position, cost)
             if used in done:
                 continue
             done.add(used)
             for number, end, more in self._choices(branch, used, position):
-                urgency = cost + more - self.haste * (end - start)
-                heappush(waiting, (urgency, (*path, number), used | 1 << number, end, cost + more))
+                heappush(waiting, (cost + more, (*path, number), used | 1 << number, end))
         return None
 
     def _choices(self, branch: Branch, used: int, position: int) -> Iterator[tuple[int, int, int]]:
@@ -193,7 +189,7 @@ class Match:
             self._steps -= 1
             fit = None if self.gave_up else self._fit(branch.children[members[taken]], position)
             if fit is not None:
-                yield members[taken], fit[0], fit[1] + self.turn_cost * (self.ordered and members[taken] != first)
+                yield members[taken], fit[0], fit[1] + (self.ordered and members[taken] != first)
 
     def _groups(self, branch: Branch) -> tuple[list[tuple[list[int], int, bool]], int]:
         """The children by kind, as numbers, as bits, and whether they stay in turn; and the bits of all that do.

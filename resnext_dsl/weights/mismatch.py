@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from resnext_dsl.diagnostics import Diagnostic, Note
-from resnext_dsl.weights.leaves import COUNTER, Branch, Joined, Leaf, Parameter, Reading, Shape, Whole, fits
+from resnext_dsl.weights.leaves import Branch, Joined, Leaf, Parameter, Reading, Shape, Whole, fits
 from resnext_dsl.weights.match import Match, link
 from resnext_dsl.weights.nearest import first_difference
 
@@ -69,9 +69,10 @@ def _surplus(over: Sequence[Branch | Leaf], message: str, file: str) -> Diagnost
 
 
 def _describe(layer: Leaf) -> str:
-    """A layer's parameters: "weight 64x3x7x7, bias 64"."""
+    """A layer's main parameters: "weight 64x3x7x7, bias 64"."""
     reading = layer.readings[0]
-    return ", ".join(f"{shown(suffix)} {_size(reading[suffix])}" for suffix in reading if suffix != COUNTER)
+    main = {suffix: reading[suffix] for suffix in ("weight", "bias") if suffix in reading}
+    return ", ".join(f"{shown(suffix)} {_size(parameter)}" for suffix, parameter in (main or reading).items())
 
 
 def _size(parameter: Parameter) -> str:
@@ -86,14 +87,20 @@ def _difference(layer: Leaf | None, other: Leaf | None) -> str:
         rest = other or layer
         assert rest is not None
         ends, goes_on = ("the network", "the checkpoint") if layer is None else ("the checkpoint", "the network")
-        return f"{ends} ends where {goes_on} goes on with `{shown(rest.name)}` ({_describe(rest)})"
+        return f"{ends} ends where {goes_on} goes on: {_sentence(rest)}"
     for suffix, parameter in layer.readings[0].items():
         theirs = other.readings[0].get(suffix)
         if theirs is not None and not fits(parameter.shape, theirs.shape, alone=False):
             here = f"`{_key(layer, suffix)}` is {_size(parameter)} here"
             return f"{here}; `{_key(other, suffix)}` is {_size(theirs)} in the checkpoint"
-    here = f"`{shown(layer.name)}` has {_describe(layer)} here"
-    return f"{here}; `{shown(other.name)}` has {_describe(other)} in the checkpoint"
+    return f"{_sentence(layer)} here; {_sentence(other)} in the checkpoint"
+
+
+def _sentence(layer: Leaf) -> str:
+    if len(layer.readings[0]) == 1:
+        ((suffix, parameter),) = layer.readings[0].items()
+        return f"`{_key(layer, suffix)}` is {_size(parameter)}"
+    return f"`{shown(layer.name)}` has {_describe(layer)}"
 
 
 def _key(layer: Leaf, suffix: str) -> str:
@@ -134,7 +141,7 @@ def _hint(ours: Sequence[Leaf], theirs: Branch, layer: Leaf | None, other: Leaf 
     if is_classifier and Match(_with_classes(ours, one[0], two[0]), theirs, ordered).pairs() is not None:
         return f"only the classifier differs: `--set classes={two[0]}`, in Python `classes={two[0]}`"
     if len(one) == len(two) == 4 and one[2:] == two[2:]:
-        if one[0] == two[0]:
+        if one[0] == two[0] and one[2:] != (1, 1):
             return f"{one[1]} channels a group here, {two[1]} there: do `cardinality` and `width` agree?"
         return "the widths differ: is it the same network at the same `width` or `channels`?"
     return ""

@@ -8,10 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from resnext_dsl.weights.leaves import COUNTER, Branch, Leaf, Shape
-from resnext_dsl.weights.match import Match, Order, link
+from resnext_dsl.weights.match import MIN_STEPS, STEPS_PER_LAYER, link
 
 OTHER_KIND, OTHER_SIZE = 100, 10
 """How far apart two layers are: a norm and a convolution, or one kind with sizes that differ (each size that does)."""
+
+MAX_MOVED = 16
+"""Children that are thought of moving together."""
 
 
 def first_difference(ours: Branch, theirs: Branch, ordered: bool) -> tuple[Leaf | None, Leaf | None]:
@@ -23,7 +26,7 @@ def first_difference(ours: Branch, theirs: Branch, ordered: bool) -> tuple[Leaf 
         ordered: Whether the order of the checkpoint's keys means something.
     """
     here = list(ours.leaves())
-    there = list(_Nearest(ours, theirs, ordered).leaves())
+    there = list(_Nearest(ours, ordered).leaves(theirs))
     for layer, other in zip(here, there, strict=False):
         if link(layer, other) is None:
             return layer, other
@@ -31,34 +34,82 @@ def first_difference(ours: Branch, theirs: Branch, ordered: bool) -> tuple[Leaf 
     return next(iter(here[shorter:]), None), next(iter(there[shorter:]), None)
 
 
-class _Nearest(Match):
-    """The same search, where layers that do not fit are far apart instead of impossible."""
+class _Nearest:
+    """Puts each module's children in turn, but for some that come far nearer to ours before an earlier one."""
 
-    turn_cost = OTHER_SIZE
-    haste = OTHER_KIND // 2
+    def __init__(self, ours: Branch, ordered: bool) -> None:
+        self._ours = list(ours.leaves())
+        self._ordered = ordered
+        self._steps = MIN_STEPS + STEPS_PER_LAYER * len(self._ours)
+        self._found: dict[tuple[int, int], tuple[list[Branch | Leaf], int]] = {}
 
-    def leaves(self) -> Iterator[Leaf]:
-        """The checkpoint's layers in the nearest order."""
-        self._order(self.theirs, 0)
-        return self._ordered_leaves(self.theirs, 0)
+    def leaves(self, branch: Branch, start: int = 0) -> Iterator[Leaf]:
+        """The checkpoint's layers in the nearest order, put beside ours from `start`."""
+        for child in self._order(branch, start)[0]:
+            if isinstance(child, Leaf):
+                yield child
+            else:
+                yield from self.leaves(child, start)
+            start += child.size
 
-    def _search(self, branch: Branch, start: int, partial: bool = False) -> Order | None:
-        return super()._search(branch, start, partial) or self._in_turn(branch, start)
+    def _order(self, branch: Branch, start: int) -> tuple[list[Branch | Leaf], int]:
+        """The children in their nearest order, and how far apart the layers are in it."""
+        if (id(branch), start) not in self._found:
+            order: list[Branch | Leaf] = []
+            waiting, position, total = list(branch.children), start, 0
+            while waiting:
+                child = waiting.pop(self._next(waiting, position))
+                total += self._distance(child, position)
+                order.append(child)
+                position += child.size
+            self._found[id(branch), start] = order, total
+        return self._found[id(branch), start]
 
-    def _in_turn(self, branch: Branch, start: int) -> Order:
-        """What is left when the search is given up: nothing is impossible here, so that it fails for no other reason."""
-        position, cost = start, 0
-        for child in branch.children:
-            position, more = self._fit(child, position)
-            cost += more
-        return Order(tuple(branch.children), position, cost)
+    def _next(self, waiting: list[Branch | Leaf], position: int) -> int:
+        """The number of the child to put at `position`."""
+        if self._steps < 0 or not self._distance(waiting[0], position):
+            return 0
+        if self._ordered:
+            return self._next_in_turn(waiting, position)
+        apart = [self._distance(child, position) / max(child.size, 1) for child in waiting]
+        return next(number for number, each in enumerate(apart) if each <= 2 * min(apart) + OTHER_SIZE)
 
-    def _fit(self, child: Branch | Leaf, start: int) -> tuple[int, int]:
+    def _next_in_turn(self, waiting: list[Branch | Leaf], position: int) -> int:
+        """The first child, unless all come twice as near when some later ones are put before it."""
+        best, number = 0, 0
+        for begin in range(1, len(waiting)):
+            before = waiting[:begin]
+            moved: list[Branch | Leaf] = []
+            for child in self._movable(waiting, begin):
+                moved.append(child)
+                gain = self._sum(before + moved, position) - 2 * self._sum(moved + before, position)
+                if gain > best:
+                    best, number = gain, begin
+        return number
+
+    def _movable(self, waiting: list[Branch | Leaf], begin: int) -> Iterator[Branch | Leaf]:
+        """The children from `begin` on that may come before all earlier ones: see `match`."""
+        passes_plain_layer = any(map(self._stays, waiting[:begin]))
+        for child in waiting[begin : begin + MAX_MOVED]:
+            if passes_plain_layer and self._stays(child):
+                return
+            yield child
+
+    def _sum(self, children: list[Branch | Leaf], position: int) -> int:
+        total = 0
+        for child in children:
+            total += self._distance(child, position)
+            position += child.size
+        return total
+
+    def _stays(self, child: Branch | Leaf) -> bool:
+        return isinstance(child, Leaf) and not child.own
+
+    def _distance(self, child: Branch | Leaf, position: int) -> int:
         if isinstance(child, Branch):
-            found = self._order(child, start)
-            assert found is not None
-            return found.end, found.cost + self._strangeness(child, start)
-        return start + 1, distance(self.ours[start], child) if start < len(self.ours) else OTHER_KIND
+            return self._order(child, position)[1]
+        self._steps -= 1
+        return distance(self._ours[position], child) if position < len(self._ours) else OTHER_KIND
 
 
 def distance(layer: Leaf, other: Leaf) -> int:
@@ -69,14 +120,13 @@ def distance(layer: Leaf, other: Leaf) -> int:
     if len(one.keys() - {COUNTER}) != len(two.keys() - {COUNTER}):
         return OTHER_KIND
     sizes, others = _longest(p.shape for p in one.values()), _longest(p.shape for p in two.values())
-    if _rank(sizes) != _rank(others):
+    if _is_vector(sizes) != _is_vector(others):
         return OTHER_KIND
     return OTHER_SIZE * (1 + sum(a != b for a, b in zip(sizes, others, strict=False)))
 
 
-def _rank(shape: Shape) -> int:
-    """The number of axes, without those of length 1 at the end: 2 for a linear layer and a 1x1 convolution."""
-    return max((number + 1 for number, size in enumerate(shape) if size > 1), default=min(len(shape), 1))
+def _is_vector(shape: Shape) -> bool:
+    return all(size == 1 for size in shape[1:])
 
 
 def _longest(shapes: Iterator[Shape]) -> Shape:

@@ -1,0 +1,118 @@
+"""`resnext-dsl compile`: what is written, when nothing is, and fvcore's count against ours."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+import resnext_dsl as rx
+from resnext_dsl import measure
+from resnext_dsl.cli.app import app
+from resnext_dsl.cost import Cost
+
+SMALL = """\
+network small {
+    input image: 3x8x8
+    param width = 4 in 1..64
+    stem { conv(width, 3x3); bn; relu }
+    head { avgpool(global); flatten; linear(2) }
+    budget { params <= 150 }
+}
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "small.arch").write_text(SMALL)
+    return tmp_path
+
+
+def run(*arguments: str) -> tuple[int, str, str]:
+    result = CliRunner().invoke(app, ["compile", *arguments])
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result.exit_code, result.stdout, result.stderr
+
+
+def test_the_source_is_written_under_the_networks_name(folder: Path) -> None:
+    status, out, err = run("small.arch")
+    assert (status, err) == (0, "")
+    assert "budget: params 126 <= 150 (84.0%) ok" in out
+    assert "wrote small.py" in out
+    assert (folder / "small.py").read_text() == rx.load(folder / "small.arch").emit()
+
+
+def test_the_written_source_runs_without_the_tool(folder: Path) -> None:
+    run("small.arch", "-o", "model.py")
+    program = (
+        "import sys; sys.modules['resnext_dsl'] = None\n"
+        "import torch, model\n"
+        "print(tuple(model.Small()(torch.zeros(2, 3, 8, 8)).shape))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, check=True)
+    assert done.stdout == "(2, 2)\n"
+
+
+def test_a_dash_prints_the_source_alone(folder: Path) -> None:
+    status, out, err = run("small.arch", "-o", "-")
+    assert status == 0
+    assert out == rx.load("small.arch").emit()
+    assert "budget: params" in err
+    assert sorted(path.name for path in folder.iterdir()) == ["small.arch"]
+
+
+def test_nothing_is_written_where_a_budget_is_exceeded(folder: Path) -> None:
+    status, out, err = run("small.arch", "--set", "width=32")
+    assert status == 1
+    assert "EXCEEDED" in out
+    assert "error[E601]: `params` is 994 (+562.7%); the limit is <= 150" in err
+    assert sorted(path.name for path in folder.iterdir()) == ["small.arch"]
+
+
+def test_nothing_is_written_where_the_spec_is_wrong(folder: Path) -> None:
+    Path("small.arch").write_text(SMALL.replace("bn;", "bm;"))
+    status, out, err = run("small.arch", "-o", "model.py")
+    assert (status, out) == (2, "")
+    assert "error[E101]: unknown operator or template `bm`" in err
+    assert not Path("model.py").exists()
+
+
+def test_a_folder_that_is_missing_is_one_line(folder: Path) -> None:
+    status, _, err = run("small.arch", "-o", "missing/model.py")
+    assert status == 2
+    assert err.startswith("error: ")
+    assert err.rstrip().endswith("no such file or directory")
+
+
+def test_an_old_file_is_replaced_in_one_step(folder: Path) -> None:
+    Path("small.py").write_text("old")
+    assert run("small.arch")[0] == 0
+    assert sorted(path.name for path in folder.iterdir()) == ["small.arch", "small.py"]
+    assert "class Small" in Path("small.py").read_text()
+
+
+def test_json_names_the_file_and_the_fingerprint(folder: Path) -> None:
+    status, out, _ = run("small.arch", "--json")
+    answer = json.loads(out)
+    assert status == 0
+    assert answer == {"ok": True, "name": "small", "file": "small.py", "fingerprint": rx.load("small.arch").fingerprint}
+
+
+def test_two_counts_that_differ_are_our_mistake(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    counted = measure.measure
+
+    def wrong(model: torch.nn.Module, shape: tuple[int, ...]) -> measure.Measured:
+        measured = counted(model, shape)
+        return measure.Measured(measured.cost + Cost(flops=1), measured.flops_by_operator)
+
+    monkeypatch.setattr(measure, "measure", wrong)
+    status, _, err = run("small.arch")
+    assert status == 3
+    assert "error[E801]: two counts of the same network differ: flops 7,688 in closed form, 7,689 by fvcore" in err
+    assert not Path("small.py").exists()
