@@ -351,11 +351,11 @@ class Expander:
         template = callee.template
         if len(self.trail) >= self.options.max_calls:
             raise too_deep(call.span, self.options)
-        inner = self._arguments(call, callee, env)
+        inner, given = self._arguments(call, callee, env)
         if x is None:
             return None
         scalars = tuple((k, v) for k, v in ((k, _scalar(v)) for k, v in inner.names.items()) if v is not None)
-        self._scope(scope, "template", template.name.text, template.span, scalars)
+        self.scopes[scope] = Scope(scope, "template", template.name.text, scalars, template.span, given)
         outer_trail, outer_frame = self.trail, self._frame
         self.trail = (*outer_trail, Note(f"template `{template.name.text}`", call.callee.span))
         frame = Frame(x, x)
@@ -364,8 +364,10 @@ class Expander:
         finally:
             self.trail, self._frame = outer_trail, outer_frame
 
-    def _arguments(self, call: s.Apply, callee: TemplateValue, env: Environment) -> Environment:
-        """The environment of a template's body: its parameters, then what is around its definition."""
+    def _arguments(
+        self, call: s.Apply, callee: TemplateValue, env: Environment
+    ) -> tuple[Environment, frozenset[str]]:
+        """The environment of a template's body (its parameters, then what is around its definition); which were given."""
         template = callee.template
         bound = bind(signature_of(callee), call.arguments, callee_span=call.callee.span).named
         inner = Environment(callee.environment)
@@ -393,7 +395,7 @@ class Expander:
             raise ArchError(failed)
         if unsettled:
             raise Unsettled
-        return inner
+        return inner, frozenset((*bound, *filled))
 
     def _operator(
         self, call: s.Apply, callee: OperatorValue, place: Place, env: Environment, inputs: list[Running], name: str

@@ -57,6 +57,7 @@ class Scope:
         label: The template's name where `kind` is "template", else the last part of the name.
         arguments: The template's parameters as bound in this instance: ints, floats, bools, strings, shapes and operators' names.
         span: The statement that made it.
+        given: The arguments that the call gives, the others having their defaults.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Scope:
     label: str
     arguments: tuple[tuple[str, Any], ...]
     span: Span
+    given: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

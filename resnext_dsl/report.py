@@ -84,14 +84,20 @@ def _passes(graph: Graph, name: str) -> list[Scope]:
 
 
 def _described(graph: Graph, scope: Scope | None, passes: list[Scope], nodes: list[Node]) -> str:
-    """What a row is made of: the template and the arguments that all its passes share, or its operators."""
+    """What a row is made of: the template and the arguments that all its passes are given alike, or its operators."""
     scopes = passes or ([scope] if scope is not None else [])
     if scopes and all(s.kind == "template" and s.label == scopes[0].label for s in scopes):
-        shared = [pair for pair in scopes[0].arguments if all(pair in s.arguments for s in scopes)]
-        return f"{scopes[0].label}({', '.join(f'{k}={show(v)}' for k, v in shared)})" if shared else scopes[0].label
+        given = frozenset().union(*(s.given for s in scopes))
+        shared = [p for p in scopes[0].arguments if p[0] in given and all(p in s.arguments for s in scopes)]
+        return _call(scopes[0].label, shared)
     if passes:
         nodes = [node for node in nodes if node.name.startswith(f"{passes[0].name}.")]
     return _listed(_operator_text(node) for node in nodes)
+
+
+def _call(name: str, arguments: list[tuple[str, Any]]) -> str:
+    inner = ", ".join(f"{key}={value if isinstance(value, str) else show(value)}" for key, value in arguments)
+    return f"{name}({inner})" if inner else name
 
 
 def _listed(texts: Iterable[str], most: int = 6) -> str:

@@ -132,8 +132,8 @@ def _counts(ours: Sequence[Leaf], theirs: Sequence[Leaf]) -> str:
 
 
 def _hint(ours: Sequence[Leaf], theirs: Branch, layer: Leaf | None, other: Leaf | None, ordered: bool) -> str:
-    if layer is None or other is None:
-        return "the numbers of layers differ: is it the same depth?"
+    if layer is None or other is None or len(ours) != theirs.size:
+        return "the numbers of layers differ: is it the same network at the same `depths`?"
     one, two = _weight(layer), _weight(other)
     if one is None or two is None:
         return ""
