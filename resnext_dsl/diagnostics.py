@@ -6,10 +6,9 @@ decide what is wrong: every stage of the pipeline does that for itself.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 if TYPE_CHECKING:
     from resnext_dsl.source import Source
@@ -60,8 +59,7 @@ CODES: dict[str, str] = {
 """Every stable diagnostic code, with what it means."""
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(NamedTuple):
     """A stretch of source text: offsets in code points, end exclusive."""
 
     source: Source
@@ -98,8 +96,7 @@ class Span:
         return Span(self.source, self.start, other.end)
 
 
-@dataclass(frozen=True, slots=True)
-class Note:
+class Note(NamedTuple):
     """A second place that a diagnostic speaks of."""
 
     message: str
@@ -237,23 +234,55 @@ class WeightsError(ArchError):
     """A checkpoint does not fit the network; nothing was loaded."""
 
 
-def error(code: str, message: str, span: Span | None = None, **more: object) -> ArchError:
+def error(code: str, message: str, span: Span | None = None, **more: Any) -> ArchError:
     """An `ArchError` of one diagnostic."""
-    return ArchError([Diagnostic(code, message, span, **more)])  # type: ignore[arg-type]
-
-
-def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name most like `name`, or None where none is like it."""
-    candidates = sorted(set(known))
-    if len(name) > 100:
-        return None
-    for match in difflib.get_close_matches(name, candidates, n=1, cutoff=0.6):
-        return match
-    folded = {candidate.lower().replace("_", ""): candidate for candidate in candidates}
-    return folded.get(name.lower().replace("_", ""))
+    return ArchError([Diagnostic(code, message, span, **more)])
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """A hint that names the nearest known name, or ""."""
     match = nearest(name, known)
     return f"did you mean `{match}`?" if match else ""
+
+
+LONGEST_NAME = 100
+"""Names that are longer are refused by the lexer and are like no other."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name most like `name`, or None where none is like it.
+
+    Alike are names that differ in case and underscores only, and those at most a third of their letters apart; of several, the nearest, then the
+    first in the alphabet.
+    """
+    if not 0 < len(name) <= LONGEST_NAME:
+        return None
+    best, fewest = None, len(name) // 3 + 1
+    for candidate in sorted(set(known)):
+        if candidate.lower().replace("_", "") == name.lower().replace("_", ""):
+            return candidate
+        if abs(len(candidate) - len(name)) < fewest:
+            slips = _slips(name, candidate, fewest)
+            if slips < min(fewest, max(len(name), len(candidate))):
+                best, fewest = candidate, slips
+    return best
+
+
+def _slips(left: str, right: str, enough: int) -> int:
+    """Letters to change, add, leave out or swap with their neighbour to make one name of the other; `enough` stands for that many or more.
+
+    Source: the optimal string alignment distance (Wagner and Fischer 1974, with Damerau's transpositions).
+    """
+    before: list[int] = []
+    row = list(range(len(right) + 1))
+    for i, a in enumerate(left, 1):
+        following = [i]
+        for j, b in enumerate(right, 1):
+            slips = min(row[j] + 1, following[j - 1] + 1, row[j - 1] + (a != b))
+            if i > 1 and j > 1 and a == right[j - 2] and left[i - 2] == b:
+                slips = min(slips, before[j - 2] + 1)
+            following.append(slips)
+        if min(following) >= enough:
+            return enough
+        before, row = row, following
+    return row[-1]

@@ -39,9 +39,9 @@ class KeyMap:
     links: tuple[Link, ...]
 
     def rows(self) -> list[tuple[str, str]]:
-        """Our keys and theirs, for people to read; several keys on one side are joined by ", "."""
+        """Each of our keys with theirs; those of several paths that are one of ours are joined by ", "."""
         return [
-            (", ".join(keys(pair.ours)), ", ".join(keys(pair.theirs)) if pair.theirs else "") for pair in self.links
+            (key, ", ".join(keys(pair.theirs)) if pair.theirs else "") for pair in self.links for key in keys(pair.ours)
         ]
 
 

@@ -227,6 +227,31 @@ def _sum(parts: tuple[Parameter, ...]) -> Joined:
     return Joined(parts, "sum", parts[0].shape)
 
 
+def zip_lists(branch: Branch) -> None:
+    """Read lists of layers of the same length as what they are in turn, where each list holds one kind.
+
+    convs.0, convs.1, bns.0, bns.1  ->  convs.0, bns.0, convs.1, bns.1
+    """
+    by_length: dict[int, list[Branch]] = {}
+    for child in branch.children:
+        if isinstance(child, Branch):
+            zip_lists(child)
+            if _is_list(child):
+                by_length.setdefault(len(child.children), []).append(child)
+    for lists in by_length.values():
+        if len(lists) > 1:
+            turns = (Branch(lists[0].name, list(turn)) for turn in zip(*(each.children for each in lists), strict=True))
+            place = branch.children.index(lists[0])
+            branch.children[place : place + 1] = [Branch(lists[0].name, list(turns))]
+            branch.children = [child for child in branch.children if child not in lists]
+
+
+def _is_list(branch: Branch) -> bool:
+    layers = [child for child in branch.children if isinstance(child, Leaf)]
+    numbered = [layer.name for layer in layers] == [f"{branch.name}.{n}" for n in range(len(branch.children))]
+    return numbered and len(layers) > 1 and len({tuple(layer.readings[0]) for layer in layers}) == 1
+
+
 def keys(parameter: Parameter) -> Iterator[str]:
     """The keys of the tensors that make up a parameter."""
     if isinstance(parameter, Whole):
