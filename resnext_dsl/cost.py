@@ -75,9 +75,9 @@ class NetworkCost(Cost):
         return groups
 
 
-def cost_of(graph: Graph) -> NetworkCost:
-    """The cost of a graph. Training-only outputs count in `params` and in nothing else."""
-    runs = reachable(graph, [output.node for output in graph.outputs if not output.training_only])
+def cost_of(graph: Graph, training: bool = False) -> NetworkCost:
+    """The cost of a graph. Training-only outputs count in `params`, and in the rest only where `training` asks for it."""
+    runs = reachable(graph, [output.node for output in graph.outputs if training or not output.training_only])
     costs = tuple((node, _node_cost(graph, node, index in runs)) for index, node in enumerate(graph.nodes))
     total = Cost()
     for _, cost in costs:

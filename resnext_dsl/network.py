@@ -61,9 +61,13 @@ class Network:
     def _cost(self) -> NetworkCost:
         return cost_of(self.ir)
 
-    def cost(self) -> NetworkCost:
-        """Parameters, FLOPs, multiply-adds and activations at batch 1, exact, in fvcore's convention."""
-        return self._cost
+    def cost(self, training: bool = False) -> NetworkCost:
+        """Parameters, FLOPs, multiply-adds and activations of one forward pass at batch 1, exact, in fvcore's convention.
+
+        Args:
+            training: Count the outputs that exist in training only too (their parameters always count).
+        """
+        return cost_of(self.ir, training=True) if training else self._cost
 
     def usage(self) -> tuple[Usage, ...]:
         """What the network uses of each limit of its budgets, kept or not."""

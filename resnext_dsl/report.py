@@ -162,12 +162,16 @@ def short(number: float) -> str:
     return f"{number:g}"
 
 
-def cost_line(cost: NetworkCost) -> str:
-    """The cost of a network in one line."""
+def cost_line(network: Network) -> str:
+    """The cost of a network in one line, its training-only outputs and the convention in a second."""
+    cost = network.cost()
+    extra = ""
+    if any(output.training_only for output in network.ir.outputs):
+        extra = f"with the outputs of training: {network.cost(training=True).flops:,} FLOPs\n"
     uncounted = f"; fvcore does not count {', '.join(name for name, _ in cost.uncounted)}" if cost.uncounted else ""
     return (
         f"{cost.params:,} parameters, {cost.flops:,} FLOPs ({cost.macs:,} in convolutions and linear layers), "
-        f"{cost.activations:,} activations, depth {cost.depth}\n{CONVENTION}{uncounted}"
+        f"{cost.activations:,} activations, depth {cost.depth}\n{extra}{CONVENTION}{uncounted}"
     )
 
 

@@ -43,7 +43,7 @@ def _in_words(network: Network) -> None:
     from resnext_dsl.report import budget_lines, cost_line
 
     answers.show_diagnostics(network.warnings)
-    typer.echo(f"{network.name}: {cost_line(network.cost())}")
+    typer.echo(f"{network.name}: {cost_line(network)}")
     for line in budget_lines(network.usage()):
         typer.echo(line)
     network.check()

@@ -2,12 +2,13 @@
 
 Tries, in this order: equal keys; the order of layers (see `match`); the same with the paths of splits read as the
 slices of one layer (32 convolutions of 4 channels are one of 128 in 32 groups), first only where the other side has no
-layers of the paths' shapes, then wherever paths are equal.
+layers of the paths' shapes, then wherever paths are equal; and lists of layers that the checkpoint keeps apart (all
+convolutions, then all norms) as what they are in turn.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from resnext_dsl.diagnostics import Diagnostic, Note, WeightsError
@@ -23,6 +24,7 @@ from resnext_dsl.weights.leaves import (
     layer_of,
     sort_naturally,
     tree,
+    zip_lists,
 )
 from resnext_dsl.weights.match import Link, Match, link
 from resnext_dsl.weights.mismatch import explain
@@ -81,12 +83,11 @@ def _map_equal_keys(ours: Shapes, theirs: Shapes, file: str) -> KeyMap:
 
 def _map_by_structure(ours: Shapes, theirs: Shapes, file: str) -> KeyMap:
     ordered = not _is_sorted(theirs)
-    attempts = [_Attempt(ours, theirs, ordered, everywhere) for everywhere in (False, True)]
-    for attempt in attempts:
+    first = _Attempt(ours, theirs, ordered)
+    for attempt in _attempts(first, ours, theirs, ordered):
         pairs = attempt.match.pairs()
         if pairs is not None:
             return KeyMap(tuple(pair for layer, other in pairs for pair in link(layer, other) or ()))
-    first = attempts[0]
     diagnostic = explain(first.ours, first.theirs, ordered, file)
     if first.match.gave_up:
         diagnostic = replace(diagnostic, notes=(*diagnostic.notes, Note("the search for an order was given up")))
@@ -96,14 +97,24 @@ def _map_by_structure(ours: Shapes, theirs: Shapes, file: str) -> KeyMap:
 class _Attempt:
     """One way to read both sides, and the search in it."""
 
-    def __init__(self, ours: Shapes, theirs: Shapes, ordered: bool, everywhere: bool) -> None:
+    def __init__(
+        self, ours: Shapes, theirs: Shapes, ordered: bool, *, everywhere: bool = False, zipped: bool = False
+    ) -> None:
         self.ours, self.theirs = tree(ours), tree(theirs)
         if not ordered:
             sort_naturally(self.theirs)
+        if zipped:
+            zip_lists(self.theirs)
         our_layers, their_layers = _kinds(self.ours), _kinds(self.theirs)
         join_paths(self.ours, lambda path: everywhere or not _all_known(path, their_layers))
         join_paths(self.theirs, lambda path: everywhere or not _all_known(path, our_layers))
         self.match = Match(self.ours, self.theirs, ordered)
+
+
+def _attempts(first: _Attempt, ours: Shapes, theirs: Shapes, ordered: bool) -> Iterator[_Attempt]:
+    yield first
+    yield _Attempt(ours, theirs, ordered, everywhere=True)
+    yield _Attempt(ours, theirs, ordered, zipped=True)
 
 
 def _kinds(branch: Branch) -> list[Leaf]:

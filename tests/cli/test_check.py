@@ -129,6 +129,16 @@ def test_json_of_an_exceeded_budget_is_status_1(spec: str) -> None:
     assert [line["ok"] for line in answer["budgets"]] == [False, False]
 
 
+def test_cost_is_stated_with_and_without_the_outputs_of_training() -> None:
+    status, out, _ = run("check", "googlenet")
+    assert status == 0
+    lines = out.splitlines()
+    assert "1,504,878,688 FLOPs" in lines[0]
+    # each head: pooling of 14x14, 1x1 convolution to 128 at 4x4, its norm, two linear layers
+    heads = sum(c * 14 * 14 + 4 * 4 * c * 128 + 2 * 128 * 16 + 2048 * 1024 + 1024 * 1000 for c in (512, 528))
+    assert lines[1] == f"with the outputs of training: {1_504_878_688 + heads:,} FLOPs"
+
+
 def test_a_setting_without_value_is_status_2(spec: str) -> None:
     status, _, err = run("check", spec, "--set", "width")
     assert (status, err) == (2, "error: `--set width` is not NAME=VALUE\n")
