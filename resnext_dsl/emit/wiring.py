@@ -13,6 +13,7 @@ from itertools import groupby
 from resnext_dsl.emit.blocks import Block, MismatchError, Ref, Step
 from resnext_dsl.emit.patterns import (
     ABSENT,
+    ChoicePattern,
     ClassPattern,
     NamedPattern,
     NumberedPattern,
@@ -171,8 +172,12 @@ def _check_containers(pattern: ClassPattern) -> None:
     for step in pattern.steps:
         if step.step.kind == "call":
             container = _inner(children, step.step.child.rpartition(".")[0])
+            if isinstance(container, OptionalPattern):
+                container = container.body
             if isinstance(container, NumberedPattern) and container.size() is None:
                 raise MismatchError("items called by number in a list of varying length")
+            if isinstance(container, ChoicePattern):
+                raise MismatchError("a list here and a table there")
         elif step.step.kind != "compute":
             container = _inner(children, step.step.child)
             if isinstance(container, OptionalPattern):
