@@ -6,7 +6,7 @@ What comes out is a network without open choices; its statements have not been l
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from resnext_dsl import syntax as s
@@ -467,12 +467,9 @@ def _expression(span: Span) -> s.Expression:
 
 def _from_python(value: Any, kind: str) -> Any:
     """A Python value as one of the language; None where it is none."""
-    if isinstance(value, bool | str | float):
-        return value
-    if hasattr(value, "item") and not isinstance(value, int | list | tuple):
-        value = value.item()
-        return value if isinstance(value, bool | int | float | str) else None
-    if isinstance(value, int):
+    if getattr(value, "ndim", None) == 0 and hasattr(value, "item"):
+        value = value.item()  # a scalar of numpy or torch
+    if isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, list | tuple):
         items = [_from_python(item, "") for item in value]
@@ -485,5 +482,3 @@ def _from_python(value: Any, kind: str) -> Any:
 def _article(kind: str) -> str:
     return f"an {kind}" if kind[0] in "aeio" else f"a {kind}"
 
-
-__all__ = ["BoundNetwork", "Binder", "Domain", "InitRule", "Limit", "MEASURES", "Parameter", "replace", "the_network"]

@@ -43,7 +43,7 @@ class Counter:
     def __init__(self, network: BoundNetwork, options: Options) -> None:
         self.network = network
         self.options = options
-        self.evaluator = Evaluator(options, _nothing_flows)
+        self.evaluator = Evaluator(options, _nothing_flows, quiet=True)
         self._counted: dict[Any, Size] = {}
         self._passes = 0
         self._depth = 0

@@ -40,11 +40,15 @@ class Evaluator:
     Attributes:
         context: Gives the value of a `CONTEXT` name or of a value of the network; raises KeyError for other names,
             `Unsettled` where it cannot be told here.
+        quiet: An unknown name is `Unsettled` too, for who reports nothing: the error with its hint takes time.
     """
 
-    def __init__(self, options: Options, context: Callable[[str], Any] | None = None) -> None:
+    def __init__(
+        self, options: Options, context: Callable[[str], Any] | None = None, quiet: bool = False
+    ) -> None:
         self.options = options
         self.context = context
+        self.quiet = quiet
         self.steps = 0
         self.depth = 0
         self._limit = 10**options.max_digits
@@ -107,6 +111,8 @@ class Evaluator:
             return OperatorValue(OPERATORS[text])
         if text in WORDS:
             return text
+        if self.quiet:
+            raise Unsettled
         raise self.unknown_name(name, env)
 
     def unknown_name(self, name: s.Name, env: Environment) -> ArchError:

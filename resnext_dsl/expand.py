@@ -36,6 +36,9 @@ from resnext_dsl.values import (
 Running = GraphValue | None
 """The running value; None where a mistake has made it unknown."""
 
+MOST = 200
+"""Diagnostics after which a network is expanded no further."""
+
 RESIDUAL = Signature("residual", ("shortcut",), frozenset())
 
 
@@ -153,12 +156,16 @@ class Expander:
         self._seen.add(key)
         trail = diagnostic.trail or ()
         self.diagnostics.append(replace(diagnostic, trail=(*self.trail, *trail)))
+        if len(self.diagnostics) >= MOST:
+            raise ArchError([])  # there are more mistakes than anybody will read
 
     def _guarded(self, run: Callable[[], Any]) -> Any:
         """The result of a step, or None where it fails; the failure is noted."""
         try:
             return run()
         except ArchError as problem:
+            if not problem.diagnostics:
+                raise
             for diagnostic in problem.diagnostics:
                 if diagnostic.code in ("E403", "E405"):
                     raise ArchError([*self.diagnostics, replace(diagnostic, trail=self.trail)]) from None

@@ -79,11 +79,11 @@ def read(path: Path, name: str, options: Options, span: Span | None = None) -> S
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
     except (OSError, ValueError) as problem:
         raise _unreadable(name, getattr(problem, "strerror", None) or "not a path", span) from None
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(descriptor)
+        raise _unreadable(name, f"it is {'a folder' if stat.S_ISDIR(mode) else 'not a regular file'}", span)
     with os.fdopen(descriptor, "rb") as stream:
-        mode = os.fstat(stream.fileno()).st_mode
-        if not stat.S_ISREG(mode):
-            kind = "a folder" if stat.S_ISDIR(mode) else "not a regular file"
-            raise _unreadable(name, f"it is {kind}", span)
         raw = stream.read(options.max_source_bytes + 1)
     return decode(raw, name, options, path.resolve())
 

@@ -48,8 +48,13 @@ def run(tokens: list[Token], builder: object) -> list[Any] | Failure:
 
 def _reduce(rule: Rule, taken: list[Any], methods: dict[str, Any], builder: object) -> Any:
     """The value of a reduction: a list where the rule is a helper of lark's own, else what the builder makes."""
-    children: list[Any] = []
-    for position, splice, nones in rule.children:
+    children: list[Any]
+    if not rule.build and rule.children and rule.children[0][1]:
+        # A helper of lark's own for `(...)*`: its list grows in place, or long texts would take quadratic time.
+        children, rest = taken[rule.children[0][0]], rule.children[1:]
+    else:
+        children, rest = [], rule.children
+    for position, splice, nones in rest:
         if nones:
             children += [None] * nones
         if splice:

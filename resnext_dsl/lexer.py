@@ -60,7 +60,7 @@ class Lexed:
 def lex(source: Source, options: Options) -> Lexed:
     """Tokens of a source; a diagnostic for each bad character and bracket."""
     scan = _Scan(source)
-    scan.run()
+    scan.run(options.max_depth)
     diagnostics = list(scan.diagnostics)
     raw = _pair_brackets(source, scan.tokens, options, diagnostics)
     tokens = end_statements(raw, len(source.text))
@@ -81,8 +81,10 @@ class _Scan:
         self.comments: list[Comment] = []
         self.diagnostics: list[Diagnostic] = []
 
-    def run(self) -> None:
+    def run(self, max_depth: int) -> None:
+        """Scans to the end, or to the bracket that is nested too deep, where nothing more is to be understood."""
         literals = table().literals
+        depth = 0
         tokens, text = self.tokens, self.source.text
         skip_until = 0
         for match in _pattern().finditer(text):
@@ -95,6 +97,9 @@ class _Scan:
                 tokens.append(Token(literals.get(word, "NAME"), word, start, match.end()))
             elif kind == "SIGN":
                 tokens.append(Token(literals[word], word, start, match.end()))
+                depth = max(0, depth + (word in "([{") - (word in ")]}"))
+                if depth > max_depth:
+                    return
             elif kind == "COMMENT":
                 self._comment(start, match.end(), word)
             elif kind == "UNKNOWN":
@@ -170,6 +175,8 @@ def _pair_brackets(
     too_deep = False
     index = 0
     while index < len(tokens):
+        if len(diagnostics) > options.max_errors:
+            return []
         token = tokens[index]
         index += 1
         if token.kind in OPENERS:

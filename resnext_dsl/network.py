@@ -191,7 +191,7 @@ def _expanded(source: Source, module: Module, options: Options, overrides: Mappi
     try:
         ir = expander.expand()
     except ArchError as problem:
-        raise _report([*found, *problem.diagnostics], options) from None
+        raise _report([*found, *expander.diagnostics, *problem.diagnostics], options) from None
     found += expander.diagnostics
     if _errors(found):
         raise _report(found, options)

@@ -6,6 +6,7 @@ declarations that are never used (warnings).
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -57,9 +58,18 @@ class Level:
 def resolve(module: Module) -> list[Diagnostic]:
     """What is wrong with the names of a spec and of the libraries it imports (the shipped ones aside)."""
     resolver = _Resolver()
-    resolver.module(module, main=True)
-    resolver.circles()
+    with contextlib.suppress(_EnoughError):
+        resolver.module(module, main=True)
+        resolver.circles()
     return resolver.diagnostics
+
+
+MOST = 200
+"""Diagnostics after which a text is read no further."""
+
+
+class _EnoughError(Exception):
+    """There are more mistakes than anybody will read."""
 
 
 class _Resolver:
@@ -70,6 +80,11 @@ class _Resolver:
         self._definitions: dict[int, Definition] = {}
         self._owner: Definition | None = None
         self._inside = False
+
+    def _found(self, diagnostic: Diagnostic) -> None:
+        self.diagnostics.append(diagnostic)
+        if len(self.diagnostics) >= MOST:
+            raise _EnoughError
 
     def module(self, module: Module, main: bool = False) -> Level:
         """Checks a module once, and those it imports; gives its names."""
@@ -115,7 +130,7 @@ class _Resolver:
         for name, span in level.spans.items():
             if name not in level.used and (names is None or name in names) and not name.startswith("_"):
                 message = f"`{name}` is {what} and never used"
-                self.diagnostics.append(Diagnostic("W901", message, span, severity="warning"))
+                self._found(Diagnostic("W901", message, span, severity="warning"))
 
     # --- definitions ---
 
@@ -135,7 +150,7 @@ class _Resolver:
             if formal.name.text in level.names:
                 note = Note(f"`{formal.name.text}` was declared here", level.spans[formal.name.text])
                 message = f"`{formal.name.text}` is declared twice"
-                self.diagnostics.append(Diagnostic("E102", message, formal.name.span, notes=(note,)))
+                self._found(Diagnostic("E102", message, formal.name.span, notes=(note,)))
             level.declare(formal.name)
         values = Level(level, dict.fromkeys(_aliases(template.body)))
         self._block(template.body, values)
@@ -271,7 +286,7 @@ class _Resolver:
         except KeyError:
             hint = did_you_mean(statement.value.text, level.all_names()) or "name a value with `as NAME` before it is used"
             message = f"no value is named `{statement.value.text}` here"
-            self.diagnostics.append(Diagnostic("E101", message, statement.value.span, hint=hint))
+            self._found(Diagnostic("E101", message, statement.value.span, hint=hint))
 
     def _indexed(self, block: s.Block, names: tuple[s.Name, ...], level: Level, warn: bool = True) -> None:
         inner = Level(level)
@@ -308,7 +323,7 @@ class _Resolver:
                 known = {n for n in level.all_names()} | set(OPERATORS)
                 hint = did_you_mean(name.text, known)
                 message = f"unknown operator or template `{name.text}`"
-                self.diagnostics.append(Diagnostic("E101", message, name.span, hint=hint))
+                self._found(Diagnostic("E101", message, name.span, hint=hint))
                 return
             self._arguments(operator_signature(OPERATORS[name.text]), call.arguments, name.span, partial=True)
             return
@@ -320,7 +335,8 @@ class _Resolver:
         try:
             bind(signature, given, partial=partial, callee_span=span)
         except ArchError as problem:
-            self.diagnostics += problem.diagnostics
+            for diagnostic in problem.diagnostics:
+                self._found(diagnostic)
 
     # --- expressions ---
 
@@ -359,7 +375,7 @@ class _Resolver:
             return  # evaluation says what it is
         known = level.all_names() | set(OPERATORS) | set(BUILTINS) | set(CONTEXT)
         message = f"unknown name `{name.text}`"
-        self.diagnostics.append(Diagnostic("E101", message, name.span, hint=did_you_mean(name.text, known)))
+        self._found(Diagnostic("E101", message, name.span, hint=did_you_mean(name.text, known)))
 
     def _invoke(self, expression: s.Invoke, level: Level) -> None:
         for argument in expression.arguments:
@@ -410,7 +426,7 @@ class _Resolver:
         names = [self._definitions[place].name.text for place in (*path, path[0])]
         kind = "template" if isinstance(self._definitions[path[0]], s.Template) else "function"
         message = f"{kind} `{names[0]}` calls itself: {' -> '.join(names)}"
-        self.diagnostics.append(Diagnostic("E104", message, span, hint="use `repeat` or `for` to do something several times"))
+        self._found(Diagnostic("E104", message, span, hint="use `repeat` or `for` to do something several times"))
 
 
 def _parts(expression: s.Expression) -> tuple[s.Expression, ...]:

@@ -1,23 +1,18 @@
-"""Checkpoints: mapped by structure, moved both ways without loss, refused with words that help, never run."""
+"""Checkpoints: read and written, moved both ways without loss, loaded in whole or not at all, never run."""
 
 from __future__ import annotations
 
-import math
 import os
 import pickle
 import re
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from itertools import count
 from pathlib import Path
 
 import pytest
 import references
-import safetensors.torch
 import torch
 import torchvision
-from hypothesis import given
-from hypothesis import strategies as st
 from torch import Tensor, nn
 from torchvision.models.resnet import Bottleneck, ResNet
 
@@ -26,61 +21,9 @@ from resnext_dsl.weights import (
     export_state_dict,
     load_checkpoint,
     load_weights,
-    map_keys,
     save,
-    shapes_of,
 )
-from resnext_dsl.weights.leaves import COUNTER, Shapes, layer_of
-
-# --- which layer is which: every reference against the order in which it runs its own layers
-
-
-def execution_order(model: nn.Module, resolution: int) -> list[str]:
-    """The modules that hold parameters, in the order in which they are done (auxiliary heads run too)."""
-    order: list[str] = []
-    for name, module in model.named_modules():
-        if next(module.parameters(recurse=False), None) is not None:
-            module.register_forward_hook(lambda *_, name=name: order.append(name) if name not in order else None)
-    model.train()(torch.empty(2, 3, resolution, resolution, device="meta"))
-    return order
-
-
-def disguised(model: nn.Module, resolution: int) -> tuple[Shapes, dict[str, str]]:
-    """The model's shapes in the order of execution, every part of every name replaced, and the real keys of those."""
-    parts: dict[str, str] = {}
-    numbers = count()
-    ours: dict[str, tuple[int, ...]] = {}
-    truth: dict[str, str] = {}
-    shapes = shapes_of(model.state_dict())
-    for module in execution_order(model, resolution):
-        name = ".".join(parts.setdefault(part, f"m{next(numbers)}") for part in module.split("."))
-        for key, shape in shapes.items():
-            if layer_of(key)[0] == module:
-                ours[f"{name}.{layer_of(key)[1]}"] = shape
-                truth[f"{name}.{layer_of(key)[1]}"] = key
-    return ours, truth
-
-
-def as_safetensors_orders(shapes: Shapes) -> Shapes:
-    """The keys by type and then by name; the test of the file format below holds this against the library."""
-    return {key: shapes[key] for key in sorted(shapes, key=lambda key: (layer_of(key)[1] != COUNTER, key))}
-
-
-@pytest.mark.parametrize("name", references.NAMES)
-def test_every_layer_of_a_reference_is_found(name: str) -> None:
-    model = references.structure(name)
-    theirs = shapes_of(model.state_dict())
-    ours, truth = disguised(model, references.reference_costs()[name].resolution)
-    assert dict(map_keys(ours, theirs).rows()) == truth
-    assert dict(map_keys(ours, as_safetensors_orders(theirs)).rows()) == truth
-
-
-def test_safetensors_keeps_no_order(tmp_path: Path) -> None:
-    state = {k: torch.zeros(v) for k, v in shapes_of(references.structure("resnet18").state_dict()).items()}
-    state = {k: v.long() if k.endswith(COUNTER) else v for k, v in state.items()}
-    save(tmp_path / "weights.safetensors", state)
-    assert list(load_checkpoint(tmp_path / "weights.safetensors")) == list(as_safetensors_orders(shapes_of(state)))
-
+from resnext_dsl.weights.leaves import COUNTER
 
 # --- two libraries' spellings of one network, both ways: outputs equal, weights back to the bit
 
@@ -241,151 +184,246 @@ def test_summed_paths_with_a_bias_round_trip() -> None:
     assert_same_state(back, {f"merged.{k}": v for k, v in theirs.state_dict().items()})
 
 
-def test_paths_within_paths_are_slices_of_slices() -> None:
-    ours = {f"paths.{i}.paths.{j}.conv.weight": (2, 3, 1, 1) for i in range(2) for j in range(3)}
-    (row,) = map_keys(ours, {"conv.weight": (12, 3, 1, 1)}).rows()
-    assert row == (", ".join(ours), "conv.weight")
+# --- files
 
 
-def test_equal_paths_that_are_layers_of_their_own_stay_apart() -> None:
-    ours = {"paths.0.conv.weight": (4, 3, 1, 1), "paths.1.conv.weight": (4, 3, 1, 1), "last.weight": (8, 3, 1, 1)}
-    theirs = {"left.weight": (4, 3, 1, 1), "right.weight": (4, 3, 1, 1), "last.weight": (8, 3, 1, 1)}
-    assert list(dict(map_keys(ours, theirs).rows()).values()) == list(theirs)
+def test_a_file_keeps_what_it_is_given(tmp_path: Path) -> None:
+    shared = torch.arange(12.0).reshape(3, 4)
+    state = {"a": shared, "b": shared, "c": shared[1:], "d": shared.t(), "e": torch.tensor(3), "f": torch.zeros(2, 0)}
+    state["g"] = torch.randn(2, 3, 4, 5).to(memory_format=torch.channels_last)
+    state["h"] = torch.randn(3).to(torch.bfloat16)
+    for name in ("w.safetensors", "w.pt", "w.PTH"):
+        save(tmp_path / name, state)
+        loaded = load_checkpoint(tmp_path / name)
+        assert_same_state({key: loaded[key] for key in state}, state)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["w.PTH", "w.pt", "w.safetensors"]
 
 
-# --- the search
+def test_a_view_is_saved_without_the_rest(tmp_path: Path) -> None:
+    save(tmp_path / "w.pt", {"a": torch.zeros(1_000_000)[:2]})
+    assert (tmp_path / "w.pt").stat().st_size < 10_000
 
 
-def norm(name: str, channels: int) -> dict[str, tuple[int, ...]]:
-    sizes = {f"{name}.{suffix}": (channels,) for suffix in ("weight", "bias", "running_mean", "running_var")}
-    return sizes | {f"{name}.{COUNTER}": ()}
+def test_a_failed_save_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "w.pt"
+    save(file, {"a": torch.ones(2)})
+
+    def full_disk(tensors: object, path: Path) -> None:
+        path.write_bytes(b"half of it")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", full_disk)
+    with pytest.raises(WeightsError, match=r"cannot be written to `.*w\.pt`: OSError: .*No space left") as caught:
+        save(file, {"a": torch.zeros(2)})
+    assert caught.value.diagnostics[0].code == "E703"
+    assert [path.name for path in tmp_path.iterdir()] == ["w.pt"]
+    assert load_checkpoint(file)["a"].tolist() == [1, 1]
 
 
-def test_shortcut_of_equal_shapes_registered_first() -> None:
-    """By shapes alone the shortcut and the body's first layers could be exchanged; the modules say otherwise."""
-    conv, kernel = (8, 8, 1, 1), (8, 8, 3, 3)
-    ours = {"conv1.weight": conv, **norm("bn1", 8), "conv2.weight": kernel, **norm("bn2", 8)}
-    ours |= {"shortcut.conv.weight": conv, **norm("shortcut.bn", 8)}
-    theirs = {"x.proj.0.weight": conv, **norm("x.proj.1", 8)}
-    theirs |= {"x.f.a.weight": conv, **norm("x.f.b", 8), "x.f.c.weight": kernel, **norm("x.f.d", 8)}
-    rows = dict(map_keys(ours, theirs).rows())
-    assert rows["conv1.weight"] == "x.f.a.weight"
-    assert rows["shortcut.conv.weight"] == "x.proj.0.weight"
-    assert rows["shortcut.bn.bias"] == "x.proj.1.bias"
+@pytest.mark.parametrize(
+    ("name", "state", "reason"),
+    [
+        ("w.bin", {}, r"its name must end in one of \.safetensors, \.pt, \.pth"),
+        ("missing/w.pt", {}, "No such file|does not exist"),
+        ("folder.pt", {}, "it is no regular file"),
+        ("w.pt", {"a": torch.empty(2, device="meta")}, "`a` has no values: it is on the meta device"),
+    ],
+)
+def test_what_cannot_be_written(name: str, state: dict[str, Tensor], reason: str, tmp_path: Path) -> None:
+    (tmp_path / "folder.pt").mkdir()
+    with pytest.raises(WeightsError, match=reason):
+        save(tmp_path / name, state)
+    assert [path.name for path in tmp_path.iterdir()] == ["folder.pt"]
 
 
-def test_plain_layers_do_not_change_places() -> None:
-    """Pre-activation and post-activation blocks hold the same layers and are not the same network."""
-    post = {"conv1.weight": (8, 8, 3, 3), **norm("bn1", 8)}
-    pre = {**norm("z.norm", 8), "z.conv.weight": (8, 8, 3, 3)}
-    with pytest.raises(WeightsError, match="in another order"):
-        map_keys(post, pre)
+WRAPPINGS: dict[str, Callable[[dict[str, Tensor]], object]] = {
+    "plain": lambda state: state,
+    "ordered": OrderedDict,
+    "state_dict": lambda state: {"epoch": 3, "state_dict": state, "optimizer": {}},
+    "model": lambda state: {"model": state},
+    "twice": lambda state: {"model": {"state_dict": state}},
+    "DDP": lambda state: {f"module.{key}": value for key, value in state.items()},
+    "compiled": lambda state: {"state_dict": {f"module._orig_mod.{key}": value for key, value in state.items()}},
+    "parameters": lambda state: {key: nn.Parameter(value) for key, value in state.items()},
+}
 
 
-def test_the_search_gives_up_in_bounded_time() -> None:
-    """Twenty-four modules that fit anywhere, no two alike inside, and a last layer that fits nowhere."""
-    ours: dict[str, tuple[int, ...]] = {}
-    theirs: dict[str, tuple[int, ...]] = {}
-    for number in range(24):
-        ours |= {f"m{number}.a.weight": (4, 4), f"m{number}.b.weight": (4, 4)}
-        deep = ".".join("abcdefghijklmnopqrstuvwxyz"[: number + 1])
-        theirs |= {f"m{number}.{deep}.a.weight": (4, 4), f"m{number}.{deep}.b.weight": (4, 4)}
-    ours["last.weight"], theirs["last.weight"] = (5, 4), (6, 4)
-    with pytest.raises(WeightsError, match=r"`last.weight` is 5x4 here; `last.weight` is 6x4 .*(?s:.*) given up"):
-        map_keys(ours, theirs)
+@pytest.mark.parametrize("wrapping", WRAPPINGS)
+@pytest.mark.parametrize("zipped", [True, False])
+def test_the_usual_wrappings(wrapping: str, zipped: bool, tmp_path: Path) -> None:
+    state = {"fc.weight": torch.randn(3, 2), "fc.bias": torch.randn(3)}
+    torch.save(WRAPPINGS[wrapping](state), tmp_path / "w.pt", _use_new_zipfile_serialization=zipped)
+    loaded = load_checkpoint(tmp_path / "w.pt")
+    assert_same_state(loaded, state)
+    assert not any(value.requires_grad for value in loaded.values())
 
 
-CHANNELS = st.integers(1, 3)
-UNIQUE = 10
+class Hostile:
+    """Runs a command when it is unpickled by a reader that lets it."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[Callable[[str], int], tuple[str]]:
+        return os.system, (f"touch {self.mark}",)
 
 
-@st.composite
-def spelled_twice(draw: st.DrawFn) -> tuple[Shapes, Shapes, dict[str, str]]:
-    """A random network as we spell it, as another library might, and which key is which.
-
-    The other library names everything anew, puts modules around parts of a block, registers a block's shortcut before
-    its body and its scale (which it calls `gamma`) before both, and may have lost the counters of its batch norms.
-    """
-    ours: dict[str, tuple[int, ...]] = {}
-    theirs: dict[str, tuple[int, ...]] = {}
-    truth: dict[str, str] = {}
-    numbers = count(UNIQUE)
-    counted = draw(st.booleans())
-
-    def layer(here: str, there: str, sizes: Shapes) -> None:
-        for key, size in sizes.items():
-            suffix = layer_of(key)[1]
-            ours[f"{here}.{suffix}"] = size
-            kept = counted or suffix != COUNTER
-            truth[f"{here}.{suffix}"] = f"{there}.{suffix}" if kept else ""
-            if kept:
-                theirs[f"{there}.{suffix}"] = size
-
-    def layers(here: str, there: str) -> None:
-        for number in range(draw(st.integers(1, 3))):
-            convolves = draw(st.booleans())
-            sizes = {"weight": (draw(CHANNELS), draw(CHANNELS), 1, 1)} if convolves else norm("bn", draw(CHANNELS))
-            layer(f"{here}.layer{number}", f"{there}.{'xyz'[number]}", sizes)
-
-    for number in range(draw(st.integers(1, 8))):
-        here, there = f"part.{number}", f"blocks.{number}"
-        wrap = draw(st.sampled_from(["", ".f", ".f.g"]))
-        before = dict(ours)
-        if draw(st.booleans()):
-            scale = next(numbers)
-            theirs[f"{there}.gamma"] = (scale, 1, 1)
-        else:
-            scale = 0
-        if draw(st.booleans()):
-            layer(f"{here}.shortcut.conv", f"{there}.proj.0", {"weight": (next(numbers), 4, 1, 1)})
-            layer(f"{here}.shortcut.bn", f"{there}.proj.1", norm("bn", UNIQUE))
-        shortcut = {key: ours.pop(key) for key in list(ours) if key not in before}
-        layers(here, there + wrap)
-        if scale:
-            ours[f"{here}.scale.weight"] = (scale,)
-            truth[f"{here}.scale.weight"] = f"{there}.gamma"
-        ours |= shortcut
-    return ours, theirs, truth
+@pytest.mark.parametrize("name", ["w.pt", "w.pth", "w.bin", "w.safetensors", "w"])
+@pytest.mark.parametrize("write", ["pickle", "torch"])
+def test_nothing_in_a_file_is_run(name: str, write: str, tmp_path: Path) -> None:
+    mark = tmp_path / "was-run"
+    content = {"fc.weight": Hostile(mark)}
+    if write == "pickle":
+        (tmp_path / name).write_bytes(pickle.dumps(content))
+    else:
+        torch.save(content, tmp_path / name)
+    with pytest.raises(WeightsError, match=rf"the weights in `.*{name}` cannot be read: ") as caught:
+        load_checkpoint(tmp_path / name)
+    assert caught.value.diagnostics[0].code == "E702"
+    assert not mark.exists()
+    with pytest.raises(WeightsError, match="cannot be read"):
+        load_weights(nn.Linear(2, 3), tmp_path / name)
+    assert not mark.exists()
 
 
-@given(spelled_twice())
-def test_two_spellings_of_a_random_network(networks: tuple[Shapes, Shapes, dict[str, str]]) -> None:
-    ours, theirs, truth = networks
-    assert dict(map_keys(ours, theirs).rows()) == truth
-    assert dict(map_keys(ours, as_safetensors_orders(theirs)).rows()) == truth
+BROKEN: dict[str, bytes] = {
+    "empty.pt": b"",
+    "empty.safetensors": b"",
+    "text.pt": b"hello, this is no checkpoint",
+    "zip.pt": b"PK\x03\x04" + bytes(100),
+    "header.safetensors": (2**60).to_bytes(8, "little") + b"{}",
+    "json.safetensors": (9).to_bytes(8, "little") + b'{"a": [1}',
+    "deep.safetensors": (200_000).to_bytes(8, "little") + b"[" * 200_000,
+    "pickle.pt": b"\x80\x02" + b"(" * 100_000 + b".",
+}
 
 
-@given(spelled_twice(), st.data())
-def test_one_changed_shape_is_found(networks: tuple[Shapes, Shapes, dict[str, str]], draw: st.DataObject) -> None:
-    ours, theirs, _ = networks
-    key = draw.draw(st.sampled_from([key for key in theirs if layer_of(key)[1] != COUNTER]))
-    changed = dict(theirs)
-    changed[key] = (97, *theirs[key][1:])
-    with pytest.raises(WeightsError, match=r"97|ends where|has layers that|in another order"):
-        map_keys(ours, changed)
+@pytest.mark.parametrize("name", BROKEN)
+def test_broken_files(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(BROKEN[name])
+    with pytest.raises(WeightsError, match=rf"the weights in `.*{re.escape(name)}` cannot be read: "):
+        load_checkpoint(tmp_path / name)
 
 
-@given(spelled_twice())
-def test_values_go_in_and_come_back(networks: tuple[Shapes, Shapes, dict[str, str]]) -> None:
-    ours, theirs, _ = networks
-    model, state = Holder(ours), Holder(theirs).state_dict()
+@pytest.mark.parametrize("size", [0, 1, 60, 700, -100, -1])
+def test_cut_files(size: int, tmp_path: Path) -> None:
+    for name in ("w.pt", "w.safetensors"):
+        save(tmp_path / name, {"a": torch.randn(100), "b": torch.randn(10)})
+        whole = (tmp_path / name).read_bytes()
+        if -len(whole) < size < len(whole):
+            (tmp_path / name).write_bytes(whole[:size])
+            with pytest.raises(WeightsError, match="cannot be read"):
+                load_checkpoint(tmp_path / name)
+
+
+NO_STATE: dict[str, tuple[object, str]] = {
+    "list": ([torch.zeros(1)], "it holds a list and no state_dict"),
+    "tensor": (torch.zeros(1), "it holds a Tensor and no state_dict"),
+    "nothing": ({}, "it holds no tensors"),
+    "number": ({"a": torch.zeros(1), "epoch": 3}, "`epoch` is a int and no tensor"),
+    "key": ({0: torch.zeros(1)}, "it holds a int where the name of a tensor should be"),
+    "sparse": ({"a": torch.eye(3).to_sparse()}, "`a` is sparse, nested or quantized"),
+    "module": (nn.Linear(2, 3), "cannot be read"),
+}
+
+
+@pytest.mark.parametrize("case", NO_STATE)
+def test_files_without_a_state_dict(case: str, tmp_path: Path) -> None:
+    content, reason = NO_STATE[case]
+    torch.save(content, tmp_path / "w.pt")
+    with pytest.raises(WeightsError, match=reason):
+        load_checkpoint(tmp_path / "w.pt")
+
+
+def test_a_state_dict_inside_itself() -> None:
+    endless: dict[str, object] = {}
+    endless["state_dict"] = endless
+    with pytest.raises(WeightsError, match="`state_dict` is a dict and no tensor"):
+        load_weights(nn.Linear(2, 3), endless)  # type: ignore[arg-type]
+
+
+def test_paths_that_are_no_files(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo.pt")
+    for path, reason in (
+        (tmp_path / "missing.pt", "there is no such file"),
+        (tmp_path, "it is no regular file"),
+        (tmp_path / "fifo.pt", "it is no regular file"),
+        ("nul\0.pt", "there is no such file"),
+    ):
+        with pytest.raises(WeightsError, match=reason):
+            load_checkpoint(path)
+
+
+# --- all or nothing, and what a model may be
+
+
+def test_a_checkpoint_that_does_not_fit_changes_nothing() -> None:
+    model = by_hand("c")
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    with pytest.raises(WeightsError, match=r"head\.linear\.weight"):
+        load_weights(model, by_torchvision(num_classes=11).state_dict())
+    assert_same_state(model.state_dict(), before)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda value: value.to(torch.int8), "`fc.weight` holds int8 in the checkpoint; float32 is needed"),
+        (lambda value: value.to(torch.complex64), "`fc.weight` holds complex64 in the checkpoint; float32 is needed"),
+        (lambda value: value.to("meta"), "`fc.weight` has no values in the checkpoint: it is on the meta device"),
+    ],
+)
+def test_tensors_without_fitting_values(change: Callable[[Tensor], Tensor], reason: str) -> None:
+    state = {"fc.weight": change(torch.randn(3, 2)), "fc.bias": torch.randn(3)}
+    model = nn.Sequential(OrderedDict(linear=nn.Linear(2, 3)))
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    with pytest.raises(WeightsError, match=reason):
+        load_weights(model, state)
+    assert_same_state(model.state_dict(), before)
+
+
+def test_values_take_the_models_type() -> None:
+    state = by_torchvision().state_dict()
+    half = by_hand("a").half()
+    load_weights(half, state)
+    assert torch.equal(half.state_dict()["head.linear.weight"], state["fc.weight"].half())
+    whole = by_hand("c")
+    load_weights(whole, {key: value.half() if value.is_floating_point() else value for key, value in state.items()})
+    assert torch.equal(whole.state_dict()["head.linear.weight"], state["fc.weight"].half().float())
+
+
+@pytest.mark.parametrize("form", ["a", "c"])
+def test_a_model_on_the_meta_device_becomes_real(form: str) -> None:
+    reference = by_torchvision()
+    with torch.device("meta"):
+        model = by_hand(form)
+    load_weights(model.double(), reference.state_dict())
+    for name, parameter in model.named_parameters():
+        assert isinstance(parameter, nn.Parameter), name
+        assert (parameter.device.type, parameter.dtype, parameter.requires_grad) == ("cpu", torch.float64, True), name
+    with torch.no_grad():  # the model has its own memory
+        for parameter in model.parameters():
+            parameter.zero_()
+    assert reference.fc.weight.abs().sum() > 0
+
+
+def test_old_checkpoints_lack_counters() -> None:
+    reference = by_torchvision()
+    state = {key: value for key, value in reference.state_dict().items() if not key.endswith(COUNTER)}
+    model = by_hand("a")
     load_weights(model, state)
+    assert {int(value) for key, value in model.state_dict().items() if key.endswith(COUNTER)} == {0}
     assert_same_state(export_state_dict(model, like=state), state)
+    back = export_state_dict(model, like=reference.state_dict())
+    assert {int(value) for key, value in back.items() if key.endswith(COUNTER)} == {0}
 
 
-class Holder(nn.Module):
-    """A module tree that holds drawn tensors of these shapes under these keys, in this order, and computes nothing."""
-
-    def __init__(self, shapes: Shapes) -> None:
-        super().__init__()
-        for key, shape in shapes.items():
-            module, suffix = layer_of(key)
-            holder: nn.Module = self
-            for part in module.split(".") if module else ():
-                if part not in holder._modules:
-                    holder.add_module(part, nn.Module())
-                holder = holder.get_submodule(part)
-            if suffix == COUNTER:
-                holder.register_buffer(suffix, torch.tensor(3))
-            else:
-                holder.register_parameter(suffix, nn.Parameter(torch.randn(shape)))
+def test_a_linear_layer_is_the_convolution_that_covers_its_input() -> None:
+    linear = nn.Sequential(nn.Flatten(), nn.Linear(4 * 3 * 3, 5)).eval()
+    covering, pointwise = nn.Conv2d(4, 5, 3), nn.Conv2d(4 * 3 * 3, 5, 1)
+    x = torch.randn(2, 4, 3, 3)
+    load_weights(linear, covering.state_dict())
+    torch.testing.assert_close(linear(x), covering(x).flatten(1))
+    load_weights(linear, pointwise.state_dict())
+    torch.testing.assert_close(linear(x), pointwise(x.flatten(1)[..., None, None]).flatten(1))
+    assert_same_state(export_state_dict(linear, like=pointwise.state_dict()), pointwise.state_dict())

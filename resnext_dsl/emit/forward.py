@@ -235,7 +235,8 @@ class Writer:
         for name in running:
             if name not in taken:
                 return name
-        return unused(step.name.replace(".", "_"), {*taken, *_RUNNING, *_LOOPS})
+        name = step.name.replace(".", "_")
+        return unused(name if name.isidentifier() else f"value{name}", {*taken, *_RUNNING, *_LOOPS})
 
     def _live(self) -> frozenset[str]:
         return self.kept | {name for ref, name in self.names.items() if self._reads[ref] > 0}

@@ -69,12 +69,20 @@ class Parameters:
         if slot.constant():
             return str(slot.present()[0])
         for name, column in self._classes.items():
-            if _agree(slot, column):
+            joined = _joined(slot, column) or self._renamed(name, _overlaid(slot, column))
+            if joined is not None:
+                self._classes[name] = joined
                 return name
-        partner = next((name for name, column in self._known.items() if _renames(column, slot)), "")
-        name = partner if partner and partner not in self._used else unused(child, self._taken())
-        self._classes[name] = _filled(slot)
+        named = [name for name in self._known if name not in self._used and name not in self._classes]
+        partner = next((name for name in named if self._renamed(name, slot)), "")
+        name = partner or unused(child, self._taken())
+        self._classes[name] = slot
         return name
+
+    def _renamed(self, name: str, slot: Slot | None) -> Slot | None:
+        """The column, if an argument of the template names its classes, one for one."""
+        column = self._known.get(name)
+        return slot if slot is not None and column is not None and _renames(column, slot) else None
 
     def flag(self, slot: Slot, name: str) -> str:
         """The text for a column of truth values; `name` is for a parameter of its own."""
@@ -97,7 +105,8 @@ class Parameters:
         """The parameters that were used: those without a default first, each kind in the order of the template."""
         order = ["in_channels", *self._known, *self._own, *self._classes]
         own = {name: _filled(slot) for name, slot in self._own.items()}
-        columns = {**self._used, **own, **self._classes}
+        classes = {name: _filled(slot) for name, slot in self._classes.items()}
+        columns = {**self._used, **own, **classes}
         made = [self._parameter(name, columns[name]) for name in dict.fromkeys(order) if name in columns]
         return [p for p in made if not p.default] + [p for p in made if p.default]
 
@@ -248,9 +257,15 @@ def _agree(slot: Slot, column: Slot) -> bool:
 
 def _joined(slot: Slot, column: Slot) -> Slot | None:
     """Two columns as one, where they agree on all rows of one of them; None where they do not."""
-    if not (_agree(slot, column) or _agree(column, slot)):
+    return _overlaid(slot, column) if _agree(slot, column) or _agree(column, slot) else None
+
+
+def _overlaid(slot: Slot, column: Slot) -> Slot | None:
+    """Two columns as one, where they differ in no row."""
+    pairs = list(zip(slot.values, column.values, strict=True))
+    if any(ABSENT not in pair and exact(pair[0]) != exact(pair[1]) for pair in pairs):
         return None
-    return Slot(tuple(b if a is ABSENT else a for a, b in zip(slot.values, column.values, strict=True)))
+    return Slot(tuple(b if a is ABSENT else a for a, b in pairs))
 
 
 def _renames(names: Slot, slot: Slot) -> bool:

@@ -73,7 +73,7 @@ def step_groups(steps: Sequence[StepPattern]) -> list[list[StepPattern]]:
 def is_slot(group: Sequence[StepPattern]) -> bool:
     """Whether an optional group is one module with one input, for which `nn.Identity` can stand in."""
     step = group[0].step
-    return len(group) == 1 and step.kind == "call" and len(step.inputs) == 1 and step.outputs == 1
+    return len(group) == 1 and step.kind == "call" and "." not in step.child and len(step.inputs) == step.outputs == 1
 
 
 def passed_on(group: Sequence[StepPattern]) -> Ref:
@@ -170,6 +170,9 @@ def _check_containers(pattern: ClassPattern) -> None:
     """
     children = dict(pattern.children)
     for step in pattern.steps:
+        outer = children.get(step.step.child.partition(".")[0])
+        if "." in step.step.child and isinstance(outer, OptionalPattern) and outer.flag != step.flag:
+            raise MismatchError("a list that is there for other reasons than its items")
         if step.step.kind == "call":
             container = _inner(children, step.step.child.rpartition(".")[0])
             if isinstance(container, OptionalPattern):
