@@ -105,9 +105,9 @@ class _Attempt:
             sort_naturally(self.theirs)
         if zipped:
             zip_lists(self.theirs)
-        our_layers, their_layers = _kinds(self.ours), _kinds(self.theirs)
-        join_paths(self.ours, lambda path: everywhere or not _all_known(path, their_layers))
-        join_paths(self.theirs, lambda path: everywhere or not _all_known(path, our_layers))
+        known_there, known_here = _Known(self.theirs), _Known(self.ours)
+        join_paths(self.ours, lambda path: everywhere or not known_there.holds(path))
+        join_paths(self.theirs, lambda path: everywhere or not known_here.holds(path))
         self.match = Match(self.ours, self.theirs, ordered)
 
 
@@ -117,12 +117,19 @@ def _attempts(first: _Attempt, ours: Shapes, theirs: Shapes, ordered: bool) -> I
     yield _Attempt(ours, theirs, ordered, zipped=True)
 
 
-def _kinds(branch: Branch) -> list[Leaf]:
-    return list({leaf.kind: leaf for leaf in branch.leaves()}.values())
+class _Known:
+    """The kinds of layers that a state_dict holds, before any are joined."""
 
+    def __init__(self, branch: Branch) -> None:
+        self._layers = list({leaf.kind: leaf for leaf in branch.leaves()}.values())
+        self._answers: dict[object, bool] = {}
 
-def _all_known(path: Sequence[Leaf], others: Sequence[Leaf]) -> bool:
-    return all(any(link(leaf, other) for other in others) for leaf in path)
+    def holds(self, path: Sequence[Leaf]) -> bool:
+        """Whether every layer of a path has a counterpart in it."""
+        for leaf in path:
+            if leaf.kind not in self._answers:
+                self._answers[leaf.kind] = any(link(leaf, other) for other in self._layers)
+        return all(self._answers[leaf.kind] for leaf in path)
 
 
 def _is_sorted(shapes: Shapes) -> bool:

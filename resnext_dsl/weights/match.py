@@ -103,16 +103,20 @@ class Match:
 
     def pairs(self) -> list[tuple[Leaf, Leaf]] | None:
         """Our layers and theirs, each used once, or None where no order fits."""
+        if self.theirs.size != len(self.ours):
+            return None
         theirs = list(self.theirs.leaves())
-        if self.ordered and len(theirs) == len(self.ours) and all(map(self._same, self.ours, theirs)):
+        if self.ordered and all(map(self._same, self.ours, theirs)):
             return list(zip(self.ours, theirs, strict=True))
         found = self._order(self.theirs, 0)
-        if found is None or found.end != len(self.ours):
+        if found is None:
             return None
         return list(zip(self.ours, self._ordered_leaves(self.theirs, 0), strict=True))
 
     def leaves_over(self) -> list[Branch | Leaf] | None:
         """What is left of the checkpoint's outermost modules where all our layers have found theirs, or None."""
+        if self.theirs.size <= len(self.ours):
+            return None
         outermost = self.theirs
         while len(outermost.children) == 1 and isinstance(outermost.children[0], Branch):
             outermost = outermost.children[0]

@@ -14,6 +14,7 @@ from resnext_dsl.weights.nearest import first_difference
 
 MAX_SHOWN = 120
 MAX_NAMED = 4
+MAX_KINDS = 5_000
 
 
 def shown(name: str) -> str:
@@ -117,7 +118,7 @@ def _counts(ours: Sequence[Leaf], theirs: Sequence[Leaf]) -> str:
     hopeless: set[object] = set()
     for layer in ours:
         kind: object = layer.kind
-        if kind not in waiting and kind not in hopeless:
+        if kind not in waiting and kind not in hopeless and len(waiting) < MAX_KINDS:
             kind = next((other for other, leaves in waiting.items() if link(layer, leaves[0])), kind)
         if kind in waiting:
             waiting[kind].pop()

@@ -8,13 +8,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from resnext_dsl.weights.leaves import COUNTER, Branch, Leaf, Shape
-from resnext_dsl.weights.match import MIN_STEPS, STEPS_PER_LAYER, link
+from resnext_dsl.weights.match import link
 
 OTHER_KIND, OTHER_SIZE = 100, 10
 """How far apart two layers are: a norm and a convolution, or one kind with sizes that differ (each size that does)."""
 
 MAX_MOVED = 16
 """Children that are thought of moving together."""
+
+MAX_STEPS = 500_000
+"""Comparisons before what is left is taken in turn."""
 
 
 def first_difference(ours: Branch, theirs: Branch, ordered: bool) -> tuple[Leaf | None, Leaf | None]:
@@ -40,7 +43,7 @@ class _Nearest:
     def __init__(self, ours: Branch, ordered: bool) -> None:
         self._ours = list(ours.leaves())
         self._ordered = ordered
-        self._steps = MIN_STEPS + STEPS_PER_LAYER * len(self._ours)
+        self._steps = MAX_STEPS
         self._found: dict[tuple[int, int], tuple[list[Branch | Leaf], int]] = {}
 
     def leaves(self, branch: Branch, start: int = 0) -> Iterator[Leaf]:
@@ -57,27 +60,28 @@ class _Nearest:
         if (id(branch), start) not in self._found:
             order: list[Branch | Leaf] = []
             waiting, position, total = list(branch.children), start, 0
-            while waiting:
+            while waiting and position < len(self._ours):
                 child = waiting.pop(self._next(waiting, position))
                 total += self._distance(child, position)
                 order.append(child)
                 position += child.size
-            self._found[id(branch), start] = order, total
+            total += OTHER_KIND * sum(child.size for child in waiting)
+            self._found[id(branch), start] = order + waiting, total
         return self._found[id(branch), start]
 
     def _next(self, waiting: list[Branch | Leaf], position: int) -> int:
         """The number of the child to put at `position`."""
-        if self._steps < 0 or not self._distance(waiting[0], position):
+        if self._steps <= 0 or not self._distance(waiting[0], position):
             return 0
         if self._ordered:
             return self._next_in_turn(waiting, position)
-        apart = [self._distance(child, position) / max(child.size, 1) for child in waiting]
+        apart = [self._distance(child, position) / max(child.size, 1) for child in waiting[: self._steps]]
         return next(number for number, each in enumerate(apart) if each <= 2 * min(apart) + OTHER_SIZE)
 
     def _next_in_turn(self, waiting: list[Branch | Leaf], position: int) -> int:
         """The first child, unless all come twice as near when some later ones are put before it."""
         best, number = 0, 0
-        for begin in range(1, len(waiting)):
+        for begin in range(1, min(len(waiting), 2 * MAX_MOVED)):
             before = waiting[:begin]
             moved: list[Branch | Leaf] = []
             for child in self._movable(waiting, begin):
@@ -106,9 +110,9 @@ class _Nearest:
         return isinstance(child, Leaf) and not child.own
 
     def _distance(self, child: Branch | Leaf, position: int) -> int:
+        self._steps -= 1
         if isinstance(child, Branch):
             return self._order(child, position)[1]
-        self._steps -= 1
         return distance(self._ours[position], child) if position < len(self._ours) else OTHER_KIND
 
 

@@ -1,0 +1,247 @@
+"""The one canonical layout of a text: what stands on which line, how deep, and what is aligned.
+
+Only spaces, line ends, `;` between statements and commas before a closing bracket change; comments keep their order. How
+long expressions are broken is said in `layout`.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+
+from resnext_dsl.diagnostics import Span, SpecSyntaxError, error
+from resnext_dsl.layout import STEP, WIDTH, Page, code
+from resnext_dsl.lexer import lex
+from resnext_dsl.options import DEFAULTS, Options
+from resnext_dsl.outline import Body, Node, Remark, Standing, Statement, Word, flat, outline
+from resnext_dsl.parse import parse
+from resnext_dsl.source import Source
+from resnext_dsl.syntax import File
+
+ALIGNED = frozenset({"PARAM", "LET"})
+"""Declarations whose `=` are aligned where several stand directly below each other."""
+ALIGN_SPREAD = 24
+"""The `=` are aligned where the names before them differ by no more columns than this."""
+DECLARATIONS = frozenset(
+    "IMPORT FROM NETWORK PARAM LET FN TEMPLATE REQUIRE DEFAULT INIT INPUT BUDGET STEM STAGE HEAD OUTPUT".split()
+)
+
+
+def format_text(source: Source, options: Options = DEFAULTS) -> str:
+    """The text in its canonical layout, with LF line ends and one at the end.
+
+    Raises:
+        SpecSyntaxError: With every syntax error of the text (up to `max_errors`).
+        ArchError: E801 if the result would not mean the same; that is a mistake of the formatter.
+    """
+    before = parse(source, options)
+    page = Page()
+    _entries(page, outline(source, lex(source, options)), 0)
+    text = page.text()
+    _verify(before, Source(source.name, text, source.path), options)
+    return text
+
+
+def diff(name: str, before: str, after: str) -> str:
+    """What formatting changes, as a unified diff; "" where nothing changes."""
+    old, new = before.split("\n"), after.split("\n")
+    lines = list(difflib.unified_diff(_ended(old), _ended(new), name, f"{name} (formatted)"))
+    return "".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines)
+
+
+def _ended(lines: list[str]) -> list[str]:
+    return [*(line + "\n" for line in lines[:-1]), *filter(None, lines[-1:])]
+
+
+# --- the same meaning ---
+
+
+def _verify(before: File, source: Source, options: Options) -> None:
+    try:
+        after = parse(source, options)
+    except SpecSyntaxError as failure:
+        raise _broken_rule("a text that is not of the language", failure.diagnostics[0].span) from None
+    if [comment.text for comment in before.comments] != [comment.text for comment in after.comments]:
+        raise _broken_rule("other comments", None)
+    if not same_meaning(before.items, after.items):
+        raise _broken_rule("a text of another meaning", None)
+
+
+def _broken_rule(what: str, span: Span | None) -> Exception:
+    return error("E801", f"formatting would give {what}; nothing was changed", span, hint="please report this, with the spec")
+
+
+def same_meaning(one: object, other: object) -> bool:
+    """Whether two syntax trees are equal but for the places of their parts."""
+    pairs: list[tuple[object, object]] = [(one, other)]  # no recursion: a tree is deeper than Python's stack likes
+    while pairs:
+        left, right = pairs.pop()
+        if isinstance(left, tuple) and isinstance(right, tuple):
+            if type(left) is not type(right) or len(left) != len(right):
+                return False
+            pairs += zip(left, right, strict=True)
+        elif not (isinstance(left, Span) and isinstance(right, Span)) and (type(left), left) != (type(right), right):
+            return False
+    return True
+
+
+# --- bodies ---
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What stands on one line, or begins on it: a comment of its own, or statements joined by `;`."""
+
+    blank: bool
+    statements: tuple[Statement, ...]
+    remark: str
+
+
+def _entries(page: Page, body: Body, indent: int) -> None:
+    """Writes the statements of a body, one row below the other."""
+    rows = [part for row in _rows(body) for part in _fitting(row, indent)]
+    for number, (row, pad) in enumerate(zip(rows, _pads(rows), strict=True)):
+        if row.blank and number:
+            page.blank()
+        page.start(indent)
+        if not row.statements:
+            page.remark(row.remark, alone=True, indent=indent)
+            continue
+        if len(row.statements) > 1:
+            page.put(_joined(row))
+        else:
+            _statement(page, row.statements[0], indent, pad)
+        if row.remark:
+            page.remark(row.remark, alone=False, indent=indent)
+
+
+def _rows(body: Body) -> Iterator[Row]:
+    """The statements that the author put on one line together; a declaration always has its own."""
+    pending: list[Statement] = []
+    for entry in body.entries:
+        if pending and not (isinstance(entry, Statement) and _joins(pending[-1], entry, body)):
+            yield _row(pending)
+            pending = []
+        if isinstance(entry, Standing):
+            yield Row(entry.blank, (), entry.text)
+        else:
+            pending.append(entry)
+    if pending:
+        yield _row(pending)
+
+
+def _joins(before: Statement, entry: Statement, body: Body) -> bool:
+    if not entry.joined or before.flat is None or entry.flat is None:
+        return False
+    return not body.declares or not {before.kind, entry.kind} & DECLARATIONS
+
+
+def _row(statements: list[Statement]) -> Row:
+    return Row(statements[0].blank, tuple(statements), statements[-1].remark)
+
+
+def _joined(row: Row) -> str:
+    parts = [row.statements[0].flat or ""]
+    for before, statement in zip(row.statements, row.statements[1:], strict=False):
+        parts.append(" " if before.kind == statement.kind == "PATH" else "; ")
+        parts.append(statement.flat or "")
+    return "".join(parts)
+
+
+def _fitting(row: Row, indent: int) -> list[Row]:
+    """The row, or one row for each of its statements if they do not fit on a line together."""
+    if len(row.statements) < 2 or indent + len(_joined(row)) <= WIDTH:
+        return [row]
+    return [_row([statement]) for statement in row.statements]
+
+
+def _pads(rows: Sequence[Row]) -> list[int]:
+    """For each row the spaces that bring its `=` below those of its neighbours."""
+    heads = [_head(row) for row in rows]
+    pads = [0] * len(rows)
+    start = 0
+    for (kind, _), run in groupby(_runs(rows, heads)):
+        end = start + len(list(run))
+        widths = heads[start:end]
+        if kind and max(widths) - min(widths) <= ALIGN_SPREAD:
+            pads[start:end] = [max(widths) - width for width in widths]
+        start = end
+    return pads
+
+
+def _runs(rows: Sequence[Row], heads: Sequence[int]) -> Iterator[tuple[str, int]]:
+    """For each row its keyword, if its `=` may be aligned, and the number of its run."""
+    run = 0
+    for row, head in zip(rows, heads, strict=True):
+        run += row.blank
+        yield (row.statements[0].kind if head else "", run)
+
+
+def _head(row: Row) -> int:
+    """Columns of a declaration up to its `=`, or 0 where that is not to be aligned."""
+    if len(row.statements) != 1 or row.statements[0].kind not in ALIGNED:
+        return 0
+    nodes = row.statements[0].nodes
+    return len(flat(nodes[: _equal(nodes)]) or "")
+
+
+def _equal(nodes: Sequence[Node | Body]) -> int:
+    return next(i for i, node in enumerate(nodes) if isinstance(node, Word) and node.kind == "EQUAL")
+
+
+# --- statements ---
+
+
+def _statement(page: Page, statement: Statement, indent: int, pad: int) -> None:
+    """Writes a statement on one line where it fits, else its bodies below it."""
+    nodes = list(statement.nodes)
+    whole = statement.flat
+    if pad:
+        place = _equal(nodes)
+        equal = nodes[place]
+        assert isinstance(equal, Word)
+        nodes[place] = replace(equal, gap=" " * (pad + 1))
+        whole = flat(nodes)
+    if whole is not None and indent + len(whole) <= WIDTH:
+        page.put(whole)
+        return
+    bodies = [i for i, node in enumerate(nodes) if isinstance(node, Body)]
+    start = 0
+    for end in bodies:
+        _code(page, nodes[start:end], indent, 2, after_body=start > 0)
+        last = end == bodies[-1] and not (statement.kind == "IF" and len(bodies) > 1)
+        _body(page, nodes[end], indent, _rest(nodes[end + 1 :]) if last else WIDTH)
+        start = end + 1
+    _code(page, nodes[start:], indent, 0, after_body=start > 0)
+
+
+def _rest(nodes: Sequence[Node | Body]) -> int:
+    """Columns that must stay free behind a body that goes on one line."""
+    whole = flat(nodes)
+    return len(whole) + 1 if whole else 0
+
+
+def _code(page: Page, nodes: Sequence[Node | Body], indent: int, tail: int, *, after_body: bool) -> None:
+    rest = [node for node in nodes if not isinstance(node, Body)]
+    while after_body and rest and isinstance(rest[0], Remark):
+        # What goes on after `}` and a comment stands below the brace.
+        page.remark(rest[0].text, rest[0].alone, indent)
+        del rest[0]
+    code(page, rest, indent + STEP, tail)
+
+
+def _body(page: Page, body: Node | Body, indent: int, tail: int) -> None:
+    """Writes a body, on the open line if it may and fits before `tail` columns."""
+    assert isinstance(body, Body)
+    gap = "" if page.fresh else " "
+    if body.flat is not None and page.column + len(gap + body.flat) + tail <= WIDTH:
+        page.put(gap + body.flat)
+        return
+    page.put(gap + "{")
+    if body.remark:
+        page.remark(body.remark, alone=False, indent=indent)
+    _entries(page, body, indent + STEP)
+    page.start(indent)
+    page.put("}")
