@@ -22,7 +22,6 @@ CODES: dict[str, str] = {
     "E103": "a name is not allowed",
     "E104": "templates or functions call themselves in a circle",
     "E105": "a statement or declaration stands where it is not allowed",
-    "E106": "a name is used before its declaration",
     "E201": "unknown argument or parameter",
     "E202": "missing argument",
     "E203": "too many arguments, or one given twice",
@@ -131,13 +130,11 @@ class Diagnostic:
         lines = [f"{self._place()}: {self.severity}[{self.code}]: {self.message}"]
         if self.span is not None:
             lines += excerpt(self.span)
-        for note in self.notes:
-            lines.append(f"  note: {_at(note)}{note.message}")
-        for call in reversed(self.trail):
-            lines.append(f"  in {call.message}{_called_at(call)}")
+        lines += [f"  note: {_at(note)}{note.message}" for note in self.notes]
+        lines += _trail_lines(self.trail)
         if self.hint:
             lines.append(f"  help: {self.hint}")
-        return "\n".join(lines)
+        return "\n".join(map(_printable, lines))
 
     def to_json(self) -> dict[str, object]:
         """The diagnostic as the JSON object that `check --json` promises."""
@@ -160,6 +157,24 @@ class Diagnostic:
         if self.span is None:
             return self.file or "spec"
         return f"{self.span.source.name}:{self.span.line}:{self.span.column}"
+
+
+TRAIL_ENDS = 4
+"""Calls of a long trail that are shown on either side of its middle."""
+
+
+def _trail_lines(trail: tuple[Note, ...]) -> list[str]:
+    """The calls, innermost first; the middle of a long trail is left out."""
+    lines = [f"  in {call.message}{_called_at(call)}" for call in reversed(trail)]
+    left_out = len(lines) - 2 * TRAIL_ENDS
+    if left_out > 1:
+        lines[TRAIL_ENDS:-TRAIL_ENDS] = [f"  ... {left_out} more calls ..."]
+    return lines
+
+
+def _printable(line: str) -> str:
+    """A line without characters that a terminal would take for a command."""
+    return line if line.isprintable() else "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line)
 
 
 def _at(note: Note) -> str:
@@ -192,7 +207,7 @@ def excerpt(span: Span) -> list[str]:
         first = max(0, min(column - 1 - EXCERPT_WIDTH // 2, len(text) - EXCERPT_WIDTH))
         text = text[first : first + EXCERPT_WIDTH]
         column -= first
-    shown = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+    shown = _printable(text)
     carets = "^" * max(1, min(length, len(shown) - column + 1))
     gutter = str(span.line)
     blank = " " * len(gutter)
@@ -248,6 +263,9 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 LONGEST_NAME = 100
 """Names that are longer are refused by the lexer and are like no other."""
 
+MANY = 1000
+"""Known names that are compared with one that is not known; of more, those that begin alike."""
+
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name most like `name`, or None where none is like it.
@@ -258,7 +276,10 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     if not 0 < len(name) <= LONGEST_NAME:
         return None
     best, fewest = None, len(name) // 3 + 1
-    for candidate in sorted(set(known)):
+    candidates = set(known)
+    if len(candidates) > MANY:
+        candidates = {candidate for candidate in candidates if candidate[:2] == name[:2]}
+    for candidate in sorted(candidates)[:MANY]:
         if candidate.lower().replace("_", "") == name.lower().replace("_", ""):
             return candidate
         if abs(len(candidate) - len(name)) < fewest:

@@ -1,7 +1,7 @@
 """The one canonical layout of a text: what stands on which line, how deep, and what is aligned.
 
-Only spaces, line ends, `;` between statements and commas before a closing bracket change; comments keep their order. How
-long expressions are broken is said in `layout`.
+Only spaces, line ends, `;` between statements and commas before a closing bracket change; comments keep their order.
+How long expressions are broken is said in `page`.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 
 from resnext_dsl.diagnostics import Span, SpecSyntaxError, error
-from resnext_dsl.layout import STEP, WIDTH, Page, code
 from resnext_dsl.lexer import lex
 from resnext_dsl.options import DEFAULTS, Options
 from resnext_dsl.outline import Body, Node, Remark, Standing, Statement, Word, flat, outline
+from resnext_dsl.page import STEP, WIDTH, Page, code
 from resnext_dsl.parse import parse
 from resnext_dsl.source import Source
 from resnext_dsl.syntax import File
@@ -24,9 +24,10 @@ ALIGNED = frozenset({"PARAM", "LET"})
 """Declarations whose `=` are aligned where several stand directly below each other."""
 ALIGN_SPREAD = 24
 """The `=` are aligned where the names before them differ by no more columns than this."""
-DECLARATIONS = frozenset(
-    "IMPORT FROM NETWORK PARAM LET FN TEMPLATE REQUIRE DEFAULT INIT INPUT BUDGET STEM STAGE HEAD OUTPUT".split()
-)
+DECLARATIONS = ALIGNED | {
+    *("IMPORT", "FROM", "NETWORK", "FN", "TEMPLATE", "REQUIRE", "DEFAULT", "INIT", "INPUT", "BUDGET"),
+    *("STEM", "STAGE", "HEAD", "OUTPUT"),
+}
 
 
 def format_text(source: Source, options: Options = DEFAULTS) -> str:
@@ -70,7 +71,8 @@ def _verify(before: File, source: Source, options: Options) -> None:
 
 
 def _broken_rule(what: str, span: Span | None) -> Exception:
-    return error("E801", f"formatting would give {what}; nothing was changed", span, hint="please report this, with the spec")
+    message = f"formatting would give {what}; nothing was changed"
+    return error("E801", message, span, hint="please report this, with the spec")
 
 
 def same_meaning(one: object, other: object) -> bool:
@@ -78,11 +80,13 @@ def same_meaning(one: object, other: object) -> bool:
     pairs: list[tuple[object, object]] = [(one, other)]  # no recursion: a tree is deeper than Python's stack likes
     while pairs:
         left, right = pairs.pop()
-        if isinstance(left, tuple) and isinstance(right, tuple):
-            if type(left) is not type(right) or len(left) != len(right):
+        if type(left) is not type(right):
+            return False
+        if isinstance(left, tuple) and isinstance(right, tuple) and not isinstance(left, Span):
+            if len(left) != len(right):
                 return False
             pairs += zip(left, right, strict=True)
-        elif not (isinstance(left, Span) and isinstance(right, Span)) and (type(left), left) != (type(right), right):
+        elif left != right and not isinstance(left, Span):
             return False
     return True
 

@@ -185,7 +185,9 @@ def _expanded(source: Source, module: Module, options: Options, overrides: Mappi
     unmet = unmet_requirements(binder)
     if unmet is not None and not _errors(found):
         raise unmet
-    if not _errors(scopes.diagnostics + binder.diagnostics) and not any(d.code == "E104" for d in resolved):
+    if any(diagnostic.code == "E104" for diagnostic in resolved):
+        raise _report(found, options)  # what calls itself cannot be expanded
+    if not _errors(scopes.diagnostics + binder.diagnostics):
         check_size(bound, options)
     expander = Expander(bound, evaluator)
     try:

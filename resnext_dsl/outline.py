@@ -11,8 +11,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from resnext_dsl.lexer import ENDS_AN_OPERAND, OPENS_A_STATEMENT, OPENERS, SIGN, Lexed, Token
 from resnext_dsl.lexer import END as STATEMENT_END
+from resnext_dsl.lexer import ENDS_AN_OPERAND, OPENERS, OPENS_A_STATEMENT, SIGN, Lexed, Token
 from resnext_dsl.source import Source
 from resnext_dsl.syntax import Comment
 
@@ -28,9 +28,8 @@ class Style(Enum):
     """How a bracket breaks where it does not fit on its line."""
 
     WHOLE = "its content one level deeper, broken at operators: groups, indices, comprehensions"
-    FILL = "as many items on each line as fit: lists of plain items"
-    CALL = "all items on one deeper line, else one item a line"
-    ROWS = "one item a line: lists of lists and calls"
+    FILL = "as many items on each line as fit: arguments, lists of plain items"
+    ROWS = "one item a line, a comma after the last: lists of lists and calls"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +61,12 @@ class Bracket:
 
     Attributes:
         flat: The bracket on one line, or None where it holds a comment or rows that the author broke.
-        open_ended: Whether a comma may follow the last item.
     """
 
     opener: str
     closer: str
     nodes: tuple[Node, ...]
     style: Style
-    open_ended: bool
     gap: str
     breakable: bool
     flat: str | None
@@ -223,29 +220,28 @@ class _Reader:
                 floated = _take_remarks(nodes)
                 nodes.append(self.body(floated, token.end, declares=kind == "NETWORK"))
             else:
-                signature = kind if kind in ("FN", "TEMPLATE") and len(nodes) == 2 else ""
+                spaced = kind == "TEMPLATE"
                 breakable = _breakable(before, signed, token, inside=False)
-                nodes.append(self._node(token, before, _gap(before, signed, token, tight=False), breakable, signature))
+                nodes.append(self._node(token, before, _gap(before, signed, token, tight=False), breakable, spaced))
                 signed = token.kind == "MINUS" and not (before and before.kind in ENDS_AN_OPERAND)
             before = self.tokens[self.index - 1]
         return Statement(kind, tuple(nodes), joined, blank, "", flat(nodes))
 
-    def _node(self, token: Token, before: Token | None, gap: str, breakable: bool, signature: str) -> Node:
-        """A word, or a bracket up to its end; `signature`: the keyword of the declaration whose formals it holds."""
+    def _node(self, token: Token, before: Token | None, gap: str, breakable: bool, spaced: bool) -> Node:
+        """A word, or a bracket up to its end; `spaced`: with spaces around its `=`, as in a template's parameters."""
         if token.kind not in OPENERS:
             return Word(token.kind, token.text, gap, breakable)
         call = before is not None and before.kind in ("NAME", "RESIDUAL") and token.kind == "LPAR"
         index = token.kind == "LSQB" and before is not None and before.kind in ENDS_AN_OPERAND
-        nodes = self._inside(tight=signature != "TEMPLATE")
+        nodes = self._inside(tight=not spaced)
         plain = [node for node in nodes if not isinstance(node, Remark)]
         whole = index or (token.kind == "LPAR" and not call) or any(_is(node, "FOR") for node in plain)
-        style = Style.WHOLE if whole else Style.CALL if call else _list_style(plain)
+        style = Style.WHOLE if whole else Style.FILL if call else _list_style(plain)
         broken = style is Style.ROWS and _LINE_ENDS.match(self.text, token.end) is not None
         inner = None if broken else flat(nodes)
         closer = SIGN[OPENERS[token.kind]]
         whole_text = None if inner is None else f"{token.text}{inner}{closer}"
-        open_ended = style in (Style.CALL, Style.ROWS) and signature != "FN"
-        return Bracket(token.text, closer, tuple(nodes), style, open_ended, gap, breakable, whole_text)
+        return Bracket(token.text, closer, tuple(nodes), style, gap, breakable, whole_text)
 
     def _inside(self, tight: bool) -> list[Node]:
         """The nodes up to the closing bracket, which is taken too."""
@@ -260,7 +256,7 @@ class _Reader:
                 return _without_last_comma(nodes)
             floated = _take_remarks(nodes) if token.kind == "COMMA" else []
             breakable = _breakable(before, signed, token, inside=True)
-            nodes.append(self._node(token, before, _gap(before, signed, token, tight), breakable, ""))
+            nodes.append(self._node(token, before, _gap(before, signed, token, tight), breakable, spaced=False))
             nodes += floated
             signed = token.kind == "MINUS" and not (before and before.kind in ENDS_AN_OPERAND)
             before = self.tokens[self.index - 1]
@@ -318,7 +314,7 @@ def _is(node: Node, kind: str) -> bool:
     return isinstance(node, Word) and node.kind == kind
 
 
-def _list_style(nodes: list[Node]) -> Style:
+def _list_style(nodes: Sequence[Node]) -> Style:
     return Style.ROWS if any(isinstance(node, Bracket) for node in nodes) else Style.FILL
 
 

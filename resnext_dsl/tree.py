@@ -46,8 +46,11 @@ class Builder:
         self.diagnostics.append(Diagnostic(code, message, span, hint=hint))
 
     def _doc(self, first: Token) -> str:
-        """The `##` lines directly above a declaration."""
-        line = self.source.position(first.start)[0] - 1
+        """The `##` lines directly above a declaration that is the first thing on its line."""
+        line, column = self.source.position(first.start)
+        line -= 1
+        if self._lines[line][: column - 1].strip():
+            return ""
         lines: list[str] = []
         while line > 0 and self._lines[line - 1].lstrip().startswith("##"):
             line -= 1

@@ -120,8 +120,10 @@ class ClassText:
         first, *rest = path.split(".")
         text, pattern = f"self.{identifier(first)}", _body(self._children[first])
         for name in rest:
-            numbered = isinstance(pattern, NumberedPattern)
-            text += f"[{name}]" if numbered else f'["{name}"]'
+            if name.isidentifier():
+                text += f".{identifier(name)}"
+            else:
+                text += f"[{name}]" if isinstance(pattern, NumberedPattern) else f'["{name}"]'
             pattern = _body(dict(pattern.children)[name]) if isinstance(pattern, NamedPattern) else pattern
         return text
 
@@ -222,7 +224,7 @@ class ClassText:
         return call(pattern.name, items)
 
     def _named(self, pattern: NamedPattern) -> Code:
-        if pattern.row:
+        if pattern.row or all(name.isidentifier() for name, _ in pattern.children):
             return call("Chain", [prefixed(f"{identifier(name)}=", self.code(c, name)) for name, c in pattern.children])
         items = [prefixed(f'"{name}": ', self.code(child, name)) for name, child in pattern.children]
         return Call("nn.ModuleDict({", tuple(items), "})")

@@ -158,6 +158,8 @@ class Parameters:
                 if (sign in "/-" or one < other) and all(holds(a, b, value) for a, b, value in pairs):
                     self._use(one)
                     self._use(other)
+                    if sign in "*+" and other == "in_channels":
+                        one, other = other, one
                     return f"{one} {sign * 2 if sign == '/' else sign} {other}"
         return ""
 
@@ -194,10 +196,13 @@ class Parameters:
         for name, slot in usable.items():
             if all(type(value) is int and value >= 0 for value in slot.values):
                 found.append((f"{name} > 0", Slot(tuple(value > 0 for value in slot.values)), (name,)))
-        for name, slot in usable.items():
-            values = sorted({value for value in slot.values if type(value) is int and value <= _LARGEST_DEFAULT})
-            for sign in ("==", "!="):
-                found += [(f"{name} {sign} {v}", _compared(slot, sign, v), (name,)) for v in values if v]
+        # 1 is what leaves things as they are: an expansion or a stride of 1.
+        for neutral in (True, False):
+            for name, slot in usable.items():
+                values = sorted({value for value in slot.values if type(value) is int and value <= _LARGEST_DEFAULT})
+                for sign in ("!=", "==") if neutral else ("==", "!="):
+                    chosen = [value for value in values if value and (value == 1) == neutral]
+                    found += [(f"{name} {sign} {v}", _compared(slot, sign, v), (name,)) for v in chosen]
         partners = [name for name in self._integers() if name != "in_channels"]
         for name in partners if "in_channels" in self._integers() else ():
             for sign in ("==", "!="):
@@ -236,7 +241,7 @@ class Parameters:
         if name in self._classes:
             default = value if 2 * count >= weighted.total() else ""
             return Parameter(name, slot.values, _CLASS, default)
-        small = not isinstance(value, int) or value <= _LARGEST_DEFAULT
+        small = all(not isinstance(each, int) or each <= _LARGEST_DEFAULT for each in slot.values)
         wide = name.endswith("channels") or type(value) is tuple
         default = literal(value) if 2 * count >= weighted.total() and small and not wide else ""
         return Parameter(name, slot.values, _annotation(slot.values), default)

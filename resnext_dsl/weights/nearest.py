@@ -16,7 +16,7 @@ OTHER_KIND, OTHER_SIZE = 100, 10
 MAX_MOVED = 16
 """Children that are thought of moving together."""
 
-MAX_STEPS = 500_000
+MAX_STEPS = 200_000
 """Comparisons before what is left is taken in turn."""
 
 

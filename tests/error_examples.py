@@ -1,0 +1,119 @@
+"""A small bad spec for every diagnostic code, and the page that shows them: `python tests/error_examples.py > docs/errors.md`."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import resnext_dsl as rx
+from resnext_dsl.budget import violations
+from resnext_dsl.diagnostics import CODES
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A spec with a mistake; `files` stand beside it, `options` and `settings` are passed on."""
+
+    text: str
+    files: Mapping[str, str] = field(default_factory=dict)
+    options: Mapping[str, int] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+def net(body: str, before: str = "") -> str:
+    """A network around a body."""
+    return f"{before}network n {{\n    input image: 3x32x32\n    {body}\n}}\n"
+
+
+EXAMPLES: dict[str, Example] = {
+    "E001": Example(net("\N{CYRILLIC SMALL LETTER ES}onv(8, 3x3)")),
+    "E002": Example(net("conv(8, 3x3) bn")),
+    "E003": Example(net("conv(8, 3x3; bn")),
+    "E101": Example(net("conv(8, 3x3); rleu")),
+    "E102": Example(net("param width = 4\n    param width = 8\n    conv(width, 3x3)")),
+    "E103": Example(net("let __class__ = 4\n    conv(8, 3x3)")),
+    "E104": Example(net("a", "template a { b }\ntemplate b { relu; a }\n")),
+    "E105": Example(net("conv(first(8, 16), 3x3)")),
+    "E201": Example(net("conv(8, 3x3, strid=2)")),
+    "E202": Example(net("conv(8)")),
+    "E203": Example(net("relu(1)")),
+    "E204": Example(net("conv(16 / 2, 3x3)")),
+    "E205": Example(net("conv(0, 3x3)")),
+    "E206": Example(net("conv(8 // 0, 3x3)")),
+    "E207": Example(net("let act = 4\n    conv(8, 3x3); act")),
+    "E208": Example(net("conv(8, 3x3)\n    budget { parms <= 1M }")),
+    "E301": Example(net("conv(8, 3x3); linear(10)")),
+    "E302": Example(net("conv(64, 1x1)\n    conv(250, 3x3, groups=32)")),
+    "E303": Example(net("maxpool(16x16)\n    conv(8, 7x7, padding=0)")),
+    "E304": Example(net("conv(8, 3x3) as a\n    conv(16, 3x3)\n    add(a)")),
+    "E305": Example("network n {\n    conv(8, 3x3)\n}\n"),
+    "E401": Example(net("conv(8, 3x3)"), options={"max_source_bytes": 40}),
+    "E402": Example(net("conv((((8))), 3x3)"), options={"max_depth": 4}),
+    "E403": Example(net("a", "template a { b }\ntemplate b { c }\ntemplate c { relu }\n"), options={"max_calls": 2}),
+    "E404": Example(net("conv(2 ** 200, 3x3)")),
+    "E405": Example(net("repeat 10 ** 20 { conv(8, 3x3) }")),
+    "E406": Example(net("relu", 'import "a.arch"\n'), files={"a.arch": ""}, options={"max_files": 1}),
+    "E501": Example(net("relu", 'import "blocs.arch"\n'), files={"blocks.arch": ""}),
+    "E502": Example(net("relu", 'import "../other.arch"\n')),
+    "E503": Example(net("relu", 'import "a.arch"\n'), files={"a.arch": 'import "spec.arch"\n'}),
+    "E504": Example("let a = 1\n"),
+    "E601": Example(net("conv(64, 3x3)\n    budget { params <= 1K; flops <= 1M }")),
+    "E602": Example(net('param width = 6\n    require width % 4 == 0, "the kernels want fours"\n    conv(width, 3x3)')),
+    "W901": Example(net("param width = 4\n    conv(8, 3x3)")),
+    "W902": Example(net("conv(8, 3x3) as a\n    use image\n    conv(4, 3x3)")),
+}
+"""Code -> example. The codes that no spec text can bring about are in `ELSEWHERE`."""
+
+ELSEWHERE: dict[str, str] = {
+    "E505": "`resnext-dsl check resnext5_32x4d`: there is neither a file nor a shipped network of that name.",
+    "E701": "`resnext-dsl weights resnet34 resnet18.pth`: names the first layer that differs, on both sides.",
+    "E702": "`resnext-dsl weights resnet18 broken.pth`: the file holds no weights, or would run code to be read.",
+    "E703": "`resnext-dsl weights resnet18 theirs.pth -o missing/ours.pt`: the folder is not there.",
+    "E801": "Two counts of one network differ, or a graph breaks an invariant. That is a mistake of the tool; please report it.",
+}
+
+
+def output(example: Example) -> str:
+    """What the tool says of an example."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name, text in {**example.files, "spec.arch": example.text}.items():
+            (Path(folder) / name).write_text(text, encoding="utf-8")
+        return _said(example, Path(folder)).replace(f"{folder}/", "")
+
+
+def _said(example: Example, folder: Path) -> str:
+    try:
+        network = rx.load(folder / "spec.arch", options=rx.Options(**example.options), **example.settings)
+    except rx.ArchError as problem:
+        return str(problem)
+    problem = violations(network.usage())
+    return "\n\n".join(d.render() for d in (problem.diagnostics if problem is not None else network.warnings))
+
+
+def page() -> str:
+    """The reference of diagnostics."""
+    lines = [
+        "# Diagnostics",
+        "",
+        "Every diagnostic has a code that keeps its meaning, a place, what was found and expected, and where possible",
+        "a suggestion. Codes that begin with E are errors, with W warnings. `check --json` gives them as data.",
+        "",
+    ]
+    for code, meaning in CODES.items():
+        lines += [f"## {code}: {meaning}", ""]
+        if code in ELSEWHERE:
+            lines += [ELSEWHERE[code], ""]
+            continue
+        example = EXAMPLES[code]
+        options = ", ".join(f"`{name}={value}`" for name, value in example.options.items())
+        lines += ["```arch", example.text.rstrip(), "```", ""]
+        lines += [f"With the option {options}:", ""] if options else []
+        lines += ["```", output(example), "```", ""]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+if __name__ == "__main__":
+    print(page(), end="")

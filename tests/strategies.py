@@ -1,0 +1,127 @@
+"""Hypothesis strategies for texts of the language: whole files of every construct, with comments and spaces anywhere.
+
+The texts are well formed; names and shapes in them need not make sense.
+"""
+
+from __future__ import annotations
+
+from hypothesis import strategies as st
+
+names = st.sampled_from(["a", "b", "conv", "relu", "block", "width", "step", "x", "path", "input", "head", "shortcut"])
+plain_names = st.sampled_from(["a", "b", "conv", "relu", "block", "width"])
+spaces = st.sampled_from(["", " ", "  ", "\t"])
+comments = st.sampled_from(["# one", "#two", "## doc", "#", "# { ( [ ;"])
+numbers = st.sampled_from(["0", "1", "64", "0.5", "1e-3", "25.1M", "2K", "3x3", "3x224x224", "true", "false", '"a b"'])
+
+
+def between(*parts: st.SearchStrategy[str] | str) -> st.SearchStrategy[str]:
+    """The parts in a row, with a space (or several) between them."""
+    strategies = [st.just(part) if isinstance(part, str) else part for part in parts]
+    return st.tuples(*strategies).map(" ".join)
+
+
+def listed(items: st.SearchStrategy[str], least: int = 0, most: int = 3) -> st.SearchStrategy[str]:
+    """Items with commas between them, over several lines at times."""
+    commas = st.sampled_from([",", ", ", " , ", ",\n", ", # why\n"])
+    return st.tuples(st.lists(items, min_size=least, max_size=most), commas).map(lambda pair: pair[1].join(pair[0]))
+
+
+def _deeper(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    infix = st.sampled_from(["+", "-", "*", "/", "//", "%", "**", "==", "!=", "<", "<=", ">", ">=", "and", "or"])
+    grouped = inner.map(lambda text: f"({text})")
+    return st.one_of(
+        st.tuples(grouped, infix, grouped).map(" ".join),
+        grouped,
+        grouped.map(lambda text: f"-{text}"),
+        grouped.map(lambda text: f"not {text}"),
+        st.tuples(grouped, grouped, grouped).map(lambda t: f"{t[0]} if {t[1]} else {t[2]}"),
+        st.tuples(grouped, grouped).map(lambda t: f"{t[0]} x {t[1]}"),
+        st.tuples(plain_names, arguments(inner)).map(lambda t: f"{t[0]}({t[1]})"),
+        st.tuples(plain_names, inner).map(lambda t: f"{t[0]}[{t[1]}]"),
+        listed(inner).map(lambda text: f"[{text}]"),
+        st.tuples(inner, plain_names, grouped).map(lambda t: f"[{t[0]} for {t[1]} in {t[2]}]"),
+        st.tuples(inner, grouped, grouped).map(lambda t: f"[{t[0]} for a, b in {t[1]} if {t[2]}]"),
+    )
+
+
+def arguments(values: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    """Arguments of a call, some of them named."""
+    named = st.tuples(names, spaces, values).map(lambda t: f"{t[0]}{t[1]}={t[1]}{t[2]}")
+    return listed(st.one_of(values, named))
+
+
+expressions = st.recursive(st.one_of(numbers, plain_names), _deeper, max_leaves=5)
+aliases = st.sampled_from(["", "", "", " as v"])
+calls = st.one_of(plain_names, st.tuples(plain_names, arguments(expressions)).map(lambda t: f"{t[0]}({t[1]})"))
+simple = st.one_of(
+    st.tuples(calls, aliases).map("".join),
+    st.just("use a"),
+    expressions.map(lambda text: f"let q = {text}"),
+)
+
+
+def block(statements: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    """Statements in braces, on one line or several, with comments."""
+    ends = st.sampled_from(["; ", "\n", "\n\n", " # note\n", "\n# above\n", "\n\n\n  ## doc\n"])
+
+    def join(drawn: tuple[list[tuple[str, str]], bool, str]) -> str:
+        pairs, comment, opening = drawn
+        text = "".join(statement + end for statement, end in pairs)
+        return f"{{{opening}{text}{'# last' if comment else ''}{chr(10) if comment or '#' in opening else ''}}}"
+
+    pairs = st.lists(st.tuples(statements, ends), max_size=3)
+    return st.tuples(pairs, st.booleans(), st.sampled_from(["", " ", "\n", " # open\n"])).map(join)
+
+
+def _compound(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    body = block(inner)
+    path = body.map(lambda text: f"path {text}")
+    return st.one_of(
+        between("repeat", expressions, body),
+        st.tuples(expressions, body, aliases).map(lambda t: f"repeat {t[0]} as i {t[1]}{t[2]}"),
+        between("for a, b in", expressions, body),
+        between("if", expressions, body),
+        st.tuples(expressions, body, body, body).map(lambda t: f"if {t[0]} {t[1]} else if b {t[2]} else {t[3]}"),
+        st.tuples(expressions, body, calls).map(lambda t: f"split {t[0]} {t[1]} merge {t[2]}"),
+        st.tuples(body, aliases).map(lambda t: f"split 4 slice as i {t[0]} merge concat{t[1]}"),
+        st.tuples(path, path).map(lambda t: f"split {{ {t[0]} {t[1]} }} merge add"),
+        st.tuples(path, path).map(lambda t: f"split slice {{\n{t[0]}\n{t[1]}\n}}\nmerge add"),
+        between("residual", body),
+        st.tuples(body, body).map(lambda t: f"residual(shortcut = skip) {t[0]}\nshortcut {t[1]}"),
+    )
+
+
+statements = st.recursive(simple, _compound, max_leaves=6)
+domains = st.one_of(
+    listed(expressions, 1).map(lambda text: f" in {{{text}}}"),
+    st.just(" in 1..64"),
+    st.just(" in 8 .. 512 step 8"),
+    st.just(""),
+)
+formals = listed(st.one_of(names, st.tuples(names, expressions).map(lambda t: f"{t[0]} = {t[1]}")))
+entries = st.one_of(
+    statements,
+    st.tuples(names, expressions, domains).map(lambda t: f"param {t[0]} = ({t[1]}){t[2]}"),
+    expressions.map(lambda text: f"param a: list = ({text})"),
+    expressions.map(lambda text: f'require ({text}), "why"'),
+    arguments(expressions).map(lambda text: f"default bn({text})"),
+    st.just("init { conv.weight = kaiming_normal(fan_out); linear.bias = zeros }"),
+    st.just("input image: 3x32x32"),
+    st.just("budget small { params <= 1M; flops in 1..2 }"),
+    block(statements).map(lambda text: f"stem {text}"),
+    block(statements).map(lambda text: f"stage s repeat 3 as i {text} as t"),
+    block(statements).map(lambda text: f"output aux when training from s {text}"),
+    block(statements).map(lambda text: f"head {text}"),
+)
+items = st.one_of(
+    st.just('import "a.arch"'),
+    st.just("from std.blocks import basic, bottleneck as b"),
+    expressions.map(lambda text: f"let a = {text}"),
+    expressions.map(lambda text: f"fn f(a, b) = {text}"),
+    st.tuples(formals, block(statements)).map(lambda t: f"template t({t[0]}) {t[1]}"),
+    block(entries).map(lambda text: f"network n {text}"),
+    arguments(expressions).map(lambda text: f"network n = base({text})"),
+)
+files = st.tuples(st.lists(st.tuples(items, st.sampled_from(["\n", "\n\n\n", " # end\n", "\r\n", "\n# own\n"])), max_size=4)).map(
+    lambda drawn: "".join(item + end for item, end in drawn[0])
+)

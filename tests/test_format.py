@@ -1,0 +1,178 @@
+"""The formatter: its layout, and that it changes nothing else."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from strategies import files
+from typer.testing import CliRunner
+
+from resnext_dsl.cli.app import app
+from resnext_dsl.diagnostics import SpecSyntaxError
+from resnext_dsl.format import diff, format_text
+from resnext_dsl.parse import parse
+from resnext_dsl.source import Source
+
+CHECKOUT = Path(__file__).parent.parent
+
+
+def formatted(text: str) -> str:
+    return format_text(Source("<test>", text))
+
+
+def bare(part: object) -> object:
+    """A syntax tree without spans and docs' places; this test's own, not the formatter's."""
+    if hasattr(part, "_fields"):
+        return type(part).__name__, {f: bare(getattr(part, f)) for f in part._fields if f != "span"}
+    return [bare(inner) for inner in part] if isinstance(part, tuple) else part
+
+
+@settings(max_examples=400)
+@given(files)
+def test_generated_files_keep_their_meaning_and_settle_at_once(text: str) -> None:
+    before = parse(Source("<test>", text))
+    once = formatted(text)
+    after = parse(Source("<test>", once))
+    assert bare(after.items) == bare(before.items)
+    assert [comment.text for comment in after.comments] == [comment.text for comment in before.comments]
+    assert formatted(once) == once
+    assert "\r" not in once
+    assert not re.search(r"[ \t]$|\n\n\n", once, re.MULTILINE)
+
+
+@pytest.mark.parametrize("path", sorted((CHECKOUT / "specs").rglob("*.arch")), ids=lambda path: path.stem)
+def test_the_shipped_specs_are_in_the_layout(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert formatted(text) == text
+
+
+def test_the_first_example_of_the_reference_is_in_the_layout() -> None:
+    page = (CHECKOUT / "docs" / "language.md").read_text(encoding="utf-8")
+    example = re.findall(r"```arch\n(.*?)```", page, re.DOTALL)[0]
+    assert formatted(example) == example
+
+
+def test_the_layout() -> None:
+    untidy = """\
+# head
+let a=1 # one
+let bcd =[1,2 ,3]   # two
+
+
+## doc
+template t( a,b=1 , c = 2 ){ relu;bn # trailing
+  # own
+
+  conv(a ,3x3,stride = b, # inner
+     groups= -c) as q
+  if a==1 {relu} else if not (b>2) {bn}
+  else {
+     # only a comment
+  }
+  split c slice as i { conv(4,3 x i) } merge
+    concat
+  split { path{a}path {bn; relu} }
+  merge add
+  residual(shortcut=skip){ bn } shortcut { }
+  # end
+}
+network n { # open
+  param list = [10000,20000,30000,40000,50000,60000,70000,80000,90000,100000,110000,120000,130000,140000,150000,160000]
+  param x = 2**3 if true else -1 in 1 .. 4 step 2
+
+  budget{flops in 4.0G..4.3G;params<=3}
+}
+"""
+    assert formatted(untidy) == """\
+# head
+let a   = 1          # one
+let bcd = [1, 2, 3]  # two
+
+## doc
+template t(a, b = 1, c = 2) {
+    relu; bn  # trailing
+    # own
+    # inner
+
+    conv(a, 3x3, stride=b, groups=-c) as q
+    if a == 1 { relu } else if not (b > 2) { bn } else {
+        # only a comment
+    }
+    split c slice as i { conv(4, 3 x i) } merge concat
+    split { path { a } path { bn; relu } } merge add
+    residual(shortcut=skip) { bn } shortcut {}
+    # end
+}
+network n {  # open
+    param list = [
+        10000, 20000, 30000, 40000, 50000, 60000, 70000, 80000, 90000, 100000, 110000, 120000, 130000, 140000, 150000,
+        160000
+    ]
+    param x = 2 ** 3 if true else -1 in 1..4 step 2
+
+    budget { flops in 4.0G..4.3G; params <= 3 }
+}
+"""
+
+
+def test_a_text_with_mistakes_is_refused_with_their_places() -> None:
+    with pytest.raises(SpecSyntaxError, match=r"^<test>:1:10: error\[E002\]: found the end of the file") as caught:
+        formatted("let a = 1 +")
+    assert len(caught.value.diagnostics) == 1
+
+
+def test_the_diff_is_unified() -> None:
+    assert diff("a.arch", "let a=1\n", "let a = 1\n") == (
+        "--- a.arch\n+++ a.arch (formatted)\n@@ -1 +1 @@\n-let a=1\n+let a = 1\n"
+    )
+
+
+# --- the command ---
+
+
+@pytest.fixture
+def untidy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.arch").write_bytes(b"let a=1\r\n")
+    (tmp_path / "b.arch").write_text("let b = 1\n")
+    return tmp_path
+
+
+def run(*arguments: str, given: str | None = None) -> tuple[int, str, str]:
+    result = CliRunner().invoke(app, ["fmt", *arguments], input=given)
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result.exit_code, result.stdout, result.stderr
+
+
+def test_files_are_rewritten(untidy: Path) -> None:
+    assert run(".") == (0, "", "changed a.arch\n")
+    assert (untidy / "a.arch").read_bytes() == b"let a = 1\n"
+    assert run(".") == (0, "", "")
+
+
+def test_check_changes_nothing_and_is_status_1(untidy: Path) -> None:
+    assert run("--check", "a.arch", "b.arch") == (1, "would change a.arch\n", "")
+    assert (untidy / "a.arch").read_bytes() == b"let a=1\r\n"
+    assert run("--check", "b.arch") == (0, "", "")
+
+
+def test_diff_changes_nothing_and_shows_what_would(untidy: Path) -> None:
+    status, out, _ = run("--diff", "a.arch")
+    assert status == 1
+    assert out.endswith("+let a = 1\n")
+    assert (untidy / "a.arch").read_bytes() == b"let a=1\r\n"
+
+
+def test_standard_input_goes_to_standard_output() -> None:
+    assert run("-", given="let a=1") == (0, "let a = 1\n", "")
+
+
+def test_a_file_with_mistakes_is_left_alone(untidy: Path) -> None:
+    (untidy / "a.arch").write_text("let a = = 1\n")
+    status, _, err = run("a.arch")
+    assert status == 2
+    assert "a.arch:1:9: error[E002]" in err
+    assert (untidy / "a.arch").read_text() == "let a = = 1\n"
