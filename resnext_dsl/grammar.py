@@ -87,14 +87,16 @@ def build() -> dict[str, Any]:
     # The engine's table has no public door; tests/test_grammar.py holds our driver against lark's own.
     parse_table = parser.parser.parser._parse_table  # type: ignore[attr-defined]
     rules = parser.rules
+    start, end = parse_table.start_states["file"], parse_table.end_states["file"]
+    states, place = _numbered(_actions(parse_table, rules), start)
     return {
         "grammar": hashlib.sha256(GRAMMAR.read_bytes()).hexdigest(),
         "patterns": {t.name: t.pattern.to_regexp() for t in parser.terminals if not isinstance(t.pattern, PatternStr)},
         "literals": {t.pattern.value: t.name for t in parser.terminals if isinstance(t.pattern, PatternStr)},
         "rules": [_rule_row(rule) for rule in rules],
-        "actions": _actions(parse_table, rules),
-        "start": parse_table.start_states["file"],
-        "accept": parse_table.end_states["file"],
+        "actions": states,
+        "start": place[start],
+        "accept": place[end],
     }
 
 
@@ -126,6 +128,19 @@ def _actions(parse_table: Any, rules: Any) -> list[dict[str, int]]:
             {name: target if action is Shift else -1 - by_value[target] for name, (action, target) in sorted(row.items())}
         )
     return states
+
+
+def _numbered(states: list[dict[str, int]], start: int) -> tuple[list[dict[str, int]], dict[int, int]]:
+    """The states numbered in the order they are reached: lark's own numbers differ from process to process."""
+    place = {start: 0}
+    order = [start]
+    for state in order:
+        for target in states[state].values():
+            if target >= 0 and target not in place:
+                place[target] = len(order)
+                order.append(target)
+    renamed = [{name: place[to] if to >= 0 else to for name, to in states[old].items()} for old in order]
+    return renamed, place
 
 
 def lexer_pattern(grammar: Table) -> re.Pattern[str]:

@@ -307,8 +307,10 @@ def _settle(token: Token, before: Token | None, pending: Token | None, raw: list
     if kind == "SHORTCUT":
         return kind if before is not None and before.kind == "RBRACE" else "NAME"
     if kind == "SLICE":
-        following = raw[position + 1].kind if position + 1 < len(raw) else ""
-        return kind if following in ("LBRACE", "AS") else "NAME"
+        after = position + 1
+        while after < len(raw) and raw[after].kind == "NEWLINE":
+            after += 1
+        return kind if after < len(raw) and raw[after].kind in ("LBRACE", "AS") else "NAME"
     if kind in OPENS_A_STATEMENT:
         if kind == "IMPORT" and before is not None and pending is None:
             return kind

@@ -7,8 +7,14 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
+from resnext_dsl.diagnostics import ArchError
+from resnext_dsl.lexer import lex
+from resnext_dsl.options import DEFAULTS
+from resnext_dsl.parse import parse
+from resnext_dsl.source import Source
+
 names = st.sampled_from(["a", "b", "conv", "relu", "block", "width", "step", "x", "path", "input", "head", "shortcut"])
-plain_names = st.sampled_from(["a", "b", "conv", "relu", "block", "width"])
+plain_names = st.sampled_from(["a", "b", "conv", "relu", "block", "width", "channels_that_the_last_stage_puts_out"])
 spaces = st.sampled_from(["", " ", "  ", "\t"])
 comments = st.sampled_from(["# one", "#two", "## doc", "#", "# { ( [ ;"])
 numbers = st.sampled_from(["0", "1", "64", "0.5", "1e-3", "25.1M", "2K", "3x3", "3x224x224", "true", "false", '"a b"'])
@@ -39,6 +45,11 @@ def _deeper(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
         st.tuples(plain_names, arguments(inner)).map(lambda t: f"{t[0]}({t[1]})"),
         st.tuples(plain_names, inner).map(lambda t: f"{t[0]}[{t[1]}]"),
         listed(inner).map(lambda text: f"[{text}]"),
+        listed(inner, 1).map(lambda text: f"[\n{text},]"),
+        st.lists(numbers, min_size=20, max_size=40).map(lambda texts: f"[{', '.join(texts)}]"),
+        st.tuples(plain_names, inner, inner).map(lambda t: f"{t[0]}[{t[1]}][{t[2]}]"),
+        st.tuples(grouped, grouped, grouped).map(lambda t: f"{t[0]} - {t[1]} +\n{t[2]}"),
+        st.tuples(grouped, grouped).map(lambda t: f"{t[0]} x\n3 x {t[1]}"),
         st.tuples(inner, plain_names, grouped).map(lambda t: f"[{t[0]} for {t[1]} in {t[2]}]"),
         st.tuples(inner, grouped, grouped).map(lambda t: f"[{t[0]} for a, b in {t[1]} if {t[2]}]"),
     )
@@ -79,13 +90,13 @@ def _compound(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
     return st.one_of(
         between("repeat", expressions, body),
         st.tuples(expressions, body, aliases).map(lambda t: f"repeat {t[0]} as i {t[1]}{t[2]}"),
-        between("for a, b in", expressions, body),
+        st.tuples(expressions, body, aliases).map(lambda t: f"for a, b in {t[0]} {t[1]}{t[2]}"),
         between("if", expressions, body),
         st.tuples(expressions, body, body, body).map(lambda t: f"if {t[0]} {t[1]} else if b {t[2]} else {t[3]}"),
         st.tuples(expressions, body, calls).map(lambda t: f"split {t[0]} {t[1]} merge {t[2]}"),
         st.tuples(body, aliases).map(lambda t: f"split 4 slice as i {t[0]} merge concat{t[1]}"),
         st.tuples(path, path).map(lambda t: f"split {{ {t[0]} {t[1]} }} merge add"),
-        st.tuples(path, path).map(lambda t: f"split slice {{\n{t[0]}\n{t[1]}\n}}\nmerge add"),
+        st.tuples(path, path).map(lambda t: f"split slice\n{{\n{t[0]}\n{t[1]}\n}}\nmerge add\nas v"),
         between("residual", body),
         st.tuples(body, body).map(lambda t: f"residual(shortcut = skip) {t[0]}\nshortcut {t[1]}"),
     )
@@ -111,6 +122,7 @@ entries = st.one_of(
     block(statements).map(lambda text: f"stem {text}"),
     block(statements).map(lambda text: f"stage s repeat 3 as i {text} as t"),
     block(statements).map(lambda text: f"output aux when training from s {text}"),
+    st.just("output aux from s"),
     block(statements).map(lambda text: f"head {text}"),
 )
 items = st.one_of(
@@ -120,8 +132,29 @@ items = st.one_of(
     expressions.map(lambda text: f"fn f(a, b) = {text}"),
     st.tuples(formals, block(statements)).map(lambda t: f"template t({t[0]}) {t[1]}"),
     block(entries).map(lambda text: f"network n {text}"),
+    block(statements).map(lambda text: f"template t {text}"),
+    expressions.map(lambda text: f"fn constant() = {text}"),
     arguments(expressions).map(lambda text: f"network n = base({text})"),
+    st.tuples(arguments(expressions), block(entries)).map(lambda t: f"network n = base({t[0]}) {t[1]}"),
 )
-files = st.tuples(st.lists(st.tuples(items, st.sampled_from(["\n", "\n\n\n", " # end\n", "\r\n", "\n# own\n"])), max_size=4)).map(
-    lambda drawn: "".join(item + end for item, end in drawn[0])
-)
+ends = st.sampled_from(["\n", "\n\n\n", " # end\n", "\r\n", "\n# own\n"])
+files = st.lists(st.tuples(items, ends), max_size=4).map(lambda pairs: "".join(item + end for item, end in pairs))
+
+
+@st.composite
+def commented_files(draw: st.DrawFn) -> str:
+    """Files with comments and line ends beside any token, wherever the text stays well formed."""
+    text = draw(files)
+    inserted = st.sampled_from([" # c\n", "\n# c\n", " ## d\n", "\n## d\n", "\n\n# c\n\n", "\n", ";", "\t"])
+    for place, after, addition in draw(st.lists(st.tuples(st.integers(0, 999), st.booleans(), inserted), max_size=5)):
+        source = Source("<test>", text)
+        tokens = lex(source, DEFAULTS).tokens
+        token = tokens[place * len(tokens) // 1000]
+        offset = token.end if after else token.start
+        candidate = source.text[:offset] + addition + source.text[offset:]
+        try:
+            parse(Source("<test>", candidate))
+        except ArchError:
+            continue
+        text = candidate
+    return text

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
-from strategies import files
+from golden_layouts import GOLDEN
+from strategies import commented_files
 from typer.testing import CliRunner
 
 from resnext_dsl.cli.app import app
@@ -24,14 +25,14 @@ def formatted(text: str) -> str:
 
 
 def bare(part: object) -> object:
-    """A syntax tree without spans and docs' places; this test's own, not the formatter's."""
+    """A syntax tree without spans; this test's own, not the formatter's."""
     if hasattr(part, "_fields"):
         return type(part).__name__, {f: bare(getattr(part, f)) for f in part._fields if f != "span"}
     return [bare(inner) for inner in part] if isinstance(part, tuple) else part
 
 
-@settings(max_examples=400)
-@given(files)
+@settings(max_examples=300)
+@given(commented_files())
 def test_generated_files_keep_their_meaning_and_settle_at_once(text: str) -> None:
     before = parse(Source("<test>", text))
     once = formatted(text)
@@ -55,67 +56,10 @@ def test_the_first_example_of_the_reference_is_in_the_layout() -> None:
     assert formatted(example) == example
 
 
-def test_the_layout() -> None:
-    untidy = """\
-# head
-let a=1 # one
-let bcd =[1,2 ,3]   # two
-
-
-## doc
-template t( a,b=1 , c = 2 ){ relu;bn # trailing
-  # own
-
-  conv(a ,3x3,stride = b, # inner
-     groups= -c) as q
-  if a==1 {relu} else if not (b>2) {bn}
-  else {
-     # only a comment
-  }
-  split c slice as i { conv(4,3 x i) } merge
-    concat
-  split { path{a}path {bn; relu} }
-  merge add
-  residual(shortcut=skip){ bn } shortcut { }
-  # end
-}
-network n { # open
-  param list = [10000,20000,30000,40000,50000,60000,70000,80000,90000,100000,110000,120000,130000,140000,150000,160000]
-  param x = 2**3 if true else -1 in 1 .. 4 step 2
-
-  budget{flops in 4.0G..4.3G;params<=3}
-}
-"""
-    assert formatted(untidy) == """\
-# head
-let a   = 1          # one
-let bcd = [1, 2, 3]  # two
-
-## doc
-template t(a, b = 1, c = 2) {
-    relu; bn  # trailing
-    # own
-    # inner
-
-    conv(a, 3x3, stride=b, groups=-c) as q
-    if a == 1 { relu } else if not (b > 2) { bn } else {
-        # only a comment
-    }
-    split c slice as i { conv(4, 3 x i) } merge concat
-    split { path { a } path { bn; relu } } merge add
-    residual(shortcut=skip) { bn } shortcut {}
-    # end
-}
-network n {  # open
-    param list = [
-        10000, 20000, 30000, 40000, 50000, 60000, 70000, 80000, 90000, 100000, 110000, 120000, 130000, 140000, 150000,
-        160000
-    ]
-    param x = 2 ** 3 if true else -1 in 1..4 step 2
-
-    budget { flops in 4.0G..4.3G; params <= 3 }
-}
-"""
+@pytest.mark.parametrize(("untidy", "expected"), GOLDEN.values(), ids=GOLDEN)
+def test_the_layout(untidy: str, expected: str) -> None:
+    assert formatted(untidy) == expected
+    assert formatted(expected) == expected
 
 
 def test_a_text_with_mistakes_is_refused_with_their_places() -> None:

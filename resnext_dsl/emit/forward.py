@@ -34,6 +34,7 @@ class Speech:
         literal: (step, key) -> expression for a literal of its text.
         flag: The first step of an optional group -> expression for whether it is there.
         call: (step, arguments) -> expression for a call.
+        stage: The method that runs a stage.
     """
 
     access: Callable[[str], str]
@@ -41,6 +42,7 @@ class Speech:
     literal: Callable[[StepPattern, str], str]
     flag: Callable[[StepPattern], str]
     call: Callable[[Step, list[str]], str]
+    stage: str = ""
 
 
 @dataclass(slots=True)
@@ -148,7 +150,7 @@ class Writer:
         else:
             stages = ", ".join(self.speech.access(child) for child in step.child.split(" "))
             self.lines.append(f"for stage in ({stages}):")
-            self.lines.append(f"{INDENT}{name} = self._stage({', '.join(['stage', *inner])})")
+            self.lines.append(f"{INDENT}{name} = self.{self.speech.stage}({', '.join(['stage', *inner])})")
         self.names[step.name, 0] = name
 
     def _summed(self, step: Step, container: str, value: str) -> None:

@@ -40,7 +40,10 @@ class NetworkText:
         self._stages = {part.name for part in self.graph.parts if part.kind == "stage"} & {
             step.step.name for step in self._steps
         }
-        self._speech = replace(self._class.speech(), call=self._call)
+        children = {name for name, _ in self._class.pattern.children}
+        self._run, self._collect = unused("_stage", children), unused("_features", children)
+        self._flag = unused("grad_checkpointing", children)
+        self._speech = replace(self._class.speech(), call=self._call, stage=self._run)
         values = collector.values("")
         self._refs = {node: ref for ref, node in values.items()}
         self._flow = _Flow(self.graph, self._steps, values)
@@ -60,7 +63,7 @@ class NetworkText:
     def _call(self, step: Step, arguments: list[str]) -> str:
         child = self._class.access(step.child)
         if step.name in self._stages:
-            return f"self._stage({', '.join([child, *arguments])})"
+            return f"self.{self._run}({', '.join([child, *arguments])})"
         return f"{child}({', '.join(arguments)})"
 
     # --- the constructor ---
@@ -68,7 +71,7 @@ class NetworkText:
     def _constructor(self) -> list[str]:
         children = self._class.children()
         body = ["super().__init__()", f"self.num_features = {self._num_features()}", *self._feature_info()]
-        body += ["self.grad_checkpointing = False"] if self._stages else []
+        body += [f"self.{self._flag} = False"] if self._stages else []
         body += [*self._class.settings, *children]
         body += ["self.init_weights()"] if self._init else []
         return ["def __init__(self) -> None:", *indented(body)]
@@ -107,8 +110,8 @@ class NetworkText:
         signature = f"def forward_features(self, x: Tensor) -> {kind}:"
         if not flow.to_outputs:
             return [signature, *indented([title, *body, *broken(f"return {returned}")])]
-        inner = [f"def _features(self, x: Tensor) -> {_tensors(len(values))}:", *indented([*body, *broken(f"return {returned}")])]
-        taken = "self._features(x)" + (f"[: {len(head)}]" if len(head) > 1 else "[0]")
+        inner = [f"def {self._collect}(self, x: Tensor) -> {_tensors(len(values))}:", *indented([*body, *broken(f"return {returned}")])]
+        taken = f"self.{self._collect}(x)" + (f"[: {len(head)}]" if len(head) > 1 else "[0]")
         return [signature, *indented([title, f"return {taken}"]), "", *inner]
 
     def _forward_head(self) -> list[str]:
@@ -141,7 +144,7 @@ class NetworkText:
             taken.add(names[ref])
         head = ", ".join(["features"] if len(flow.to_head) == 1 else [f"features{k + 1}" for k in range(len(flow.to_head))])
         if flow.to_outputs:
-            body = [f"{', '.join([head, *(names[ref] for ref in flow.to_outputs)])} = self._features(x)"]
+            body = [f"{', '.join([head, *(names[ref] for ref in flow.to_outputs)])} = self.{self._collect}(x)"]
         else:
             body = [f"{head} = self.forward_features(x)"]
         for ref, text in zip(flow.to_head, head.split(", "), strict=True):
@@ -252,7 +255,7 @@ class NetworkText:
             return []
         first = self._call(steps[0].step, ["x"])
         over = Call("for stage in (", tuple(self._class.access(step.step.child) for step in steps[1:]), "):")
-        return [f"stages = [{first}]", *lines(over), "    stages.append(self._stage(stage, stages[-1]))", "return stages"]
+        return [f"stages = [{first}]", *lines(over), f"    stages.append(self.{self._run}(stage, stages[-1]))", "return stages"]
 
     def _stage_method(self) -> list[str]:
         if not self._stages:
@@ -261,8 +264,8 @@ class NetworkText:
         single = all(self._is_link(step) for step in links)
         result = "Tensor" if single else "Tensor | tuple[Tensor, ...]"
         return [
-            f"def _stage(self, stage: nn.Module, *values: Tensor) -> {result}:",
-            "    if self.grad_checkpointing and self.training:",
+            f"def {self._run}(self, stage: nn.Module, *values: Tensor) -> {result}:",
+            f"    if self.{self._flag} and self.training:",
             "        return checkpoint(stage, *values, use_reentrant=False)",
             "    return stage(*values)",
         ]
@@ -273,7 +276,7 @@ class NetworkText:
         return [
             "def set_grad_checkpointing(self, enable: bool = True) -> None:",
             '    """Whether training keeps the inputs of each stage only, and computes the rest again for the gradients."""',
-            "    self.grad_checkpointing = enable",
+            f"    self.{self._flag} = enable",
         ]
 
     # --- the classifier ---

@@ -1,0 +1,103 @@
+"""Our LALR(1) driver against lark's own parser of the same grammar, over the same tokens."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from pathlib import Path
+
+import lark
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from strategies import files
+
+from resnext_dsl import lalr
+from resnext_dsl.grammar import GRAMMAR, TABLE, build
+from resnext_dsl.lexer import Token, lex
+from resnext_dsl.options import DEFAULTS
+from resnext_dsl.source import Source
+from resnext_dsl.syntax_errors import SYNTAX_ERRORS
+
+SPECS = sorted((Path(__file__).parent.parent / "specs").rglob("*.arch"))
+
+
+@pytest.fixture(scope="module")
+def engine() -> lark.Lark:
+    return lark.Lark(GRAMMAR.read_text(encoding="utf-8"), start="file", parser="lalr", lexer="basic", maybe_placeholders=True)
+
+
+class Trees:
+    """A builder that makes lark's own trees."""
+
+    def __getattr__(self, name: str) -> object:
+        return lambda children: lark.Tree(name, children)
+
+    def file(self, children: list[object]) -> list[object]:
+        return children
+
+
+def theirs(engine: lark.Lark, tokens: list[Token]) -> object:
+    """Lark's tree as nested tuples, or the place where it stops."""
+    parser = engine.parse_interactive()
+    for index, token in enumerate(tokens):
+        try:
+            if token.kind == "$END":
+                return [plain(child) for child in parser.feed_eof().children]
+            parser.feed_token(lark.Token(token.kind, token.text))
+        except lark.UnexpectedToken:
+            return index
+    raise AssertionError("no end")
+
+
+def ours(tokens: list[Token]) -> object:
+    result = lalr.run(tokens, Trees())
+    return result.index if isinstance(result, lalr.Failure) else [plain(child) for child in result]
+
+
+def plain(part: object) -> object:
+    if isinstance(part, lark.Tree):
+        return str(part.data), [plain(child) for child in part.children]
+    return getattr(part, "text", None) or (str(part) if part is not None else None)
+
+
+def tokens_of(text: str) -> list[Token]:
+    return lex(Source("", text), DEFAULTS).tokens
+
+
+@pytest.mark.parametrize("path", SPECS, ids=lambda path: path.stem)
+def test_the_trees_of_the_shipped_specs_are_larks(engine: lark.Lark, path: Path) -> None:
+    tokens = tokens_of(path.read_text(encoding="utf-8"))
+    assert ours(tokens) == theirs(engine, tokens)
+
+
+@settings(max_examples=150)
+@given(text=files, drop=st.integers(-40, 40))
+def test_generated_files_are_read_as_lark_reads_them(engine: lark.Lark, text: str, drop: int) -> None:
+    tokens = tokens_of(text)
+    if drop > 0 and len(tokens) > drop:
+        del tokens[-drop - 1]
+    assert ours(tokens) == theirs(engine, tokens)
+
+
+def test_the_saved_table_is_that_of_the_grammar() -> None:
+    saved = json.loads(TABLE.read_text(encoding="utf-8"))
+    assert saved["grammar"] == hashlib.sha256(GRAMMAR.read_bytes()).hexdigest()
+    assert saved == json.loads(json.dumps(build()))
+
+
+def test_the_grammar_has_no_conflicts(caplog: pytest.LogCaptureFixture) -> None:
+    level = lark.logger.level
+    lark.logger.setLevel(logging.DEBUG)
+    try:
+        with caplog.at_level(logging.DEBUG, logger=lark.logger.name):
+            lark.Lark(GRAMMAR.read_text(encoding="utf-8"), start="file", parser="lalr", debug=True)
+    finally:
+        lark.logger.setLevel(level)
+    assert not [record for record in caplog.records if "onflict" in record.getMessage()]
+
+
+@pytest.mark.parametrize("text", [text for _, _, examples in SYNTAX_ERRORS for text in examples])
+def test_every_bad_example_is_bad(text: str) -> None:
+    assert lalr.first_failure(tokens_of(text)) is not None
