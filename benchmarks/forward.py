@@ -1,4 +1,4 @@
-"""Forward pass and training step of the compiled resnext50_32x4d against torchvision's module, eager, same weights and input.
+"""Forward pass and training step of the compiled resnext50_32x4d against torchvision's module: eager, same weights.
 
 python benchmarks/forward.py [cpu|cuda] [rounds]
 """

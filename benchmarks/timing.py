@@ -1,4 +1,4 @@
-"""Interleaved timing: two or more things in turn, medians, and ratios pair by pair, so that a machine that drifts does not decide."""
+"""Interleaved timing: two things in turn and ratios pair by pair, so that a machine that drifts does not decide."""
 
 from __future__ import annotations
 
@@ -45,4 +45,5 @@ def machine() -> str:
     import torch
 
     cores = len(os.sched_getaffinity(0))
-    return f"{cores} cores, {torch.get_num_threads()} threads, Python {platform.python_version()}, torch {torch.__version__}"
+    versions = f"Python {platform.python_version()}, torch {torch.__version__}"
+    return f"{cores} cores, {torch.get_num_threads()} threads, {versions}"

@@ -28,7 +28,7 @@ from resnext_dsl.values import (
     List,
     Placed,
     TemplateValue,
-    Unsettled,
+    UnsettledError,
     fits_type,
     show,
     type_name,
@@ -141,7 +141,17 @@ class Binder:
         env = Environment(base.environment)
         given = self._given(chain[:-1])
         bound = BoundNetwork(
-            declared.name.text, declared.name.span, env, (), None, None, {}, {}, (), (), declared.doc or base.network.doc
+            declared.name.text,
+            declared.name.span,
+            env,
+            (),
+            None,
+            None,
+            {},
+            {},
+            (),
+            (),
+            declared.doc or base.network.doc,
         )
         self._declare(base.network, env, bound, given, overrides)
         for level in reversed(chain):
@@ -168,7 +178,7 @@ class Binder:
             value = env.find(derived.base.text)
         except KeyError:
             known = [name for name in env.all_names() if isinstance(env.find(name), NetworkValue)]
-            hint = did_you_mean(derived.base.text, known) or "import it: `from \"FILE.arch\" import NAME`"
+            hint = did_you_mean(derived.base.text, known) or 'import it: `from "FILE.arch" import NAME`'
             raise error("E101", f"unknown network `{derived.base.text}`", derived.base.span, hint=hint) from None
         if value is UNKNOWN:
             raise ArchError(self.scopes.diagnostics)
@@ -274,7 +284,7 @@ class Binder:
             bound.parameters[name] = Parameter(name, value, domain, entry.doc, entry.span)
         except ArchError as problem:
             self.diagnostics += problem.diagnostics
-        except Unsettled:
+        except UnsettledError:
             pass
 
     def _type(self, entry: s.Param, default: Any) -> str:
@@ -302,7 +312,9 @@ class Binder:
                 raise error("E204", f"a range is of numbers; found {show(number)}", part.span)
         low, high, step = (*numbers, None)[:3]
         if low > high:
-            raise error("E205", f"the range {low}..{high} is empty", written.span, hint=f"did you mean `{high}..{low}`?")
+            raise error(
+                "E205", f"the range {low}..{high} is empty", written.span, hint=f"did you mean `{high}..{low}`?"
+            )
         if step is not None and step <= 0:
             raise error("E205", f"the step must be above 0; found {step}", ends[2].span)
         return Domain(low=low, high=high, step=step)
@@ -342,7 +354,7 @@ class Binder:
             bound.input_shape = shape
         except ArchError as problem:
             self.diagnostics += problem.diagnostics
-        except Unsettled:
+        except UnsettledError:
             pass
 
     def _settings(self, entries: tuple[s.Entry, ...], env: Environment, bound: BoundNetwork) -> None:
@@ -357,7 +369,7 @@ class Binder:
                     bound.init += tuple(self._init_rule(rule, env) for rule in entry.rules)
             except ArchError as problem:
                 self.diagnostics += problem.diagnostics
-            except Unsettled:
+            except UnsettledError:
                 pass
 
     def _require(self, entry: s.Require, env: Environment) -> None:
@@ -395,7 +407,7 @@ class Binder:
                     limits += self._limit(budget, limit, inner)
                 except ArchError as problem:
                     self.diagnostics += problem.diagnostics
-                except Unsettled:
+                except UnsettledError:
                     pass
         bound.limits = tuple(limits)
 
@@ -481,4 +493,3 @@ def _from_python(value: Any, kind: str) -> Any:
 
 def _article(kind: str) -> str:
     return f"an {kind}" if kind[0] in "aeio" else f"a {kind}"
-

@@ -22,7 +22,7 @@ from resnext_dsl.graph import Graph
 from resnext_dsl.weights import load_weights
 
 FORMS = ("written", "fastest")
-"""Spellings of splits that a network can be compiled in; without rewriting passes the fastest known is the written one."""
+"""Spellings of splits that a network can be compiled in; without rewriting passes the fastest is the written one."""
 
 MODES = ("train", "inference")
 
@@ -86,8 +86,8 @@ def _last_class(source: str) -> str:
 def _module(source: str) -> ModuleType:
     """Emitted source as a module; the same one for the same source.
 
-    torch.compile imports the module of a function that it inlines by name, and pickled modules name theirs, so it stands
-    in `sys.modules`. Its lines stand in `linecache`, so that tracebacks and torch.jit.script show them.
+    torch.compile imports the module of a function that it inlines by name, and pickled modules name theirs, so it
+    stands in `sys.modules`. Its lines stand in `linecache`, so that tracebacks and torch.jit.script show them.
     """
     name = _PREFIX + hashlib.sha256(source.encode()).hexdigest()[:16]
     known = sys.modules.get(name)

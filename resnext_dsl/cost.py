@@ -1,6 +1,7 @@
 """What a network costs, in closed form: exact integers in fvcore's convention, batch 1, the declared input.
 
-One fused multiply-add is one FLOP; an affine batch norm in eval mode counts 2 per element. The rules are those of the operator table.
+One fused multiply-add is one FLOP; an affine batch norm in eval mode counts 2 per element. The rules are those of the
+operator table.
 """
 
 from __future__ import annotations
@@ -76,7 +77,7 @@ class NetworkCost(Cost):
 
 
 def cost_of(graph: Graph, training: bool = False) -> NetworkCost:
-    """The cost of a graph. Training-only outputs count in `params`, and in the rest only where `training` asks for it."""
+    """The cost of a graph; training-only outputs count in `params`, and in the rest where `training` asks for it."""
     runs = reachable(graph, [output.node for output in graph.outputs if training or not output.training_only])
     costs = tuple((node, _node_cost(graph, node, index in runs)) for index, node in enumerate(graph.nodes))
     total = Cost()

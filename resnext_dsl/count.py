@@ -1,7 +1,9 @@
 """Counts what a network would expand to, before it is expanded.
 
-Goes through the statements as expansion does, but without shapes and without making anything; calls of equal arguments are counted once. What cannot be
-told without shapes counts as its least, so the count is a lower bound: past the limits it refuses a spec at once, and expansion itself keeps the exact bound.
+Goes through the statements as expansion does, but without shapes and without making anything; calls of equal
+arguments are counted once. What cannot be
+told without shapes counts as its least, so the count is a lower bound: past the limits it refuses a spec at once, and
+expansion itself keeps the exact bound.
 """
 
 from __future__ import annotations
@@ -11,12 +13,12 @@ from typing import Any
 
 from resnext_dsl import syntax as s
 from resnext_dsl.bind import BoundNetwork
-from resnext_dsl.diagnostics import ArchError, Span, error
+from resnext_dsl.diagnostics import ArchError, error
 from resnext_dsl.evaluate import Evaluator
 from resnext_dsl.expand import too_many
 from resnext_dsl.options import Options
 from resnext_dsl.signature import bind, signature_of
-from resnext_dsl.values import UNKNOWN, Environment, OperatorValue, TemplateValue, Unsettled
+from resnext_dsl.values import UNKNOWN, Environment, OperatorValue, TemplateValue, UnsettledError
 
 CONCRETE_PASSES = 2000
 """Passes gone through one by one in all; past that, a pass counts as its least."""
@@ -66,9 +68,9 @@ class Counter:
 
     def _entry(self, entry: s.Entry, env: Environment) -> Size:
         if isinstance(entry, s.Part):
-            if entry.count is None:
+            if entry.times is None:
                 return self._block(entry.body, env)
-            return self._repeated(entry.count, entry.index, entry.body, env)
+            return self._repeated(entry.times, entry.counter, entry.body, env)
         if isinstance(entry, s.Output):
             return self._block(entry.body, env) if entry.body is not None else Size()
         return self._statement(entry, env)  # type: ignore[arg-type]
@@ -92,7 +94,7 @@ class Counter:
             elif isinstance(statement, s.Apply):
                 return self._apply(statement, env)
             elif isinstance(statement, s.Repeat):
-                return self._repeated(statement.count, statement.index, statement.body, env)
+                return self._repeated(statement.times, statement.counter, statement.body, env)
             elif isinstance(statement, s.ForEach):
                 return self._for(statement, env)
             elif isinstance(statement, s.Condition):
@@ -102,7 +104,7 @@ class Counter:
             elif isinstance(statement, s.Residual):
                 body = self._block(statement.body, env)
                 return body + (self._block(statement.shortcut, env) if statement.shortcut is not None else Size())
-        except (ArchError, Unsettled):
+        except (ArchError, UnsettledError):
             pass  # expansion reports it
         return Size()
 
@@ -137,13 +139,13 @@ class Counter:
     def _known(self, expression: s.Expression, env: Environment) -> Any:
         try:
             return self.evaluator.evaluate(expression, env)
-        except (ArchError, Unsettled):
+        except (ArchError, UnsettledError):
             return UNKNOWN
 
     def _repeated(self, count: s.Expression, index: s.Name | None, body: s.Block, env: Environment) -> Size:
         try:
             passes = self.evaluator.whole(count, env, "the number of passes")
-        except (ArchError, Unsettled):
+        except (ArchError, UnsettledError):
             return Size()
         return self._turns(passes, index, body, env)
 
@@ -164,7 +166,8 @@ class Counter:
 
     def _pass(self, body: s.Block, env: Environment, turn: int | None, passes: int, index: s.Name | None) -> Size:
         inner = Environment(env)
-        # Without a known pass, `first` and `last` have no value: a count of passes that no turn equals makes them take their second.
+        # Without a known pass, `first` and `last` have no value: a count of passes that no turn equals makes them take
+        # their second.
         inner.turn = (turn, passes) if turn is not None else (1, 3)
         if index is not None:
             inner.names[index.text] = turn if turn is not None else UNKNOWN
@@ -186,7 +189,7 @@ class Counter:
             try:
                 if self.evaluator.truth(condition, env):
                     return _least(least, self._block(block, env))
-            except (ArchError, Unsettled):
+            except (ArchError, UnsettledError):
                 least = _least(least, self._block(block, env))
         otherwise = self._block(statement.otherwise, env) if statement.otherwise is not None else Size()
         return _least(least, otherwise)
@@ -197,12 +200,12 @@ class Counter:
             for path in statement.paths:
                 total += self._block(path, env)
             return total
-        if statement.count is None:
+        if statement.times is None:
             return Size()
-        count = self.evaluator.whole(statement.count, env, "the number of paths")
+        count = self.evaluator.whole(statement.times, env, "the number of paths")
         merge = Size(1 if count > 1 else 0, 1)
         slices = Size(count if statement.sliced else 0, 0)
-        return merge + slices + self._turns(count, statement.index, statement.body, env)
+        return merge + slices + self._turns(count, statement.counter, statement.body, env)
 
 
 def _least(left: Size | None, right: Size) -> Size:
@@ -211,12 +214,10 @@ def _least(left: Size | None, right: Size) -> Size:
 
 def _nothing_flows(name: str) -> Any:
     if name in ("channels_in", "shape_in", "channels_here", "shape_here"):
-        raise Unsettled
+        raise UnsettledError
     raise KeyError(name)
 
 
 def check_size(network: BoundNetwork, options: Options) -> None:
     """Refuses a network that would expand beyond the bounds (`Counter.check`)."""
     Counter(network, options).check()
-
-

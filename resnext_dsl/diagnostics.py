@@ -270,8 +270,8 @@ MANY = 1000
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name most like `name`, or None where none is like it.
 
-    Alike are names that differ in case and underscores only, and those at most a third of their letters apart; of several, the nearest, then the
-    first in the alphabet.
+    Alike are names that differ in case and underscores only, and those at most a third of their letters apart; of
+    several, the nearest, then the first in the alphabet.
     """
     if not 0 < len(name) <= LONGEST_NAME:
         return None
@@ -290,7 +290,7 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 
 
 def _slips(left: str, right: str, enough: int) -> int:
-    """Letters to change, add, leave out or swap with their neighbour to make one name of the other; `enough` stands for that many or more.
+    """Letters to change, add, leave out or swap to make one name of the other; `enough` stands for that many or more.
 
     Source: the optimal string alignment distance (Wagner and Fischer 1974, with Damerau's transpositions).
     """

@@ -21,7 +21,7 @@ from resnext_dsl.values import (
     List,
     OperatorValue,
     TemplateValue,
-    Unsettled,
+    UnsettledError,
     show,
     type_name,
 )
@@ -39,13 +39,11 @@ class Evaluator:
 
     Attributes:
         context: Gives the value of a `CONTEXT` name or of a value of the network; raises KeyError for other names,
-            `Unsettled` where it cannot be told here.
-        quiet: An unknown name is `Unsettled` too, for who reports nothing: the error with its hint takes time.
+            `UnsettledError` where it cannot be told here.
+        quiet: An unknown name is `UnsettledError` too, for who reports nothing: the error with its hint takes time.
     """
 
-    def __init__(
-        self, options: Options, context: Callable[[str], Any] | None = None, quiet: bool = False
-    ) -> None:
+    def __init__(self, options: Options, context: Callable[[str], Any] | None = None, quiet: bool = False) -> None:
         self.options = options
         self.context = context
         self.quiet = quiet
@@ -58,7 +56,7 @@ class Evaluator:
 
         Raises:
             ArchError: Where it cannot be computed; one diagnostic, at the innermost part.
-            Unsettled: Where it depends on something that failed before.
+            UnsettledError: Where it depends on something that failed before.
         """
         self.step(expression.span)
         return _DISPATCH[type(expression)](self, expression, env)
@@ -92,7 +90,7 @@ class Evaluator:
     def _name(self, expression: s.Name, env: Environment) -> Any:
         value = self.find(expression, env)
         if value is UNKNOWN:
-            raise Unsettled
+            raise UnsettledError
         return value
 
     def find(self, name: s.Name, env: Environment) -> Any:
@@ -112,7 +110,7 @@ class Evaluator:
         if text in WORDS:
             return text
         if self.quiet:
-            raise Unsettled
+            raise UnsettledError
         raise self.unknown_name(name, env)
 
     def unknown_name(self, name: s.Name, env: Environment) -> ArchError:
@@ -133,14 +131,16 @@ class Evaluator:
                 raise
             return self._builtin(expression, env)
         if callee is UNKNOWN:
-            raise Unsettled
+            raise UnsettledError
         if isinstance(callee, FunctionValue):
             return self._function(callee, expression, env)
         if isinstance(callee, OperatorValue | TemplateValue):
             return self.fill_in(callee, expression.arguments, env)
         raise error("E207", f"`{name}` is {_a(type_name(callee))}, not a function", expression.callee.span)
 
-    def fill_in(self, callee: OperatorValue | TemplateValue, arguments: tuple[s.Argument, ...], env: Environment) -> Any:
+    def fill_in(
+        self, callee: OperatorValue | TemplateValue, arguments: tuple[s.Argument, ...], env: Environment
+    ) -> Any:
         """The operator or template with these arguments filled in, over those it has."""
         signature = signature_of(callee)
         bound = bind(signature, arguments, partial=True)
@@ -188,7 +188,7 @@ class Evaluator:
         """The result of a computation that may fail, kept within the bounds of numbers and lists."""
         try:
             result = compute()
-        except _Bad as bad:
+        except _BadValueError as bad:
             raise error(bad.code, str(bad), expression.span, hint=bad.hint) from None
         except ZeroDivisionError:
             raise error("E206", "division by zero", expression.span) from None
@@ -323,7 +323,7 @@ _DISPATCH: dict[type, Callable[[Evaluator, Any, Environment], Any]] = {
 }
 
 
-class _Bad(Exception):
+class _BadValueError(Exception):
     """A computation that its own rule refuses."""
 
     def __init__(self, code: str, message: str, hint: str = "") -> None:
@@ -353,9 +353,13 @@ def _called(problem: ArchError, expression: s.Invoke) -> ArchError:
     """The error with the call of a function added to its trail."""
     first = problem.diagnostics[0]
     note = Note(f"function `{expression.callee.text}`", expression.span)
-    return ArchError([
-        Diagnostic(first.code, first.message, first.span, first.hint, first.notes, (note, *first.trail), first.severity)
-    ])
+    return ArchError(
+        [
+            Diagnostic(
+                first.code, first.message, first.span, first.hint, first.notes, (note, *first.trail), first.severity
+            )
+        ]
+    )
 
 
 def too_deep(span: Span, options: Options) -> ArchError:
@@ -386,7 +390,8 @@ def _raise_to(left: Any, right: Any) -> Any:
         if exponent < 0:
             return float(base) ** exponent
         if abs(base) > 1 and exponent * math.log10(abs(base)) > 1000:
-            raise _Bad("E404", f"{base} ** {exponent} has too many digits", "the bound is the option `max_digits`")
+            found = f"{base} ** {exponent} has too many digits"
+            raise _BadValueError("E404", found, "the bound is the option `max_digits`")
     result = base**exponent
     if isinstance(result, complex):
         raise ValueError
@@ -422,7 +427,7 @@ def divisible(value: float, divisor: int) -> int:
     Source: the reference code of MobileNet (Howard et al. 2017), `_make_divisible`.
     """
     if type(divisor) is not int or divisor < 1:
-        raise _Bad("E205", f"the divisor must be an int of at least 1; found {show(divisor)}")
+        raise _BadValueError("E205", f"the divisor must be an int of at least 1; found {show(divisor)}")
     rounded = max(divisor, int(_number(value) + divisor / 2) // divisor * divisor)
     return rounded + divisor if rounded < 0.9 * value else rounded
 
@@ -432,7 +437,8 @@ def _range(*bounds: int) -> List:
         raise TypeError
     numbers = range(*bounds)
     if len(numbers) > 1_000_000:
-        raise _Bad("E205", f"`range` would have {len(numbers)} elements", "a list has at most `max_nodes` elements")
+        found = f"`range` would have {len(numbers)} elements"
+        raise _BadValueError("E205", found, "a list has at most `max_nodes` elements")
     return List(numbers)
 
 
@@ -442,7 +448,7 @@ def _over(function: Callable[[Any], Any]) -> Callable[..., Any]:
     def apply(*values: Any) -> Any:
         items = values[0] if len(values) == 1 and isinstance(values[0], tuple) else values
         if not items:
-            raise _Bad("E206", "an empty list has none")
+            raise _BadValueError("E206", "an empty list has none")
         return function([_number(item) for item in items])
 
     return apply

@@ -1,7 +1,7 @@
 """Runs the statements of a bound network and makes its graph, shapes included.
 
-One mistake gives one error: a statement that fails leaves an unknown value behind, and what depends on it is passed over in silence. A mistake in
-a template is reported for its first call only.
+One mistake gives one error: a statement that fails leaves an unknown value behind, and what depends on it is passed
+over in silence. A mistake in a template is reported for its first call only.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from resnext_dsl.values import (
     GraphValue,
     OperatorValue,
     TemplateValue,
-    Unsettled,
+    UnsettledError,
     show,
     show_shape,
     type_name,
@@ -170,7 +170,7 @@ class Expander:
                 if diagnostic.code in ("E403", "E405"):
                     raise ArchError([*self.diagnostics, replace(diagnostic, trail=self.trail)]) from None
                 self._note(diagnostic)
-        except Unsettled:
+        except UnsettledError:
             pass
         return None
 
@@ -188,7 +188,7 @@ class Expander:
 
     def _flowing(self, name: str, value: Running) -> Any:
         if value is None:
-            raise Unsettled
+            raise UnsettledError
         return value.shape[0] if name.startswith("channels") else value.shape
 
     # --- the network's own entries ---
@@ -206,16 +206,16 @@ class Expander:
         name = safe(part.name.text)
         label = f"{part.kind} `{part.name.text}`" if part.kind == "stage" else f"the {part.kind}"
         outer = self.trail
-        if part.count is None:
+        if part.times is None:
             self._scope(name, "part", name, part.span)
             self.trail = (*outer, Note(label, part.name.span))
             x = self._pass(part.body, place.frame, env, name, x)
         else:
             self._scope(name, "passes", name, part.span)
-            count = self._guarded(lambda: self.evaluator.whole(part.count, env, "the number of passes"))  # type: ignore[arg-type]
+            count = self._guarded(lambda: self.evaluator.whole(part.times, env, "the number of passes"))  # type: ignore[arg-type]
             for turn in range(count or 0):
                 self.trail = (*outer, Note(f"{label}, pass {turn}", part.name.span))
-                inner = _turn(env, turn, count, part.index)
+                inner = _turn(env, turn, count, part.counter)
                 self._scope(f"{name}.{turn}", "pass", str(turn), part.span)
                 x = self._pass(part.body, place.frame, inner, f"{name}.{turn}", x)
             x = x if count is not None else None
@@ -325,7 +325,7 @@ class Expander:
 
     def _checked_value(self, value: Any, span: Span, text: str) -> GraphValue:
         if value is UNKNOWN:
-            raise Unsettled
+            raise UnsettledError
         if not isinstance(value, GraphValue):
             hint = "attributes are given by name, values by position"
             raise error("E204", f"`{text[:40]}` is not a value of the network; found {show(value)}", span, hint=hint)
@@ -339,7 +339,7 @@ class Expander:
         except ArchError as problem:
             raise _as_operator(problem, call, env) from None
         if callee is UNKNOWN:
-            raise Unsettled
+            raise UnsettledError
         if isinstance(callee, OperatorValue | TemplateValue):
             return callee
         name = call.callee.text
@@ -371,10 +371,8 @@ class Expander:
         finally:
             self.trail, self._frame = outer_trail, outer_frame
 
-    def _arguments(
-        self, call: s.Apply, callee: TemplateValue, env: Environment
-    ) -> tuple[Environment, frozenset[str]]:
-        """The environment of a template's body (its parameters, then what is around its definition); which were given."""
+    def _arguments(self, call: s.Apply, callee: TemplateValue, env: Environment) -> tuple[Environment, frozenset[str]]:
+        """The environment of a template's body (its parameters, then what is around it), and which were given."""
         template = callee.template
         bound = bind(signature_of(callee), call.arguments, callee_span=call.callee.span).named
         inner = Environment(callee.environment)
@@ -395,13 +393,13 @@ class Expander:
             except ArchError as problem:
                 failed += problem.diagnostics
                 inner.names[name] = UNKNOWN
-            except Unsettled:
+            except UnsettledError:
                 unsettled = True
                 inner.names[name] = UNKNOWN
         if failed:
             raise ArchError(failed)
         if unsettled:
-            raise Unsettled
+            raise UnsettledError
         return inner, frozenset((*bound, *filled))
 
     def _operator(
@@ -488,8 +486,8 @@ class Expander:
     # --- statements with bodies ---
 
     def _repeat(self, statement: s.Repeat, place: Place, env: Environment, x: Running) -> Running:
-        count = self.evaluator.whole(statement.count, env, "the number of passes")
-        environments = (_turn(env, turn, count, statement.index) for turn in range(count))
+        count = self.evaluator.whole(statement.times, env, "the number of passes")
+        environments = (_turn(env, turn, count, statement.counter) for turn in range(count))
         return self._passes(statement, place, environments, x)
 
     def _for(self, statement: s.ForEach, place: Place, env: Environment, x: Running) -> Running:
@@ -543,22 +541,24 @@ class Expander:
             return merge
         known = [name for name, operator in OPERATORS.items() if operator.merges]
         text = statement.merge.callee.text
-        raise error("E207", f"`{text}` does not merge values", statement.merge.callee.span, hint=f"merges: {', '.join(known)}")
+        raise error(
+            "E207", f"`{text}` does not merge values", statement.merge.callee.span, hint=f"merges: {', '.join(known)}"
+        )
 
     def _paths(self, statement: s.Split, env: Environment) -> tuple[list[s.Block], list[Environment]]:
         """The body of each path with its environment."""
         if statement.body is None:
-            if statement.count is not None:
+            if statement.times is not None:
                 found = "a split that lists its paths has no count"
-                raise error("E105", found, statement.count.span, hint="remove it; the paths are counted")
+                raise error("E105", found, statement.times.span, hint="remove it; the paths are counted")
             return list(statement.paths), [Environment(env) for _ in statement.paths]
-        if statement.count is None:
+        if statement.times is None:
             hint = "write `split N { ... }`, or list the paths: `split { path { ... } ... }`"
             raise error("E202", "a split needs the number of its paths", statement.span, hint=hint)
-        count = self.evaluator.whole(statement.count, env, "the number of paths", least=1)
+        count = self.evaluator.whole(statement.times, env, "the number of paths", least=1)
         if count > self.options.max_nodes:
-            raise too_many(statement.count.span, self.options.max_nodes)
-        return [statement.body] * count, [_indexed(env, k, statement.index) for k in range(count)]
+            raise too_many(statement.times.span, self.options.max_nodes)
+        return [statement.body] * count, [_indexed(env, k, statement.counter) for k in range(count)]
 
     def _starts(self, statement: s.Split, scope: str, count: int, x: GraphValue) -> list[GraphValue]:
         """What each path starts from: the running value, or its slice of the channels."""
@@ -569,7 +569,7 @@ class Expander:
         channels = x.shape[0]
         if channels % count:
             low, high = channels // count * count, -(-channels // count) * count
-            span = statement.count.span if statement.count is not None else statement.span
+            span = statement.times.span if statement.times is not None else statement.span
             message = f"`channels` (={channels}) must be divisible by the number of paths (={count})"
             hint = f"nearest: {high if high - channels <= channels - low or low == 0 else low}"
             raise error("E302", message, span, hint=hint, notes=self._origins([x]))

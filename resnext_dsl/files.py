@@ -1,6 +1,7 @@
 """Reads specs and the libraries they import: the only room that touches the file system.
 
-Every path stays under the root folder (symbolic links resolved), only regular files are opened, and sizes and numbers are bounded.
+Every path stays under the root folder (symbolic links resolved), only regular files are opened, and sizes and numbers
+are bounded.
 """
 
 from __future__ import annotations
@@ -64,7 +65,9 @@ def _no_such_spec(text: str, path: Path) -> ArchError:
     match = nearest(path.name, there) if there else None
     hint = f"did you mean `{(folder or Path()) / match}`?" if match else did_you_mean(path.stem, shipped_names())
     shown = text if len(text) <= 100 else text[:100] + "..."
-    what = f"there is no file `{shown}`" if path.suffix or "/" in text else f"`{shown}` is no file and no shipped network"
+    what = (
+        f"there is no file `{shown}`" if path.suffix or "/" in text else f"`{shown}` is no file and no shipped network"
+    )
     listed = hint or "`resnext-dsl zoo` lists the shipped networks"
     return ArchError([Diagnostic("E505", what, hint=listed, file=shown)])
 
@@ -155,7 +158,9 @@ class Loader:
     def _inside_root(self, item: s.Import, source: Source) -> Path:
         shown = item.path[:100]
         if self.root is None:
-            raise error("E502", f"`{shown}` cannot be imported: this text has no root folder", item.span, hint="pass `root=`")
+            raise error(
+                "E502", f"`{shown}` cannot be imported: this text has no root folder", item.span, hint="pass `root=`"
+            )
         if "\0" in item.path or Path(item.path).is_absolute():
             raise error("E502", f"an import is a path relative to its file; found `{shown}`", item.span)
         folder = source.path.parent if source.path is not None else self.root

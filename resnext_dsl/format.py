@@ -106,7 +106,7 @@ class Row:
 def _entries(page: Page, body: Body, indent: int) -> None:
     """Writes the statements of a body, one row below the other."""
     rows = [part for row in _rows(body) for part in _fitting(row, indent)]
-    for number, (row, pad) in enumerate(zip(rows, _pads(rows), strict=True)):
+    for number, (row, pad) in enumerate(zip(rows, _pads(rows, indent), strict=True)):
         if row.blank and number:
             page.blank()
         page.start(indent)
@@ -161,34 +161,35 @@ def _fitting(row: Row, indent: int) -> list[Row]:
     return [_row([statement]) for statement in row.statements]
 
 
-def _pads(rows: Sequence[Row]) -> list[int]:
+def _pads(rows: Sequence[Row], indent: int) -> list[int]:
     """For each row the spaces that bring its `=` below those of its neighbours."""
-    heads = [_head(row) for row in rows]
-    pads = [0] * len(rows)
-    start = 0
-    for (kind, _), run in groupby(_runs(rows, heads)):
-        end = start + len(list(run))
-        widths = heads[start:end]
-        if kind and max(widths) - min(widths) <= ALIGN_SPREAD:
-            pads[start:end] = [max(widths) - width for width in widths]
-        start = end
+    pads: list[int] = []
+    for kind, run in groupby(_runs(rows, indent), key=lambda pair: pair[0]):
+        heads = [head for _, head in run]
+        added = [max(heads) - head for head in heads]
+        members = rows[len(pads) : len(pads) + len(heads)]
+        fit = all(_columns(row, indent) + pad <= WIDTH for row, pad in zip(members, added, strict=True))
+        pads += added if kind[0] and fit and max(added) <= ALIGN_SPREAD else [0] * len(heads)
     return pads
 
 
-def _runs(rows: Sequence[Row], heads: Sequence[int]) -> Iterator[tuple[str, int]]:
-    """For each row its keyword, if its `=` may be aligned, and the number of its run."""
+def _runs(rows: Sequence[Row], indent: int) -> Iterator[tuple[tuple[str, int], int]]:
+    """For each row its keyword (if its `=` may be aligned) with the number of its run; and the columns before `=`."""
     run = 0
-    for row, head in zip(rows, heads, strict=True):
+    for row in rows:
         run += row.blank
-        yield (row.statements[0].kind if head else "", run)
+        kind = row.statements[0].kind if len(row.statements) == 1 else ""
+        if kind not in ALIGNED or _columns(row, indent) > WIDTH:
+            yield ("", run), 0
+        else:
+            nodes = row.statements[0].nodes
+            yield (kind, run), len(flat(nodes[: _equal(nodes)]) or "")
 
 
-def _head(row: Row) -> int:
-    """Columns of a declaration up to its `=`, or 0 where that is not to be aligned."""
-    if len(row.statements) != 1 or row.statements[0].kind not in ALIGNED:
-        return 0
-    nodes = row.statements[0].nodes
-    return len(flat(nodes[: _equal(nodes)]) or "")
+def _columns(row: Row, indent: int) -> int:
+    """The columns of a row of one statement on one line, beyond all bounds where it cannot be."""
+    whole = row.statements[0].flat if row.statements else None
+    return WIDTH + 1 if whole is None else indent + len(whole)
 
 
 def _equal(nodes: Sequence[Node | Body]) -> int:
@@ -214,8 +215,10 @@ def _statement(page: Page, statement: Statement, indent: int, pad: int) -> None:
     bodies = [i for i, node in enumerate(nodes) if isinstance(node, Body)]
     start = 0
     for end in bodies:
+        lines = len(page.lines)
         _code(page, nodes[start:end], indent, 2, after_body=start > 0)
-        last = end == bodies[-1] and not (statement.kind == "IF" and len(bodies) > 1)
+        broken = len(page.lines) > lines + (start == 0)
+        last = end == bodies[-1] and not broken and not (statement.kind == "IF" and len(bodies) > 1)
         _body(page, nodes[end], indent, _rest(nodes[end + 1 :]) if last else WIDTH)
         start = end + 1
     _code(page, nodes[start:], indent, 0, after_body=start > 0)

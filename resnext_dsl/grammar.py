@@ -1,7 +1,7 @@
 """The parse table of the language: made by lark from `grammar/arch.lark`, kept beside it as JSON.
 
-Lark takes a quarter of a second to analyse the grammar, so a process starts from the table; where the table is not of this very grammar
-(while the grammar is being worked on), lark makes it anew. `python -m resnext_dsl.grammar` writes it.
+Lark takes a quarter of a second to analyse the grammar, so a process starts from the table; where the table is not of
+this very grammar (while the grammar is being worked on), lark makes it anew. `python -m resnext_dsl.grammar` writes it.
 """
 
 from __future__ import annotations
@@ -125,7 +125,10 @@ def _actions(parse_table: Any, rules: Any) -> list[dict[str, int]]:
     for number in range(len(parse_table.states)):
         row = parse_table.states[number]
         states.append(
-            {name: target if action is Shift else -1 - by_value[target] for name, (action, target) in sorted(row.items())}
+            {
+                name: target if action is Shift else -1 - by_value[target]
+                for name, (action, target) in sorted(row.items())
+            }
         )
     return states
 

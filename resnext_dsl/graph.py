@@ -52,10 +52,11 @@ class Scope:
     Attributes:
         name: `conv3.0`; "" for the network.
         kind: "part" (stem, stage, head or output), "template" (an instance of one; also where a part, a pass or a
-            path is nothing but that instance), "passes" (numbered children, run in turn), "pass" (one of them), "paths" (numbered
-            children, side by side), "path" (one of them), "shortcut".
+            path is nothing but that instance), "passes" (numbered children, run in turn), "pass" (one of them),
+            "paths" (numbered children, side by side), "path" (one of them), "shortcut".
         label: The template's name where `kind` is "template", else the last part of the name.
-        arguments: The template's parameters as bound in this instance: ints, floats, bools, strings, shapes and operators' names.
+        arguments: The template's parameters as bound in this instance: ints, floats, bools, strings, shapes and
+            operators' names.
         span: The statement that made it.
         given: The arguments that the call gives, the others having their defaults.
     """
@@ -100,7 +101,8 @@ class Graph:
 def to_networkx(graph: Graph) -> networkx.MultiDiGraph:
     """The graph for networkx.
 
-    Nodes are keyed by name and carry `operator`, `attributes` (a pydantic model; None for the input), `shape`, `span`, `scope` and `trail`; edges carry `position`, the
+    Nodes are keyed by name and carry `operator`, `attributes` (a pydantic model; None for the input), `shape`,
+    `span`, `scope` and `trail`; edges carry `position`, the
     argument of the target that they feed. The graph itself carries `name` and `outputs`.
     """
     import networkx
@@ -134,8 +136,8 @@ COMMUTES = frozenset({"add", "mul", "maximum", "mean"})
 def fingerprint(graph: Graph) -> str:
     """A hash of what the network computes with: equal under other names, comments and orders of definition.
 
-    Each node is hashed with its operator, its attributes and the hashes of its inputs (sorted where they may change places); how often each
-    hash occurs tells shared values from repeated ones.
+    Each node is hashed with its operator, its attributes and the hashes of its inputs (sorted where they may change
+    places); how often each hash occurs tells shared values from repeated ones.
     """
     hashes: list[str] = []
     for node in graph.nodes:
@@ -144,7 +146,9 @@ def fingerprint(graph: Graph) -> str:
             inputs.sort()
         attributes = dict(node.attributes) if node.attributes is not None else list(node.shape)
         hashes.append(_digest([node.operator, attributes, inputs]))
-    outputs = sorted((hashes[output.node], output.training_only, index > 0) for index, output in enumerate(graph.outputs))
+    outputs = sorted(
+        (hashes[output.node], output.training_only, index > 0) for index, output in enumerate(graph.outputs)
+    )
     return _digest([outputs, sorted(Counter(hashes).items())])
 
 

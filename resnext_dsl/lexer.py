@@ -1,8 +1,8 @@
 """From text to the tokens that the parser reads.
 
 Owns which line ends end a statement, which words are keywords where they stand, the pairing of brackets and
-the bound on their nesting. Characters that no spec may contain and brackets that do not pair are reported here, and the tokens go on
-without the statement they stood in.
+the bound on their nesting. Characters that no spec may contain and brackets that do not pair are reported here, and
+the tokens go on without the statement they stood in.
 """
 
 from __future__ import annotations
@@ -41,10 +41,30 @@ ENDS_A_STATEMENT = frozenset(
 )
 ENDS_AN_OPERAND = ENDS_A_STATEMENT - {"RBRACE", "IMPORT"}
 GOES_ON = frozenset({"MERGE", "SHORTCUT", "ELSE", "AS", "IN", "WHEN", "LBRACE", "RBRACE"})
-# Words that open a statement or declaration are names anywhere else, so that `init`, `path` or `input` stay usable as parameters.
+# Words that open a statement or declaration are names anywhere else, so that `init`, `path` or `input` stay usable as
+# parameters.
 OPENS_A_STATEMENT = frozenset(
-    "NETWORK IMPORT PARAM LET FN TEMPLATE REQUIRE DEFAULT INIT INPUT BUDGET STEM STAGE HEAD OUTPUT USE SPLIT PATH "
-    "RESIDUAL".split()
+    [
+        "NETWORK",
+        "IMPORT",
+        "PARAM",
+        "LET",
+        "FN",
+        "TEMPLATE",
+        "REQUIRE",
+        "DEFAULT",
+        "INIT",
+        "INPUT",
+        "BUDGET",
+        "STEM",
+        "STAGE",
+        "HEAD",
+        "OUTPUT",
+        "USE",
+        "SPLIT",
+        "PATH",
+        "RESIDUAL",
+    ]
 )
 
 
@@ -129,7 +149,9 @@ class _Scan:
         if len(self.diagnostics) < 50:
             self.diagnostics.append(_bad_text(self.source, start, end))
         # A stand-in of the likely kind keeps the statement whole, so that one bad character gives one error.
-        self.tokens.append(Token("STRING" if text[start] == '"' else kind, "1" if kind == "NUMBER" else "_", start, end))
+        self.tokens.append(
+            Token("STRING" if text[start] == '"' else kind, "1" if kind == "NUMBER" else "_", start, end)
+        )
         return end
 
 
@@ -166,9 +188,7 @@ _LOOKS_LIKE = dict(zip("абвгеікмнорстухАВЕКМНОРСТХοα
 }  # fmt: skip
 
 
-def _pair_brackets(
-    source: Source, tokens: list[Token], options: Options, diagnostics: list[Diagnostic]
-) -> list[Token]:
+def _pair_brackets(source: Source, tokens: list[Token], options: Options, diagnostics: list[Diagnostic]) -> list[Token]:
     """Tokens in which every bracket pairs; the statement around one that does not is left out."""
     kept: list[Token] = []
     stack: list[int] = []  # positions in `kept` of the brackets that are open
@@ -202,7 +222,12 @@ def _pair_brackets(
 
 
 def _pair_rest(
-    source: Source, rest: list[Token], options: Options, diagnostics: list[Diagnostic], kept: list[Token], stack: list[int]
+    source: Source,
+    rest: list[Token],
+    options: Options,
+    diagnostics: list[Diagnostic],
+    kept: list[Token],
+    stack: list[int],
 ) -> list[Token]:
     """The tokens after a dropped statement, paired with the braces that were open before it."""
     opened = [kept[i] for i in stack]
@@ -247,7 +272,9 @@ def _close(source: Source, kept: list[Token], stack: list[int], diagnostics: lis
 def _unopened(source: Source, token: Token, opener: Token | None) -> Diagnostic:
     span = Span(source, token.start, token.end)
     if opener is None:
-        return Diagnostic("E003", f"`{token.text}` closes nothing", span, hint="remove it, or open the bracket before it")
+        return Diagnostic(
+            "E003", f"`{token.text}` closes nothing", span, hint="remove it, or open the bracket before it"
+        )
     note = Note(f"`{SIGN[opener.kind]}` was opened here", Span(source, opener.start, opener.end))
     expected = SIGN[OPENERS[opener.kind]]
     return Diagnostic("E003", f"found `{token.text}`, expected `{expected}`", span, notes=(note,))
@@ -280,12 +307,12 @@ def end_statements(raw: list[Token], length: int) -> list[Token]:
         if _statement_ends(before, kind, pending, brackets):
             tokens.append(Token(END, ";", before.end if before else 0, token.start))
         pending = None
-        token = Token(kind, token.text, token.start, token.end) if kind != token.kind else token
+        settled = Token(kind, token.text, token.start, token.end) if kind != token.kind else token
         if kind in OPENERS:
             brackets.append(kind == "LBRACE" and not (before is not None and before.kind == "IN"))
         elif kind in CLOSERS and brackets:
             brackets.pop()
-        tokens.append(token)
+        tokens.append(settled)
     tokens.append(Token("$END", "", length, length))
     return tokens
 

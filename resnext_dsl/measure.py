@@ -73,7 +73,8 @@ def agree(closed: NetworkCost, measured: Measured) -> None:
         ArchError: E801 with every figure that differs; that is a mistake of the compiler, not of the spec.
     """
     pairs = [
-        (name, getattr(closed, name), getattr(measured.cost, name)) for name in ("params", "flops", "macs", "activations")
+        (name, getattr(closed, name), getattr(measured.cost, name))
+        for name in ("params", "flops", "macs", "activations")
     ]
     wrong = [f"{name} {ours:,} in closed form, {theirs:,} by fvcore" for name, ours, theirs in pairs if ours != theirs]
     if wrong:

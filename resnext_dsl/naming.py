@@ -1,4 +1,4 @@
-"""The local names of statements: settled by the text alone, so that they are the same in every instance of a template."""
+"""The local names of statements: settled by the text alone, so the same in every instance of a template."""
 
 from __future__ import annotations
 
@@ -7,17 +7,82 @@ from collections import Counter
 
 from resnext_dsl import syntax as s
 
-# Attributes that torch.nn.Module, Sequential and ModuleList have, and methods of compiled networks: a child of that name would hide them.
+# Attributes that torch.nn.Module, Sequential and ModuleList have, and methods of compiled networks: a child of that
+# name would hide them.
 TAKEN = frozenset(
-    """T add_module append apply bfloat16 buffers call_super_init children compile cpu cuda double dump_patches eval extend
-    extra_repr feature_info float forward forward_features forward_head forward_stages get_buffer get_extra_state
-    get_parameter get_submodule half init_weights insert ipu load_state_dict modules mtia named_buffers named_children
-    named_modules named_parameters num_features parameters pop register_backward_hook register_buffer
-    register_forward_hook register_forward_pre_hook register_full_backward_hook register_full_backward_pre_hook
-    register_load_state_dict_post_hook register_load_state_dict_pre_hook register_module register_parameter
-    register_state_dict_post_hook register_state_dict_pre_hook requires_grad_ reset_classifier set_extra_state
-    set_grad_checkpointing set_submodule share_memory state_dict to to_empty train training type xpu
-    zero_grad nn torch F self x""".split()
+    [
+        "T",
+        "add_module",
+        "append",
+        "apply",
+        "bfloat16",
+        "buffers",
+        "call_super_init",
+        "children",
+        "compile",
+        "cpu",
+        "cuda",
+        "double",
+        "dump_patches",
+        "eval",
+        "extend",
+        "extra_repr",
+        "feature_info",
+        "float",
+        "forward",
+        "forward_features",
+        "forward_head",
+        "forward_stages",
+        "get_buffer",
+        "get_extra_state",
+        "get_parameter",
+        "get_submodule",
+        "half",
+        "init_weights",
+        "insert",
+        "ipu",
+        "load_state_dict",
+        "modules",
+        "mtia",
+        "named_buffers",
+        "named_children",
+        "named_modules",
+        "named_parameters",
+        "num_features",
+        "parameters",
+        "pop",
+        "register_backward_hook",
+        "register_buffer",
+        "register_forward_hook",
+        "register_forward_pre_hook",
+        "register_full_backward_hook",
+        "register_full_backward_pre_hook",
+        "register_load_state_dict_post_hook",
+        "register_load_state_dict_pre_hook",
+        "register_module",
+        "register_parameter",
+        "register_state_dict_post_hook",
+        "register_state_dict_pre_hook",
+        "requires_grad_",
+        "reset_classifier",
+        "set_extra_state",
+        "set_grad_checkpointing",
+        "set_submodule",
+        "share_memory",
+        "state_dict",
+        "to",
+        "to_empty",
+        "train",
+        "training",
+        "type",
+        "xpu",
+        "zero_grad",
+        "nn",
+        "torch",
+        "F",
+        "self",
+        "x",
+    ]
 )
 
 

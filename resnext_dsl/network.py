@@ -62,7 +62,7 @@ class Network:
         return cost_of(self.ir)
 
     def cost(self, training: bool = False) -> NetworkCost:
-        """Parameters, FLOPs, multiply-adds and activations of one forward pass at batch 1, exact, in fvcore's convention.
+        """Parameters, FLOPs, multiply-adds and activations of one pass at batch 1, exact, in fvcore's convention.
 
         Args:
             training: Count the outputs that exist in training only too (their parameters always count).
@@ -125,7 +125,12 @@ class Network:
 
 
 def load(
-    spec: str | os.PathLike[str], /, *, root: str | os.PathLike[str] | None = None, options: Options = DEFAULTS, **overrides: Any
+    spec: str | os.PathLike[str],
+    /,
+    *,
+    root: str | os.PathLike[str] | None = None,
+    options: Options = DEFAULTS,
+    **overrides: Any,
 ) -> Network:
     """The network of a file, or of a shipped spec by its name.
 
@@ -154,7 +159,9 @@ def load_with(
     return network_of(read(path, name, options), root, options, overrides)
 
 
-def loads(text: str, root: str | os.PathLike[str] | None = None, *, options: Options = DEFAULTS, **overrides: Any) -> Network:
+def loads(
+    text: str, root: str | os.PathLike[str] | None = None, *, options: Options = DEFAULTS, **overrides: Any
+) -> Network:
     """The network of a text; `root` is the folder that its relative imports start from (without it, it has none)."""
     return network_of(text_source(text, "<spec>", options), root, options, overrides)
 

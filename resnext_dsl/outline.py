@@ -19,7 +19,8 @@ from resnext_dsl.syntax import Comment
 _BLANK_LINE = re.compile(r"\n[ \t\f]*\n")
 _LINE_ENDS = re.compile(r"[ \t\f]*(?:#|\n)")
 _OPENING_WORDS = frozenset(kind.lower() for kind in OPENS_A_STATEMENT)
-_INFIX_WORDS = frozenset({"OR", "AND", "COMPARE", "X", "PLUS", "STAR", "SLASH", "SLASHSLASH", "PERCENT", "COMMA"})
+_LOOSEST_FIRST = ("COMMA", "ELSE", "OR", "AND", "COMPARE", "X", "PLUS", "STAR", "**")
+_LIKE = {"FOR": "ELSE", "IF": "ELSE", "MINUS": "PLUS", "SLASH": "STAR", "SLASHSLASH": "STAR", "PERCENT": "STAR"}
 _NO_SPACE_BEFORE = frozenset({",", ":", ".", ".."})
 _NO_SPACE_AFTER = frozenset({".", ".."})
 
@@ -42,12 +43,17 @@ class Remark:
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """A token: the space before it on one line, and whether the line may go on below before it."""
+    """A token.
+
+    Attributes:
+        gap: The space before it on one line.
+        rank: None, or how loosely it is bound to what stands before it, 0 most: a line may be broken there.
+    """
 
     kind: str
     text: str
     gap: str
-    breakable: bool
+    rank: int | None
 
     @property
     def flat(self) -> str:
@@ -68,7 +74,7 @@ class Bracket:
     nodes: tuple[Node, ...]
     style: Style
     gap: str
-    breakable: bool
+    rank: int | None
     flat: str | None
 
 
@@ -221,16 +227,16 @@ class _Reader:
                 nodes.append(self.body(floated, token.end, declares=kind == "NETWORK"))
             else:
                 spaced = kind == "TEMPLATE"
-                breakable = _breakable(before, signed, token, inside=False)
-                nodes.append(self._node(token, before, _gap(before, signed, token, tight=False), breakable, spaced))
+                rank = _rank(before, signed, token, inside=False)
+                nodes.append(self._node(token, before, _gap(before, signed, token, tight=False), rank, spaced))
                 signed = token.kind == "MINUS" and not (before and before.kind in ENDS_AN_OPERAND)
             before = self.tokens[self.index - 1]
         return Statement(kind, tuple(nodes), joined, blank, "", flat(nodes))
 
-    def _node(self, token: Token, before: Token | None, gap: str, breakable: bool, spaced: bool) -> Node:
+    def _node(self, token: Token, before: Token | None, gap: str, rank: int | None, spaced: bool) -> Node:
         """A word, or a bracket up to its end; `spaced`: with spaces around its `=`, as in a template's parameters."""
         if token.kind not in OPENERS:
-            return Word(token.kind, token.text, gap, breakable)
+            return Word(token.kind, token.text, gap, rank)
         call = before is not None and before.kind in ("NAME", "RESIDUAL") and token.kind == "LPAR"
         index = token.kind == "LSQB" and before is not None and before.kind in ENDS_AN_OPERAND
         nodes = self._inside(tight=not spaced)
@@ -241,7 +247,7 @@ class _Reader:
         inner = None if broken else flat(nodes)
         closer = SIGN[OPENERS[token.kind]]
         whole_text = None if inner is None else f"{token.text}{inner}{closer}"
-        return Bracket(token.text, closer, tuple(nodes), style, gap, breakable, whole_text)
+        return Bracket(token.text, closer, tuple(nodes), style, gap, rank, whole_text)
 
     def _inside(self, tight: bool) -> list[Node]:
         """The nodes up to the closing bracket, which is taken too."""
@@ -255,8 +261,8 @@ class _Reader:
             if token.kind in ("RPAR", "RSQB", "RBRACE"):
                 return _without_last_comma(nodes)
             floated = _take_remarks(nodes) if token.kind == "COMMA" else []
-            breakable = _breakable(before, signed, token, inside=True)
-            nodes.append(self._node(token, before, _gap(before, signed, token, tight), breakable, spaced=False))
+            rank = _rank(before, signed, token, inside=True)
+            nodes.append(self._node(token, before, _gap(before, signed, token, tight), rank, spaced=False))
             nodes += floated
             signed = token.kind == "MINUS" and not (before and before.kind in ENDS_AN_OPERAND)
             before = self.tokens[self.index - 1]
@@ -329,11 +335,13 @@ def _gap(before: Token | None, signed: bool, token: Token, tight: bool) -> str:
     return "" if called or indexed else " "
 
 
-def _breakable(before: Token | None, signed: bool, token: Token, inside: bool) -> bool:
-    """Whether a line may end before a token; outside of brackets only where the lexer sees that it goes on."""
+def _rank(before: Token | None, signed: bool, token: Token, inside: bool) -> int | None:
+    """How loosely a token is bound to the one before; outside brackets only where the lexer sees the line going on."""
     if before is None or signed:
-        return False
+        return None
     if (token.kind == "ELSE" and before.kind != "RBRACE") or (inside and token.kind in ("FOR", "IF")):
-        return True
-    infix = before.kind in _INFIX_WORDS or before.text in ("-", "**")
-    return infix and (inside or token.text not in _OPENING_WORDS)
+        return _LOOSEST_FIRST.index("ELSE")
+    infix = "**" if before.text == "**" else _LIKE.get(before.kind, before.kind)
+    if infix == "ELSE" or infix not in _LOOSEST_FIRST or not (inside or token.text not in _OPENING_WORDS):
+        return None
+    return _LOOSEST_FIRST.index(infix)

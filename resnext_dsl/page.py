@@ -110,37 +110,57 @@ def code(page: Page, nodes: Sequence[Node], indent: int, tail: int) -> None:
         indent: Column of the lines below the first.
         tail: Columns that must stay free behind the last node.
     """
-    chunks = _chunks(nodes)
-    for number, chunk in enumerate(chunks, 1):
-        _chunk(page, chunk, indent, tail if number == len(chunks) else 0)
+    waiting = [(list(nodes), tail)]  # what is to be written, first piece last
+    while waiting:
+        piece, room = waiting.pop()
+        if not piece or _fits(page, piece, indent, room):
+            continue
+        loosest = min((rank for node in piece[1:] if (rank := _rank(node)) is not None), default=None)
+        if loosest is None:
+            _unbroken(page, piece, indent, room)
+        else:
+            pieces = _cut(piece, loosest)
+            waiting += [(part, 0 if number else room) for number, part in enumerate(reversed(pieces))]
 
 
-def _chunks(nodes: Sequence[Node]) -> list[list[Node]]:
-    """Runs of nodes between the places where a line may be broken."""
-    chunks: list[list[Node]] = []
-    for node in nodes:
-        if not chunks or (not isinstance(node, Remark) and node.breakable):
-            chunks.append([])
-        chunks[-1].append(node)
-    return chunks
+def _rank(node: Node) -> int | None:
+    return None if isinstance(node, Remark) else node.rank
 
 
-def _chunk(page: Page, chunk: list[Node], indent: int, tail: int) -> None:
-    first = chunk[0]
+def _cut(nodes: list[Node], rank: int) -> list[list[Node]]:
+    """The nodes in pieces, cut before each one of a rank."""
+    pieces = [nodes[:1]]
+    for node in nodes[1:]:
+        if _rank(node) == rank:
+            pieces.append([])
+        pieces[-1].append(node)
+    return pieces
+
+
+def _fits(page: Page, piece: list[Node], indent: int, tail: int) -> bool:
+    """Writes a piece on the open line or on the next one, if it fits there whole."""
+    whole = flat(piece)
+    if whole is None:
+        return False
+    first = piece[0]
     gap = "" if page.fresh or isinstance(first, Remark) else first.gap
-    whole = flat(chunk)
-    if whole is not None and page.column + len(gap + whole) + tail <= WIDTH:
+    if page.column + len(gap + whole) + tail <= WIDTH:
         page.put(gap + whole)
-        return
-    below = not page.fresh and not isinstance(first, Remark) and first.breakable
-    if below and whole is not None and indent + len(whole) + tail <= WIDTH:
+        return True
+    if page.fresh or _rank(first) is None or indent + len(whole) + tail > WIDTH:
+        return False
+    page.start(indent)
+    page.put(whole)
+    return True
+
+
+def _unbroken(page: Page, piece: list[Node], indent: int, tail: int) -> None:
+    """Writes a piece that has no place to be broken at but within its brackets."""
+    first = piece[0]
+    if not page.fresh and _rank(first) is not None and page.column + 1 + _reach(piece, 0) > WIDTH:
         page.start(indent)
-        page.put(whole)
-        return
-    if below and page.column + len(gap) + _reach(chunk, 0) > WIDTH:
-        page.start(indent)
-    for position, node in enumerate(chunk):
-        _node(page, node, indent, _reach(chunk[position + 1 :], tail))
+    for position, node in enumerate(piece):
+        _node(page, node, indent, _reach(piece[position + 1 :], tail))
 
 
 def _reach(nodes: Sequence[Node], tail: int) -> int:

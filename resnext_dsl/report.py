@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from resnext_dsl.budget import Usage
-from resnext_dsl.cost import Cost, NetworkCost
+from resnext_dsl.cost import Cost
 from resnext_dsl.graph import Graph, Node, Scope
 from resnext_dsl.values import show, show_shape
 

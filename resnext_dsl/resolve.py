@@ -1,7 +1,7 @@
-"""Checks the names of a spec without running it: templates that nobody calls and branches that nobody takes are checked too.
+"""Checks the names of a spec without running it, also in templates that nobody calls and branches that nobody takes.
 
-Finds unknown names, wrong arguments where the callee is known from the text, templates and functions that call themselves in a circle, and
-declarations that are never used (warnings).
+Finds unknown names, wrong arguments where the callee is known from the text, templates and functions that call
+themselves in a circle, and declarations that are never used (warnings).
 """
 
 from __future__ import annotations
@@ -231,10 +231,10 @@ class _Resolver:
 
     def _part(self, part: s.Part, values: Level) -> None:
         inner = Level(values)
-        if part.count is not None:
-            self._expression(part.count, values)
-        if part.index is not None:
-            inner.declare(part.index)
+        if part.times is not None:
+            self._expression(part.times, values)
+        if part.counter is not None:
+            inner.declare(part.counter)
         self._block(part.body, inner)
 
     def _domain(self, param: s.Param, level: Level) -> None:
@@ -264,8 +264,8 @@ class _Resolver:
         elif isinstance(statement, s.Use):
             self._use(statement, level)
         elif isinstance(statement, s.Repeat):
-            self._expression(statement.count, level)
-            self._indexed(statement.body, (statement.index,) if statement.index is not None else (), level)
+            self._expression(statement.times, level)
+            self._indexed(statement.body, (statement.counter,) if statement.counter is not None else (), level)
         elif isinstance(statement, s.ForEach):
             self._expression(statement.iterable, level)
             self._indexed(statement.body, statement.targets, level, warn=False)
@@ -284,7 +284,9 @@ class _Resolver:
         try:
             level.find(statement.value.text)
         except KeyError:
-            hint = did_you_mean(statement.value.text, level.all_names()) or "name a value with `as NAME` before it is used"
+            hint = (
+                did_you_mean(statement.value.text, level.all_names()) or "name a value with `as NAME` before it is used"
+            )
             message = f"no value is named `{statement.value.text}` here"
             self._found(Diagnostic("E101", message, statement.value.span, hint=hint))
 
@@ -297,10 +299,10 @@ class _Resolver:
             self._unused(inner, "declared")
 
     def _split(self, statement: s.Split, level: Level) -> None:
-        if statement.count is not None:
-            self._expression(statement.count, level)
+        if statement.times is not None:
+            self._expression(statement.times, level)
         if statement.body is not None:
-            self._indexed(statement.body, (statement.index,) if statement.index is not None else (), level)
+            self._indexed(statement.body, (statement.counter,) if statement.counter is not None else (), level)
         for path in statement.paths:
             self._block(path, level)
         self._apply(statement.merge, level)
@@ -320,7 +322,7 @@ class _Resolver:
             meaning = level.find(name.text)
         except KeyError:
             if name.text not in OPERATORS:
-                known = {n for n in level.all_names()} | set(OPERATORS)
+                known = set(level.all_names()) | set(OPERATORS)
                 hint = did_you_mean(name.text, known)
                 message = f"unknown operator or template `{name.text}`"
                 self._found(Diagnostic("E101", message, name.span, hint=hint))
@@ -331,7 +333,9 @@ class _Resolver:
             self._called(meaning, name.span)
             self._arguments(template_signature(meaning), call.arguments, name.span)
 
-    def _arguments(self, signature: Signature, given: tuple[s.Argument, ...], span: Span, partial: bool = False) -> None:
+    def _arguments(
+        self, signature: Signature, given: tuple[s.Argument, ...], span: Span, partial: bool = False
+    ) -> None:
         try:
             bind(signature, given, partial=partial, callee_span=span)
         except ArchError as problem:

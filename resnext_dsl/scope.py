@@ -8,7 +8,7 @@ from resnext_dsl import syntax as s
 from resnext_dsl.diagnostics import ArchError, Diagnostic, Note, Span, did_you_mean
 from resnext_dsl.evaluate import Evaluator
 from resnext_dsl.files import Module
-from resnext_dsl.values import UNKNOWN, Environment, FunctionValue, TemplateValue, Unsettled
+from resnext_dsl.values import UNKNOWN, Environment, FunctionValue, TemplateValue, UnsettledError
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ class Scopes:
         except ArchError as problem:
             self.diagnostics += problem.diagnostics
             env.names[item.name.text] = UNKNOWN
-        except Unsettled:
+        except UnsettledError:
             env.names[item.name.text] = UNKNOWN
 
     def _fresh(self, name: s.Name, places: dict[str, Span]) -> None:

@@ -1,6 +1,7 @@
 """The syntax tree: what a file says, with a span for every part of it.
 
-Plain frozen data (named tuples: forty dataclasses would take a fifth of a whole `check` to declare). Chains such as `a + b + c` are flat, so that the depth of the tree is that of the brackets in the text.
+Plain frozen data (named tuples: forty dataclasses would take a fifth of a whole `check` to declare). Chains such as
+`a + b + c` are flat, so that the depth of the tree is that of the brackets in the text.
 """
 
 from __future__ import annotations
@@ -97,9 +98,7 @@ class Comprehension(NamedTuple):
     condition: Expression | None
 
 
-Expression = (
-    Literal | Name | Invoke | Chain | Unary | Conditional | Dimensions | Index | ListOf | Comprehension
-)
+Expression = Literal | Name | Invoke | Chain | Unary | Conditional | Dimensions | Index | ListOf | Comprehension
 
 # --- statements ---
 
@@ -133,8 +132,8 @@ class Repeat(NamedTuple):
     """`repeat N as i { ... }`."""
 
     span: Span
-    count: Expression
-    index: Name | None
+    times: Expression
+    counter: Name | None
     body: Block
     alias: Name | None
 
@@ -162,9 +161,9 @@ class Split(NamedTuple):
     """`split N slice as i { ... } merge OP`, or with listed paths (`body` is None then)."""
 
     span: Span
-    count: Expression | None
+    times: Expression | None
     sliced: bool
-    index: Name | None
+    counter: Name | None
     body: Block | None
     paths: tuple[Block, ...]
     merge: Apply
@@ -312,8 +311,8 @@ class Part(NamedTuple):
     span: Span
     kind: str
     name: Name
-    count: Expression | None
-    index: Name | None
+    times: Expression | None
+    counter: Name | None
     body: Block
     alias: Name | None
     doc: str = ""

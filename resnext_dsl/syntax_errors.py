@@ -1,6 +1,7 @@
 """Says what is wrong where the parser stops.
 
-`SYNTAX_ERRORS` is a table of (message, hint, bad examples): the parser matches an error to the first row one of whose examples stops in the
+`SYNTAX_ERRORS` is a table of (message, hint, bad examples): the parser matches an error to the first row one of whose
+examples stops in the
 same way (same token before, same token found, same bracket around), and a test parses every example.
 """
 
@@ -27,14 +28,32 @@ SAID = {
     "STEP": "`step`",
 }
 VALUE = {"NAME", "NUMBER", "DIMENSIONS", "STRING", "TRUE", "FALSE", "LSQB", "LPAR", "MINUS", "NOT"}
-INFIX = {"PLUS", "MINUS", "STAR", "SLASH", "SLASHSLASH", "PERCENT", "__ANON_1", "COMPARE", "AND", "OR", "X", "IF", "LSQB"}
+INFIX = {
+    "PLUS",
+    "MINUS",
+    "STAR",
+    "SLASH",
+    "SLASHSLASH",
+    "PERCENT",
+    "__ANON_1",
+    "COMPARE",
+    "AND",
+    "OR",
+    "X",
+    "IF",
+    "LSQB",
+}
 STATEMENT = {"NAME", "USE", "LET", "REPEAT", "FOR", "IF", "SPLIT", "RESIDUAL"}
 
 SYNTAX_ERRORS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     (
         "a split needs a merge",
         "write `} merge add`, `merge concat` or `merge mul` after the paths",
-        ("network n { split 2 { relu } }", "network n { split 2 { relu } relu }", "network n {\nsplit { path { relu } }\nrelu }"),
+        (
+            "network n { split 2 { relu } }",
+            "network n { split 2 { relu } relu }",
+            "network n {\nsplit { path { relu } }\nrelu }",
+        ),
     ),
     (
         "a `path` stands only in a split",
@@ -49,7 +68,13 @@ SYNTAX_ERRORS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     (
         "a block is missing",
         "write `{ ... }` here",
-        ("template t(a)", "network n { stem }", "network n { stage a repeat 3 }", "template t { repeat 3 }", "template t { if a }"),
+        (
+            "template t(a)",
+            "network n { stem }",
+            "network n { stage a repeat 3 }",
+            "template t { repeat 3 }",
+            "template t { if a }",
+        ),
     ),
     (
         "a template is declared without its name",
@@ -69,7 +94,13 @@ SYNTAX_ERRORS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     (
         "a value is missing",
         "",
-        ("let a =", "let a = 1 +", "template t { conv(64, stride=) }", "network n { param a = in {1} }", "let a = [1, , 2]"),
+        (
+            "let a =",
+            "let a = 1 +",
+            "template t { conv(64, stride=) }",
+            "network n { param a = in {1} }",
+            "let a = [1, , 2]",
+        ),
     ),
     (
         "this declaration stands only inside a network",
@@ -139,7 +170,9 @@ def _signature(tokens: list[Token], index: int, expected: frozenset[str]) -> tup
 def _class(kind: str) -> str:
     if kind in VALUE - {"NAME"}:
         return "value"
-    return kind if kind in ("EQUAL", "RBRACE", "RPAR", "RSQB", "COMMA", END, "$END", "NAME") or kind.isalpha() else "sign"
+    return (
+        kind if kind in ("EQUAL", "RBRACE", "RPAR", "RSQB", "COMMA", END, "$END", "NAME") or kind.isalpha() else "sign"
+    )
 
 
 def _misspelt(tokens: list[Token], index: int, expected: frozenset[str]) -> str:
@@ -173,4 +206,3 @@ def _expected(expected: Iterable[str]) -> str:
     if len(shown) == 1:
         return shown[0]
     return ", ".join(shown[:-1]) + (", ..." if len(said) > 6 else "") + " or " + shown[-1] if shown else "nothing more"
-

@@ -1,6 +1,7 @@
 """The values that expressions of the language have, and the names they are known by.
 
-An int, float, bool or str is Python's own; a shape is a plain tuple of ints; a list is a `List`, so that the two stay apart.
+An int, float, bool or str is Python's own; a shape is a plain tuple of ints; a list is a `List`, so that the two stay
+apart.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ class GraphValue:
     shape: Shape
 
 
-class Unsettled(Exception):
+class UnsettledError(Exception):
     """A value that cannot be had here: an error in it has been reported already, or it is known only later."""
 
 

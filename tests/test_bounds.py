@@ -102,7 +102,10 @@ HOSTILE = {
     "digits": (net(f"conv({'9' * 10**5}, 1x1)"), "E404"),
     "dimensions": (net(f"conv(3, {'1x' * 10**4}1)"), "E205"),
     "functions that double": (
-        net("conv(f40(1), 1x1)", "fn f0(x) = x\n" + "".join(f"fn f{i}(x) = f{i-1}(x) + f{i-1}(x)\n" for i in range(1, 41))),
+        net(
+            "conv(f40(1), 1x1)",
+            "fn f0(x) = x\n" + "".join(f"fn f{i}(x) = f{i - 1}(x) + f{i - 1}(x)\n" for i in range(1, 41)),
+        ),
         "E405",
     ),
     "a template given to itself": (net("t(t)", "template t(f) { f(f) }\n"), "E403"),

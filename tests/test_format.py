@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
 from golden_layouts import GOLDEN
+from hypothesis import given, settings
 from strategies import commented_files
 from typer.testing import CliRunner
 
@@ -63,7 +63,9 @@ def test_the_layout(untidy: str, expected: str) -> None:
 
 
 def test_a_text_with_mistakes_is_refused_with_their_places() -> None:
-    with pytest.raises(SpecSyntaxError, match=r"^<test>:1:10: error\[E002\]: found the end of the file") as caught:
+    with pytest.raises(
+        SpecSyntaxError, match=r"^<test>:1:11: error\[E002\]: a value is missing; found the end of the file"
+    ) as caught:
         formatted("let a = 1 +")
     assert len(caught.value.diagnostics) == 1
 

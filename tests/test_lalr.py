@@ -25,7 +25,9 @@ SPECS = sorted((Path(__file__).parent.parent / "specs").rglob("*.arch"))
 
 @pytest.fixture(scope="module")
 def engine() -> lark.Lark:
-    return lark.Lark(GRAMMAR.read_text(encoding="utf-8"), start="file", parser="lalr", lexer="basic", maybe_placeholders=True)
+    return lark.Lark(
+        GRAMMAR.read_text(encoding="utf-8"), start="file", parser="lalr", lexer="basic", maybe_placeholders=True
+    )
 
 
 class Trees:

@@ -189,9 +189,9 @@ def test_defaults_hold_in_the_whole_network() -> None:
 def test_parameters_take_overrides_of_every_type(tmp_path: Path) -> None:
     text = net(
         "param width = 4 in {4, 8}\n    param act = relu in {relu, silu}\n    param kernel = 3x3\n"
-        "    param more: float = 1\n    param depths = [1, 2]\n    param kind = \"a\"\n    param on = true\n"
+        '    param more: float = 1\n    param depths = [1, 2]\n    param kind = "a"\n    param on = true\n'
         "    conv(round(width * more), kernel); act\n    repeat depths[1] { relu }\n"
-        "    if on and kind == \"b\" { bn }"
+        '    if on and kind == "b" { bn }'
     )
     network = rx.loads(text, width=16, act="silu", kernel="1 x 5", more=0.5, depths=[2, 0], kind="b", on=False)
     assert [(node.operator, node.shape[0]) for node in network.ir.nodes[1:]] == [("conv", 8), ("silu", 8)]

@@ -1,4 +1,4 @@
-"""How commands take a spec and how they answer: answers to standard output, errors to standard error, exit status as promised."""
+"""How commands take a spec and answer: answers to standard output, errors to standard error, exit status as fixed."""
 
 from __future__ import annotations
 
@@ -85,4 +85,3 @@ def show_diagnostics(diagnostics: tuple[Diagnostic, ...]) -> None:
 def print_json(answer: Any) -> None:
     """An answer as JSON, two spaces deep."""
     typer.echo(json.dumps(answer, indent=2))
-

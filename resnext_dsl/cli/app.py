@@ -13,8 +13,9 @@ from resnext_dsl.cli.zoo import zoo
 
 app = typer.Typer(
     name="resnext-dsl",
-    help="Write, check and compile convolutional networks. SPEC is a path or the name of a shipped network (see `zoo`).\n\n"
-    "Exit status: 0 all well; 1 a budget or requirement is not met; 2 the spec or the command is wrong; 3 a mistake of ours.",
+    help="Write, check and compile convolutional networks. SPEC is a path or the name of a shipped network "
+    "(see `zoo`).\n\nExit status: 0 all well; 1 a budget or requirement is not met; 2 the spec or the command is "
+    "wrong; 3 a mistake of ours.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

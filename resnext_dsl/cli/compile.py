@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 def compile_(
     spec: answers.Spec,
-    output: Annotated[str | None, typer.Option("-o", "--output", metavar="FILE", help="Where to write; `-` prints.")] = None,
+    output: Annotated[
+        str | None, typer.Option("-o", "--output", metavar="FILE", help="Where to write; `-` prints.")
+    ] = None,
     settings: answers.Set = None,
     as_json: answers.Json = False,
     root: answers.Root = None,
@@ -44,7 +46,9 @@ def compile_(
             return
         write_text(target, source)
         if as_json:
-            answers.print_json({"ok": True, "name": network.name, "file": str(target), "fingerprint": network.fingerprint})
+            answers.print_json(
+                {"ok": True, "name": network.name, "file": str(target), "fingerprint": network.fingerprint}
+            )
         else:
             typer.echo(f"wrote {target} ({len(source.splitlines())} lines)")
 

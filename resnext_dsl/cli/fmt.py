@@ -13,7 +13,9 @@ from resnext_dsl.cli import answers
 
 def fmt(
     files: Annotated[list[str], typer.Argument(metavar="FILES...", help="Files or folders; `-` for standard input.")],
-    check: Annotated[bool, typer.Option("--check", help="Change nothing; exit status 1 if a file would change.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Change nothing; exit status 1 if a file would change.")
+    ] = False,
     diff: Annotated[bool, typer.Option("--diff", help="Change nothing; print what would change.")] = False,
 ) -> None:
     """Bring specs into the canonical layout; comments are kept, the meaning is unchanged.

@@ -25,7 +25,8 @@ def weights(
 ) -> None:
     """Map a checkpoint of torchvision or timm onto a network of ours, by structure, every shape checked.
 
-    Prints which of their keys goes to which of ours; with `-o` writes the converted checkpoint, with `--like` the other way round.
+    Prints which of their keys goes to which of ours; with `-o` writes the converted checkpoint, with `--like` the
+    other way round.
 
     Example: resnext-dsl weights resnext50_32x4d resnext50_32x4d-1a0047aa.pth -o mine.safetensors
     """

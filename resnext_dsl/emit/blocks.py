@@ -87,8 +87,8 @@ class Step(Hashed):
     Attributes:
         name: Its local name, unique in the block.
         kind: "call": the child at `child`; "compute": the expression `text`; "merge": every path in the list at
-            `child`, the results joined by `text` (`Merge` forms: see `collect`); "loop": every child of this list in turn;
-            "stages": the stages that `child` lists, between spaces, in turn.
+            `child`, the results joined by `text` (`Merge` forms: see `collect`); "loop": every child of this list in
+            turn; "stages": the stages that `child` lists, between spaces, in turn.
         child: Path of the module, `conv1` or `paths.3`; "" for "compute".
         text: An expression with `{0}`, `{1}` for the inputs and `{name}` for literals; "" for a mere call.
         literals: Those of the text.

@@ -13,7 +13,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from resnext_dsl.emit.blocks import Block, Leaf, Make, Named, Numbered, Ref, Step, Value
-from resnext_dsl.emit.levels import Level, Levels
+from resnext_dsl.emit.levels import Levels
+from resnext_dsl.graph import Node
 from resnext_dsl.operators import OPERATORS, Module
 
 # Their results are tensors of their own whose backward does not read them, so the next layer may write over them.
@@ -130,20 +131,21 @@ class Collector:
         for node in nodes:
             for source in node.inputs:
                 readers[source] += 1
-        for output in (*self.graph.outputs, *self.graph.parts):
-            readers[output.node] += 1
+        for kept in [output.node for output in self.graph.outputs] + [part.node for part in self.graph.parts]:
+            readers[kept] += 1
         found = set()
         for index, node in enumerate(nodes):
-            if len(node.inputs) == 1 and OPERATORS[node.operator].inplace and OPERATORS[node.operator].kind == "activation":
-                source = nodes[node.inputs[0]]
-                own = source.operator in _OVERWRITABLE and (len(source.inputs) > 1 or not _joins(source.operator))
-                if own and readers[node.inputs[0]] == 1 and homes[index] == homes[node.inputs[0]]:
+            row = OPERATORS.get(node.operator)
+            if row is not None and row.inplace and row.kind == "activation":
+                (source,) = node.inputs
+                if readers[source] == 1 and homes[index] == homes[source] and _makes_its_own(nodes[source]):
                     found.add(index)
         return found
 
 
-def _joins(operator: str) -> bool:
-    return OPERATORS[operator].merges
+def _makes_its_own(node: Node) -> bool:
+    """Whether the result is a tensor of its own: a merge of one value is that value."""
+    return node.operator in _OVERWRITABLE and (len(node.inputs) > 1 or not OPERATORS[node.operator].merges)
 
 
 def _collapsed(value: Value) -> Value:
@@ -162,7 +164,9 @@ def _nested(children: list[tuple[str, Make]]) -> tuple[tuple[str, Make], ...]:
             inner = grouped.setdefault(first, [])
             assert isinstance(inner, list)
             inner.append((rest, make))
-    return tuple((name, _container(_nested(make)) if isinstance(make, list) else make) for name, make in grouped.items())
+    return tuple(
+        (name, _container(_nested(make)) if isinstance(make, list) else make) for name, make in grouped.items()
+    )
 
 
 def _container(children: tuple[tuple[str, Make], ...]) -> Make:
@@ -223,7 +227,12 @@ def _merge_at(block: Block, steps: list[Step], at: int, channels: Channels) -> t
     join = steps[at]
     count = len(join.inputs)
     container = join.inputs[0][0].rpartition(".")[0]
-    if count < 2 or not container or join.literals or join.inputs != tuple((f"{container}.{k}", 0) for k in range(count)):
+    if (
+        count < 2
+        or not container
+        or join.literals
+        or join.inputs != tuple((f"{container}.{k}", 0) for k in range(count))
+    ):
         return None
     form = _merge_form(join.text, count)
     calls = {step.name: step for step in steps[max(0, at - 2 * count) : at]}
@@ -272,7 +281,7 @@ def _are_chunks(slices: list[Step | None], channels: Channels) -> bool:
         expected = (("start", number * width), ("stop", (number + 1) * width))
         if cut is None or cut.text != _SLICE or cut.inputs != first.inputs or cut.literals != expected:
             return False
-    return channels[first.inputs[0]] == width * len(slices)
+    return channels[first.inputs[0]] == int(width) * len(slices)
 
 
 def _read_elsewhere(block: Block, names: set[str], readers: set[str]) -> bool:

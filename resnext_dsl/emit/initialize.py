@@ -17,13 +17,20 @@ class Rule(Protocol):
     """What an init rule says; `InitRule` and the binder's own rules do."""
 
     @property
-    def operator(self) -> str: ...
+    def operator(self) -> str:
+        """Name of its row in the operator table."""
+
     @property
-    def field(self) -> str: ...
+    def field(self) -> str:
+        """`weight` or `bias`."""
+
     @property
-    def scheme(self) -> str: ...
+    def scheme(self) -> str:
+        """A key of `SCHEMES`."""
+
     @property
-    def arguments(self) -> tuple[tuple[str, Value], ...]: ...
+    def arguments(self) -> tuple[tuple[str, Value], ...]:
+        """Of the scheme, by name."""
 
 
 @dataclass(frozen=True, slots=True)

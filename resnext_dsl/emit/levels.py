@@ -6,6 +6,7 @@ them one by one. Nodes of the other scopes run in the forward of the next scope 
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 from resnext_dsl.graph import Graph, Node
@@ -121,7 +122,7 @@ class Levels:
         for index, node in enumerate(self.graph.nodes):
             chain = self.chain[self.home[index]]
             if chain[-1] not in placed:
-                for outer, inner in zip(chain, chain[1:], strict=False):
+                for outer, inner in itertools.pairwise(chain):
                     if inner not in placed:
                         placed.add(inner)
                         self.of[outer].items.append(inner)

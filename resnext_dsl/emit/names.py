@@ -14,11 +14,15 @@ _ENDINGS = ("Error", "Exception", "Exit", "Group", "Interrupt", "Iteration", "Wa
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 # Spelled out, since interactive shells add names of their own to `builtins`.
-_FUNCTIONS = """abs aiter all anext any ascii bin bool breakpoint bytearray bytes callable chr classmethod compile complex
-    delattr dict dir divmod enumerate eval exec exit filter float format frozenset getattr globals hasattr hash help hex id
-    input int isinstance issubclass iter len license list locals map max memoryview min next object oct open ord pow print
-    property quit range repr reversed round set setattr slice sorted staticmethod str sum super tuple type vars
-    zip""".split()
+_FUNCTIONS = frozenset(
+    """
+    abs aiter all anext any ascii bin bool breakpoint bytearray bytes callable chr classmethod compile complex
+    delattr dict dir divmod enumerate eval exec exit filter float format frozenset getattr globals hasattr hash
+    help hex id input int isinstance issubclass iter len license list locals map max memoryview min next object
+    oct open ord pow print property quit range repr reversed round set setattr slice sorted staticmethod str
+    sum super tuple type vars zip
+    """.split()  # noqa: SIM905 (a list would take a screen)
+)
 _EXCEPTIONS = [name for name, value in vars(builtins).items() if isinstance(value, type) and name.endswith(_ENDINGS)]
 _FILE = ["self", "torch", "nn", "F", "Tensor", "NamedTuple", "checkpoint", "Chain", "i"]
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 from resnext_dsl.emit.blocks import Ref, Step
 from resnext_dsl.emit.classes import ClassText
 from resnext_dsl.emit.collect import Collector
+from resnext_dsl.emit.flow import INPUT, Flow
 from resnext_dsl.emit.forward import Writer
 from resnext_dsl.emit.initialize import Rule, init_weights
 from resnext_dsl.emit.layout import Call, broken, call, flat, indented, lines, prefixed
@@ -19,7 +20,6 @@ from resnext_dsl.emit.wiring import unify_blocks
 from resnext_dsl.graph import Graph, Node, Output
 from resnext_dsl.operators import OPERATORS, Module
 
-_INPUT: Ref = ("", 0)
 _LOOP = 3
 """Stages in a row from which on they are a loop."""
 
@@ -46,7 +46,7 @@ class NetworkText:
         self._speech = replace(self._class.speech(), call=self._call, stage=self._run)
         values = collector.values("")
         self._refs = {node: ref for ref, node in values.items()}
-        self._flow = _Flow(self.graph, self._steps, values)
+        self._flow = Flow(self.graph, self._steps, values)
 
     def text(self) -> list[str]:
         """The classes as lines."""
@@ -94,7 +94,9 @@ class NetworkText:
 
     # --- forward ---
 
-    def _write(self, steps: Sequence[StepPattern], names: dict[Ref, str], wanted: Sequence[Ref]) -> tuple[list[str], list[str]]:
+    def _write(
+        self, steps: Sequence[StepPattern], names: dict[Ref, str], wanted: Sequence[Ref]
+    ) -> tuple[list[str], list[str]]:
         writer = Writer(self._speech, steps, names, wanted)
         values = writer.write()
         return [line for text in writer.lines for line in broken(text)], values
@@ -102,7 +104,7 @@ class NetworkText:
     def _forward_features(self) -> list[str]:
         flow = self._flow
         steps = self._in_loops(flow.features, [*flow.to_head, *flow.to_outputs])
-        body, values = self._write(steps, {_INPUT: "x"}, [*flow.to_head, *flow.to_outputs])
+        body, values = self._write(steps, {INPUT: "x"}, [*flow.to_head, *flow.to_outputs])
         returned = ", ".join(values)
         head = values[: len(flow.to_head)]
         kind = _tensors(len(head))
@@ -110,7 +112,10 @@ class NetworkText:
         signature = f"def forward_features(self, x: Tensor) -> {kind}:"
         if not flow.to_outputs:
             return [signature, *indented([title, *body, *broken(f"return {returned}")])]
-        inner = [f"def {self._collect}(self, x: Tensor) -> {_tensors(len(values))}:", *indented([*body, *broken(f"return {returned}")])]
+        inner = [
+            f"def {self._collect}(self, x: Tensor) -> {_tensors(len(values))}:",
+            *indented([*body, *broken(f"return {returned}")]),
+        ]
         taken = f"self.{self._collect}(x)" + (f"[: {len(head)}]" if len(head) > 1 else "[0]")
         return [signature, *indented([title, f"return {taken}"]), "", *inner]
 
@@ -132,9 +137,9 @@ class NetworkText:
         result = f"Tensor | {self._result}" if single else self._result
         return [f"def forward(self, x: Tensor) -> {result}:", *indented(self._results_of(flow, single))]
 
-    def _results_of(self, flow: _Flow, single: bool) -> list[str]:
+    def _results_of(self, flow: Flow, single: bool) -> list[str]:
         """Statements of a forward with several results."""
-        names: dict[Ref, str] = {_INPUT: "x"}
+        names: dict[Ref, str] = {INPUT: "x"}
         if flow.whole:
             body, values = self._write(self._steps, names, [self._ref(output.node) for output in self.graph.outputs])
             return [*body, *lines(prefixed("return ", call(self._result, values)))]
@@ -142,7 +147,9 @@ class NetworkText:
         for ref in flow.to_outputs:
             names[ref] = unused(ref[0].replace(".", "_"), {*taken, "main"})
             taken.add(names[ref])
-        head = ", ".join(["features"] if len(flow.to_head) == 1 else [f"features{k + 1}" for k in range(len(flow.to_head))])
+        head = ", ".join(
+            ["features"] if len(flow.to_head) == 1 else [f"features{k + 1}" for k in range(len(flow.to_head))]
+        )
         if flow.to_outputs:
             body = [f"{', '.join([head, *(names[ref] for ref in flow.to_outputs)])} = self.{self._collect}(x)"]
         else:
@@ -153,7 +160,7 @@ class NetworkText:
         names[flow.main] = "main"
         return [*body, *self._others(flow, names, single)]
 
-    def _others(self, flow: _Flow, names: dict[Ref, str], single: bool) -> list[str]:
+    def _others(self, flow: Flow, names: dict[Ref, str], single: bool) -> list[str]:
         always = [output for output in self.graph.outputs[1:] if not output.training_only]
         training = [output for output in self.graph.outputs[1:] if output.training_only]
         body: list[str] = []
@@ -171,12 +178,17 @@ class NetworkText:
         return [*body, *texts, *lines(prefixed("return ", call(self._result, ["main", *values])))]
 
     def _in_training(
-        self, flow: _Flow, names: dict[Ref, str], first: list[StepPattern], always: list[Output], training: list[Output]
+        self, flow: Flow, names: dict[Ref, str], first: list[StepPattern], always: list[Output], training: list[Output]
     ) -> list[str]:
         """Results that are always there, and those that are None in eval mode."""
         wanted = [self._ref(output.node) for output in always]
         rest = [step for step in flow.others if step not in first]
-        read = [ref for step in rest for ref in step.step.inputs if ref not in names and ref[0] in {s.step.name for s in first}]
+        read = [
+            ref
+            for step in rest
+            for ref in step.step.inputs
+            if ref not in names and ref[0] in {s.step.name for s in first}
+        ]
         texts, values = self._write(first, names, [*wanted, *read])
         kept = dict(zip([*wanted, *read], values, strict=True))
         inner, more = self._write(rest, {**names, **kept}, [self._ref(output.node) for output in training])
@@ -200,7 +212,13 @@ class NetworkText:
         for output in [*always, *(output for output in outputs if output.training_only)]:
             name = _field(output.name)
             rows.append(f"{name}: Tensor | None = None" if output.training_only and optional else f"{name}: Tensor")
-        when = "in training" if len(always) == 1 else "; what is None exists in training only" if len(rows) > len(always) else ""
+        when = (
+            "in training"
+            if len(always) == 1
+            else "; what is None exists in training only"
+            if len(rows) > len(always)
+            else ""
+        )
         title = f'"""What the network gives{" " + when if when.startswith("in") else when}."""'
         return [f"class {self._result}(NamedTuple):", *indented([title, "", *rows]), "", ""]
 
@@ -240,14 +258,14 @@ class NetworkText:
         steps = [step for step in self._steps if step.step.name in needed]
         body = self._stage_loop(steps, wanted)
         if not body:
-            texts, values = self._write(steps, {_INPUT: "x"}, wanted)
+            texts, values = self._write(steps, {INPUT: "x"}, wanted)
             body = [*texts, *lines(Call("return [", tuple(values), "]"))]
         title = '"""The values after the stem and after each stage, as `feature_info` lists them."""'
         return ["def forward_stages(self, x: Tensor) -> list[Tensor]:", *indented([title, *body])]
 
     def _stage_loop(self, steps: list[StepPattern], wanted: list[Ref]) -> list[str]:
         """A loop that collects the value of every step, where the steps are the stages in a row."""
-        chain = [_INPUT, *((step.step.name, 0) for step in steps)]
+        chain = [INPUT, *((step.step.name, 0) for step in steps)]
         linked = all(self._is_link(step) for step in steps[1:]) and steps and steps[0].step.kind == "call"
         if not linked or len(steps) <= _LOOP or wanted != chain[1:]:
             return []
@@ -255,7 +273,12 @@ class NetworkText:
             return []
         first = self._call(steps[0].step, ["x"])
         over = Call("for stage in (", tuple(self._class.access(step.step.child) for step in steps[1:]), "):")
-        return [f"stages = [{first}]", *lines(over), f"    stages.append(self.{self._run}(stage, stages[-1]))", "return stages"]
+        return [
+            f"stages = [{first}]",
+            *lines(over),
+            f"    stages.append(self.{self._run}(stage, stages[-1]))",
+            "return stages",
+        ]
 
     def _stage_method(self) -> list[str]:
         if not self._stages:
@@ -275,7 +298,7 @@ class NetworkText:
             return []
         return [
             "def set_grad_checkpointing(self, enable: bool = True) -> None:",
-            '    """Whether training keeps the inputs of each stage only, and computes the rest again for the gradients."""',
+            '    """Whether training keeps only the inputs of stages, and computes the rest again for gradients."""',
             f"    self.{self._flag} = enable",
         ]
 
@@ -306,7 +329,11 @@ class NetworkText:
         ]
         for node in layers:
             outer, _, own = node.name.rpartition(".")
-            place = f"self.{outer}.{own}" if not any(map(str.isdigit, outer.split("."))) else f'self.get_submodule("{outer}").{own}'
+            place = (
+                f"self.{outer}.{own}"
+                if not any(map(str.isdigit, outer.split(".")))
+                else f'self.get_submodule("{outer}").{own}'
+            )
             body += lines(prefixed(f"{place} = ", self._layer(node)))
             body += [f"self.init_weights({place})"] if self._init else []
         return ["def reset_classifier(self, num_classes: int) -> None:", *indented(body)]
@@ -318,62 +345,6 @@ class NetworkText:
         keywords = [f"{name}={literal(value)}" for name, value in source.keywords]
         made = flat(call(source.target, [first, "num_classes", *rest, *keywords, "**made"]))
         return Call("(", (made, "if num_classes", "else nn.Identity()"), ")", comma=False, soft=True)
-
-
-class _Flow:
-    """How the steps of a network fall into features, head and what else there is.
-
-    Attributes:
-        features: Steps before the head.
-        head: Steps from the head on that lead to the main result.
-        others: Steps that only other results need.
-        main: The main result.
-        to_head: Values that the head takes; the first one is what its first step reads.
-        to_outputs: Values of the features that `others` read and the head does not.
-        whole: Whether the results cannot be told apart so: one forward then has all the steps.
-        features_node: The node of the first value that the head takes.
-    """
-
-    def __init__(self, graph: Graph, steps: list[StepPattern], values: dict[Ref, int]) -> None:
-        refs = {node: ref for ref, node in values.items()}
-        self._steps = {step.step.name: step for step in steps}
-        self.main = refs[graph.outputs[0].node]
-        results = [refs[output.node] for output in graph.outputs[1:]]
-        needed = self.of([self.main])
-        only_others = self.of(results) - needed
-        start = _head_start(graph, steps)
-        self.features = [step for step in steps[:start] if step.step.name not in only_others]
-        self.head = [step for step in steps[start:] if step.step.name not in only_others]
-        self.others = [step for step in steps if step.step.name in only_others]
-        made = {step.step.name for step in self.head}
-        reads = [ref for step in self.head for ref in step.step.inputs] + [self.main]
-        self.to_head = list(dict.fromkeys(ref for ref in reads if ref[0] not in made))
-        own = {step.step.name for step in self.others}
-        read = [ref for step in self.others for ref in step.step.inputs] + results
-        outside = list(dict.fromkeys(ref for ref in read if ref[0] not in own and ref not in (_INPUT, self.main)))
-        self.whole = any(ref[0] in made for ref in outside)
-        self.to_outputs = [ref for ref in outside if ref not in self.to_head and ref[0] not in made]
-        first = self.to_head[0] if self.to_head else self.main
-        self.features_node = values[first]
-
-    def of(self, refs: Sequence[Ref]) -> set[str]:
-        """The steps that values depend on."""
-        found: set[str] = set()
-        waiting = [name for name, _ in refs if name]
-        while waiting:
-            name = waiting.pop()
-            if name not in found:
-                found.add(name)
-                waiting += [source for source, _ in self._steps[name].step.inputs if source]
-        return found
-
-
-def _head_start(graph: Graph, steps: list[StepPattern]) -> int:
-    heads = [part.name for part in graph.parts if part.kind == "head"]
-    for place, step in enumerate(steps):
-        if any(step.step.name == head or step.step.name.startswith(f"{head}.") for head in heads):
-            return place
-    return len(steps)
 
 
 def _loop(run: list[StepPattern]) -> StepPattern:
@@ -411,4 +382,4 @@ def _reduction(image: tuple[int, ...], shape: tuple[int, ...]) -> int | None:
         return None
     if image[1] % shape[1] == 0:
         return image[1] // shape[1]
-    return 2 ** max(0, round(math.log2(image[1] / shape[1])))
+    return int(2 ** max(0, round(math.log2(image[1] / shape[1]))))

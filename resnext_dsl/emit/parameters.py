@@ -7,6 +7,7 @@ template, `in_channels`, `out_channels`), as a short exact formula of those, or 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import combinations, permutations
 
@@ -158,9 +159,9 @@ class Parameters:
                 if (sign in "/-" or one < other) and all(holds(a, b, value) for a, b, value in pairs):
                     self._use(one)
                     self._use(other)
-                    if sign in "*+" and other == "in_channels":
-                        one, other = other, one
-                    return f"{one} {sign * 2 if sign == '/' else sign} {other}"
+                    turned = sign in "*+" and other == "in_channels"
+                    left, right = (other, one) if turned else (one, other)
+                    return f"{left} {sign * 2 if sign == '/' else sign} {right}"
         return ""
 
     # --- truth values ---
@@ -218,7 +219,9 @@ class Parameters:
 
     def _new(self, slot: Slot, child: str, attribute: str) -> str:
         # An argument that stands for the attribute without having its value (`padding=same`) leaves its name to it.
-        free = attribute and attribute not in self._used and attribute not in self._own and attribute not in self._classes
+        free = (
+            attribute and attribute not in self._used and attribute not in self._own and attribute not in self._classes
+        )
         if free and attribute in self._known and not attribute.endswith(_WIDTHS):
             del self._known[attribute]
         own = child.rpartition(".")[2]
@@ -303,7 +306,7 @@ def _quotient(name: str, pairs: list[tuple[int, int]]) -> str:
     return f"{name} // 2" if all(v == b // 2 for b, v in pairs) else ""
 
 
-_SIGNS = (
+_SIGNS: tuple[tuple[str, Callable[[int, int, int], bool]], ...] = (
     ("*", lambda a, b, value: value == a * b),
     ("/", lambda a, b, value: b > 1 and value * b == a),
     ("+", lambda a, b, value: value == a + b),

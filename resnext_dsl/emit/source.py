@@ -108,7 +108,9 @@ class _File:
         template = self.levels.template(level)
         label = camel_case(self.graph.scopes[template].label) if template else ""
         inner = level[len(template) + 1 :] if template else level
-        return label + "".join(part.title() if part.isdigit() else camel_case(part) for part in inner.split(".") if part)
+        return label + "".join(
+            part.title() if part.isdigit() else camel_case(part) for part in inner.split(".") if part
+        )
 
     def text(self, network: list[str]) -> str:
         """The file around the network's class."""

@@ -1,4 +1,4 @@
-"""From several modules to the pattern they share, by anti-unification: equal parts stay, differing literals become holes.
+"""From several modules to the pattern they share (anti-unification): equal parts stay, differing literals become holes.
 
     Conv2d(64, 256, 1)  and  Conv2d(128, 512, 1, stride=2)    ->    Conv2d({64, 128}, {256, 512}, 1, stride={1, 2})
 
@@ -152,7 +152,8 @@ def _leaves(rows: Sequence[Row], targets: Slot) -> LeafPattern:
     if any(len(leaf.positional) != count for leaf in leaves):
         raise MismatchError("different numbers of arguments")
     positional = [
-        Slot(tuple(row.positional[place] if isinstance(row, Leaf) else ABSENT for row in rows)) for place in range(count)
+        Slot(tuple(row.positional[place] if isinstance(row, Leaf) else ABSENT for row in rows))
+        for place in range(count)
     ]
     names = list(dict.fromkeys(name for leaf in leaves for name, _ in leaf.keywords))
     if any((_INPLACE, True) not in leaf.keywords for leaf in leaves):
@@ -160,6 +161,10 @@ def _leaves(rows: Sequence[Row], targets: Slot) -> LeafPattern:
     known = list(DEFAULTS.get(leaves[0].target, ()))
     names.sort(key=lambda name: known.index(name) if name in known else len(known))
     return LeafPattern(targets, tuple(positional), tuple((name, _keyword(rows, name)) for name in names))
+
+
+def _positional(rows: Sequence[Row], place: int) -> Slot:
+    return Slot(tuple(row.positional[place] if isinstance(row, Leaf) else ABSENT for row in rows))
 
 
 def _keyword(rows: Sequence[Row], name: str) -> Slot:
@@ -315,4 +320,3 @@ def _by_list(lists: list[Items]) -> list[Run]:
         arguments.append((name, hole if slot.constant() else Listed(name, present)))
     counts = Slot(tuple(ABSENT if each is None else len(each) for each in lists))
     return [Run(counts, BuiltPattern(pattern.name, tuple(arguments)))]
-

@@ -65,8 +65,9 @@ def unify_blocks(blocks: Sequence[Block], weights: Sequence[int]) -> ClassPatter
 def step_groups(steps: Sequence[StepPattern]) -> list[list[StepPattern]]:
     """Steps in turn; those side by side that the same rows lack are one group."""
     groups: list[list[StepPattern]] = []
-    for flag, group in groupby(steps, key=lambda step: None if step.flag is None else step.flag.values):
-        groups += [[step] for step in group] if flag is None else [list(group)]
+    for flag, group in groupby(steps, key=lambda step: step.flag):
+        together = list(group)
+        groups += [[step] for step in together] if flag is None else [together]
     return groups
 
 
@@ -107,7 +108,9 @@ class _Wires:
         """Of each value read, the one that is made last: the others are what it hands on where it is absent."""
         if len({len(choice) for choice in choices}) > 1:
             raise MismatchError("different numbers of inputs")
-        return tuple(max(refs, key=lambda ref: (self.place.get(ref[0], -1), ref[1])) for refs in zip(*choices, strict=True))
+        return tuple(
+            max(refs, key=lambda ref: (self.place.get(ref[0], -1), ref[1])) for refs in zip(*choices, strict=True)
+        )
 
     def _check(self, union: tuple[Ref, ...], actual: tuple[Ref, ...], table: dict[str, Step]) -> None:
         if tuple(self._resolve(ref, table) for ref in union) != actual:

@@ -210,7 +210,9 @@ def test_dtypes(dtype: torch.dtype, name: str, device: str) -> None:
     result = model(x.to(dtype))
     assert result.dtype == dtype
     tolerance = 0.1 if dtype == torch.bfloat16 else 1e-4
-    torch.testing.assert_close(result.float(), build(graph, device=device, seed=0).eval()(x), rtol=tolerance, atol=tolerance)
+    torch.testing.assert_close(
+        result.float(), build(graph, device=device, seed=0).eval()(x), rtol=tolerance, atol=tolerance
+    )
 
 
 def test_hooks_fire_on_every_leaf(name: str) -> None:

@@ -25,7 +25,9 @@ BODIES = {
         stage a repeat 3 { block(16, first(2, 1)) }""",
     "shortcut before in place": "stage a repeat 2 { conv(8, 1x1); residual { relu; conv(8, 3x3); bn; relu; conv(8, 3x3) } }",
     "merges": "stage a { "
-    + "; ".join(f"split 3 {{ conv(8, 3x3); sigmoid }} merge {merge}" for merge in ("add", "mul", "mean", "maximum", "concat"))
+    + "; ".join(
+        f"split 3 {{ conv(8, 3x3); sigmoid }} merge {merge}" for merge in ("add", "mul", "mean", "maximum", "concat")
+    )
     + " }",
     "many paths": "stage a { split 7 { conv(8, 1x1) } merge mean; split 4 slice { identity } merge concat }",
     "paths that differ in number": """
@@ -124,7 +126,15 @@ class HandNetwork(nn.Module):
         super().__init__()
         self.conv = nn.Conv2d(8, 8, 3, padding=1, bias=False)
         self.bn = nn.BatchNorm2d(8)
-        rows = [(8, 8, 16, 1), (16, 8, 16, 1), (16, 8, 16, 1), (16, 16, 32, 2), (32, 16, 32, 1), (32, 32, 64, 2), (64, 32, 64, 1)]
+        rows = [
+            (8, 8, 16, 1),
+            (16, 8, 16, 1),
+            (16, 8, 16, 1),
+            (16, 16, 32, 2),
+            (32, 16, 32, 1),
+            (32, 32, 64, 2),
+            (64, 32, 64, 1),
+        ]
         self.blocks = nn.ModuleList(HandBottleneck(*row) for row in rows)
         self.linear = nn.Linear(64, 10)
 

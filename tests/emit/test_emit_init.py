@@ -73,7 +73,9 @@ def test_linear_uniform_is_bounded_by_the_outputs() -> None:
 
 def test_rules_concern_their_operator_and_field_only() -> None:
     plain = built().state_dict()
-    ruled = built(InitRule("linear", "bias", "ones"), InitRule("bn", "weight", "constant", (("value", 0.25),))).state_dict()
+    ruled = built(
+        InitRule("linear", "bias", "ones"), InitRule("bn", "weight", "constant", (("value", 0.25),))
+    ).state_dict()
     changed = {key for key in plain if not torch.equal(plain[key], ruled[key])}
     assert changed == {"head.linear.bias", "stem.bn.weight"}
 
@@ -99,12 +101,19 @@ def test_no_rule_leaves_torchs_default_and_no_method() -> None:
 
 def test_classes_that_start_alike_share_a_branch() -> None:
     rules = (InitRule("conv", "weight", "zeros"), InitRule("linear", "weight", "zeros"))
-    assert "if isinstance(module, (nn.Conv2d, nn.Linear)):\n                nn.init.zeros_(module.weight)" in emit(network(BODY), rules)
+    assert "if isinstance(module, (nn.Conv2d, nn.Linear)):\n                nn.init.zeros_(module.weight)" in emit(
+        network(BODY), rules
+    )
 
 
 @pytest.mark.parametrize(
     ("operator", "field", "scheme"),
-    [("relu", "weight", "zeros"), ("prelu", "bias", "zeros"), ("bn", "weight", "kaiming_normal"), ("conv", "bias", "xavier_normal")],
+    [
+        ("relu", "weight", "zeros"),
+        ("prelu", "bias", "zeros"),
+        ("bn", "weight", "kaiming_normal"),
+        ("conv", "bias", "xavier_normal"),
+    ],
 )
 def test_a_rule_that_no_module_can_follow_is_refused(operator: str, field: str, scheme: str) -> None:
     with pytest.raises(ValueError, match=f"`{operator}.{field}` cannot start as `{scheme}`"):

@@ -37,7 +37,9 @@ def test_features_by_stage_are_those_that_feature_info_lists() -> None:
 
 
 def test_reduction_is_the_stride_also_where_windows_leave_a_remainder() -> None:
-    graph = network("stem { conv(8, 3x3, stride=2, padding=valid) } stage a { maxpool(3x3, stride=2, padding=valid) }", "3x299x299")
+    graph = network(
+        "stem { conv(8, 3x3, stride=2, padding=valid) } stage a { maxpool(3x3, stride=2, padding=valid) }", "3x299x299"
+    )
     assert graph.nodes[-1].shape == (8, 74, 74)
     assert [row["reduction"] for row in build(graph).feature_info] == [2, 4]
 

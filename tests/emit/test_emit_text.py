@@ -33,7 +33,9 @@ def method_text(source: str, owner: str, name: str) -> str:
 
 def test_one_class_serves_all_instances_of_a_template() -> None:
     source = emit(network(RESNEXT))
-    assert class_text(source, "Bottleneck") == """\
+    assert (
+        class_text(source, "Bottleneck")
+        == """\
 class Bottleneck(nn.Module):
     def __init__(self, in_channels: int, channels: int, width: int, stride: int = 1) -> None:
         super().__init__()
@@ -59,26 +61,32 @@ class Bottleneck(nn.Module):
         out = self.relu2(self.bn2(self.conv2(out)))
         out = self.bn3(self.conv3(out))
         return self.relu3(out + self.shortcut(x))"""
+    )
 
 
 def test_stages_are_loops_over_their_blocks() -> None:
     source = emit(network(RESNEXT))
     assert "self.conv2 = nn.Sequential(Bottleneck(8, 16, 8), *(Bottleneck(16, 16, 8) for _ in range(2)))" in source
     assert "self.conv3 = nn.Sequential(Bottleneck(16, 32, 16, stride=2), Bottleneck(32, 32, 16))" in source
-    assert method_text(source, "Net", "forward_features") == '''\
+    assert (
+        method_text(source, "Net", "forward_features")
+        == '''\
 def forward_features(self, x: Tensor) -> Tensor:
     """The value that enters the head, from a batch of inputs."""
     x = self.stem(x)
     for stage in (self.conv2, self.conv3, self.conv4):
         x = self._stage(stage, x)
     return x'''
+    )
 
 
 def test_equal_paths_are_a_comprehension_and_a_loop() -> None:
     source = emit(network(AGGREGATED))
     assert source.count("nn.Conv2d(in_channels, width, 1, bias=False)") == 1
     assert "            for _ in range(8)\n" in source
-    assert method_text(source, "Block", "forward") == """\
+    assert (
+        method_text(source, "Block", "forward")
+        == """\
 def forward(self, x: Tensor) -> Tensor:
     paths = iter(self.paths)
     out = next(paths)(x)
@@ -86,10 +94,13 @@ def forward(self, x: Tensor) -> Tensor:
         out = out + path(x)
     out = self.bn(out)
     return self.relu(out + self.shortcut(x))"""
+    )
 
 
 def test_paths_of_different_topology_are_listed() -> None:
-    assert class_text(emit(network(INCEPTION)), "Module") == """\
+    assert (
+        class_text(emit(network(INCEPTION)), "Module")
+        == """\
 class Module(nn.Module):
     def __init__(self, in_channels: int, n1: int, pool: int) -> None:
         super().__init__()
@@ -101,11 +112,14 @@ class Module(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.cat([path(x) for path in self.paths], 1)"""
+    )
 
 
 def test_optional_layers_and_steps_depend_on_arguments() -> None:
     source = emit(network(MOBILE))
-    assert method_text(source, "Block", "__init__") == """\
+    assert (
+        method_text(source, "Block", "__init__")
+        == """\
 def __init__(
     self,
     in_channels: int,
@@ -137,7 +151,10 @@ def __init__(
     self.squeeze = Squeeze(in_channels * expansion) if se else nn.Identity()
     self.conv3 = nn.Conv2d(in_channels * expansion, c, 1, bias=False)
     self.bn3 = nn.BatchNorm2d(c)"""
-    assert method_text(source, "Block", "forward") == """\
+    )
+    assert (
+        method_text(source, "Block", "forward")
+        == """\
 def forward(self, x: Tensor) -> Tensor:
     out = x
     if self.has_conv1:
@@ -148,6 +165,7 @@ def forward(self, x: Tensor) -> Tensor:
     if self.residual:
         out = out + x
     return out"""
+    )
 
 
 def test_growing_widths_are_a_formula_of_the_pass() -> None:
@@ -157,7 +175,9 @@ def test_growing_widths_are_a_formula_of_the_pass() -> None:
 
 
 def test_values_that_are_read_again_have_names() -> None:
-    assert method_text(emit(network(UNET)), "Net", "forward_features") == '''\
+    assert (
+        method_text(emit(network(UNET)), "Net", "forward_features")
+        == '''\
 def forward_features(self, x: Tensor) -> Tensor:
     """The value that enters the head, from a batch of inputs."""
     down1 = self._stage(self.down1, x)
@@ -165,6 +185,7 @@ def forward_features(self, x: Tensor) -> Tensor:
     x = self._stage(self.bottom, down2)
     x = self._stage(self.up2, x, down2)
     return self._stage(self.up1, x, down1)'''
+    )
 
 
 def test_form_a_of_resnext50_is_as_short_as_form_c() -> None:
@@ -192,8 +213,19 @@ def test_emitted_files_pass_ruff(tmp_path: Path) -> None:
     for path in SPECS.glob("*.arch"):
         (tmp_path / f"spec_{path.stem}.py").write_text(load(path).emit())
     rules = "A,B,C4,E,F,I,PIE,RET,RUF,SIM,UP,W"
-    command = [sys.executable, "-m", "ruff", "check", "--isolated", "--no-cache", "--line-length", "120", "--select", rules]
-    done = subprocess.run([*command, str(tmp_path)], capture_output=True, text=True)
+    command = [
+        sys.executable,
+        "-m",
+        "ruff",
+        "check",
+        "--isolated",
+        "--no-cache",
+        "--line-length",
+        "120",
+        "--select",
+        rules,
+    ]
+    done = subprocess.run([*command, str(tmp_path)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
 
 
@@ -206,14 +238,18 @@ def test_the_text_does_not_depend_on_the_hash_seed() -> None:
     digests = set()
     for seed in ("0", "1"):
         done = subprocess.run(
-            [sys.executable, "-c", program], env={**os.environ, "PYTHONHASHSEED": seed}, capture_output=True, text=True, check=True
+            [sys.executable, "-c", program],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
         )
         digests.add(done.stdout)
     assert len(digests) == 1
 
 
 def test_emitting_imports_no_torch() -> None:
-    program = "import sys; from resnext_dsl.network import load; load('unet').emit(); assert 'torch' not in sys.modules"
+    program = "import sys, resnext_dsl; resnext_dsl.load('unet').emit(); assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", program], check=True)
 
 
