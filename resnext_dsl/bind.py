@@ -305,12 +305,13 @@ class Binder:
             return None
         if isinstance(written, s.SetDomain):
             return Domain(tuple(self.evaluator.evaluate(item, env) for item in written.items))
-        ends = (written.low, written.high) if written.step is None else (written.low, written.high, written.step)
+        ends = [part for part in (written.low, written.high, written.step) if part is not None]
         numbers = [self.evaluator.evaluate(part, env) for part in ends]
         for number, part in zip(numbers, ends, strict=True):
             if isinstance(number, bool) or not isinstance(number, int | float):
                 raise error("E204", f"a range is of numbers; found {show(number)}", part.span)
-        low, high, step = (*numbers, None)[:3]
+        low, high = numbers[:2]
+        step = numbers[2] if written.step is not None else None
         if low > high:
             raise error(
                 "E205", f"the range {low}..{high} is empty", written.span, hint=f"did you mean `{high}..{low}`?"

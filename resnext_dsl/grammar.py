@@ -70,11 +70,15 @@ def table() -> Table:
     return Table(
         patterns=saved["patterns"],
         literals=saved["literals"],
-        rules=tuple(Rule(*row[:4], tuple(map(tuple, row[4])), row[5]) for row in saved["rules"]),
+        rules=tuple(_rule(*row) for row in saved["rules"]),
         actions=tuple(saved["actions"]),
         start=saved["start"],
         accept=saved["accept"],
     )
+
+
+def _rule(origin: str, length: int, build: str, inline: bool, children: list[Any], trailing: int) -> Rule:
+    return Rule(origin, length, build, inline, tuple(map(tuple, children)), trailing)
 
 
 def build() -> dict[str, Any]:
@@ -84,8 +88,8 @@ def build() -> dict[str, Any]:
 
     text = GRAMMAR.read_text(encoding="utf-8")
     parser = lark.Lark(text, start="file", parser="lalr", lexer="basic", maybe_placeholders=True)
-    # The engine's table has no public door; tests/test_grammar.py holds our driver against lark's own.
-    parse_table = parser.parser.parser._parse_table  # type: ignore[attr-defined]
+    # The engine's table has no public door; tests/test_lalr.py holds our driver against lark's own.
+    parse_table = parser.parser.parser._parse_table
     rules = parser.rules
     start, end = parse_table.start_states["file"], parse_table.end_states["file"]
     states, place = _numbered(_actions(parse_table, rules), start)

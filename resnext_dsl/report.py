@@ -77,7 +77,7 @@ def _passes(graph: Graph, name: str) -> list[Scope]:
     scope = graph.scopes.get(name)
     if scope is None or scope.kind != "passes":
         return []
-    found = []
+    found: list[Scope] = []
     while f"{name}.{len(found)}" in graph.scopes:
         found.append(graph.scopes[f"{name}.{len(found)}"])
     return found

@@ -93,9 +93,9 @@ class _Resolver:
         level = self._levels[id(module)] = Level(None)
         for item, imported in module.imports:
             self._take(item, self.module(imported), level)
-        for item in module.file.items:
-            if not isinstance(item, s.Import):
-                level.declare(item.name, item if isinstance(item, s.Template | s.Fn) else None)
+        for declared in module.file.items:
+            if not isinstance(declared, s.Import):
+                level.declare(declared.name, declared if isinstance(declared, s.Template | s.Fn) else None)
         if not module.shipped:
             self._items(module, level, main)
         return level
@@ -108,7 +108,7 @@ class _Resolver:
             level.declare(alias, theirs.names.get(name.text))
 
     def _items(self, module: Module, level: Level, main: bool) -> None:
-        network = None
+        network: s.Network | s.Derived | None = None
         for item in module.file.items:
             if isinstance(item, s.Template):
                 self._template(item, level)

@@ -45,9 +45,8 @@ class Scopes:
     def _take(self, item: s.Import, imported: Module, env: Environment, places: dict[str, Span]) -> None:
         theirs = self.of(imported).names
         if item.names is None:
-            for name, value in theirs.items():
-                env.names[name] = value
-                places[name] = item.span
+            env.names.update(theirs)
+            places.update(dict.fromkeys(theirs, item.span))
             return
         for name, alias in item.names:
             if name.text not in theirs:

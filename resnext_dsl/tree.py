@@ -49,7 +49,7 @@ class Builder:
         """The `##` lines directly above a declaration that is the first thing on its line."""
         line, column = self.source.position(first.start)
         line -= 1
-        if self._lines[line][: column - 1].strip():
+        if self._lines[line][: column - 1].strip(" \t\f;"):
             return ""
         lines: list[str] = []
         while line > 0 and self._lines[line - 1].lstrip().startswith("##"):
@@ -204,8 +204,8 @@ class Builder:
     def output(self, children: list[Any]) -> s.Output:
         keyword, name, _, when, _, value, body = children
         last = body or value or when or name
-        names = (self._name(token) if token is not None else None for token in (when, value))
-        return s.Output(self._span(keyword, last), self._name(name), *names, body)
+        condition, source = (self._name(token) if token is not None else None for token in (when, value))
+        return s.Output(self._span(keyword, last), self._name(name), condition, source, body)
 
     # --- statements ---
 
@@ -371,7 +371,7 @@ class Builder:
         inner: s.Expression = children[1]
         return inner
 
-    def list(self, children: list[Any]) -> s.ListOf:
+    def list_of(self, children: list[Any]) -> s.ListOf:
         opening, *items, close = children
         return s.ListOf(self._span(opening, close), self._given(items))
 

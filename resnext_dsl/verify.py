@@ -85,6 +85,7 @@ def _scopes(graph: Graph) -> None:
 def _results(graph: Graph) -> None:
     if not graph.outputs or graph.outputs[0].training_only:
         raise InvariantError("the graph has no main output")
-    for what in (*graph.outputs, *graph.parts):
-        if not 0 <= what.node < len(graph.nodes):
-            raise InvariantError(f"`{what.name}` is no node")
+    places = [(output.name, output.node) for output in graph.outputs] + [(part.name, part.node) for part in graph.parts]
+    for name, node in places:
+        if not 0 <= node < len(graph.nodes):
+            raise InvariantError(f"`{name}` is no node")

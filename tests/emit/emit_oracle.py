@@ -127,7 +127,7 @@ RESNEXT = (
 AGGREGATED = """
     template block(channels, width, stride = 1) {
         residual {
-            split 8 { conv(width, 1x1); bn; relu; conv(width, 3x3, stride=stride); bn; relu; conv(channels, 1x1) } merge add
+            split 5 { conv(width, 1x1); bn; relu; conv(width, 3x3, stride=stride); bn; relu; conv(channels, 1x1) } merge add
             bn
         }
         relu
