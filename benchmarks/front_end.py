@@ -6,7 +6,6 @@ python benchmarks/front_end.py
 from __future__ import annotations
 
 import gc
-import shutil
 import statistics
 import sys
 from pathlib import Path
@@ -22,10 +21,10 @@ LIMITS = {"resnext50_32x4d": 10.0, "resnext50_32x4d_a": 250.0}
 def main() -> None:
     """Prints the figures."""
     sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
-    from references import reference_constructor
+    from references import torchvision
 
     print(machine())
-    construct = reference_constructor("resnext50_32x4d")
+    construct = torchvision.models.resnext50_32x4d
     for name, limit in LIMITS.items():
         path = SPECS / f"{name}.arch"
         ours, peer = interleaved(15, lambda path=path: rx.load(path), construct)
@@ -33,7 +32,7 @@ def main() -> None:
         nodes = len(rx.load(path).ir.nodes)
         print(line(f"text -> verified graph, {name}, {nodes} nodes", ours, peer, "torchvision's constructor"))
         print(f"  bound {limit:g} ms: {'kept' if 1000 * statistics.median(ours) < limit else 'NOT kept'}")
-    command = shutil.which("resnext-dsl") or "resnext-dsl"
+    command = str(Path(sys.executable).with_name("resnext-dsl"))
     check = process([command, "check", str(SPECS / "resnext50_32x4d.arch")])
     ours, peer = interleaved(15, check, process([sys.executable, "-c", "import torch"]))
     print(line("`resnext-dsl check` as a process", ours, peer, "`python -c 'import torch'`"))

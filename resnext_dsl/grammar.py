@@ -30,6 +30,7 @@ class Rule:
         inline_single: An only child takes the rule's place.
         children: For each child kept: its index, whether it is a list to splice in, how many Nones stand before it.
         trailing: Nones after the last child.
+        unit: It only renames what one symbol stands for (most steps of an expression are such), so the value stays.
     """
 
     origin: str
@@ -38,6 +39,7 @@ class Rule:
     inline_single: bool
     children: tuple[tuple[int, bool, int], ...]
     trailing: int
+    unit: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +80,8 @@ def table() -> Table:
 
 
 def _rule(origin: str, length: int, build: str, inline: bool, children: list[Any], trailing: int) -> Rule:
-    return Rule(origin, length, build, inline, tuple(map(tuple, children)), trailing)
+    unit = inline and children == [[0, False, 0]] and length == 1 and not trailing
+    return Rule(origin, length, build, inline, tuple(map(tuple, children)), trailing, unit)
 
 
 def build() -> dict[str, Any]:

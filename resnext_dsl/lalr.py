@@ -35,6 +35,10 @@ def run(tokens: list[Token], builder: object) -> list[Any] | Failure:
                 values.append(token)
                 break
             rule = rules[-1 - action]
+            if rule.unit:
+                states.pop()
+                states.append(actions[states[-1]][rule.origin])
+                continue
             length = rule.length
             taken = values[len(values) - length :]
             if length:
