@@ -47,21 +47,29 @@ def find(spec: str | os.PathLike[str]) -> Path:
     Raises:
         ArchError: E505 with the nearest name, where there is neither.
     """
-    text = os.fspath(spec)
-    if "\0" in text:
-        raise error("E505", "the path of a spec has no NUL character")
+    text = os.fsdecode(spec)
+    if "\0" in text or not _encodable(text):
+        raise error("E505", "the path of a spec has characters that no file name can have")
     path = Path(text)
+    shipped = SHIPPED / f"{text}.arch"
+    if text.isidentifier() and not os.path.isfile(path) and os.path.isfile(shipped):
+        return shipped
     if os.path.lexists(path):
         return path
-    shipped = SHIPPED / f"{text}.arch"
-    if text.isidentifier() and shipped.is_file():
-        return shipped
     raise _no_such_spec(text, path)
+
+
+def _encodable(text: str) -> bool:
+    try:
+        os.fsencode(text)
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _no_such_spec(text: str, path: Path) -> ArchError:
     folder = path.parent if path.suffix else None
-    there = [entry.name for entry in folder.glob("*.arch")] if folder is not None and folder.is_dir() else []
+    there = [entry.name for entry in folder.glob("*.arch")] if folder is not None and os.path.isdir(folder) else []
     match = nearest(path.name, there) if there else None
     hint = f"did you mean `{(folder or Path()) / match}`?" if match else did_you_mean(path.stem, shipped_names())
     shown = text if len(text) <= 100 else text[:100] + "..."
@@ -79,16 +87,25 @@ def read(path: Path, name: str, options: Options, span: Span | None = None) -> S
         ArchError: E501 where it is not a readable regular file, E401 where it is too large, E001 where it is not UTF-8.
     """
     try:
+        # Looked at before it is opened: to open a FIFO or a device may wait, or do something.
+        _refuse_special(path.stat().st_mode, name, span)
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
     except (OSError, ValueError) as problem:
         raise _unreadable(name, getattr(problem, "strerror", None) or "not a path", span) from None
-    mode = os.fstat(descriptor).st_mode
-    if not stat.S_ISREG(mode):
-        os.close(descriptor)
-        raise _unreadable(name, f"it is {'a folder' if stat.S_ISDIR(mode) else 'not a regular file'}", span)
-    with os.fdopen(descriptor, "rb") as stream:
-        raw = stream.read(options.max_source_bytes + 1)
+    with os.fdopen(descriptor, "rb", closefd=False) as stream:
+        try:
+            _refuse_special(os.fstat(descriptor).st_mode, name, span)
+            raw = stream.read(options.max_source_bytes + 1)
+        except OSError as problem:
+            raise _unreadable(name, problem.strerror or "it cannot be read", span) from None
+        finally:
+            os.close(descriptor)
     return decode(raw, name, options, path.resolve())
+
+
+def _refuse_special(mode: int, name: str, span: Span | None) -> None:
+    if not stat.S_ISREG(mode):
+        raise _unreadable(name, f"it is {'a folder' if stat.S_ISDIR(mode) else 'not a regular file'}", span)
 
 
 def _unreadable(name: str, why: str, span: Span | None) -> ArchError:
@@ -161,7 +178,7 @@ class Loader:
             raise error(
                 "E502", f"`{shown}` cannot be imported: this text has no root folder", item.span, hint="pass `root=`"
             )
-        if "\0" in item.path or Path(item.path).is_absolute():
+        if "\0" in item.path or not _encodable(item.path) or Path(item.path).is_absolute():
             raise error("E502", f"an import is a path relative to its file; found `{shown}`", item.span)
         folder = source.path.parent if source.path is not None else self.root
         try:

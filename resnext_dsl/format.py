@@ -243,7 +243,8 @@ def _body(page: Page, body: Node | Body, indent: int, tail: int) -> None:
     """Writes a body, on the open line if it may and fits before `tail` columns."""
     assert isinstance(body, Body)
     gap = "" if page.fresh else " "
-    if body.flat is not None and page.column + len(gap + body.flat) + tail <= WIDTH:
+    empty = not body.entries and not body.remark
+    if body.flat is not None and (empty or page.column + len(gap + body.flat) + tail <= WIDTH):
         page.put(gap + body.flat)
         return
     page.put(gap + "{")

@@ -193,7 +193,7 @@ def _broken(page: Page, bracket: Bracket, indent: int) -> None:
     """A bracket over several lines, its content one level deeper than the line that it opens on."""
     page.put(bracket.opener)
     only = bracket.nodes[0] if len(bracket.nodes) == 1 else None
-    if isinstance(only, Bracket):
+    if isinstance(only, Bracket) and bracket.style is not Style.ROWS:
         _broken(page, only, indent)
     elif bracket.nodes:
         nodes = _leading_remarks(page, bracket.nodes, indent + STEP)

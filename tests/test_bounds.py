@@ -175,3 +175,17 @@ def test_any_text_gives_a_network_or_an_error(text: str) -> None:
 def test_a_broken_file_gives_an_error_and_no_traceback(text: str, place: int, piece: str) -> None:
     cut = place % (len(text) + 1)
     code(text[:cut] + piece + text[cut + 1 :])
+
+
+def test_a_shipped_name_means_the_network_also_beside_a_folder_of_that_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "resnet18").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert rx.load("resnet18").name == "resnet18"
+
+
+@pytest.mark.parametrize("path", ["a\0b", "\udcff\ud800", "x" * 5000, "", "resnet18\n", "../" * 2000])
+def test_odd_paths_give_an_error(path: str) -> None:
+    with pytest.raises(rx.ArchError):
+        rx.load(path)
