@@ -166,7 +166,8 @@ def _pads(rows: Sequence[Row], indent: int) -> list[int]:
     pads: list[int] = []
     for kind, run in groupby(_runs(rows, indent), key=lambda pair: pair[0]):
         heads = [head for _, head in run]
-        added = [max(heads) - head for head in heads]
+        widest = max(heads)
+        added = [widest - head for head in heads]
         members = rows[len(pads) : len(pads) + len(heads)]
         fit = all(_columns(row, indent) + pad <= WIDTH for row, pad in zip(members, added, strict=True))
         pads += added if kind[0] and fit and max(added) <= ALIGN_SPREAD else [0] * len(heads)

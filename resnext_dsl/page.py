@@ -157,16 +157,17 @@ def _fits(page: Page, piece: list[Node], indent: int, tail: int) -> bool:
 def _unbroken(page: Page, piece: list[Node], indent: int, tail: int) -> None:
     """Writes a piece that has no place to be broken at but within its brackets."""
     first = piece[0]
-    if not page.fresh and _rank(first) is not None and page.column + 1 + _reach(piece, 0) > WIDTH:
+    if not page.fresh and _rank(first) is not None and page.column + 1 + _reach(piece, 0, 0) > WIDTH:
         page.start(indent)
     for position, node in enumerate(piece):
-        _node(page, node, indent, _reach(piece[position + 1 :], tail))
+        _node(page, node, indent, _reach(piece, position + 1, tail))
 
 
-def _reach(nodes: Sequence[Node], tail: int) -> int:
-    """Columns up to the next place where a bracket could be opened and broken, or up to the end and its tail."""
+def _reach(nodes: Sequence[Node], start: int, tail: int) -> int:
+    """Columns from a node to the next place where a bracket could be opened and broken, or to the end and its tail."""
     columns = 0
-    for node in nodes:
+    for position in range(start, len(nodes)):
+        node = nodes[position]
         if isinstance(node, Remark):
             return columns
         if isinstance(node, Bracket):

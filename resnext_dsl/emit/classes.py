@@ -306,8 +306,6 @@ def _body(pattern: Pattern) -> Pattern:
 def _either(code: Code, flag: str, other: Code) -> Code:
     if code == other:
         return code
-    if isinstance(code, str) and isinstance(other, str):
-        return f"{code} if {flag} else {other}"
     return Call("(", (code, f"if {flag}", prefixed("else ", other)), ")", comma=False, soft=True)
 
 

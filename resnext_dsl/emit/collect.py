@@ -9,6 +9,7 @@ Expressions that join all paths of a split become one "merge" step, whatever the
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -210,9 +211,11 @@ def as_list(block: Block) -> Block:
 def _with_merges(block: Block, channels: Channels) -> tuple[Step, ...]:
     """The steps with every call of all paths, joined by one expression, as one step."""
     steps = list(block.steps)
+    reads = Counter(name for step in steps for name, _ in step.inputs)
+    reads.update(name for name, _ in block.outputs)
     at = 0
     while at < len(steps):
-        found = _merge_at(block, steps, at, channels) if steps[at].kind == "compute" else None
+        found = _merge_at(reads, steps, at, channels) if steps[at].kind == "compute" else None
         if found is not None:
             start, merged = found
             steps[start : at + 1] = merged
@@ -222,7 +225,7 @@ def _with_merges(block: Block, channels: Channels) -> tuple[Step, ...]:
     return tuple(steps)
 
 
-def _merge_at(block: Block, steps: list[Step], at: int, channels: Channels) -> tuple[int, list[Step]] | None:
+def _merge_at(reads: Counter[str], steps: list[Step], at: int, channels: Channels) -> tuple[int, list[Step]] | None:
     """The steps that the expression at `at` joins: where they start, and what takes the place of all."""
     join = steps[at]
     count = len(join.inputs)
@@ -246,7 +249,7 @@ def _merge_at(block: Block, steps: list[Step], at: int, channels: Channels) -> t
         return None
     own = {name for name, _ in join.inputs} | ({name for name, _ in taken} if chunks else set())
     start = at - len(own)
-    if start < 0 or {step.name for step in steps[start:at]} != own or _read_elsewhere(block, own, {join.name} | own):
+    if start < 0 or {step.name for step in steps[start:at]} != own or any(reads[name] > 1 for name in own):
         return None
     source = slices[0].inputs[0] if chunks and slices[0] is not None else taken[0]
     text, outer = form
@@ -282,8 +285,3 @@ def _are_chunks(slices: list[Step | None], channels: Channels) -> bool:
         if cut is None or cut.text != _SLICE or cut.inputs != first.inputs or cut.literals != expected:
             return False
     return channels[first.inputs[0]] == int(width) * len(slices)
-
-
-def _read_elsewhere(block: Block, names: set[str], readers: set[str]) -> bool:
-    used = {name for step in block.steps if step.name not in readers for name, _ in step.inputs}
-    return not names.isdisjoint(used | {name for name, _ in block.outputs})

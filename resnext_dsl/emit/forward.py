@@ -62,6 +62,7 @@ class Writer:
     kept: frozenset[str] = frozenset()
     lines: list[str] = field(default_factory=list)
     _reads: Counter[Ref] = field(default_factory=Counter)
+    _freed: dict[Ref, str] = field(default_factory=dict)
     _pending: dict[Ref, str] = field(default_factory=dict)
     _nested: tuple[int, bool] = (0, False)
 
@@ -184,7 +185,9 @@ class Writer:
         self.lines.append(f"if {flag}:")
         self.lines += [INDENT + line for line in inner.lines]
         self.lines.append(f"{INDENT}{name} = {text}")
-        self._reads.subtract(inside)
+        for ref, times in inside.items():
+            if ref in self.names:
+                self._read(ref, times)
         self.names[result] = name
 
     def _nests(self, step: Step, text: str, following: list[StepPattern] | None) -> bool:
@@ -204,8 +207,17 @@ class Writer:
         return after.kind == "call" or after.text.count(f"{{{after.inputs.index(result)}}}") == 1
 
     def _take(self, ref: Ref) -> str:
-        self._reads[ref] -= 1
-        return self._pending.pop(ref) if ref in self._pending else self.names[ref]
+        if ref in self._pending:
+            return self._pending.pop(ref)
+        name = self.names[ref]
+        self._read(ref, 1)
+        return name
+
+    def _read(self, ref: Ref, times: int) -> None:
+        """Notes that a value has been read; the last time, its variable is free."""
+        self._reads[ref] -= times
+        if not self._reads[ref]:
+            self._freed[ref] = self.names.pop(ref)
 
     def _assign(self, step: Step, text: str) -> None:
         name = self._name(step)
@@ -227,7 +239,7 @@ class Writer:
         if lasting and step.kind == "call" and step.heavy and "." not in step.child:
             return self._free(step, keep, running=())
         for ref in step.inputs:
-            name = self.names.get(ref, "")
+            name = self._freed.get(ref, "")
             if name in _RUNNING and name not in self._live() and name != keep:
                 return name
         return self._free(step, keep)
@@ -241,7 +253,7 @@ class Writer:
         return unused(name if name.isidentifier() else f"value{name}", {*taken, *_RUNNING, *_LOOPS})
 
     def _live(self) -> frozenset[str]:
-        return self.kept | {name for ref, name in self.names.items() if self._reads[ref] > 0}
+        return self.kept.union(self.names.values())
 
 
 _LOOPS = ("path", "paths", "parts", "child", "stage", "k")

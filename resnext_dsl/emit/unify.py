@@ -7,7 +7,9 @@ Rows that lack a module that others have make it optional; rows with another kin
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
+from heapq import heapify, heappop, heappush
 from itertools import groupby, pairwise
 
 from resnext_dsl.emit.blocks import Built, Leaf, Make, MismatchError, Named, Numbered, Value
@@ -55,26 +57,31 @@ def merged_order(sequences: Sequence[Sequence[str]]) -> list[str]:
         MismatchError: If there is none.
     """
     distinct = sorted({tuple(sequence): None for sequence in sequences}, key=len, reverse=True)
-    rank: dict[str, int] = {}
-    before: dict[str, set[str]] = {}
+    if len(distinct) == 1:
+        return list(distinct[0])
+    # What only some have goes in where it is first possible, before what all have.
+    shared = set(distinct[0]).intersection(*distinct[1:])
+    rank: dict[str, tuple[bool, int]] = {}
+    after: dict[str, set[str]] = {}
     for sequence in distinct:
         for name in sequence:
-            rank.setdefault(name, len(rank))
-            before.setdefault(name, set())
+            rank.setdefault(name, (name in shared, len(rank)))
+            after.setdefault(name, set())
         for first, second in pairwise(sequence):
-            before[second].add(first)
+            after[first].add(second)
+    waits = Counter(second for followers in after.values() for second in followers)
+    ready = [(rank[name], name) for name in rank if not waits[name]]
+    heapify(ready)
     order: list[str] = []
-    placed: set[str] = set()
-    waiting = sorted(rank, key=rank.__getitem__)
-    while waiting:
-        ready = [name for name in waiting if before[name] <= placed]
-        if not ready:
-            raise MismatchError("the same names in another order")
-        # What only some have goes in where it is first possible, before what all have.
-        chosen = next((name for name in ready if not all(name in sequence for sequence in distinct)), ready[0])
-        order.append(chosen)
-        placed.add(chosen)
-        waiting.remove(chosen)
+    while ready:
+        _, name = heappop(ready)
+        order.append(name)
+        for second in after[name]:
+            waits[second] -= 1
+            if not waits[second]:
+                heappush(ready, (rank[second], second))
+    if len(order) < len(rank):
+        raise MismatchError("the same names in another order")
     return order
 
 
