@@ -14,8 +14,8 @@ from typing import Any
 from resnext_dsl import syntax as s
 from resnext_dsl.bind import BoundNetwork
 from resnext_dsl.diagnostics import ArchError, error
+from resnext_dsl.draft import too_many
 from resnext_dsl.evaluate import Evaluator
-from resnext_dsl.expand import too_many
 from resnext_dsl.options import Options
 from resnext_dsl.signature import bind, signature_of
 from resnext_dsl.values import UNKNOWN, Environment, OperatorValue, TemplateValue, UnsettledError

@@ -7,18 +7,18 @@ over in silence. A mistake in a template is reported for its first call only.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from resnext_dsl import syntax as s
 from resnext_dsl.bind import BoundNetwork
-from resnext_dsl.cost import reachable
 from resnext_dsl.diagnostics import ArchError, Diagnostic, Note, Span, did_you_mean, error
+from resnext_dsl.draft import Draft, Running, join, too_many
 from resnext_dsl.evaluate import SHORTCUTS, Evaluator, too_deep
-from resnext_dsl.graph import Graph, Node, Output, Part, Scope
+from resnext_dsl.graph import Graph, Output, Part, Scope
 from resnext_dsl.naming import Names, safe, single_call
 from resnext_dsl.operators import OPERATORS, validate
-from resnext_dsl.operators.base import Attributes, RuleError, Shape
+from resnext_dsl.shortcuts import shortcut
 from resnext_dsl.signature import Signature, bind, signature_of
 from resnext_dsl.values import (
     UNKNOWN,
@@ -32,12 +32,6 @@ from resnext_dsl.values import (
     show_shape,
     type_name,
 )
-
-Running = GraphValue | None
-"""The running value; None where a mistake has made it unknown."""
-
-MOST = 200
-"""Diagnostics after which a network is expanded no further."""
 
 RESIDUAL = Signature("residual", ("shortcut",), frozenset())
 
@@ -66,34 +60,22 @@ class Place:
     names: Names
 
 
-class Expander:
-    """Expands one network.
-
-    Attributes:
-        diagnostics: Every mistake met.
-    """
+class Expander(Draft):
+    """Expands one network; the graph in the making is the draft that it is."""
 
     def __init__(self, network: BoundNetwork, evaluator: Evaluator) -> None:
-        self.network = network
+        super().__init__(network, evaluator.options)
         self.evaluator = evaluator
-        self.options = evaluator.options
-        self.diagnostics: list[Diagnostic] = []
-        self.nodes: list[Node] = []
-        self.scopes: dict[str, Scope] = {}
-        self.parts: list[Part] = []
-        self.outputs: list[Output] = []
-        self.trail: tuple[Note, ...] = ()
         self.depth = 0
         self._frame = Frame(None, None)
         self._names: dict[tuple[int, tuple[str, ...]], Names] = {}
-        self._seen: set[tuple[str, int, str]] = set()
         evaluator.context = self._context
 
     def expand(self) -> Graph:
         """The graph; only to be used where `diagnostics` has no error."""
         network = self.network
-        self._scope("", "network", network.name, network.span)
-        x = self._input()
+        self.put_scope("", "network", network.name, network.span)
+        x = self.put_input()
         names = Names(_body_of(network))
         frame = Frame(x, x)
         place = Place(frame, "", names)
@@ -104,75 +86,10 @@ class Expander:
             x = self._entry(entry, place, env, x)
         if x is not None:
             if x.node == 0 and not self.diagnostics:
-                self._note(Diagnostic("E305", f"network `{network.name}` has no operators", network.span))
+                self.note(Diagnostic("E305", f"network `{network.name}` has no operators", network.span))
             self.outputs.insert(0, Output("main", x.node))
         graph = Graph(network.name, tuple(self.nodes), self.scopes, tuple(self.parts), tuple(self.outputs))
-        return graph if self.diagnostics else self._pruned(graph)
-
-    def _pruned(self, graph: Graph) -> Graph:
-        """The graph without nodes that no output depends on; each of them is a warning."""
-        used = reachable(graph, [output.node for output in graph.outputs])
-        if len(used) == len(graph.nodes):
-            return graph
-        place: dict[int, int] = {}
-        kept: list[Node] = []
-        for index, node in enumerate(graph.nodes):
-            if index in used or index == 0:
-                place[index] = len(kept)
-                kept.append(replace(node, inputs=tuple(place[source] for source in node.inputs)))
-            else:
-                self.trail = node.trail
-                message = f"the value of `{node.operator}` is never used; it is left out"
-                self._note(Diagnostic("W902", message, node.span, severity="warning"))
-        held = {node.scope for node in kept}
-        scopes = {
-            name: scope
-            for name, scope in graph.scopes.items()
-            if not name or any(other == name or other.startswith(f"{name}.") for other in held)
-        }
-        parts = tuple(replace(part, node=place[part.node]) for part in graph.parts if part.node in place)
-        outputs = tuple(replace(output, node=place[output.node]) for output in graph.outputs)
-        return Graph(graph.name, tuple(kept), scopes, parts, outputs)
-
-    def _input(self) -> Running:
-        network = self.network
-        if network.input_name is None:
-            hint = "declare one: `input image: 3x224x224`"
-            self._note(Diagnostic("E305", f"network `{network.name}` has no input", network.span, hint=hint))
-            return None
-        if network.input_shape is None:
-            return None
-        name = safe(network.input_name.text)
-        self.nodes.append(Node(name, "input", None, (), network.input_shape, network.input_name.span, ""))
-        return GraphValue(0, network.input_shape)
-
-    # --- errors ---
-
-    def _note(self, diagnostic: Diagnostic) -> None:
-        span = diagnostic.span
-        key = (diagnostic.code, span.start if span else -1, span.source.name if span else "")
-        if key in self._seen:
-            return
-        self._seen.add(key)
-        trail = diagnostic.trail or ()
-        self.diagnostics.append(replace(diagnostic, trail=(*self.trail, *trail)))
-        if len(self.diagnostics) >= MOST:
-            raise ArchError([])  # there are more mistakes than anybody will read
-
-    def _guarded(self, run: Callable[[], Any]) -> Any:
-        """The result of a step, or None where it fails; the failure is noted."""
-        try:
-            return run()
-        except ArchError as problem:
-            if not problem.diagnostics:
-                raise
-            for diagnostic in problem.diagnostics:
-                if diagnostic.code in ("E403", "E405"):
-                    raise ArchError([*self.diagnostics, replace(diagnostic, trail=self.trail)]) from None
-                self._note(diagnostic)
-        except UnsettledError:
-            pass
-        return None
+        return graph if self.diagnostics else self.pruned(graph)
 
     # --- names of what flows ---
 
@@ -198,7 +115,7 @@ class Expander:
         if isinstance(entry, s.Part):
             return self._part(entry, place, env, x)
         if isinstance(entry, s.Output):
-            self._guarded(lambda: self._output(entry, place, env, x))
+            self.guarded(lambda: self._output(entry, place, env, x))
             return x
         return self._statement(entry, place, env, x)  # type: ignore[arg-type]
 
@@ -207,16 +124,16 @@ class Expander:
         label = f"{part.kind} `{part.name.text}`" if part.kind == "stage" else f"the {part.kind}"
         outer = self.trail
         if part.times is None:
-            self._scope(name, "part", name, part.span)
+            self.put_scope(name, "part", name, part.span)
             self.trail = (*outer, Note(label, part.name.span))
             x = self._pass(part.body, place.frame, env, name, x)
         else:
-            self._scope(name, "passes", name, part.span)
-            count = self._guarded(lambda: self.evaluator.whole(part.times, env, "the number of passes"))  # type: ignore[arg-type]
+            self.put_scope(name, "passes", name, part.span)
+            count = self.guarded(lambda: self.evaluator.whole(part.times, env, "the number of passes"))  # type: ignore[arg-type]
             for turn in range(count or 0):
                 self.trail = (*outer, Note(f"{label}, pass {turn}", part.name.span))
                 inner = _turn(env, turn, count, part.counter)
-                self._scope(f"{name}.{turn}", "pass", str(turn), part.span)
+                self.put_scope(f"{name}.{turn}", "pass", str(turn), part.span)
                 x = self._pass(part.body, place.frame, inner, f"{name}.{turn}", x)
             x = x if count is not None else None
         self.trail = outer
@@ -243,7 +160,7 @@ class Expander:
             raise error("E102", f"`{name}` is declared twice", output.name.span)
         value = x if output.value is None else self._value(output.value, env)
         if output.body is not None:
-            self._scope(safe(name), "part", safe(name), output.span)
+            self.put_scope(safe(name), "part", safe(name), output.span)
             outer, self.trail = self.trail, (*self.trail, Note(f"output `{name}`", output.name.span))
             value = self._pass(output.body, place.frame, env, safe(name), value)
             self.trail = outer
@@ -266,11 +183,11 @@ class Expander:
                     self._statement(statement, Place(frame, scope, names), env, x)
             self._frame = frame
             frame.here = x
-            callee = self._guarded(lambda: self._callee(call, env))
+            callee = self.guarded(lambda: self._callee(call, env))
             if callee is None:
                 return None
             if isinstance(callee, TemplateValue):
-                result = self._guarded(lambda: self._template(call, callee, env, scope, x))
+                result = self.guarded(lambda: self._template(call, callee, env, scope, x))
                 return self._named(call.alias, frame, result)
             return self._statement(call, Place(frame, scope, names), env, x)
         return self._block(block, Place(frame, scope, names), env, x)
@@ -296,14 +213,14 @@ class Expander:
         self._frame = frame
         frame.here = x
         if isinstance(statement, s.Let):
-            value = self._guarded(lambda: self.evaluator.evaluate(statement.value, env))
+            value = self.guarded(lambda: self.evaluator.evaluate(statement.value, env))
             env.names[statement.name.text] = value if value is not None else UNKNOWN
             return x
         if isinstance(statement, s.Use):
-            return self._guarded(lambda: self._value(statement.value, env))  # type: ignore[no-any-return]
+            return self.guarded(lambda: self._value(statement.value, env))  # type: ignore[no-any-return]
         self.evaluator.step(statement.span)
         depth = self.depth
-        result = self._guarded(lambda: _RUN[type(statement)](self, statement, place, env, x))
+        result = self.guarded(lambda: _RUN[type(statement)](self, statement, place, env, x))
         self.depth = depth
         return self._named(statement.alias, frame, result)
 
@@ -351,7 +268,7 @@ class Expander:
         callee = self._callee(call, env)
         name = place.names.of(call)
         if isinstance(callee, TemplateValue):
-            return self._template(call, callee, env, _join(place.scope, name), x)
+            return self._template(call, callee, env, join(place.scope, name), x)
         return self._operator(call, callee, place, env, [x], name)
 
     def _template(self, call: s.Apply, callee: TemplateValue, env: Environment, scope: str, x: Running) -> Running:
@@ -406,7 +323,7 @@ class Expander:
         self, call: s.Apply, callee: OperatorValue, place: Place, env: Environment, inputs: list[Running], name: str
     ) -> Running:
         operator = callee.operator
-        arguments, spans = self._defaults(operator.name)
+        arguments, spans = self.defaults(operator.name)
         signature = signature_of(OperatorValue(operator, (*callee.arguments, *arguments.items())))
         bound = bind(signature, call.arguments, callee_span=call.callee.span)
         arguments.update(callee.arguments)
@@ -414,74 +331,19 @@ class Expander:
             arguments[key] = self.evaluator.evaluate(argument.value, env)
             spans[key] = argument.value.span
         values = [self._operand(argument, env) for argument in bound.values]
-        attributes = self._validated(call, operator.name, arguments, spans)
+        attributes = self.validated(call.span, operator.name, arguments, spans)
         if any(value is None for value in (*inputs, *values)):
             return None
         taken = [value for value in (*inputs, *values) if value is not None]
         if operator.merges and len(taken) == 1:
             return taken[0]
-        return self._node(operator.name, attributes, taken, place.scope, name, call.span, spans)
+        return self.put_node(operator.name, attributes, taken, place.scope, name, call.span, spans)
 
     def _operand(self, argument: s.Argument, env: Environment) -> GraphValue:
         if isinstance(argument.value, s.Name):
             return self._value(argument.value, env)
         value = self.evaluator.evaluate(argument.value, env)
         return self._checked_value(value, argument.span, argument.span.text)
-
-    def _defaults(self, operator: str) -> tuple[dict[str, Any], dict[str, Span]]:
-        settled = self.network.defaults.get(operator)
-        if not settled:
-            return {}, {}
-        return {k: placed.value for k, placed in settled.items()}, {k: placed.span for k, placed in settled.items()}
-
-    def _validated(self, call: s.Apply, operator: str, arguments: dict[str, Any], spans: dict[str, Span]) -> Attributes:
-        for key, value in arguments.items():
-            if isinstance(value, OperatorValue) and not value.arguments:
-                arguments[key] = value.operator.name  # an option word that is an operator's name too
-            elif isinstance(value, OperatorValue | TemplateValue | FunctionValue | GraphValue):
-                raise error("E204", f"`{key}` of `{operator}` cannot be {show(value)}", spans.get(key, call.span))
-        try:
-            return validate(OPERATORS[operator], arguments)
-        except RuleError as problem:
-            span = spans.get(problem.attribute or "", call.span)
-            raise error(problem.code, str(problem), span, hint=problem.hint) from None
-
-    def _node(
-        self,
-        operator: str,
-        attributes: Attributes,
-        inputs: list[GraphValue],
-        scope: str,
-        name: str,
-        span: Span,
-        spans: dict[str, Span] | None = None,
-    ) -> GraphValue:
-        shapes = tuple(value.shape for value in inputs)
-        try:
-            shape: Shape = OPERATORS[operator].shape(attributes, shapes)
-        except RuleError as problem:
-            at = (spans or {}).get(problem.attribute or "", span)
-            notes = self._origins(inputs)
-            raise error(problem.code, str(problem), at, hint=problem.hint, notes=notes) from None
-        index = len(self.nodes)
-        if index > self.options.max_nodes:
-            raise too_many(span, self.options.max_nodes)
-        sources = tuple(value.node for value in inputs)
-        self.nodes.append(Node(_join(scope, name), operator, attributes, sources, shape, span, scope, self.trail))
-        return GraphValue(index, shape)
-
-    def _origins(self, inputs: list[GraphValue]) -> tuple[Note, ...]:
-        """Where each operand's shape came from; alike ones once."""
-        notes: dict[tuple[Shape, int], Note] = {}
-        for value in inputs:
-            node = self.nodes[value.node]
-            what = "the input" if node.operator == "input" else f"`{node.operator}`"
-            note = Note(f"{show_shape(value.shape)} comes from {what} here", node.span)
-            notes.setdefault((value.shape, node.span.start), note)
-        return tuple(notes.values())[:4]
-
-    def _scope(self, name: str, kind: Any, label: str, span: Span, arguments: tuple[tuple[str, Any], ...] = ()) -> None:
-        self.scopes[name] = Scope(name, kind, label, arguments, span)
 
     # --- statements with bodies ---
 
@@ -501,11 +363,11 @@ class Expander:
         return self._passes(statement, place, (environment(i, e) for i, e in enumerate(elements)), x)
 
     def _passes(self, statement: s.Repeat | s.ForEach, place: Place, environments: Any, x: Running) -> Running:
-        scope = _join(place.scope, place.names.of(statement))
-        self._scope(scope, "passes", place.names.of(statement), statement.span)
+        scope = join(place.scope, place.names.of(statement))
+        self.put_scope(scope, "passes", place.names.of(statement), statement.span)
         for turn, inner in enumerate(environments):
             self.evaluator.step(statement.span)
-            self._scope(f"{scope}.{turn}", "pass", str(turn), statement.span)
+            self.put_scope(f"{scope}.{turn}", "pass", str(turn), statement.span)
             x = self._body(statement.body, place.frame, inner, f"{scope}.{turn}", x)
         return x
 
@@ -522,8 +384,8 @@ class Expander:
         bodies, environments = self._paths(statement, env)
         if x is None:
             return None
-        scope = _join(place.scope, place.names.of(statement, "paths"))
-        self._scope(scope, "paths", place.names.of(statement, "paths"), statement.span)
+        scope = join(place.scope, place.names.of(statement, "paths"))
+        self.put_scope(scope, "paths", place.names.of(statement, "paths"), statement.span)
         starts = self._starts(statement, scope, len(bodies), x)
         ends: list[Running] = []
         reserved = ("slice",) if statement.sliced else ()
@@ -563,7 +425,7 @@ class Expander:
     def _starts(self, statement: s.Split, scope: str, count: int, x: GraphValue) -> list[GraphValue]:
         """What each path starts from: the running value, or its slice of the channels."""
         for k in range(count):
-            self._scope(f"{scope}.{k}", "path", str(k), statement.span)
+            self.put_scope(f"{scope}.{k}", "path", str(k), statement.span)
         if not statement.sliced:
             return [x] * count
         channels = x.shape[0]
@@ -572,13 +434,13 @@ class Expander:
             span = statement.times.span if statement.times is not None else statement.span
             message = f"`channels` (={channels}) must be divisible by the number of paths (={count})"
             hint = f"nearest: {high if high - channels <= channels - low or low == 0 else low}"
-            raise error("E302", message, span, hint=hint, notes=self._origins([x]))
+            raise error("E302", message, span, hint=hint, notes=self.origins([x]))
         width = channels // count
         row = OPERATORS["slice"]
         starts = []
         for k in range(count):
             attributes = validate(row, {"start": k * width, "stop": (k + 1) * width})
-            starts.append(self._node("slice", attributes, [x], f"{scope}.{k}", "slice", statement.span))
+            starts.append(self.put_node("slice", attributes, [x], f"{scope}.{k}", "slice", statement.span))
         return starts
 
     def _residual(self, statement: s.Residual, place: Place, env: Environment, x: Running) -> Running:
@@ -588,14 +450,14 @@ class Expander:
             return None
         self._frame = place.frame
         place.frame.here = x
-        scope = _join(place.scope, place.names.of(statement, "shortcut"))
+        scope = join(place.scope, place.names.of(statement, "shortcut"))
         if statement.shortcut is not None:
-            self._scope(scope, "shortcut", "shortcut", statement.shortcut.span)
+            self.put_scope(scope, "shortcut", "shortcut", statement.shortcut.span)
             other = self._body(statement.shortcut, place.frame, Environment(env), scope, x)
         elif kind == "skip" and x.shape != body.shape:
             return body
         else:
-            other = self._shortcut(kind, statement, scope, x, body)
+            other = shortcut(self, kind, statement, scope, x, body)
         if other is None:
             return None
         return self._add(statement, place, body, other)
@@ -605,10 +467,10 @@ class Expander:
             shapes = f"the body gives {show_shape(body.shape)}, the shortcut {show_shape(other.shape)}"
             hint = "`shortcut=auto` projects where shapes differ" if statement.arguments else ""
             span = Span(statement.span.source, statement.span.start, statement.span.start + len("residual"))
-            notes = self._origins([body, other])
+            notes = self.origins([body, other])
             raise error("E304", f"a residual adds values of one shape: {shapes}", span, hint=hint, notes=notes)
         name = place.names.of(statement, "add")
-        return self._node("add", validate(OPERATORS["add"], {}), [body, other], place.scope, name, statement.span)
+        return self.put_node("add", validate(OPERATORS["add"], {}), [body, other], place.scope, name, statement.span)
 
     def _shortcut_kind(self, statement: s.Residual, env: Environment) -> str:
         bound = bind(RESIDUAL, statement.arguments).named
@@ -625,53 +487,6 @@ class Expander:
             raise error("E205", f"`{argument.value.span.text[:40]}` is no kind of shortcut", argument.span, hint=hint)
         return word
 
-    def _shortcut(self, kind: str, statement: s.Residual, scope: str, x: GraphValue, body: GraphValue) -> GraphValue:
-        """The value of a shortcut without a body of its own."""
-        same = x.shape == body.shape
-        if kind == "identity" or (same and kind != "projection"):
-            return x
-        stride = self._stride(statement, x, body)
-        self._scope(scope, "shortcut", "shortcut", statement.span)
-
-        def put(operator: str, value: GraphValue, **arguments: Any) -> GraphValue:
-            settled, spans = self._defaults(operator)
-            attributes = self._validated_shortcut(operator, settled | arguments, spans, statement)
-            return self._node(operator, attributes, [value], scope, operator, statement.span)
-
-        if kind == "pad":
-            x = put("subsample", x, stride=stride) if max(stride) > 1 else x
-            if body.shape[0] < x.shape[0]:
-                message = f"`pad` cannot narrow {x.shape[0]} channels to {body.shape[0]}"
-                raise error("E304", message, statement.span, hint="use `shortcut=projection`")
-            return put("pad_channels", x, channels=body.shape[0]) if body.shape[0] > x.shape[0] else x
-        x = put("conv", x, channels=body.shape[0], kernel=1, stride=stride, padding=0, groups=1, dilation=1, bias=False)
-        return put("bn", x)
-
-    def _validated_shortcut(
-        self, operator: str, arguments: dict[str, Any], spans: dict[str, Span], statement: s.Residual
-    ) -> Attributes:
-        try:
-            return validate(OPERATORS[operator], arguments)
-        except RuleError as problem:
-            span = spans.get(problem.attribute or "", statement.span)
-            raise error(problem.code, str(problem), span, hint=problem.hint) from None
-
-    def _stride(self, statement: s.Residual, x: GraphValue, body: GraphValue) -> tuple[int, ...]:
-        """The stride that takes the input's height and width to the body's."""
-        span = Span(statement.span.source, statement.span.start, statement.span.start + len("residual"))
-        notes = self._origins([x, body])
-        shapes = f"{show_shape(x.shape)} to {show_shape(body.shape)}"
-        hint = "give the residual a shortcut of its own: `} shortcut { ... }`"
-        if len(x.shape) != 3 or len(body.shape) != 3:
-            raise error("E304", f"no 1x1 convolution leads from {shapes}", span, hint=hint, notes=notes)
-        strides = []
-        for before, after in zip(x.shape[1:], body.shape[1:], strict=True):
-            stride = -(-before // after)
-            if (before - 1) // stride + 1 != after:
-                raise error("E304", f"no stride leads from {shapes}", span, hint=hint, notes=notes)
-            strides.append(stride)
-        return tuple(strides)
-
 
 _RUN: dict[type, Callable[[Expander, Any, Place, Environment, Running], Running]] = {
     s.Apply: Expander._apply,
@@ -681,10 +496,6 @@ _RUN: dict[type, Callable[[Expander, Any, Place, Environment, Running], Running]
     s.Split: Expander._split,
     s.Residual: Expander._residual,
 }
-
-
-def _join(scope: str, name: str) -> str:
-    return f"{scope}.{name}" if scope else name
 
 
 def _turn(env: Environment, turn: int, turns: int | None, index: s.Name | None) -> Environment:
@@ -721,10 +532,3 @@ def _as_operator(problem: ArchError, call: s.Apply, env: Environment) -> ArchErr
     known = {name for name in env.all_names() if isinstance(env.find(name), OperatorValue | TemplateValue)}
     hint = did_you_mean(call.callee.text, known | set(OPERATORS)) or first.hint
     return error("E101", f"unknown operator or template `{call.callee.text}`", call.callee.span, hint=hint)
-
-
-def too_many(span: Span, limit: int, count: int | None = None) -> ArchError:
-    """The error for a network of too many operators."""
-    found = f"about {count}" if count is not None else f"more than {limit}"
-    message = f"the network would have {found} operators; at most {limit} are allowed"
-    return error("E405", message, span, hint="the bound is the option `max_nodes`")

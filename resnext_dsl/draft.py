@@ -1,0 +1,191 @@
+"""The graph in the making: nodes with their shapes, scopes, and the mistakes met on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from resnext_dsl.bind import BoundNetwork
+from resnext_dsl.cost import reachable
+from resnext_dsl.diagnostics import ArchError, Diagnostic, Note, Span, error
+from resnext_dsl.graph import Graph, Node, Output, Part, Scope
+from resnext_dsl.naming import safe
+from resnext_dsl.operators import OPERATORS, validate
+from resnext_dsl.operators.base import Attributes, RuleError, Shape
+from resnext_dsl.options import Options
+from resnext_dsl.values import (
+    FunctionValue,
+    GraphValue,
+    OperatorValue,
+    TemplateValue,
+    UnsettledError,
+    show,
+    show_shape,
+)
+
+Running = GraphValue | None
+"""The running value; None where a mistake has made it unknown."""
+
+MOST = 200
+"""Diagnostics after which a network is expanded no further."""
+
+
+class Draft:
+    """A graph in the making.
+
+    Attributes:
+        network: The bound network that it is of.
+        nodes, scopes, parts, outputs: What it has so far, in order.
+        trail: The calls that are open, outermost first.
+        diagnostics: Every mistake met.
+    """
+
+    def __init__(self, network: BoundNetwork, options: Options) -> None:
+        self.network = network
+        self.options = options
+        self.nodes: list[Node] = []
+        self.scopes: dict[str, Scope] = {}
+        self.parts: list[Part] = []
+        self.outputs: list[Output] = []
+        self.trail: tuple[Note, ...] = ()
+        self.diagnostics: list[Diagnostic] = []
+        self._seen: set[tuple[str, int, str]] = set()
+
+    def put_input(self) -> Running:
+        """The node of the network's input; None where it has none, which is noted."""
+        network = self.network
+        if network.input_name is None:
+            hint = "declare one: `input image: 3x224x224`"
+            self.note(Diagnostic("E305", f"network `{network.name}` has no input", network.span, hint=hint))
+            return None
+        if network.input_shape is None:
+            return None
+        name = safe(network.input_name.text)
+        self.nodes.append(Node(name, "input", None, (), network.input_shape, network.input_name.span, ""))
+        return GraphValue(0, network.input_shape)
+
+    def note(self, diagnostic: Diagnostic) -> None:
+        """Keeps a diagnostic with the calls that led to it; each mistake once, however often it is met."""
+        span = diagnostic.span
+        key = (diagnostic.code, span.start if span else -1, span.source.name if span else "")
+        if key in self._seen:
+            return
+        self._seen.add(key)
+        trail = diagnostic.trail or ()
+        self.diagnostics.append(replace(diagnostic, trail=(*self.trail, *trail)))
+        if len(self.diagnostics) >= MOST:
+            raise ArchError([])  # there are more mistakes than anybody will read
+
+    def guarded(self, run: Callable[[], Any]) -> Any:
+        """The result of a step, or None where it fails; the failure is noted."""
+        try:
+            return run()
+        except ArchError as problem:
+            if not problem.diagnostics:
+                raise
+            for diagnostic in problem.diagnostics:
+                if diagnostic.code in ("E403", "E405"):
+                    raise ArchError([*self.diagnostics, replace(diagnostic, trail=self.trail)]) from None
+                self.note(diagnostic)
+        except UnsettledError:
+            pass
+        return None
+
+    def put_scope(
+        self, name: str, kind: Any, label: str, span: Span, arguments: tuple[tuple[str, Any], ...] = ()
+    ) -> None:
+        """Adds a scope."""
+        self.scopes[name] = Scope(name, kind, label, arguments, span)
+
+    def put_node(
+        self,
+        operator: str,
+        attributes: Attributes,
+        inputs: list[GraphValue],
+        scope: str,
+        name: str,
+        span: Span,
+        spans: dict[str, Span] | None = None,
+    ) -> GraphValue:
+        """Adds an operator on some values; `spans` says where its arguments are written."""
+        shapes = tuple(value.shape for value in inputs)
+        try:
+            shape: Shape = OPERATORS[operator].shape(attributes, shapes)
+        except RuleError as problem:
+            at = (spans or {}).get(problem.attribute or "", span)
+            notes = self.origins(inputs)
+            raise error(problem.code, str(problem), at, hint=problem.hint, notes=notes) from None
+        index = len(self.nodes)
+        if index > self.options.max_nodes:
+            raise too_many(span, self.options.max_nodes)
+        sources = tuple(value.node for value in inputs)
+        self.nodes.append(Node(join(scope, name), operator, attributes, sources, shape, span, scope, self.trail))
+        return GraphValue(index, shape)
+
+    def origins(self, inputs: list[GraphValue]) -> tuple[Note, ...]:
+        """Where each operand's shape came from; alike ones once."""
+        notes: dict[tuple[Shape, int], Note] = {}
+        for value in inputs:
+            node = self.nodes[value.node]
+            what = "the input" if node.operator == "input" else f"`{node.operator}`"
+            note = Note(f"{show_shape(value.shape)} comes from {what} here", node.span)
+            notes.setdefault((value.shape, node.span.start), note)
+        return tuple(notes.values())[:4]
+
+    def defaults(self, operator: str) -> tuple[dict[str, Any], dict[str, Span]]:
+        """The network's own defaults for an operator, and where they are written."""
+        settled = self.network.defaults.get(operator)
+        if not settled:
+            return {}, {}
+        return {k: placed.value for k, placed in settled.items()}, {k: placed.span for k, placed in settled.items()}
+
+    def validated(self, at: Span, operator: str, arguments: dict[str, Any], spans: dict[str, Span]) -> Attributes:
+        """Attributes from arguments; a wrong one is blamed on its span, or on `at`."""
+        for key, value in arguments.items():
+            if isinstance(value, OperatorValue) and not value.arguments:
+                arguments[key] = value.operator.name  # an option word that is an operator's name too
+            elif isinstance(value, OperatorValue | TemplateValue | FunctionValue | GraphValue):
+                raise error("E204", f"`{key}` of `{operator}` cannot be {show(value)}", spans.get(key, at))
+        try:
+            return validate(OPERATORS[operator], arguments)
+        except RuleError as problem:
+            span = spans.get(problem.attribute or "", at)
+            raise error(problem.code, str(problem), span, hint=problem.hint) from None
+
+    def pruned(self, graph: Graph) -> Graph:
+        """The graph without nodes that no output depends on; each of them is a warning."""
+        used = reachable(graph, [output.node for output in graph.outputs])
+        if len(used) == len(graph.nodes):
+            return graph
+        place: dict[int, int] = {}
+        kept: list[Node] = []
+        for index, node in enumerate(graph.nodes):
+            if index in used or index == 0:
+                place[index] = len(kept)
+                kept.append(replace(node, inputs=tuple(place[source] for source in node.inputs)))
+            else:
+                self.trail = node.trail
+                message = f"the value of `{node.operator}` is never used; it is left out"
+                self.note(Diagnostic("W902", message, node.span, severity="warning"))
+        held = {node.scope for node in kept}
+        scopes = {
+            name: scope
+            for name, scope in graph.scopes.items()
+            if not name or any(other == name or other.startswith(f"{name}.") for other in held)
+        }
+        parts = tuple(replace(part, node=place[part.node]) for part in graph.parts if part.node in place)
+        outputs = tuple(replace(output, node=place[output.node]) for output in graph.outputs)
+        return Graph(graph.name, tuple(kept), scopes, parts, outputs)
+
+
+def join(scope: str, name: str) -> str:
+    """A name inside a scope."""
+    return f"{scope}.{name}" if scope else name
+
+
+def too_many(span: Span, limit: int, count: int | None = None) -> ArchError:
+    """The error for a network of too many operators."""
+    found = f"about {count}" if count is not None else f"more than {limit}"
+    message = f"the network would have {found} operators; at most {limit} are allowed"
+    return error("E405", message, span, hint="the bound is the option `max_nodes`")
