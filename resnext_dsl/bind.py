@@ -12,20 +12,18 @@ from typing import Any
 from resnext_dsl import syntax as s
 from resnext_dsl.diagnostics import ArchError, Diagnostic, RequirementError, Span, did_you_mean, error
 from resnext_dsl.evaluate import Evaluator
-from resnext_dsl.files import Module, text_source
+from resnext_dsl.files import Module
 from resnext_dsl.operators import OPERATORS
 from resnext_dsl.operators.base import Shape
-from resnext_dsl.parse import parse
+from resnext_dsl.overrides import expression_of, from_python, override_source
 from resnext_dsl.scope import NetworkValue, Scopes, declared_twice
 from resnext_dsl.signature import bind as bind_arguments
 from resnext_dsl.signature import operator_signature
-from resnext_dsl.source import Source
 from resnext_dsl.values import (
     TYPES,
     UNKNOWN,
     Environment,
     FunctionValue,
-    List,
     Placed,
     TemplateValue,
     UnsettledError,
@@ -324,12 +322,12 @@ class Binder:
         """An override as a value of the language: text is read as an expression, unless a string is wanted."""
         span = override_source(name, value)
         if not isinstance(value, str):
-            converted = _from_python(value, kind)
+            converted = from_python(value, kind)
             if converted is None:
                 raise error("E204", f"`{name}` must be {_article(kind)}; found {value!r}"[:200], span)
             return converted, span
         try:
-            expression = _expression(span)
+            expression = expression_of(span)
             return self.evaluator.evaluate(expression, env), expression.span
         except ArchError:
             if kind == "string":
@@ -455,41 +453,6 @@ def the_network(module: Module) -> s.Network | s.Derived:
 def unmet_requirements(binder: Binder) -> RequirementError | None:
     """The error for requirements that do not hold, or None."""
     return RequirementError(binder.unmet) if binder.unmet else None
-
-
-def override_source(name: str, value: Any) -> Span:
-    """A place for diagnostics about a value that came from outside the text."""
-    shown = value if isinstance(value, str) else repr(value)
-    source = Source(f"<override {name[:40]}>", shown[:200] or " ")
-    return Span(source, 0, len(source.text))
-
-
-def _expression(span: Span) -> s.Expression:
-    """An override's text as an expression."""
-    from resnext_dsl.options import DEFAULTS
-
-    source = text_source(f"let value = ({span.text})", span.source.name, DEFAULTS)
-    try:
-        item = parse(source).items[0]
-    except ArchError as problem:
-        message = f"cannot read the value: {problem.diagnostics[0].message}"
-        raise error("E002", message, span, hint=problem.diagnostics[0].hint) from None
-    assert isinstance(item, s.Let)
-    return item.value
-
-
-def _from_python(value: Any, kind: str) -> Any:
-    """A Python value as one of the language; None where it is none."""
-    if getattr(value, "ndim", None) == 0 and hasattr(value, "item"):
-        value = value.item()  # a scalar of numpy or torch
-    if isinstance(value, bool | int | float | str):
-        return value
-    if isinstance(value, list | tuple):
-        items = [_from_python(item, "") for item in value]
-        if any(item is None for item in items):
-            return None
-        return tuple(items) if kind == "shape" else List(items)
-    return None
 
 
 def _article(kind: str) -> str:

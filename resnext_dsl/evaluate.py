@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import math
-import operator as python_operator
 from collections.abc import Callable
 from typing import Any
 
 from resnext_dsl import syntax as s
 from resnext_dsl.diagnostics import ArchError, Diagnostic, Note, Span, did_you_mean, error
+from resnext_dsl.functions import BUILTINS, INFIX, BadValueError, number
 from resnext_dsl.initialization import INIT_WORDS
 from resnext_dsl.operators import OPERATORS, SYMBOLS
 from resnext_dsl.options import Options
-from resnext_dsl.signature import Signature, bind, signature_of
+from resnext_dsl.signature import bind, signature_of
 from resnext_dsl.values import (
     UNKNOWN,
     Environment,
     FunctionValue,
-    GraphValue,
     List,
     OperatorValue,
     TemplateValue,
@@ -188,7 +187,7 @@ class Evaluator:
         """The result of a computation that may fail, kept within the bounds of numbers and lists."""
         try:
             result = compute()
-        except _BadValueError as bad:
+        except BadValueError as bad:
             raise error(bad.code, str(bad), expression.span, hint=bad.hint) from None
         except ZeroDivisionError:
             raise error("E206", "division by zero", expression.span) from None
@@ -244,13 +243,13 @@ class Evaluator:
 
     def _infix(self, expression: s.Expression, sign: str, left: Any, right: Any) -> Any:
         self.step(expression.span)
-        return self._checked(expression, lambda: _INFIX[sign](left, right), sign, [left, right])
+        return self._checked(expression, lambda: INFIX[sign](left, right), sign, [left, right])
 
     def _unary(self, expression: s.Unary, env: Environment) -> Any:
         if expression.operator == "not":
             return not self.truth(expression.operand, env)
         value = self.evaluate(expression.operand, env)
-        return self._checked(expression, lambda: -_number(value), "-", [value])
+        return self._checked(expression, lambda: -number(value), "-", [value])
 
     def _conditional(self, expression: s.Conditional, env: Environment) -> Any:
         *pairs, otherwise = expression.parts
@@ -323,14 +322,6 @@ _DISPATCH: dict[type, Callable[[Evaluator, Any, Environment], Any]] = {
 }
 
 
-class _BadValueError(Exception):
-    """A computation that its own rule refuses."""
-
-    def __init__(self, code: str, message: str, hint: str = "") -> None:
-        super().__init__(message)
-        self.code, self.hint = code, hint
-
-
 def _a(noun: str) -> str:
     return f"an {noun}" if noun[0] in "aeio" else f"a {noun}"
 
@@ -366,117 +357,3 @@ def too_deep(span: Span, options: Options) -> ArchError:
     """The error for calls inside calls beyond the bound."""
     found = f"templates, functions and blocks are nested deeper than {options.max_calls}"
     return error("E403", found, span, hint="the bound is the option `max_calls`")
-
-
-def _number(value: Any) -> Any:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError
-    return value
-
-
-def _numbers(function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-    return lambda left, right: function(_number(left), _number(right))
-
-
-def _add(left: Any, right: Any) -> Any:
-    if isinstance(left, List) and isinstance(right, List):
-        return List((*left, *right))
-    return _number(left) + _number(right)
-
-
-def _raise_to(left: Any, right: Any) -> Any:
-    base, exponent = _number(left), _number(right)
-    if type(base) is int and type(exponent) is int:
-        if exponent < 0:
-            return float(base) ** exponent
-        if abs(base) > 1 and exponent * math.log10(abs(base)) > 1000:
-            found = f"{base} ** {exponent} has too many digits"
-            raise _BadValueError("E404", found, "the bound is the option `max_digits`")
-    result = base**exponent
-    if isinstance(result, complex):
-        raise ValueError
-    return result
-
-
-def _equal(left: Any, right: Any) -> bool:
-    if isinstance(left, OperatorValue) and isinstance(right, OperatorValue):
-        return left.operator is right.operator and left.arguments == right.arguments
-    return type_name(left) in (type_name(right), "int", "float") and bool(left == right)
-
-
-_INFIX: dict[str, Callable[[Any, Any], Any]] = {
-    "+": _add,
-    "-": _numbers(python_operator.sub),
-    "*": _numbers(python_operator.mul),
-    "/": _numbers(python_operator.truediv),
-    "//": _numbers(python_operator.floordiv),
-    "%": _numbers(python_operator.mod),
-    "**": _raise_to,
-    "<": _numbers(python_operator.lt),
-    "<=": _numbers(python_operator.le),
-    ">": _numbers(python_operator.gt),
-    ">=": _numbers(python_operator.ge),
-    "==": _equal,
-    "!=": lambda left, right: not _equal(left, right),
-}
-
-
-def divisible(value: float, divisor: int) -> int:
-    """The multiple of `divisor` nearest to `value`, not below `divisor` nor below 0.9 `value`.
-
-    Source: the reference code of MobileNet (Howard et al. 2017), `_make_divisible`.
-    """
-    if type(divisor) is not int or divisor < 1:
-        raise _BadValueError("E205", f"the divisor must be an int of at least 1; found {show(divisor)}")
-    rounded = max(divisor, int(_number(value) + divisor / 2) // divisor * divisor)
-    return rounded + divisor if rounded < 0.9 * value else rounded
-
-
-def _range(*bounds: int) -> List:
-    if any(type(bound) is not int for bound in bounds):
-        raise TypeError
-    numbers = range(*bounds)
-    if len(numbers) > 1_000_000:
-        found = f"`range` would have {len(numbers)} elements"
-        raise _BadValueError("E205", found, "a list has at most `max_nodes` elements")
-    return List(numbers)
-
-
-def _over(function: Callable[[Any], Any]) -> Callable[..., Any]:
-    """`min`, `max`, `sum`: of the arguments, or of the one list given."""
-
-    def apply(*values: Any) -> Any:
-        items = values[0] if len(values) == 1 and isinstance(values[0], tuple) else values
-        if not items:
-            raise _BadValueError("E206", "an empty list has none")
-        return function([_number(item) for item in items])
-
-    return apply
-
-
-def _elements(value: Any) -> tuple[Any, ...]:
-    if not isinstance(value, tuple):
-        raise TypeError
-    return value
-
-
-BUILTINS: dict[str, tuple[Callable[..., Any], int, int | None]] = {
-    "min": (_over(min), 1, None),
-    "max": (_over(max), 1, None),
-    "sum": (_over(sum), 1, None),
-    "len": (lambda items: len(_elements(items)), 1, 1),
-    "count": (lambda items, value: sum(_equal(item, value) for item in _elements(items)), 2, 2),
-    "abs": (lambda value: abs(_number(value)), 1, 1),
-    "range": (_range, 1, 2),
-    "round": (lambda value: round(_number(value)), 1, 1),
-    "floor": (lambda value: math.floor(_number(value)), 1, 1),
-    "ceil": (lambda value: math.ceil(_number(value)), 1, 1),
-    "sqrt": (lambda value: math.sqrt(_number(value)), 1, 1),
-    "log2": (lambda value: math.log2(_number(value)), 1, 1),
-    "divisible": (divisible, 2, 2),
-    "first": (lambda a, b: a, 2, 2),
-    "last": (lambda a, b: a, 2, 2),
-}
-"""Built-in functions: name -> (function, fewest arguments, most arguments)."""
-
-__all__ = ["BUILTINS", "CONTEXT", "SHORTCUTS", "WORDS", "Evaluator", "GraphValue", "Signature", "divisible", "too_deep"]

@@ -126,7 +126,9 @@ def to_networkx(graph: Graph) -> networkx.MultiDiGraph:
 
 def _validated(node: Node) -> BaseModel | None:
     """The attributes of a node as their pydantic model, which validates them once more."""
-    return node.attributes.model()(**dict(node.attributes)) if node.attributes is not None else None
+    from resnext_dsl.operators.models import model_of
+
+    return model_of(type(node.attributes))(**dict(node.attributes)) if node.attributes is not None else None
 
 
 COMMUTES = frozenset({"add", "mul", "maximum", "mean"})

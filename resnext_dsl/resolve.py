@@ -13,8 +13,9 @@ from typing import Any
 
 from resnext_dsl import syntax as s
 from resnext_dsl.diagnostics import ArchError, Diagnostic, Note, Span, did_you_mean
-from resnext_dsl.evaluate import BUILTINS, CONTEXT, WORDS
+from resnext_dsl.evaluate import CONTEXT, WORDS
 from resnext_dsl.files import Module
+from resnext_dsl.functions import BUILTINS
 from resnext_dsl.operators import OPERATORS
 from resnext_dsl.signature import Signature, bind, function_signature, operator_signature, template_signature
 

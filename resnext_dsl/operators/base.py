@@ -9,10 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Self
-
-if TYPE_CHECKING:
-    from pydantic import BaseModel
+from typing import Any, ClassVar, Self
 
 REQUIRED: Any = object()
 """Stands for the default of a field that has none."""
@@ -25,8 +22,8 @@ class Attributes:
     """Base of every operator's attributes: frozen, compared by value; made by `arguments.validate` only.
 
     A subclass declares its fields as annotated class variables; their order is that of positional arguments, and a
-    field without a value is required. The declarations are those of pydantic: `model()` is the pydantic model of the
-    class, made when it is asked for, since importing pydantic takes longer than all of `check`.
+    field without a value is required. `models` makes pydantic models of the declarations when they are asked for, since
+    importing pydantic takes longer than all of `check`.
     """
 
     fields: ClassVar[dict[str, Any]] = {}
@@ -42,13 +39,6 @@ class Attributes:
         made = object.__new__(cls)
         made.__dict__.update({name: values.get(name, default) for name, default in cls.fields.items()})
         return made
-
-    @classmethod
-    def model(cls) -> type[BaseModel]:
-        """The pydantic model of these attributes: frozen, strict, no others allowed."""
-        from resnext_dsl.operators.models import model_of
-
-        return model_of(cls)
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"attributes are frozen: cannot set `{name}`")

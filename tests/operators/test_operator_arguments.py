@@ -9,6 +9,7 @@ from operator_cases import CASES
 from pydantic import ValidationError
 
 from resnext_dsl.operators import OPERATORS, RuleError, arguments_of, validate, value_text
+from resnext_dsl.operators.models import model_of
 
 MESSAGES: list[tuple[str, dict[str, object], str, str, str]] = [
     ("conv", {"stride": 0}, "E205", "`stride` must be at least 1; found 0", ""),
@@ -122,8 +123,8 @@ def test_agrees_with_pydantic(name: str, data: st.DataObject) -> None:
     except RuleError as error:
         blamed = error.attribute
         with pytest.raises(ValidationError, match=blamed):
-            operator.attributes.model()(**arguments)
+            model_of(operator.attributes)(**arguments)
     else:
-        theirs = operator.attributes.model()(**arguments)
+        theirs = model_of(operator.attributes)(**arguments)
         assert dict(ours) == dict(theirs)
         assert [type(value) for _, value in ours] == [type(value) for _, value in theirs]

@@ -12,6 +12,7 @@ from operator_cases import CASES, namespace, source_text
 
 from resnext_dsl.emit.support import SUPPORT
 from resnext_dsl.operators import OPERATORS, SYMBOLS, Shape, arguments_of, validate
+from resnext_dsl.operators.models import model_of
 
 KINDS = {
     "convolution",
@@ -33,8 +34,8 @@ def test_a_row_is_complete(name: str) -> None:
     assert row.kind in KINDS
     assert row.summary.endswith(".")
     assert "\n" not in row.summary
-    assert row.attributes.model().model_config["frozen"]
-    assert row.attributes.model().model_config["extra"] == "forbid"
+    assert model_of(row.attributes).model_config["frozen"]
+    assert model_of(row.attributes).model_config["extra"] == "forbid"
     assert row.attributes.__doc__
     for rule in (row.shape, row.source, row.parameters):
         assert callable(rule)

@@ -1,0 +1,46 @@
+"""Parameter values that come from outside the text: from Python, or as text from a command line."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from resnext_dsl import syntax as s
+from resnext_dsl.diagnostics import ArchError, Span, error
+from resnext_dsl.files import text_source
+from resnext_dsl.options import DEFAULTS
+from resnext_dsl.parse import parse
+from resnext_dsl.source import Source
+from resnext_dsl.values import List
+
+
+def override_source(name: str, value: Any) -> Span:
+    """A place for diagnostics about a value that came from outside the text."""
+    shown = value if isinstance(value, str) else repr(value)
+    source = Source(f"<override {name[:40]}>", shown[:200] or " ")
+    return Span(source, 0, len(source.text))
+
+
+def expression_of(span: Span) -> s.Expression:
+    """An override's text as an expression."""
+    source = text_source(f"let value = ({span.text})", span.source.name, DEFAULTS)
+    try:
+        item = parse(source).items[0]
+    except ArchError as problem:
+        message = f"cannot read the value: {problem.diagnostics[0].message}"
+        raise error("E002", message, span, hint=problem.diagnostics[0].hint) from None
+    assert isinstance(item, s.Let)
+    return item.value
+
+
+def from_python(value: Any, kind: str) -> Any:
+    """A Python value as one of the language; None where it is none."""
+    if getattr(value, "ndim", None) == 0 and hasattr(value, "item"):
+        value = value.item()  # a scalar of numpy or torch
+    if isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, list | tuple):
+        items = [from_python(item, "") for item in value]
+        if any(item is None for item in items):
+            return None
+        return tuple(items) if kind == "shape" else List(items)
+    return None
