@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from itertools import groupby
 
 from resnext_dsl.emit.blocks import Step
-from resnext_dsl.emit.forward import Speech, Writer, inputs_of
+from resnext_dsl.emit.forward import Speech, Writer, inputs_of, tensors
 from resnext_dsl.emit.layout import WIDTH, Call, Code, broken, call, indented, lines, prefixed, suffixed
 from resnext_dsl.emit.names import identifier, literal, unused
 from resnext_dsl.emit.parameters import Parameter, Parameters
@@ -101,13 +101,12 @@ class ClassText:
     def forward(self) -> list[str]:
         """The forward as lines."""
         names = inputs_of(self.pattern.inputs)
-        values = ", ".join(f"{name}: Tensor" for name in names.values())
-        count = len(self.pattern.outputs)
-        result = "Tensor" if count == 1 else f"tuple[{', '.join(['Tensor'] * count)}]"
+        values = ["self", *(f"{name}: Tensor" for name in names.values())]
+        result = tensors(len(self.pattern.outputs))
         writer = Writer(self.speech(), self.pattern.steps, names, self.pattern.outputs)
         returned = ", ".join(writer.write())
         body = [line for text in [*writer.lines, f"return {returned}"] for line in broken(text)]
-        return [f"def forward(self, {values}) -> {result}:", *indented(body)]
+        return [*lines(Call("def forward(", tuple(values), f") -> {result}:")), *indented(body)]
 
     def speech(self) -> Speech:
         """How this class speaks of its children and settings."""

@@ -71,6 +71,7 @@ class Writer:
         for pattern in self.steps:
             self._reads.update(pattern.step.inputs)
         self._reads.update(self.wanted)
+        self.names = {ref: name for ref, name in self.names.items() if self._reads[ref]}
         groups = step_groups(self.steps)
         for number, group in enumerate(groups):
             following = groups[number + 1] if number + 1 < len(groups) else None
@@ -285,3 +286,10 @@ def inputs_of(count: int) -> dict[Ref, str]:
     names: Mapping[int, list[str]] = {1: ["x"], 2: ["x", "skip"]}
     chosen = names.get(count) or ["x", *(f"skip{number}" for number in range(1, count))]
     return {("", place): name for place, name in enumerate(chosen)}
+
+
+def tensors(count: int) -> str:
+    """The type of so many values."""
+    if count == 1:
+        return "Tensor"
+    return f"tuple[{', '.join(['Tensor'] * count)}]" if count <= 4 else "tuple[Tensor, ...]"

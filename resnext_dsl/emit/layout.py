@@ -84,6 +84,9 @@ def broken(line: str) -> list[str]:
     depth = (len(line) - len(line.lstrip())) // len(INDENT)
     text = line.strip().removesuffix(":")
     head = _head(text)
+    if head.endswith(" = ") and head.count(", ") > 2:
+        targets = head.removesuffix(" = ").split(", ")
+        return lines(Call("(", tuple(targets), f") = {text[len(head) :]}", soft=True), depth)
     return lines(suffixed(prefixed(head, _parsed(text[len(head) :])), ":" * line.endswith(":")), depth)
 
 
@@ -97,7 +100,10 @@ def _head(text: str) -> str:
 
 
 def _parsed(text: str) -> Code:
-    """An expression as code that can be laid out: a sum in brackets, or a call with its arguments."""
+    """An expression as code that can be laid out: several values, a sum, or a call with its arguments."""
+    values = _parts(text, ", ")
+    if len(values) > 1:
+        return Call("(", tuple(values), soft=True)
     terms = _parts(text, " + ")
     if len(terms) > 1:
         return Call("(", (terms[0], *(f"+ {term}" for term in terms[1:])), ")", comma=False, soft=True)

@@ -10,7 +10,7 @@ from resnext_dsl.emit.blocks import Ref, Step
 from resnext_dsl.emit.classes import ClassText
 from resnext_dsl.emit.collect import Collector
 from resnext_dsl.emit.flow import INPUT, Flow
-from resnext_dsl.emit.forward import Writer
+from resnext_dsl.emit.forward import Writer, tensors
 from resnext_dsl.emit.initialize import Rule, init_weights
 from resnext_dsl.emit.layout import Call, broken, call, flat, indented, lines, prefixed
 from resnext_dsl.emit.names import RESERVED, camel_case, identifier, literal, unused
@@ -107,13 +107,13 @@ class NetworkText:
         body, values = self._write(steps, {INPUT: "x"}, [*flow.to_head, *flow.to_outputs])
         returned = ", ".join(values)
         head = values[: len(flow.to_head)]
-        kind = _tensors(len(head))
+        kind = tensors(len(head))
         title = '"""The value that enters the head, from a batch of inputs."""'
         signature = f"def forward_features(self, x: Tensor) -> {kind}:"
         if not flow.to_outputs:
             return [signature, *indented([title, *body, *broken(f"return {returned}")])]
         inner = [
-            f"def {self._collect}(self, x: Tensor) -> {_tensors(len(values))}:",
+            f"def {self._collect}(self, x: Tensor) -> {tensors(len(values))}:",
             *indented([*body, *broken(f"return {returned}")]),
         ]
         taken = f"self.{self._collect}(x)" + (f"[: {len(head)}]" if len(head) > 1 else "[0]")
@@ -124,9 +124,9 @@ class NetworkText:
         names = {ref: "x" if place == 0 else f"x{place + 1}" for place, ref in enumerate(flow.to_head)}
         body, values = self._write(flow.head, names, [flow.main])
         if len(names) > 1:
-            body = [f"{', '.join(names.values())} = x", *body]
+            body = [*broken(f"{', '.join(names.values())} = x"), *body]
         title = '"""The result, from the value that enters the head."""'
-        signature = f"def forward_head(self, x: {_tensors(len(names))}) -> Tensor:"
+        signature = f"def forward_head(self, x: {tensors(len(names))}) -> Tensor:"
         return [signature, *indented([title, *body, *broken(f"return {values[0]}")])]
 
     def _forward(self) -> list[str]:
@@ -151,12 +151,12 @@ class NetworkText:
             ["features"] if len(flow.to_head) == 1 else [f"features{k + 1}" for k in range(len(flow.to_head))]
         )
         if flow.to_outputs:
-            body = [f"{', '.join([head, *(names[ref] for ref in flow.to_outputs)])} = self.{self._collect}(x)"]
+            body = broken(f"{', '.join([head, *(names[ref] for ref in flow.to_outputs)])} = self.{self._collect}(x)")
         else:
-            body = [f"{head} = self.forward_features(x)"]
+            body = broken(f"{head} = self.forward_features(x)")
         for ref, text in zip(flow.to_head, head.split(", "), strict=True):
             names.setdefault(ref, text)
-        body.append(f"main = self.forward_head({head if len(flow.to_head) == 1 else f'({head})'})")
+        body += broken(f"main = self.forward_head({head if len(flow.to_head) == 1 else f'({head})'})")
         names[flow.main] = "main"
         return [*body, *self._others(flow, names, single)]
 
@@ -358,10 +358,6 @@ def _reads(steps: Sequence[StepPattern], wanted: Sequence[Ref]) -> dict[Ref, int
     for ref in [*(ref for step in steps for ref in step.step.inputs), *wanted]:
         reads[ref] = reads.get(ref, 0) + 1
     return reads
-
-
-def _tensors(count: int) -> str:
-    return "Tensor" if count == 1 else f"tuple[{', '.join(['Tensor'] * count)}]"
 
 
 def _has_weights(node: Node) -> bool:

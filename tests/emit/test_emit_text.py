@@ -301,3 +301,12 @@ def test_the_source_runs_where_this_package_is_not(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert done.stdout == "NetOutput (2, 10)\n"
+
+
+def test_long_statements_are_broken_at_their_brackets() -> None:
+    stages = "\n".join(
+        f"stage stage{n} {{ conv(8, 1x1) }} output out{n} when training from stage{n}" for n in range(12)
+    )
+    graph = network(f"{stages}\nhead {{ concat({', '.join(f'stage{n}' for n in range(12))}); conv(4, 1x1) }}")
+    assert max(map(len, emit(graph).splitlines())) <= 120
+    check_equal(graph)
