@@ -25,7 +25,26 @@ SCHEMES: dict[str, tuple[tuple[str, type | tuple[str, ...], Any], ...]] = {
 }
 """Scheme -> its arguments in order: name, type or words, default (None: it must be given)."""
 
-FIELDS = ("weight", "bias")
+FIELDS: dict[str, tuple[str, ...]] = {
+    "conv": ("weight", "bias"),
+    "conv_transpose": ("weight", "bias"),
+    "linear": ("weight", "bias"),
+    "bn": ("weight", "bias"),
+    "layernorm": ("weight", "bias"),
+    "groupnorm": ("weight", "bias"),
+    "instancenorm": ("weight", "bias"),
+    "prelu": ("weight",),
+}
+"""Operators whose modules have weights to start, and their names."""
+
+MATRICES = frozenset({"kaiming_normal", "kaiming_uniform", "xavier_normal", "xavier_uniform", "linear_uniform"})
+"""Schemes that ask for a weight of two dimensions at least."""
+
+
+def applies(operator: str, field: str, scheme: str) -> bool:
+    """Whether a scheme can start a field of an operator's modules."""
+    matrix = OPERATORS[operator].multiplies and field == "weight"
+    return field in FIELDS.get(operator, ()) and scheme in SCHEMES and (matrix or scheme not in MATRICES)
 
 
 def check(rule: s.InitRule, given: list[tuple[str, Any, Span]]) -> tuple[tuple[str, Any], ...]:
@@ -35,8 +54,14 @@ def check(rule: s.InitRule, given: list[tuple[str, Any, Span]]) -> tuple[tuple[s
         ArchError: For an unknown operator, field, scheme or argument, or a value of the wrong type.
     """
     _known(rule.operator, OPERATORS, "operator")
-    _known(rule.field, FIELDS, "field")
+    if rule.operator.text not in FIELDS:
+        hint = f"operators that have: {', '.join(FIELDS)}"
+        raise error("E201", f"`{rule.operator.text}` has no weights to start", rule.operator.span, hint=hint)
+    _known(rule.field, FIELDS[rule.operator.text], "field")
     _known(rule.scheme, SCHEMES, "scheme")
+    if not applies(rule.operator.text, rule.field.text, rule.scheme.text):
+        message = f"`{rule.scheme.text}` starts weights of convolutions and linear layers only"
+        raise error("E205", message, rule.scheme.span, hint="use constant, normal, uniform, ones or zeros")
     formals = SCHEMES[rule.scheme.text]
     values: dict[str, Any] = {}
     for position, (name, value, span) in enumerate(given):

@@ -12,6 +12,7 @@ from resnext_dsl import syntax as s
 TAKEN = frozenset(
     [
         "T",
+        "T_destination",
         "add_module",
         "append",
         "apply",
@@ -87,8 +88,9 @@ TAKEN = frozenset(
 
 
 def safe(name: str) -> str:
-    """The name as an attribute of a module: `_` after Python's keywords and the names that modules have themselves."""
-    return f"{name}_" if keyword.iskeyword(name) or keyword.issoftkeyword(name) or name in TAKEN else name
+    """The name as an attribute of a module: `_` after Python's keywords, private names and those of modules."""
+    taken = name.startswith("_") or name in TAKEN or keyword.iskeyword(name) or keyword.issoftkeyword(name)
+    return f"{name}_" if taken else name
 
 
 def single_call(block: s.Block) -> s.Apply | None:

@@ -111,3 +111,21 @@ def test_unused_names_are_warnings() -> None:
 def test_overrides_are_checked(override: dict[str, object], message: str) -> None:
     with pytest.raises(rx.ArchError, match=re.escape(message)):
         rx.loads(net("param width = 4\n    conv(width, 3x3)"), **override)
+
+
+@pytest.mark.parametrize(
+    ("rule", "message"),
+    [
+        ("relu.weight = ones", "`relu` has no weights to start"),
+        (
+            "bn.weight = kaiming_normal(fan_out)",
+            "`kaiming_normal` starts weights of convolutions and linear layers only",
+        ),
+        ("prelu.bias = zeros", "unknown field `bias`"),
+        ("conv.weight = kaming_normal", "unknown scheme `kaming_normal`"),
+        ("conv.weight = normal", "`normal` needs the argument `std`"),
+    ],
+)
+def test_rules_of_initialisation_that_no_module_can_follow(rule: str, message: str) -> None:
+    (found,) = errors(net(f"conv(8, 3x3); bn; relu\n    init {{ {rule} }}"))
+    assert found.message == message

@@ -10,7 +10,8 @@ from resnext_dsl.emit.blocks import Value
 from resnext_dsl.emit.layout import indented
 from resnext_dsl.emit.levels import Levels
 from resnext_dsl.emit.names import literal
-from resnext_dsl.operators import OPERATORS, Module
+from resnext_dsl.initialization import FIELDS, applies
+from resnext_dsl.operators import Module
 
 
 class Rule(Protocol):
@@ -64,27 +65,6 @@ SCHEMES: dict[str, dict[str, Value]] = {
     "constant": {"value": 0.0},
 }
 """Scheme -> its arguments and their defaults."""
-
-_MATRICES = frozenset({"kaiming_normal", "kaiming_uniform", "xavier_normal", "xavier_uniform", "linear_uniform"})
-"""Schemes that ask for a weight of two dimensions at least."""
-
-FIELDS: dict[str, tuple[str, ...]] = {
-    "conv": ("weight", "bias"),
-    "conv_transpose": ("weight", "bias"),
-    "linear": ("weight", "bias"),
-    "bn": ("weight", "bias"),
-    "layernorm": ("weight", "bias"),
-    "groupnorm": ("weight", "bias"),
-    "instancenorm": ("weight", "bias"),
-    "prelu": ("weight",),
-}
-"""Operators whose modules have weights to start, and their names."""
-
-
-def applies(operator: str, field: str, scheme: str) -> bool:
-    """Whether a scheme can start a field of an operator's modules."""
-    matrix = OPERATORS[operator].multiplies and field == "weight"
-    return field in FIELDS.get(operator, ()) and scheme in SCHEMES and (matrix or scheme not in _MATRICES)
 
 
 def init_weights(levels: Levels, rules: Sequence[Rule]) -> list[str]:

@@ -244,7 +244,7 @@ class Parameters:
         if name in self._classes:
             default = value if 2 * count >= weighted.total() else ""
             return Parameter(name, slot.values, _CLASS, default)
-        small = all(not isinstance(each, int) or each <= _LARGEST_DEFAULT for each in slot.values)
+        small = value in (0, 1) or all(not isinstance(each, int) or each <= _LARGEST_DEFAULT for each in slot.values)
         wide = name.endswith("channels") or type(value) is tuple
         default = literal(value) if 2 * count >= weighted.total() and small and not wide else ""
         return Parameter(name, slot.values, _annotation(slot.values), default)
