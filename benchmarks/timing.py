@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import statistics
 import subprocess
 import time
@@ -12,6 +13,9 @@ def interleaved(rounds: int, *runs: Callable[[], object]) -> list[list[float]]:
     """Seconds of each run in each round, after one warm-up round."""
     for run in runs:
         run()
+    # What the libraries hold is out of the collector's way, so that no run pays for another's objects.
+    gc.collect()
+    gc.freeze()
     times: list[list[float]] = [[] for _ in runs]
     for _ in range(rounds):
         for run, taken in zip(runs, times, strict=True):
