@@ -6,8 +6,7 @@ What comes out is a network without open choices; its statements have not been l
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from resnext_dsl import syntax as s
 from resnext_dsl.diagnostics import ArchError, Diagnostic, RequirementError, Span, did_you_mean, error
@@ -35,8 +34,7 @@ from resnext_dsl.values import (
 MEASURES = ("params", "flops", "macs", "activations", "depth")
 
 
-@dataclass(frozen=True, slots=True)
-class Domain:
+class Domain(NamedTuple):
     """What a search may pick: the listed values, or a range with both ends and an optional step."""
 
     values: tuple[Any, ...] = ()
@@ -57,8 +55,7 @@ class Domain:
         return f"{self.low}..{self.high}" + (f" step {self.step}" if self.step is not None else "")
 
 
-@dataclass(frozen=True, slots=True)
-class Parameter:
+class Parameter(NamedTuple):
     """A parameter of a network with the value it has here."""
 
     name: str
@@ -68,8 +65,7 @@ class Parameter:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Limit:
+class Limit(NamedTuple):
     """One bound of a budget: `measure` compared with `bound`."""
 
     budget: str
@@ -79,8 +75,7 @@ class Limit:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class InitRule:
+class InitRule(NamedTuple):
     """How the weights of an operator start; the scheme and its arguments as the compiler knows them."""
 
     operator: str
@@ -90,7 +85,6 @@ class InitRule:
     span: Span
 
 
-@dataclass(slots=True)
 class BoundNetwork:
     """A network with every parameter bound.
 
@@ -99,17 +93,18 @@ class BoundNetwork:
         defaults: Operator -> argument -> new default, with its place.
     """
 
-    name: str
-    span: Span
-    environment: Environment
-    entries: tuple[s.Entry, ...]
-    input_name: s.Name | None
-    input_shape: Shape | None
-    parameters: dict[str, Parameter]
-    defaults: dict[str, dict[str, Placed]]
-    init: tuple[InitRule, ...]
-    limits: tuple[Limit, ...]
-    doc: str = ""
+    def __init__(self, name: str, span: Span, environment: Environment, doc: str = "") -> None:
+        self.name = name
+        self.span = span
+        self.environment = environment
+        self.doc = doc
+        self.entries: tuple[s.Entry, ...] = ()
+        self.input_name: s.Name | None = None
+        self.input_shape: Shape | None = None
+        self.parameters: dict[str, Parameter] = {}
+        self.defaults: dict[str, dict[str, Placed]] = {}
+        self.init: tuple[InitRule, ...] = ()
+        self.limits: tuple[Limit, ...] = ()
 
 
 class Binder:
@@ -138,19 +133,8 @@ class Binder:
         assert isinstance(base.network, s.Network)
         env = Environment(base.environment)
         given = self._given(chain[:-1])
-        bound = BoundNetwork(
-            declared.name.text,
-            declared.name.span,
-            env,
-            (),
-            None,
-            None,
-            {},
-            {},
-            (),
-            (),
-            declared.doc or base.network.doc,
-        )
+        doc = declared.doc or base.network.doc
+        bound = BoundNetwork(declared.name.text, declared.name.span, env, doc)
         self._declare(base.network, env, bound, given, overrides)
         for level in reversed(chain):
             own = base.network.entries if level is base else level.network.entries

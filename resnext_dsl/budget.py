@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from operator import eq, ge, gt, le, lt
+from typing import NamedTuple
 
 from resnext_dsl.bind import Limit
 from resnext_dsl.cost import NetworkCost
@@ -13,8 +13,7 @@ from resnext_dsl.diagnostics import BudgetError, Diagnostic
 COMPARISONS: Mapping[str, Callable[[float, float], bool]] = {"<=": le, "<": lt, ">=": ge, ">": gt, "==": eq}
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(NamedTuple):
     """One limit of a budget, and what the network uses of it."""
 
     limit: Limit

@@ -8,7 +8,6 @@ expansion itself keeps the exact bound.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from resnext_dsl import syntax as s
@@ -24,12 +23,14 @@ CONCRETE_PASSES = 2000
 """Passes gone through one by one in all; past that, a pass counts as its least."""
 
 
-@dataclass(frozen=True, slots=True)
 class Size:
     """At least so many operators, in at least so many steps."""
 
-    nodes: int = 0
-    steps: int = 0
+    __slots__ = ("nodes", "steps")
+
+    def __init__(self, nodes: int = 0, steps: int = 0) -> None:
+        self.nodes = nodes
+        self.steps = steps
 
     def __add__(self, other: Size) -> Size:
         return Size(self.nodes + other.nodes, self.steps + other.steps)

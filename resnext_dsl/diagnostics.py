@@ -7,7 +7,6 @@ decide what is wrong: every stage of the pipeline does that for itself.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 if TYPE_CHECKING:
@@ -102,8 +101,7 @@ class Note(NamedTuple):
     span: Span | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Diagnostic:
+class Diagnostic(NamedTuple):
     """One mistake: where it is, what was found, what was expected and how to mend it.
 
     Attributes:
@@ -123,7 +121,7 @@ class Diagnostic:
     notes: tuple[Note, ...] = ()
     trail: tuple[Note, ...] = ()
     severity: Literal["error", "warning"] = "error"
-    file: str = field(default="", compare=False)
+    file: str = ""
 
     def render(self) -> str:
         """The diagnostic as text: headline, excerpt with caret, notes, trail and hint."""

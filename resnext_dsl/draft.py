@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 from resnext_dsl.bind import BoundNetwork
@@ -30,6 +29,9 @@ Running = GraphValue | None
 MOST = 200
 """Diagnostics after which a network is expanded no further."""
 
+LARGE = 2000
+"""Nodes and scopes after which the size of the whole network is bounded before expansion goes on."""
+
 
 class Draft:
     """A graph in the making.
@@ -38,12 +40,15 @@ class Draft:
         network: The bound network that it is of.
         nodes, scopes, parts, outputs: What it has so far, in order.
         trail: The calls that are open, outermost first.
+        check_size: Called once the graph is `LARGE`: raises where the whole of it would be too large.
         diagnostics: Every mistake met.
     """
 
-    def __init__(self, network: BoundNetwork, options: Options) -> None:
+    def __init__(self, network: BoundNetwork, options: Options, check_size: Callable[[], None]) -> None:
         self.network = network
         self.options = options
+        self._check_size = check_size
+        self._size = 0
         self.nodes: list[Node] = []
         self.scopes: dict[str, Scope] = {}
         self.parts: list[Part] = []
@@ -73,7 +78,7 @@ class Draft:
             return
         self._seen.add(key)
         trail = diagnostic.trail or ()
-        self.diagnostics.append(replace(diagnostic, trail=(*self.trail, *trail)))
+        self.diagnostics.append(diagnostic._replace(trail=(*self.trail, *trail)))
         if len(self.diagnostics) >= MOST:
             raise ArchError([])  # there are more mistakes than anybody will read
 
@@ -86,7 +91,7 @@ class Draft:
                 raise
             for diagnostic in problem.diagnostics:
                 if diagnostic.code in ("E403", "E405"):
-                    raise ArchError([*self.diagnostics, replace(diagnostic, trail=self.trail)]) from None
+                    raise ArchError([*self.diagnostics, diagnostic._replace(trail=self.trail)]) from None
                 self.note(diagnostic)
         except UnsettledError:
             pass
@@ -96,7 +101,15 @@ class Draft:
         self, name: str, kind: Any, label: str, span: Span, arguments: tuple[tuple[str, Any], ...] = ()
     ) -> None:
         """Adds a scope."""
+        self.grow(1)
         self.scopes[name] = Scope(name, kind, label, arguments, span)
+
+    def grow(self, count: int) -> None:
+        """Counts nodes and scopes; most networks are too small to ask beforehand how large they will be."""
+        before = self._size
+        self._size += count
+        if before < LARGE <= self._size:
+            self._check_size()
 
     def put_node(
         self,
@@ -119,6 +132,7 @@ class Draft:
         index = len(self.nodes)
         if index > self.options.max_nodes:
             raise too_many(span, self.options.max_nodes)
+        self.grow(1)
         sources = tuple(value.node for value in inputs)
         self.nodes.append(Node(join(scope, name), operator, attributes, sources, shape, span, scope, self.trail))
         return GraphValue(index, shape)
@@ -163,7 +177,7 @@ class Draft:
         for index, node in enumerate(graph.nodes):
             if index in used or index == 0:
                 place[index] = len(kept)
-                kept.append(replace(node, inputs=tuple(place[source] for source in node.inputs)))
+                kept.append(node._replace(inputs=tuple(place[source] for source in node.inputs)))
             else:
                 self.trail = node.trail
                 message = f"the value of `{node.operator}` is never used; it is left out"
@@ -174,8 +188,8 @@ class Draft:
             for name, scope in graph.scopes.items()
             if not name or any(other == name or other.startswith(f"{name}.") for other in held)
         }
-        parts = tuple(replace(part, node=place[part.node]) for part in graph.parts if part.node in place)
-        outputs = tuple(replace(output, node=place[output.node]) for output in graph.outputs)
+        parts = tuple(part._replace(node=place[part.node]) for part in graph.parts if part.node in place)
+        outputs = tuple(output._replace(node=place[output.node]) for output in graph.outputs)
         return Graph(graph.name, tuple(kept), scopes, parts, outputs)
 
 

@@ -7,8 +7,7 @@ over in silence. A mistake in a template is reported for its first call only.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from resnext_dsl import syntax as s
 from resnext_dsl.bind import BoundNetwork
@@ -18,6 +17,7 @@ from resnext_dsl.evaluate import SHORTCUTS, Evaluator, too_deep
 from resnext_dsl.graph import Graph, Output, Part, Scope
 from resnext_dsl.naming import Names, safe, single_call
 from resnext_dsl.operators import OPERATORS, validate
+from resnext_dsl.replay import Recorder, Recording, call_key, replay
 from resnext_dsl.shortcuts import shortcut
 from resnext_dsl.signature import Signature, bind, signature_of
 from resnext_dsl.values import (
@@ -36,7 +36,6 @@ from resnext_dsl.values import (
 RESIDUAL = Signature("residual", ("shortcut",), frozenset())
 
 
-@dataclass(slots=True)
 class Frame:
     """One instance of a template, or the network itself: what its statements share.
 
@@ -46,13 +45,15 @@ class Frame:
         values: The values named in it so far.
     """
 
-    entry: Running
-    here: Running
-    values: dict[str, Any] = field(default_factory=dict)
+    __slots__ = ("entry", "here", "values")
+
+    def __init__(self, entry: Running, here: Running) -> None:
+        self.entry = entry
+        self.here = here
+        self.values: dict[str, Any] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """Where statements run: their frame, the scope their nodes belong to, and the local names of the body."""
 
     frame: Frame
@@ -63,12 +64,13 @@ class Place:
 class Expander(Draft):
     """Expands one network; the graph in the making is the draft that it is."""
 
-    def __init__(self, network: BoundNetwork, evaluator: Evaluator) -> None:
-        super().__init__(network, evaluator.options)
+    def __init__(self, network: BoundNetwork, evaluator: Evaluator, check_size: Callable[[], None]) -> None:
+        super().__init__(network, evaluator.options, check_size)
         self.evaluator = evaluator
         self.depth = 0
         self._frame = Frame(None, None)
         self._names: dict[tuple[int, tuple[str, ...]], Names] = {}
+        self._recordings: dict[Any, Recording] = {}
         evaluator.context = self._context
 
     def expand(self) -> Graph:
@@ -278,13 +280,21 @@ class Expander(Draft):
         inner, given = self._arguments(call, callee, env)
         if x is None:
             return None
-        scalars = tuple((k, v) for k, v in ((k, _scalar(v)) for k, v in inner.names.items()) if v is not None)
-        self.scopes[scope] = Scope(scope, "template", template.name.text, scalars, template.span, given)
         outer_trail, outer_frame = self.trail, self._frame
         self.trail = (*outer_trail, Note(f"template `{template.name.text}`", call.callee.span))
-        frame = Frame(x, x)
         try:
-            return self._body(template.body, frame, inner, scope, x)
+            key = call_key(callee, inner.names, given, x)
+            if key in self._recordings:
+                recording = self._recordings[key]
+                self.evaluator.step(call.span, recording.steps)
+                return replay(self, recording, scope, x)
+            scalars = tuple((k, v) for k, v in ((k, _scalar(v)) for k, v in inner.names.items()) if v is not None)
+            self.scopes[scope] = Scope(scope, "template", template.name.text, scalars, template.span, given)
+            recorder = Recorder(self, scope, x, self.evaluator.steps)
+            result = self._body(template.body, Frame(x, x), inner, scope, x)
+            if result is not None and recorder.clean:
+                self._recordings[key] = recorder.recording(result, self.evaluator.steps)
+            return result
         finally:
             self.trail, self._frame = outer_trail, outer_frame
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 from resnext_dsl import syntax as s
 from resnext_dsl.diagnostics import ArchError, Diagnostic, Span, did_you_mean, error, nearest
@@ -22,8 +22,7 @@ SHIPPED = Path(__file__).parent / "specs"
 """The folder of shipped networks; its folder `std` holds the libraries."""
 
 
-@dataclass(frozen=True, slots=True)
-class Module:
+class Module(NamedTuple):
     """A parsed file, and for each of its imports the module it names."""
 
     file: s.File

@@ -6,21 +6,19 @@ this very grammar (while the grammar is being worked on), lark makes it anew. `p
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
-from dataclasses import dataclass
+import zlib
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 FOLDER = Path(__file__).parent / "grammar"
 GRAMMAR = FOLDER / "arch.lark"
 TABLE = FOLDER / "arch.table.json"
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(NamedTuple):
     """What a reduction does.
 
     Attributes:
@@ -42,8 +40,7 @@ class Rule:
     unit: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
+class Table(NamedTuple):
     """LALR(1) parse table and the terminals of the lexer.
 
     Attributes:
@@ -65,9 +62,9 @@ class Table:
 @cache
 def table() -> Table:
     """The parse table, read once per process."""
-    digest = hashlib.sha256(GRAMMAR.read_bytes()).hexdigest()
+    checksum = zlib.crc32(GRAMMAR.read_bytes())
     saved = json.loads(TABLE.read_text(encoding="utf-8")) if TABLE.exists() else {}
-    if saved.get("grammar") != digest:
+    if saved.get("grammar") != checksum:
         saved = build()
     return Table(
         patterns=saved["patterns"],
@@ -97,7 +94,7 @@ def build() -> dict[str, Any]:
     start, end = parse_table.start_states["file"], parse_table.end_states["file"]
     states, place = _numbered(_actions(parse_table, rules), start)
     return {
-        "grammar": hashlib.sha256(GRAMMAR.read_bytes()).hexdigest(),
+        "grammar": zlib.crc32(GRAMMAR.read_bytes()),
         "patterns": {t.name: t.pattern.to_regexp() for t in parser.terminals if not isinstance(t.pattern, PatternStr)},
         "literals": {t.pattern.value: t.name for t in parser.terminals if isinstance(t.pattern, PatternStr)},
         "rules": [_rule_row(rule) for rule in rules],

@@ -6,11 +6,9 @@ gives the same graph as a networkx MultiDiGraph (imported there: it costs more t
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections import Counter
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from resnext_dsl.diagnostics import Note, Span
 from resnext_dsl.operators.base import Attributes, Shape
@@ -20,8 +18,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
 
-@dataclass(frozen=True, slots=True)
-class Node:
+class Node(NamedTuple):
     """One operator applied.
 
     Attributes:
@@ -42,11 +39,10 @@ class Node:
     shape: Shape
     span: Span
     scope: str
-    trail: tuple[Note, ...] = field(default=(), compare=False)
+    trail: tuple[Note, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Scope:
+class Scope(NamedTuple):
     """A level of the module tree; its name without the last part is its parent's.
 
     Attributes:
@@ -69,8 +65,7 @@ class Scope:
     given: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(NamedTuple):
     """A stem, stage, head or output: its name (that of its scope), its kind, and the node of its value."""
 
     name: str
@@ -78,8 +73,7 @@ class Part:
     node: int
 
 
-@dataclass(frozen=True, slots=True)
-class Output:
+class Output(NamedTuple):
     """A result of the network; the first one is the main one."""
 
     name: str
@@ -87,8 +81,7 @@ class Output:
     training_only: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Graph:
+class Graph(NamedTuple):
     """A whole network. `scopes` holds every scope, parents before children, "" first."""
 
     name: str
@@ -155,5 +148,7 @@ def fingerprint(graph: Graph) -> str:
 
 
 def _digest(content: Any) -> str:
+    import hashlib
+
     text = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()

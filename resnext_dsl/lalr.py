@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from resnext_dsl.grammar import Rule, table
 from resnext_dsl.lexer import Token
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(NamedTuple):
     """Where tokens stop being a file: the token that does not fit, and the terminals that would have."""
 
-    index: int
+    place: int
     expected: frozenset[str]
 
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 import bisect
 import re
 import unicodedata
-from dataclasses import dataclass
 from functools import cache
+from typing import NamedTuple
 
 from resnext_dsl.diagnostics import Diagnostic, Note, Span
 from resnext_dsl.grammar import lexer_pattern, table
@@ -22,14 +22,16 @@ from resnext_dsl.syntax import Comment
 END = "_END"
 
 
-@dataclass(slots=True)
 class Token:
     """A piece of text: its terminal in the grammar and its offsets."""
 
-    kind: str
-    text: str
-    start: int
-    end: int
+    __slots__ = ("end", "kind", "start", "text")
+
+    def __init__(self, kind: str, text: str, start: int, end: int) -> None:
+        self.kind = kind
+        self.text = text
+        self.start = start
+        self.end = end
 
 
 OPENERS = {"LPAR": "RPAR", "LSQB": "RSQB", "LBRACE": "RBRACE"}
@@ -68,8 +70,7 @@ OPENS_A_STATEMENT = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Lexed:
+class Lexed(NamedTuple):
     """Tokens ready for the parser, the comments beside them, and what was wrong."""
 
     tokens: list[Token]

@@ -194,9 +194,8 @@ def _expanded(source: Source, module: Module, options: Options, overrides: Mappi
         raise unmet
     if any(diagnostic.code == "E104" for diagnostic in resolved):
         raise _report(found, options)  # what calls itself cannot be expanded
-    if not _errors(scopes.diagnostics + binder.diagnostics):
-        check_size(bound, options)
-    expander = Expander(bound, evaluator)
+    wrong = bool(_errors(scopes.diagnostics + binder.diagnostics))
+    expander = Expander(bound, evaluator, lambda: None if wrong else check_size(bound, options))
     try:
         ir = expander.expand()
     except ArchError as problem:

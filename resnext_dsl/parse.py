@@ -5,8 +5,7 @@ After an error the statement it stands in is left out and parsing goes on, so th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from resnext_dsl import lalr, syntax_errors
 from resnext_dsl.diagnostics import Diagnostic, Span, SpecSyntaxError
@@ -17,8 +16,7 @@ from resnext_dsl.syntax import Comment, File
 from resnext_dsl.tree import Builder
 
 
-@dataclass(frozen=True, slots=True)
-class Parsed:
+class Parsed(NamedTuple):
     """What could be understood of a text, and what was wrong with the rest."""
 
     file: File
@@ -52,7 +50,7 @@ def recover(source: Source, options: Options = DEFAULTS) -> Parsed:
         diagnostics.append(syntax_errors.describe(source, tokens, result))
         if len(diagnostics) >= options.max_errors:
             return Parsed(_file(source, [], lexed.comments), tuple(diagnostics))
-        tokens = _without_statement(tokens, result.index)
+        tokens = _without_statement(tokens, result.place)
 
 
 def _file(source: Source, items: list[Any], comments: tuple[Comment, ...]) -> File:

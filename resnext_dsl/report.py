@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from resnext_dsl.budget import Usage
 from resnext_dsl.cost import Cost
@@ -23,8 +22,7 @@ if TYPE_CHECKING:
 CONVENTION = "FLOPs are fused multiply-adds as fvcore counts them, batch 1"
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """A line of the stage table.
 
     Attributes:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 from resnext_dsl import syntax as s
@@ -22,14 +21,16 @@ from resnext_dsl.signature import Signature, bind, function_signature, operator_
 Definition = s.Template | s.Fn
 
 
-@dataclass(slots=True)
 class Level:
     """Names declared at one level of a text, and what they stand for; None for a value known only later."""
 
-    outer: Level | None
-    names: dict[str, Any] = field(default_factory=dict)
-    spans: dict[str, Span] = field(default_factory=dict)
-    used: set[str] = field(default_factory=set)
+    __slots__ = ("names", "outer", "spans", "used")
+
+    def __init__(self, outer: Level | None, names: dict[str, Any] | None = None) -> None:
+        self.outer = outer
+        self.names: dict[str, Any] = {} if names is None else names
+        self.spans: dict[str, Span] = {}
+        self.used: set[str] = set()
 
     def find(self, name: str) -> Any:
         """What a name stands for, which is marked as used; KeyError where it is not declared."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from resnext_dsl import syntax as s
 from resnext_dsl.diagnostics import ArchError, Diagnostic, Note, Span, did_you_mean
 from resnext_dsl.evaluate import Evaluator
@@ -11,12 +9,14 @@ from resnext_dsl.files import Module
 from resnext_dsl.values import UNKNOWN, Environment, FunctionValue, TemplateValue, UnsettledError
 
 
-@dataclass(frozen=True, slots=True)
 class NetworkValue:
     """A network as a name in a file, with the names around it."""
 
-    network: s.Network | s.Derived
-    environment: Environment
+    __slots__ = ("environment", "network")
+
+    def __init__(self, network: s.Network | s.Derived, environment: Environment) -> None:
+        self.network = network
+        self.environment = environment
 
 
 class Scopes:

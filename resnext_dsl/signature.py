@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
+from typing import NamedTuple
 
 from resnext_dsl import syntax as s
 from resnext_dsl.diagnostics import ArchError, Diagnostic, Span, did_you_mean
@@ -11,8 +11,7 @@ from resnext_dsl.operators.base import REQUIRED, Operator
 from resnext_dsl.values import FunctionValue, OperatorValue, TemplateValue
 
 
-@dataclass(frozen=True, slots=True)
-class Signature:
+class Signature(NamedTuple):
     """The parameters of a callee in order.
 
     Attributes:
@@ -28,8 +27,7 @@ class Signature:
     takes_values: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Bound:
+class Bound(NamedTuple):
     """Arguments by parameter name, and the values of a merge."""
 
     named: dict[str, s.Argument]
@@ -104,8 +102,8 @@ def bind(
         else:
             named[name] = argument
     # A misspelt argument is the likely reason for a missing one: one mistake, one error.
-    missing = [name for name in signature.parameters if name in signature.required and name not in named]
-    if missing and not partial and not problems:
+    if not partial and not problems and not signature.required <= named.keys():
+        missing = [name for name in signature.parameters if name in signature.required and name not in named]
         problems.append(_missing(signature, missing, callee_span))
     if problems:
         raise ArchError(problems)

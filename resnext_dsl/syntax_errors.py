@@ -122,7 +122,7 @@ SYNTAX_ERRORS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
 
 def describe(source: Source, tokens: list[Token], failure: Failure) -> Diagnostic:
     """The diagnostic for the token where parsing stopped."""
-    index, expected = failure.index, failure.expected
+    index, expected = failure.place, failure.expected
     token = tokens[index]
     span = Span(source, token.start, token.end)
     if token.kind in ("$END", END) and index:
@@ -158,7 +158,7 @@ def _example_signature(example: str) -> tuple[object, ...]:
         tokens = lex(Source("", example), DEFAULTS).tokens
         stop = first_failure(tokens)
         assert stop is not None, f"{example!r} is no bad example"
-        _SIGNATURES[example] = _signature(tokens, stop.index, stop.expected)
+        _SIGNATURES[example] = _signature(tokens, stop.place, stop.expected)
     return _SIGNATURES[example]
 
 

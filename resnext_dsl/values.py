@@ -7,8 +7,7 @@ apart.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from resnext_dsl.operators.base import Operator, Shape
 from resnext_dsl.syntax import Fn, Template
@@ -23,21 +22,39 @@ class List(tuple[Any, ...]):
     __slots__ = ()
 
 
-@dataclass(frozen=True, slots=True)
+# Of values, only shapes and lists are tuples, so these are no named tuples; and a dataclass takes half a millisecond of
+# every start to declare.
+
+
 class OperatorValue:
     """An operator, with some arguments filled in already."""
 
-    operator: Operator
-    arguments: tuple[tuple[str, Any], ...] = ()
+    __slots__ = ("arguments", "operator")
+
+    def __init__(self, operator: Operator, arguments: tuple[tuple[str, Any], ...] = ()) -> None:
+        self.operator = operator
+        self.arguments = arguments
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, OperatorValue):
+            return NotImplemented
+        return self.operator is other.operator and self.arguments == other.arguments
+
+    def __hash__(self) -> int:
+        return hash((self.operator.name, self.arguments))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class TemplateValue:
     """A template with the names around its definition, and some arguments filled in already."""
 
-    template: Template
-    environment: Environment
-    arguments: tuple[tuple[str, Any], ...] = ()
+    __slots__ = ("arguments", "environment", "template")
+
+    def __init__(
+        self, template: Template, environment: Environment, arguments: tuple[tuple[str, Any], ...] = ()
+    ) -> None:
+        self.template = template
+        self.environment = environment
+        self.arguments = arguments
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, TemplateValue):
@@ -48,20 +65,24 @@ class TemplateValue:
         return hash((id(self.template), self.arguments))
 
 
-@dataclass(frozen=True, slots=True)
 class FunctionValue:
     """A one-line function with the names around its definition."""
 
-    function: Fn
-    environment: Environment
+    __slots__ = ("environment", "function")
+
+    def __init__(self, function: Fn, environment: Environment) -> None:
+        self.function = function
+        self.environment = environment
 
 
-@dataclass(frozen=True, slots=True)
 class GraphValue:
     """A value of the network: the node that computes it."""
 
-    node: int
-    shape: Shape
+    __slots__ = ("node", "shape")
+
+    def __init__(self, node: int, shape: Shape) -> None:
+        self.node = node
+        self.shape = shape
 
 
 class UnsettledError(Exception):
@@ -183,8 +204,7 @@ def fits_type(value: Any, kind: str) -> bool:
     return found == kind or (kind == "float" and found == "int")
 
 
-@dataclass(frozen=True, slots=True)
-class Placed:
+class Placed(NamedTuple):
     """An evaluated argument and where it was written."""
 
     value: Any

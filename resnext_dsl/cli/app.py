@@ -2,32 +2,64 @@
 
 from __future__ import annotations
 
-import typer
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
 
-from resnext_dsl.cli.check import check
-from resnext_dsl.cli.compile import compile_
-from resnext_dsl.cli.fmt import fmt
-from resnext_dsl.cli.summary import summary
-from resnext_dsl.cli.weights import weights
-from resnext_dsl.cli.zoo import zoo
+import click
+import typer
+from typer.core import TyperGroup
+
+COMMANDS = ("check", "compile", "summary", "fmt", "zoo", "weights")
+"""Every command, in the order of the help; its room has its name."""
+
+SETTINGS: dict[str, Any] = {
+    "add_completion": False,
+    "pretty_exceptions_enable": False,
+    "rich_markup_mode": None,
+    "context_settings": {"help_option_names": ["-h", "--help"], "max_content_width": 100},
+}
+
+
+class Commands(TyperGroup):
+    """Makes a command when it is asked for: to declare all of them takes longer than to run most of them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names of the commands."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of a name, or None where there is none."""
+        if cmd_name not in COMMANDS:
+            return None
+        room = import_module(f"resnext_dsl.cli.{cmd_name}")
+        run: Callable[..., None] = getattr(room, cmd_name, None) or getattr(room, f"{cmd_name}_")
+        alone = typer.Typer(**SETTINGS)
+        alone.command(cmd_name)(run)
+        return typer.main.get_command(alone)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that arguments name, and the rest of them; an unknown one fails with the nearest name."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as problem:
+            from resnext_dsl.diagnostics import did_you_mean
+
+            hint = did_you_mean(args[0], COMMANDS)
+            raise click.UsageError(f"{problem.message} {hint.capitalize()}".rstrip(), ctx) from None
+
 
 app = typer.Typer(
+    cls=Commands,
     name="resnext-dsl",
     help="Write, check and compile convolutional networks. SPEC is a path or the name of a shipped network "
     "(see `zoo`).\n\nExit status: 0 all well; 1 a budget or requirement is not met; 2 the spec or the command is "
     "wrong; 3 a mistake of ours.",
     no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    **SETTINGS,
 )
-app.command("check")(check)
-app.command("compile")(compile_)
-app.command("summary")(summary)
-app.command("fmt")(fmt)
-app.command("zoo")(zoo)
-app.command("weights")(weights)
 
 
 def _version(show: bool) -> None:

@@ -4,8 +4,6 @@ None is written in place here: whether the input is free to overwrite is known t
 which modules can.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any, Literal
 

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import cache, lru_cache
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin
 
 from resnext_dsl.diagnostics import did_you_mean
 from resnext_dsl.operators.base import REQUIRED, Attributes, Operator, RuleError
@@ -44,8 +43,7 @@ NaturalFloat = Annotated[float, Bound("at least", 0)]
 Fraction = Annotated[float, Bound("at least", 0), Bound("at most", 1)]
 
 
-@dataclass(frozen=True, slots=True)
-class Argument:
+class Argument(NamedTuple):
     """One attribute of an operator as its model declares it.
 
     Attributes:
@@ -86,7 +84,8 @@ def arguments_of(model: type[Attributes]) -> tuple[Argument, ...]:
 
 @cache
 def _arguments_of(model: Any) -> tuple[Argument, ...]:
-    declared = get_type_hints(model, include_extras=True)
+    # The rooms of the rows do without annotations in strings: to evaluate those takes longer than to parse a spec.
+    declared = model.__annotations__
     return tuple(_argument(name, declared[name], default) for name, default in model.fields.items())
 
 

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 REQUIRED: Any = object()
 """Stands for the default of a field that has none."""
@@ -72,8 +71,7 @@ class RuleError(Exception):
         self.code, self.message, self.hint, self.attribute = code, message, hint, attribute
 
 
-@dataclass(frozen=True, slots=True)
-class Module:
+class Module(NamedTuple):
     """A module to construct: `nn.Conv2d(64, 128, 3, padding=1)`.
 
     Attributes:
@@ -87,8 +85,7 @@ class Module:
     keywords: tuple[tuple[str, Any], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Expression:
+class Expression(NamedTuple):
     """A value to compute without a module: text with `{0}`, `{1}` for the inputs and `{name}` for literals."""
 
     text: str
@@ -98,8 +95,7 @@ class Expression:
 Rule = Callable[[Any, tuple[Shape, ...]], Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Operator:
+class Operator(NamedTuple):
     """One row of the table.
 
     Attributes:

@@ -1,7 +1,5 @@
 """Convolutions and linear layers: the operators that multiply by learned weights."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 from resnext_dsl.operators.arguments import NaturalPair, Positive, PositivePair

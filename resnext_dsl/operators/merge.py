@@ -1,7 +1,5 @@
 """Operators of several values. With one value each is that value, so that a split of one path may merge too."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 from resnext_dsl.operators.activation import NoAttributes

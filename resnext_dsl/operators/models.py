@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 from types import UnionType
-from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Union, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic import BaseModel, BeforeValidator, ConfigDict, create_model
@@ -23,7 +23,7 @@ def model_of(attributes: type[Attributes]) -> type[BaseModel]:
 
 @cache
 def _model_of(attributes: Any) -> type[BaseModel]:
-    declared = get_type_hints(attributes, include_extras=True)
+    declared = attributes.__annotations__
     fields: dict[str, Any] = {
         name: (_translated(declared[name]), ... if default is REQUIRED else default)
         for name, default in attributes.fields.items()

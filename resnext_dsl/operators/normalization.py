@@ -3,8 +3,6 @@
 FLOPs are fvcore's estimates: 1 an element for a batch norm in eval mode, 4 for the others, and 1 more with affine.
 """
 
-from __future__ import annotations
-
 from resnext_dsl.operators.arguments import Fraction, NaturalFloat, Positive, PositiveFloat
 from resnext_dsl.operators.base import Attributes, Module, Operator, RuleError, Shape
 from resnext_dsl.operators.rules import (

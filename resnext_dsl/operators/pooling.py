@@ -3,8 +3,6 @@
 Of these fvcore counts adaptive average pooling only: one FLOP an element of the input.
 """
 
-from __future__ import annotations
-
 from typing import Literal
 
 from resnext_dsl.operators.arguments import NaturalPair, PositivePair

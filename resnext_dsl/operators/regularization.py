@@ -1,7 +1,5 @@
 """What acts in training only: dropout and stochastic depth."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from resnext_dsl.operators.arguments import Bound, Fraction

@@ -1,7 +1,5 @@
 """Multiplication by constants, fixed or learned."""
 
-from __future__ import annotations
-
 from resnext_dsl.operators.base import Attributes, Expression, Module, Operator, Shape
 from resnext_dsl.operators.rules import first_shape, keywords, map_or_features, no_parameters
 

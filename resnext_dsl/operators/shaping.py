@@ -1,7 +1,5 @@
 """Operators that move, repeat or cut elements and learn nothing."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 from resnext_dsl.operators.activation import NoAttributes

@@ -9,7 +9,7 @@ convolutions, then all norms) as what they are in turn.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from resnext_dsl.diagnostics import Diagnostic, Note, WeightsError
 from resnext_dsl.weights.leaves import (
@@ -90,7 +90,7 @@ def _map_by_structure(ours: Shapes, theirs: Shapes, file: str) -> KeyMap:
             return KeyMap(tuple(pair for layer, other in pairs for pair in link(layer, other) or ()))
     diagnostic = explain(first.ours, first.theirs, ordered, file)
     if first.match.gave_up:
-        diagnostic = replace(diagnostic, notes=(*diagnostic.notes, Note("the search for an order was given up")))
+        diagnostic = diagnostic._replace(notes=(*diagnostic.notes, Note("the search for an order was given up")))
     raise WeightsError([diagnostic])
 
 
