@@ -49,6 +49,8 @@ class Table(NamedTuple):
         rules: The reductions.
         actions: For each state, symbol -> state to go to (>= 0), or rule to reduce by (-1 - index).
         start: The first state; accept: the state that has read a whole file.
+        climbs: What the driver has found out about runs of reductions that keep the value: (state below, state,
+            terminal) -> state.
     """
 
     patterns: dict[str, str]
@@ -57,6 +59,7 @@ class Table(NamedTuple):
     actions: tuple[dict[str, int], ...]
     start: int
     accept: int
+    climbs: dict[tuple[int, int, str], int]
 
 
 @cache
@@ -73,6 +76,7 @@ def table() -> Table:
         actions=tuple(saved["actions"]),
         start=saved["start"],
         accept=saved["accept"],
+        climbs={},
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from resnext_dsl.grammar import Rule, table
+from resnext_dsl.grammar import Rule, Table, table
 from resnext_dsl.lexer import Token
 
 
@@ -18,7 +18,7 @@ class Failure(NamedTuple):
 def run(tokens: list[Token], builder: object) -> list[Any] | Failure:
     """The items of a file, made by the builder's methods (named as the grammar's rules), or the first failure."""
     grammar = table()
-    actions, rules, accept = grammar.actions, grammar.rules, grammar.accept
+    actions, rules, accept, climbs = grammar.actions, grammar.rules, grammar.accept, grammar.climbs
     methods: dict[str, Any] = {}
     states: list[int] = [grammar.start]
     values: list[Any] = []
@@ -34,8 +34,11 @@ def run(tokens: list[Token], builder: object) -> list[Any] | Failure:
                 break
             rule = rules[-1 - action]
             if rule.unit:
-                states.pop()
-                states.append(actions[states[-1]][rule.origin])
+                # An operand climbs some fifteen levels of precedence, the same way each time.
+                way = (states[-2], states[-1], kind)
+                if way not in climbs:
+                    climbs[way] = _climb(grammar, *way)
+                states[-1] = climbs[way]
                 continue
             length = rule.length
             taken = values[len(values) - length :]
@@ -46,6 +49,15 @@ def run(tokens: list[Token], builder: object) -> list[Any] | Failure:
             if states[-1] == accept and kind == "$END":
                 return list(values[-1])
     raise AssertionError("the token stream has no end")
+
+
+def _climb(grammar: Table, below: int, top: int, kind: str) -> int:
+    """The state that stands on `below` once the rules of one child that apply to `top` before `kind` have been run."""
+    while True:
+        action = grammar.actions[top].get(kind)
+        if action is None or action >= 0 or not grammar.rules[-1 - action].unit:
+            return top
+        top = grammar.actions[below][grammar.rules[-1 - action].origin]
 
 
 def _reduce(rule: Rule, taken: list[Any], methods: dict[str, Any], builder: object) -> Any:

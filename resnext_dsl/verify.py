@@ -58,13 +58,16 @@ def _is_applied(graph: Graph, index: int, node: Node) -> None:
         raise InvariantError(f"node `{node.name}` has the unknown operator `{node.operator}`")
     if not isinstance(node.attributes, row.attributes):
         raise InvariantError(f"node `{node.name}` has no attributes of `{node.operator}`")
-    if any(not 0 <= source < index for source in node.inputs):
-        raise InvariantError(f"node `{node.name}` reads a node that does not stand before it")
+    shapes = []
+    for source in node.inputs:
+        if not 0 <= source < index:
+            raise InvariantError(f"node `{node.name}` reads a node that does not stand before it")
+        shapes.append(graph.nodes[source].shape)
     least, most = row.inputs
     if len(node.inputs) < least or (most is not None and len(node.inputs) > most):
         raise InvariantError(f"node `{node.name}` has {len(node.inputs)} inputs")
     try:
-        shape = row.shape(node.attributes, tuple(graph.nodes[source].shape for source in node.inputs))
+        shape = row.shape(node.attributes, tuple(shapes))
     except RuleError as problem:
         raise InvariantError(f"node `{node.name}`: {problem}") from None
     if shape != node.shape:
