@@ -13,7 +13,7 @@ from resnext_dsl.diagnostics import ArchError, Diagnostic, RequirementError, Spa
 from resnext_dsl.evaluate import Evaluator
 from resnext_dsl.files import Module
 from resnext_dsl.operators import OPERATORS
-from resnext_dsl.operators.base import Shape
+from resnext_dsl.operators.base import Shape, is_int
 from resnext_dsl.overrides import expression_of, from_python, override_source
 from resnext_dsl.scope import NetworkValue, Scopes, declared_twice
 from resnext_dsl.signature import bind as bind_arguments
@@ -246,7 +246,7 @@ class Binder:
         try:
             default = None
             overridden = name in overrides or name in given
-            default = self.evaluator.evaluate(entry.default, env)
+            default = self.evaluator.bound(entry.default, env)
             kind = self._type(entry, default)
             domain = self._domain(entry, env)
             if domain is not None and not overridden and default not in domain:
@@ -257,15 +257,15 @@ class Binder:
                 value, span = self._override(name, overrides[name], kind, env)
             elif name in given:
                 argument, outer = given[name]
-                value, span = self.evaluator.evaluate(argument.value, outer), argument.value.span
-            if not fits_type(value, kind):
+                value, span = self.evaluator.bound(argument.value, outer), argument.value.span
+            if not self._fits(value, kind):
                 found = f"`{name}` must be {_article(kind)}; found {show(value)}"
                 raise error("E204", found, span)
-            value = float(value) if kind == "float" else value
+            value = value + 0.0 if kind == "float" else value
             env.names[name] = value
             bound.parameters[name] = Parameter(name, value, domain, entry.doc, entry.span)
         except ArchError as problem:
-            self.diagnostics += problem.diagnostics
+            self._found(problem)
         except UnsettledError:
             pass
 
@@ -280,6 +280,9 @@ class Binder:
             found = f"`{entry.name.text}` must be {_article(kind)}; found {show(default)}"
             raise error("E204", found, entry.default.span)
         return kind
+
+    def _fits(self, value: Any, kind: str) -> bool:
+        return fits_type(value, kind)
 
     def _domain(self, entry: s.Param, env: Environment) -> Domain | None:
         written = entry.domain
@@ -325,7 +328,7 @@ class Binder:
         bound.input_name = entry.name
         try:
             shape = self.evaluator.evaluate(entry.shape, env)
-            if type(shape) is int:
+            if is_int(shape):
                 shape = (shape,)
             if type(shape) is not tuple:
                 raise error("E204", f"an input needs a shape like 3x224x224; found {show(shape)}", entry.shape.span)
@@ -336,7 +339,7 @@ class Binder:
                 raise error("E205", f"every size must be at least 1; found {show(shape)}", entry.shape.span)
             bound.input_shape = shape
         except ArchError as problem:
-            self.diagnostics += problem.diagnostics
+            self._found(problem)
         except UnsettledError:
             pass
 
@@ -351,7 +354,7 @@ class Binder:
                 elif isinstance(entry, s.Init):
                     bound.init += tuple(self._init_rule(rule, env) for rule in entry.rules)
             except ArchError as problem:
-                self.diagnostics += problem.diagnostics
+                self._found(problem)
             except UnsettledError:
                 pass
 
@@ -368,7 +371,7 @@ class Binder:
         named = bind_arguments(operator_signature(OPERATORS[name]), entry.arguments, partial=True).named
         settled = bound.defaults.setdefault(name, {})
         for key, argument in named.items():
-            settled[key] = Placed(self.evaluator.evaluate(argument.value, env), argument.value.span)
+            settled[key] = Placed(self.evaluator.bound(argument.value, env), argument.value.span)
 
     def _init_rule(self, rule: s.InitRule, env: Environment) -> InitRule:
         from resnext_dsl.initialization import check
@@ -389,7 +392,7 @@ class Binder:
                 try:
                     limits += self._limit(budget, limit, inner)
                 except ArchError as problem:
-                    self.diagnostics += problem.diagnostics
+                    self._found(problem)
                 except UnsettledError:
                     pass
         bound.limits = tuple(limits)
@@ -407,6 +410,10 @@ class Binder:
             name = budget.name.text if budget.name is not None else ""
             found.append(Limit(name, measure, comparison, value, limit.span))
         return found
+
+    def _found(self, problem: ArchError) -> None:
+        """Notes a mistake; binding goes on with what is left."""
+        self.diagnostics += problem.diagnostics
 
     def _wrong(self, code: str, message: str, span: Span, hint: str = "") -> None:
         self.diagnostics.append(Diagnostic(code, message, span, hint=hint))
