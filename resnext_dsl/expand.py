@@ -16,7 +16,7 @@ from resnext_dsl.diagnostics import ArchError, Diagnostic, Note, Span, did_you_m
 from resnext_dsl.draft import Draft, Running, join, too_many
 from resnext_dsl.evaluate import SHORTCUTS, Evaluator, too_deep
 from resnext_dsl.graph import Graph, Output, Part, Scope
-from resnext_dsl.naming import Names, safe, single_call
+from resnext_dsl.naming import Names, body_of, safe, single_call
 from resnext_dsl.operators import OPERATORS, validate
 from resnext_dsl.shortcuts import shortcut
 from resnext_dsl.signature import Signature, bind, signature_of
@@ -76,7 +76,7 @@ class Expander(Draft):
         network = self.network
         self.put_scope("", "network", network.name, network.span)
         x = self.put_input()
-        names = Names(_body_of(network))
+        names = Names(body_of(network.span, network.entries))
         frame = Frame(x, x)
         place = Place(frame, "", names)
         if network.input_name is not None:
@@ -516,12 +516,6 @@ def _scalar(value: Any) -> Any:
     if isinstance(value, bool | int | float | str) or type(value) is tuple:
         return value
     return None
-
-
-def _body_of(network: BoundNetwork) -> s.Block:
-    """The statements between the parts, as one body."""
-    statements = tuple(entry for entry in network.entries if isinstance(entry, s.Statement))
-    return s.Block(network.span, statements)
 
 
 def _as_operator(problem: ArchError, call: s.Apply, env: Environment) -> ArchError:
