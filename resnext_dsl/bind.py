@@ -12,12 +12,15 @@ from resnext_dsl import syntax as s
 from resnext_dsl.diagnostics import ArchError, Diagnostic, RequirementError, Span, did_you_mean, error
 from resnext_dsl.evaluate import Evaluator
 from resnext_dsl.files import Module
+from resnext_dsl.initialization import check_arguments
+from resnext_dsl.naming import top_names
 from resnext_dsl.operators import OPERATORS
 from resnext_dsl.operators.base import Shape, is_int
 from resnext_dsl.overrides import expression_of, from_python, override_source
 from resnext_dsl.scope import NetworkValue, Scopes, declared_twice
 from resnext_dsl.signature import bind as bind_arguments
 from resnext_dsl.signature import operator_signature
+from resnext_dsl.targets import MOST, InitRule, check_words
 from resnext_dsl.values import (
     TYPES,
     UNKNOWN,
@@ -75,16 +78,6 @@ class Limit(NamedTuple):
     span: Span
 
 
-class InitRule(NamedTuple):
-    """How the weights of an operator start; the scheme and its arguments as the compiler knows them."""
-
-    operator: str
-    field: str
-    scheme: str
-    arguments: tuple[tuple[str, Any], ...]
-    span: Span
-
-
 class BoundNetwork:
     """A network with every parameter bound.
 
@@ -120,6 +113,7 @@ class Binder:
         self.scopes = scopes
         self.diagnostics: list[Diagnostic] = []
         self.unmet: list[Diagnostic] = []
+        self._tops: frozenset[str] | None = None  # found once: a text may have many `init` blocks
 
     def bind(self, module: Module, overrides: Mapping[str, Any]) -> BoundNetwork:
         """The network of a file.
@@ -352,7 +346,7 @@ class Binder:
                 elif isinstance(entry, s.Default):
                     self._default(entry, env, bound)
                 elif isinstance(entry, s.Init):
-                    bound.init += tuple(self._init_rule(rule, env) for rule in entry.rules)
+                    self._init(entry, env, bound)
             except ArchError as problem:
                 self._found(problem)
             except UnsettledError:
@@ -373,14 +367,28 @@ class Binder:
         for key, argument in named.items():
             settled[key] = Placed(self.evaluator.bound(argument.value, env), argument.value.span)
 
-    def _init_rule(self, rule: s.InitRule, env: Environment) -> InitRule:
-        from resnext_dsl.initialization import check
+    def _init(self, entry: s.Init, env: Environment, bound: BoundNetwork) -> None:
+        if self._tops is None:
+            self._tops = top_names(bound.span, bound.entries)
+        for rule in entry.rules:
+            if len(self.diagnostics) >= MOST:
+                return
+            try:
+                check_words(rule, self._tops)
+                bound.init += (self._init_rule(rule, env),)
+            except ArchError as problem:
+                self._found(problem)
+            except UnsettledError:
+                pass
 
+    def _init_rule(self, rule: s.InitRule, env: Environment) -> InitRule:
         arguments = []
         for argument in rule.arguments:
             name = argument.name.text if argument.name is not None else ""
             arguments.append((name, self.evaluator.evaluate(argument.value, env), argument.span))
-        return InitRule(rule.operator.text, rule.field.text, rule.scheme.text, check(rule, arguments), rule.span)
+        path = ".".join(word.text for word in rule.path)
+        settled = check_arguments(rule, arguments)
+        return InitRule(rule.operator.text, rule.field.text, rule.scheme.text, settled, path, rule)
 
     def _limits(self, level: NetworkValue, env: Environment, bound: BoundNetwork) -> None:
         """The budgets that the network itself states; those of its bases are not its own."""

@@ -29,6 +29,7 @@ CODES: dict[str, str] = {
     "E206": "an expression cannot be computed",
     "E207": "not an operator or template",
     "E208": "unknown measure in a budget",
+    "E209": "a rule of initialisation that starts nothing",
     "E301": "the operator does not take values of this shape",
     "E302": "channels are not divisible by groups or cardinality",
     "E303": "the kernel is larger than its input",

@@ -16,7 +16,7 @@ from resnext_dsl.diagnostics import Diagnostic, Note, Span, error
 from resnext_dsl.draft import Running, join, too_many
 from resnext_dsl.evaluate import SHORTCUTS, Evaluator, too_deep
 from resnext_dsl.graph import Graph, Output, Part
-from resnext_dsl.naming import Names, safe, single_call
+from resnext_dsl.naming import Names, body_of, safe, single_call
 from resnext_dsl.operators import OPERATORS, validate
 from resnext_dsl.shortcuts import shortcut
 from resnext_dsl.signature import Signature, bind
@@ -51,7 +51,7 @@ class Expander(Caller):
         network = self.network
         self.put_scope("", "network", network.name, network.span)
         x = self.put_input()
-        names = Names(_body_of(network))
+        names = Names(body_of(network.span, network.entries))
         frame = Frame(x, x)
         place = Place(frame, "", names)
         if network.input_name is not None:
@@ -365,9 +365,3 @@ def _turn(env: Environment, turn: int, turns: int, index: s.Name | None) -> Envi
 
 def _indexed(env: Environment, number: int, index: s.Name | None) -> Environment:
     return Environment(env, {index.text: number} if index is not None else {})
-
-
-def _body_of(network: BoundNetwork) -> s.Block:
-    """The statements between the parts, as one body."""
-    statements = tuple(entry for entry in network.entries if isinstance(entry, s.Statement))
-    return s.Block(network.span, statements)

@@ -327,9 +327,17 @@ def _statement_ends(before: Token | None, kind: str, pending: Token | None, brac
     return before.kind == "RBRACE" and (not brackets or brackets[-1]) and kind not in ("RPAR", "COMMA", "FROM")
 
 
+def _beside_dot(before: Token | None, raw: list[Token], position: int) -> bool:
+    """Whether a word is part of a path such as `head.repeat.0.linear`, whose names may be keywords elsewhere."""
+    after = raw[position + 1] if position + 1 < len(raw) else None
+    return (before is not None and before.kind == "DOT") or (after is not None and after.kind == "DOT")
+
+
 def _settle(token: Token, before: Token | None, pending: Token | None, raw: list[Token], position: int) -> str:
     """The terminal of a word, given what stands around it."""
     kind = token.kind
+    if token.text[0].isalpha() and _beside_dot(before, raw, position):
+        return "NAME"
     if kind in ("X", "STEP"):
         return kind if before is not None and pending is None and before.kind in ENDS_AN_OPERAND else "NAME"
     if kind == "SHORTCUT":

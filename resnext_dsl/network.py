@@ -21,6 +21,7 @@ from resnext_dsl.options import DEFAULTS, Options
 from resnext_dsl.resolve import resolve
 from resnext_dsl.scope import Scopes
 from resnext_dsl.source import Source
+from resnext_dsl.targets import InitRule, settle
 from resnext_dsl.verify import verify
 
 if TYPE_CHECKING:
@@ -36,10 +37,18 @@ class Network:
         source: The text it was read from.
         parameters: Its parameters with their values here, by name.
         ir: The graph that the compiler reads.
+        init: How its weights start.
         warnings: What is not wrong and worth a look.
     """
 
-    def __init__(self, source: Source, bound: BoundNetwork, ir: graphs.Graph, warnings: tuple[Diagnostic, ...]) -> None:
+    def __init__(
+        self,
+        source: Source,
+        bound: BoundNetwork,
+        ir: graphs.Graph,
+        init: tuple[InitRule, ...],
+        warnings: tuple[Diagnostic, ...],
+    ) -> None:
         self.name = bound.name
         self.doc = bound.doc
         self.source = source
@@ -47,7 +56,7 @@ class Network:
         self.ir = ir
         self.warnings = warnings
         self.limits = bound.limits
-        self.init = bound.init
+        self.init = init
 
     def __repr__(self) -> str:
         return f"<Network {self.name}: {len(self.ir.nodes)} nodes, {self.cost().params:,} parameters>"
@@ -203,7 +212,10 @@ def _expanded(source: Source, module: Module, options: Options, overrides: Mappi
     found += expander.diagnostics
     if _errors(found):
         raise _report(found, options)
-    return Network(source, bound, verify(ir), tuple(found))
+    init, aimless = settle(bound.init, verify(ir))
+    if aimless:
+        raise _report([*found, *aimless], options)
+    return Network(source, bound, ir, init, tuple(found))
 
 
 def _errors(diagnostics: list[Diagnostic]) -> list[Diagnostic]:
