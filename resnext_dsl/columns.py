@@ -80,7 +80,8 @@ class Lanes:
         Raises:
             TooWideError: Beyond the limit.
         """
-        size = math.prod(np.broadcast_shapes(*(array.shape for array in arrays)))
+        # An axis has its full length or 1; plain numbers have no axes.
+        size = math.prod(map(max, zip(*(array.shape for array in arrays if array.ndim), strict=True)))
         if size > self.limit:
             raise TooWideError(f"{size} combinations of parameters meet in one number")
 

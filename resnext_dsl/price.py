@@ -205,7 +205,7 @@ def _plain(value: Any) -> Any:
 
 def _factored(module: Module, count: int, axes: list[Axis], plain: dict[str, Any], options: Options) -> CostColumns:
     """One axis for each parameter."""
-    lanes = Lanes(len(axes), max(4 * count, 1 << 16))
+    lanes = Lanes(len(axes), max(4 * count, 1024))
     places = np.ix_(*(np.arange(len(axis.values)) for axis in axes))
     opened = plain | _opened(lanes, axes, places)
     columns = _looked_up(module, opened, lanes, options, [axis.place for axis in axes])
@@ -299,6 +299,8 @@ class Totals:
         self._lanes = result.lanes
         there = _reached(result, [output[:2] for output in result.outputs])
         runs = _reached(result, [output[:2] for output in result.outputs if not output[2]])
+        self._both: dict[tuple[int, int], Mask] = {}
+        self._kept = there, runs
         self._parts: dict[str, list[tuple[Mask, Any]]] = {measure: [] for measure in MEASURES}
         for place, node in enumerate(result.nodes):
             if isinstance(node, Priced):
@@ -307,7 +309,13 @@ class Totals:
                     self._add(measure, getattr(node, measure), self._where(runs[place], node.mark))
 
     def _where(self, needed: Mask | None, mark: int) -> Mask | None:
-        return None if needed is None else self._lanes.both(needed, self._lanes.masks[mark])
+        if needed is None:
+            return None
+        mask = self._lanes.masks[mark]
+        key = id(needed), id(mask)  # both stay: the result holds them
+        if key not in self._both:
+            self._both[key] = self._lanes.both(needed, mask)
+        return self._both[key]
 
     def _add(self, measure: str, cost: Any, where: Mask | None) -> None:
         if where is not None and not (type(cost) is int and cost == 0):
@@ -355,7 +363,8 @@ def _reached(result: Result, outputs: list[tuple[int, int]]) -> list[Mask | None
             needed[node] = mask
         elif not (known.size == 1 and known.item()):
             lanes.fits(known, mask)
-            needed[node] = known | mask
+            together = known | mask
+            needed[node] = everybody if together.all() else together
 
     everybody = np.ones((1,) * lanes.active.ndim, dtype=bool)
     for mark, node in outputs:
