@@ -9,7 +9,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+if TYPE_CHECKING:
+    from resnext_dsl.operators.memory import Memory
 
 REQUIRED: Any = object()
 """Stands for the default of a field that has none."""
@@ -113,6 +116,7 @@ class Operator:
         parameters: (attributes, input shapes) -> learnable scalars.
         flops: (attributes, input shapes) -> FLOPs in fvcore's convention at batch 1, or None where fvcore
             does not count the operator.
+        memory: What it holds in memory, in inference and for a training step.
         inputs: Fewest and most input values; None for no upper limit.
         inplace: Whether its module takes `inplace=True`, for an emitter that knows that nothing else reads the input.
     """
@@ -125,6 +129,7 @@ class Operator:
     source: Rule
     parameters: Rule
     flops: Rule | None
+    memory: Memory
     inputs: tuple[int, int | None] = (1, 1)
     inplace: bool = False
 

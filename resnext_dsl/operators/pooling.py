@@ -9,6 +9,7 @@ from typing import Literal
 
 from resnext_dsl.operators.arguments import NaturalPair, PositivePair
 from resnext_dsl.operators.base import Attributes, Module, Operator, RuleError, Shape
+from resnext_dsl.operators.memory import Amount, Memory, Run, Saved
 from resnext_dsl.operators.rules import (
     Pair,
     check_kernel,
@@ -140,6 +141,30 @@ def _adaptive_avg_flops(attributes: AdaptivePool, inputs: tuple[Shape, ...]) -> 
     return elements(inputs[0])
 
 
+def _max_indices(attributes: MaxPool, inputs: tuple[Shape, ...], batch: int) -> Amount:
+    return Amount(indices=batch * elements(_max_shape(attributes, inputs)))
+
+
+def _max_saves(attributes: MaxPool, inputs: tuple[Shape, ...], run: Run) -> Saved:
+    return Saved(inputs=(0,), made=_max_indices(attributes, inputs, run.batch))
+
+
+def _avg_saves(attributes: AvgPool, inputs: tuple[Shape, ...], run: Run) -> Saved:
+    return Saved() if attributes.kernel == "global" else Saved(inputs=(0,))
+
+
+def _adaptive_max_indices(attributes: AdaptivePool, inputs: tuple[Shape, ...], batch: int) -> Amount:
+    return Amount(indices=batch * elements(_adaptive_max_shape(attributes, inputs)))
+
+
+def _adaptive_max_saves(attributes: AdaptivePool, inputs: tuple[Shape, ...], run: Run) -> Saved:
+    return Saved(inputs=(0,), made=_adaptive_max_indices(attributes, inputs, run.batch))
+
+
+def _adaptive_avg_saves(attributes: AdaptivePool, inputs: tuple[Shape, ...], run: Run) -> Saved:
+    return Saved() if attributes.size == (1, 1) else Saved(inputs=(0,))  # the mean of the whole map is a plain mean
+
+
 ROWS = (
     Operator(
         name="maxpool",
@@ -150,6 +175,7 @@ ROWS = (
         source=_max_source,
         parameters=no_parameters,
         flops=None,
+        memory=Memory(_max_saves, scratch=_max_indices),
     ),
     Operator(
         name="avgpool",
@@ -160,6 +186,7 @@ ROWS = (
         source=_avg_source,
         parameters=no_parameters,
         flops=_avg_flops,
+        memory=Memory(_avg_saves),
     ),
     Operator(
         name="adaptive_avgpool",
@@ -170,6 +197,7 @@ ROWS = (
         source=_adaptive_avg_source,
         parameters=no_parameters,
         flops=_adaptive_avg_flops,
+        memory=Memory(_adaptive_avg_saves),
     ),
     Operator(
         name="adaptive_maxpool",
@@ -180,5 +208,6 @@ ROWS = (
         source=_adaptive_max_source,
         parameters=no_parameters,
         flops=None,
+        memory=Memory(_adaptive_max_saves, scratch=_adaptive_max_indices),
     ),
 )

@@ -7,6 +7,7 @@ from typing import Literal
 from resnext_dsl.operators.activation import NoAttributes
 from resnext_dsl.operators.arguments import Natural, Positive, PositivePair
 from resnext_dsl.operators.base import Attributes, Expression, Module, Operator, RuleError, Shape
+from resnext_dsl.operators.memory import NOTHING_SAVED, VIEW
 from resnext_dsl.operators.rules import (
     check_divisible,
     collapsed,
@@ -150,6 +151,7 @@ ROWS = (
         source=_flatten_source,
         parameters=no_parameters,
         flops=None,
+        memory=VIEW,
     ),
     Operator(
         name="upsample",
@@ -160,6 +162,7 @@ ROWS = (
         source=_upsample_source,
         parameters=no_parameters,
         flops=_upsample_flops,
+        memory=NOTHING_SAVED,
     ),
     Operator(
         name="shuffle",
@@ -170,6 +173,7 @@ ROWS = (
         source=_shuffle_source,
         parameters=no_parameters,
         flops=None,
+        memory=NOTHING_SAVED,
     ),
     Operator(
         name="pixel_shuffle",
@@ -180,6 +184,7 @@ ROWS = (
         source=_pixel_shuffle_source,
         parameters=no_parameters,
         flops=None,
+        memory=NOTHING_SAVED,
     ),
     Operator(
         name="slice",
@@ -190,6 +195,7 @@ ROWS = (
         source=_slice_source,
         parameters=no_parameters,
         flops=None,
+        memory=VIEW,
     ),
     Operator(
         name="subsample",
@@ -200,6 +206,7 @@ ROWS = (
         source=_subsample_source,
         parameters=no_parameters,
         flops=None,
+        memory=VIEW,
     ),
     Operator(
         name="pad_channels",
@@ -210,5 +217,6 @@ ROWS = (
         source=_pad_source,
         parameters=no_parameters,
         flops=None,
+        memory=NOTHING_SAVED,
     ),
 )
