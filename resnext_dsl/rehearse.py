@@ -103,6 +103,7 @@ class Module:
     """Stands for `nn.Module`: children by name. Like torch's, a call holds its arguments until it returns."""
 
     training = False
+    children: dict[str, Module]
 
     def __init__(self, *_: Any, **__: Any) -> None:
         self.__dict__["children"] = {}
@@ -121,9 +122,11 @@ class Module:
         return iter(())
 
     def __call__(self, *values: Value) -> Any:
+        """What `forward` gives."""
         return self.forward(*values)
 
     def forward(self, *values: Value) -> Any:
+        """What a class of the file, or of the stand-ins below, makes of its values."""
         raise NotImplementedError
 
 
@@ -160,7 +163,9 @@ class Sequential(ModuleList):
     def __init__(self, *modules: Module) -> None:
         super().__init__(modules)
 
-    def forward(self, value: Value) -> Value:
+    def forward(self, *values: Value) -> Any:
+        """The modules in turn."""
+        (value,) = values
         for module in self:
             value = module(value)
         return value
@@ -182,6 +187,7 @@ class Layer(Module):
         self.operator, self.attributes, self.inputs, self.shape = operator, attributes, inputs, shape
 
     def forward(self, *values: Value) -> Value:
+        """A value of the layer's own, or its input in another way."""
         value = values[0]
         if not self.operator:
             return value

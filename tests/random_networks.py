@@ -158,8 +158,8 @@ class Writer:
         )
 
 
-def drawn(seed: int) -> Network:
-    """A random network; drawn again until its shapes fit and it is small."""
+def drawn(seed: int, largest: int = LARGEST) -> Network:
+    """A random network; drawn again until its shapes fit and it has at most so many nodes."""
     source = random.Random(seed)
     while True:
         try:
@@ -167,5 +167,5 @@ def drawn(seed: int) -> Network:
         except ArchError:
             continue
         widest = max(node.shape[0] for node in network.ir.nodes)
-        if len(network.ir.nodes) <= LARGEST and widest <= LARGEST:
+        if len(network.ir.nodes) <= largest and widest <= LARGEST:
             return network

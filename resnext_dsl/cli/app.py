@@ -8,6 +8,7 @@ from resnext_dsl.cli.check import check
 from resnext_dsl.cli.compile import compile_
 from resnext_dsl.cli.fmt import fmt
 from resnext_dsl.cli.summary import summary
+from resnext_dsl.cli.verify import verify
 from resnext_dsl.cli.weights import weights
 from resnext_dsl.cli.zoo import zoo
 
@@ -25,6 +26,7 @@ app = typer.Typer(
 app.command("check")(check)
 app.command("compile")(compile_)
 app.command("summary")(summary)
+app.command("verify")(verify)
 app.command("fmt")(fmt)
 app.command("zoo")(zoo)
 app.command("weights")(weights)

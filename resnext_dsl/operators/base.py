@@ -114,8 +114,8 @@ class Operator:
         shape: (attributes, input shapes) -> output shape; raises `RuleError`.
         source: (attributes, input shapes) -> `Module` or `Expression`; the shapes have passed `shape`.
         parameters: (attributes, input shapes) -> learnable scalars.
-        flops: (attributes, input shapes) -> FLOPs in fvcore's convention at batch 1, or None where fvcore
-            does not count the operator.
+        flops: (attributes, input shapes) -> FLOPs in fvcore's convention at batch 1; None, or a rule that
+            gives None, where fvcore does not count the operator.
         memory: What it holds in memory, in inference and for a training step.
         inputs: Fewest and most input values; None for no upper limit.
         inplace: Whether its module takes `inplace=True`, for an emitter that knows that nothing else reads the input.

@@ -117,8 +117,8 @@ def _avg_source(attributes: AvgPool, inputs: tuple[Shape, ...]) -> Module:
     return Module("nn.AvgPool2d", (collapsed(kernel),), chosen)
 
 
-def _avg_flops(attributes: AvgPool, inputs: tuple[Shape, ...]) -> int:
-    return elements(inputs[0]) * (attributes.kernel == "global")
+def _avg_flops(attributes: AvgPool, inputs: tuple[Shape, ...]) -> int | None:
+    return elements(inputs[0]) if attributes.kernel == "global" else None
 
 
 def _adaptive_avg_shape(attributes: AdaptivePool, inputs: tuple[Shape, ...]) -> Shape:

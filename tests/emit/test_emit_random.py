@@ -10,6 +10,7 @@ from random_networks import drawn
 
 from resnext_dsl.emit import emit
 
+
 def check(seed: int) -> None:
     graph = drawn(seed).ir
     check_equal(graph)
