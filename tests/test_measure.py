@@ -59,11 +59,12 @@ def test_networks_of_many_paths_cost_what_fvcore_counts(name: str) -> None:
     check(rx.load(name, resolution=64, depths=[1, 1, 2, 1], cardinality=8, width=16))
 
 
+@pytest.mark.filterwarnings("ignore:TF32 acceleration on top of oneDNN")  # torch tells whoever sets any flag
 @pytest.mark.parametrize("first", range(0, 300, 20))
 def test_random_networks_cost_what_fvcore_counts(first: int) -> None:
     with torch.backends.mkldnn.flags(enabled=False):  # it prepares a kernel for every new shape
         for seed in range(first, first + 20):
-            check(drawn(seed, largest=120))
+            check(drawn(seed, largest=80))
 
 
 def test_every_resolution_asked_for_is_among_the_cases() -> None:
