@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from resnext_dsl.graph import Graph, Node
 from resnext_dsl.operators import OPERATORS
@@ -42,6 +42,21 @@ class Cost:
         )
 
 
+class TemplateCall(NamedTuple):
+    """A place where a template is called: its name, and the file and line of the call."""
+
+    template: str
+    file: str
+    line: int
+
+
+class CallCost(NamedTuple):
+    """How often a place calls its template, and what all these calls cost, those inside them included."""
+
+    calls: int
+    cost: Cost
+
+
 @dataclass(frozen=True, slots=True)
 class NetworkCost(Cost):
     """The cost of a whole network, and what each part of it contributes.
@@ -50,64 +65,98 @@ class NetworkCost(Cost):
         depth: Convolutions and linear layers on the longest way from the input to an output.
         uncounted: Operators that fvcore gives no FLOPs, with how often they occur.
         nodes: Each node with its cost.
+        uncounted_nodes: Names of the nodes that fvcore gives no FLOPs.
     """
 
     depth: int = 0
     uncounted: tuple[tuple[str, int], ...] = ()
     nodes: tuple[tuple[Node, Cost], ...] = ()
+    uncounted_nodes: frozenset[str] = frozenset()
 
     def by_stage(self) -> dict[str, Cost]:
         """Cost of each part (stem, stage, head, output) and of each node between them, in order."""
-        return self._grouped(lambda node: node.name.partition(".")[0])
+        return self._grouped(lambda node: [node.name.partition(".")[0]])
 
     def by_operator(self) -> dict[str, Cost]:
-        """Cost of each operator, all its uses together."""
-        return self._grouped(lambda node: node.operator)
+        """Cost of each operator, all its uses together; `uncounted` says for which of them 0 FLOPs mean no count."""
+        return self._grouped(lambda node: [node.operator])
 
     def by_line(self) -> dict[tuple[str, int], Cost]:
         """Cost of each source line: (file, line) -> all operators that its statements made."""
-        return self._grouped(lambda node: (node.span.source.name, node.span.line))
+        return self._grouped(lambda node: [(node.span.source.name, node.span.line)])
 
-    def _grouped(self, key: Callable[[Node], Key]) -> dict[Key, Cost]:
+    def by_module(self) -> dict[str, Cost]:
+        """Cost of each level of the module tree and of each node, by name: "" is the network, then `conv2`, ..."""
+        return self._grouped(lambda node: _with_parents(node.name))
+
+    def by_template(self) -> dict[TemplateCall, CallCost]:
+        """Cost of each place that calls a template, in order of first call.
+
+        Calls inside a call count in both, so the costs add up to more than the whole where templates call templates.
+        """
+        made: dict[TemplateCall, set[int]] = {}
+        costs = self._grouped(lambda node: _calls(node, made))
+        return {place: CallCost(len(made[place]), cost) for place, cost in costs.items()}
+
+    def _grouped(self, keys: Callable[[Node], Iterable[Key]]) -> dict[Key, Cost]:
         groups: dict[Key, Cost] = {}
         for node, cost in self.nodes:
             if node.operator != "input":
-                groups[key(node)] = groups.get(key(node), Cost()) + cost
+                for key in keys(node):
+                    groups[key] = groups.get(key, Cost()) + cost
         return groups
+
+
+def _with_parents(name: str) -> list[str]:
+    parts = name.split(".")
+    return [".".join(parts[:count]) for count in range(len(parts) + 1)]
+
+
+def _calls(node: Node, made: dict[TemplateCall, set[int]]) -> list[TemplateCall]:
+    """The places of the calls that led to a node, outermost first; `made` gets each call under its place."""
+    places: dict[TemplateCall, None] = {}
+    for note in node.trail:
+        kind, _, name = note.message.partition(" `")
+        if kind == "template" and note.span is not None:
+            place = TemplateCall(name.rstrip("`"), note.span.source.name, note.span.line)
+            made.setdefault(place, set()).add(id(note))  # expansion makes one note for each call
+            places[place] = None
+    return list(places)
 
 
 def cost_of(graph: Graph, training: bool = False) -> NetworkCost:
     """The cost of a graph; training-only outputs count in `params`, and in the rest where `training` asks for it."""
     runs = reachable(graph, [output.node for output in graph.outputs if training or not output.training_only])
-    costs = tuple((node, _node_cost(graph, node, index in runs)) for index, node in enumerate(graph.nodes))
+    silent: list[Node] = []
+    costs = tuple([(node, _node_cost(graph, node, index in runs, silent)) for index, node in enumerate(graph.nodes)])
     total = Cost()
     for _, cost in costs:
         total += cost
-    uncounted = Counter(
-        node.operator
-        for index, node in enumerate(graph.nodes)
-        if index in runs and node.operator != "input" and OPERATORS[node.operator].flops is None
-    )
     return NetworkCost(
         total.params,
         total.flops,
         total.macs,
         total.activations,
         depth=depth_of(graph, runs),
-        uncounted=tuple(sorted(uncounted.items())),
+        uncounted=tuple(sorted(Counter(node.operator for node in silent).items())),
         nodes=costs,
+        uncounted_nodes=frozenset([node.name for node in silent]),
     )
 
 
-def _node_cost(graph: Graph, node: Node, runs: bool) -> Cost:
+def _node_cost(graph: Graph, node: Node, runs: bool, silent: list[Node]) -> Cost:
+    """The cost of a node; one that runs and that fvcore does not count is added to `silent`."""
     if node.operator == "input":
         return Cost()
     row = OPERATORS[node.operator]
-    shapes = tuple(graph.nodes[source].shape for source in node.inputs)
+    shapes = tuple([graph.nodes[source].shape for source in node.inputs])
     params = row.parameters(node.attributes, shapes)
     if not runs:
         return Cost(params)
-    flops = row.flops(node.attributes, shapes) if row.flops is not None else 0
+    flops = row.flops(node.attributes, shapes) if row.flops is not None else None
+    if flops is None:
+        silent.append(node)
+        flops = 0
     return Cost(params, flops, flops if row.multiplies else 0, row.activations(node.shape))
 
 

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     import networkx
     import torch
 
+    from resnext_dsl.memory import MemoryUse
+
 
 class Network:
     """A network whose spec is right: every parameter bound, every shape known.
@@ -77,6 +79,22 @@ class Network:
             training: Count the outputs that exist in training only too (their parameters always count).
         """
         return cost_of(self.ir, training=True) if training else self._cost
+
+    def memory(self, dtype: str = "float32", batch: int = 1) -> MemoryUse:
+        """Bytes of weights and buffers, of values alive together in inference and of those kept for a training step.
+
+        Exact, as torch holds them on the CPU in eager mode.
+
+        Args:
+            dtype: Of weights and values: "float64", "float32", "bfloat16" or "float16".
+            batch: Samples.
+
+        Raises:
+            ValueError: For another type, or a batch of none.
+        """
+        from resnext_dsl.memory import memory_of
+
+        return memory_of(self.ir, self.emit(), dtype, batch)
 
     def usage(self) -> tuple[Usage, ...]:
         """What the network uses of each limit of its budgets, kept or not."""

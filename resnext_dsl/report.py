@@ -207,15 +207,19 @@ def print_table(network: Network, rows: list[Row], to_error: bool = False) -> No
     cost = network.cost()
     total = ["total", "", "", ""] + ([""] if with_paths else [])
     table.add_row(*total, f"{cost.params:,}", short(cost.flops))
-    _print(table, to_error)
+    print_rich(table, to_error)
 
 
-def _print(table: Table, to_error: bool = False) -> None:
+def print_rich(table: Table, to_error: bool = False, notes: Iterable[str] = ()) -> None:
+    """Prints a table in the width of the terminal, and lines below it that are not folded."""
     from rich.console import Console
 
     stream = sys.stderr if to_error else sys.stdout
     # A file or a pipe has no width: wide enough that no line of it is folded.
-    Console(file=stream, width=None if stream.isatty() else 160, highlight=False, markup=False).print(table)
+    console = Console(file=stream, width=None if stream.isatty() else 160, highlight=False, markup=False)
+    console.print(table)
+    for note in notes:
+        console.print(note, soft_wrap=True)
 
 
 def summary_json(network: Network, rows: list[Row]) -> dict[str, object]:
@@ -232,23 +236,24 @@ def summary_json(network: Network, rows: list[Row]) -> dict[str, object]:
                 "block": row.block,
                 "repeats": row.repeats,
                 "paths": row.paths,
-                **_cost_json(row.cost),
+                **cost_json(row.cost),
             }
             for row in rows
         ],
-        "cost": {**_cost_json(cost), "depth": cost.depth, "uncounted": dict(cost.uncounted)},
+        "cost": {**cost_json(cost), "depth": cost.depth, "uncounted": dict(cost.uncounted)},
         "convention": CONVENTION,
     }
 
 
-def _cost_json(cost: Cost) -> dict[str, int]:
+def cost_json(cost: Cost) -> dict[str, int]:
+    """The four measures of a cost."""
     return {"params": cost.params, "flops": cost.flops, "macs": cost.macs, "activations": cost.activations}
 
 
 def zoo_json(network: Network) -> dict[str, object]:
     """A shipped network as JSON."""
     cost = network.cost()
-    return {"name": network.name, "input": list(network.ir.nodes[0].shape), **_cost_json(cost), "doc": network.doc}
+    return {"name": network.name, "input": list(network.ir.nodes[0].shape), **cost_json(cost), "doc": network.doc}
 
 
 def print_zoo(networks: list[Network]) -> None:
@@ -271,4 +276,4 @@ def print_zoo(networks: list[Network]) -> None:
             short(cost.activations),
             network.doc.partition("\n")[0],
         )
-    _print(table)
+    print_rich(table)

@@ -1,32 +1,62 @@
-"""`resnext-dsl summary`: the stage table, as papers print it."""
+"""`resnext-dsl summary`: what a network costs, part by part: the stage table as papers print it, and other views."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from resnext_dsl.cli import answers
 
+if TYPE_CHECKING:
+    from resnext_dsl.network import Network
+
+
+class View(StrEnum):
+    """Ways to split a cost."""
+
+    STAGE = "stage"
+    OPERATOR = "operator"
+    TEMPLATE = "template"
+    LINE = "line"
+
 
 def summary(
     spec: answers.Spec,
     settings: answers.Set = None,
+    by: Annotated[View, typer.Option("--by", help="What to split the cost by.")] = View.STAGE,
     depth: Annotated[int, typer.Option("--depth", min=1, max=20, help="Levels of the module tree to show.")] = 1,
     as_json: answers.Json = False,
     root: answers.Root = None,
 ) -> None:
     """Show the stage table: output shape, block, repeats, parameters and FLOPs of every part.
 
-    Example: resnext-dsl summary resnext50_32x4d --depth 2
-    """
-    from resnext_dsl import report
+    Or the cost of every operator, of every template call, or of every line of the spec, in its margin.
 
+    Example: resnext-dsl summary resnext50_32x4d --by line
+    """
     with answers.reported():
         network = answers.load(spec, settings, root)
+        if not as_json:
+            answers.show_diagnostics(network.warnings)
+        _show(network, by, depth, as_json)
+
+
+def _show(network: Network, by: View, depth: int, as_json: bool) -> None:
+    from resnext_dsl import report, views
+
+    if by is View.STAGE:
         rows = report.stage_table(network, depth)
         if as_json:
             answers.print_json(report.summary_json(network, rows))
-            return
-        answers.show_diagnostics(network.warnings)
-        report.print_table(network, rows)
+        else:
+            report.print_table(network, rows)
+    elif as_json:
+        answers.print_json(views.view_json(network, by.value))
+    elif by is View.LINE:
+        typer.echo("\n".join(views.margin_lines(network)))
+    elif by is View.OPERATOR:
+        views.print_operators(network)
+    else:
+        views.print_templates(network)

@@ -33,7 +33,7 @@ class Collector:
         self.levels = levels
         self.graph = levels.graph
         self.makes: dict[str, Make] = {}
-        self._overwritable = self._find_overwritable()
+        self._overwritable = overwritable(levels)
         self._steps: dict[tuple[str, int, tuple[Ref, ...]], Step] = {}
         self._leaves: dict[tuple[int, bool], Leaf] = {}
         self._arguments: dict[str, tuple[tuple[str, Value], ...]] = {}
@@ -125,23 +125,24 @@ class Collector:
             self._arguments[template] = tuple((key, _collapsed(value)) for key, value in scope.arguments)
         return self._arguments[template]
 
-    def _find_overwritable(self) -> set[int]:
-        """Activations that may write over their input: nothing else reads it, and it was made next to them."""
-        nodes, homes = self.graph.nodes, self.levels.home
-        readers = [0] * len(nodes)
-        for node in nodes:
-            for source in node.inputs:
-                readers[source] += 1
-        for kept in [output.node for output in self.graph.outputs] + [part.node for part in self.graph.parts]:
-            readers[kept] += 1
-        found = set()
-        for index, node in enumerate(nodes):
-            row = OPERATORS.get(node.operator)
-            if row is not None and row.inplace and row.kind == "activation":
-                (source,) = node.inputs
-                if readers[source] == 1 and homes[index] == homes[source] and _makes_its_own(nodes[source]):
-                    found.add(index)
-        return found
+
+def overwritable(levels: Levels) -> set[int]:
+    """Activations that write over their input: nothing else reads it, and it was made next to them."""
+    nodes, homes = levels.graph.nodes, levels.home
+    readers = [0] * len(nodes)
+    for node in nodes:
+        for source in node.inputs:
+            readers[source] += 1
+    for kept in [output.node for output in levels.graph.outputs] + [part.node for part in levels.graph.parts]:
+        readers[kept] += 1
+    found = set()
+    for index, node in enumerate(nodes):
+        row = OPERATORS.get(node.operator)
+        if row is not None and row.inplace and row.kind == "activation":
+            (source,) = node.inputs
+            if readers[source] == 1 and homes[index] == homes[source] and _makes_its_own(nodes[source]):
+                found.add(index)
+    return found
 
 
 def _makes_its_own(node: Node) -> bool:

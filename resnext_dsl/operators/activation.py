@@ -9,7 +9,8 @@ from typing import Any, Literal
 
 from resnext_dsl.operators.arguments import PositiveFloat
 from resnext_dsl.operators.base import Attributes, Module, Operator, RuleError, Shape
-from resnext_dsl.operators.rules import first_shape, keywords, map_or_features, no_parameters
+from resnext_dsl.operators.memory import INPUT_SAVED, OUTPUT_SAVED, VIEW, Amount, Memory, Run, Saved
+from resnext_dsl.operators.rules import elements, first_shape, keywords, map_or_features, no_parameters
 
 
 class NoAttributes(Attributes):
@@ -112,41 +113,69 @@ def _plain(target: str) -> Callable[[NoAttributes, tuple[Shape, ...]], Module]:
     return source
 
 
-def _row(name: str, summary: str, attributes: type[Attributes], source: Any, **more: Any) -> Operator:
-    rules = {"shape": first_shape, "parameters": no_parameters, **more}
+def _saves_copy(attributes: Attributes, inputs: tuple[Shape, ...], run: Run) -> Saved:
+    # in place, autograd copies the input before it is written over
+    return Saved(made=Amount(run.batch * elements(inputs[0]))) if run.inplace else Saved(inputs=(0,))
+
+
+def _saves_either(attributes: Attributes, inputs: tuple[Shape, ...], run: Run) -> Saved:
+    # their slope follows from the result as well, which is what is left in place
+    return Saved(output=True) if run.inplace else Saved(inputs=(0,))
+
+
+_COPY_SAVED, _EITHER_SAVED = Memory(_saves_copy), Memory(_saves_either)
+
+
+def _row(name: str, summary: str, attributes: type[Attributes], source: Any, memory: Memory, **more: Any) -> Operator:
+    rules = {"shape": first_shape, "parameters": no_parameters, "memory": memory, **more}
     return Operator(name, "activation", summary, attributes, source=source, flops=None, **rules)
 
 
-def _plain_row(name: str, target: str, summary: str, inplace: bool = False) -> Operator:
-    return _row(name, f"{summary} (`{target}`).", NoAttributes, _plain(target), inplace=inplace)
+def _plain_row(name: str, target: str, summary: str, memory: Memory, inplace: bool = False) -> Operator:
+    return _row(name, f"{summary} (`{target}`).", NoAttributes, _plain(target), memory, inplace=inplace)
 
 
 ROWS = (
-    _plain_row("relu", "nn.ReLU", "max(x, 0)", inplace=True),
-    _plain_row("relu6", "nn.ReLU6", "min(max(x, 0), 6)", inplace=True),
-    _row("leaky_relu", "x, and slope * x below 0 (`nn.LeakyReLU`).", LeakyReLU, _leaky_source, inplace=True),
+    _plain_row("relu", "nn.ReLU", "max(x, 0)", OUTPUT_SAVED, inplace=True),
+    _plain_row("relu6", "nn.ReLU6", "min(max(x, 0), 6)", _COPY_SAVED, inplace=True),
+    _row(
+        "leaky_relu",
+        "x, and slope * x below 0 (`nn.LeakyReLU`).",
+        LeakyReLU,
+        _leaky_source,
+        _EITHER_SAVED,
+        inplace=True,
+    ),
     _row(
         "prelu",
         "`leaky_relu` with a learned slope, one in all or one a channel (`nn.PReLU`).",
         PReLU,
         _prelu_source,
+        INPUT_SAVED,
         shape=_prelu_shape,
         parameters=_slopes,
     ),
-    _row("elu", "x, and alpha * (exp(x) - 1) below 0 (`nn.ELU`).", ELU, _elu_source, inplace=True),
-    _plain_row("selu", "nn.SELU", "`elu` with the constants that keep mean and variance", inplace=True),
-    _plain_row("silu", "nn.SiLU", "x * sigmoid(x), also called swish", inplace=True),
-    _row("gelu", "x * the normal distribution function of x, or its tanh form (`nn.GELU`).", GELU, _gelu_source),
-    _plain_row("mish", "nn.Mish", "x * tanh(softplus(x))", inplace=True),
-    _plain_row("sigmoid", "nn.Sigmoid", "1 / (1 + exp(-x))"),
-    _plain_row("tanh", "nn.Tanh", "Hyperbolic tangent"),
-    _plain_row("hardswish", "nn.Hardswish", "x * relu6(x + 3) / 6", inplace=True),
-    _plain_row("hardsigmoid", "nn.Hardsigmoid", "relu6(x + 3) / 6", inplace=True),
+    _row("elu", "x, and alpha * (exp(x) - 1) below 0 (`nn.ELU`).", ELU, _elu_source, _EITHER_SAVED, inplace=True),
+    _plain_row("selu", "nn.SELU", "`elu` with the constants that keep mean and variance", _EITHER_SAVED, inplace=True),
+    _plain_row("silu", "nn.SiLU", "x * sigmoid(x), also called swish", _COPY_SAVED, inplace=True),
+    _row(
+        "gelu",
+        "x * the normal distribution function of x, or its tanh form (`nn.GELU`).",
+        GELU,
+        _gelu_source,
+        INPUT_SAVED,
+    ),
+    _plain_row("mish", "nn.Mish", "x * tanh(softplus(x))", _COPY_SAVED, inplace=True),
+    _plain_row("sigmoid", "nn.Sigmoid", "1 / (1 + exp(-x))", OUTPUT_SAVED),
+    _plain_row("tanh", "nn.Tanh", "Hyperbolic tangent", OUTPUT_SAVED),
+    _plain_row("hardswish", "nn.Hardswish", "x * relu6(x + 3) / 6", _COPY_SAVED, inplace=True),
+    _plain_row("hardsigmoid", "nn.Hardsigmoid", "relu6(x + 3) / 6", _COPY_SAVED, inplace=True),
     _row(
         "hardtanh",
         "min(max(x, min), max) (`nn.Hardtanh`).",
         Hardtanh,
         _hardtanh_source,
+        _COPY_SAVED,
         shape=_hardtanh_shape,
         inplace=True,
     ),
@@ -155,13 +184,15 @@ ROWS = (
         "log(1 + exp(beta * x)) / beta; x itself above the threshold (`nn.Softplus`).",
         Softplus,
         _softplus_source,
+        INPUT_SAVED,
     ),
     _row(
         "softmax",
         "Softmax over the channels at each position, or over the features (`nn.Softmax`).",
         NoAttributes,
         _softmax_source,
+        OUTPUT_SAVED,
         shape=_softmax_shape,
     ),
-    _plain_row("identity", "nn.Identity", "The value itself"),
+    _plain_row("identity", "nn.Identity", "The value itself", VIEW),
 )

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, ClassVar, NamedTuple, Self, TypeGuard
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self, TypeGuard
+
+if TYPE_CHECKING:
+    from resnext_dsl.operators.memory import Memory
 
 REQUIRED: Any = object()
 """Stands for the default of a field that has none."""
@@ -112,8 +115,9 @@ class Operator(NamedTuple):
         shape: (attributes, input shapes) -> output shape; raises `RuleError`.
         source: (attributes, input shapes) -> `Module` or `Expression`; the shapes have passed `shape`.
         parameters: (attributes, input shapes) -> learnable scalars.
-        flops: (attributes, input shapes) -> FLOPs in fvcore's convention at batch 1, or None where fvcore
-            does not count the operator.
+        flops: (attributes, input shapes) -> FLOPs in fvcore's convention at batch 1; None, or a rule that
+            gives None, where fvcore does not count the operator.
+        memory: What it holds in memory, in inference and for a training step.
         inputs: Fewest and most input values; None for no upper limit.
         inplace: Whether its module takes `inplace=True`, for an emitter that knows that nothing else reads the input.
     """
@@ -126,6 +130,7 @@ class Operator(NamedTuple):
     source: Rule
     parameters: Rule
     flops: Rule | None
+    memory: Memory
     inputs: tuple[int, int | None] = (1, 1)
     inplace: bool = False
 

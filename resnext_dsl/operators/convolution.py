@@ -4,6 +4,7 @@ from typing import Literal
 
 from resnext_dsl.operators.arguments import NaturalPair, Positive, PositivePair
 from resnext_dsl.operators.base import Attributes, Module, Operator, RuleError, Shape
+from resnext_dsl.operators.memory import INPUT_SAVED
 from resnext_dsl.operators.rules import (
     Pair,
     check_divisible,
@@ -182,6 +183,7 @@ ROWS = (
         source=_conv_source,
         parameters=_conv_parameters,
         flops=_conv_flops,
+        memory=INPUT_SAVED,
     ),
     Operator(
         name="conv_transpose",
@@ -192,6 +194,7 @@ ROWS = (
         source=_transposed_source,
         parameters=_transposed_parameters,
         flops=_transposed_flops,
+        memory=INPUT_SAVED,
     ),
     Operator(
         name="linear",
@@ -202,5 +205,6 @@ ROWS = (
         source=_linear_source,
         parameters=_linear_parameters,
         flops=_linear_flops,
+        memory=INPUT_SAVED,
     ),
 )

@@ -4,7 +4,8 @@ from collections.abc import Callable, Sequence
 
 from resnext_dsl.operators.activation import NoAttributes
 from resnext_dsl.operators.base import Expression, Operator, RuleError, Shape
-from resnext_dsl.operators.rules import no_parameters, shape_text
+from resnext_dsl.operators.memory import Amount, Memory, Run, Saved, SaveRule, saves_nothing
+from resnext_dsl.operators.rules import elements, no_parameters, shape_text
 
 CHAIN = 256
 """Terms that one level of an expression joins: Python's compiler recurses along a chain and gives up near 3,000."""
@@ -109,19 +110,58 @@ def _mean_source(attributes: NoAttributes, inputs: tuple[Shape, ...]) -> Express
     return Expression(f"({_chain('+', places)}) / {len(places)}" if len(places) > 1 else "{0}")
 
 
-def _row(name: str, summary: str, shape: ShapeRule, source: Callable[..., Expression]) -> Operator:
-    return Operator(name, "merge", summary, NoAttributes, shape, source, no_parameters, None, (1, None))
+def _is_one_value(attributes: NoAttributes, inputs: tuple[Shape, ...], training: bool) -> bool:
+    return len(inputs) == 1
+
+
+def _mul_saves(attributes: NoAttributes, inputs: tuple[Shape, ...], run: Run) -> Saved:
+    """Of each product in turn, the factors whose partner has a gradient."""
+    kept: list[int] = []
+    made, product, flows = 0, inputs[0], run.gradients[0]
+    for place in range(1, len(inputs)):
+        if flows:
+            kept.append(place)
+        if run.gradients[place]:
+            kept += [0] if place == 1 else []
+            made += run.batch * elements(product) if place > 1 else 0
+        product = tuple(map(max, product, inputs[place]))
+        flows = flows or run.gradients[place]
+    return Saved(tuple(kept), made=Amount(made))
+
+
+def _maximum_saves(attributes: NoAttributes, inputs: tuple[Shape, ...], run: Run) -> Saved:
+    if len(inputs) <= 2:
+        return Saved(tuple(range(len(inputs))))
+    return Saved(output=True, made=Amount(len(inputs) * run.batch * elements(inputs[0])))  # the values, stacked
+
+
+def _row(
+    name: str,
+    summary: str,
+    shape: ShapeRule,
+    source: Callable[..., Expression],
+    saves: SaveRule = saves_nothing,
+) -> Operator:
+    memory = Memory(saves, view=_is_one_value)
+    return Operator(name, "merge", summary, NoAttributes, shape, source, no_parameters, None, memory, (1, None))
 
 
 ROWS = (
     _row("add", "Sum of values of equal shape.", _equal_shapes("add"), _add_source),
     _row("concat", "Values side by side along the channels (`torch.cat`).", _concat_shape, _concat_source),
-    _row("mul", "Product of values; a side of 1 repeats, so a gate of Cx1x1 goes over CxHxW.", _mul_shape, _mul_source),
+    _row(
+        "mul",
+        "Product of values; a side of 1 repeats, so a gate of Cx1x1 goes over CxHxW.",
+        _mul_shape,
+        _mul_source,
+        _mul_saves,
+    ),
     _row(
         "maximum",
         "Largest of values of equal shape, element by element (`torch.maximum`).",
         _equal_shapes("maximum"),
         _maximum_source,
+        _maximum_saves,
     ),
     _row("mean", "Mean of values of equal shape.", _equal_shapes("mean"), _mean_source),
 )

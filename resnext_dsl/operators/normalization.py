@@ -5,6 +5,7 @@ FLOPs are fvcore's estimates: 1 an element for a batch norm in eval mode, 4 for 
 
 from resnext_dsl.operators.arguments import Fraction, NaturalFloat, Positive, PositiveFloat
 from resnext_dsl.operators.base import Attributes, Module, Operator, RuleError, Shape
+from resnext_dsl.operators.memory import Amount, Memory, Run, Saved
 from resnext_dsl.operators.rules import (
     check_divisible,
     elements,
@@ -126,6 +127,59 @@ def _response_source(attributes: LocalResponseNorm, inputs: tuple[Shape, ...]) -
     return Module("nn.LocalResponseNorm", (attributes.size,), chosen)
 
 
+# What the norms save: the input, and a mean and a deviation for each thing that they normalize.
+
+
+def _batch_saves(attributes: BatchNorm, inputs: tuple[Shape, ...], run: Run) -> Saved:
+    return Saved(inputs=(0,), made=Amount(2 * inputs[0][0]))
+
+
+def _batch_buffers(attributes: BatchNorm, inputs: tuple[Shape, ...]) -> Amount:
+    return Amount(2 * inputs[0][0], indices=1)  # running mean and variance; how many batches they have seen
+
+
+def _layer_statistics(attributes: LayerNorm, inputs: tuple[Shape, ...], batch: int) -> Amount:
+    return Amount(2 * batch * elements(inputs[0][1:]))
+
+
+def _layer_saves(attributes: LayerNorm, inputs: tuple[Shape, ...], run: Run) -> Saved:
+    return Saved(inputs=(0,), made=_layer_statistics(attributes, inputs, run.batch))
+
+
+def _group_statistics(attributes: GroupNorm, inputs: tuple[Shape, ...], batch: int) -> Amount:
+    return Amount(2 * batch * attributes.groups)
+
+
+def _group_saves(attributes: GroupNorm, inputs: tuple[Shape, ...], run: Run) -> Saved:
+    return Saved(inputs=(0,), made=_group_statistics(attributes, inputs, run.batch))
+
+
+def _instance_scratch(attributes: InstanceNorm, inputs: tuple[Shape, ...], batch: int) -> Amount:
+    # a batch norm over samples and channels as one, for which torch repeats weight and bias
+    return Amount(2 * (1 + attributes.affine) * batch * inputs[0][0])
+
+
+def _instance_saves(attributes: InstanceNorm, inputs: tuple[Shape, ...], run: Run) -> Saved:
+    return Saved(inputs=(0,), made=Amount((2 + attributes.affine) * run.batch * inputs[0][0]))
+
+
+def _response_padded(attributes: LocalResponseNorm, inputs: tuple[Shape, ...], batch: int) -> int:
+    """Elements of the squares with channels of zeros around them."""
+    channels, height, width = inputs[0]
+    return batch * (channels + attributes.size - 1) * height * width
+
+
+def _response_scratch(attributes: LocalResponseNorm, inputs: tuple[Shape, ...], batch: int) -> Amount:
+    # torch computes it in steps: two values beside the result while it adds and raises, or the padded squares
+    whole = batch * elements(inputs[0])
+    return Amount(max(2 * whole, _response_padded(attributes, inputs, batch)))
+
+
+def _response_saves(attributes: LocalResponseNorm, inputs: tuple[Shape, ...], run: Run) -> Saved:
+    whole = run.batch * elements(inputs[0])
+    return Saved(inputs=(0,), made=Amount(2 * whole + _response_padded(attributes, inputs, run.batch)))
+
+
 ROWS = (
     Operator(
         name="bn",
@@ -136,6 +190,7 @@ ROWS = (
         source=_batch_source,
         parameters=_parameters,
         flops=_batch_flops,
+        memory=Memory(_batch_saves, buffers=_batch_buffers),
     ),
     Operator(
         name="layernorm",
@@ -146,6 +201,7 @@ ROWS = (
         source=_layer_source,
         parameters=_parameters,
         flops=_norm_flops,
+        memory=Memory(_layer_saves, scratch=_layer_statistics),
     ),
     Operator(
         name="groupnorm",
@@ -156,6 +212,7 @@ ROWS = (
         source=_group_source,
         parameters=_parameters,
         flops=_norm_flops,
+        memory=Memory(_group_saves, scratch=_group_statistics),
     ),
     Operator(
         name="instancenorm",
@@ -166,6 +223,7 @@ ROWS = (
         source=_instance_source,
         parameters=_parameters,
         flops=_norm_flops,
+        memory=Memory(_instance_saves, scratch=_instance_scratch),
     ),
     Operator(
         name="lrn",
@@ -176,5 +234,6 @@ ROWS = (
         source=_response_source,
         parameters=no_parameters,
         flops=None,
+        memory=Memory(_response_saves, scratch=_response_scratch),
     ),
 )

@@ -7,6 +7,7 @@ from typing import Literal
 
 from resnext_dsl.operators.arguments import NaturalPair, PositivePair
 from resnext_dsl.operators.base import Attributes, Module, Operator, RuleError, Shape
+from resnext_dsl.operators.memory import Amount, Memory, Run, Saved
 from resnext_dsl.operators.rules import (
     Pair,
     check_kernel,
@@ -114,8 +115,8 @@ def _avg_source(attributes: AvgPool, inputs: tuple[Shape, ...]) -> Module:
     return Module("nn.AvgPool2d", (collapsed(kernel),), chosen)
 
 
-def _avg_flops(attributes: AvgPool, inputs: tuple[Shape, ...]) -> int:
-    return elements(inputs[0]) * (attributes.kernel == "global")
+def _avg_flops(attributes: AvgPool, inputs: tuple[Shape, ...]) -> int | None:
+    return elements(inputs[0]) if attributes.kernel == "global" else None
 
 
 def _adaptive_avg_shape(attributes: AdaptivePool, inputs: tuple[Shape, ...]) -> Shape:
@@ -138,6 +139,30 @@ def _adaptive_avg_flops(attributes: AdaptivePool, inputs: tuple[Shape, ...]) -> 
     return elements(inputs[0])
 
 
+def _max_indices(attributes: MaxPool, inputs: tuple[Shape, ...], batch: int) -> Amount:
+    return Amount(indices=batch * elements(_max_shape(attributes, inputs)))
+
+
+def _max_saves(attributes: MaxPool, inputs: tuple[Shape, ...], run: Run) -> Saved:
+    return Saved(inputs=(0,), made=_max_indices(attributes, inputs, run.batch))
+
+
+def _avg_saves(attributes: AvgPool, inputs: tuple[Shape, ...], run: Run) -> Saved:
+    return Saved() if attributes.kernel == "global" else Saved(inputs=(0,))
+
+
+def _adaptive_max_indices(attributes: AdaptivePool, inputs: tuple[Shape, ...], batch: int) -> Amount:
+    return Amount(indices=batch * elements(_adaptive_max_shape(attributes, inputs)))
+
+
+def _adaptive_max_saves(attributes: AdaptivePool, inputs: tuple[Shape, ...], run: Run) -> Saved:
+    return Saved(inputs=(0,), made=_adaptive_max_indices(attributes, inputs, run.batch))
+
+
+def _adaptive_avg_saves(attributes: AdaptivePool, inputs: tuple[Shape, ...], run: Run) -> Saved:
+    return Saved() if attributes.size == (1, 1) else Saved(inputs=(0,))  # the mean of the whole map is a plain mean
+
+
 ROWS = (
     Operator(
         name="maxpool",
@@ -148,6 +173,7 @@ ROWS = (
         source=_max_source,
         parameters=no_parameters,
         flops=None,
+        memory=Memory(_max_saves, scratch=_max_indices),
     ),
     Operator(
         name="avgpool",
@@ -158,6 +184,7 @@ ROWS = (
         source=_avg_source,
         parameters=no_parameters,
         flops=_avg_flops,
+        memory=Memory(_avg_saves),
     ),
     Operator(
         name="adaptive_avgpool",
@@ -168,6 +195,7 @@ ROWS = (
         source=_adaptive_avg_source,
         parameters=no_parameters,
         flops=_adaptive_avg_flops,
+        memory=Memory(_adaptive_avg_saves),
     ),
     Operator(
         name="adaptive_maxpool",
@@ -178,5 +206,6 @@ ROWS = (
         source=_adaptive_max_source,
         parameters=no_parameters,
         flops=None,
+        memory=Memory(_adaptive_max_saves, scratch=_adaptive_max_indices),
     ),
 )

@@ -4,7 +4,8 @@ from typing import Annotated
 
 from resnext_dsl.operators.arguments import Bound, Fraction
 from resnext_dsl.operators.base import Attributes, Module, Operator, Shape
-from resnext_dsl.operators.rules import first_shape, keywords, map_of, no_parameters
+from resnext_dsl.operators.memory import Amount, Memory, Run, Saved, is_view_in_inference
+from resnext_dsl.operators.rules import elements, first_shape, keywords, map_of, no_parameters
 
 
 class Dropout(Attributes):
@@ -35,6 +36,26 @@ def _drop_path_source(attributes: DropPath, inputs: tuple[Shape, ...]) -> Module
     return Module("DropPath", (attributes.p,), keywords(dimensions=(len(inputs[0]), 3)))
 
 
+def _dropout_view(attributes: Dropout, inputs: tuple[Shape, ...], training: bool) -> bool:
+    return not training or attributes.p == 0
+
+
+def _mask(attributes: Dropout, size: int) -> Saved:
+    return Saved(made=Amount((attributes.p > 0) * (size if attributes.p < 1 else 1)))  # at 1 a single zero will do
+
+
+def _dropout_saves(attributes: Dropout, inputs: tuple[Shape, ...], run: Run) -> Saved:
+    return _mask(attributes, run.batch * elements(inputs[0]))
+
+
+def _dropout2d_saves(attributes: Dropout, inputs: tuple[Shape, ...], run: Run) -> Saved:
+    return _mask(attributes, run.batch * inputs[0][0])
+
+
+def _drop_path_saves(attributes: DropPath, inputs: tuple[Shape, ...], run: Run) -> Saved:
+    return Saved(made=Amount(run.batch))
+
+
 ROWS = (
     Operator(
         name="dropout",
@@ -45,6 +66,7 @@ ROWS = (
         source=_dropout_source,
         parameters=no_parameters,
         flops=None,
+        memory=Memory(_dropout_saves, view=_dropout_view),
         inplace=True,
     ),
     Operator(
@@ -56,6 +78,7 @@ ROWS = (
         source=_dropout2d_source,
         parameters=no_parameters,
         flops=None,
+        memory=Memory(_dropout2d_saves, view=_dropout_view),
         inplace=True,
     ),
     Operator(
@@ -67,5 +90,6 @@ ROWS = (
         source=_drop_path_source,
         parameters=no_parameters,
         flops=None,
+        memory=Memory(_drop_path_saves, view=is_view_in_inference),
     ),
 )

@@ -1,6 +1,7 @@
 """Multiplication by constants, fixed or learned."""
 
 from resnext_dsl.operators.base import Attributes, Expression, Module, Operator, Shape
+from resnext_dsl.operators.memory import INPUT_SAVED, NOTHING_SAVED
 from resnext_dsl.operators.rules import first_shape, keywords, map_or_features, no_parameters
 
 
@@ -42,6 +43,7 @@ ROWS = (
         source=_scale_source,
         parameters=no_parameters,
         flops=None,
+        memory=NOTHING_SAVED,
     ),
     Operator(
         name="layer_scale",
@@ -52,5 +54,6 @@ ROWS = (
         source=_layer_scale_source,
         parameters=_layer_scale_parameters,
         flops=None,
+        memory=INPUT_SAVED,
     ),
 )

@@ -5,6 +5,7 @@ from typing import Literal
 from resnext_dsl.operators.activation import NoAttributes
 from resnext_dsl.operators.arguments import Natural, Positive, PositivePair
 from resnext_dsl.operators.base import Attributes, Expression, Module, Operator, RuleError, Shape
+from resnext_dsl.operators.memory import NOTHING_SAVED, VIEW
 from resnext_dsl.operators.rules import (
     check_divisible,
     collapsed,
@@ -148,6 +149,7 @@ ROWS = (
         source=_flatten_source,
         parameters=no_parameters,
         flops=None,
+        memory=VIEW,
     ),
     Operator(
         name="upsample",
@@ -158,6 +160,7 @@ ROWS = (
         source=_upsample_source,
         parameters=no_parameters,
         flops=_upsample_flops,
+        memory=NOTHING_SAVED,
     ),
     Operator(
         name="shuffle",
@@ -168,6 +171,7 @@ ROWS = (
         source=_shuffle_source,
         parameters=no_parameters,
         flops=None,
+        memory=NOTHING_SAVED,
     ),
     Operator(
         name="pixel_shuffle",
@@ -178,6 +182,7 @@ ROWS = (
         source=_pixel_shuffle_source,
         parameters=no_parameters,
         flops=None,
+        memory=NOTHING_SAVED,
     ),
     Operator(
         name="slice",
@@ -188,6 +193,7 @@ ROWS = (
         source=_slice_source,
         parameters=no_parameters,
         flops=None,
+        memory=VIEW,
     ),
     Operator(
         name="subsample",
@@ -198,6 +204,7 @@ ROWS = (
         source=_subsample_source,
         parameters=no_parameters,
         flops=None,
+        memory=VIEW,
     ),
     Operator(
         name="pad_channels",
@@ -208,5 +215,6 @@ ROWS = (
         source=_pad_source,
         parameters=no_parameters,
         flops=None,
+        memory=NOTHING_SAVED,
     ),
 )

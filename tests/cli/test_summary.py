@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 
+import pytest
 from typer.testing import CliRunner
 
 from resnext_dsl.cli.app import app
@@ -79,3 +83,106 @@ def test_a_zoo_without_a_match_is_an_error() -> None:
     result = CliRunner().invoke(app, ["zoo", "nosuch"])
     assert result.exit_code == 2
     assert result.stderr == "error: no shipped network has `nosuch` in its name\n"
+
+
+SPEC = """\
+from std.blocks import conv_bn_act
+
+network net {
+    input image: 4x8x8
+    stem { conv_bn_act(4, 1x1); avgpool(2x2) }
+    head { avgpool(global); flatten; linear(2, bias=false) }
+    output aux when training from stem { conv(1, 1x1) }
+}
+"""
+
+
+@pytest.fixture
+def spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "net.arch").write_text(SPEC)
+    return "net.arch"
+
+
+def test_the_margin_shows_what_each_line_costs(spec: str) -> None:
+    # conv 16 weights, bn 8, on 64 pixels: 1024 + 512; pooling 4 * 16; linear 8
+    assert run("summary", spec, "--by", "line").splitlines() == [
+        "  parameters      FLOPs",
+        "                           1 | from std.blocks import conv_bn_act",
+        "                           2 |",
+        "                           3 | network net {",
+        "                           4 |     input image: 4x8x8",
+        "              uncounted    5 |     stem { conv_bn_act(4, 1x1); avgpool(2x2) }",
+        "           8       4.5%    6 |     head { avgpool(global); flatten; linear(2, bias=false) }",
+        "           4       0.0%    7 |     output aux when training from stem { conv(1, 1x1) }",
+        "                           8 | }",
+        "",
+        "std/blocks.arch",
+        "          24      95.5%    5 |     conv(channels, kernel, stride=stride, groups=groups, padding=padding); bn; act",
+        "",
+        "total: 36 parameters, 1,608 FLOPs",
+        "FLOPs are fused multiply-adds as fvcore counts them, batch 1",
+        "uncounted by fvcore: avgpool (1), flatten (1), relu (1)",
+        "outputs of training count in parameters only",
+    ]
+
+
+def test_lines_as_json(spec: str) -> None:
+    answer = json.loads(run("summary", spec, "--by", "line", "--json"))
+    assert answer["lines"][0] == {
+        "file": "net.arch",
+        "line": 5,
+        "text": "stem { conv_bn_act(4, 1x1); avgpool(2x2) }",
+        "uncounted": {"avgpool": 1},
+        "params": 0,
+        "flops": 0,
+        "macs": 0,
+        "activations": 0,
+    }
+    assert [(row["file"], row["line"]) for row in answer["lines"]] == [
+        ("net.arch", 5),
+        ("net.arch", 6),
+        ("net.arch", 7),
+        ("std/blocks.arch", 5),
+    ]
+    assert sum(row["flops"] for row in answer["lines"]) == answer["cost"]["flops"] == 1608
+    assert answer["convention"] == "FLOPs are fused multiply-adds as fvcore counts them, batch 1"
+
+
+def test_operators_that_are_not_counted_say_so(spec: str) -> None:
+    rows = cells(run("summary", spec, "--by", "operator"))
+    table = {row[0].strip(): [cell.strip() for cell in row[1:]] for row in rows}
+    assert table["conv"] == ["2", "20", "1,024", "63.7%"]
+    assert table["relu"] == ["1", "0", "uncounted"]
+    assert table["avgpool"] == ["2", "0", "64, 1 uncounted", "4.0%"]
+    assert table["total"] == ["36", "1,608", "100.0%"]
+    assert "FLOPs are fused multiply-adds as fvcore counts them, batch 1" in table
+    answer = json.loads(run("summary", spec, "--by", "operator", "--json"))
+    assert [(row["operator"], row["uses"], row["uncounted"]) for row in answer["operators"]] == [
+        ("conv", 2, 0),
+        ("bn", 1, 0),
+        ("relu", 1, 1),
+        ("avgpool", 2, 1),
+        ("flatten", 1, 1),
+        ("linear", 1, 0),
+    ]
+
+
+def test_template_calls_are_listed_by_place() -> None:
+    rows = cells(run("summary", "resnet50", "--by", "template"))
+    table = [[cell.strip() for cell in row] for row in rows]
+    assert ["bottleneck", "resnet50.arch:18", "4", "1,219,584", "1,033,826,304", "25.1%"] in table
+    answer = json.loads(run("summary", "resnet50", "--by", "template", "--json"))
+    assert [(row["template"], row["file"], row["line"], row["calls"]) for row in answer["templates"]] == [
+        ("bottleneck", "resnet50.arch", line, calls) for line, calls in ((17, 3), (18, 4), (19, 6), (20, 3))
+    ]
+
+
+def test_views_need_no_torch() -> None:
+    code = (
+        "import sys; from resnext_dsl.cli.app import app; from typer.testing import CliRunner\n"
+        "for view in ('stage', 'operator', 'template', 'line'):\n"
+        "    assert CliRunner().invoke(app, ['summary', 'resnet18', '--by', view]).exit_code == 0\n"
+        "sys.exit(any(name in sys.modules for name in ('torch', 'networkx', 'pydantic')))"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -3,34 +3,16 @@
 from __future__ import annotations
 
 import ast
-import random
 
 import pytest
-from emit_oracle import check_equal, network
-from random_networks import Writer
+from emit_oracle import check_equal
+from random_networks import drawn
 
-from resnext_dsl.diagnostics import ArchError
 from resnext_dsl.emit import emit
-from resnext_dsl.graph import Graph
-
-LARGEST = 600
-
-
-def drawn(seed: int) -> Graph:
-    """A random network; drawn again until its shapes fit and it is small."""
-    source = random.Random(seed)
-    while True:
-        try:
-            graph = network(Writer(source).network())
-        except ArchError:
-            continue
-        widest = max(node.shape[0] for node in graph.nodes)
-        if len(graph.nodes) <= LARGEST and widest <= LARGEST:
-            return graph
 
 
 def check(seed: int) -> None:
-    graph = drawn(seed)
+    graph = drawn(seed).ir
     check_equal(graph)
     source = emit(graph)
     assert max(map(len, source.splitlines())) <= 120

@@ -5,8 +5,12 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, field
 
+from resnext_dsl.diagnostics import ArchError
+from resnext_dsl.network import Network, loads
+
 MERGES = ("add", "mul", "mean", "maximum")
 LAYERS = ("bn", "relu", "gelu", "identity", "scale(0.5)", "layernorm", "bn; relu")
+LARGEST = 600
 PARAMETERS = ("c", "c2", "stride", "kernel", "count", "flag", "flag2", "act")
 
 
@@ -152,3 +156,16 @@ class Writer:
                 "split 3 as i { conv(4 * (i + 1), 3x3); relu } merge concat",
             )
         )
+
+
+def drawn(seed: int, largest: int = LARGEST) -> Network:
+    """A random network; drawn again until its shapes fit and it has at most so many nodes."""
+    source = random.Random(seed)
+    while True:
+        try:
+            network = loads(f"network net {{\n    input image: 8x12x12\n{Writer(source).network()}\n}}\n")
+        except ArchError:
+            continue
+        widest = max(node.shape[0] for node in network.ir.nodes)
+        if len(network.ir.nodes) <= largest and widest <= LARGEST:
+            return network

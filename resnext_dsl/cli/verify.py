@@ -1,0 +1,82 @@
+"""`resnext-dsl verify`: the closed-form cost beside fvcore's count on the compiled module."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from resnext_dsl.cli import answers
+
+if TYPE_CHECKING:
+    from resnext_dsl.diagnostics import ArchError
+    from resnext_dsl.measure import Measured
+    from resnext_dsl.network import Network
+
+
+def verify(
+    spec: answers.Spec,
+    settings: answers.Set = None,
+    depth: Annotated[int, typer.Option("--depth", min=0, max=40, help="Levels of the module tree to show.")] = 1,
+    everything: Annotated[bool, typer.Option("--all", help="Show every module.")] = False,
+    as_json: answers.Json = False,
+    root: answers.Root = None,
+) -> None:
+    """Count a network twice, in closed form and with fvcore on the compiled module, and hold its budgets against that.
+
+    Parameters, FLOPs and activations in total, of every module and of every operator; what differs is shown at any
+    depth, marked, and is a mistake of ours (exit status 3). JSON has every module.
+
+    Example: resnext-dsl verify resnext50_32x4d --depth 2
+    """
+    from resnext_dsl.measure import measure
+
+    with answers.reported():
+        network = answers.load(spec, settings, root)
+        measured = measure(network.compile(), network.ir.nodes[0].shape)
+        mistake = _mistake(network, measured)
+        if as_json:
+            _in_json(network, measured, mistake)
+        else:
+            _in_words(network, measured, 40 if everything else depth)
+        if mistake is not None:
+            answers.show_diagnostics(mistake.diagnostics)
+            raise typer.Exit(answers.OURS)
+        if as_json and not all(line.met for line in network.usage()):
+            raise typer.Exit(answers.UNMET)
+        network.check()
+
+
+def _mistake(network: Network, measured: Measured) -> ArchError | None:
+    from resnext_dsl.diagnostics import ArchError
+    from resnext_dsl.measure import agree
+
+    try:
+        agree(network.cost(), measured)
+    except ArchError as problem:
+        return problem
+    return None
+
+
+def _in_words(network: Network, measured: Measured, depth: int) -> None:
+    from resnext_dsl.comparison import print_comparison
+    from resnext_dsl.report import budget_lines
+
+    answers.show_diagnostics(network.warnings)
+    typer.echo(print_comparison(network, measured, depth))
+    for line in budget_lines(network.usage()):
+        typer.echo(line)
+
+
+def _in_json(network: Network, measured: Measured, mistake: ArchError | None) -> None:
+    from resnext_dsl.comparison import comparison_json
+
+    usage = network.usage()
+    answers.print_json(
+        {
+            "ok": mistake is None and all(line.met for line in usage),
+            "diagnostics": [diagnostic.to_json() for diagnostic in mistake.diagnostics] if mistake is not None else [],
+            **comparison_json(network, measured),
+            "budgets": [line.to_json() for line in usage],
+        }
+    )

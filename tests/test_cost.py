@@ -1,0 +1,59 @@
+"""How a network's cost is split: by stage, operator, line, module and template call."""
+
+from __future__ import annotations
+
+import pytest
+
+import resnext_dsl as rx
+from resnext_dsl.cost import CallCost, Cost, TemplateCall
+from resnext_dsl.files import shipped_names
+
+SPEC = """\
+network net {
+    input image: 4x8x8
+    template unit(c) { conv(c, 1x1); relu }
+    template pair(c) { repeat 2 { unit(c) }; maxpool(2x2) }
+    stage a repeat 3 { unit(4) }
+    stage b { pair(4); unit(8) }
+    avgpool(2x2)
+    head { avgpool(global); flatten; linear(2, bias=false) }
+}
+"""
+
+
+def test_template_calls_are_counted_where_they_stand() -> None:
+    assert rx.loads(SPEC).cost().by_template() == {
+        TemplateCall("unit", "<spec>", 5): CallCost(3, Cost(3 * 16, 3 * 16 * 64, 3 * 16 * 64, 3 * 4 * 64)),
+        TemplateCall("pair", "<spec>", 6): CallCost(1, Cost(2 * 16, 2 * 16 * 64, 2 * 16 * 64, 2 * 4 * 64)),
+        TemplateCall("unit", "<spec>", 4): CallCost(2, Cost(2 * 16, 2 * 16 * 64, 2 * 16 * 64, 2 * 4 * 64)),
+        TemplateCall("unit", "<spec>", 6): CallCost(1, Cost(32, 32 * 16, 32 * 16, 8 * 16)),
+    }
+
+
+def test_template_calls_come_in_the_order_of_the_network() -> None:
+    places = list(rx.loads(SPEC).cost().by_template())
+    assert [(place.template, place.line) for place in places] == [("unit", 5), ("pair", 6), ("unit", 4), ("unit", 6)]
+
+
+def test_what_fvcore_does_not_count_is_listed() -> None:
+    cost = rx.loads(SPEC).cost()
+    assert cost.uncounted == (("avgpool", 1), ("flatten", 1), ("maxpool", 1), ("relu", 6))
+    assert "avgpool" in cost.uncounted_nodes
+    assert "head.avgpool" not in cost.uncounted_nodes
+
+
+@pytest.mark.parametrize("name", shipped_names())
+def test_every_split_adds_up_to_the_whole(name: str) -> None:
+    cost = rx.load(name).cost()
+    total = Cost(cost.params, cost.flops, cost.macs, cost.activations)
+    for part in (cost.by_stage(), cost.by_operator(), cost.by_line()):
+        assert sum(part.values(), Cost()) == total
+    modules = cost.by_module()
+    assert modules[""] == total
+    assert {name: modules[name] for name in cost.by_stage()} == cost.by_stage()
+
+
+def test_the_calls_of_a_network_of_the_paper() -> None:
+    """Xie et al., CVPR 2017, Table 1: 3, 4, 6 and 3 blocks."""
+    calls = {place.line: part.calls for place, part in rx.load("resnext50_32x4d").cost().by_template().items()}
+    assert list(calls.values()) == [3, 4, 6, 3]

@@ -1,0 +1,102 @@
+"""Closed forms against fvcore: parameters, FLOPs and activations, in total, of every module and of every operator."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from random_networks import drawn
+
+import resnext_dsl as rx
+from resnext_dsl.cost import Cost
+from resnext_dsl.diagnostics import ArchError
+from resnext_dsl.files import shipped_names
+from resnext_dsl.measure import FVCORE_NAMES, Measured, agree, measure, module_pairs, operator_pairs
+from resnext_dsl.operators import OPERATORS
+
+SIZES = {
+    "inception_v3": (299, 310, 331),
+    "inception_v4": (75, 139, 299),
+    "inception_resnet_v2": (75, 139, 299),
+    "alexnet_grouped": (75, 150, 227),
+    "resnext29_8x64d": (20, 32, 48),
+    "resnext29_16x64d": (20, 32, 48),
+    "unet": (32, 96, 256),
+}
+"""Three resolutions, the spec's own among them, for those that are not made for 224; two odd ones for the others."""
+
+LARGE = {"resnext50_32x4d_a", "resnext50_32x4d_b"}
+"""Thousands of modules: fvcore takes 15 seconds for each."""
+
+CASES = [(name, size) for name in shipped_names() for size in SIZES.get(name, (64, 147, 224))]
+QUICK = [case for case in CASES if case[0] not in LARGE and case[1] == SIZES.get(case[0], (64,))[0]]
+ORDINARY = [(name, size) for name in ("resnet18", "resnext50_32x4d", "mobilenetv2_100") for size in (147, 224)]
+
+
+def check(network: rx.Network) -> None:
+    """Hold every figure of a network against fvcore's."""
+    measured = measure(network.compile(), network.ir.nodes[0].shape)
+    agree(network.cost(), measured)
+    pairs = module_pairs(network.cost(), measured)
+    assert len(pairs) == len(measured.modules)
+    assert all(pair.equal for pair in pairs)
+    assert all(ours == theirs for _, ours, theirs in operator_pairs(network.cost(), measured))
+    assert measured.cost.flops == sum(measured.flops_by_operator.values())
+
+
+@pytest.mark.parametrize(("name", "size"), QUICK + ORDINARY)
+def test_a_shipped_network_costs_what_fvcore_counts(name: str, size: int) -> None:
+    check(rx.load(name, resolution=size))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "size"), [case for case in CASES if case not in QUICK + ORDINARY])
+def test_every_shipped_network_costs_what_fvcore_counts(name: str, size: int) -> None:
+    check(rx.load(name, resolution=size))
+
+
+@pytest.mark.parametrize("name", sorted(LARGE))
+def test_networks_of_many_paths_cost_what_fvcore_counts(name: str) -> None:
+    check(rx.load(name, resolution=64, depths=[1, 1, 2, 1], cardinality=8, width=16))
+
+
+@pytest.mark.filterwarnings("ignore:TF32 acceleration on top of oneDNN")  # torch tells whoever sets any flag
+@pytest.mark.parametrize("first", range(0, 300, 20))
+def test_random_networks_cost_what_fvcore_counts(first: int) -> None:
+    with torch.backends.mkldnn.flags(enabled=False):  # it prepares a kernel for every new shape
+        for seed in range(first, first + 20):
+            check(drawn(seed, largest=80))
+
+
+def test_every_resolution_asked_for_is_among_the_cases() -> None:
+    own = {name: rx.load(name).parameters["resolution"].value for name in shipped_names()}
+    assert all((name, size) in CASES for name, size in own.items())
+    assert len(CASES) == 3 * len(own)
+
+
+def test_every_counted_operator_has_fvcores_name() -> None:
+    assert set(FVCORE_NAMES) == {name for name, row in OPERATORS.items() if row.flops is not None}
+
+
+def test_a_module_that_differs_is_named() -> None:
+    network = rx.load("resnet18", resolution=32)
+    measured = measure(network.compile(), network.ir.nodes[0].shape)
+    measured.modules["conv3.0.bn1"] += Cost(flops=1)
+    with pytest.raises(
+        ArchError, match=r"E801.*two counts of `conv3\.0\.bn1` differ: flops 4,096 in closed form, 4,097 by"
+    ):
+        agree(network.cost(), measured)
+
+
+def test_an_operator_that_differs_is_named() -> None:
+    network = rx.load("resnet18", resolution=32)
+    measured = measure(network.compile(), network.ir.nodes[0].shape)
+    moved = {**measured.flops_by_operator, "linear": 0}
+    with pytest.raises(ArchError, match=r"two counts of linear differ: flops 512,000 in closed form, 0 by fvcore"):
+        agree(network.cost(), Measured(measured.cost, moved, measured.modules))
+
+
+def test_measuring_leaves_the_mode_as_it_is() -> None:
+    network = rx.load("resnet18", resolution=32)
+    model = network.compile()
+    measure(model, network.ir.nodes[0].shape)
+    assert model.training
