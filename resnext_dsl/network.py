@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,8 @@ from resnext_dsl.diagnostics import ArchError, Diagnostic, ShapeError, error
 from resnext_dsl.evaluate import Evaluator
 from resnext_dsl.expand import Expander
 from resnext_dsl.files import SHIPPED, Loader, Module, find, read, text_source
+from resnext_dsl.limits import Limit, bind_limits, misplaced, picked
+from resnext_dsl.operators.base import Shape
 from resnext_dsl.options import DEFAULTS, Options
 from resnext_dsl.resolve import resolve
 from resnext_dsl.scope import Scopes
@@ -39,15 +41,25 @@ class Network:
         warnings: What is not wrong and worth a look.
     """
 
-    def __init__(self, source: Source, bound: BoundNetwork, ir: graphs.Graph, warnings: tuple[Diagnostic, ...]) -> None:
+    def __init__(
+        self,
+        source: Source,
+        bound: BoundNetwork,
+        ir: graphs.Graph,
+        limits: tuple[Limit, ...],
+        options: Options,
+        warnings: tuple[Diagnostic, ...],
+    ) -> None:
         self.name = bound.name
         self.doc = bound.doc
         self.source = source
         self.parameters: dict[str, Parameter] = bound.parameters
         self.ir = ir
         self.warnings = warnings
-        self.limits = bound.limits
+        self.limits = limits
         self.init = bound.init
+        self._bound = bound
+        self._options = options
 
     def __repr__(self) -> str:
         return f"<Network {self.name}: {len(self.ir.nodes)} nodes, {self.cost().params:,} parameters>"
@@ -69,17 +81,40 @@ class Network:
         """
         return cost_of(self.ir, training=True) if training else self._cost
 
-    def usage(self) -> tuple[Usage, ...]:
-        """What the network uses of each limit of its budgets, kept or not."""
-        return usage(self.limits, self.cost())
+    def at(self, shape: Shape) -> Network:
+        """The same network on an input of another shape: channels, height, width, or a number of features.
 
-    def check(self) -> tuple[Usage, ...]:
-        """What the network uses of each limit of its budgets.
+        Raises:
+            ArchError: Where its operators cannot take that.
+        """
+        if shape == self.ir.nodes[0].shape:
+            return self
+        bound = self._bound.with_input(shape)
+        ir, found = _graph(bound, Evaluator(self._options))
+        if _errors(found):
+            raise _report(found, self._options)
+        return Network(self.source, bound, verify(ir), self.limits, self._options, tuple(found))
+
+    def usage(self, *budgets: str, measure: bool = False) -> tuple[Usage, ...]:
+        """What the network uses of each limit of its budgets, kept or not.
+
+        Args:
+            *budgets: The budgets to look at, by name; all of them where none is named.
+            measure: Take the measures that need a machine, such as latency, on this one; else they stay open.
+
+        Raises:
+            ArchError: For an unknown budget, an input that the network cannot have, a device that is not there.
+        """
+        declared = [budget.name.text for budget in self._bound.budgets if budget.name is not None]
+        return usage(picked(self.limits, declared, budgets, self.source.name), self, measure)
+
+    def check(self, *budgets: str, measure: bool = False) -> tuple[Usage, ...]:
+        """What the network uses of each limit of its budgets; arguments as those of `usage`.
 
         Raises:
             BudgetError: Listing every limit that is exceeded.
         """
-        report = self.usage()
+        report = self.usage(*budgets, measure=measure)
         problem = violations(report)
         if problem is not None:
             raise problem
@@ -188,22 +223,31 @@ def _expanded(source: Source, module: Module, options: Options, overrides: Mappi
         bound = binder.bind(module, overrides)
     except ArchError as problem:
         raise _report([*resolved, *scopes.diagnostics, *problem.diagnostics], options) from None
-    found = [*resolved, *scopes.diagnostics, *binder.diagnostics]
+    limits, wrong_limits = bind_limits(bound, evaluator)
+    found = [*resolved, *scopes.diagnostics, *binder.diagnostics, *wrong_limits]
     unmet = unmet_requirements(binder)
     if unmet is not None and not _errors(found):
         raise unmet
     if any(diagnostic.code == "E104" for diagnostic in resolved):
         raise _report(found, options)  # what calls itself cannot be expanded
     wrong = bool(_errors(scopes.diagnostics + binder.diagnostics))
-    expander = Expander(bound, evaluator, lambda: None if wrong else check_size(bound, options))
-    try:
-        ir = expander.expand()
-    except ArchError as problem:
-        raise _report([*found, *expander.diagnostics, *problem.diagnostics], options) from None
-    found += expander.diagnostics
+    ir, expanded = _graph(bound, evaluator, check=not wrong, before=found)
+    found += [*expanded, *(misplaced(limits, ir) if not _errors(expanded) else ())]
     if _errors(found):
         raise _report(found, options)
-    return Network(source, bound, verify(ir), tuple(found))
+    return Network(source, bound, verify(ir), limits, options, tuple(found))
+
+
+def _graph(
+    bound: BoundNetwork, evaluator: Evaluator, check: bool = True, before: Sequence[Diagnostic] = ()
+) -> tuple[graphs.Graph, list[Diagnostic]]:
+    """The graph of a bound network, and what expansion found; `check`: its size may be counted beforehand."""
+    options = evaluator.options
+    expander = Expander(bound, evaluator, lambda: check_size(bound, options) if check else None)
+    try:
+        return expander.expand(), expander.diagnostics
+    except ArchError as problem:
+        raise _report([*before, *expander.diagnostics, *problem.diagnostics], options) from None
 
 
 def _errors(diagnostics: list[Diagnostic]) -> list[Diagnostic]:
