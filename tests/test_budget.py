@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from resnext_dsl import budget
 from resnext_dsl.measures import MEASURES
 from resnext_dsl.report import budget_lines
 
+CHECKOUT = Path(__file__).parent.parent
 BODY = """\
     stem { conv(16, 3x3); bn; relu }
     stage a repeat 2 { conv(16, 3x3); bn; relu }
@@ -38,6 +40,16 @@ def test_every_measure_has_a_row_that_reads_or_needs_a_machine() -> None:
     cost = found.cost()
     limits = "; ".join(f"{name} >= 0" for name, row in MEASURES.items() if row.read is not None)
     assert used(limits) == [cost.params, cost.flops, cost.macs, cost.activations, cost.depth]
+
+
+def test_the_example_of_the_reference_holds_for_resnext50() -> None:
+    page = (CHECKOUT / "docs" / "language.md").read_text(encoding="utf-8")
+    example = next(text for text in re.findall(r"```arch\n(.*?)```", page, re.DOTALL) if text.startswith("budget {"))
+    spec = (CHECKOUT / "specs" / "resnext50_32x4d.arch").read_text(encoding="utf-8")
+    own = re.search(r"\n    budget \{.*\}\n", spec)
+    assert own is not None
+    found = rx.loads(spec.replace(own[0], f"\n{example}\n"))
+    assert [line.limit.budget for line in found.check()] == [""] * 5 + ["mobile"] * 4
 
 
 def test_limits_of_parts_scopes_and_operators() -> None:
