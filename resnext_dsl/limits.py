@@ -154,7 +154,9 @@ class _Binder:
                 pass
 
     def _declare(self, name: str, budget: s.Budget) -> None:
-        span = budget.name.span if budget.name is not None else budget.span._replace(end=budget.span.start + 6)
+        span = (
+            budget.name.span if budget.name is not None else budget.span._replace(end=budget.span.start + len("budget"))
+        )
         if name in self._budgets:
             what = f"budget `{name}` is declared twice" if name else "a second budget without a name"
             note = Note("the first one is here", self._budgets[name])
@@ -183,14 +185,9 @@ class _Binder:
         for comparison, _ in limit.bounds:
             for side in SIDES.get(comparison, ()):
                 self._once((part, measure, arguments, side), limit, stated)
-        bounds = [(comparison, self._bound(measure, row, bound)) for comparison, bound in limit.bounds]
-        if len(bounds) == 2 and bounds[0][1] > bounds[1][1]:
-            low, high = (written.span.text for _, written in limit.bounds)
-            span = limit.bounds[0][1].span.to(limit.bounds[1][1].span)
-            raise error("E205", f"the range {low}..{high} is empty", span, hint=f"did you mean `{high}..{low}`?")
         return [
             Limit(budget, measure, comparison, value, limit.span, part, part_span, arguments, conditions)
-            for comparison, value in bounds
+            for comparison, value in self._bounds(measure, row, limit)
         ]
 
     def _row(self, measure: s.Measure) -> Measure:
@@ -237,6 +234,16 @@ class _Binder:
             message = f"`{what}` has {'an upper' if key[-1] == 'upper' else 'a lower'} bound already in this budget"
             raise error("E102", message, limit.span, notes=(Note("the first one is here", stated[key]),))
         stated[key] = limit.span
+
+    def _bounds(self, measure: str, row: Measure, limit: s.Limit) -> list[tuple[str, int | float]]:
+        """The comparisons of a limit with their numbers; two for a box."""
+        bounds = [(comparison, self._bound(measure, row, bound)) for comparison, bound in limit.bounds]
+        if len(bounds) == 2 and bounds[0][1] > bounds[1][1]:
+            (_, first), (_, last) = limit.bounds
+            low, high = first.span.text, last.span.text
+            hint = f"did you mean `{high}..{low}`?"
+            raise error("E205", f"the range {low}..{high} is empty", first.span.to(last.span), hint=hint)
+        return bounds
 
     def _bound(self, measure: str, row: Measure, written: s.Expression | s.Amount) -> int | float:
         if isinstance(written, s.Amount):

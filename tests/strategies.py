@@ -130,7 +130,9 @@ entries = st.one_of(
     arguments(expressions).map(lambda text: f"default bn({text})"),
     st.just("init { conv.weight = kaiming_normal(fan_out); linear.bias = zeros }"),
     st.just("input image: 3x32x32"),
-    st.tuples(st.sampled_from(["", " small", " head"]), conditions, block(limits)).map(lambda t: f"budget{t[0]}{t[1]} {t[2]}"),
+    st.tuples(st.sampled_from(["", " small", " head"]), conditions, block(limits)).map(
+        lambda t: f"budget{t[0]}{t[1]} {t[2]}"
+    ),
     block(statements).map(lambda text: f"stem {text}"),
     block(statements).map(lambda text: f"stage s repeat 3 as i {text} as t"),
     block(statements).map(lambda text: f"output aux when training from s {text}"),

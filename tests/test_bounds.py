@@ -72,7 +72,9 @@ def test_errors_are_reported_up_to_their_bound() -> None:
 )
 def test_a_spec_that_would_be_huge_is_refused_before_it_is_expanded(body: str) -> None:
     """In a process of its own with 50 MB of memory to take beyond what the import took."""
-    tripling = "".join(f"template t{i} {{ t{i - 1}; t{i - 1}; t{i - 1} }}\n" for i in range(1, 46)) + "template t0 { relu }\n"
+    tripling = (
+        "".join(f"template t{i} {{ t{i - 1}; t{i - 1}; t{i - 1} }}\n" for i in range(1, 46)) + "template t0 { relu }\n"
+    )
     program = (
         "import resource, sys, resnext_dsl as rx\n"
         "rx.loads('network n { input x: 3x8x8; relu }')\n"
