@@ -13,12 +13,15 @@ from resnext_dsl import syntax as s
 from resnext_dsl.diagnostics import ArchError, Diagnostic, RequirementError, Span, did_you_mean, error
 from resnext_dsl.evaluate import Evaluator
 from resnext_dsl.files import Module
+from resnext_dsl.initialization import check_arguments
+from resnext_dsl.naming import top_names
 from resnext_dsl.operators import OPERATORS
-from resnext_dsl.operators.base import Shape
+from resnext_dsl.operators.base import Shape, is_int
 from resnext_dsl.overrides import expression_of, from_python, override_source
 from resnext_dsl.scope import NetworkValue, Scopes, declared_twice
 from resnext_dsl.signature import bind as bind_arguments
 from resnext_dsl.signature import operator_signature
+from resnext_dsl.targets import MOST, InitRule, check_words
 from resnext_dsl.values import (
     TYPES,
     UNKNOWN,
@@ -61,16 +64,6 @@ class Parameter(NamedTuple):
     value: Any
     domain: Domain | None
     doc: str
-    span: Span
-
-
-class InitRule(NamedTuple):
-    """How the weights of an operator start; the scheme and its arguments as the compiler knows them."""
-
-    operator: str
-    field: str
-    scheme: str
-    arguments: tuple[tuple[str, Any], ...]
     span: Span
 
 
@@ -118,6 +111,7 @@ class Binder:
         self.scopes = scopes
         self.diagnostics: list[Diagnostic] = []
         self.unmet: list[Diagnostic] = []
+        self._tops: frozenset[str] | None = None  # found once: a text may have many `init` blocks
 
     def bind(self, module: Module, overrides: Mapping[str, Any]) -> BoundNetwork:
         """The network of a file.
@@ -245,7 +239,7 @@ class Binder:
         try:
             default = None
             overridden = name in overrides or name in given
-            default = self.evaluator.evaluate(entry.default, env)
+            default = self.evaluator.bound(entry.default, env)
             kind = self._type(entry, default)
             domain = self._domain(entry, env)
             if domain is not None and not overridden and default not in domain:
@@ -256,15 +250,15 @@ class Binder:
                 value, span = self._override(name, overrides[name], kind, env)
             elif name in given:
                 argument, outer = given[name]
-                value, span = self.evaluator.evaluate(argument.value, outer), argument.value.span
-            if not fits_type(value, kind):
+                value, span = self.evaluator.bound(argument.value, outer), argument.value.span
+            if not self._fits(value, kind):
                 found = f"`{name}` must be {_article(kind)}; found {show(value)}"
                 raise error("E204", found, span)
-            value = float(value) if kind == "float" else value
+            value = value + 0.0 if kind == "float" else value
             env.names[name] = value
             bound.parameters[name] = Parameter(name, value, domain, entry.doc, entry.span)
         except ArchError as problem:
-            self.diagnostics += problem.diagnostics
+            self._found(problem)
         except UnsettledError:
             pass
 
@@ -279,6 +273,9 @@ class Binder:
             found = f"`{entry.name.text}` must be {_article(kind)}; found {show(default)}"
             raise error("E204", found, entry.default.span)
         return kind
+
+    def _fits(self, value: Any, kind: str) -> bool:
+        return fits_type(value, kind)
 
     def _domain(self, entry: s.Param, env: Environment) -> Domain | None:
         written = entry.domain
@@ -325,7 +322,7 @@ class Binder:
         try:
             bound.input_shape = input_shape(self.evaluator.evaluate(entry.shape, env), entry.shape.span)
         except ArchError as problem:
-            self.diagnostics += problem.diagnostics
+            self._found(problem)
         except UnsettledError:
             pass
 
@@ -338,9 +335,9 @@ class Binder:
                 elif isinstance(entry, s.Default):
                     self._default(entry, env, bound)
                 elif isinstance(entry, s.Init):
-                    bound.init += tuple(self._init_rule(rule, env) for rule in entry.rules)
+                    self._init(entry, env, bound)
             except ArchError as problem:
-                self.diagnostics += problem.diagnostics
+                self._found(problem)
             except UnsettledError:
                 pass
 
@@ -357,16 +354,34 @@ class Binder:
         named = bind_arguments(operator_signature(OPERATORS[name]), entry.arguments, partial=True).named
         settled = bound.defaults.setdefault(name, {})
         for key, argument in named.items():
-            settled[key] = Placed(self.evaluator.evaluate(argument.value, env), argument.value.span)
+            settled[key] = Placed(self.evaluator.bound(argument.value, env), argument.value.span)
+
+    def _init(self, entry: s.Init, env: Environment, bound: BoundNetwork) -> None:
+        if self._tops is None:
+            self._tops = top_names(bound.span, bound.entries)
+        for rule in entry.rules:
+            if len(self.diagnostics) >= MOST:
+                return
+            try:
+                check_words(rule, self._tops)
+                bound.init += (self._init_rule(rule, env),)
+            except ArchError as problem:
+                self._found(problem)
+            except UnsettledError:
+                pass
 
     def _init_rule(self, rule: s.InitRule, env: Environment) -> InitRule:
-        from resnext_dsl.initialization import check
-
         arguments = []
         for argument in rule.arguments:
             name = argument.name.text if argument.name is not None else ""
             arguments.append((name, self.evaluator.evaluate(argument.value, env), argument.span))
-        return InitRule(rule.operator.text, rule.field.text, rule.scheme.text, check(rule, arguments), rule.span)
+        path = ".".join(word.text for word in rule.path)
+        settled = check_arguments(rule, arguments)
+        return InitRule(rule.operator.text, rule.field.text, rule.scheme.text, settled, path, rule)
+
+    def _found(self, problem: ArchError) -> None:
+        """Notes a mistake; binding goes on with what is left."""
+        self.diagnostics += problem.diagnostics
 
     def _wrong(self, code: str, message: str, span: Span, hint: str = "") -> None:
         self.diagnostics.append(Diagnostic(code, message, span, hint=hint))
@@ -378,7 +393,7 @@ def input_shape(value: Any, span: Span) -> Shape:
     Raises:
         ArchError: Where it is none.
     """
-    shape = (value,) if type(value) is int else value
+    shape = (value,) if is_int(value) else value
     if type(shape) is not tuple:
         raise error("E204", f"an input needs a shape like 3x224x224; found {show(shape)}", span)
     if len(shape) not in (1, 3):

@@ -29,6 +29,7 @@ CODES: dict[str, str] = {
     "E206": "an expression cannot be computed",
     "E207": "not an operator or template",
     "E208": "unknown measure in a budget",
+    "E209": "a rule of initialisation that starts nothing",
     "E210": "a bound without the unit of its measure, or in another one",
     "E301": "the operator does not take values of this shape",
     "E302": "channels are not divisible by groups or cardinality",

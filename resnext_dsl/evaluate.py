@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +11,7 @@ from resnext_dsl.diagnostics import ArchError, Diagnostic, Note, Span, did_you_m
 from resnext_dsl.functions import BUILTINS, INFIX, BadValueError, number
 from resnext_dsl.initialization import INIT_WORDS
 from resnext_dsl.operators import OPERATORS, SYMBOLS
+from resnext_dsl.operators.base import is_int
 from resnext_dsl.options import Options
 from resnext_dsl.signature import bind, signature_of
 from resnext_dsl.values import (
@@ -60,6 +61,10 @@ class Evaluator:
         self.step(expression.span)
         return _DISPATCH[type(expression)](self, expression, env)
 
+    def bound(self, expression: s.Expression, env: Environment) -> Any:
+        """The value that a name is bound to: that of the expression."""
+        return self.evaluate(expression, env)
+
     def step(self, span: Span, count: int = 1) -> None:
         """Spends steps of the budget."""
         self.steps += count
@@ -74,7 +79,7 @@ class Evaluator:
     def whole(self, expression: s.Expression, env: Environment, what: str, least: int = 0) -> int:
         """The value of an expression that must be an int of at least `least`."""
         value = self.evaluate(expression, env)
-        if type(value) is not int:
+        if not is_int(value):
             hint = "use `//` to divide, or round(...)" if isinstance(value, float) else ""
             raise error("E204", f"{what} must be an int; found {show(value)}", expression.span, hint=hint)
         if value < least:
@@ -198,11 +203,11 @@ class Evaluator:
         return self._bounded(result, expression)
 
     def _bounded(self, result: Any, expression: s.Expression) -> Any:
-        if type(result) is int and abs(result) >= self._limit:
+        if is_int(result) and abs(result) >= self._limit:
             digits = f"more than {self.options.max_digits} digits"
             hint = "the bound is the option `max_digits`"
             raise error("E404", f"the result has {digits}", expression.span, hint=hint)
-        if isinstance(result, float) and not math.isfinite(result):
+        if isinstance(result, float) and not abs(result) <= sys.float_info.max:
             raise error("E206", "the result is not a finite number", expression.span)
         if isinstance(result, tuple) and len(result) > self.options.max_nodes:
             raise error("E205", f"a list has at most {self.options.max_nodes} elements", expression.span)
@@ -267,7 +272,7 @@ class Evaluator:
             if not isinstance(value, tuple):
                 raise error("E204", f"only a list or a shape has elements; found {show(value)}", expression.span)
             place = self.evaluate(position, env)
-            if type(place) is not int:
+            if not is_int(place):
                 raise error("E204", f"an index must be an int; found {show(place)}", position.span)
             if not -len(value) <= place < len(value):
                 found = f"index {place} is out of range: {show(value)} has {len(value)} elements, counted from 0"

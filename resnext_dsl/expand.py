@@ -7,78 +7,51 @@ over in silence. A mistake in a template is reported for its first call only.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 from resnext_dsl import syntax as s
 from resnext_dsl.bind import BoundNetwork
-from resnext_dsl.diagnostics import ArchError, Diagnostic, Note, Span, did_you_mean, error
-from resnext_dsl.draft import Draft, Running, join, too_many
+from resnext_dsl.calls import Caller, Frame, Place
+from resnext_dsl.diagnostics import Diagnostic, Note, Span, error
+from resnext_dsl.draft import Running, join, too_many
 from resnext_dsl.evaluate import SHORTCUTS, Evaluator, too_deep
-from resnext_dsl.graph import Graph, Output, Part, Scope
-from resnext_dsl.naming import Names, safe, single_call
+from resnext_dsl.graph import Graph, Output, Part
+from resnext_dsl.naming import Names, body_of, safe, single_call
 from resnext_dsl.operators import OPERATORS, validate
-from resnext_dsl.replay import Recorder, Recording, call_key, replay
 from resnext_dsl.shortcuts import shortcut
-from resnext_dsl.signature import Signature, bind, signature_of
+from resnext_dsl.signature import Signature, bind
 from resnext_dsl.values import (
     UNKNOWN,
     Environment,
-    FunctionValue,
     GraphValue,
     OperatorValue,
     TemplateValue,
-    UnsettledError,
-    show,
     show_shape,
-    type_name,
 )
 
 RESIDUAL = Signature("residual", ("shortcut",), frozenset())
 
 
-class Frame:
-    """One instance of a template, or the network itself: what its statements share.
-
-    Attributes:
-        entry: The value that entered it (in a part: the current pass).
-        here: The running value before the current statement.
-        values: The values named in it so far.
-    """
-
-    __slots__ = ("entry", "here", "values")
-
-    def __init__(self, entry: Running, here: Running) -> None:
-        self.entry = entry
-        self.here = here
-        self.values: dict[str, Any] = {}
-
-
-class Place(NamedTuple):
-    """Where statements run: their frame, the scope their nodes belong to, and the local names of the body."""
-
-    frame: Frame
-    scope: str
-    names: Names
-
-
-class Expander(Draft):
+class Expander(Caller):
     """Expands one network; the graph in the making is the draft that it is."""
 
     def __init__(self, network: BoundNetwork, evaluator: Evaluator, check_size: Callable[[], None]) -> None:
-        super().__init__(network, evaluator.options, check_size)
-        self.evaluator = evaluator
+        super().__init__(network, evaluator, check_size)
         self.depth = 0
-        self._frame = Frame(None, None)
         self._names: dict[tuple[int, tuple[str, ...]], Names] = {}
-        self._recordings: dict[Any, Recording] = {}
-        evaluator.context = self._context
 
     def expand(self) -> Graph:
         """The graph; only to be used where `diagnostics` has no error."""
+        self.run()
+        graph = Graph(self.network.name, tuple(self.nodes), self.scopes, tuple(self.parts), tuple(self.outputs))
+        return graph if self.diagnostics else self.pruned(graph)
+
+    def run(self) -> None:
+        """Runs every entry of the network, the main output's last."""
         network = self.network
         self.put_scope("", "network", network.name, network.span)
         x = self.put_input()
-        names = Names(_body_of(network))
+        names = Names(body_of(network.span, network.entries))
         frame = Frame(x, x)
         place = Place(frame, "", names)
         if network.input_name is not None:
@@ -90,25 +63,6 @@ class Expander(Draft):
             if x.node == 0 and not self.diagnostics:
                 self.note(Diagnostic("E305", f"network `{network.name}` has no operators", network.span))
             self.outputs.insert(0, Output("main", x.node))
-        graph = Graph(network.name, tuple(self.nodes), self.scopes, tuple(self.parts), tuple(self.outputs))
-        return graph if self.diagnostics else self.pruned(graph)
-
-    # --- names of what flows ---
-
-    def _context(self, name: str) -> Any:
-        frame = self._frame
-        if name in frame.values:
-            return frame.values[name]
-        if name in ("channels_in", "shape_in"):
-            return self._flowing(name, frame.entry)
-        if name in ("channels_here", "shape_here"):
-            return self._flowing(name, frame.here)
-        raise KeyError(name)
-
-    def _flowing(self, name: str, value: Running) -> Any:
-        if value is None:
-            raise UnsettledError
-        return value.shape[0] if name.startswith("channels") else value.shape
 
     # --- the network's own entries ---
 
@@ -132,12 +86,14 @@ class Expander(Draft):
         else:
             self.put_scope(name, "passes", name, part.span)
             count = self.guarded(lambda: self.evaluator.whole(part.times, env, "the number of passes"))  # type: ignore[arg-type]
-            for turn in range(count or 0):
+
+            def run(turn: int, x: Running) -> Running:
                 self.trail = (*outer, Note(f"{label}, pass {turn}", part.name.span))
                 inner = _turn(env, turn, count, part.counter)
                 self.put_scope(f"{name}.{turn}", "pass", str(turn), part.span)
-                x = self._pass(part.body, place.frame, inner, f"{name}.{turn}", x)
-            x = x if count is not None else None
+                return self._pass(part.body, place.frame, inner, f"{name}.{turn}", x)
+
+            x = self.in_turn(count, run, x) if count is not None else None
         self.trail = outer
         if x is not None:
             self.parts.append(Part(name, part.kind, x.node))  # type: ignore[arg-type]
@@ -215,7 +171,7 @@ class Expander(Draft):
         self._frame = frame
         frame.here = x
         if isinstance(statement, s.Let):
-            value = self.guarded(lambda: self.evaluator.evaluate(statement.value, env))
+            value = self.guarded(lambda: self.evaluator.bound(statement.value, env))
             env.names[statement.name.text] = value if value is not None else UNKNOWN
             return x
         if isinstance(statement, s.Use):
@@ -226,46 +182,6 @@ class Expander(Draft):
         self.depth = depth
         return self._named(statement.alias, frame, result)
 
-    def _named(self, alias: s.Name | None, frame: Frame, x: Running) -> Running:
-        if alias is not None:
-            frame.values[alias.text] = x if x is not None else UNKNOWN
-        return x
-
-    def _value(self, name: s.Name, env: Environment) -> GraphValue:
-        """The value of the network that a name stands for."""
-        value = self._frame.values.get(name.text)
-        if value is None:
-            try:
-                value = env.find(name.text)
-            except KeyError:
-                hint = did_you_mean(name.text, self._frame.values) or "name a value with `as NAME` before it is used"
-                raise error("E101", f"no value is named `{name.text}` here", name.span, hint=hint) from None
-        return self._checked_value(value, name.span, name.text)
-
-    def _checked_value(self, value: Any, span: Span, text: str) -> GraphValue:
-        if value is UNKNOWN:
-            raise UnsettledError
-        if not isinstance(value, GraphValue):
-            hint = "attributes are given by name, values by position"
-            raise error("E204", f"`{text[:40]}` is not a value of the network; found {show(value)}", span, hint=hint)
-        return value
-
-    # --- calls ---
-
-    def _callee(self, call: s.Apply, env: Environment) -> OperatorValue | TemplateValue:
-        try:
-            callee = self.evaluator.find(call.callee, env)
-        except ArchError as problem:
-            raise _as_operator(problem, call, env) from None
-        if callee is UNKNOWN:
-            raise UnsettledError
-        if isinstance(callee, OperatorValue | TemplateValue):
-            return callee
-        name = call.callee.text
-        hint = f"write `use {name}` to go on from that value" if isinstance(callee, GraphValue) else ""
-        kind = "a function" if isinstance(callee, FunctionValue) else f"a value of type {type_name(callee)}"
-        raise error("E207", f"`{name}` is {kind}, not an operator or template", call.callee.span, hint=hint)
-
     def _apply(self, call: s.Apply, place: Place, env: Environment, x: Running) -> Running:
         callee = self._callee(call, env)
         name = place.names.of(call)
@@ -273,112 +189,44 @@ class Expander(Draft):
             return self._template(call, callee, env, join(place.scope, name), x)
         return self._operator(call, callee, place, env, [x], name)
 
-    def _template(self, call: s.Apply, callee: TemplateValue, env: Environment, scope: str, x: Running) -> Running:
-        template = callee.template
-        if len(self.trail) >= self.options.max_calls:
-            raise too_deep(call.span, self.options)
-        inner, given = self._arguments(call, callee, env)
-        if x is None:
-            return None
-        outer_trail, outer_frame = self.trail, self._frame
-        self.trail = (*outer_trail, Note(f"template `{template.name.text}`", call.callee.span))
-        try:
-            key = call_key(callee, inner.names, given, x)
-            if key in self._recordings:
-                recording = self._recordings[key]
-                self.evaluator.step(call.span, recording.steps)
-                return replay(self, recording, scope, x)
-            scalars = tuple((k, v) for k, v in ((k, _scalar(v)) for k, v in inner.names.items()) if v is not None)
-            self.scopes[scope] = Scope(scope, "template", template.name.text, scalars, template.span, given)
-            recorder = Recorder(self, scope, x, self.evaluator.steps)
-            result = self._body(template.body, Frame(x, x), inner, scope, x)
-            if result is not None and recorder.clean:
-                self._recordings[key] = recorder.recording(result, self.evaluator.steps)
-            return result
-        finally:
-            self.trail, self._frame = outer_trail, outer_frame
-
-    def _arguments(self, call: s.Apply, callee: TemplateValue, env: Environment) -> tuple[Environment, frozenset[str]]:
-        """The environment of a template's body (its parameters, then what is around it), and which were given."""
-        template = callee.template
-        bound = bind(signature_of(callee), call.arguments, callee_span=call.callee.span).named
-        inner = Environment(callee.environment)
-        inner.turn = None
-        filled = dict(callee.arguments)
-        failed: list[Diagnostic] = []
-        unsettled = False
-        for formal in template.parameters:
-            name = formal.name.text
-            try:
-                if name in bound:
-                    inner.names[name] = self.evaluator.evaluate(bound[name].value, env)
-                elif name in filled:
-                    inner.names[name] = filled[name]
-                else:
-                    assert formal.default is not None
-                    inner.names[name] = self.evaluator.evaluate(formal.default, inner)
-            except ArchError as problem:
-                failed += problem.diagnostics
-                inner.names[name] = UNKNOWN
-            except UnsettledError:
-                unsettled = True
-                inner.names[name] = UNKNOWN
-        if failed:
-            raise ArchError(failed)
-        if unsettled:
-            raise UnsettledError
-        return inner, frozenset((*bound, *filled))
-
-    def _operator(
-        self, call: s.Apply, callee: OperatorValue, place: Place, env: Environment, inputs: list[Running], name: str
-    ) -> Running:
-        operator = callee.operator
-        arguments, spans = self.defaults(operator.name)
-        signature = signature_of(OperatorValue(operator, (*callee.arguments, *arguments.items())))
-        bound = bind(signature, call.arguments, callee_span=call.callee.span)
-        arguments.update(callee.arguments)
-        for key, argument in bound.named.items():
-            arguments[key] = self.evaluator.evaluate(argument.value, env)
-            spans[key] = argument.value.span
-        values = [self._operand(argument, env) for argument in bound.values]
-        attributes = self.validated(call.span, operator.name, arguments, spans)
-        if any(value is None for value in (*inputs, *values)):
-            return None
-        taken = [value for value in (*inputs, *values) if value is not None]
-        if operator.merges and len(taken) == 1:
-            return taken[0]
-        return self.put_node(operator.name, attributes, taken, place.scope, name, call.span, spans)
-
-    def _operand(self, argument: s.Argument, env: Environment) -> GraphValue:
-        if isinstance(argument.value, s.Name):
-            return self._value(argument.value, env)
-        value = self.evaluator.evaluate(argument.value, env)
-        return self._checked_value(value, argument.span, argument.span.text)
-
     # --- statements with bodies ---
 
     def _repeat(self, statement: s.Repeat, place: Place, env: Environment, x: Running) -> Running:
         count = self.evaluator.whole(statement.times, env, "the number of passes")
-        environments = (_turn(env, turn, count, statement.counter) for turn in range(count))
-        return self._passes(statement, place, environments, x)
+        return self._passes(statement, place, lambda turn: _turn(env, turn, count, statement.counter), count, x)
 
     def _for(self, statement: s.ForEach, place: Place, env: Environment, x: Running) -> Running:
         elements = self.evaluator.elements(statement.iterable, env)
 
-        def environment(turn: int, element: Any) -> Environment:
+        def environment(turn: int) -> Environment:
             inner = _turn(env, turn, len(elements), None)
-            self.evaluator.unpack(statement.targets, element, statement.iterable.span, inner)
+            self.evaluator.unpack(statement.targets, elements[turn], statement.iterable.span, inner)
             return inner
 
-        return self._passes(statement, place, (environment(i, e) for i, e in enumerate(elements)), x)
+        return self._passes(statement, place, environment, len(elements), x)
 
-    def _passes(self, statement: s.Repeat | s.ForEach, place: Place, environments: Any, x: Running) -> Running:
+    def _passes(
+        self,
+        statement: s.Repeat | s.ForEach,
+        place: Place,
+        environment: Callable[[int], Environment],
+        count: int,
+        x: Running,
+    ) -> Running:
         scope = join(place.scope, place.names.of(statement))
         self.put_scope(scope, "passes", place.names.of(statement), statement.span)
-        for turn, inner in enumerate(environments):
+
+        def run(turn: int, x: Running) -> Running:
             self.evaluator.step(statement.span)
             self.put_scope(f"{scope}.{turn}", "pass", str(turn), statement.span)
-            x = self._body(statement.body, place.frame, inner, f"{scope}.{turn}", x)
+            return self._body(statement.body, place.frame, environment(turn), f"{scope}.{turn}", x)
+
+        return self.in_turn(count, run, x)
+
+    def in_turn(self, count: int, run: Callable[[int, Running], Running], x: Running) -> Running:
+        """The value after `count` passes, each on the value of the one before."""
+        for turn in range(count):
+            x = run(turn, x)
         return x
 
     def _condition(self, statement: s.Condition, place: Place, env: Environment, x: Running) -> Running:
@@ -508,37 +356,12 @@ _RUN: dict[type, Callable[[Expander, Any, Place, Environment, Running], Running]
 }
 
 
-def _turn(env: Environment, turn: int, turns: int | None, index: s.Name | None) -> Environment:
+def _turn(env: Environment, turn: int, turns: int, index: s.Name | None) -> Environment:
     """The environment of one pass of a repeat."""
     inner = _indexed(env, turn, index)
-    inner.turn = (turn, turns or 1)
+    inner.turn = (turn, turns)
     return inner
 
 
 def _indexed(env: Environment, number: int, index: s.Name | None) -> Environment:
     return Environment(env, {index.text: number} if index is not None else {})
-
-
-def _scalar(value: Any) -> Any:
-    """A template's argument as the graph keeps it: plain values, and operators by name; None for others."""
-    if isinstance(value, OperatorValue):
-        return value.operator.name
-    if isinstance(value, bool | int | float | str) or type(value) is tuple:
-        return value
-    return None
-
-
-def _body_of(network: BoundNetwork) -> s.Block:
-    """The statements between the parts, as one body."""
-    statements = tuple(entry for entry in network.entries if isinstance(entry, s.Statement))
-    return s.Block(network.span, statements)
-
-
-def _as_operator(problem: ArchError, call: s.Apply, env: Environment) -> ArchError:
-    """The error for a statement whose name is unknown: what would have fitted there."""
-    first = problem.diagnostics[0]
-    if first.code != "E101":
-        return problem
-    known = {name for name in env.all_names() if isinstance(env.find(name), OperatorValue | TemplateValue)}
-    hint = did_you_mean(call.callee.text, known | set(OPERATORS)) or first.hint
-    return error("E101", f"unknown operator or template `{call.callee.text}`", call.callee.span, hint=hint)

@@ -7,6 +7,7 @@ import operator as python_operator
 from collections.abc import Callable
 from typing import Any
 
+from resnext_dsl.operators.base import is_int
 from resnext_dsl.values import List, OperatorValue, show, type_name
 
 
@@ -37,10 +38,10 @@ def _add(left: Any, right: Any) -> Any:
 
 def _raise_to(left: Any, right: Any) -> Any:
     base, exponent = number(left), number(right)
-    if type(base) is int and type(exponent) is int:
+    if is_int(base) and is_int(exponent):
         if exponent < 0:
-            return float(base) ** exponent
-        if abs(base) > 1 and exponent * math.log10(abs(base)) > 1000:
+            return (base * 1.0) ** exponent
+        if abs(base) > 1 and exponent * base.bit_length() > 10_000:
             found = f"{base} ** {exponent} has too many digits"
             raise BadValueError("E404", found, "the bound is the option `max_digits`")
     result = base**exponent
@@ -77,14 +78,14 @@ def divisible(value: float, divisor: int) -> int:
 
     Source: the reference code of MobileNet (Howard et al. 2017), `_make_divisible`.
     """
-    if type(divisor) is not int or divisor < 1:
+    if not is_int(divisor) or divisor < 1:
         raise BadValueError("E205", f"the divisor must be an int of at least 1; found {show(divisor)}")
-    rounded = max(divisor, int(number(value) + divisor / 2) // divisor * divisor)
+    rounded: int = max(divisor, math.floor(number(value) + divisor / 2) // divisor * divisor)
     return rounded + divisor if rounded < 0.9 * value else rounded
 
 
 def _range(*bounds: int) -> List:
-    if any(type(bound) is not int for bound in bounds):
+    if not all(map(is_int, bounds)):
         raise TypeError
     numbers = range(*bounds)
     if len(numbers) > 1_000_000:
@@ -101,6 +102,16 @@ def _over(function: Callable[[Any], Any]) -> Callable[..., Any]:
         if not items:
             raise BadValueError("E206", "an empty list has none")
         return function([number(item) for item in items])
+
+    return apply
+
+
+def _of_one(function: Callable[[float], float]) -> Callable[[Any], Any]:
+    """A function of the math module, of each number where there are many."""
+
+    def apply(value: Any) -> Any:
+        mapped = getattr(number(value), "mapped", None)
+        return function(value) if mapped is None else mapped(function)
 
     return apply
 
@@ -122,8 +133,8 @@ BUILTINS: dict[str, tuple[Callable[..., Any], int, int | None]] = {
     "round": (lambda value: round(number(value)), 1, 1),
     "floor": (lambda value: math.floor(number(value)), 1, 1),
     "ceil": (lambda value: math.ceil(number(value)), 1, 1),
-    "sqrt": (lambda value: math.sqrt(number(value)), 1, 1),
-    "log2": (lambda value: math.log2(number(value)), 1, 1),
+    "sqrt": (_of_one(math.sqrt), 1, 1),
+    "log2": (_of_one(math.log2), 1, 1),
     "divisible": (divisible, 2, 2),
     "first": (lambda a, b: a, 2, 2),
     "last": (lambda a, b: a, 2, 2),

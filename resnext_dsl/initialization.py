@@ -7,6 +7,7 @@ from typing import Any
 from resnext_dsl import syntax as s
 from resnext_dsl.diagnostics import Span, did_you_mean, error
 from resnext_dsl.operators import OPERATORS
+from resnext_dsl.operators.base import Attributes
 from resnext_dsl.values import show
 
 FANS = ("fan_in", "fan_out")
@@ -47,21 +48,36 @@ def applies(operator: str, field: str, scheme: str) -> bool:
     return field in FIELDS.get(operator, ()) and scheme in SCHEMES and (matrix or scheme not in MATRICES)
 
 
-def check(rule: s.InitRule, given: list[tuple[str, Any, Span]]) -> tuple[tuple[str, Any], ...]:
+def has_field(operator: str, attributes: Attributes, field: str) -> bool:
+    """Whether the module of an operator with these attributes has a field."""
+    if field not in FIELDS.get(operator, ()) or not getattr(attributes, "affine", True):
+        return False
+    return field != "bias" or bool(getattr(attributes, "bias", True))
+
+
+def check_field(rule: s.InitRule, operator: str) -> None:
+    """Holds the field and the scheme of a rule against the operator that it is about.
+
+    Raises:
+        ArchError: For an operator without weights, an unknown field, or a scheme that cannot start it.
+    """
+    if operator not in FIELDS:
+        hint = f"operators that have: {', '.join(FIELDS)}"
+        raise error("E201", f"`{operator}` has no weights to start", rule.operator.span, hint=hint)
+    _known(rule.field, FIELDS[operator], "field")
+    _known(rule.scheme, SCHEMES, "scheme")
+    if not applies(operator, rule.field.text, rule.scheme.text):
+        message = f"`{rule.scheme.text}` starts weights of convolutions and linear layers only"
+        raise error("E205", message, rule.scheme.span, hint="use constant, normal, uniform, ones or zeros")
+
+
+def check_arguments(rule: s.InitRule, given: list[tuple[str, Any, Span]]) -> tuple[tuple[str, Any], ...]:
     """The arguments of a rule by name, defaults filled in.
 
     Raises:
-        ArchError: For an unknown operator, field, scheme or argument, or a value of the wrong type.
+        ArchError: For an unknown scheme or argument, or a value of the wrong type.
     """
-    _known(rule.operator, OPERATORS, "operator")
-    if rule.operator.text not in FIELDS:
-        hint = f"operators that have: {', '.join(FIELDS)}"
-        raise error("E201", f"`{rule.operator.text}` has no weights to start", rule.operator.span, hint=hint)
-    _known(rule.field, FIELDS[rule.operator.text], "field")
     _known(rule.scheme, SCHEMES, "scheme")
-    if not applies(rule.operator.text, rule.field.text, rule.scheme.text):
-        message = f"`{rule.scheme.text}` starts weights of convolutions and linear layers only"
-        raise error("E205", message, rule.scheme.span, hint="use constant, normal, uniform, ones or zeros")
     formals = SCHEMES[rule.scheme.text]
     values: dict[str, Any] = {}
     for position, (name, value, span) in enumerate(given):

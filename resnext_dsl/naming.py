@@ -6,6 +6,7 @@ import keyword
 from collections import Counter
 
 from resnext_dsl import syntax as s
+from resnext_dsl.diagnostics import Span
 
 # Attributes that torch.nn.Module, Sequential and ModuleList have, and methods of compiled networks: a child of that
 # name would hide them.
@@ -100,6 +101,17 @@ def single_call(block: s.Block) -> s.Apply | None:
     return only if isinstance(only, s.Apply) else None
 
 
+def body_of(span: Span, entries: tuple[s.Entry, ...]) -> s.Block:
+    """The statements between the parts of a network, as one body."""
+    return s.Block(span, tuple(entry for entry in entries if isinstance(entry, s.Statement)))
+
+
+def top_names(span: Span, entries: tuple[s.Entry, ...]) -> frozenset[str]:
+    """The names that parts, outputs and statements of a network may have in its graph."""
+    parts = {safe(entry.name.text) for entry in entries if isinstance(entry, s.Part | s.Output)}
+    return Names(body_of(span, entries)).all() | parts
+
+
 class Names:
     """The local names in one body: those of its statements, through residuals and conditions.
 
@@ -116,6 +128,10 @@ class Names:
     def of(self, statement: s.Statement, role: str = "") -> str:
         """The local name of a statement, or of a part of it."""
         return self._names[id(statement), role]
+
+    def all(self) -> frozenset[str]:
+        """The names of all statements and of their parts."""
+        return frozenset(self._names.values())
 
     def _note(self, statement: s.Statement, base: str, role: str = "") -> None:
         self._bases.append(((id(statement), role), safe(base)))

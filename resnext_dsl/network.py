@@ -23,6 +23,7 @@ from resnext_dsl.options import DEFAULTS, Options
 from resnext_dsl.resolve import resolve
 from resnext_dsl.scope import Scopes
 from resnext_dsl.source import Source
+from resnext_dsl.targets import InitRule, settle
 from resnext_dsl.verify import verify
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ class Network:
         source: The text it was read from.
         parameters: Its parameters with their values here, by name.
         ir: The graph that the compiler reads.
+        init: How its weights start.
         warnings: What is not wrong and worth a look.
     """
 
@@ -46,6 +48,7 @@ class Network:
         source: Source,
         bound: BoundNetwork,
         ir: graphs.Graph,
+        init: tuple[InitRule, ...],
         limits: tuple[Limit, ...],
         options: Options,
         warnings: tuple[Diagnostic, ...],
@@ -56,8 +59,8 @@ class Network:
         self.parameters: dict[str, Parameter] = bound.parameters
         self.ir = ir
         self.warnings = warnings
+        self.init = init
         self.limits = limits
-        self.init = bound.init
         self._bound = bound
         self._options = options
 
@@ -93,7 +96,8 @@ class Network:
         ir, found = _graph(bound, Evaluator(self._options))
         if _errors(found):
             raise _report(found, self._options)
-        return Network(self.source, bound, verify(ir), self.limits, self._options, tuple(found))
+        init, _ = settle(bound.init, verify(ir))
+        return Network(self.source, bound, ir, init, self.limits, self._options, tuple(found))
 
     def usage(self, *budgets: str, measure: bool = False) -> tuple[Usage, ...]:
         """What the network uses of each limit of its budgets, kept or not.
@@ -235,7 +239,10 @@ def _expanded(source: Source, module: Module, options: Options, overrides: Mappi
     found += [*expanded, *(misplaced(limits, ir) if not _errors(expanded) else ())]
     if _errors(found):
         raise _report(found, options)
-    return Network(source, bound, verify(ir), limits, options, tuple(found))
+    init, aimless = settle(bound.init, verify(ir))
+    if aimless:
+        raise _report([*found, *aimless], options)
+    return Network(source, bound, ir, init, limits, options, tuple(found))
 
 
 def _graph(

@@ -75,7 +75,7 @@ class Scopes:
     def constant(self, item: s.Let, env: Environment) -> None:
         """Binds a `let`; a value that cannot be computed is noted, and unknown from then on."""
         try:
-            env.names[item.name.text] = self.evaluator.evaluate(item.value, env)
+            env.names[item.name.text] = self.evaluator.bound(item.value, env)
         except ArchError as problem:
             self.diagnostics += problem.diagnostics
             env.names[item.name.text] = UNKNOWN

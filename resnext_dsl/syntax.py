@@ -266,9 +266,13 @@ class Default(NamedTuple):
 
 
 class InitRule(NamedTuple):
-    """`OPERATOR.FIELD = SCHEME(arguments)`."""
+    """`PATH.OPERATOR.FIELD = SCHEME(arguments)`; the path may be missing.
+
+    Where the last word before the field names no operator, it is the end of the path, which is a node's name.
+    """
 
     span: Span
+    path: tuple[Name, ...]
     operator: Name
     field: Name
     scheme: Name

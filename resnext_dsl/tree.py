@@ -157,10 +157,11 @@ class Builder:
         return s.Init(self._span(keyword, close), self._given(rules))
 
     def init_rule(self, children: list[Any]) -> s.InitRule:
-        operator, field, scheme, call = children
+        *words, field, scheme, call = children
         arguments, end = call or ((), scheme)
-        span = self._span(operator, end)
-        return s.InitRule(span, self._name(operator), self._name(field), self._name(scheme), arguments)
+        *path, operator = self._names(words)
+        span = self._span(words[0], end)
+        return s.InitRule(span, tuple(path), operator, self._name(field), self._name(scheme), arguments)
 
     def input(self, children: list[Any]) -> s.Input:
         keyword, name, shape = children

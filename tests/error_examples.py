@@ -46,6 +46,7 @@ EXAMPLES: dict[str, Example] = {
     "E207": Example(net("let act = 4\n    conv(8, 3x3); act")),
     "E210": Example(net("conv(8, 3x3)\n    budget { latency(cpu, 1) <= 5 }")),
     "E208": Example(net("conv(8, 3x3)\n    budget { parms <= 1M }")),
+    "E209": Example(net("stem { conv(8, 3x3); bn }\n    init { stem.linear.weight = normal(0.01) }")),
     "E301": Example(net("conv(8, 3x3); linear(10)")),
     "E302": Example(net("conv(64, 1x1)\n    conv(250, 3x3, groups=32)")),
     "E303": Example(net("maxpool(16x16)\n    conv(8, 7x7, padding=0)")),

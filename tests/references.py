@@ -166,6 +166,17 @@ def reference(name: str) -> nn.Module:
     return model
 
 
+def initialised(name: str, seed: int) -> nn.Module:
+    """The reference network with weights as its library starts them."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        if reference_costs()[name].library == "timm":
+            return timm.create_model(name, pretrained=False)
+        options = _TORCHVISION_OPTIONS.get(name, {})
+        options = {key: True if key == "init_weights" else value for key, value in options.items()}
+        return torchvision.models.get_model(name, weights=None, **options)
+
+
 def fill(model: nn.Module, seed: int) -> None:
     """Draw every parameter and running statistic of a model that has the names of torch's modules."""
     generator = torch.Generator().manual_seed(seed)

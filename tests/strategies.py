@@ -122,13 +122,18 @@ limits = st.one_of(
     measures.map(lambda text: f"{text} in 1K..4.3G"),
 )
 conditions = st.one_of(st.just(""), arguments(expressions).map(lambda text: f"({text})"))
+steps = st.one_of(names, st.sampled_from(["repeat", "stem", "merge", "true", "0.paths", "12.shortcut", "0.in.7.as"]))
+fields = st.sampled_from(["weight", "bias"])
+dots = st.sampled_from([".", " . ", ".\n", ". # why\n"])
+targets = st.tuples(names, st.lists(steps, max_size=3), fields, dots).map(lambda t: t[3].join([t[0], *t[1], t[2]]))
+init_rules = st.tuples(targets, calls).map(" = ".join)
 entries = st.one_of(
     statements,
     st.tuples(names, expressions, domains).map(lambda t: f"param {t[0]} = ({t[1]}){t[2]}"),
     expressions.map(lambda text: f"param a: list = ({text})"),
     expressions.map(lambda text: f'require ({text}), "why"'),
     arguments(expressions).map(lambda text: f"default bn({text})"),
-    st.just("init { conv.weight = kaiming_normal(fan_out); linear.bias = zeros }"),
+    st.lists(init_rules, max_size=3).map(lambda rules: f"init {{ {'; '.join(rules)} }}"),
     st.just("input image: 3x32x32"),
     st.tuples(st.sampled_from(["", " small", " head"]), conditions, block(limits)).map(
         lambda t: f"budget{t[0]}{t[1]} {t[2]}"

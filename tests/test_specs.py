@@ -17,6 +17,7 @@ from torch.nn import functional
 from torchvision.models.resnet import Bottleneck, conv1x1
 
 import resnext_dsl as rx
+from resnext_dsl.weights import load_weights
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # fvcore scripts a loss of its own when it is imported
@@ -432,3 +433,52 @@ class TestEveryShippedSpec:
         doc = rx.load(name).doc
         assert " et al., " in doc or " and " in doc or "Krizhevsky" in doc
         assert "https://arxiv.org/abs/" in doc or name == "alexnet_grouped"
+
+
+LIKE_THE_REFERENCE = ("convnext_tiny", "densenet121", "efficientnet_b0", "googlenet", "inception_v3", "resnet18")
+"""Networks that the reference library starts by the recipe that their specs follow."""
+
+ELSEWHERE = {("inception_v3", "aux.unit2.conv.weight"): (0.01, 0.1)}
+"""Standard deviations, ours and the reference's: torchvision sets 0.01 on the block around the convolution, where its
+loop over the convolutions does not read it."""
+
+
+def spread(weights: Tensor) -> tuple[float, float]:
+    """Standard deviation and mean, without the stray -2 that timm's sampler of truncated normals draws now and then."""
+    weights = weights[weights != -2]
+    return weights.std().item(), weights.mean().item()
+
+
+class TestHowWeightsStart:
+    @pytest.mark.parametrize("name", LIKE_THE_REFERENCE)
+    def test_every_layer_spreads_as_in_the_reference(self, name: str) -> None:
+        model = rx.load(name).compile(seed=0)
+        ours = {key: spread(value) for key, value in model.state_dict().items() if value.numel() > 1}
+        load_weights(model, references.initialised(name, seed=0).state_dict())
+        for key, value in model.state_dict().items():
+            if key not in ours or (name, key) in ELSEWHERE:
+                continue
+            (std, mean), (expected, center) = ours[key], spread(value)
+            # Of n normal draws the standard deviation is off by 1 / sqrt(2 n), the mean by 1 / sqrt(n) of it.
+            error = 6 * expected / value.numel() ** 0.5
+            assert std == pytest.approx(expected, abs=error, rel=1e-6), key
+            assert mean == pytest.approx(center, abs=1.5 * error, rel=1e-6), key
+
+    def test_the_convolution_that_torchvision_misses(self) -> None:
+        ours = rx.load("inception_v3").compile(seed=0).state_dict()
+        theirs = references.initialised("inception_v3", seed=0).state_dict()
+        found = ours["aux.unit2.conv.weight"].std().item(), theirs["AuxLogits.conv1.conv.weight"].std().item()
+        assert found == pytest.approx(ELSEWHERE["inception_v3", "aux.unit2.conv.weight"], rel=0.01)
+        assert ours["aux.linear.weight"].std().item() == pytest.approx(0.001, rel=0.01)
+        assert theirs["AuxLogits.fc.weight"].std().item() == pytest.approx(0.001, rel=0.01)
+
+    def test_alexnet_has_the_biases_of_its_paper(self) -> None:
+        """Krizhevsky et al., NeurIPS 2012, Section 5."""
+        state = rx.load("alexnet_grouped").compile(seed=0).state_dict()
+        biases = {key.removesuffix(".bias"): value for key, value in state.items() if key.endswith(".bias")}
+        ones = {"conv2.conv", "conv4.conv", "conv5.conv", "head.repeat.0.linear", "head.repeat.1.linear"}
+        assert {name for name, bias in biases.items() if (bias == 1).all()} == ones
+        assert {name for name, bias in biases.items() if (bias == 0).all()} == biases.keys() - ones
+        assert all(
+            value.std().item() == pytest.approx(0.01, rel=0.02) for key, value in state.items() if "weight" in key
+        )

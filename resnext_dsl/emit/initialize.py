@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from resnext_dsl.emit.blocks import Value
-from resnext_dsl.emit.layout import indented
+from resnext_dsl.emit.layout import INDENT, WIDTH, Call, indented, lines
 from resnext_dsl.emit.levels import Levels
-from resnext_dsl.emit.names import literal
-from resnext_dsl.initialization import FIELDS, applies
+from resnext_dsl.emit.names import literal, place_literal
+from resnext_dsl.graph import Node
+from resnext_dsl.initialization import FIELDS, applies, has_field
 from resnext_dsl.operators import Module
 
 
@@ -33,22 +34,28 @@ class Rule(Protocol):
     def arguments(self) -> tuple[tuple[str, Value], ...]:
         """Of the scheme, by name."""
 
+    @property
+    def path(self) -> str:
+        """Name of the scope or node that it is about; "" for all of the network."""
+
 
 @dataclass(frozen=True, slots=True)
 class InitRule:
-    """How one field of one operator's modules starts.
+    """How one field of one operator's modules starts; a rule of a longer path goes before others, then a later one.
 
     Attributes:
         operator: Name of its row in the operator table.
         field: "weight" or "bias".
         scheme: A key of `SCHEMES`.
         arguments: Of the scheme, by name; those left out have the scheme's defaults.
+        path: Name of the scope or node that it is about; "" for all of the network.
     """
 
     operator: str
     field: str
     scheme: str
     arguments: tuple[tuple[str, Value], ...] = ()
+    path: str = ""
 
 
 SCHEMES: dict[str, dict[str, Value]] = {
@@ -76,57 +83,103 @@ def init_weights(levels: Levels, rules: Sequence[Rule]) -> list[str]:
     for rule in rules:
         if not applies(rule.operator, rule.field, rule.scheme):
             raise ValueError(f"`{rule.operator}.{rule.field}` cannot start as `{rule.scheme}`")
-    targets = _targets(levels)
-    branches: dict[str, list[Rule]] = {}
-    for rule in rules:
-        for target in targets.get(rule.operator, {}):
-            branches.setdefault(target, []).append(rule)
+    branches = _branches(_bodies(levels, rules))
     if not branches:
         return []
-    alike: dict[tuple[str, ...], list[str]] = {}
-    for target, own in branches.items():
-        body: list[str] = []
-        for field, rule in {rule.field: rule for rule in own}.items():
-            body += _guarded(field, _statements(field, rule, target), targets[rule.operator][target])
-        alike.setdefault(tuple(body), []).append(target)
+    by_place = any("place." in line for line in branches)
     return [
         "def init_weights(self, root: nn.Module | None = None) -> None:",
         '    """Initialise the weights: all, or those of `root`."""',
+        *(['    places = {module: f"{name}." for name, module in self.named_modules()}'] if by_place else []),
         "    for module in (self if root is None else root).modules():",
-        *indented(_branches(alike), 2),
+        *(['        place = places.get(module, "")'] if by_place else []),
+        *indented(branches, 2),
     ]
 
 
-def _branches(alike: Mapping[tuple[str, ...], list[str]]) -> list[str]:
-    lines: list[str] = []
-    for body, targets in alike.items():
+def _bodies(levels: Levels, rules: Sequence[Rule]) -> dict[str, list[str]]:
+    """Class -> statements that start its modules."""
+    targets = _targets(levels)
+    bodies: dict[str, list[str]] = {}
+    for operator, field in dict.fromkeys((rule.operator, rule.field) for rule in rules):
+        own = {rule.path: rule for rule in rules if (rule.operator, rule.field) == (operator, field)}
+        for target, nodes in targets.get(operator, {}).items():
+            statements = _started(field, own, target, nodes)
+            if statements:
+                bodies.setdefault(target, []).extend(statements)
+    return bodies
+
+
+def _branches(bodies: Mapping[str, list[str]]) -> list[str]:
+    alike: dict[tuple[str, ...], list[str]] = {}
+    for target, body in bodies.items():
+        alike.setdefault(tuple(body), []).append(target)
+    made: list[str] = []
+    for statements, targets in alike.items():
         kinds = targets[0] if len(targets) == 1 else f"({', '.join(targets)})"
-        lines += [f"{'el' if lines else ''}if isinstance(module, {kinds}):", *indented(body)]
-    return lines
+        test = _only_if(f"isinstance(module, {kinds})", statements)
+        made += [f"el{test[0]}" if made else test[0], *test[1:]]
+    return made
 
 
-def _targets(levels: Levels) -> dict[str, dict[str, set[str]]]:
-    """Operator -> class -> fields that all modules have."""
-    found: dict[str, dict[str, set[str]]] = {}
-    operators = {id(source): node.operator for node, source in zip(levels.graph.nodes, levels.sources, strict=True)}
-    for source in {id(source): source for source in levels.sources}.values():
-        operator = operators[id(source)]
-        if isinstance(source, Module) and operator in FIELDS:
-            fields = set(FIELDS[operator]) - _missing(dict(source.keywords))
-            found.setdefault(operator, {}).setdefault(source.target, set(fields)).intersection_update(fields)
+def _targets(levels: Levels) -> dict[str, dict[str, list[Node]]]:
+    """Operator -> class -> nodes whose modules are of it."""
+    found: dict[str, dict[str, list[Node]]] = {}
+    for node, source in zip(levels.graph.nodes, levels.sources, strict=True):
+        if isinstance(source, Module) and node.operator in FIELDS:
+            found.setdefault(node.operator, {}).setdefault(source.target, []).append(node)
     return found
 
 
-def _missing(keywords: Mapping[str, Value]) -> set[str]:
-    if not keywords.get("affine", keywords.get("elementwise_affine", True)):
-        return {"weight", "bias"}
-    return {"bias"} if keywords.get("bias") is False else set()
+def _started(field: str, rules: Mapping[str, Rule], target: str, nodes: Sequence[Node]) -> list[str]:
+    """Statements that start one field of the modules of a class, each by the rule that it follows."""
+    having = {node.name for node in nodes if node.attributes and has_field(node.operator, node.attributes, field)}
+    followed = {node.name: _followed(rules, node.name) for node in nodes}
+    chosen = {rule.path: rule for name, rule in followed.items() if rule is not None and name in having}
+    statements = _chain({path: _statements(field, rule, target) for path, rule in chosen.items()})
+    if statements and any(rule is not None and name not in having for name, rule in followed.items()):
+        return _only_if(f"module.{field} is not None", statements)
+    return statements
 
 
-def _guarded(field: str, statements: list[str], present: set[str]) -> list[str]:
-    if field in present:
-        return statements
-    return [f"if module.{field} is not None:", *indented(statements)]
+def _followed(rules: Mapping[str, Rule], name: str) -> Rule | None:
+    """The rule that a node follows, of those by path: that of the longest path."""
+    while name and name not in rules:
+        name = name.rpartition(".")[0]
+    return rules.get(name)
+
+
+def _chain(bodies: Mapping[str, list[str]]) -> list[str]:
+    """The statements of the path that a module lies under, longer paths first."""
+    alike: dict[tuple[int, tuple[str, ...]], list[str]] = {}
+    for path in sorted(filter(None, bodies), key=_depth, reverse=True):
+        alike.setdefault((_depth(path), tuple(bodies[path])), []).append(path)
+    made: list[str] = []
+    for (_, body), paths in alike.items():
+        made += _under(paths, "elif" if made else "if") + indented(body)
+    general = bodies.get("", [])
+    return [*made, "else:", *indented(general)] if made and general else made or general
+
+
+def _under(paths: Sequence[str], word: str) -> list[str]:
+    """The condition that a module lies under one of some paths; its place ends in a dot, as the paths here do."""
+    texts = tuple(place_literal(path) for path in paths)
+    if len(texts) == 1:
+        return [f"{word} place.startswith({texts[0]}):"]
+    return lines(Call(f"{word} place.startswith((", texts, ")):"), width=WIDTH - 2 * len(INDENT))
+
+
+def _only_if(condition: str, body: Sequence[str]) -> list[str]:
+    """`if condition` around a body; one test of both where the body is nothing but a test."""
+    first, *others = body
+    both = f"if {condition} and {first.removeprefix('if ')}"
+    if first.startswith("if ") and all(line.startswith(INDENT) for line in others) and len(both) <= WIDTH:
+        return [both, *others]
+    return [f"if {condition}:", *indented(body)]
+
+
+def _depth(path: str) -> int:
+    return len(path.split(".")) if path else 0
 
 
 def _statements(field: str, rule: Rule, target: str) -> list[str]:

@@ -59,6 +59,18 @@ def literal(value: Value) -> str:
     raise ValueError(f"not a literal: {value!r}")
 
 
+def place_literal(name: str) -> str:
+    """The hierarchical name of a scope or node as a string that ends in a dot.
+
+    Raises:
+        ValueError: If a part of it is neither a number nor an ASCII identifier.
+    """
+    for part in name.split("."):
+        if not (part.isascii() and part.isdigit()):
+            identifier(part)
+    return f'"{name}."'
+
+
 def camel_case(name: str) -> str:
     """`conv_bn_act` as `ConvBnAct`; digits on both sides keep their underscore."""
     words = [word for word in identifier(name).split("_") if word]

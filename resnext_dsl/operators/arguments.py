@@ -14,7 +14,7 @@ from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin
 
 from resnext_dsl.diagnostics import did_you_mean
-from resnext_dsl.operators.base import REQUIRED, Attributes, Operator, RuleError
+from resnext_dsl.operators.base import REQUIRED, Attributes, Operator, RuleError, is_int
 
 
 class Bound(NamedTuple):
@@ -179,7 +179,7 @@ def _value(argument: Argument, value: object) -> object:
 
 def twice(value: object) -> object:
     """A pair from one int; other values as they are, a list as a tuple."""
-    if type(value) is int:
+    if is_int(value):
         return value, value
     return tuple(value) if isinstance(value, list) else value
 
@@ -188,13 +188,14 @@ def _typed(kind: type | None, value: object) -> Any:
     """The value as the attribute holds it, or None where it is of another type."""
     if kind is tuple:
         pair = twice(value)
-        fits = isinstance(pair, tuple) and len(pair) == 2 and all(type(number) is int for number in pair)
+        fits = isinstance(pair, tuple) and len(pair) == 2 and all(map(is_int, pair))
         return tuple(pair) if fits else None  # type: ignore[arg-type]
-    if kind is float and type(value) in (int, float):
+    if kind is float and (is_int(value) or isinstance(value, float)):
         number: Any = value
         # 0.0 is added for -0.0, which is equal to 0.0 and would share its place in the cache.
-        return float(number) + 0.0 if abs(number) <= sys.float_info.max else None
-    return value if type(value) is kind else None
+        return number + 0.0 if abs(number) <= sys.float_info.max else None
+    fits = is_int(value) if kind is int else kind is not None and isinstance(value, kind)
+    return value if fits else None
 
 
 def _within(number: float, phrase: str, limit: float) -> bool:

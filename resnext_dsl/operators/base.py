@@ -8,13 +8,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple, Self, TypeGuard
 
 REQUIRED: Any = object()
 """Stands for the default of a field that has none."""
 
 Shape = tuple[int, ...]
 Literal_ = bool | int | float | str | tuple["Literal_", ...]
+
+
+def is_int(value: object) -> TypeGuard[int]:
+    """Whether a value is an int and no bool; a column of ints, one for each of many candidates, is one too."""
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 class Attributes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import permutations
 
 import pytest
 import torch
@@ -89,6 +90,88 @@ def test_a_bias_that_some_lack_is_passed_over() -> None:
 def test_the_last_of_two_rules_for_one_field_holds() -> None:
     model = built(InitRule("conv", "weight", "ones"), InitRule("conv", "weight", "zeros"))
     assert (model.a.conv.weight == 0).all()
+
+
+def constant(value: float, path: str, operator: str = "conv", field: str = "weight") -> InitRule:
+    return InitRule(operator, field, "constant", (("value", value),), path)
+
+
+PARTS = """
+    stem { conv(8, 3x3, bias=true) }
+    stage a repeat 3 { split { path { conv(8, 3x3) } path { conv(8, 1x1) } } merge add }
+    stage ab { conv(8, 3x3, bias=true); bn }
+    head { avgpool(global); flatten; repeat 2 { linear(8); relu }; linear(4) }
+"""
+
+
+def started(*rules: InitRule, field: str = "weight") -> dict[str, float]:
+    """Of each module that has the field all alike, its value."""
+    weights = {name: getattr(m, field, None) for name, m in build(network(PARTS), rules, seed=0).named_modules()}
+    return {name: w.min().item() for name, w in weights.items() if w is not None and w.min() == w.max()}
+
+
+def test_a_rule_of_a_path_concerns_what_lies_under_it_only() -> None:
+    assert started(constant(3, "a.1")) == {"a.1.paths.0.conv": 3, "a.1.paths.1.conv": 3, "ab.bn": 1}
+    assert started(constant(3, "ab.conv")) == {"ab.conv": 3, "ab.bn": 1}
+    assert "ab.conv" not in started(constant(3, "a"))
+    assert set(started(constant(3, "head.repeat", "linear"))) == {
+        "head.repeat.0.linear",
+        "head.repeat.1.linear",
+        "ab.bn",
+    }
+
+
+@pytest.mark.parametrize("order", list(permutations(range(4))))
+def test_the_longest_path_holds_in_any_order(order: tuple[int, ...]) -> None:
+    rules = [constant(1, ""), constant(2, "a"), constant(3, "a.1"), constant(4, "a.1.paths.1.conv")]
+    assert started(*(rules[place] for place in order)) == {
+        "stem.conv": 1,
+        "a.0.paths.0.conv": 2,
+        "a.0.paths.1.conv": 2,
+        "a.1.paths.0.conv": 3,
+        "a.1.paths.1.conv": 4,
+        "a.2.paths.0.conv": 2,
+        "a.2.paths.1.conv": 2,
+        "ab.conv": 1,
+        "ab.bn": 1,
+    }
+
+
+def test_the_last_of_two_rules_for_one_path_holds() -> None:
+    rules = (constant(5, "ab"), constant(2, "stem"), constant(6, "ab"), constant(7, ""))
+    assert started(*rules)["ab.conv"] == 6
+
+
+def test_a_bias_that_some_of_a_class_lack() -> None:
+    rules = (constant(1, "", field="bias"), constant(2, "stem", field="bias"))
+    assert started(*rules, field="bias") == {"stem.conv": 2, "ab.conv": 1, "ab.bn": 0}
+    assert started(constant(2, "ab", field="bias"), field="bias") == {"ab.conv": 2, "ab.bn": 0}
+
+
+def test_a_new_classifier_follows_the_rules_of_its_place() -> None:
+    rules = (constant(1, "", "linear"), constant(2, "head.linear", "linear"), constant(3, "head.repeat", "linear"))
+    model = build(network(PARTS), rules)
+    model.reset_classifier(7)
+    assert model.head.linear.weight.shape == (7, 8)
+    assert (model.head.linear.weight == 2).all()
+
+
+def test_a_module_of_another_network_follows_the_general_rules() -> None:
+    model, other = build(network(PARTS), (constant(1, ""), constant(2, "stem"))), nn.Conv2d(2, 2, 1)
+    model.init_weights(other)
+    assert (other.weight == 1).all()
+
+
+def test_parts_that_start_alike_share_a_condition() -> None:
+    rules = (constant(1, ""), constant(2, "stem"), constant(2, "ab"), constant(9, "no.such.part"))
+    text = emit(network(PARTS), rules)
+    condition = 'if place.startswith(("stem.", "ab.")):\n                    nn.init.constant_(module.weight, 2)'
+    assert condition in text
+    assert "no.such" not in text
+
+
+def test_rules_without_a_path_need_no_names() -> None:
+    assert "named_modules" not in emit(network(PARTS), (constant(1, ""),))
 
 
 def test_no_rule_leaves_torchs_default_and_no_method() -> None:

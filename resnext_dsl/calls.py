@@ -1,0 +1,232 @@
+"""Calls of operators and templates: their arguments evaluated, and the names of what flows where they stand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from resnext_dsl import syntax as s
+from resnext_dsl.bind import BoundNetwork
+from resnext_dsl.diagnostics import ArchError, Diagnostic, Note, Span, did_you_mean, error
+from resnext_dsl.draft import Draft, Running
+from resnext_dsl.evaluate import Evaluator, too_deep
+from resnext_dsl.graph import Scope
+from resnext_dsl.naming import Names
+from resnext_dsl.operators import OPERATORS
+from resnext_dsl.replay import Recorder, Recording, call_key, replay
+from resnext_dsl.signature import bind, signature_of
+from resnext_dsl.values import (
+    UNKNOWN,
+    Environment,
+    FunctionValue,
+    GraphValue,
+    OperatorValue,
+    TemplateValue,
+    UnsettledError,
+    show,
+    type_name,
+)
+
+
+class Frame:
+    """One instance of a template, or the network itself: what its statements share.
+
+    Attributes:
+        entry: The value that entered it (in a part: the current pass).
+        here: The running value before the current statement.
+        values: The values named in it so far.
+    """
+
+    __slots__ = ("entry", "here", "values")
+
+    def __init__(self, entry: Running, here: Running) -> None:
+        self.entry = entry
+        self.here = here
+        self.values: dict[str, Any] = {}
+
+
+class Place(NamedTuple):
+    """Where statements run: their frame, the scope their nodes belong to, and the local names of the body."""
+
+    frame: Frame
+    scope: str
+    names: Names
+
+
+class Caller(Draft):
+    """A graph in the making that operators and templates are called on; who derives it says how a body runs."""
+
+    def __init__(self, network: BoundNetwork, evaluator: Evaluator, check_size: Callable[[], None]) -> None:
+        super().__init__(network, evaluator.options, check_size)
+        self.evaluator = evaluator
+        self._frame = Frame(None, None)
+        self._recordings: dict[Any, Recording] = {}
+        evaluator.context = self._context
+
+    def _body(self, block: s.Block, frame: Frame, env: Environment, scope: str, x: Running) -> Running:
+        raise NotImplementedError
+
+    # --- names of what flows ---
+
+    def _context(self, name: str) -> Any:
+        frame = self._frame
+        if name in frame.values:
+            return frame.values[name]
+        if name in ("channels_in", "shape_in"):
+            return self._flowing(name, frame.entry)
+        if name in ("channels_here", "shape_here"):
+            return self._flowing(name, frame.here)
+        raise KeyError(name)
+
+    def _flowing(self, name: str, value: Running) -> Any:
+        if value is None:
+            raise UnsettledError
+        return value.shape[0] if name.startswith("channels") else value.shape
+
+    def _named(self, alias: s.Name | None, frame: Frame, x: Running) -> Running:
+        if alias is not None:
+            frame.values[alias.text] = x if x is not None else UNKNOWN
+        return x
+
+    def _value(self, name: s.Name, env: Environment) -> GraphValue:
+        """The value of the network that a name stands for."""
+        value = self._frame.values.get(name.text)
+        if value is None:
+            try:
+                value = env.find(name.text)
+            except KeyError:
+                hint = did_you_mean(name.text, self._frame.values) or "name a value with `as NAME` before it is used"
+                raise error("E101", f"no value is named `{name.text}` here", name.span, hint=hint) from None
+        return self._checked_value(value, name.span, name.text)
+
+    def _checked_value(self, value: Any, span: Span, text: str) -> GraphValue:
+        if value is UNKNOWN:
+            raise UnsettledError
+        if not isinstance(value, GraphValue):
+            hint = "attributes are given by name, values by position"
+            raise error("E204", f"`{text[:40]}` is not a value of the network; found {show(value)}", span, hint=hint)
+        return value
+
+    # --- calls ---
+
+    def _callee(self, call: s.Apply, env: Environment) -> OperatorValue | TemplateValue:
+        try:
+            callee = self.evaluator.find(call.callee, env)
+        except ArchError as problem:
+            raise _as_operator(problem, call, env) from None
+        if callee is UNKNOWN:
+            raise UnsettledError
+        if isinstance(callee, OperatorValue | TemplateValue):
+            return callee
+        name = call.callee.text
+        hint = f"write `use {name}` to go on from that value" if isinstance(callee, GraphValue) else ""
+        kind = "a function" if isinstance(callee, FunctionValue) else f"a value of type {type_name(callee)}"
+        raise error("E207", f"`{name}` is {kind}, not an operator or template", call.callee.span, hint=hint)
+
+    def _template(self, call: s.Apply, callee: TemplateValue, env: Environment, scope: str, x: Running) -> Running:
+        template = callee.template
+        if len(self.trail) >= self.options.max_calls:
+            raise too_deep(call.span, self.options)
+        inner, given = self._arguments(call, callee, env)
+        if x is None:
+            return None
+        outer_trail, outer_frame = self.trail, self._frame
+        self.trail = (*outer_trail, Note(f"template `{template.name.text}`", call.callee.span))
+        try:
+            return self._instance(callee, inner, given, scope, x)
+        finally:
+            self.trail, self._frame = outer_trail, outer_frame
+
+    def _instance(
+        self, callee: TemplateValue, inner: Environment, given: frozenset[str], scope: str, x: GraphValue
+    ) -> Running:
+        """The value of a template's body, copied where the same call has been expanded before."""
+        template = callee.template
+        key = call_key(callee, inner.names, given, x)
+        if key in self._recordings:
+            recording = self._recordings[key]
+            self.evaluator.step(template.span, recording.steps)
+            return replay(self, recording, scope, x)
+        scalars = tuple((k, v) for k, v in ((k, _scalar(v)) for k, v in inner.names.items()) if v is not None)
+        self.scopes[scope] = Scope(scope, "template", template.name.text, scalars, template.span, given)
+        recorder = Recorder(self, scope, x, self.evaluator.steps)
+        result = self._body(template.body, Frame(x, x), inner, scope, x)
+        if result is not None and recorder.clean:
+            self._recordings[key] = recorder.recording(result, self.evaluator.steps)
+        return result
+
+    def _arguments(self, call: s.Apply, callee: TemplateValue, env: Environment) -> tuple[Environment, frozenset[str]]:
+        """The environment of a template's body (its parameters, then what is around it), and which were given."""
+        template = callee.template
+        bound = bind(signature_of(callee), call.arguments, callee_span=call.callee.span).named
+        inner = Environment(callee.environment)
+        inner.turn = None
+        filled = dict(callee.arguments)
+        failed: list[Diagnostic] = []
+        unsettled = False
+        for formal in template.parameters:
+            name = formal.name.text
+            try:
+                if name in bound:
+                    inner.names[name] = self.evaluator.bound(bound[name].value, env)
+                elif name in filled:
+                    inner.names[name] = filled[name]
+                else:
+                    assert formal.default is not None
+                    inner.names[name] = self.evaluator.bound(formal.default, inner)
+            except ArchError as problem:
+                failed += problem.diagnostics
+                inner.names[name] = UNKNOWN
+            except UnsettledError:
+                unsettled = True
+                inner.names[name] = UNKNOWN
+        if failed:
+            raise ArchError(failed)
+        if unsettled:
+            raise UnsettledError
+        return inner, frozenset((*bound, *filled))
+
+    def _operator(
+        self, call: s.Apply, callee: OperatorValue, place: Place, env: Environment, inputs: list[Running], name: str
+    ) -> Running:
+        operator = callee.operator
+        arguments, spans = self.defaults(operator.name)
+        signature = signature_of(OperatorValue(operator, (*callee.arguments, *arguments.items())))
+        bound = bind(signature, call.arguments, callee_span=call.callee.span)
+        arguments.update(callee.arguments)
+        for key, argument in bound.named.items():
+            arguments[key] = self.evaluator.evaluate(argument.value, env)
+            spans[key] = argument.value.span
+        values = [self._operand(argument, env) for argument in bound.values]
+        attributes = self.validated(call.span, operator.name, arguments, spans)
+        if any(value is None for value in (*inputs, *values)):
+            return None
+        taken = [value for value in (*inputs, *values) if value is not None]
+        if operator.merges and len(taken) == 1:
+            return taken[0]
+        return self.put_node(operator.name, attributes, taken, place.scope, name, call.span, spans)
+
+    def _operand(self, argument: s.Argument, env: Environment) -> GraphValue:
+        if isinstance(argument.value, s.Name):
+            return self._value(argument.value, env)
+        value = self.evaluator.evaluate(argument.value, env)
+        return self._checked_value(value, argument.span, argument.span.text)
+
+
+def _scalar(value: Any) -> Any:
+    """A template's argument as the graph keeps it: plain values, and operators by name; None for others."""
+    if isinstance(value, OperatorValue):
+        return value.operator.name
+    if isinstance(value, bool | int | float | str) or type(value) is tuple:
+        return value
+    return None
+
+
+def _as_operator(problem: ArchError, call: s.Apply, env: Environment) -> ArchError:
+    """The error for a statement whose name is unknown: what would have fitted there."""
+    first = problem.diagnostics[0]
+    if first.code != "E101":
+        return problem
+    known = {name for name in env.all_names() if isinstance(env.find(name), OperatorValue | TemplateValue)}
+    hint = did_you_mean(call.callee.text, known | set(OPERATORS)) or first.hint
+    return error("E101", f"unknown operator or template `{call.callee.text}`", call.callee.span, hint=hint)
