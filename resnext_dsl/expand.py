@@ -106,9 +106,10 @@ class Expander(Caller):
         """One pass of a part: `channels_in` is that of the pass."""
         outer = frame.entry
         frame.entry = x
-        x = self._body(body, frame, Environment(env), scope, x)
-        frame.entry = outer
-        return x
+        try:
+            return self._body(body, frame, Environment(env), scope, x)
+        finally:
+            frame.entry = outer
 
     def _output(self, output: s.Output, place: Place, env: Environment, x: Running) -> None:
         name = output.name.text

@@ -193,9 +193,13 @@ def load_with(
     options: Options = DEFAULTS,
 ) -> Network:
     """`load`, with the overrides as a mapping."""
+    return network_of(source_of(spec, options), root, options, overrides)
+
+
+def source_of(spec: str | os.PathLike[str], options: Options) -> Source:
+    """The text of a file, or of a shipped spec by its name."""
     path = find(spec)
-    name = os.fspath(spec) if path.parent != SHIPPED else path.name
-    return network_of(read(path, name, options), root, options, overrides)
+    return read(path, os.fspath(spec) if path.parent != SHIPPED else path.name, options)
 
 
 def loads(
@@ -210,19 +214,24 @@ def network_of(
 ) -> Network:
     """Runs the pipeline: parse, resolve names, bind parameters, expand, verify."""
     try:
-        folder = Path(root) if root is not None else source.path.parent if source.path is not None else None
-        loader = Loader(folder, options)
-        module = loader.load(source, shipped=folder is not None and folder.resolve() == SHIPPED.resolve())
-        return _expanded(source, module, options, overrides)
+        module = parsed(source, root, options)
+        return expanded(module, resolve(module), options, overrides)
     except RecursionError:
         raise error("E403", "the spec is nested too deep") from None
 
 
-def _expanded(source: Source, module: Module, options: Options, overrides: Mapping[str, Any]) -> Network:
+def parsed(source: Source, root: str | os.PathLike[str] | None, options: Options) -> Module:
+    """The file and what it imports."""
+    folder = Path(root) if root is not None else source.path.parent if source.path is not None else None
+    loader = Loader(folder, options)
+    return loader.load(source, shipped=folder is not None and folder.resolve() == SHIPPED.resolve())
+
+
+def expanded(module: Module, resolved: Sequence[Diagnostic], options: Options, overrides: Mapping[str, Any]) -> Network:
+    """The network of a file that has been read; `resolved` is what `resolve` found in it."""
     evaluator = Evaluator(options)
     scopes = Scopes(evaluator)
     binder = Binder(evaluator, scopes)
-    resolved = resolve(module)
     try:
         bound = binder.bind(module, overrides)
     except ArchError as problem:
@@ -235,14 +244,14 @@ def _expanded(source: Source, module: Module, options: Options, overrides: Mappi
     if any(diagnostic.code == "E104" for diagnostic in resolved):
         raise _report(found, options)  # what calls itself cannot be expanded
     wrong = bool(_errors(scopes.diagnostics + binder.diagnostics))
-    ir, expanded = _graph(bound, evaluator, check=not wrong, before=found)
-    found += [*expanded, *(misplaced(limits, ir) if not _errors(expanded) else ())]
+    ir, met = _graph(bound, evaluator, check=not wrong, before=found)
+    found += [*met, *(misplaced(limits, ir) if not _errors(met) else ())]
     if _errors(found):
         raise _report(found, options)
     init, aimless = settle(bound.init, verify(ir))
     if aimless:
         raise _report([*found, *aimless], options)
-    return Network(source, bound, ir, init, limits, options, tuple(found))
+    return Network(module.file.span.source, bound, ir, init, limits, options, tuple(found))
 
 
 def _graph(
