@@ -6,6 +6,7 @@ What comes out is a network without open choices; its statements have not been l
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import copy
 from typing import Any, NamedTuple
 
 from resnext_dsl import syntax as s
@@ -33,8 +34,6 @@ from resnext_dsl.values import (
     show,
     type_name,
 )
-
-MEASURES = ("params", "flops", "macs", "activations", "depth")
 
 
 class Domain(NamedTuple):
@@ -68,22 +67,14 @@ class Parameter(NamedTuple):
     span: Span
 
 
-class Limit(NamedTuple):
-    """One bound of a budget: `measure` compared with `bound`."""
-
-    budget: str
-    measure: str
-    comparison: str
-    bound: int | float
-    span: Span
-
-
 class BoundNetwork:
     """A network with every parameter bound.
 
     Attributes:
         entries: Parts, outputs, statements and constants of the body, in the order of the text.
         defaults: Operator -> argument -> new default, with its place.
+        budgets: Those that the network itself states; those of its bases are not its own.
+        budget_names: The names that its budgets see.
     """
 
     def __init__(self, name: str, span: Span, environment: Environment, doc: str = "") -> None:
@@ -97,7 +88,14 @@ class BoundNetwork:
         self.parameters: dict[str, Parameter] = {}
         self.defaults: dict[str, dict[str, Placed]] = {}
         self.init: tuple[InitRule, ...] = ()
-        self.limits: tuple[Limit, ...] = ()
+        self.budgets: tuple[s.Budget, ...] = ()
+        self.budget_names = environment
+
+    def with_input(self, shape: Shape) -> BoundNetwork:
+        """The same network with an input of another shape."""
+        other = copy(self)
+        other.input_shape = shape
+        return other
 
 
 class Binder:
@@ -133,7 +131,8 @@ class Binder:
         for level in reversed(chain):
             own = base.network.entries if level is base else level.network.entries
             self._settings(own, env if level is base else level_environment(env, level), bound)
-        self._limits(chain[0], env, bound)
+        bound.budgets = tuple(entry for entry in declared.entries if isinstance(entry, s.Budget))
+        bound.budget_names = env if declared is base.network else level_environment(env, chain[0])
         return bound
 
     def _chain(self, first: NetworkValue) -> list[NetworkValue]:
@@ -321,17 +320,7 @@ class Binder:
             return
         bound.input_name = entry.name
         try:
-            shape = self.evaluator.evaluate(entry.shape, env)
-            if is_int(shape):
-                shape = (shape,)
-            if type(shape) is not tuple:
-                raise error("E204", f"an input needs a shape like 3x224x224; found {show(shape)}", entry.shape.span)
-            if len(shape) not in (1, 3):
-                found = f"an input is channels x height x width, or a number of features; found {show(shape)}"
-                raise error("E205", found, entry.shape.span)
-            if min(shape) < 1:
-                raise error("E205", f"every size must be at least 1; found {show(shape)}", entry.shape.span)
-            bound.input_shape = shape
+            bound.input_shape = input_shape(self.evaluator.evaluate(entry.shape, env), entry.shape.span)
         except ArchError as problem:
             self._found(problem)
         except UnsettledError:
@@ -390,41 +379,29 @@ class Binder:
         settled = check_arguments(rule, arguments)
         return InitRule(rule.operator.text, rule.field.text, rule.scheme.text, settled, path, rule)
 
-    def _limits(self, level: NetworkValue, env: Environment, bound: BoundNetwork) -> None:
-        """The budgets that the network itself states; those of its bases are not its own."""
-        entries = level.network.entries
-        inner = env if isinstance(level.network, s.Network) else level_environment(env, level)
-        limits: list[Limit] = []
-        for budget in (entry for entry in entries if isinstance(entry, s.Budget)):
-            for limit in budget.limits:
-                try:
-                    limits += self._limit(budget, limit, inner)
-                except ArchError as problem:
-                    self._found(problem)
-                except UnsettledError:
-                    pass
-        bound.limits = tuple(limits)
-
-    def _limit(self, budget: s.Budget, limit: s.Limit, env: Environment) -> list[Limit]:
-        measure = limit.measure.text
-        if measure not in MEASURES:
-            hint = did_you_mean(measure, MEASURES) or f"measures: {', '.join(MEASURES)}"
-            raise error("E208", f"unknown measure `{measure}`", limit.measure.span, hint=hint)
-        found = []
-        for comparison, expression in limit.bounds:
-            value = self.evaluator.evaluate(expression, env)
-            if isinstance(value, bool) or not isinstance(value, int | float):
-                raise error("E204", f"a budget is a number; found {show(value)}", expression.span)
-            name = budget.name.text if budget.name is not None else ""
-            found.append(Limit(name, measure, comparison, value, limit.span))
-        return found
-
     def _found(self, problem: ArchError) -> None:
         """Notes a mistake; binding goes on with what is left."""
         self.diagnostics += problem.diagnostics
 
     def _wrong(self, code: str, message: str, span: Span, hint: str = "") -> None:
         self.diagnostics.append(Diagnostic(code, message, span, hint=hint))
+
+
+def input_shape(value: Any, span: Span) -> Shape:
+    """A value as the shape of an input.
+
+    Raises:
+        ArchError: Where it is none.
+    """
+    shape = (value,) if is_int(value) else value
+    if type(shape) is not tuple:
+        raise error("E204", f"an input needs a shape like 3x224x224; found {show(shape)}", span)
+    if len(shape) not in (1, 3):
+        found = f"an input is channels x height x width, or a number of features; found {show(shape)}"
+        raise error("E205", found, span)
+    if min(shape) < 1:
+        raise error("E205", f"every size must be at least 1; found {show(shape)}", span)
+    return shape
 
 
 def level_environment(env: Environment, level: NetworkValue) -> Environment:

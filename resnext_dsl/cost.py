@@ -7,7 +7,7 @@ operator table.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
@@ -169,11 +169,12 @@ def reachable(graph: Graph, outputs: Iterable[int]) -> set[int]:
     return seen
 
 
-def depth_of(graph: Graph, runs: set[int]) -> int:
-    """Convolutions and linear layers on the longest way from the input to an output."""
+def depth_of(graph: Graph, runs: set[int], members: Container[int] | None = None) -> int:
+    """Convolutions and linear layers on the longest way from the input to an output; of `members` only, if given."""
     depths = [0] * len(graph.nodes)
     for index, node in enumerate(graph.nodes):
         if index in runs and node.operator != "input":
             before = max((depths[source] for source in node.inputs), default=0)
-            depths[index] = before + OPERATORS[node.operator].multiplies
+            counts = members is None or index in members
+            depths[index] = before + (counts and OPERATORS[node.operator].multiplies)
     return max(depths, default=0)

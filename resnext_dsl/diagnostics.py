@@ -17,7 +17,7 @@ CODES: dict[str, str] = {
     "E002": "syntax error",
     "E003": "a bracket is not closed or not opened",
     "E101": "unknown name",
-    "E102": "a name is declared twice",
+    "E102": "a name is declared, or a bound stated, twice",
     "E103": "a name is not allowed",
     "E104": "templates or functions call themselves in a circle",
     "E105": "a statement or declaration stands where it is not allowed",
@@ -30,6 +30,7 @@ CODES: dict[str, str] = {
     "E207": "not an operator or template",
     "E208": "unknown measure in a budget",
     "E209": "a rule of initialisation that starts nothing",
+    "E210": "a bound without the unit of its measure, or in another one",
     "E301": "the operator does not take values of this shape",
     "E302": "channels are not divisible by groups or cardinality",
     "E303": "the kernel is larger than its input",
@@ -48,6 +49,7 @@ CODES: dict[str, str] = {
     "E505": "no such spec",
     "E601": "a budget is exceeded",
     "E602": "a requirement is not met",
+    "E603": "a measure cannot be taken on this machine",
     "E701": "weights do not fit the network",
     "E702": "the weights file cannot be read",
     "E703": "the weights file cannot be written",
@@ -124,9 +126,13 @@ class Diagnostic(NamedTuple):
     severity: Literal["error", "warning"] = "error"
     file: str = ""
 
+    def headline(self) -> str:
+        """The diagnostic on one line: place, code and message."""
+        return _printable(f"{self._place()}: {self.severity}[{self.code}]: {self.message}")
+
     def render(self) -> str:
         """The diagnostic as text: headline, excerpt with caret, notes, trail and hint."""
-        lines = [f"{self._place()}: {self.severity}[{self.code}]: {self.message}"]
+        lines = [self.headline()]
         if self.span is not None:
             lines += excerpt(self.span)
         lines += [f"  note: {_at(note)}{note.message}" for note in self.notes]

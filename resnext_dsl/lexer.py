@@ -13,11 +13,12 @@ import unicodedata
 from functools import cache
 from typing import NamedTuple
 
-from resnext_dsl.diagnostics import Diagnostic, Note, Span
+from resnext_dsl.diagnostics import Diagnostic, Note, Span, did_you_mean
 from resnext_dsl.grammar import lexer_pattern, table
 from resnext_dsl.options import Options
 from resnext_dsl.source import Source
 from resnext_dsl.syntax import Comment
+from resnext_dsl.units import UNITS
 
 END = "_END"
 
@@ -39,7 +40,7 @@ CLOSERS = {closer: opener for opener, closer in OPENERS.items()}
 SIGN = {"LPAR": "(", "RPAR": ")", "LSQB": "[", "RSQB": "]", "LBRACE": "{", "RBRACE": "}"}
 
 ENDS_A_STATEMENT = frozenset(
-    {"NAME", "NUMBER", "DIMENSIONS", "STRING", "TRUE", "FALSE", "RPAR", "RSQB", "RBRACE", "IMPORT"}
+    {"NAME", "NUMBER", "AMOUNT", "DIMENSIONS", "STRING", "TRUE", "FALSE", "RPAR", "RSQB", "RBRACE", "IMPORT"}
 )
 ENDS_AN_OPERAND = ENDS_A_STATEMENT - {"RBRACE", "IMPORT"}
 GOES_ON = frozenset({"MERGE", "SHORTCUT", "ELSE", "AS", "IN", "WHEN", "LBRACE", "RBRACE"})
@@ -156,11 +157,19 @@ class _Scan:
         return end
 
 
+_AMOUNT = re.compile(r"[0-9]+(?:\.[0-9]+)?(?!x)([A-Za-z]+)")
+
+
 def _bad_text(source: Source, start: int, end: int) -> Diagnostic:
     word = source.text[start:end]
     span = Span(source, start, end)
     if word[0] == '"':
         return Diagnostic("E002", "a string must end on its line", span, hint='add the closing `"`')
+    amount = _AMOUNT.fullmatch(word)
+    if amount is not None:
+        unit = amount[1]
+        hint = did_you_mean(unit, UNITS) or f"units: {', '.join(UNITS)}; K, M, G, T multiply a plain number"
+        return Diagnostic("E002", f"`{word[:40]}` is not a number: there is no unit `{unit[:40]}`", span, hint=hint)
     if word[0].isascii() and word[0].isdigit():
         hint = "write a shape with names as `3 x k`" if "x" in word else "numbers look like 64, 0.5, 1e-3, 25.1M"
         return Diagnostic("E002", f"`{word[:40]}` is not a number or a shape", span, hint=hint)

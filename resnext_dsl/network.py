@@ -17,6 +17,8 @@ from resnext_dsl.diagnostics import ArchError, Diagnostic, ShapeError, error
 from resnext_dsl.evaluate import Evaluator
 from resnext_dsl.expand import Expander
 from resnext_dsl.files import SHIPPED, Loader, Module, find, read, text_source
+from resnext_dsl.limits import Limit, bind_limits, misplaced, picked
+from resnext_dsl.operators.base import Shape
 from resnext_dsl.options import DEFAULTS, Options
 from resnext_dsl.resolve import resolve
 from resnext_dsl.scope import Scopes
@@ -49,6 +51,8 @@ class Network:
         bound: BoundNetwork,
         ir: graphs.Graph,
         init: tuple[InitRule, ...],
+        limits: tuple[Limit, ...],
+        options: Options,
         warnings: tuple[Diagnostic, ...],
     ) -> None:
         self.name = bound.name
@@ -57,8 +61,10 @@ class Network:
         self.parameters: dict[str, Parameter] = bound.parameters
         self.ir = ir
         self.warnings = warnings
-        self.limits = bound.limits
         self.init = init
+        self.limits = limits
+        self._bound = bound
+        self._options = options
 
     def __repr__(self) -> str:
         return f"<Network {self.name}: {len(self.ir.nodes)} nodes, {self.cost().params:,} parameters>"
@@ -96,17 +102,41 @@ class Network:
 
         return memory_of(self.ir, self.emit(), dtype, batch)
 
-    def usage(self) -> tuple[Usage, ...]:
-        """What the network uses of each limit of its budgets, kept or not."""
-        return usage(self.limits, self.cost())
+    def at(self, shape: Shape) -> Network:
+        """The same network on an input of another shape: channels, height, width, or a number of features.
 
-    def check(self) -> tuple[Usage, ...]:
-        """What the network uses of each limit of its budgets.
+        Raises:
+            ArchError: Where its operators cannot take that.
+        """
+        if shape == self.ir.nodes[0].shape:
+            return self
+        bound = self._bound.with_input(shape)
+        ir, found = _graph(bound, Evaluator(self._options))
+        if _errors(found):
+            raise _report(found, self._options)
+        init, _ = settle(bound.init, verify(ir))
+        return Network(self.source, bound, ir, init, self.limits, self._options, tuple(found))
+
+    def usage(self, *budgets: str, measure: bool = False) -> tuple[Usage, ...]:
+        """What the network uses of each limit of its budgets, kept or not.
+
+        Args:
+            *budgets: The budgets to look at, by name; all of them where none is named.
+            measure: Take the measures that need a machine, such as latency, on this one; else they stay open.
+
+        Raises:
+            ArchError: For an unknown budget, an input that the network cannot have, a device that is not there.
+        """
+        declared = [budget.name.text for budget in self._bound.budgets if budget.name is not None]
+        return usage(picked(self.limits, declared, budgets, self.source.name), self, measure)
+
+    def check(self, *budgets: str, measure: bool = False) -> tuple[Usage, ...]:
+        """What the network uses of each limit of its budgets; arguments as those of `usage`.
 
         Raises:
             BudgetError: Listing every limit that is exceeded.
         """
-        report = self.usage()
+        report = self.usage(*budgets, measure=measure)
         problem = violations(report)
         if problem is not None:
             raise problem
@@ -224,25 +254,36 @@ def expanded(module: Module, resolved: Sequence[Diagnostic], options: Options, o
         bound = binder.bind(module, overrides)
     except ArchError as problem:
         raise _report([*resolved, *scopes.diagnostics, *problem.diagnostics], options) from None
-    found = [*resolved, *scopes.diagnostics, *binder.diagnostics]
+    limits, wrong_limits = bind_limits(bound, evaluator)
+    found = [*resolved, *scopes.diagnostics, *binder.diagnostics, *wrong_limits]
     unmet = unmet_requirements(binder)
     if unmet is not None and not _errors(found):
         raise unmet
     if any(diagnostic.code == "E104" for diagnostic in resolved):
         raise _report(found, options)  # what calls itself cannot be expanded
     wrong = bool(_errors(scopes.diagnostics + binder.diagnostics))
-    expander = Expander(bound, evaluator, lambda: None if wrong else check_size(bound, options))
-    try:
-        ir = expander.expand()
-    except ArchError as problem:
-        raise _report([*found, *expander.diagnostics, *problem.diagnostics], options) from None
-    found += expander.diagnostics
+    ir, met = _graph(bound, evaluator, check=not wrong, before=found)
+    # What names a part is held against the parts of the text's own network: other values may have fewer of them.
+    own = not overrides
+    found += [*met, *(misplaced(limits, ir) if own and not _errors(met) else ())]
     if _errors(found):
         raise _report(found, options)
     init, aimless = settle(bound.init, verify(ir))
-    if aimless:
+    if aimless and own:
         raise _report([*found, *aimless], options)
-    return Network(module.file.span.source, bound, ir, init, tuple(found))
+    return Network(module.file.span.source, bound, ir, init, limits, options, tuple(found))
+
+
+def _graph(
+    bound: BoundNetwork, evaluator: Evaluator, check: bool = True, before: Sequence[Diagnostic] = ()
+) -> tuple[graphs.Graph, list[Diagnostic]]:
+    """The graph of a bound network, and what expansion found; `check`: its size may be counted beforehand."""
+    options = evaluator.options
+    expander = Expander(bound, evaluator, lambda: check_size(bound, options) if check else None)
+    try:
+        return expander.expand(), expander.diagnostics
+    except ArchError as problem:
+        raise _report([*before, *expander.diagnostics, *problem.diagnostics], options) from None
 
 
 def _errors(diagnostics: list[Diagnostic]) -> list[Diagnostic]:

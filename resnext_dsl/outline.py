@@ -21,6 +21,8 @@ _LINE_ENDS = re.compile(r"[ \t\f]*(?:#|\n)")
 _OPENING_WORDS = frozenset(kind.lower() for kind in OPENS_A_STATEMENT)
 _LOOSEST_FIRST = ("COMMA", "ELSE", "OR", "AND", "COMPARE", "X", "PLUS", "STAR", "**")
 _LIKE = {"FOR": "ELSE", "IF": "ELSE", "MINUS": "PLUS", "SLASH": "STAR", "SLASHSLASH": "STAR", "PERCENT": "STAR"}
+CALLABLE = frozenset({"NAME", "RESIDUAL", "BUDGET"})
+"""What a bracket of arguments may stand behind."""
 _NO_SPACE_BEFORE = frozenset({",", ":", ".", ".."})
 _NO_SPACE_AFTER = frozenset({".", ".."})
 
@@ -237,7 +239,7 @@ class _Reader:
         """A word, or a bracket up to its end; `spaced`: with spaces around its `=`, as in a template's parameters."""
         if token.kind not in OPENERS:
             return Word(token.kind, token.text, gap, rank)
-        call = before is not None and before.kind in ("NAME", "RESIDUAL") and token.kind == "LPAR"
+        call = before is not None and before.kind in CALLABLE and token.kind == "LPAR"
         index = token.kind == "LSQB" and before is not None and before.kind in ENDS_AN_OPERAND
         nodes = self._inside(tight=not spaced)
         plain = [node for node in nodes if not isinstance(node, Remark)]
@@ -330,7 +332,7 @@ def _gap(before: Token | None, signed: bool, token: Token, tight: bool) -> str:
         return ""
     if tight and "EQUAL" in (before.kind, token.kind):
         return ""
-    called = token.kind == "LPAR" and before.kind in ("NAME", "RESIDUAL")
+    called = token.kind == "LPAR" and before.kind in CALLABLE
     indexed = token.kind == "LSQB" and before.kind in ENDS_AN_OPERAND
     return "" if called or indexed else " "
 

@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
+from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from resnext_dsl.budget import Usage
 from resnext_dsl.cost import Cost
 from resnext_dsl.graph import Graph, Node, Scope
+from resnext_dsl.units import TIME
 from resnext_dsl.values import show, show_shape
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from resnext_dsl.latency import Timing
     from resnext_dsl.network import Network
 
 CONVENTION = "FLOPs are fused multiply-adds as fvcore counts them, batch 1"
@@ -174,15 +177,38 @@ def cost_line(network: Network) -> str:
 
 
 def budget_lines(usage: Iterable[Usage]) -> list[str]:
-    """A line for each limit: used, allowed, share and verdict."""
+    """A line for each limit, with its verdict; under a time, a line that says how it was taken."""
     lines = []
-    for line in usage:
-        limit = line.limit
-        share = f" ({100 * line.used / limit.bound:.1f}%)" if limit.bound else ""
-        name = f"budget {limit.budget}: " if limit.budget else "budget: "
-        verdict = "ok" if line.met else "EXCEEDED"
-        lines.append(f"{name}{limit.measure} {line.used:,} {limit.comparison} {limit.bound:,}{share} {verdict}")
+    for _, group in groupby(usage, key=lambda line: line.limit.span):
+        bounds = list(group)  # two of a box
+        lines.append(_budget_line(bounds))
+        if bounds[-1].timing is not None:
+            lines.append(f"  {timing_line(bounds[-1].timing)}")
     return lines
+
+
+def _budget_line(bounds: list[Usage]) -> str:
+    """Used, allowed, share and verdict of a limit, which has two bounds where it is a box."""
+    limit, used = bounds[-1].limit, bounds[-1].used
+    show = limit.row.unit.show
+    name = f"budget {limit.budget}" if limit.budget else "budget"
+    at = f" at {limit.conditions}" if str(limit.conditions) else ""
+    comparison = limit.comparison if len(bounds) == 1 else f"in {show(bounds[0].limit.bound)} .."
+    allowed = f"{comparison} {show(limit.bound)}"
+    if used is None:
+        return f"{name}{at}: {limit.subject} {allowed} not measured; `--measure` does"
+    share = f" ({100 * used / limit.bound:.1f}%)" if limit.bound else ""
+    verdict = "ok" if all(bound.met for bound in bounds) else "EXCEEDED"
+    return f"{name}{at}: {limit.subject} {show(used)} {allowed}{share} {verdict}"
+
+
+def timing_line(timing: Timing) -> str:
+    """How a latency was taken, and on what."""
+    spread = f"half of them within {TIME.show(timing.low)} to {TIME.show(timing.high)}"
+    return (
+        f"median of {timing.runs} runs, {spread}, input {timing.batch}x{show_shape(timing.input)} in {timing.dtype}, "
+        f"on {timing.machine}: {timing.device}, {timing.threads} threads, torch {timing.torch}"
+    )
 
 
 def print_table(network: Network, rows: list[Row], to_error: bool = False) -> None:

@@ -218,9 +218,7 @@ class _Resolver:
                 for argument in rule.arguments:
                     self._expression(argument.value, level)
         elif isinstance(entry, s.Budget):
-            for limit in entry.limits:
-                for _, bound in limit.bounds:
-                    self._expression(bound, level)
+            self._budget(entry, level)
         elif isinstance(entry, s.Part):
             self._part(entry, values)
         elif isinstance(entry, s.Output):
@@ -230,6 +228,21 @@ class _Resolver:
             self._expression(entry.value, level)
         else:
             self._statement(entry, values)
+
+    def _budget(self, budget: s.Budget, level: Level) -> None:
+        for argument in budget.arguments:
+            self._word(argument.value, level)
+        for limit in budget.limits:
+            for argument in limit.measure.arguments or ():
+                self._word(argument.value, level)
+            for _, bound in limit.bounds:
+                if not isinstance(bound, s.Amount):
+                    self._expression(bound, level)
+
+    def _word(self, expression: s.Expression, level: Level) -> None:
+        """An expression, or a word such as `float16`, which is checked with the limits."""
+        if not isinstance(expression, s.Name) or expression.text in level.all_names():
+            self._expression(expression, level)
 
     def _part(self, part: s.Part, values: Level) -> None:
         inner = Level(values)

@@ -158,9 +158,6 @@ class ColumnBinder(Binder):
         if not self.evaluator.truth(entry.condition, env):
             raise error("E602", "a requirement is not met", entry.condition.span)
 
-    def _limits(self, level: Any, env: Environment, bound: BoundNetwork) -> None:
-        pass  # budgets do not make a network invalid
-
 
 class ColumnExpander(Expander):
     """Expands all candidates at once, and prices each operator when it is made."""

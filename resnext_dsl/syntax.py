@@ -6,6 +6,7 @@ Plain frozen data (named tuples: forty dataclasses would take a fifth of a whole
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import NamedTuple
 
 from resnext_dsl.diagnostics import Span
@@ -293,19 +294,37 @@ class Input(NamedTuple):
     shape: Expression
 
 
+class Amount(NamedTuple):
+    """A number with a unit as written: `5ms`, `64MiB`."""
+
+    span: Span
+    number: Decimal
+    unit: str
+
+
+class Measure(NamedTuple):
+    """`flops`, `conv3.0.flops`, `latency(cpu, 1)`: what a limit limits; `arguments` is None where no brackets stand."""
+
+    span: Span
+    part: tuple[Name, ...]
+    name: Name
+    arguments: tuple[Argument, ...] | None
+
+
 class Limit(NamedTuple):
     """`measure <= EXPR`, or `measure in LOW..HIGH` as the two bounds `>= LOW` and `<= HIGH`."""
 
     span: Span
-    measure: Name
-    bounds: tuple[tuple[str, Expression], ...]
+    measure: Measure
+    bounds: tuple[tuple[str, Expression | Amount], ...]
 
 
 class Budget(NamedTuple):
-    """`budget NAME { ... }`; `name` is None for the one without a name."""
+    """`budget NAME(input=SHAPE, dtype=NAME) { ... }`; `name` is None for the one without a name."""
 
     span: Span
     name: Name | None
+    arguments: tuple[Argument, ...]
     limits: tuple[Limit, ...]
 
 

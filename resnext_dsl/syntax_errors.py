@@ -19,6 +19,7 @@ from resnext_dsl.source import Source
 SAID = {
     "NAME": "a name",
     "NUMBER": "a number",
+    "AMOUNT": "a number with a unit",
     "DIMENSIONS": "a shape like `3x3`",
     "STRING": "a string",
     "COMPARE": "a comparison",
@@ -100,6 +101,35 @@ SYNTAX_ERRORS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
             "template t { conv(64, stride=) }",
             "network n { param a = in {1} }",
             "let a = [1, , 2]",
+            "network n { budget { params <= } }",
+            "network n { budget { params in } }",
+            "network n { budget { params in 1.. } }",
+        ),
+    ),
+    (
+        "a number with a unit stands alone, as the bound of a limit",
+        "write `latency(cpu, 1) <= 5ms` in a budget",
+        (
+            "let a = 5ms",
+            "let a = 2 * 5ms",
+            "let a = -5ms",
+            "let a = [1, 5ms]",
+            "let a = [5ms]",
+            "template t { conv(5ms) }",
+            "template t { conv(3, 5ms) }",
+            "network n { param a = 5ms }",
+        ),
+    ),
+    (
+        "a limit compares a measure with a number",
+        "write `params <= 25.1M`, or `flops in 4.0G..4.3G`",
+        (
+            "network n { budget { params } }",
+            "network n { budget { params = 1 } }",
+            "network n { budget { params\nflops <= 1 } }",
+            "network n { budget { latency(cpu, 1) } }",
+            "network n { budget { latency(cpu, 1) = 1 } }",
+            "network n { budget { latency(cpu, 1)\nflops <= 1 } }",
         ),
     ),
     (
@@ -183,6 +213,8 @@ def _misspelt(tokens: list[Token], index: int, expected: frozenset[str]) -> str:
         hint = did_you_mean(tokens[index].text, fitting)
         if hint:
             return hint
+    if {"COMPARE", "IN", "DOT"} <= expected:
+        return ""  # what stands there is a measure
     before = tokens[index - 1] if index else None
     if before is not None and before.kind == "NAME" and (index < 2 or tokens[index - 2].kind in (END, "LBRACE")):
         return did_you_mean(before.text, words.values())

@@ -168,19 +168,32 @@ class Builder:
         return s.Input(self._span(keyword, shape), self._name(name), shape)
 
     def budget(self, children: list[Any]) -> s.Budget:
-        keyword, name, *limits, close = children
+        keyword, name, call, *limits, close = children
         declared = self._name(name) if name is not None else None
-        return s.Budget(self._span(keyword, close), declared, self._given(limits))
+        arguments = call[0] if call else ()
+        return s.Budget(self._span(keyword, close), declared, arguments, self._given(limits))
 
     def limit_bound(self, children: list[Any]) -> s.Limit:
         measure, comparison, value = children
         if comparison.text == "!=":
             self._wrong("E002", "a budget cannot be `!=`", self._span(comparison, comparison), "use <=, <, >=, > or ==")
-        return s.Limit(self._span(measure, value), self._name(measure), ((comparison.text, value),))
+        return s.Limit(self._span(measure, value), measure, ((comparison.text, value),))
 
     def limit_box(self, children: list[Any]) -> s.Limit:
         measure, low, high = children
-        return s.Limit(self._span(measure, high), self._name(measure), ((">=", low), ("<=", high)))
+        return s.Limit(self._span(measure, high), measure, ((">=", low), ("<=", high)))
+
+    def measure(self, children: list[Any]) -> s.Measure:
+        *path, name, call = children
+        arguments, end = call or (None, name)
+        words = tuple(s.Name(Span(self.source, token.start, token.end), token.text) for token in path)
+        return s.Measure(self._span((*path, name)[0], end), words, self._name(name), arguments)
+
+    def amount(self, children: list[Any]) -> s.Amount:
+        span = self._span(children[0], children[0])
+        text = children[0].text
+        digits = text.rstrip("BKMGTimnsu")
+        return s.Amount(span, self._decimal(digits, span), text[len(digits) :])
 
     def _part(self, keyword: Token, name: Token, passes: Any, body: s.Block, alias: Token | None) -> s.Part:
         count, index = passes or (None, None)
@@ -328,11 +341,14 @@ class Builder:
         digits, power = (token.text[:-1], SUFFIXES[token.text[-1]]) if token.text[-1] in SUFFIXES else (token.text, 0)
         if digits.isdigit():
             return s.Literal(span, self._integer(digits, span) * 10**power)
-        if len(digits) > 100 or abs(int(digits.lower().partition("e")[2][:8] or 0)) > 300:
-            self._wrong("E205", f"the number `{token.text[:40]}` is out of range", span, "1e-300 to 1e300")
-            return s.Literal(span, 1.0)
-        exact = Decimal(digits).scaleb(power)
+        exact = self._decimal(digits, span).scaleb(power)
         return s.Literal(span, int(exact) if power and exact == exact.to_integral_value() else float(exact))
+
+    def _decimal(self, digits: str, span: Span) -> Decimal:
+        if len(digits) > 100 or abs(int(digits.lower().partition("e")[2][:8] or 0)) > 300:
+            self._wrong("E205", f"the number `{span.text[:40]}` is out of range", span, "1e-300 to 1e300")
+            return Decimal(1)
+        return Decimal(digits)
 
     def _integer(self, digits: str, span: Span) -> int:
         if len(digits) > self.options.max_digits:

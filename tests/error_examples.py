@@ -44,6 +44,7 @@ EXAMPLES: dict[str, Example] = {
     "E205": Example(net("conv(0, 3x3)")),
     "E206": Example(net("conv(8 // 0, 3x3)")),
     "E207": Example(net("let act = 4\n    conv(8, 3x3); act")),
+    "E210": Example(net("conv(8, 3x3)\n    budget { latency(cpu, 1) <= 5 }")),
     "E208": Example(net("conv(8, 3x3)\n    budget { parms <= 1M }")),
     "E209": Example(net("stem { conv(8, 3x3); bn }\n    init { stem.linear.weight = normal(0.01) }")),
     "E301": Example(net("conv(8, 3x3); linear(10)")),
@@ -70,6 +71,7 @@ EXAMPLES: dict[str, Example] = {
 
 ELSEWHERE: dict[str, str] = {
     "E505": "`resnext-dsl check resnext5_32x4d`: there is neither a file nor a shipped network of that name.",
+    "E603": "`resnext-dsl check SPEC --measure`: the spec limits `latency(cuda, 1)`, and the machine has no such device.",
     "E701": "`resnext-dsl weights resnet34 resnet18.pth`: names the first layer that differs, on both sides.",
     "E702": "`resnext-dsl weights resnet18 broken.pth`: the file holds no weights, or would run code to be read.",
     "E703": "`resnext-dsl weights resnet18 theirs.pth -o missing/ours.pt`: the folder is not there.",

@@ -30,6 +30,10 @@ network n { # open
   param x = 2**3 if true else -1 in 1 .. 4 step 2
 
   budget{flops in 4.0G..4.3G;params<=3}
+  budget mobile( input = 3 x 192 x 192,dtype = float16 ) {
+    head . params<=1M ; conv3 . 0 . flops in 1 ..2M
+    latency( cpu ,batch = 1 )<=5ms
+  }
 }
 """,
         """\
@@ -66,6 +70,10 @@ network n {  # open
     param x = 2 ** 3 if true else -1 in 1..4 step 2
 
     budget { flops in 4.0G..4.3G; params <= 3 }
+    budget mobile(input=3 x 192 x 192, dtype=float16) {
+        head.params <= 1M; conv3.0.flops in 1..2M
+        latency(cpu, batch=1) <= 5ms
+    }
 }
 """,
     ),

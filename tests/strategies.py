@@ -110,6 +110,18 @@ domains = st.one_of(
     st.just(""),
 )
 formals = listed(st.one_of(names, st.tuples(names, expressions).map(lambda t: f"{t[0]} = {t[1]}")))
+amounts = st.sampled_from(["5ms", "1.5us", "20ns", "2s", "64MiB", "100MB", "1e3B"])
+measures = st.one_of(
+    st.sampled_from(["params", "conv3.flops", "head.params", "s.0.paths.7.conv.activations", "x.repeat.0.depth"]),
+    arguments(expressions).map(lambda text: f"latency({text})"),
+)
+limits = st.one_of(
+    st.tuples(measures, st.sampled_from(["<=", "<", ">=", ">", "=="]), expressions).map(" ".join),
+    st.tuples(measures, amounts).map(lambda t: f"{t[0]}<={t[1]}"),
+    st.tuples(measures, amounts, amounts).map(lambda t: f"{t[0]} in {t[1]} .. {t[2]}"),
+    measures.map(lambda text: f"{text} in 1K..4.3G"),
+)
+conditions = st.one_of(st.just(""), arguments(expressions).map(lambda text: f"({text})"))
 steps = st.one_of(names, st.sampled_from(["repeat", "stem", "merge", "true", "0.paths", "12.shortcut", "0.in.7.as"]))
 fields = st.sampled_from(["weight", "bias"])
 dots = st.sampled_from([".", " . ", ".\n", ". # why\n"])
@@ -123,7 +135,9 @@ entries = st.one_of(
     arguments(expressions).map(lambda text: f"default bn({text})"),
     st.lists(init_rules, max_size=3).map(lambda rules: f"init {{ {'; '.join(rules)} }}"),
     st.just("input image: 3x32x32"),
-    st.just("budget small { params <= 1M; flops in 1..2 }"),
+    st.tuples(st.sampled_from(["", " small", " head"]), conditions, block(limits)).map(
+        lambda t: f"budget{t[0]}{t[1]} {t[2]}"
+    ),
     block(statements).map(lambda text: f"stem {text}"),
     block(statements).map(lambda text: f"stage s repeat 3 as i {text} as t"),
     block(statements).map(lambda text: f"output aux when training from s {text}"),

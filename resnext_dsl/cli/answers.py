@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
@@ -22,6 +23,10 @@ Set = Annotated[
     typer.Option("--set", metavar="NAME=VALUE", help="Give a parameter another value; repeatable."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
+Budgets = Annotated[
+    list[str] | None,
+    typer.Option("--budget", metavar="NAME", help="Hold this budget, not all of them; repeatable."),
+]
 Root = Annotated[str | None, typer.Option("--root", metavar="DIR", help="The folder that imports stay under.")]
 
 
@@ -72,14 +77,53 @@ def reported() -> Iterator[None]:
         fail(f"{problem.filename or 'file'}: {(problem.strerror or str(problem)).lower()}")
 
 
-def show_diagnostics(diagnostics: tuple[Diagnostic, ...]) -> None:
-    """Diagnostics on standard error, with their number where there are several."""
+class Form(StrEnum):
+    """How diagnostics are shown: with the text they speak of, on one line each, or as annotations of GitHub."""
+
+    TEXT = "text"
+    LINE = "line"
+    GITHUB = "github"
+
+
+def show_diagnostics(diagnostics: tuple[Diagnostic, ...], form: Form = Form.TEXT) -> None:
+    """Diagnostics on standard error, as text with their number where there are several."""
     if not diagnostics:
+        return
+    if form is not Form.TEXT:
+        one_line = annotation if form is Form.GITHUB else headline
+        typer.echo("\n".join(one_line(diagnostic) for diagnostic in diagnostics), err=True)
         return
     typer.echo("\n\n".join(diagnostic.render() for diagnostic in diagnostics), err=True)
     errors = sum(diagnostic.severity == "error" for diagnostic in diagnostics)
     if errors > 1:
         typer.echo(f"\n{errors} errors", err=True)
+
+
+def headline(diagnostic: Diagnostic) -> str:
+    """A diagnostic on one line, its suggestion behind it."""
+    return diagnostic.headline() + (f"; {diagnostic.hint}" if diagnostic.hint else "")
+
+
+def annotation(diagnostic: Diagnostic) -> str:
+    """A diagnostic as a workflow command of GitHub Actions, which shows it beside the line it speaks of.
+
+    Source: https://docs.github.com/en/actions/reference/workflow-commands-for-github-actions
+    """
+    span = diagnostic.span
+    place: dict[str, object] = {"file": span.source.name if span else diagnostic.file}
+    if span is not None:
+        place |= {"line": span.line, "col": span.column, "endLine": span.end_line, "endColumn": span.end_column}
+    place["title"] = diagnostic.code
+    properties = ",".join(f"{key}={_escaped(str(value), ':,')}" for key, value in place.items() if value)
+    message = diagnostic.message + (f"; {diagnostic.hint}" if diagnostic.hint else "")
+    return f"::{diagnostic.severity} {properties}::{_escaped(message)}"
+
+
+def _escaped(text: str, signs: str = "") -> str:
+    """Text as workflow commands take it: signs that mean something to them as `%` and two hexadecimal digits."""
+    for sign in f"%\r\n{signs}":
+        text = text.replace(sign, f"%{ord(sign):02X}")
+    return text
 
 
 def print_json(answer: Any) -> None:

@@ -1,76 +1,123 @@
-"""`resnext-dsl check`: is the spec right, what does it cost, does it keep its budgets."""
+"""`resnext-dsl check`: are specs right, what do they cost, do they keep their budgets."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
 from resnext_dsl.cli import answers
 
 if TYPE_CHECKING:
-    from resnext_dsl.diagnostics import ArchError
+    from resnext_dsl.budget import Usage
+    from resnext_dsl.diagnostics import ArchError, Diagnostic
     from resnext_dsl.network import Network
 
 
-def check(
-    spec: answers.Spec, settings: answers.Set = None, as_json: answers.Json = False, root: answers.Root = None
-) -> None:
-    """Check a spec: syntax, names, shapes, requirements and budgets.
+class Request(NamedTuple):
+    """What is asked of every spec."""
 
-    Costs are in closed form, exact, in fvcore's convention; torch is not needed.
+    settings: list[str] | None
+    budgets: tuple[str, ...]
+    measure: bool
+    libraries: bool
+    root: str | None
+
+
+class Outcome(NamedTuple):
+    """What came of one spec; `network` is None for one that is wrong, and for a library."""
+
+    spec: str
+    status: int
+    diagnostics: tuple[Diagnostic, ...]
+    network: Network | None = None
+    usage: tuple[Usage, ...] = ()
+
+
+def check(
+    specs: Annotated[list[str], typer.Argument(metavar="SPEC...", help="Files (.arch), or names of shipped networks.")],
+    settings: answers.Set = None,
+    budgets: answers.Budgets = None,
+    measure: Annotated[
+        bool, typer.Option("--measure", help="Time the latencies that budgets limit, on this machine.")
+    ] = False,
+    libraries: Annotated[
+        bool, typer.Option("--libraries", help="A file without a network is a library: check its names.")
+    ] = False,
+    form: Annotated[
+        answers.Form, typer.Option("--format", help="How problems are shown; `github`: as annotations of a workflow.")
+    ] = answers.Form.TEXT,
+    as_json: answers.Json = False,
+    root: answers.Root = None,
+) -> None:
+    """Check specs: syntax, names, shapes, requirements and budgets. The exit status is that of the worst.
+
+    Costs are in closed form, exact, in fvcore's convention; torch is needed for --measure only.
 
     Example: resnext-dsl check resnext50_32x4d --set cardinality=8 --set width=14
     """
+    if as_json and form is not answers.Form.TEXT:
+        answers.fail("`--json` and `--format` are two forms of one answer: give one of them")
+    request = Request(settings, tuple(budgets or ()), measure, libraries, root)
+    with answers.reported():
+        outcomes: list[Outcome] = []
+        for spec in specs:
+            outcomes.append(_outcome(spec, request))
+            if not as_json:
+                _show(outcomes[-1], form)
+        if as_json:
+            answers.print_json(_json(outcomes))
+    status = max(outcome.status for outcome in outcomes)
+    if status:
+        raise typer.Exit(status)
+
+
+def _outcome(spec: str, request: Request) -> Outcome:
+    from resnext_dsl.budget import violations
     from resnext_dsl.diagnostics import ArchError
 
-    with answers.reported():
-        if not as_json:
-            _in_words(answers.load(spec, settings, root))
-            return
-        try:
-            network = answers.load(spec, settings, root)
-        except ArchError as problem:
-            answers.print_json(_failed(problem))
-            raise typer.Exit(answers.status_of(problem)) from None
-        answer, kept = _answer(network)
-        answers.print_json(answer)
-        if not kept:
-            raise typer.Exit(answers.UNMET)
+    try:
+        network = answers.load(spec, request.settings, request.root)
+        usage = network.usage(*request.budgets, measure=request.measure)
+    except ArchError as problem:
+        return _wrong(spec, problem, request.libraries)
+    exceeded = violations(usage)
+    found = (*network.warnings, *(exceeded.diagnostics if exceeded is not None else ()))
+    return Outcome(spec, answers.UNMET if exceeded is not None else 0, found, network, usage)
 
 
-def _in_words(network: Network) -> None:
+def _wrong(spec: str, problem: ArchError, libraries: bool) -> Outcome:
+    """What an error comes to; that a library holds no network is none, where libraries are expected."""
+    found = tuple(d for d in problem.diagnostics if not (libraries and d.code == "E504" and d.span is None))
+    return Outcome(spec, answers.status_of(problem) if found else 0, found)
+
+
+def _show(outcome: Outcome, form: answers.Form) -> None:
     from resnext_dsl.report import budget_lines, cost_line
 
-    answers.show_diagnostics(network.warnings)
-    typer.echo(f"{network.name}: {cost_line(network)}")
-    for line in budget_lines(network.usage()):
-        typer.echo(line)
-    network.check()
+    if outcome.network is not None:
+        typer.echo(f"{outcome.network.name}: {cost_line(outcome.network)}")
+        for line in budget_lines(outcome.usage):
+            typer.echo(line)
+    elif not outcome.status:
+        typer.echo(f"{outcome.spec}: a library, its names are right")
+    answers.show_diagnostics(outcome.diagnostics, form)
 
 
-def _answer(network: Network) -> tuple[dict[str, object], bool]:
-    """The JSON answer for a valid spec, and whether its budgets are kept."""
-    from resnext_dsl.budget import violations
+def _json(outcomes: list[Outcome]) -> dict[str, object]:
+    """The answer for one spec, or the answers for several."""
+    if len(outcomes) == 1:
+        return _answer(outcomes[0])
+    each = [{"spec": outcome.spec} | _answer(outcome) for outcome in outcomes]
+    return {"ok": not any(outcome.status for outcome in outcomes), "specs": each}
 
-    cost = network.cost()
-    usage = network.usage()
-    problem = violations(usage)
-    found = (*network.warnings, *(problem.diagnostics if problem is not None else ()))
-    answer: dict[str, object] = {
-        "ok": problem is None,
-        "diagnostics": [diagnostic.to_json() for diagnostic in found],
-        "cost": {
-            "params": cost.params,
-            "flops": cost.flops,
-            "macs": cost.macs,
-            "activations": cost.activations,
-        },
-        "budgets": [line.to_json() for line in usage],
+
+def _answer(outcome: Outcome) -> dict[str, object]:
+    cost = outcome.network.cost() if outcome.network is not None else None
+    measures = ("params", "flops", "macs", "activations")
+    return {
+        "ok": not outcome.status,
+        "diagnostics": [diagnostic.to_json() for diagnostic in outcome.diagnostics],
+        "cost": {name: getattr(cost, name) for name in measures} if cost is not None else None,
+        "budgets": [line.to_json() for line in outcome.usage],
     }
-    return answer, problem is None
-
-
-def _failed(problem: ArchError) -> dict[str, object]:
-    diagnostics = [diagnostic.to_json() for diagnostic in problem.diagnostics]
-    return {"ok": False, "diagnostics": diagnostics, "cost": None, "budgets": []}

@@ -19,6 +19,7 @@ def compile_(
         str | None, typer.Option("-o", "--output", metavar="FILE", help="Where to write; `-` prints.")
     ] = None,
     settings: answers.Set = None,
+    budgets: answers.Budgets = None,
     as_json: answers.Json = False,
     root: answers.Root = None,
 ) -> None:
@@ -33,13 +34,14 @@ def compile_(
 
     with answers.reported():
         network = answers.load(spec, settings, root)
+        usage = network.usage(*(budgets or ()))
         answers.show_diagnostics(network.warnings)
         source = network.emit()
         report.print_table(network, report.stage_table(network, 1), to_error=output == "-" or as_json)
         _hold(network)
-        for line in report.budget_lines(network.usage()):
+        for line in report.budget_lines(usage):
             typer.echo(line, err=output == "-" or as_json)
-        network.check()
+        network.check(*(budgets or ()))
         target = Path(output or f"{network.name}.py")
         if output == "-":
             typer.echo(source, nl=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -59,11 +60,15 @@ def test_an_exceeded_budget_is_status_1_with_every_limit(spec: str) -> None:
         "   |\n"
         " 7 |     budget { params <= 150; flops <= 20K }\n"
         "   |              ^^^^^^^^^^^^^\n"
+        "  note: small.arch:5:12: this line costs 464, 93.2% of `params`\n"
+        "  note: small.arch:6:12: this line costs 34, 6.8% of `params`\n"
         "\n"
         "small.arch:7:29: error[E601]: `flops` is 30,752 (+53.8%); the limit is <= 20,000\n"
         "   |\n"
         " 7 |     budget { params <= 150; flops <= 20K }\n"
         "   |                             ^^^^^^^^^^^^\n"
+        "  note: small.arch:5:12: this line costs 29,696, 96.6% of `flops`\n"
+        "  note: small.arch:6:12: this line costs 1,056, 3.4% of `flops`\n"
         "\n"
         "2 errors\n"
     )
@@ -151,12 +156,140 @@ def test_an_unknown_network_names_the_nearest(spec: str) -> None:
     assert "did you mean `resnext50_32x4d`?" in err
 
 
+WIDE = SMALL.replace("network small", "network wide").replace("= 4 in", "= 16 in")
+
+
+def test_several_specs_are_checked_and_the_worst_is_the_status(spec: str) -> None:
+    Path("wide.arch").write_text(WIDE)
+    Path("wrong.arch").write_text(SMALL.replace("relu", "rleu"))
+    status, out, err = run("check", spec, "wide.arch")
+    assert status == 1
+    assert [line.partition(":")[0] for line in out.splitlines() if "parameters" in line] == ["small", "wide"]
+    assert "wide.arch:7:14: error[E601]" in err
+    status, out, err = run("check", "wrong.arch", "wide.arch", spec)
+    assert status == 2
+    assert "wide: 498 parameters" in out
+    assert "unknown operator or template `rleu`" in err
+    assert run("check", spec, spec)[0] == 0
+
+
+def test_json_of_several_specs_has_an_answer_for_each(spec: str) -> None:
+    Path("wide.arch").write_text(WIDE)
+    status, out, _ = run("check", spec, "wide.arch", "--json")
+    answer = json.loads(out)
+    assert (status, list(answer), answer["ok"]) == (1, ["ok", "specs"], False)
+    assert [(each["spec"], each["ok"]) for each in answer["specs"]] == [("small.arch", True), ("wide.arch", False)]
+    for name, each in zip(("small.arch", "wide.arch"), answer["specs"], strict=True):
+        alone = json.loads(run("check", name, "--json")[1])
+        assert each == {"spec": name} | alone
+
+
+def test_json_of_a_budget_says_what_it_holds_for(spec: str) -> None:
+    budget = "budget small(input=3x16x16, dtype=float16) { stem.flops <= 100K; latency(cpu, 1) <= 5ms }"
+    Path(spec).write_text(SMALL.replace("budget { params <= 150; flops <= 20K }", budget))
+    status, out, _ = run("check", spec, "--json")
+    flops, latency = json.loads(out)["budgets"]
+    assert status == 0
+    assert flops == {
+        "budget": "small",
+        "measure": "flops",
+        "comparison": "<=",
+        "allowed": 100_000,
+        "used": 4 * 108 // 4 * 256 + 2 * 4 * 256,
+        "ok": True,
+        "line": 7,
+        "part": "stem",
+        "arguments": {},
+        "unit": "",
+        "input": [3, 16, 16],
+        "dtype": "float16",
+        "measured": None,
+    }
+    assert (latency["allowed"], latency["unit"], latency["used"], latency["ok"]) == (0.005, "s", None, None)
+    assert latency["arguments"] == {"device": "cpu", "batch": 1}
+
+
+def test_budgets_are_picked_by_name(spec: str) -> None:
+    budgets = "budget { params <= 1 }; budget small { params <= 150 }; budget large { params <= 10K }"
+    Path(spec).write_text(SMALL.replace("budget { params <= 150; flops <= 20K }", budgets))
+    status, out, _ = run("check", spec, "--budget", "small", "--budget", "large")
+    assert status == 0
+    assert out.splitlines()[2:] == [
+        "budget small: params 126 <= 150 (84.0%) ok",
+        "budget large: params 126 <= 10,000 (1.3%) ok",
+    ]
+    assert run("check", spec)[0] == 1
+    status, out, err = run("check", spec, "--budget", "smal")
+    assert (status, out) == (2, "")
+    assert err == "small.arch: error[E101]: no budget is named `smal`\n  help: did you mean `small`?\n"
+
+
+def test_a_latency_is_measured_when_asked_for(spec: str) -> None:
+    Path(spec).write_text(SMALL.replace("params <= 150", "latency(cpu, 1) <= 50s"))
+    assert "budget: latency(cpu, 1) <= 50s not measured; `--measure` does" in run("check", spec)[1]
+    status, out, _ = run("check", spec, "--measure")
+    assert status == 0
+    assert re.search(
+        r"^budget: latency\(cpu, 1\) \S+ <= 50s \(0\.0%\) ok\n  median of \d+ runs, half", out, re.MULTILINE
+    )
+
+
+def test_a_device_that_is_not_there_is_status_2(spec: str) -> None:
+    Path(spec).write_text(SMALL.replace("params <= 150", 'latency("cuda:99", 1) <= 5ms'))
+    assert run("check", spec)[0] == 0
+    status, _, err = run("check", spec, "--measure")
+    assert status == 2
+    assert err.startswith("small.arch:7:14: error[E603]: this machine has no device `cuda:99`\n")
+    assert "Traceback" not in err
+
+
+def test_problems_on_one_line_each(spec: str) -> None:
+    Path("wrong.arch").write_text(SMALL.replace("relu", "rleu"))
+    status, _, err = run("check", "wrong.arch", spec, "--set", "width=16", "--format", "line")
+    assert status == 2
+    assert err.splitlines() == [
+        "wrong.arch:5:34: error[E101]: unknown operator or template `rleu`; did you mean `relu`?",
+        "small.arch:7:14: error[E601]: `params` is 498 (+232.0%); the limit is <= 150",
+        "small.arch:7:29: error[E601]: `flops` is 30,752 (+53.8%); the limit is <= 20,000",
+    ]
+
+
+def test_problems_as_annotations_of_github(spec: str) -> None:
+    Path("a,b:c.arch").write_text(SMALL.replace("width <", "wide <"))
+    status, _, err = run("check", "a,b:c.arch", spec, "none.arch", "--set", "width=16", "--format", "github")
+    assert status == 2
+    assert err.splitlines() == [
+        "::error file=a%2Cb%3Ac.arch,line=4,col=13,endLine=4,endColumn=17,title=E101::unknown name `wide`",
+        "::error file=small.arch,line=7,col=14,endLine=7,endColumn=27,title=E601::"
+        "`params` is 498 (+232.0%25); the limit is <= 150",
+        "::error file=small.arch,line=7,col=29,endLine=7,endColumn=41,title=E601::"
+        "`flops` is 30,752 (+53.8%25); the limit is <= 20,000",
+        "::error file=none.arch,title=E505::there is no file `none.arch`; `resnext-dsl zoo` lists the shipped networks",
+    ]
+
+
+def test_two_forms_of_one_answer_are_status_2(spec: str) -> None:
+    status, out, err = run("check", spec, "--json", "--format", "github")
+    assert (status, out) == (2, "")
+    assert err == "error: `--json` and `--format` are two forms of one answer: give one of them\n"
+
+
+def test_a_file_without_a_network_is_wrong_unless_libraries_are_expected(spec: str) -> None:
+    Path("blocks.arch").write_text("template block(c) { conv(c, 3x3) }\n")
+    status, _, err = run("check", "blocks.arch")
+    assert (status, "error[E504]: the file holds no network" in err) == (2, True)
+    assert run("check", "--libraries", "blocks.arch") == (0, "blocks.arch: a library, its names are right\n", "")
+    assert json.loads(run("check", "--libraries", "blocks.arch", "--json")[1])["ok"] is True
+    Path("blocks.arch").write_text(SMALL + SMALL.replace("small", "other"))
+    assert run("check", "--libraries", "blocks.arch")[0] == 2
+
+
 def test_torch_is_not_imported_by_check_summary_and_zoo(spec: str) -> None:
     program = (
         "import sys\n"
         "from typer.testing import CliRunner\n"
         "from resnext_dsl.cli.app import app\n"
-        "for command in (['check', 'resnet18'], ['summary', 'resnet18', '--depth', '2'], ['zoo', 'vgg']):\n"
+        "for command in (['check', 'resnet18', 'vgg11', '--format', 'github'], ['summary', 'resnet18', '--depth', '2'], ['zoo', 'vgg']):\n"
         "    assert CliRunner().invoke(app, command).exit_code == 0\n"
         "print([name for name in ('torch', 'fvcore', 'networkx') if name in sys.modules])\n"
     )

@@ -75,6 +75,19 @@ def test_nothing_is_written_where_a_budget_is_exceeded(folder: Path) -> None:
     assert sorted(path.name for path in folder.iterdir()) == ["small.arch"]
 
 
+def test_the_budgets_that_are_named_are_held(folder: Path) -> None:
+    Path("small.arch").write_text(SMALL.replace("budget {", "budget strict { params <= 1 }; budget loose {"))
+    assert run("small.arch")[0] == 1
+    status, out, err = run("small.arch", "--budget", "loos")
+    assert (status, out) == (2, "")
+    assert err == "small.arch: error[E101]: no budget is named `loos`\n  help: did you mean `loose`?\n"
+    assert not Path("small.py").exists()
+    status, out, _ = run("small.arch", "--budget", "loose")
+    assert status == 0
+    assert "budget loose: params 126 <= 150 (84.0%) ok" in out
+    assert "strict" not in out
+
+
 def test_nothing_is_written_where_the_spec_is_wrong(folder: Path) -> None:
     Path("small.arch").write_text(SMALL.replace("bn;", "bm;"))
     status, out, err = run("small.arch", "-o", "model.py")
