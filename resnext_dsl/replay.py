@@ -60,9 +60,22 @@ class Recorder:
 
 
 def call_key(callee: TemplateValue, names: Mapping[str, Any], given: frozenset[str], x: GraphValue) -> Any:
-    """What a call's result depends on; 1, 1.0 and true are equal, so types are part of it."""
+    """What a call's result depends on; 1, 1.0 and true are equal, so types are part of it.
+
+    So are the arguments that are the entering value: a copy reads what enters it in their place.
+    """
     values = tuple(names.values())
-    return id(callee.template), id(callee.environment), values, tuple(map(_kind, values)), given, x.shape
+    entering = tuple(enters(value, x) for value in values)
+    return id(callee.template), id(callee.environment), values, tuple(map(_kind, values)), given, x.shape, entering
+
+
+def enters(value: Any, x: GraphValue) -> bool:
+    """Whether an argument is the value that enters the call, or holds it."""
+    if isinstance(value, tuple):
+        return any(enters(element, x) for element in value)
+    if isinstance(value, OperatorValue | TemplateValue):
+        return any(enters(argument, x) for _, argument in value.arguments)
+    return isinstance(value, GraphValue) and value.node == x.node
 
 
 def _kind(value: Any) -> Any:

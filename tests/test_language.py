@@ -168,6 +168,12 @@ def test_values_can_be_given_to_templates() -> None:
     assert found["up.concat"].inputs == (2, 1)
 
 
+def test_a_template_given_the_value_that_enters_it_reads_that_value_in_later_calls() -> None:
+    found = nodes("conv(3, 3x3) as b; join(b); join(b)", "template join(v) { conv(3, 1x1); add(v) }\n")
+    assert found["join1.add"].inputs == (2, 1)
+    assert found["join2.add"].inputs == (4, 1)
+
+
 def test_outputs_of_training_cost_parameters_and_nothing_else() -> None:
     network = rx.loads(
         net("stage a { conv(4, 3x3) }\n    output aux when training from a { conv(2, 1x1) }\n    conv(4, 1x1)")
