@@ -69,14 +69,18 @@ class Caller(Draft):
     # --- names of what flows ---
 
     def _context(self, name: str) -> Any:
-        frame = self._frame
-        if name in frame.values:
-            return frame.values[name]
+        value, frame = self._own(name), self._frame
+        if value is not None:
+            return value
         if name in ("channels_in", "shape_in"):
             return self._flowing(name, frame.entry)
         if name in ("channels_here", "shape_here"):
             return self._flowing(name, frame.here)
         raise KeyError(name)
+
+    def _own(self, name: str) -> Any:
+        """The value that has been named so in this frame, or None."""
+        return self._frame.values.get(name)
 
     def _flowing(self, name: str, value: Running) -> Any:
         if value is None:
@@ -90,7 +94,7 @@ class Caller(Draft):
 
     def _value(self, name: s.Name, env: Environment) -> GraphValue:
         """The value of the network that a name stands for."""
-        value = self._frame.values.get(name.text)
+        value = self._own(name.text)
         if value is None:
             try:
                 value = env.find(name.text)

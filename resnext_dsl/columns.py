@@ -2,24 +2,18 @@
 
 A column holds one number for each combination of the parameters that it depends on, along one axis for each parameter
 (numpy's broadcasting does the rest): a rule that reads two of six parameters is computed for their combinations only.
-Code that asks a column for its truth, or for a plain int, is run once for each answer (`Lanes.explore`): it needs to
-know nothing of columns. What differs from 64-bit arithmetic is found and excluded, not wrapped.
+What differs from 64-bit arithmetic is found and excluded, not wrapped.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from resnext_dsl.diagnostics import ArchError
-from resnext_dsl.operators.base import RuleError
-from resnext_dsl.values import List, UnsettledError
-
-Mask = np.ndarray[Any, np.dtype[np.bool_]]
-Array = np.ndarray[Any, np.dtype[Any]]
+from resnext_dsl.lanes import PATHS, Array, Choice, Lanes, Mask, NoClosedFormError
+from resnext_dsl.values import List
 
 LARGEST = 2**63 - 1
 EXACT = 2**53
@@ -28,256 +22,8 @@ EXACT = 2**53
 SMALL = 4096
 """Numbers of a column that is compared with others by its content."""
 
-PATHS = 20_000
-"""Most ways through one step, before candidates are priced one by one instead."""
-
-
-class NoClosedFormError(Exception):
-    """What many candidates have in common is too little; says why."""
-
-
-class TooWideError(NoClosedFormError):
-    """Too many parameters meet in one number for one axis each."""
-
-
-class DeadError(Exception):
-    """No candidate is left on this way."""
-
-
-FAILED = (ArchError, RuleError, UnsettledError, DeadError)
-"""What ends a way: its candidates are not valid."""
-
-
-class Lanes:
-    """The candidates, and which of them the way being run is for.
-
-    Attributes:
-        active: Candidates of the way being run, as a mask that broadcasts.
-        overflowed: Candidates whose numbers went past what is exact.
-        masks: Of everything that has been noted, the candidates that it is there for.
-        known: Small columns by their numbers: equal ones are one, so that what has been computed for one is known for
-            all.
-    """
-
-    def __init__(self, axes: int, limit: int) -> None:
-        self.limit = limit
-        self.active: Mask = np.ones((1,) * axes, dtype=bool)
-        self.overflowed: Mask = np.zeros((1,) * axes, dtype=bool)
-        self.masks: list[Mask] = []
-        self.known: dict[tuple[str, tuple[int, ...], bytes], Column] = {}
-        self._script: list[bool] | None = None
-        self._place = 0
-        self._pending: list[list[bool]] = []
-
-    def note(self, mask: Mask | None = None) -> int:
-        """A number under which `masks` keeps the candidates of this way, or some of them, less those that leave it."""
-        self.masks.append(self.active if mask is None else mask)
-        return len(self.masks) - 1
-
-    def fits(self, *arrays: Array) -> None:
-        """Checks the size that arrays have together.
-
-        Raises:
-            TooWideError: Beyond the limit.
-        """
-        # An axis has its full length or 1; plain numbers have no axes.
-        size = math.prod(map(max, zip(*(array.shape for array in arrays if array.ndim), strict=True)))
-        if size > self.limit:
-            raise TooWideError(f"{size} combinations of parameters meet in one number")
-
-    def both(self, left: Mask, right: Mask) -> Mask:
-        """The candidates of both masks."""
-        if left.size == 1 and left.item():
-            return right
-        if right.size == 1 and right.item():
-            return left
-        self.fits(left, right)
-        return left & right
-
-    def kill(self, mask: Mask) -> None:
-        """Takes candidates out of this way.
-
-        Raises:
-            DeadError: Where none is left.
-        """
-        dead = self.both(self.active, mask)
-        if dead.any():
-            self.active = self.both(self.active, ~dead)
-            if not self.active.any():
-                raise DeadError
-
-    def overflow(self, mask: Mask) -> None:
-        """Takes candidates out of this way whose numbers are past what is exact, and remembers them."""
-        dead = self.both(self.active, mask)
-        if dead.any():
-            self.fits(self.overflowed, dead)
-            self.overflowed = self.overflowed | dead
-            self.kill(dead)
-
-    def decide(self, truth: Mask) -> bool:
-        """The truth of a condition on this way; where candidates differ, the step is run again for the others."""
-        if truth.all():
-            return True
-        if not truth.any():
-            return False
-        yes = self.both(self.active, truth)
-        if not yes.any():
-            return False
-        no = self.both(self.active, ~truth)
-        if not no.any():
-            return True
-        if self._script is None:
-            raise NoClosedFormError("a choice is made where candidates cannot part")
-        if self._place == len(self._script):
-            self._pending.append([*self._script, False])
-            self._script.append(True)
-        answer = self._script[self._place]
-        self._place += 1
-        self.active = yes if answer else no
-        return answer
-
-    def explore(self, run: Callable[[], Any]) -> list[tuple[Mask, Any]]:
-        """Runs a step for every way through it: which candidates take it, and its result; ways that fail are left out.
-
-        Raises:
-            DeadError: Where no way is left.
-            NoClosedFormError: Where there are too many.
-        """
-        outer = self.active, self._script, self._place, self._pending
-        before = self.active
-        pending: list[list[bool]] = [[]]
-        outcomes: list[tuple[Mask, Any]] = []
-        ways = 0
-        try:
-            while pending:
-                ways += 1
-                if ways > PATHS:
-                    raise NoClosedFormError(f"more than {PATHS} ways lead through one step")
-                self.active, self._script, self._place, self._pending = before, pending.pop(), 0, pending
-                first = len(self.masks)
-                try:
-                    value = run()
-                except FAILED:
-                    self._leave(first)
-                    continue
-                self._narrow(first, before)
-                outcomes.append((self.active, value))
-        finally:
-            self.active, self._script, self._place, self._pending = outer
-        if not outcomes:
-            raise DeadError
-        self.active = self._together(before, [mask for mask, _ in outcomes])
-        return outcomes
-
-    def _leave(self, first: int) -> None:
-        nobody = np.zeros_like(self.active, shape=(1,) * self.active.ndim)
-        self.masks[first:] = [nobody] * (len(self.masks) - first)
-
-    def _narrow(self, first: int, before: Mask) -> None:
-        """What a way has noted before it parted from others is there for its own candidates only."""
-        if self.active is not before:
-            for number in range(first, len(self.masks)):
-                self.masks[number] = self.both(self.masks[number], self.active)
-
-    def _together(self, before: Mask, masks: list[Mask]) -> Mask:
-        """The candidates of several ways; the mask from before where nobody was lost, since it has fewer axes."""
-        if len(masks) == 1 and masks[0] is before:
-            return before
-        union = masks[0]
-        for mask in masks[1:]:
-            self.fits(union, mask)
-            union = union | mask
-        return before if not self.both(before, ~union).any() else self.both(before, union)
-
-    def settled(self, run: Callable[[], Any]) -> Any:
-        """The result of a step, one value for all its ways; where there is none, the caller's step parts."""
-        value = merged(self, self.explore(run))
-        return value.settle() if type(value) is Choice else value
-
-
-class Choice:
-    """A value that is one of several which have nothing in common, each for its candidates."""
-
-    __slots__ = ("lanes", "outcomes")
-
-    def __init__(self, lanes: Lanes, outcomes: Sequence[tuple[Mask, Any]]) -> None:
-        self.lanes = lanes
-        self.outcomes = outcomes
-
-    def settle(self) -> Any:
-        """The value on this way."""
-        for mask, value in self.outcomes[:-1]:
-            if self.lanes.decide(mask):
-                return value
-        return self.outcomes[-1][1]
-
-
-def merged(lanes: Lanes, outcomes: Sequence[tuple[Mask, Any]], join: Callable[[Any], Any] | None = None) -> Any:
-    """One value for all outcomes: a column of numbers, a tuple of what its elements are, or a `Choice`.
-
-    Args:
-        lanes: The candidates.
-        outcomes: Values and their candidates.
-        join: Makes one of values of a kind of its own; returns None where they are not of that kind.
-    """
-    first = outcomes[0][1]
-    values = [value for _, value in outcomes]
-    if all(value is first for value in values):
-        return first
-    kind = first.__class__
-    if all(value.__class__ is kind for value in values):
-        if kind in (int, float, bool):
-            return _numbers(lanes, outcomes)
-        if issubclass(kind, tuple) and kind in (tuple, List) and len({len(value) for value in values}) == 1:
-            parts = (merged(lanes, [(mask, v[i]) for mask, v in outcomes], join) for i in range(len(first)))
-            made = kind(parts)
-            return Choice(lanes, outcomes) if any(type(part) is Choice for part in made) else made
-        if kind is str and all(value == first for value in values):
-            return first
-    one = join(outcomes) if join is not None else None
-    return Choice(lanes, outcomes) if one is None else one
-
-
-def _numbers(lanes: Lanes, outcomes: Sequence[tuple[Mask, Any]]) -> Any:
-    first = outcomes[0][1]
-    if all(type(value) is not Column and value == first for _, value in outcomes):
-        return first
-    made = _array(first)
-    bound = _bound(first)
-    for mask, value in outcomes[1:]:
-        array = _array(value)
-        lanes.fits(mask, array, made)
-        made = np.where(mask, array, made)
-        bound = max(bound, _bound(value))
-    return column(lanes, made, bound)
-
-
-def _array(value: Any) -> Array:
-    if type(value) is Column:
-        return value.values
-    if value.__class__ is int and abs(value) > LARGEST:
-        raise NoClosedFormError(f"{value} has more than 64 bits")
-    return np.asarray(value)
-
-
-def _bound(value: Any) -> float:
-    return value.bound if type(value) is Column else abs(value)
-
-
-def column(lanes: Lanes, values: Array, bound: float | None = None) -> Any:
-    """A column, or a plain number where there is only one."""
-    if values.size == 1:
-        return values.item()
-    if values.size > SMALL:
-        return Column(lanes, values, float(np.abs(values).max()) if bound is None else bound)
-    key = values.dtype.kind, values.shape, values.tobytes()
-    known = lanes.known.get(key)
-    if known is None:
-        known = lanes.known[key] = Column(lanes, values, float(np.abs(values).max()))
-    return known
-
-
 _KINDS: dict[str, type] = {"i": int, "f": float, "b": bool}
+_NUMBERS = frozenset({int, float, bool})
 
 
 class Column:
@@ -314,7 +60,8 @@ class Column:
         self.lanes.fits(left, right)
         if left.dtype.kind != right.dtype.kind:
             self._inexact(left, right)
-        made = compute(left, right)
+        with np.errstate(over="ignore", invalid="ignore"):
+            made = compute(left, right)
         most = bound(max(self.bound, 1), max(_bound(other), 1))
         if made.dtype.kind == "i" and most >= LARGEST:
             most = self._within(left, right, compute)
@@ -414,9 +161,10 @@ class Column:
                 results[key] = _tried(function, key)
             flat[place] = results[key] is None
             made.append(0 if results[key] is None else results[key])
-        if any(value.__class__ is int and abs(value) > LARGEST for value in made):
-            raise NoClosedFormError("a power has more than 64 bits")
         self.lanes.kill(failed)
+        large = [value.__class__ is int and abs(value) > LARGEST for value in made]
+        self.lanes.overflow(np.array(large).reshape(live.shape))
+        made = [0 if beyond else value for value, beyond in zip(made, large, strict=True)]
         return column(self.lanes, np.array(made).reshape(live.shape))
 
     def bit_length(self) -> Any:
@@ -428,7 +176,8 @@ class Column:
     def _rounded(self, compute: Callable[[Any], Array]) -> Any:
         if self.values.dtype.kind != "f":
             return column(self.lanes, _operand(self), self.bound)
-        fits = np.abs(self.values) < 2.0**63  # false for what is no number
+        self.lanes.kill(~np.isfinite(self.values))
+        fits = np.abs(self.values) < 2.0**63
         self.lanes.overflow(~fits)
         return column(self.lanes, compute(np.where(fits, self.values, 0)).astype(np.int64))
 
@@ -449,8 +198,10 @@ class Column:
     def _compared(self, other: Any, compute: Callable[[Any, Any], Mask]) -> Any:
         if other.__class__ not in _NUMBERS:
             return NotImplemented
-        if _bound(other) > LARGEST:
-            return bool(compute(0, other))  # it is beyond every number here
+        if type(other) is not Column and _bound(other) > LARGEST:
+            if self.values.dtype.kind != "f":
+                return bool(compute(0, other))  # it is beyond every number here
+            other = _as_float(other)
         left, right = _operand(self), _operand(other)
         self.lanes.fits(left, right)
         if left.dtype.kind != right.dtype.kind:
@@ -500,12 +251,15 @@ class Column:
         return float(self._settle())
 
 
-_NUMBERS = frozenset({int, float, bool})
-
-
 def _operand(value: Any) -> Array:
     array = _array(value)
     return array.astype(np.int64) if array.dtype.kind == "b" else array
+
+
+def _as_float(value: Any) -> float:
+    if float(value) != value:
+        raise NoClosedFormError(f"{value} is compared with floats, and none is equal to it")
+    return float(value)
 
 
 def _tried(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
@@ -514,3 +268,89 @@ def _tried(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
     except (ArithmeticError, ValueError):
         return None
     return None if isinstance(value, complex) else value
+
+
+# --- one value of several ---
+
+
+def column(lanes: Lanes, values: Array, bound: float | None = None) -> Any:
+    """A column, or a plain number where there is only one."""
+    if values.size == 1:
+        return values.item()
+    if values.size > SMALL:
+        return Column(lanes, values, float(np.abs(values).max()) if bound is None else bound)
+    key = values.dtype.kind, values.shape, values.tobytes()
+    known = lanes.known.get(key)
+    if known is None:
+        known = lanes.known[key] = Column(lanes, values, float(np.abs(values).max()))
+    return known
+
+
+def merged(lanes: Lanes, outcomes: Sequence[tuple[Mask, Any]], join: Callable[[Any], Any] | None = None) -> Any:
+    """One value for all outcomes: a column of numbers, a tuple of what its elements are, or a `Choice`.
+
+    Args:
+        lanes: The candidates.
+        outcomes: Values and their candidates.
+        join: Makes one of values of a kind of its own; returns None where they are not of that kind.
+    """
+    outcomes = _flat(lanes, outcomes)
+    first = outcomes[0][1]
+    values = [value for _, value in outcomes]
+    if all(value is first for value in values):
+        return first
+    kind = first.__class__
+    if all(value.__class__ is kind for value in values):
+        if kind in (int, float, bool):
+            return _numbers(lanes, outcomes)
+        if issubclass(kind, tuple) and kind in (tuple, List) and len({len(value) for value in values}) == 1:
+            parts = (merged(lanes, [(mask, v[i]) for mask, v in outcomes], join) for i in range(len(first)))
+            made = kind(parts)
+            return Choice(lanes, outcomes) if any(type(part) is Choice for part in made) else made
+        if kind is str and all(value == first for value in values):
+            return first
+    one = join(outcomes) if join is not None else None
+    return Choice(lanes, outcomes) if one is None else one
+
+
+def _flat(lanes: Lanes, outcomes: Sequence[tuple[Mask, Any]]) -> Sequence[tuple[Mask, Any]]:
+    """The outcomes with those of each choice among them in its place."""
+    if not any(type(value) is Choice for _, value in outcomes):
+        return outcomes
+    flat: list[tuple[Mask, Any]] = []
+    for mask, value in outcomes:
+        inner = value.outcomes if type(value) is Choice else ((mask, value),)
+        flat += [(lanes.both(mask, own), option) for own, option in inner]
+    return [outcome for outcome in flat if outcome[0].any()]
+
+
+def _numbers(lanes: Lanes, outcomes: Sequence[tuple[Mask, Any]]) -> Any:
+    first = outcomes[0][1]
+    if all(type(value) is not Column and value == first for _, value in outcomes):
+        return first
+    made = _array(first)
+    bound = _bound(first)
+    for mask, value in outcomes[1:]:
+        array = _array(value)
+        lanes.fits(mask, array, made)
+        made = np.where(mask, array, made)
+        bound = max(bound, _bound(value))
+    return column(lanes, made, bound)
+
+
+def _array(value: Any) -> Array:
+    if type(value) is Column:
+        return value.values
+    if value.__class__ is int and abs(value) > LARGEST:
+        raise NoClosedFormError(f"{value} has more than 64 bits")
+    return np.asarray(value)
+
+
+def _bound(value: Any) -> float:
+    return value.bound if type(value) is Column else abs(value)
+
+
+def settled(lanes: Lanes, run: Callable[[], Any]) -> Any:
+    """The result of a step, one value for all its ways; where there is none, the step around it parts."""
+    value = merged(lanes, lanes.explore(run))
+    return value.settle() if type(value) is Choice else value

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import operator as python_operator
 from collections.abc import Callable
+from functools import reduce
 from typing import Any
 
 from resnext_dsl.operators.base import is_int
@@ -106,6 +107,10 @@ def _over(function: Callable[[Any], Any]) -> Callable[..., Any]:
     return apply
 
 
+def _sum(items: list[Any]) -> Any:
+    return reduce(python_operator.add, items)  # Python's own rounds floats in other ways from 3.12 on
+
+
 def _of_one(function: Callable[[float], float]) -> Callable[[Any], Any]:
     """A function of the math module, of each number where there are many."""
 
@@ -125,7 +130,7 @@ def _elements(value: Any) -> tuple[Any, ...]:
 BUILTINS: dict[str, tuple[Callable[..., Any], int, int | None]] = {
     "min": (_over(min), 1, None),
     "max": (_over(max), 1, None),
-    "sum": (_over(sum), 1, None),
+    "sum": (_over(_sum), 1, None),
     "len": (lambda items: len(_elements(items)), 1, 1),
     "count": (lambda items, value: sum(_equal(item, value) for item in _elements(items)), 2, 2),
     "abs": (lambda value: abs(number(value)), 1, 1),

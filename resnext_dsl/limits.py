@@ -222,11 +222,11 @@ class _Binder:
             hint = did_you_mean(written.text, argument.words) or f"it is {argument.expected}"
             raise error("E101", message, written.span, hint=hint)
         value = self.evaluator.evaluate(written, self.env)
-        right = type(value) is argument.type
+        right = value.__class__ is argument.type
         if not right or not argument.fits(value):
             message = f"`{argument.name}` must be {argument.expected}; found {show(value)}"
             raise error("E205" if right else "E204", message, written.span)
-        return value
+        return argument.type(value)  # a plain one, also where many candidates are bound at once
 
     def _once(self, key: tuple[Any, ...], limit: s.Limit, stated: dict[tuple[Any, ...], Span]) -> None:
         if key in stated:

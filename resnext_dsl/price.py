@@ -7,33 +7,22 @@ the candidates themselves are the only axis.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from resnext_dsl.columns import (
-    LARGEST,
-    Array,
-    Choice,
-    Column,
-    DeadError,
-    Lanes,
-    Mask,
-    NoClosedFormError,
-    TooWideError,
-    column,
-)
-from resnext_dsl.diagnostics import ArchError, error
+from resnext_dsl.axes import Axis, python_value, texts, varied
+from resnext_dsl.columns import LARGEST, column
+from resnext_dsl.diagnostics import ArchError
 from resnext_dsl.files import Module
+from resnext_dsl.lanes import Array, Choice, DeadError, Lanes, NoClosedFormError, TooWideError
 from resnext_dsl.network import Network
-from resnext_dsl.operators.base import is_int
 from resnext_dsl.options import Options
 from resnext_dsl.overrides import override_source
-from resnext_dsl.symbolic import Joined, Priced, Result, run
-from resnext_dsl.values import show, type_name
+from resnext_dsl.priced import run
+from resnext_dsl.totals import MEASURES, Totals
 
-MEASURES = ("params", "flops", "macs", "activations")
 CHUNK = 1 << 16
 """Candidates that are priced together where they are the only axis."""
 
@@ -58,23 +47,10 @@ class CostColumns(NamedTuple):
     reason: str = ""
 
 
-class Axis(NamedTuple):
-    """A parameter that varies: its distinct values, and for each candidate the place of its own among them.
-
-    Attributes:
-        element: Of a list or shape that always has the same length, the position whose number varies; None for the
-            parameter as a whole.
-    """
-
-    name: str
-    element: int | None
-    values: Any
-    place: Array
-
-
 def price(
     module: Module,
     network: Network,
+    fixed: Mapping[str, Any],
     columns: Mapping[str, Any],
     bind: Callable[[Mapping[str, Any]], Network],
     options: Options,
@@ -84,11 +60,18 @@ def price(
     Args:
         module: The file.
         network: Its network, for the types of the parameters.
+        fixed: Values of parameters that are the same for all candidates.
         columns: As `Space.cost` takes them.
         bind: Makes the network of a single candidate.
         options: Bounds on the spec.
+
+    Raises:
+        ArchError: For a value that its parameter cannot have.
+        ValueError: For columns of different lengths.
     """
-    count, axes, plain = _axes(network, columns)
+    _check_texts(bind, columns)
+    count, axes, given = varied(network.parameters, columns)
+    plain = {**fixed, **given}
     if count == 0 or not axes:
         return _one_by_one(bind, count, axes, plain, "")
     try:
@@ -98,106 +81,25 @@ def price(
             return _chunked(module, count, axes, plain, options, str(problem))
     except NoClosedFormError as problem:
         return _one_by_one(bind, count, axes, plain, str(problem))
+    except RecursionError:
+        return _one_by_one(bind, count, axes, plain, "the spec is nested too deep")
 
 
-# --- what varies ---
+UNREADABLE = ("E001", "E002", "E003", "E101", "E204")
+"""Codes of a text that is wrong whatever the other parameters are."""
 
 
-def _axes(network: Network, columns: Mapping[str, Any]) -> tuple[int, list[Axis], dict[str, Any]]:
-    """The number of candidates, the parameters that vary, and the values of those that do not."""
-    plain: dict[str, Any] = {}
-    many: dict[str, Any] = {}
-    for name, values in columns.items():
-        kind = type_name(network.parameters[name].value)
-        if not _is_many(values, kind):
-            plain[name] = values
-        else:
-            many[name] = values
-    lengths = {len(values) for values in many.values()}
-    if len(lengths) > 1:
-        raise ValueError(f"columns of different lengths: {', '.join(f'{k}: {len(v)}' for k, v in many.items())}")
-    count = lengths.pop() if lengths else 1
-    axes = []
-    for name, values in many.items():
-        for axis in _axes_of(name, values, type_name(network.parameters[name].value)):
-            if axis.element is None and len(axis.values) == 1:
-                plain[name] = _plain(axis.values[0])
-            else:
-                axes.append(axis)
-    return count, axes, plain
-
-
-def _is_many(values: Any, kind: str) -> bool:
-    """Whether values are a column, and no single value: a list is one for a parameter that is a list."""
-    if isinstance(values, np.ndarray):
-        return values.ndim > 0
-    if not isinstance(values, list | tuple):
-        return False
-    return kind not in ("list", "shape") or any(isinstance(value, list | tuple) for value in values)
-
-
-def _axes_of(name: str, values: Any, kind: str) -> list[Axis]:
-    table = _table(values) if kind in ("list", "shape") else None
-    if table is None:
-        return [_axis(name, values, kind)]
-    return [_numbers(name, place, table[:, place]) for place in range(table.shape[1])]
-
-
-def _table(values: Any) -> Array | None:
-    """Lists as a table of ints; None where their lengths differ, or an element is no int."""
-    if not isinstance(values, np.ndarray):
-        lists = all(isinstance(value, list | tuple) for value in values)
-        if not lists or len({len(value) for value in values}) != 1:
-            return None
-        if not all(is_int(_plain(item)) for value in values for item in value):
-            return None
-    table = np.asarray(values)
-    return table if table.ndim == 2 and table.size and table.dtype.kind in "iu" else None
-
-
-def _axis(name: str, values: Any, kind: str) -> Axis:
-    if kind in _DTYPES:
-        array = np.asarray(values)
-        if not len(array) or (array.ndim == 1 and array.dtype.kind in _TAKEN[kind]):
-            return _numbers(name, None, array.astype(_DTYPES[kind]))
-        wrong = next((_plain(value) for value in values if not _fits(value, kind)), array)
-        message = f"`{name}` must be {'an' if kind == 'int' else 'a'} {kind}; found {show(wrong)}"[:200]
-        raise error("E204", message, override_source(name, wrong))
-    distinct: dict[str, tuple[int, Any]] = {}
-    # 1, 1.0 and true are equal, and spelled differently.
-    place = [distinct.setdefault(repr(_plain(value)), (len(distinct), _plain(value)))[0] for value in values]
-    return Axis(name, None, [value for _, value in distinct.values()], np.array(place, dtype=np.int64))
-
-
-_DTYPES: dict[str, Any] = {"int": np.int64, "float": np.float64, "bool": np.bool_}
-_TAKEN = {"int": "iu", "float": "iuf", "bool": "b"}
-"""Types of a parameter, and the kinds of numpy's numbers that it takes."""
-
-
-def _fits(value: Any, kind: str) -> bool:
-    value = _plain(value)
-    if kind == "bool" or isinstance(value, bool):
-        return kind == "bool" and isinstance(value, bool)
-    return isinstance(value, int if kind == "int" else int | float) and abs(value) <= LARGEST
-
-
-def _numbers(name: str, element: int | None, array: Array) -> Axis:
-    whole = array.size and array.dtype.kind in "iu"
-    low, high = (int(array.min()), int(array.max())) if whole else (0, LARGEST)
-    if high - low < max(1 << 16, array.size):
-        # Sorting a million numbers takes longer than to price them.
-        present = np.zeros(high - low + 1, dtype=bool)
-        present[array - low] = True
-        return Axis(name, element, np.flatnonzero(present) + low, (np.cumsum(present) - 1)[array - low])
-    values, index = np.unique(array, return_inverse=True)
-    return Axis(name, element, values, index)
-
-
-def _plain(value: Any) -> Any:
-    """A value without numpy's types."""
-    if isinstance(value, np.ndarray):
-        return value.tolist()
-    return value.item() if isinstance(value, np.generic) else value
+def _check_texts(bind: Callable[[Mapping[str, Any]], Network], columns: Mapping[str, Any]) -> None:
+    """Refuses a text that cannot be read or has the wrong type: more likely a slip than a candidate."""
+    for name, options in texts(columns).items():
+        for text in options:
+            place = override_source(name, text).source.name
+            try:
+                bind({name: text})
+            except ArchError as problem:
+                for found in problem.diagnostics:
+                    if found.code in UNREADABLE and found.span is not None and found.span.source.name == place:
+                        raise ArchError([found]) from None
 
 
 # --- closed form ---
@@ -292,98 +194,6 @@ class _Lookup:
         return table.ravel()[self._flat[shape]]
 
 
-class Totals:
-    """Sums over the operators of a result, in as few tables as there are sets of axes."""
-
-    def __init__(self, result: Result) -> None:
-        self._lanes = result.lanes
-        there = _reached(result, [output[:2] for output in result.outputs])
-        runs = _reached(result, [output[:2] for output in result.outputs if not output[2]])
-        self._both: dict[tuple[int, int], Mask] = {}
-        self._kept = there, runs
-        self._parts: dict[str, list[tuple[Mask, Any]]] = {measure: [] for measure in MEASURES}
-        for place, node in enumerate(result.nodes):
-            if isinstance(node, Priced):
-                self._add("params", node.params, self._where(there[place], node.mark))
-                for measure in MEASURES[1:]:
-                    self._add(measure, getattr(node, measure), self._where(runs[place], node.mark))
-
-    def _where(self, needed: Mask | None, mark: int) -> Mask | None:
-        if needed is None:
-            return None
-        mask = self._lanes.masks[mark]
-        key = id(needed), id(mask)  # both stay: the result holds them
-        if key not in self._both:
-            self._both[key] = self._lanes.both(needed, mask)
-        return self._both[key]
-
-    def _add(self, measure: str, cost: Any, where: Mask | None) -> None:
-        if where is not None and not (type(cost) is int and cost == 0):
-            self._parts[measure].append((where, cost))
-
-    def of(self, measure: str, find: Callable[[Array], Array]) -> tuple[Array, Array]:
-        """A measure of every candidate, and where it leaves 64 bits."""
-        parts = self._parts[measure]
-        total = sum(map(find, self._tables(parts, np.int64)), np.int64(0))
-        exact = np.broadcast_to(total, find(self._lanes.active).shape)
-        if sum(cost.bound if type(cost) is Column else cost for _, cost in parts) < LARGEST:
-            return exact, np.zeros(exact.shape, dtype=bool)
-        close = sum(map(find, self._tables(parts, np.float64)), np.float64(0))
-        return exact, np.broadcast_to(close >= 2.0**63 * (1 - 2.0**-40), exact.shape)
-
-    def _tables(self, parts: list[tuple[Mask, Any]], dtype: Any) -> Iterator[Array]:
-        """The sums of what has the same axes; each added to one that has its axes and more, if there is one."""
-        sums: dict[tuple[int, ...], Any] = {}
-        for where, cost in parts:
-            values = np.asarray(cost.values if type(cost) is Column else cost).astype(dtype)
-            self._lanes.fits(where, values)
-            term = np.where(where, values, dtype(0))
-            sums[term.shape] = sums.get(term.shape, dtype(0)) + term
-        shapes = sorted(sums, key=lambda shape: sum(size > 1 for size in shape))
-        for place, shape in enumerate(shapes):
-            wider = next((s for s in shapes[place + 1 :] if _covers(s, shape)), None)
-            if wider is None:
-                yield sums[shape]
-            else:
-                sums[wider] = sums[wider] + sums[shape]
-
-
-def _covers(wide: tuple[int, ...], narrow: tuple[int, ...]) -> bool:
-    return all(size in (1, more) for size, more in zip(narrow, wide, strict=True))
-
-
-def _reached(result: Result, outputs: list[tuple[int, int]]) -> list[Mask | None]:
-    """For each node the candidates in which one of these outputs depends on it; None where there are none."""
-    lanes = result.lanes
-    needed: list[Mask | None] = [None] * len(result.nodes)
-
-    def need(node: int, mask: Mask) -> None:
-        known = needed[node]
-        if known is None or known is mask:
-            needed[node] = mask
-        elif not (known.size == 1 and known.item()):
-            lanes.fits(known, mask)
-            together = known | mask
-            needed[node] = everybody if together.all() else together
-
-    everybody = np.ones((1,) * lanes.active.ndim, dtype=bool)
-    for mark, node in outputs:
-        # The figures of candidates that are not valid are thrown away, so theirs may be wrong.
-        mask = lanes.masks[mark]
-        need(node, everybody if not lanes.both(lanes.active, ~mask).any() else mask)
-    for place in range(len(result.nodes) - 1, -1, -1):
-        made, wanted = result.nodes[place], needed[place]
-        if wanted is None or made is None:
-            continue
-        if isinstance(made, Joined):
-            for own, source in made.sources:
-                need(source, lanes.both(wanted, own))
-        else:
-            for source in made.inputs:
-                need(source, wanted)
-    return needed
-
-
 # --- one by one ---
 
 
@@ -409,7 +219,7 @@ def _values(axes: list[Axis], key: tuple[int, ...]) -> dict[str, Any]:
     """The values of a candidate."""
     values: dict[str, Any] = {}
     for axis, place in zip(axes, key, strict=True):
-        value = _plain(axis.values[place])
+        value = python_value(axis.values[place])
         values[axis.name] = value if axis.element is None else [*values.get(axis.name, ()), value]
     return values
 

@@ -37,13 +37,15 @@ class Space:
         """What each of many candidates costs, exact, in fvcore's convention; no network is built.
 
         Args:
-            columns: For each parameter that varies, its value for every candidate: a numpy array, or a list of values
-                as `load` takes them. A single value stands for all candidates. Other parameters keep their values.
+            columns: For each parameter that varies, its value for every candidate: a numpy array, or a list. A single
+                value stands for all candidates, as does a list for a parameter that is a list as deep. Text is read as
+                an expression, as by `load`, but not for numbers. Other parameters keep their values.
 
         Returns:
             int64 arrays `params`, `flops`, `macs`, `activations` and the bool array `valid`, in the candidates' order.
             A candidate is valid where `load` would give its network: shapes fit, and every `require` holds; the
-            figures of others are 0.
+            figures of others are 0. Numbers beyond 64 bits are not wrapped: the candidate is `overflowed`, and not
+            valid either.
 
         Raises:
             ArchError: For an unknown parameter, or a value of the wrong type.
@@ -51,7 +53,7 @@ class Space:
         """
         for name, values in columns.items():
             self._known(name, values)
-        return price(self._module, self.network, {**self._fixed, **columns}, self.bind, self._options)
+        return price(self._module, self.network, self._fixed, columns, self.bind, self._options)
 
     def bind(self, values: Mapping[str, Any]) -> Network:
         """The network of some values; other parameters keep theirs. The file is not read again.
@@ -59,7 +61,10 @@ class Space:
         Raises:
             ArchError: Where the values give no network.
         """
-        return expanded(self._module, self._resolved, self._options, {**self._fixed, **values})
+        try:
+            return expanded(self._module, self._resolved, self._options, {**self._fixed, **values})
+        except RecursionError:
+            raise error("E403", "the spec is nested too deep") from None
 
     def _known(self, name: str, values: Any) -> None:
         known = self.network.parameters
