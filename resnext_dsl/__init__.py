@@ -11,10 +11,13 @@ One example through every stage, for a file `tiny.arch` that says `stage conv2 r
     source      `emit` writes a class `Block` and `self.conv2 = nn.Sequential(...)`
     module      `compile` runs that source, `weights` fills it
 
-Torch is imported by the last two only.
+Torch is imported by the last two only. `space` opens the parameters of a file: `symbolic` binds columns of values for
+them, `priced` expands them, and `price` gives what every candidate costs. Numpy is imported there only.
 """
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 from resnext_dsl.diagnostics import (
     ArchError,
@@ -27,6 +30,9 @@ from resnext_dsl.diagnostics import (
 )
 from resnext_dsl.network import Network, load, loads
 from resnext_dsl.options import Options
+
+if TYPE_CHECKING:
+    from resnext_dsl.space import space
 
 __version__ = "0.1.0"
 
@@ -42,4 +48,16 @@ __all__ = [
     "WeightsError",
     "load",
     "loads",
+    "space",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name != "space":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    # Importing numpy takes longer than all of `check`. The module of that name stands in the function's place from its
+    # import on.
+    from resnext_dsl.space import space
+
+    globals()[name] = space
+    return space

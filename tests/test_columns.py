@@ -1,0 +1,223 @@
+"""Arithmetic on columns: what Python computes for each candidate, or a candidate that is taken out."""
+
+from __future__ import annotations
+
+import math
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from resnext_dsl.columns import LARGEST, Column, column
+from resnext_dsl.diagnostics import ArchError
+from resnext_dsl.evaluate import Evaluator
+from resnext_dsl.files import text_source
+from resnext_dsl.lanes import DeadError, Lanes, NoClosedFormError
+from resnext_dsl.options import DEFAULTS
+from resnext_dsl.parse import parse
+from resnext_dsl.symbolic import ColumnEvaluator
+from resnext_dsl.values import Environment, List
+
+GONE = "gone"
+"""Stands for the value of a candidate that has none."""
+
+
+def expression(text: str) -> Any:
+    return parse(text_source(f"let value = ({text})", "<test>", DEFAULTS)).items[0].value  # type: ignore[union-attr]
+
+
+def one_by_one(text: str, values: dict[str, list[Any]]) -> list[Any]:
+    """The value of an expression for each combination, as single networks have it."""
+    written, found = expression(text), []
+    for row in product(*values.values()):
+        env = Environment(None, dict(zip(values, row, strict=True)))
+        try:
+            found.append(Evaluator(DEFAULTS).evaluate(written, env))
+        except ArchError:
+            found.append(GONE)
+    return found
+
+
+def together(text: str, values: dict[str, list[Any]]) -> tuple[list[Any], list[bool]]:
+    """The same by one run on columns, and which combinations overflowed."""
+    lanes = Lanes(len(values), 10**6)
+    shape = tuple(map(len, values.values()))
+    env = Environment()
+    for place, (name, numbers) in enumerate(values.items()):
+        along = [1] * len(values)
+        along[place] = len(numbers)
+        env.names[name] = column(lanes, np.array(numbers).reshape(along))
+    found = np.full(shape, GONE, dtype=object)
+    written = expression(text)
+    evaluator = ColumnEvaluator(DEFAULTS, lanes)
+    try:
+        outcomes = lanes.explore(lambda: evaluator.evaluate(written, env))
+    except DeadError:
+        outcomes = []
+    for mask, value in outcomes:
+        _fill(found, np.broadcast_to(mask, shape), value)
+    return list(found.ravel()), list(np.broadcast_to(lanes.overflowed, shape).ravel())
+
+
+def _fill(found: Any, mask: Any, value: Any) -> None:
+    for place in zip(*np.nonzero(mask), strict=True):
+        assert found[place] == GONE, "two ways for one candidate"
+        found[place] = _at(value, mask.shape, place)
+
+
+def _at(value: Any, shape: Any, place: Any) -> Any:
+    if type(value) is Column:
+        return np.broadcast_to(value.values, shape)[place].item()
+    return List(_at(item, shape, place) for item in value) if isinstance(value, List) else value
+
+
+def agree(text: str, values: dict[str, list[Any]]) -> None:
+    """Asserts that columns compute what Python does, types included, and overflow only where 64 bits end."""
+    wanted = one_by_one(text, values)
+    found, overflowed = together(text, values)
+    for row, want, got, over in zip(product(*values.values()), wanted, found, overflowed, strict=True):
+        if over:
+            assert got == GONE, (text, row)
+        else:
+            assert repr(_unsigned(got)) == repr(_unsigned(want)), (text, row)
+
+
+def _unsigned(value: Any) -> Any:
+    """A value whose zeros have no sign: nothing in the language tells."""
+    return value + 0.0 if isinstance(value, float) else value
+
+
+INTS = [0, 1, -1, 2, 3, -3, 7, 8, 10, 1000, -64]
+FLOATS = [0.0, -0.0, 1.0, -1.0, 0.5, 2.5, -2.5, 3.5, 0.1, 1e-3, 100.7, 1e300, -1e300, 1e-300, 2.0**53, 4e18]
+
+
+@pytest.mark.parametrize("sign", ["+", "-", "*", "/", "//", "%", "**", "<", "<=", ">", ">=", "==", "!="])
+@pytest.mark.parametrize(
+    ("left", "right"), [(INTS, INTS), (INTS, FLOATS), (FLOATS, INTS), (FLOATS, FLOATS)], ids=["ii", "if", "fi", "ff"]
+)
+def test_every_operator_on_every_pair(sign: str, left: list[Any], right: list[Any]) -> None:
+    agree(f"a {sign} b", {"a": left, "b": right})
+    agree(f"a {sign} 3", {"a": left})
+    agree(f"2.5 {sign} b", {"b": right})
+
+
+@pytest.mark.parametrize("numbers", [INTS, FLOATS], ids=["ints", "floats"])
+@pytest.mark.parametrize("name", ["round", "floor", "ceil", "abs", "sqrt", "log2", "-", "min", "max", "sum"])
+def test_every_function_of_one_number(name: str, numbers: list[Any]) -> None:
+    agree(f"{name}([a, 2])" if name in ("min", "max", "sum") else f"{name}(a)", {"a": numbers})
+
+
+@pytest.mark.parametrize("numbers", [INTS, FLOATS], ids=["ints", "floats"])
+def test_the_nearest_multiple(numbers: list[Any]) -> None:
+    agree("divisible(a, b)", {"a": numbers, "b": [1, 8, 3, 0, -1, 1000]})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[4, 8, 12][a]",
+        "[a, b, 3][b]",
+        "range(a, b)",
+        "len(range(a))",
+        "count([a, b, 3], a)",
+        "[x * a for x in range(b) if x != a]",
+        "sum([x if x > a else b for x in [1, 2, 3]])",
+        "a if a > b else b if a > 0 else a / b",
+        "a > 0 and b // a > 1 or not a == b",
+        "max(a, b, 2) - min(a, b) + sum([a, b])",
+        "[a, b] == [b, a]",
+        "a x b == 2 x 3",
+        "a == true",
+        "[a] + [b]",
+        "8 // (a - a)",
+    ],
+)
+def test_what_depends_on_the_values(text: str) -> None:
+    numbers = [-3, 0, 1, 2, 3, 7]
+    agree(text, {"a": numbers, "b": numbers})
+
+
+WIDE = [0, 1, -1, 3, 2**31, -(2**31), 2**53, 2**53 + 1, 2**62, LARGEST, -LARGEST]
+
+
+@pytest.mark.parametrize(
+    "text", ["a + b", "a - b", "a * b", "a // b", "a % b", "a / b", "a * b // 3", "a * 1.5", "a < b * 0.5", "-a", "abs(a) - b", "a ** 2"]
+)
+def test_what_leaves_64_bits_is_taken_out(text: str) -> None:
+    agree(text, {"a": WIDE, "b": WIDE})
+    found, overflowed = together("a * b", {"a": WIDE, "b": WIDE})
+    wanted = one_by_one("a * b", {"a": WIDE, "b": WIDE})
+    for got, over, want in zip(found, overflowed, wanted, strict=True):
+        if want != GONE and abs(want) > LARGEST:
+            assert over
+        elif want != GONE and abs(want) < 2**62:
+            assert got == want
+
+
+def test_what_only_some_have_does_not_take_the_others_out() -> None:
+    _, overflowed = together("a * a if a < 1000 else 5", {"a": [1, 10, LARGEST]})
+    assert not any(overflowed)
+
+
+@pytest.mark.parametrize("text", ["a > 10 ** 20", "10 ** 20 >= a", "a == 2 ** 64", "a != 2 ** 80", "a < -(10 ** 20)"])
+@pytest.mark.parametrize("numbers", [WIDE, [1.0, 1e30, 1e20, -1e30, 2.0**64]], ids=["ints", "floats"])
+def test_comparison_with_what_is_beyond_64_bits(text: str, numbers: list[Any]) -> None:
+    agree(text, {"a": numbers})
+
+
+def test_a_float_that_no_large_int_is() -> None:
+    with pytest.raises(NoClosedFormError, match="none is equal"):
+        together("a < 10 ** 25 + 1", {"a": [1.0, 1e30]})
+
+
+SPECIAL = [1.0, -0.0, math.nan, math.inf, -math.inf, 1e308]
+
+
+@pytest.mark.parametrize(
+    "text", ["a + 1", "a * b", "a - b", "round(a)", "a > b", "a == b", "max(a, b)", "a * 10 > b", "floor(a) + ceil(b)", "a / b", "a // b", "a % b", "sqrt(a)", "a ** b"]
+)
+def test_what_is_no_number(text: str) -> None:
+    agree(text, {"a": SPECIAL, "b": SPECIAL})
+
+
+def test_what_is_no_number_is_no_overflow() -> None:
+    assert together("round(a)", {"a": SPECIAL}) == ([1, 0, GONE, GONE, GONE, GONE], [False] * 5 + [True])
+
+
+def _deeper(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    infix = st.sampled_from(["+", "-", "*", "/", "//", "%", "<", "<=", "==", "!=", "and", "or"])
+    functions = st.sampled_from(["round", "floor", "ceil", "abs", "sqrt", "-", "not "])
+    return st.one_of(
+        st.tuples(inner, infix, inner).map(lambda t: f"({t[0]} {t[1]} {t[2]})"),
+        st.tuples(functions, inner).map(lambda t: f"({t[0]}({t[1]}))"),
+        st.tuples(inner, inner, inner).map(lambda t: f"({t[0]} if {t[1]} else {t[2]})"),
+        st.tuples(inner, inner).map(lambda t: f"[{t[0]}, {t[1]}]"),
+        st.tuples(inner, inner).map(lambda t: f"{t[0]}[{t[1]}]" if t[0].startswith("[") else f"max({t[0]}, {t[1]})"),
+        st.tuples(inner, inner).map(lambda t: f"sum([{t[0]}, {t[1]}])"),
+        st.tuples(inner, st.sampled_from("123")).map(lambda t: f"(({t[0]}) ** {t[1]})"),
+        inner.map(lambda text: f"divisible({text}, 8)"),
+        inner.map(lambda text: f"sum([x * 2 for x in [1, 2, 3] if x < {text}] + [0])"),
+    )
+
+
+leaves = st.sampled_from(["a", "b", "x", "f", "a", "b", "x", "0", "1", "2", "3", "0.5", "2.5", "true"])
+expressions = st.recursive(leaves, _deeper, max_leaves=8)
+ints = st.lists(st.integers(-20, 100) | st.sampled_from([0, 1, 2**31, 2**62, -LARGEST]), min_size=2, max_size=4, unique=True)
+floats = st.lists(
+    st.floats(-100, 100) | st.sampled_from([0.0, 0.5, 1e200, -1e300, math.inf, math.nan]), min_size=2, max_size=3, unique=True
+)
+
+
+@settings(max_examples=150)
+@given(expressions, ints, ints, floats)
+@example("round(x)", [0, 1], [0, 1], [math.inf, 1.0])
+@example("((a * b) // b)", [1, 2**62], [3, 4], [0.5, 1.5])
+def test_any_expression(text: str, a: list[int], b: list[int], x: list[float]) -> None:
+    values = {"a": a, "b": b, "x": x, "f": [True, False]}
+    try:
+        agree(text, values)
+    except NoClosedFormError as problem:
+        assert "64 bits" in str(problem) or "equal" in str(problem)
