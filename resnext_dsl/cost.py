@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Container, Iterable
-from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
 from resnext_dsl.graph import Graph, Node
@@ -17,7 +16,6 @@ from resnext_dsl.operators import OPERATORS
 Key = TypeVar("Key")
 
 
-@dataclass(frozen=True, slots=True)
 class Cost:
     """The cost of a network or of a part of it.
 
@@ -28,10 +26,28 @@ class Cost:
         activations: Elements that convolutions and linear layers put out, as fvcore's ActivationCountAnalysis counts.
     """
 
-    params: int = 0
-    flops: int = 0
-    macs: int = 0
-    activations: int = 0
+    __slots__ = ("activations", "flops", "macs", "params")
+
+    def __init__(self, params: int = 0, flops: int = 0, macs: int = 0, activations: int = 0) -> None:
+        self.params = params
+        self.flops = flops
+        self.macs = macs
+        self.activations = activations
+
+    @property
+    def figures(self) -> tuple[int, int, int, int]:
+        """Parameters, FLOPs, multiply-adds and activations."""
+        return self.params, self.flops, self.macs, self.activations
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Cost) and self.figures == other.figures
+
+    def __hash__(self) -> int:
+        return hash(self.figures)
+
+    def __repr__(self) -> str:
+        names = ("params", "flops", "macs", "activations")
+        return f"Cost({', '.join(f'{name}={value}' for name, value in zip(names, self.figures, strict=True))})"
 
     def __add__(self, other: Cost) -> Cost:
         return Cost(
@@ -57,7 +73,6 @@ class CallCost(NamedTuple):
     cost: Cost
 
 
-@dataclass(frozen=True, slots=True)
 class NetworkCost(Cost):
     """The cost of a whole network, and what each part of it contributes.
 
@@ -68,10 +83,21 @@ class NetworkCost(Cost):
         uncounted_nodes: Names of the nodes that fvcore gives no FLOPs.
     """
 
-    depth: int = 0
-    uncounted: tuple[tuple[str, int], ...] = ()
-    nodes: tuple[tuple[Node, Cost], ...] = ()
-    uncounted_nodes: frozenset[str] = frozenset()
+    __slots__ = ("depth", "nodes", "uncounted", "uncounted_nodes")
+
+    def __init__(
+        self,
+        total: Cost,
+        depth: int,
+        uncounted: tuple[tuple[str, int], ...],
+        nodes: tuple[tuple[Node, Cost], ...],
+        uncounted_nodes: frozenset[str],
+    ) -> None:
+        super().__init__(*total.figures)
+        self.depth = depth
+        self.uncounted = uncounted
+        self.nodes = nodes
+        self.uncounted_nodes = uncounted_nodes
 
     def by_stage(self) -> dict[str, Cost]:
         """Cost of each part (stem, stage, head, output) and of each node between them, in order."""
@@ -133,10 +159,7 @@ def cost_of(graph: Graph, training: bool = False) -> NetworkCost:
     for _, cost in costs:
         total += cost
     return NetworkCost(
-        total.params,
-        total.flops,
-        total.macs,
-        total.activations,
+        total,
         depth=depth_of(graph, runs),
         uncounted=tuple(sorted(Counter(node.operator for node in silent).items())),
         nodes=costs,
