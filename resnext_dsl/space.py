@@ -50,7 +50,7 @@ class Space:
             ValueError: For columns of different lengths.
         """
         for name, values in columns.items():
-            self._known(name, values)
+            self.known(name, values)
         return price(self._module, self.network, {**self._fixed, **columns}, self.bind, self._options)
 
     def bind(self, values: Mapping[str, Any]) -> Network:
@@ -61,7 +61,8 @@ class Space:
         """
         return expanded(self._module, self._resolved, self._options, {**self._fixed, **values})
 
-    def _known(self, name: str, values: Any) -> None:
+    def known(self, name: str, values: Any) -> None:
+        """Raises ArchError E201, with the nearest name, where there is no parameter of this name."""
         known = self.network.parameters
         if name not in known:
             hint = did_you_mean(name, known) or f"parameters: {', '.join(known)}"

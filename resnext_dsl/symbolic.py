@@ -13,10 +13,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from resnext_dsl import syntax as s
-from resnext_dsl.bind import Binder, BoundNetwork, Domain
+from resnext_dsl.bind import Binder, BoundNetwork
 from resnext_dsl.calls import Frame
 from resnext_dsl.columns import FAILED, Choice, Column, DeadError, Lanes, Mask, NoClosedFormError, merged
 from resnext_dsl.diagnostics import ArchError, Diagnostic, Note, Span, error
+from resnext_dsl.domain import Domain
 from resnext_dsl.draft import Running
 from resnext_dsl.evaluate import Evaluator
 from resnext_dsl.expand import Expander
