@@ -35,8 +35,10 @@ class Domain(NamedTuple):
         if self.step is None and not (is_int(self.low) and is_int(self.high)):
             return None
         step = 1 if self.step is None else self.step
-        steps: int = math.floor((self.high - self.low) / step * (1 + 1e-12))
-        return steps + 1
+        if all(map(is_int, (self.low, self.high, step))):
+            return int((self.high - self.low) // step) + 1
+        # Of floats the last may miss the end by a rounding.
+        return math.floor((self.high - self.low) / step * (1 + 1e-12)) + 1
 
     def elements(self) -> tuple[Any, ...]:
         """Its values in order.
