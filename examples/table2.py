@@ -9,6 +9,8 @@ import resnext_dsl as rx
 from resnext_dsl.domain import Domain
 from resnext_dsl.solve import Match, solve
 
+WIDTHS = {"width": Domain(low=1, high=128)}
+
 
 def main() -> None:
     """Prints both tables."""
@@ -18,13 +20,11 @@ def main() -> None:
     print("|---|---|---|---|---|")
     for cardinality in (1, 2, 4, 8, 32):
         space = rx.space("resnext50_32x4d", cardinality=cardinality)
-        (params,), (flops,) = (
-            solve(space, {"width": Domain(low=1, high=128)}, [Match(measure, getattr(target, measure))], count=1).solutions
-            for measure in ("params", "flops")
-        )
-        print(
-            f"| {cardinality} | {params.values['width']} | {params.params:,} | {flops.values['width']} | {flops.flops:,} |"
-        )
+        cells = [str(cardinality)]
+        for measure in ("params", "flops"):
+            (best,) = solve(space, WIDTHS, [Match(measure, getattr(target, measure))], count=1).solutions
+            cells += [str(best.values["width"]), f"{getattr(best, measure):,}"]
+        print(f"| {' | '.join(cells)} |")
 
     twice = 2 * rx.load("resnet101").cost().flops
     print(f"\nTwice ResNet-101: {twice:,} FLOPs\n")

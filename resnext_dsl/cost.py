@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Container, Iterable
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from resnext_dsl.graph import Graph, Node
 from resnext_dsl.operators import OPERATORS
@@ -153,13 +153,12 @@ def _calls(node: Node, made: dict[TemplateCall, set[int]]) -> list[TemplateCall]
 def cost_of(graph: Graph, training: bool = False) -> NetworkCost:
     """The cost of a graph; training-only outputs count in `params`, and in the rest where `training` asks for it."""
     runs = reachable(graph, [output.node for output in graph.outputs if training or not output.training_only])
-    silent: list[Node] = []
-    costs = tuple([(node, _node_cost(graph, node, index in runs, silent)) for index, node in enumerate(graph.nodes)])
-    total = Cost()
-    for _, cost in costs:
-        total += cost
+    known: dict[Any, Cost] = {}
+    costs = tuple([(node, _node_cost(graph, node, index in runs, known)) for index, node in enumerate(graph.nodes)])
+    silent = [node for i, node in enumerate(graph.nodes) if i and i in runs and OPERATORS[node.operator].flops is None]
+    figures = zip(*[cost.figures for _, cost in costs], strict=True)
     return NetworkCost(
-        total,
+        Cost(*map(sum, figures)),
         depth=depth_of(graph, runs),
         uncounted=tuple(sorted(Counter(node.operator for node in silent).items())),
         nodes=costs,
@@ -167,20 +166,20 @@ def cost_of(graph: Graph, training: bool = False) -> NetworkCost:
     )
 
 
-def _node_cost(graph: Graph, node: Node, runs: bool, silent: list[Node]) -> Cost:
-    """The cost of a node; one that runs and that fvcore does not count is added to `silent`."""
+def _node_cost(graph: Graph, node: Node, runs: bool, known: dict[Any, Cost]) -> Cost:
+    """The cost of a node; `known` has the costs so far: most networks repeat a block."""
     if node.operator == "input":
         return Cost()
-    row = OPERATORS[node.operator]
     shapes = tuple([graph.nodes[source].shape for source in node.inputs])
-    params = row.parameters(node.attributes, shapes)
-    if not runs:
-        return Cost(params)
-    flops = row.flops(node.attributes, shapes) if row.flops is not None else None
-    if flops is None:
-        silent.append(node)
-        flops = 0
-    return Cost(params, flops, flops if row.multiplies else 0, row.activations(node.shape))
+    key = node.operator, id(node.attributes), shapes, runs
+    cost = known.get(key)
+    if cost is None:
+        row = OPERATORS[node.operator]
+        params = row.parameters(node.attributes, shapes)
+        flops = row.flops(node.attributes, shapes) if runs and row.flops is not None else 0
+        macs = flops if row.multiplies else 0
+        cost = known[key] = Cost(params, flops, macs, row.activations(node.shape) if runs else 0)
+    return cost
 
 
 def reachable(graph: Graph, outputs: Iterable[int]) -> set[int]:

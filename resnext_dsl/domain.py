@@ -38,7 +38,8 @@ class Domain(NamedTuple):
         if all(map(is_int, (self.low, self.high, step))):
             return int((self.high - self.low) // step) + 1
         # Of floats the last may miss the end by a rounding.
-        return math.floor((self.high - self.low) / step * (1 + 1e-12)) + 1
+        steps: int = math.floor((self.high - self.low) / step * (1 + 1e-12))
+        return steps + 1
 
     def elements(self) -> tuple[Any, ...]:
         """Its values in order.

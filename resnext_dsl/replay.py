@@ -88,7 +88,7 @@ def replay(draft: Draft, recording: Recording, scope: str, x: GraphValue) -> Run
     trails: dict[int, Any] = {}
     notes: dict[int, Note] = {}  # each call has notes of its own, which tell calls apart
     for node in recording.nodes:
-        inputs = tuple(i + shift if i >= start else x.node if i == entry else i for i in node.inputs)
+        inputs = tuple([i + shift if i >= start else x.node if i == entry else i for i in node.inputs])
         inner = trails.get(id(node.trail))
         if inner is None:
             own = (notes.setdefault(id(note), Note(*note)) for note in node.trail[recording.trail :])

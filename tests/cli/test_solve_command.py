@@ -79,7 +79,10 @@ def test_none_is_status_1() -> None:
         (["--vary", "classes", "--match", "params"], "error[E202]: `classes` has no domain"),
         (["--vary", "width=9..3", "--match", "params"], "error[E205]: the range 9..3 is empty"),
         (["--vary", "width=many", "--match", "params"], "error[E002]: cannot read the domain"),
-        (["--vary", "width={4, 8} } network b {", "--match", "params"], "error[E002]: `{4, 8} } network b {` is no domain"),
+        (
+            ["--vary", "width={4, 8} } network b {", "--match", "params"],
+            "error[E002]: `{4, 8} } network b {` is no domain",
+        ),
         (
             ["--vary", "width=0.5..1", "--match", "params"],
             "error[E205]: the domain 0.5..1 of `width` has no end of values",
