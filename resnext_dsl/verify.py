@@ -21,7 +21,7 @@ def verify(graph: Graph) -> Graph:
         InvariantError: With the name of the node, scope or output that breaks an invariant, and how.
     """
     names: set[str] = set()
-    known: dict[tuple[int, tuple[Shape, ...]], Shape] = {}
+    known: dict[tuple[str, int, tuple[Shape, ...]], Shape] = {}
     for index, node in enumerate(graph.nodes):
         if node.name in names:
             raise InvariantError(f"node `{node.name}` is there twice")
@@ -53,7 +53,7 @@ def _is_input(node: Node) -> None:
         raise InvariantError(f"node `{node.name}` is first and not the input")
 
 
-def _is_applied(graph: Graph, index: int, node: Node, known: dict[tuple[int, tuple[Shape, ...]], Shape]) -> None:
+def _is_applied(graph: Graph, index: int, node: Node, known: dict[tuple[str, int, tuple[Shape, ...]], Shape]) -> None:
     """Checks an operator; `known` has the shapes that the rules have given for attributes and input shapes so far."""
     row = OPERATORS.get(node.operator)
     if row is None:
@@ -68,10 +68,10 @@ def _is_applied(graph: Graph, index: int, node: Node, known: dict[tuple[int, tup
     least, most = row.inputs
     if len(node.inputs) < least or (most is not None and len(node.inputs) > most):
         raise InvariantError(f"node `{node.name}` has {len(node.inputs)} inputs")
-    key = id(node.attributes), tuple(shapes)
+    key = node.operator, id(node.attributes), tuple(shapes)
     if key not in known:
         try:
-            known[key] = row.shape(node.attributes, key[1])
+            known[key] = row.shape(node.attributes, key[2])
         except RuleError as problem:
             raise InvariantError(f"node `{node.name}`: {problem}") from None
     if known[key] != node.shape:
