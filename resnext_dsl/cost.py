@@ -153,9 +153,10 @@ def _calls(node: Node, made: dict[TemplateCall, set[int]]) -> list[TemplateCall]
 def cost_of(graph: Graph, training: bool = False) -> NetworkCost:
     """The cost of a graph; training-only outputs count in `params`, and in the rest where `training` asks for it."""
     runs = reachable(graph, [output.node for output in graph.outputs if training or not output.training_only])
-    known: dict[Any, Cost] = {}
-    costs = tuple([(node, _node_cost(graph, node, index in runs, known)) for index, node in enumerate(graph.nodes)])
-    silent = [node for i, node in enumerate(graph.nodes) if i and i in runs and OPERATORS[node.operator].flops is None]
+    known: dict[Any, tuple[Cost, bool]] = {}
+    priced = [_priced(graph, node, index in runs, known) for index, node in enumerate(graph.nodes)]
+    costs = tuple([(node, cost) for node, (cost, _) in zip(graph.nodes, priced, strict=True)])
+    silent = [node for node, (_, counted) in zip(graph.nodes, priced, strict=True) if not counted]
     figures = zip(*[cost.figures for _, cost in costs], strict=True)
     return NetworkCost(
         Cost(*map(sum, figures)),
@@ -166,20 +167,25 @@ def cost_of(graph: Graph, training: bool = False) -> NetworkCost:
     )
 
 
-def _node_cost(graph: Graph, node: Node, runs: bool, known: dict[Any, Cost]) -> Cost:
-    """The cost of a node; `known` has the costs so far: most networks repeat a block."""
+def _priced(graph: Graph, node: Node, runs: bool, known: dict[Any, tuple[Cost, bool]]) -> tuple[Cost, bool]:
+    """The cost of a node, and whether fvcore counts it (what does not run is not missed).
+
+    `known` has those of the nodes before: most networks repeat a block.
+    """
     if node.operator == "input":
-        return Cost()
+        return Cost(), True
     shapes = tuple([graph.nodes[source].shape for source in node.inputs])
     key = node.operator, id(node.attributes), shapes, runs
-    cost = known.get(key)
-    if cost is None:
+    if key not in known:
         row = OPERATORS[node.operator]
         params = row.parameters(node.attributes, shapes)
-        flops = row.flops(node.attributes, shapes) if runs and row.flops is not None else 0
-        macs = flops if row.multiplies else 0
-        cost = known[key] = Cost(params, flops, macs, row.activations(node.shape) if runs else 0)
-    return cost
+        flops = row.flops(node.attributes, shapes) if row.flops is not None else None
+        if runs:
+            macs = flops or 0 if row.multiplies else 0
+            known[key] = Cost(params, flops or 0, macs, row.activations(node.shape)), flops is not None
+        else:
+            known[key] = Cost(params), True
+    return known[key]
 
 
 def reachable(graph: Graph, outputs: Iterable[int]) -> set[int]:

@@ -233,7 +233,8 @@ class ColumnExpander(Expander):
         shape = settled(lambda: row.shape(attributes, shapes))
         params = settled(lambda: row.parameters(attributes, shapes))
         rule = row.flops
-        flops = settled(lambda: rule(attributes, shapes)) if rule is not None else 0
+        counted = settled(lambda: rule(attributes, shapes)) if rule is not None else None
+        flops = 0 if counted is None else counted
         activations = settled(lambda: row.activations(shape))
         return shape, params, flops, flops if row.multiplies else 0, activations
 
