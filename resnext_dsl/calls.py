@@ -17,6 +17,7 @@ from resnext_dsl.operators.base import Attributes, Operator
 from resnext_dsl.replay import Recorder, Recording, call_key, replay
 from resnext_dsl.signature import Bound, bind, signature_of
 from resnext_dsl.values import (
+    MISSING,
     UNKNOWN,
     Environment,
     FunctionValue,
@@ -79,7 +80,7 @@ class Caller(Draft):
             return self._flowing(name, frame.entry)
         if name in ("channels_here", "shape_here"):
             return self._flowing(name, frame.here)
-        raise KeyError(name)
+        return MISSING
 
     def _flowing(self, name: str, value: Running) -> Any:
         if value is None:
