@@ -32,7 +32,7 @@ from resnext_dsl.network import Network, load, loads
 from resnext_dsl.options import Options
 
 if TYPE_CHECKING:
-    from resnext_dsl.space import space
+    from resnext_dsl.spaces import space
 
 __version__ = "0.1.0"
 
@@ -55,9 +55,8 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name != "space":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    # Importing numpy takes longer than all of `check`. The module of that name stands in the function's place from its
-    # import on.
-    from resnext_dsl.space import space
+    # Importing numpy takes longer than all of `check`.
+    from resnext_dsl.spaces import space
 
     globals()[name] = space
     return space

@@ -16,7 +16,7 @@ from resnext_dsl.diagnostics import ArchError, error
 from resnext_dsl.lanes import Array
 from resnext_dsl.operators.base import is_int
 from resnext_dsl.overrides import from_python, override_source
-from resnext_dsl.values import fits_type, show, type_name
+from resnext_dsl.values import OperatorValue, TemplateValue, fits_type, show, type_name
 
 
 class Axis(NamedTuple):
@@ -86,7 +86,7 @@ def _sequence(values: Any) -> Any:
         return array if array.ndim else array.item()
     if isinstance(values, Sequence) and not isinstance(values, str):
         return list(values)
-    return values
+    return python_value(values)
 
 
 def _is_many(values: Any, default: Any) -> bool:
@@ -198,5 +198,7 @@ def _numbers(name: str, element: int | None, array: Array) -> Axis:
 
 
 def python_value(value: Any) -> Any:
-    """A value without numpy's types."""
+    """A value without numpy's types; an operator or a template as text, as a domain may list them."""
+    if isinstance(value, OperatorValue | TemplateValue):
+        return show(value)
     return value.tolist() if isinstance(value, np.ndarray | np.generic) else value

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from resnext_dsl import syntax as s
 from resnext_dsl.diagnostics import ArchError, Diagnostic, RequirementError, Span, did_you_mean, error
+from resnext_dsl.domain import Domain, domain_of
 from resnext_dsl.evaluate import Evaluator
 from resnext_dsl.files import Module
 from resnext_dsl.initialization import check_arguments
@@ -27,6 +28,7 @@ from resnext_dsl.values import (
     UNKNOWN,
     Environment,
     FunctionValue,
+    OperatorValue,
     Placed,
     TemplateValue,
     UnsettledError,
@@ -34,27 +36,6 @@ from resnext_dsl.values import (
     show,
     type_name,
 )
-
-
-class Domain(NamedTuple):
-    """What a search may pick: the listed values, or a range with both ends and an optional step."""
-
-    values: tuple[Any, ...] = ()
-    low: Any = None
-    high: Any = None
-    step: Any = None
-
-    def __contains__(self, value: Any) -> bool:
-        if self.low is None:
-            return any(type_name(value) == type_name(item) and value == item for item in self.values)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not self.low <= value <= self.high:
-            return False
-        return self.step is None or (value - self.low) % self.step == 0
-
-    def __str__(self) -> str:
-        if self.low is None:
-            return "{" + ", ".join(map(show, self.values)) + "}"
-        return f"{self.low}..{self.high}" + (f" step {self.step}" if self.step is not None else "")
 
 
 class Parameter(NamedTuple):
@@ -278,28 +259,12 @@ class Binder:
         return fits_type(value, kind)
 
     def _domain(self, entry: s.Param, env: Environment) -> Domain | None:
-        written = entry.domain
-        if written is None:
-            return None
-        if isinstance(written, s.SetDomain):
-            return Domain(tuple(self.evaluator.evaluate(item, env) for item in written.items))
-        ends = [part for part in (written.low, written.high, written.step) if part is not None]
-        numbers = [self.evaluator.evaluate(part, env) for part in ends]
-        for number, part in zip(numbers, ends, strict=True):
-            if isinstance(number, bool) or not isinstance(number, int | float):
-                raise error("E204", f"a range is of numbers; found {show(number)}", part.span)
-        low, high = numbers[:2]
-        step = numbers[2] if written.step is not None else None
-        if low > high:
-            raise error(
-                "E205", f"the range {low}..{high} is empty", written.span, hint=f"did you mean `{high}..{low}`?"
-            )
-        if step is not None and step <= 0:
-            raise error("E205", f"the step must be above 0; found {step}", ends[2].span)
-        return Domain(low=low, high=high, step=step)
+        return None if entry.domain is None else domain_of(entry.domain, self.evaluator, env)
 
     def _override(self, name: str, value: Any, kind: str, env: Environment) -> tuple[Any, Span]:
         """An override as a value of the language: text is read as an expression, unless a string is wanted."""
+        if isinstance(value, OperatorValue | TemplateValue):
+            value = show(value)  # of another binding of the network, whose names have other values there
         span = override_source(name, value)
         if not isinstance(value, str):
             converted = from_python(value, kind)

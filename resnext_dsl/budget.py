@@ -61,6 +61,7 @@ class Usage(NamedTuple):
             "unit": limit.row.unit.base,
             "input": list(self.input),
             "dtype": limit.conditions.dtype,
+            "suggestion": self.suggestion,
             "measured": self.timing.to_json() if self.timing is not None else None,
         }
 

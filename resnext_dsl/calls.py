@@ -13,9 +13,11 @@ from resnext_dsl.evaluate import Evaluator, too_deep
 from resnext_dsl.graph import Scope
 from resnext_dsl.naming import Names
 from resnext_dsl.operators import OPERATORS
+from resnext_dsl.operators.base import Attributes, Operator
 from resnext_dsl.replay import Recorder, Recording, call_key, replay
-from resnext_dsl.signature import bind, signature_of
+from resnext_dsl.signature import Bound, bind, signature_of
 from resnext_dsl.values import (
+    MISSING,
     UNKNOWN,
     Environment,
     FunctionValue,
@@ -61,6 +63,8 @@ class Caller(Draft):
         self.evaluator = evaluator
         self._frame = Frame(None, None)
         self._recordings: dict[Any, Recording] = {}
+        self._bares: dict[str, Attributes] = {}
+        self._bindings: dict[tuple[int, object], Bound] = {}
         evaluator.context = self._context
 
     def _body(self, block: s.Block, frame: Frame, env: Environment, scope: str, x: Running) -> Running:
@@ -76,7 +80,7 @@ class Caller(Draft):
             return self._flowing(name, frame.entry)
         if name in ("channels_here", "shape_here"):
             return self._flowing(name, frame.here)
-        raise KeyError(name)
+        return MISSING
 
     def _own(self, name: str) -> Any:
         """The value that has been named so in this frame, or None."""
@@ -162,7 +166,7 @@ class Caller(Draft):
     def _arguments(self, call: s.Apply, callee: TemplateValue, env: Environment) -> tuple[Environment, frozenset[str]]:
         """The environment of a template's body (its parameters, then what is around it), and which were given."""
         template = callee.template
-        bound = bind(signature_of(callee), call.arguments, callee_span=call.callee.span).named
+        bound = self._bound(call, callee, id(template) if not callee.arguments else "").named
         inner = Environment(callee.environment)
         inner.turn = None
         filled = dict(callee.arguments)
@@ -194,9 +198,11 @@ class Caller(Draft):
         self, call: s.Apply, callee: OperatorValue, place: Place, env: Environment, inputs: list[Running], name: str
     ) -> Running:
         operator = callee.operator
+        if not (call.arguments or callee.arguments or operator.merges or operator.name in self.network.defaults):
+            return self._bare(call, operator, place, inputs[0], name)
         arguments, spans = self.defaults(operator.name)
-        signature = signature_of(OperatorValue(operator, (*callee.arguments, *arguments.items())))
-        bound = bind(signature, call.arguments, callee_span=call.callee.span)
+        filled = (*callee.arguments, *arguments.items())
+        bound = self._bound(call, OperatorValue(operator, filled), operator.name if not filled else "")
         arguments.update(callee.arguments)
         for key, argument in bound.named.items():
             arguments[key] = self.evaluator.evaluate(argument.value, env)
@@ -209,6 +215,23 @@ class Caller(Draft):
         if operator.merges and len(taken) == 1:
             return taken[0]
         return self.put_node(operator.name, attributes, taken, place.scope, name, call.span, spans)
+
+    def _bare(self, call: s.Apply, operator: Operator, place: Place, x: Running, name: str) -> Running:
+        """An operator without arguments or defaults of the network: its attributes are the same every time."""
+        attributes = self._bares.get(operator.name)
+        if attributes is None:
+            self._bound(call, OperatorValue(operator), operator.name)
+            attributes = self._bares[operator.name] = self.validated(call.span, operator.name, {}, {})
+        return self.put_node(operator.name, attributes, [x], place.scope, name, call.span) if x is not None else None
+
+    def _bound(self, call: s.Apply, callee: OperatorValue | TemplateValue, name: object) -> Bound:
+        """The arguments of a call matched; once for a callee that has a name and nothing filled in."""
+        known = self._bindings.get((id(call), name)) if name else None
+        if known is None:
+            known = bind(signature_of(callee), call.arguments, callee_span=call.callee.span)
+            if name:
+                self._bindings[id(call), name] = known
+        return known
 
     def _operand(self, argument: s.Argument, env: Environment) -> GraphValue:
         if isinstance(argument.value, s.Name):

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Container, Iterable
-from dataclasses import dataclass
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from resnext_dsl.graph import Graph, Node
 from resnext_dsl.operators import OPERATORS
@@ -17,7 +16,6 @@ from resnext_dsl.operators import OPERATORS
 Key = TypeVar("Key")
 
 
-@dataclass(frozen=True, slots=True)
 class Cost:
     """The cost of a network or of a part of it.
 
@@ -28,10 +26,28 @@ class Cost:
         activations: Elements that convolutions and linear layers put out, as fvcore's ActivationCountAnalysis counts.
     """
 
-    params: int = 0
-    flops: int = 0
-    macs: int = 0
-    activations: int = 0
+    __slots__ = ("activations", "flops", "macs", "params")
+
+    def __init__(self, params: int = 0, flops: int = 0, macs: int = 0, activations: int = 0) -> None:
+        self.params = params
+        self.flops = flops
+        self.macs = macs
+        self.activations = activations
+
+    @property
+    def figures(self) -> tuple[int, int, int, int]:
+        """Parameters, FLOPs, multiply-adds and activations."""
+        return self.params, self.flops, self.macs, self.activations
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Cost) and self.figures == other.figures
+
+    def __hash__(self) -> int:
+        return hash(self.figures)
+
+    def __repr__(self) -> str:
+        names = ("params", "flops", "macs", "activations")
+        return f"Cost({', '.join(f'{name}={value}' for name, value in zip(names, self.figures, strict=True))})"
 
     def __add__(self, other: Cost) -> Cost:
         return Cost(
@@ -57,7 +73,6 @@ class CallCost(NamedTuple):
     cost: Cost
 
 
-@dataclass(frozen=True, slots=True)
 class NetworkCost(Cost):
     """The cost of a whole network, and what each part of it contributes.
 
@@ -68,10 +83,21 @@ class NetworkCost(Cost):
         uncounted_nodes: Names of the nodes that fvcore gives no FLOPs.
     """
 
-    depth: int = 0
-    uncounted: tuple[tuple[str, int], ...] = ()
-    nodes: tuple[tuple[Node, Cost], ...] = ()
-    uncounted_nodes: frozenset[str] = frozenset()
+    __slots__ = ("depth", "nodes", "uncounted", "uncounted_nodes")
+
+    def __init__(
+        self,
+        total: Cost,
+        depth: int,
+        uncounted: tuple[tuple[str, int], ...],
+        nodes: tuple[tuple[Node, Cost], ...],
+        uncounted_nodes: frozenset[str],
+    ) -> None:
+        super().__init__(*total.figures)
+        self.depth = depth
+        self.uncounted = uncounted
+        self.nodes = nodes
+        self.uncounted_nodes = uncounted_nodes
 
     def by_stage(self) -> dict[str, Cost]:
         """Cost of each part (stem, stage, head, output) and of each node between them, in order."""
@@ -127,16 +153,13 @@ def _calls(node: Node, made: dict[TemplateCall, set[int]]) -> list[TemplateCall]
 def cost_of(graph: Graph, training: bool = False) -> NetworkCost:
     """The cost of a graph; training-only outputs count in `params`, and in the rest where `training` asks for it."""
     runs = reachable(graph, [output.node for output in graph.outputs if training or not output.training_only])
-    silent: list[Node] = []
-    costs = tuple([(node, _node_cost(graph, node, index in runs, silent)) for index, node in enumerate(graph.nodes)])
-    total = Cost()
-    for _, cost in costs:
-        total += cost
+    known: dict[Any, tuple[Cost, bool]] = {}
+    priced = [_priced(graph, node, index in runs, known) for index, node in enumerate(graph.nodes)]
+    costs = tuple([(node, cost) for node, (cost, _) in zip(graph.nodes, priced, strict=True)])
+    silent = [node for node, (_, counted) in zip(graph.nodes, priced, strict=True) if not counted]
+    figures = zip(*[cost.figures for _, cost in costs], strict=True)
     return NetworkCost(
-        total.params,
-        total.flops,
-        total.macs,
-        total.activations,
+        Cost(*map(sum, figures)),
         depth=depth_of(graph, runs),
         uncounted=tuple(sorted(Counter(node.operator for node in silent).items())),
         nodes=costs,
@@ -144,20 +167,25 @@ def cost_of(graph: Graph, training: bool = False) -> NetworkCost:
     )
 
 
-def _node_cost(graph: Graph, node: Node, runs: bool, silent: list[Node]) -> Cost:
-    """The cost of a node; one that runs and that fvcore does not count is added to `silent`."""
+def _priced(graph: Graph, node: Node, runs: bool, known: dict[Any, tuple[Cost, bool]]) -> tuple[Cost, bool]:
+    """The cost of a node, and whether fvcore counts it (what does not run is not missed).
+
+    `known` has those of the nodes before: most networks repeat a block.
+    """
     if node.operator == "input":
-        return Cost()
-    row = OPERATORS[node.operator]
+        return Cost(), True
     shapes = tuple([graph.nodes[source].shape for source in node.inputs])
-    params = row.parameters(node.attributes, shapes)
-    if not runs:
-        return Cost(params)
-    flops = row.flops(node.attributes, shapes) if row.flops is not None else None
-    if flops is None:
-        silent.append(node)
-        flops = 0
-    return Cost(params, flops, flops if row.multiplies else 0, row.activations(node.shape))
+    key = node.operator, id(node.attributes), shapes, runs
+    if key not in known:
+        row = OPERATORS[node.operator]
+        params = row.parameters(node.attributes, shapes)
+        flops = row.flops(node.attributes, shapes) if row.flops is not None else None
+        if runs:
+            macs = flops or 0 if row.multiplies else 0
+            known[key] = Cost(params, flops or 0, macs, row.activations(node.shape)), flops is not None
+        else:
+            known[key] = Cost(params), True
+    return known[key]
 
 
 def reachable(graph: Graph, outputs: Iterable[int]) -> set[int]:

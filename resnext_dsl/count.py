@@ -17,7 +17,7 @@ from resnext_dsl.draft import too_many
 from resnext_dsl.evaluate import Evaluator
 from resnext_dsl.options import Options
 from resnext_dsl.signature import bind, signature_of
-from resnext_dsl.values import UNKNOWN, Environment, OperatorValue, TemplateValue, UnsettledError
+from resnext_dsl.values import MISSING, UNKNOWN, Environment, OperatorValue, TemplateValue, UnsettledError
 
 CONCRETE_PASSES = 2000
 """Passes gone through one by one in all; past that, a pass counts as its least."""
@@ -216,7 +216,7 @@ def _least(left: Size | None, right: Size) -> Size:
 def _nothing_flows(name: str) -> Any:
     if name in ("channels_in", "shape_in", "channels_here", "shape_here"):
         raise UnsettledError
-    raise KeyError(name)
+    return MISSING
 
 
 def check_size(network: BoundNetwork, options: Options) -> None:

@@ -50,6 +50,7 @@ CODES: dict[str, str] = {
     "E601": "a budget is exceeded",
     "E602": "a requirement is not met",
     "E603": "a measure cannot be taken on this machine",
+    "E604": "no combination of values does what is asked for",
     "E701": "weights do not fit the network",
     "E702": "the weights file cannot be read",
     "E703": "the weights file cannot be written",

@@ -122,7 +122,7 @@ class Draft:
         spans: dict[str, Span] | None = None,
     ) -> GraphValue:
         """Adds an operator on some values; `spans` says where its arguments are written."""
-        shapes = tuple(value.shape for value in inputs)
+        shapes = tuple([value.shape for value in inputs])
         try:
             shape: Shape = OPERATORS[operator].shape(attributes, shapes)
         except RuleError as problem:
@@ -133,7 +133,7 @@ class Draft:
         if index > self.options.max_nodes:
             raise too_many(span, self.options.max_nodes)
         self.grow(1)
-        sources = tuple(value.node for value in inputs)
+        sources = tuple([value.node for value in inputs])
         self.nodes.append(Node(join(scope, name), operator, attributes, sources, shape, span, scope, self.trail))
         return GraphValue(index, shape)
 

@@ -15,6 +15,7 @@ from resnext_dsl.operators.base import is_int
 from resnext_dsl.options import Options
 from resnext_dsl.signature import bind, signature_of
 from resnext_dsl.values import (
+    MISSING,
     UNKNOWN,
     Environment,
     FunctionValue,
@@ -30,6 +31,8 @@ SHORTCUTS = ("auto", "identity", "projection", "pad", "skip")
 WORDS = SYMBOLS | set(SHORTCUTS) | INIT_WORDS
 """Option words: names that mean themselves where nothing else has that name."""
 
+_OPERATORS = {name: OperatorValue(operator) for name, operator in OPERATORS.items()}
+
 CONTEXT = ("channels_in", "shape_in", "channels_here", "shape_here")
 """Names of what flows where an expression stands; the expander gives them their values."""
 
@@ -38,7 +41,7 @@ class Evaluator:
     """Evaluates expressions under one budget of steps.
 
     Attributes:
-        context: Gives the value of a `CONTEXT` name or of a value of the network; raises KeyError for other names,
+        context: Gives the value of a `CONTEXT` name or of a value of the network; `MISSING` for other names; raises
             `UnsettledError` where it cannot be told here.
         quiet: An unknown name is `UnsettledError` too, for who reports nothing: the error with its hint takes time.
     """
@@ -100,17 +103,15 @@ class Evaluator:
     def find(self, name: s.Name, env: Environment) -> Any:
         """What a name stands for: a declaration, a value of the network, an operator or an option word."""
         text = name.text
-        try:
-            return env.find(text)
-        except KeyError:
-            pass
+        value = env.get(text)
+        if value is not MISSING:
+            return value
         if self.context is not None:
-            try:
-                return self.context(text)
-            except KeyError:
-                pass
-        if text in OPERATORS:
-            return OperatorValue(OPERATORS[text])
+            value = self.context(text)
+            if value is not MISSING:
+                return value
+        if text in _OPERATORS:
+            return _OPERATORS[text]
         if text in WORDS:
             return text
         if self.quiet:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from resnext_dsl import graph as graphs
 from resnext_dsl.bind import Binder, BoundNetwork, Parameter, unmet_requirements
@@ -33,6 +33,14 @@ if TYPE_CHECKING:
     from resnext_dsl.memory import MemoryUse
 
 
+class Origin(NamedTuple):
+    """What a network was bound from: its file, what was found there, and the values given for parameters."""
+
+    module: Module
+    resolved: Sequence[Diagnostic]
+    overrides: Mapping[str, Any]
+
+
 class Network:
     """A network whose spec is right: every parameter bound, every shape known.
 
@@ -54,6 +62,7 @@ class Network:
         limits: tuple[Limit, ...],
         options: Options,
         warnings: tuple[Diagnostic, ...],
+        origin: Origin | None = None,
     ) -> None:
         self.name = bound.name
         self.doc = bound.doc
@@ -65,6 +74,7 @@ class Network:
         self.limits = limits
         self._bound = bound
         self._options = options
+        self._origin = origin
 
     def __repr__(self) -> str:
         return f"<Network {self.name}: {len(self.ir.nodes)} nodes, {self.cost().params:,} parameters>"
@@ -128,7 +138,18 @@ class Network:
             ArchError: For an unknown budget, an input that the network cannot have, a device that is not there.
         """
         declared = [budget.name.text for budget in self._bound.budgets if budget.name is not None]
-        return usage(picked(self.limits, declared, budgets, self.source.name), self, measure)
+        lines = usage(picked(self.limits, declared, budgets, self.source.name), self, measure)
+        return tuple(line if line.met else self._advised(line) for line in lines)
+
+    def _advised(self, line: Usage) -> Usage:
+        """An exceeded limit with the change that would meet it."""
+        if self._origin is None:
+            return line
+        from resnext_dsl.spaces import Space
+        from resnext_dsl.suggest import suggestion
+
+        module, resolved, overrides = self._origin
+        return line._replace(suggestion=suggestion(Space(module, resolved, self, overrides, self._options), line))
 
     def check(self, *budgets: str, measure: bool = False) -> tuple[Usage, ...]:
         """What the network uses of each limit of its budgets; arguments as those of `usage`.
@@ -271,7 +292,8 @@ def expanded(module: Module, resolved: Sequence[Diagnostic], options: Options, o
     init, aimless = settle(bound.init, verify(ir))
     if aimless and own:
         raise _report([*found, *aimless], options)
-    return Network(module.file.span.source, bound, ir, init, limits, options, tuple(found))
+    origin = Origin(module, resolved, overrides)
+    return Network(module.file.span.source, bound, ir, init, limits, options, tuple(found), origin)
 
 
 def _graph(

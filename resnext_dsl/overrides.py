@@ -32,6 +32,28 @@ def expression_of(span: Span) -> s.Expression:
     return item.value
 
 
+def domain_in(text: str, name: str) -> s.SetDomain | s.RangeDomain:
+    """A domain given as text: `1..64`, `4..128 step 4`, `{1, 2, 4}`.
+
+    Raises:
+        ArchError: E002 where it is none.
+    """
+    span = override_source(name, text)
+    source = text_source(f"network n {{ param {_VALUE} = 0 in {text}\n}}", span.source.name, DEFAULTS)
+    hint = "a domain is written 1..64, 4..128 step 4 or {1, 2, 4}"
+    try:
+        item, *more = parse(source).items
+    except ArchError as problem:
+        raise error("E002", f"cannot read the domain: {problem.diagnostics[0].message}", span, hint=hint) from None
+    entry = item.entries[0] if isinstance(item, s.Network) and len(item.entries) == 1 else None
+    if more or not isinstance(entry, s.Param) or entry.domain is None:
+        raise error("E002", f"`{text[:40]}` is no domain", span, hint=hint)
+    return entry.domain
+
+
+_VALUE = "value"
+
+
 def from_python(value: Any, kind: str) -> Any:
     """A Python value as one of the language; None where it is none."""
     if getattr(value, "ndim", None) == 0 and hasattr(value, "item"):

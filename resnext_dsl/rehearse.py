@@ -117,6 +117,10 @@ class Module:
         """A child under a name that need not be an attribute."""
         setattr(self, name, module)
 
+    def named_modules(self, *_: Any, **__: Any) -> Iterator[tuple[str, Module]]:
+        """None: there are no weights to initialise."""
+        return iter(())
+
     def modules(self) -> Iterator[Module]:
         """None: there are no weights to initialise."""
         return iter(())

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from itertools import islice
 from typing import Any, NamedTuple
 
+from resnext_dsl.diagnostics import Note
 from resnext_dsl.draft import Draft, Running, too_many
 from resnext_dsl.graph import Node, Scope
 from resnext_dsl.values import GraphValue, OperatorValue, TemplateValue
@@ -98,11 +99,13 @@ def replay(draft: Draft, recording: Recording, scope: str, x: GraphValue) -> Run
         name = scope + made.name[old:]
         draft.scopes[name] = Scope(name, made.kind, made.label, made.arguments, made.span, made.given)
     trails: dict[int, Any] = {}
+    notes: dict[int, Note] = {}  # each call has notes of its own, which tell calls apart
     for node in recording.nodes:
-        inputs = tuple(i + shift if i >= start else x.node if i == entry else i for i in node.inputs)
+        inputs = tuple([i + shift if i >= start else x.node if i == entry else i for i in node.inputs])
         inner = trails.get(id(node.trail))
         if inner is None:
-            inner = trails[id(node.trail)] = (*trail, *node.trail[recording.trail :])
+            own = (notes.setdefault(id(note), Note(*note)) for note in node.trail[recording.trail :])
+            inner = trails[id(node.trail)] = (*trail, *own)
         name, inside = scope + node.name[old:], scope + node.scope[old:]
         nodes.append(Node(name, node.operator, node.attributes, inputs, node.shape, node.span, inside, inner))
     result = recording.result.node

@@ -98,6 +98,9 @@ class Unknown:
 
 UNKNOWN = Unknown()
 
+MISSING: Any = object()
+"""Stands for the value of a name that has none."""
+
 
 class Environment:
     """Names and their values, inside those of an outer environment.
@@ -117,12 +120,19 @@ class Environment:
 
     def find(self, name: str) -> Any:
         """The value of a name; KeyError where it has none."""
+        value = self.get(name)
+        if value is MISSING:
+            raise KeyError(name)
+        return value
+
+    def get(self, name: str) -> Any:
+        """The value of a name; `MISSING` where it has none, as most names of operators have."""
         level: Environment | None = self
         while level is not None:
             if name in level.names:
                 return level.names[name]
             level = level.outer
-        raise KeyError(name)
+        return MISSING
 
     def all_names(self) -> set[str]:
         """Every name that can be seen from here."""

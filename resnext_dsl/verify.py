@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from resnext_dsl.graph import Graph, Node
 from resnext_dsl.operators import OPERATORS
-from resnext_dsl.operators.base import RuleError
+from resnext_dsl.operators.base import RuleError, Shape
 
 
 class InvariantError(AssertionError):
@@ -21,6 +21,7 @@ def verify(graph: Graph) -> Graph:
         InvariantError: With the name of the node, scope or output that breaks an invariant, and how.
     """
     names: set[str] = set()
+    known: dict[tuple[str, int, tuple[Shape, ...]], Shape] = {}
     for index, node in enumerate(graph.nodes):
         if node.name in names:
             raise InvariantError(f"node `{node.name}` is there twice")
@@ -29,7 +30,7 @@ def verify(graph: Graph) -> Graph:
         if index == 0:
             _is_input(node)
         else:
-            _is_applied(graph, index, node)
+            _is_applied(graph, index, node, known)
     _scopes(graph)
     _results(graph)
     return graph
@@ -52,7 +53,8 @@ def _is_input(node: Node) -> None:
         raise InvariantError(f"node `{node.name}` is first and not the input")
 
 
-def _is_applied(graph: Graph, index: int, node: Node) -> None:
+def _is_applied(graph: Graph, index: int, node: Node, known: dict[tuple[str, int, tuple[Shape, ...]], Shape]) -> None:
+    """Checks an operator; `known` has the shapes that the rules have given for attributes and input shapes so far."""
     row = OPERATORS.get(node.operator)
     if row is None:
         raise InvariantError(f"node `{node.name}` has the unknown operator `{node.operator}`")
@@ -66,12 +68,14 @@ def _is_applied(graph: Graph, index: int, node: Node) -> None:
     least, most = row.inputs
     if len(node.inputs) < least or (most is not None and len(node.inputs) > most):
         raise InvariantError(f"node `{node.name}` has {len(node.inputs)} inputs")
-    try:
-        shape = row.shape(node.attributes, tuple(shapes))
-    except RuleError as problem:
-        raise InvariantError(f"node `{node.name}`: {problem}") from None
-    if shape != node.shape:
-        raise InvariantError(f"node `{node.name}` has the shape {node.shape}, its rule says {shape}")
+    key = node.operator, id(node.attributes), tuple(shapes)
+    if key not in known:
+        try:
+            known[key] = row.shape(node.attributes, key[2])
+        except RuleError as problem:
+            raise InvariantError(f"node `{node.name}`: {problem}") from None
+    if known[key] != node.shape:
+        raise InvariantError(f"node `{node.name}` has the shape {node.shape}, its rule says {known[key]}")
 
 
 def _scopes(graph: Graph) -> None:

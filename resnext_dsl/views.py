@@ -6,17 +6,19 @@ FLOPs are fvcore's; what fvcore does not count is listed as uncounted, never as 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from resnext_dsl.cost import Cost, NetworkCost
 from resnext_dsl.report import CONVENTION, cost_json, print_rich
 from resnext_dsl.source import Source
+from resnext_dsl.values import show
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from resnext_dsl.network import Network
+    from resnext_dsl.solve import Answer, Match
 
 Line = tuple[str, int]
 
@@ -194,3 +196,31 @@ def _finish(table: Table, network: Network, blanks: int, *notes: str) -> None:
     share = "100.0%" if cost.flops else ""
     table.add_row("total", *[""] * blanks, f"{cost.params:,}", f"{cost.flops:,}", share)
     print_rich(table, notes=[*_footnotes(network), *notes])
+
+
+def print_solutions(name: str, found: Answer, goals: Sequence[Match], count: int) -> None:
+    """Prints what `solve` has found, the best first."""
+    from rich import box
+    from rich.table import Table
+
+    best = found.solutions[:count] if found.front else found.solutions
+    what = "Pareto set" if found.front else "best"
+    table = Table(box=box.SIMPLE, title=f"{name}: {what} of {found.candidates:,} combinations", title_justify="left")
+    headers = ["parameters", "FLOPs", "activations", *(f"{goal.measure} off by" for goal in goals)]
+    for header in (*best[0].values, *headers):
+        table.add_column(header, justify="right")
+    for solution in best:
+        off = [_off(difference, goal.target) for difference, goal in zip(solution.differences, goals, strict=True)]
+        figures = [f"{solution.params:,}", f"{solution.flops:,}", f"{solution.activations:,}"]
+        table.add_row(*map(show, solution.values.values()), *figures, *off)
+    notes = [f"matched: {', '.join(f'{goal.measure} {goal.target:,}' for goal in goals)}"] if goals else []
+    if len(found.solutions) > len(best):
+        notes.append(f"{len(found.solutions) - len(best)} more: --count {len(found.solutions)} shows all")
+    if found.met < found.candidates:
+        notes.append(f"{found.candidates - found.valid:,} are no networks, {found.valid - found.met:,} break a bound")
+    print_rich(table, notes=[*notes, CONVENTION])
+
+
+def _off(difference: int, target: int) -> str:
+    share = f" ({100 * difference / target:+.2f}%)" if target else ""
+    return f"{difference:+,}{share}"

@@ -41,7 +41,9 @@ template block(c, stride = 1, act = relu) {
 """
 
 REPETITION = {
-    "repeat": Example("param n = 2; stem { conv(8, 3x3) }; repeat n { conv(8, 3x3) as y; relu }", {"n": [0, 1, 2, 5, -1]}),
+    "repeat": Example(
+        "param n = 2; stem { conv(8, 3x3) }; repeat n { conv(8, 3x3) as y; relu }", {"n": [0, 1, 2, 5, -1]}
+    ),
     "nothing but a repeat": Example("param n = 2; repeat n { conv(8, 3x3) }", {"n": [0, 1, 3]}),
     "nothing left anywhere": Example("param n = 2; repeat n { conv(8, 3x3) }", {"n": [0, -1, -2]}),
     "stage counts": Example(
@@ -72,9 +74,7 @@ REPETITION = {
     ),
     "repeat of nothing": Example("param n = 2; conv(4, 1x1); repeat n { let a = 1 }", {"n": [0, 3, 2500]}),
     "empty stages": Example("param n = 2; conv(4, 1x1); stage s repeat n { }", {"n": [0, 3, 2500]}),
-    "too many passes": Example(
-        "param n = 2; conv(4, 1x1); repeat n { relu }", {"n": [1, 2, 10**7, 10**18]}
-    ),
+    "too many passes": Example("param n = 2; conv(4, 1x1); repeat n { relu }", {"n": [1, 2, 10**7, 10**18]}),
     "a repeat that shrinks": Example(
         "param n = 2; repeat n { conv(8, 3x3, padding=valid, stride=2) }", {"n": [1, 2, 3, 4, 9]}
     ),
@@ -95,7 +95,9 @@ REPETITION = {
         "param rows = [[1, 4], [2, 8]]; for n, c in rows { repeat n { conv(c, 3x3) } }; conv(2, 1x1)",
         {"rows": [[[1, 4], [2, 8]], [[0, 4], [3, 6]], [[2, 7]], [], [[1, 2, 3]], [[1, 4], [2, 0]]]},
     ),
-    "for over a range": Example("param n = 3; for i in range(1, n) { conv(4 * i, 3x3) }; conv(2, 1x1)", {"n": [0, 1, 2, 5]}),
+    "for over a range": Example(
+        "param n = 3; for i in range(1, n) { conv(4 * i, 3x3) }; conv(2, 1x1)", {"n": [0, 1, 2, 5]}
+    ),
     "for over a shape": Example("param k = 3x5; for i in k { conv(i, i) }", {"k": [(3, 5), (1, 1), (2, 7)]}),
     "for over shapes of all lengths": Example(
         "param k = 3x5; for i in k { conv(i, 3x3) }", {"k": [(3, 5), (1, 1, 4), (2, 7)]}
@@ -110,7 +112,9 @@ CHOICES = {
         {"n": [0, 1, 2, 5], "w": [8, 16]},
     ),
     "if without a value": Example("param n = 1; conv(8, 3x3); if n > 1 { }", {"n": [0, 1, 2]}),
-    "a condition that is no bool": Example("param n = false; conv(8, 3x3); if 1 if n else true { bn }", {"n": [True, False]}),
+    "a condition that is no bool": Example(
+        "param n = false; conv(8, 3x3); if 1 if n else true { bn }", {"n": [True, False]}
+    ),
     "conditional expressions": Example(
         "param n = 1; param f = true; conv(8 if n > 1 else 4 if f else 2, 3x3 if f else 1x1)",
         {"n": [0, 1, 2], "f": [True, False]},
@@ -126,7 +130,9 @@ CHOICES = {
         {"s": [1, 2], "w": [8, 16]},
     ),
     "map or features": Example(
-        "param f = true; conv(8, 3x3); if f { avgpool(global); flatten; linear(10) }", {"f": [True, False]}, closed=False
+        "param f = true; conv(8, 3x3); if f { avgpool(global); flatten; linear(10) }",
+        {"f": [True, False]},
+        closed=False,
     ),
     "named in one branch": Example(
         "param f = true; conv(8, 3x3); if f { conv(4, 3x3) as v } else { conv(6, 1x1) as v }; conv(2, 1x1); concat(v)",
@@ -171,7 +177,8 @@ VALUES = {
         "template wide(c, stride=1, extra=2) { conv(c * extra, 1x1); basic(c, stride) }",
     ),
     "equal operators": Example(
-        "param act = relu; conv(8 if act == relu else 4 if act != silu else 2, 1x1); act", {"act": ["relu", "silu", "gelu"]}
+        "param act = relu; conv(8 if act == relu else 4 if act != silu else 2, 1x1); act",
+        {"act": ["relu", "silu", "gelu"]},
     ),
     "strings": Example(
         'param mode = "nearest"; param pad = "same"; conv(8, 3x3, padding=pad); upsample(2, mode=mode)',
@@ -211,9 +218,12 @@ VALUES = {
         "param w = 8; param v = w * 2; param u = 1 if w > 8 else 2; let t = v + u; conv(t, 3x3); conv(v, u)",
         {"w": [4, 8, 16], "u": [1, 2, 3]},
     ),
-    "a default of two types": Example("param f = true; param v = 8 if f else 1.5; conv(round(v), 1x1)", {"f": [True, False]}),
+    "a default of two types": Example(
+        "param f = true; param v = 8 if f else 1.5; conv(round(v), 1x1)", {"f": [True, False]}
+    ),
     "a float of an int": Example(
-        "param f = true; param v: float = 1 if f else 2.5; conv(round(v * 4), 1x1)", {"f": [True, False], "v": [1, 2.5, 3]}
+        "param f = true; param v: float = 1 if f else 2.5; conv(round(v * 4), 1x1)",
+        {"f": [True, False], "v": [1, 2.5, 3]},
     ),
     "text that reads a parameter": Example(
         "param w = 8; param act = relu; conv(w, 3x3); act; conv(4, 1x1)",
@@ -247,9 +257,12 @@ ARITHMETIC = {
         {"x": [2.5, 3.5, -2.5, 0.49999999999999994, 1e3, -8.0, 2]},
     ),
     "divisible": Example(
-        "param x = 33.0; param d = 8; conv(divisible(x, d), 1x1)", {"x": [33.0, 1.0, 12.0, 100.7, -5.0], "d": [8, 1, 0, -8, 3]}
+        "param x = 33.0; param d = 8; conv(divisible(x, d), 1x1)",
+        {"x": [33.0, 1.0, 12.0, 100.7, -5.0], "d": [8, 1, 0, -8, 3]},
     ),
-    "divisible of ints": Example("param x = 33; param d = 8; conv(divisible(x, d), 1x1)", {"x": [33, 1, 12, 0], "d": [8, 1, 6]}),
+    "divisible of ints": Example(
+        "param x = 33; param d = 8; conv(divisible(x, d), 1x1)", {"x": [33, 1, 12, 0], "d": [8, 1, 6]}
+    ),
     "extremes": Example(
         "param a = 3; param b = 4.5; param l = [1, 2]\n"
         "conv(max(a, 4, l[0]) + min(l) + sum(l) + max(l), 1x1); conv(round(max(a, b)) + abs(min(a, -2)), 1x1)",
@@ -278,34 +291,40 @@ ARITHMETIC = {
     "not an int": Example("param w = 2; conv(w / 2 if w > 3 else w, 1x1)", {"w": [2, 3, 4]}),
     "an int at times": Example("param w = 8; conv(w // 2 if w % 2 == 0 else w / 2, 1x1)", {"w": [2, 3, 4]}),
     "large and larger": Example("param a = 1; conv(a, 3x3)", {"a": [1, 2**31 - 1, 2**31, 2**62]}),
-    "overflow in the result": Example(
-        "param a = 1; conv(a, 3x3); conv(a, 3x3)", {"a": [1, 2**16, 2**30, 2**31 - 1]}
-    ),
+    "overflow in the result": Example("param a = 1; conv(a, 3x3); conv(a, 3x3)", {"a": [1, 2**16, 2**30, 2**31 - 1]}),
     "overflow on the way": Example(
-        "param a = 1; param b = 3; let p = a * a * b; conv(p // a // a, 1x1)", {"a": [1, 2**16, 2**30, 2**31, 2**62], "b": [3, 4, 5]}
+        "param a = 1; param b = 3; let p = a * a * b; conv(p // a // a, 1x1)",
+        {"a": [1, 2**16, 2**30, 2**31, 2**62], "b": [3, 4, 5]},
     ),
     "overflow of a sum": Example(
-        "param a = 1; param b = 1; conv(a, 1x1); linear_head(b)", {"a": [1, 2**30], "b": [1, 2**31 - 1]},
+        "param a = 1; param b = 1; conv(a, 1x1); linear_head(b)",
+        {"a": [1, 2**30], "b": [1, 2**31 - 1]},
         "template linear_head(n) { repeat 40 { conv(2147483647, 1x1); conv(n, 1x1) } }\n",
     ),
     "overflow of what is the same": Example(
         "param a = 1; conv(2147483647, 2147483647x2147483647); conv(a, 3x3)", {"a": [1, 2, 3]}
     ),
     "overflow of floats": Example(
-        "param x = 1.0; param n = 2; conv(8 if x * 1e200 * x > 5.0 else n, 1x1)", {"x": [1.0, 1e-300, 1e200, -1e150], "n": [2, 3]}
+        "param x = 1.0; param n = 2; conv(8 if x * 1e200 * x > 5.0 else n, 1x1)",
+        {"x": [1.0, 1e-300, 1e200, -1e150], "n": [2, 3]},
     ),
     "large floats": Example(
         "param x = 1.0; conv(8 if x > 1e25 else 4, 1x1); conv(8 if x == 1e30 else 4, 1x1)", {"x": [1.0, 1e30, 1e24]}
     ),
     "large floats and ints": Example(
-        "param x = 1.0; conv(8 if x > 10 ** 20 else 4, 1x1); conv(8 if 2 ** 65 < x else 4, 1x1)", {"x": [1.0, 1e30, 1e20]}
+        "param x = 1.0; conv(8 if x > 10 ** 20 else 4, 1x1); conv(8 if 2 ** 65 < x else 4, 1x1)",
+        {"x": [1.0, 1e30, 1e20]},
     ),
     "nan and infinity": Example(
         "param x = 1.0; conv(4 if x > 0 else 8, 1x1); conv(round(x) if x < 3 else 2, 1x1); conv(max(2, 3) if max(x, 1.0) == x else 5, 1x1)",
         {"x": [1.0, float("nan"), float("inf"), float("-inf")]},
     ),
-    "infinity in a sum": Example("param x = 1.0; conv(4 if x + 1 > 0 else 8, 1x1)", {"x": [1.0, float("nan"), float("inf"), 1e308]}),
-    "smallest ints": Example("param a = 1; conv(abs(a) % 7 + 1, 1x1); conv(-a % 5 + 1, 1x1)", {"a": [1, 1 - 2**63, 2**63 - 1, -3]}),
+    "infinity in a sum": Example(
+        "param x = 1.0; conv(4 if x + 1 > 0 else 8, 1x1)", {"x": [1.0, float("nan"), float("inf"), 1e308]}
+    ),
+    "smallest ints": Example(
+        "param a = 1; conv(abs(a) % 7 + 1, 1x1); conv(-a % 5 + 1, 1x1)", {"a": [1, 1 - 2**63, 2**63 - 1, -3]}
+    ),
     "more digits than allowed": Example("param a = 1; conv(8 if a ** 5 > 7 else 4, 1x1)", {"a": [1, 2, 10**4, 10**7]}),
 }
 
@@ -318,14 +337,23 @@ OPERATORS = {
         "param k = 3; param p = 1; param d = 1; conv(4, k, padding=p, dilation=d)",
         {"k": [1, 3, 4, 9, 17], "p": [0, 1, 2, -1], "d": [1, 2, 3, 0]},
     ),
-    "kernels larger than the input": Example("param k = 3; param r = 16; conv(4, k, padding=valid)", {"k": [3, 16, 17], "r": [8, 16, 17]}, input="3 x r x r"),
+    "kernels larger than the input": Example(
+        "param k = 3; param r = 16; conv(4, k, padding=valid)", {"k": [3, 16, 17], "r": [8, 16, 17]}, input="3 x r x r"
+    ),
     "the resolution": Example(
         "param r = 16; param s = 2; conv(4, 3x3, stride=s); avgpool(3x3, stride=2); maxpool(2x2); flatten; linear(10)",
         {"r": [1, 4, 7, 16, 0, -3], "s": [1, 2, 4]},
         input="3 x r x (r + 1)",
     ),
-    "features": Example("param f = 8; linear(f); relu; linear(f * 2, bias=false); layernorm", {"f": [1, 8, 0]}, input="f"),
-    "an input of two kinds": Example("param s = 3x8x8; relu; identity", {"s": [(3, 8, 8), (1, 2, 3), (3, 8), (3, 0, 8), (7,)]}, input="s", closed=False),
+    "features": Example(
+        "param f = 8; linear(f); relu; linear(f * 2, bias=false); layernorm", {"f": [1, 8, 0]}, input="f"
+    ),
+    "an input of two kinds": Example(
+        "param s = 3x8x8; relu; identity",
+        {"s": [(3, 8, 8), (1, 2, 3), (3, 8), (3, 0, 8), (7,)]},
+        input="s",
+        closed=False,
+    ),
     "pooling": Example(
         "param k = 2; param s = 2; param c = false; conv(4, 1x1); maxpool(k, stride=s, ceil=c); avgpool(k, ceil=c, padding=0)",
         {"k": [1, 2, 3, 5], "s": [1, 2, 3], "c": [True, False]},
@@ -337,7 +365,9 @@ OPERATORS = {
         "param g = 2; param u = 2; conv(16, 1x1); shuffle(g); pixel_shuffle(g); upsample(u); conv(4, 1x1); adaptive_avgpool(u)",
         {"g": [1, 2, 3, 4, 5], "u": [1, 2, 7]},
     ),
-    "slices": Example("param a = 0; param b = 4; conv(8, 1x1); slice(a, b); conv(2, 1x1)", {"a": [0, 1, 4, -1], "b": [4, 8, 9, 1]}),
+    "slices": Example(
+        "param a = 0; param b = 4; conv(8, 1x1); slice(a, b); conv(2, 1x1)", {"a": [0, 1, 4, -1], "b": [4, 8, 9, 1]}
+    ),
     "transposed": Example(
         "param s = 2; param p = 1; param o = 0; conv_transpose(4, 3x3, stride=s, padding=p, output_padding=o)",
         {"s": [1, 2, 3], "p": [0, 1, 20], "o": [0, 1, 2]},
@@ -353,12 +383,16 @@ SPLITS = {
         "param n = 4; param d = 2; conv(16, 1x1); split n { conv(d, 3x3); bn; relu } merge add; conv(4, 1x1)",
         {"n": [0, 1, 2, 4, 9, -1], "d": [1, 2, 0]},
     ),
-    "a count and concat": Example("param n = 4; split n as i { conv(i + 1, 3x3) } merge concat; conv(4, 1x1)", {"n": [1, 2, 5]}),
+    "a count and concat": Example(
+        "param n = 4; split n as i { conv(i + 1, 3x3) } merge concat; conv(4, 1x1)", {"n": [1, 2, 5]}
+    ),
     "slices": Example(
-        "param n = 4; param w = 16; conv(w, 1x1); split n slice { conv(4, 3x3) } merge concat", {"n": [1, 2, 3, 4], "w": [12, 16, 8]}
+        "param n = 4; param w = 16; conv(w, 1x1); split n slice { conv(4, 3x3) } merge concat",
+        {"n": [1, 2, 3, 4], "w": [12, 16, 8]},
     ),
     "slices of paths": Example(
-        "param w = 16; conv(w, 1x1); split slice { path { conv(4, 3x3) }; path { identity } } merge concat", {"w": [8, 9, 16]}
+        "param w = 16; conv(w, 1x1); split slice { path { conv(4, 3x3) }; path { identity } } merge concat",
+        {"w": [8, 9, 16]},
     ),
     "paths": Example(
         "param a = 4; param b = 4; param s = 1; split { path { conv(a, 1x1) }; path { conv(b, 3x3, stride=s) } } merge add",
@@ -437,21 +471,29 @@ NETWORKS = {
         {"e": [0.5, 0.1, 1.5], "b": [True, False], "k": [1, 3, 5]},
     ),
     "a default of two kinds": Example(
-        "param f = true; default conv(padding=valid if f else 1); conv(8, 3x3); residual { conv(4, 3x3, padding=1) }", {"f": [True, False]}
+        "param f = true; default conv(padding=valid if f else 1); conv(8, 3x3); residual { conv(4, 3x3, padding=1) }",
+        {"f": [True, False]},
     ),
     "requirements": Example(
         'param w = 8; param n = 2; require w % n == 0, "why"; require w > 3; conv(w, 3x3); conv(w, 3x3, groups=n)',
         {"w": [2, 4, 8, 9], "n": [1, 2, 3, 0]},
     ),
-    "requirements that never hold": Example("param w = 8; param n = 2; require w > 2 * n; conv(w, 3x3)", {"w": [2, 1], "n": [1, 2]}),
+    "requirements that never hold": Example(
+        "param w = 8; param n = 2; require w > 2 * n; conv(w, 3x3)", {"w": [2, 1], "n": [1, 2]}
+    ),
     "a requirement that is no bool": Example("param w = 8; require true if w > 2 else 1; conv(w, 3x3)", {"w": [2, 4]}),
-    "an own domain": Example("param w = 8 in 1..64; param n = 4; conv(w, 3x3); conv(n, 1x1)", {"w": [1, 64, 65, 100], "n": [1, 2]}),
+    "an own domain": Example(
+        "param w = 8 in 1..64; param n = 4; conv(w, 3x3); conv(n, 1x1)", {"w": [1, 64, 65, 100], "n": [1, 2]}
+    ),
     "a domain from a parameter": Example(
         "param n = 10; param w = 8 in 1..n; conv(w, 3x3)", {"n": [0, 1, 7, 8, 9], "w": [0, 1, 8, 100]}
     ),
-    "a default out of its domain": Example("param n = 10; param w = 8 in 1..n; conv(w, 3x3); conv(n, 1x1)", {"n": [0, 1, 7, 8, 9]}),
+    "a default out of its domain": Example(
+        "param n = 10; param w = 8 in 1..n; conv(w, 3x3); conv(n, 1x1)", {"n": [0, 1, 7, 8, 9]}
+    ),
     "a default out of its steps": Example(
-        "param n = 2; param w = 8 in 0..64 step n; param v = 2 in {n, 3 * n, 1}; conv(w, 3x3); conv(n, 1x1)", {"n": [-1, 0, 1, 2, 3, 4]}
+        "param n = 2; param w = 8 in 0..64 step n; param v = 2 in {n, 3 * n, 1}; conv(w, 3x3); conv(n, 1x1)",
+        {"n": [-1, 0, 1, 2, 3, 4]},
     ),
     "a budget that cannot be computed": Example(
         "param n = 3; conv(n, 3x3); budget { params <= 1M // (n - 2); flops in 1K..n * 1M }", {"n": [1, 2, 3, 4]}
@@ -462,7 +504,8 @@ NETWORKS = {
         "param n = 2; conv(n, 3x3); budget small(input=3 x (n - 1) x 8) { params <= 1M }", {"n": [1, 2, 3]}
     ),
     "initialisation": Example(
-        "param n = 2; param std = 0.1; conv(n, 3x3); init { conv.weight = normal(std) }", {"n": [1, 2], "std": [0.1, 0.0, -1.0]},
+        "param n = 2; param std = 0.1; conv(n, 3x3); init { conv.weight = normal(std) }",
+        {"n": [1, 2], "std": [0.1, 0.0, -1.0]},
         closed=False,
     ),
     "templates that call templates": Example(

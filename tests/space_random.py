@@ -10,7 +10,7 @@ from random_networks import Writer
 from space_oracle import space_from
 
 from resnext_dsl.diagnostics import ArchError
-from resnext_dsl.space import Space
+from resnext_dsl.spaces import Space
 from resnext_dsl.values import List
 
 CONSTANT = re.compile(r"(?<![\w.])(?:true|false|\d+x\d+|\d+)(?![\w.])")

@@ -37,9 +37,10 @@ def test_every_measure_has_a_row_that_reads_or_needs_a_machine() -> None:
     found = network("budget { params >= 0 }")
     for name, row in MEASURES.items():
         assert (row.read is None) == (name == "latency")
-    cost = found.cost()
+    cost, memory = found.cost(), found.memory()
     limits = "; ".join(f"{name} >= 0" for name, row in MEASURES.items() if row.read is not None)
-    assert used(limits) == [cost.params, cost.flops, cost.macs, cost.activations, cost.depth]
+    sums = [cost.params, cost.flops, cost.macs, cost.activations, cost.depth]
+    assert used(limits) == [*sums, memory.weights, memory.peak_activations, memory.saved_activations]
 
 
 def test_the_example_of_the_reference_holds_for_resnext50() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from itertools import product
 from typing import Any
 
@@ -144,7 +145,21 @@ WIDE = [0, 1, -1, 3, 2**31, -(2**31), 2**53, 2**53 + 1, 2**62, LARGEST, -LARGEST
 
 
 @pytest.mark.parametrize(
-    "text", ["a + b", "a - b", "a * b", "a // b", "a % b", "a / b", "a * b // 3", "a * 1.5", "a < b * 0.5", "-a", "abs(a) - b", "a ** 2"]
+    "text",
+    [
+        "a + b",
+        "a - b",
+        "a * b",
+        "a // b",
+        "a % b",
+        "a / b",
+        "a * b // 3",
+        "a * 1.5",
+        "a < b * 0.5",
+        "-a",
+        "abs(a) - b",
+        "a ** 2",
+    ],
 )
 def test_what_leaves_64_bits_is_taken_out(text: str) -> None:
     agree(text, {"a": WIDE, "b": WIDE})
@@ -177,7 +192,23 @@ SPECIAL = [1.0, -0.0, math.nan, math.inf, -math.inf, 1e308]
 
 
 @pytest.mark.parametrize(
-    "text", ["a + 1", "a * b", "a - b", "round(a)", "a > b", "a == b", "max(a, b)", "a * 10 > b", "floor(a) + ceil(b)", "a / b", "a // b", "a % b", "sqrt(a)", "a ** b"]
+    "text",
+    [
+        "a + 1",
+        "a * b",
+        "a - b",
+        "round(a)",
+        "a > b",
+        "a == b",
+        "max(a, b)",
+        "a * 10 > b",
+        "floor(a) + ceil(b)",
+        "a / b",
+        "a // b",
+        "a % b",
+        "sqrt(a)",
+        "a ** b",
+    ],
 )
 def test_what_is_no_number(text: str) -> None:
     agree(text, {"a": SPECIAL, "b": SPECIAL})
@@ -205,9 +236,14 @@ def _deeper(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
 
 leaves = st.sampled_from(["a", "b", "x", "f", "a", "b", "x", "0", "1", "2", "3", "0.5", "2.5", "true"])
 expressions = st.recursive(leaves, _deeper, max_leaves=8)
-ints = st.lists(st.integers(-20, 100) | st.sampled_from([0, 1, 2**31, 2**62, -LARGEST]), min_size=2, max_size=4, unique=True)
+ints = st.lists(
+    st.integers(-20, 100) | st.sampled_from([0, 1, 2**31, 2**62, -LARGEST]), min_size=2, max_size=4, unique=True
+)
 floats = st.lists(
-    st.floats(-100, 100) | st.sampled_from([0.0, 0.5, 1e200, -1e300, math.inf, math.nan]), min_size=2, max_size=3, unique=True
+    st.floats(-100, 100) | st.sampled_from([0.0, 0.5, 1e200, -1e300, math.inf, math.nan]),
+    min_size=2,
+    max_size=3,
+    unique=True,
 )
 
 
@@ -220,4 +256,5 @@ def test_any_expression(text: str, a: list[int], b: list[int], x: list[float]) -
     try:
         agree(text, values)
     except NoClosedFormError as problem:
-        assert "64 bits" in str(problem) or "equal" in str(problem)
+        if not re.search("64 bits|equal", str(problem)):
+            raise

@@ -64,3 +64,15 @@ def test_the_table_of_networks_is_exact() -> None:
     for name, params, flops in rows:
         cost = rx.load(name).cost()
         assert (f"{cost.params:,}", f"{cost.flops:,}") == (params, flops), name
+
+
+def test_the_tables_of_the_paper_are_what_the_example_prints() -> None:
+    done = subprocess.run(
+        [sys.executable, "examples/table2.py"], cwd=CHECKOUT, capture_output=True, text=True, check=True
+    )
+    rows = [line for line in done.stdout.splitlines() if line.startswith("| ")]
+    assert len(rows) == 1 + 5 + 1 + 3
+    for line in rows:
+        assert line in README
+    for figure in re.findall(r"[\d,]{10,}", done.stdout):
+        assert figure in README

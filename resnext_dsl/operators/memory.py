@@ -7,14 +7,12 @@ takes inside one call are no values. Rules are pure integer functions like the o
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from resnext_dsl.operators.base import Shape
 
 
-@dataclass(frozen=True, slots=True)
-class Amount:
+class Amount(NamedTuple):
     """A number of scalars: `elements` of the network's own type, `indices` of 64 bits whatever that type is."""
 
     elements: int = 0
@@ -25,8 +23,7 @@ class Amount:
         return self.elements * width + self.indices * 8
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(NamedTuple):
     """How an operator runs in a training step.
 
     Attributes:
@@ -40,8 +37,7 @@ class Run:
     gradients: tuple[bool, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Saved:
+class Saved(NamedTuple):
     """What autograd keeps for the backward of an operator, its parameters and buffers aside.
 
     Attributes:
@@ -58,8 +54,7 @@ class Saved:
 SaveRule = Callable[[Any, tuple[Shape, ...], Run], Saved]
 
 
-@dataclass(frozen=True, slots=True)
-class Memory:
+class Memory(NamedTuple):
     """The memory rules of an operator.
 
     Attributes:

@@ -6,9 +6,9 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from resnext_dsl.diagnostics import did_you_mean, error
+from resnext_dsl.diagnostics import Diagnostic, did_you_mean, error
 from resnext_dsl.files import Module
-from resnext_dsl.network import Network, expanded, network_of, parsed, source_of
+from resnext_dsl.network import Network, expanded, parsed, source_of
 from resnext_dsl.options import DEFAULTS, Options
 from resnext_dsl.overrides import override_source
 from resnext_dsl.price import CostColumns, price
@@ -23,9 +23,16 @@ class Space:
         network: The network of the parameters' own values.
     """
 
-    def __init__(self, module: Module, network: Network, fixed: Mapping[str, Any], options: Options) -> None:
+    def __init__(
+        self,
+        module: Module,
+        resolved: Sequence[Diagnostic],
+        network: Network,
+        fixed: Mapping[str, Any],
+        options: Options,
+    ) -> None:
         self._module = module
-        self._resolved = resolve(module)
+        self._resolved = resolved
         self.network = network
         self._fixed = dict(fixed)
         self._options = options
@@ -52,7 +59,7 @@ class Space:
             ValueError: For columns of different lengths.
         """
         for name, values in columns.items():
-            self._known(name, values)
+            self.known(name, values)
         return price(self._module, self.network, self._fixed, columns, self.bind, self._options)
 
     def bind(self, values: Mapping[str, Any]) -> Network:
@@ -66,7 +73,8 @@ class Space:
         except RecursionError:
             raise error("E403", "the spec is nested too deep") from None
 
-    def _known(self, name: str, values: Any) -> None:
+    def known(self, name: str, values: Any) -> None:
+        """Raises ArchError E201, with the nearest name, where there is no parameter of this name."""
         known = self.network.parameters
         if name not in known:
             hint = did_you_mean(name, known) or f"parameters: {', '.join(known)}"
@@ -97,6 +105,7 @@ def space(
 
 
 def space_of(source: Source, root: str | os.PathLike[str] | None, options: Options, fixed: Mapping[str, Any]) -> Space:
-    """The space of a text; its own network is loaded first, so that every mistake is found."""
-    network = network_of(source, root, options, fixed)
-    return Space(parsed(source, root, options), network, fixed, options)
+    """The space of a text, whose own network is bound, so that every mistake is found."""
+    module = parsed(source, root, options)
+    resolved = resolve(module)
+    return Space(module, resolved, expanded(module, resolved, options, fixed), fixed, options)

@@ -1,0 +1,175 @@
+"""`resnext-dsl solve`: the values of parameters that match a cost, or that a bound allows."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from resnext_dsl.cli import answers
+
+if TYPE_CHECKING:
+    from resnext_dsl.domain import Domain
+    from resnext_dsl.solve import Answer, Bound, Match
+    from resnext_dsl.spaces import Space
+
+Measures = list[str] | None
+
+
+def solve(
+    spec: answers.Spec,
+    vary: Annotated[
+        list[str],
+        typer.Option(
+            "--vary",
+            metavar="NAME[=DOMAIN]",
+            help="A parameter that may change, within its own domain or this one: `width=4..128 step 4`, "
+            "`cardinality={8, 16}`, `depths[2]=1..36`; repeatable.",
+        ),
+    ],
+    settings: answers.Set = None,
+    match: Annotated[
+        Measures,
+        typer.Option("--match", metavar="MEASURE[=NUMBER]", help="Come near to this; repeatable."),
+    ] = None,
+    of: Annotated[
+        str | None,
+        typer.Option("--of", metavar="SPEC", help="Whose cost is matched; by default SPEC's at its own values."),
+    ] = None,
+    times: Annotated[float, typer.Option("--times", min=0, help="Match so many times the cost of --of.")] = 1.0,
+    under: Annotated[
+        Measures, typer.Option("--under", metavar="MEASURE=NUMBER", help="Keep to this bound; repeatable.")
+    ] = None,
+    minimize: Annotated[
+        Measures, typer.Option("--minimize", metavar="NAME", help="Make this small: a measure, or what varies.")
+    ] = None,
+    maximize: Annotated[
+        Measures, typer.Option("--maximize", metavar="NAME", help="Make this large: a measure, or what varies.")
+    ] = None,
+    within: Annotated[
+        str | None, typer.Option("--within", metavar="SHARE", help="The most that a match may differ: `1%`.")
+    ] = None,
+    count: Annotated[int, typer.Option("--count", min=1, max=1000, help="Solutions to show.")] = 5,
+    as_json: answers.Json = False,
+    root: answers.Root = None,
+) -> None:
+    """Find parameter values that match a cost or use up a bound, the best first; exact, every combination priced.
+
+    Measures: params, flops, macs, activations. Several objectives give their Pareto set. Exit status 1 where no
+    combination of the domains will do.
+
+    Example: resnext-dsl solve resnext50_32x4d --vary width --set cardinality=8 --match params --of resnet50
+    """
+    from resnext_dsl.solve import nothing
+    from resnext_dsl.solve import solve as best
+
+    with answers.reported():
+        space = _space(spec, settings, root)
+        domains = dict(_varied(space, text, settings) for text in vary)
+        goals = [_match(text, of or spec, times, None if of else root) for text in match or []]
+        bounds = [_bound(text) for text in under or []]
+        found = best(space, domains, goals, bounds, minimize or (), maximize or (), _share(within), count)
+        if as_json:
+            answers.print_json(_answer(found, goals))
+        if not found.solutions:
+            raise nothing(space, found)
+        if not as_json:
+            _show(space, found, goals, count)
+
+
+def _space(spec: str, settings: list[str] | None, root: str | None) -> Space:
+    from resnext_dsl.network import source_of
+    from resnext_dsl.options import DEFAULTS
+    from resnext_dsl.spaces import space_of
+
+    return space_of(source_of(spec, DEFAULTS), root, DEFAULTS, answers.overrides(settings))
+
+
+def _varied(space: Space, text: str, settings: list[str] | None) -> tuple[str, Domain]:
+    """A parameter and the domain it varies in."""
+    from resnext_dsl.diagnostics import ArchError, error
+    from resnext_dsl.domain import domain_of
+    from resnext_dsl.evaluate import Evaluator
+    from resnext_dsl.options import DEFAULTS
+    from resnext_dsl.overrides import domain_in, override_source
+    from resnext_dsl.solve import element_of
+    from resnext_dsl.values import Environment
+
+    name, sign, written = (part.strip() for part in text.partition("="))
+    parameter, _ = element_of(name)
+    space.known(parameter, name)
+    if name in answers.overrides(settings):
+        answers.fail(f"`{name}` is given a value by --set, so it cannot vary")
+    if sign:
+        try:
+            return name, domain_of(domain_in(written, name), Evaluator(DEFAULTS), Environment())
+        except ArchError as problem:
+            first = problem.diagnostics[0]
+            raise error(first.code, first.message, override_source(name, written), hint=first.hint) from None
+    domain = space.network.parameters[parameter].domain if parameter == name else None
+    if domain is None:
+        hint = f"declare one in the file, or give one here: `--vary {name}=1..64`"
+        raise error("E202", f"`{name}` has no domain", override_source(name, text), hint=hint)
+    return name, domain
+
+
+def _match(text: str, of: str, times: float, root: str | None) -> Match:
+    from resnext_dsl.network import load
+    from resnext_dsl.solve import Match
+    from resnext_dsl.totals import MEASURES
+
+    measure, sign, number = (part.strip() for part in text.partition("="))
+    if sign:
+        return Match(measure, round(_number(measure, number) * times))
+    cost = load(of, root=root).cost()
+    return Match(measure, round(getattr(cost, measure) * times) if measure in MEASURES else 0)
+
+
+def _bound(text: str) -> Bound:
+    from resnext_dsl.solve import Bound
+
+    measure, sign, number = (part.strip() for part in text.partition("="))
+    if not sign:
+        answers.fail(f"`--under {text}` is not MEASURE=NUMBER")
+    return Bound(measure, _number(measure, number))
+
+
+def _number(name: str, text: str) -> float:
+    """A number as a spec would write it: 4.1G."""
+    from resnext_dsl.diagnostics import error
+    from resnext_dsl.evaluate import Evaluator
+    from resnext_dsl.options import DEFAULTS
+    from resnext_dsl.overrides import expression_of, override_source
+    from resnext_dsl.values import Environment, show
+
+    span = override_source(name, text)
+    value = Evaluator(DEFAULTS).evaluate(expression_of(span), Environment())
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise error("E204", f"`{name}` is a number; found {show(value)}", span)
+    return value
+
+
+def _share(text: str | None) -> float | None:
+    if text is None:
+        return None
+    if re.fullmatch(r"[0-9]+(\.[0-9]+)?%", text) is None:
+        answers.fail(f"`--within {text}` is no share; write one like 1%")
+    return float(text.removesuffix("%")) / 100
+
+
+def _answer(found: Answer, goals: list[Match]) -> dict[str, Any]:
+    return {
+        "solutions": [solution.to_json() for solution in found.solutions],
+        "targets": {goal.measure: goal.target for goal in goals},
+        "pareto": found.front,
+        "candidates": found.candidates,
+        "valid": found.valid,
+        "met": found.met,
+    }
+
+
+def _show(space: Space, found: Answer, goals: list[Match], count: int) -> None:
+    from resnext_dsl.views import print_solutions
+
+    print_solutions(space.network.name, found, goals, count)
