@@ -65,11 +65,13 @@ def varied(parameters: Mapping[str, Parameter], columns: Mapping[str, Any]) -> V
     return Varied(len(next(iter(many.values()))) if many else 1, axes, plain)
 
 
-def texts(columns: Mapping[str, Any]) -> dict[str, list[str]]:
-    """The distinct texts of each column, which are read as expressions."""
+def texts(parameters: Mapping[str, Parameter], columns: Mapping[str, Any]) -> dict[str, list[str]]:
+    """The distinct texts of each column that are read as expressions: not those where there must be numbers."""
     found: dict[str, list[str]] = {}
     for name, values in columns.items():
         given = _sequence(values)
+        if not isinstance(given, str) and type_name(parameters[name].value) in _DTYPES:
+            continue
         options = [given] if isinstance(given, str) else given if isinstance(given, list | np.ndarray) else ()
         if isinstance(given, np.ndarray) and given.dtype.kind not in "UO":
             continue

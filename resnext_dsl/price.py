@@ -69,7 +69,7 @@ def price(
         ArchError: For a value that its parameter cannot have.
         ValueError: For columns of different lengths.
     """
-    _check_texts(bind, columns)
+    _check_texts(bind, texts(network.parameters, columns))
     count, axes, given = varied(network.parameters, columns)
     plain = {**fixed, **given}
     if count == 0 or not axes:
@@ -89,9 +89,9 @@ UNREADABLE = ("E001", "E002", "E003", "E101", "E204")
 """Codes of a text that is wrong whatever the other parameters are."""
 
 
-def _check_texts(bind: Callable[[Mapping[str, Any]], Network], columns: Mapping[str, Any]) -> None:
+def _check_texts(bind: Callable[[Mapping[str, Any]], Network], given: Mapping[str, list[str]]) -> None:
     """Refuses a text that cannot be read or has the wrong type: more likely a slip than a candidate."""
-    for name, options in texts(columns).items():
+    for name, options in given.items():
         for text in options:
             place = override_source(name, text).source.name
             try:

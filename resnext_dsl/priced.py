@@ -43,8 +43,9 @@ class Priced(NamedTuple):
 
 
 class Joined(NamedTuple):
-    """A value that is one node for some candidates and another for others."""
+    """A value that is one node for some candidates and another for others; its number in `Lanes.masks`."""
 
+    mark: int
     sources: tuple[tuple[Mask, int], ...]
 
 
@@ -221,7 +222,7 @@ class ColumnExpander(Expander):
         nodes: set[int] = {value.node for _, value in outcomes}
         if len(nodes) == 1:
             return GraphValue(nodes.pop(), shape)
-        self.priced.append(Joined(tuple((mask, value.node) for mask, value in outcomes)))
+        self.priced.append(Joined(self.lanes.note(), tuple((mask, value.node) for mask, value in outcomes)))
         return GraphValue(len(self.priced) - 1, shape)
 
     def defaults(self, operator: str) -> tuple[dict[str, Any], dict[str, Span]]:
@@ -279,28 +280,36 @@ class ColumnExpander(Expander):
         active, start, steps = self.lanes.active, len(self.priced), self.evaluator.steps
         value = self._body(callee.template.body, Frame(x, x), inner, scope, x)
         if value is not None:
-            masks = [
-                self.lanes.masks[node.mark] if isinstance(node, Priced) else active for node in self.priced[start:]
-            ]
-            made = tuple(zip(self.priced[start:], masks, strict=True))
-            call = Call(x.node, start, value, made, self.evaluator.steps - steps)
+            # Steps that part leave operators behind for candidates that went another way.
+            placed = enumerate(self.priced[start:], start)
+            masked = ((place, node, self.lanes.masks[node.mark]) for place, node in placed if node is not None)
+            made = tuple(one for one in masked if one[2].any())
+            call = Call(x.node, value, made, self.evaluator.steps - steps)
             self._calls.keep(key, active, call, (names, x, inner))
         return value
 
     def _again(self, call: Call, x: GraphValue) -> GraphValue:
         """The value of a call that has been expanded before: its operators once more, on another value."""
-        shift = len(self.priced) - call.start
+        places = {call.entry: x.node}
+        for place, node, mask in call.made:
+            alive = self.lanes.both(mask, self.lanes.active)
+            if alive.any():
+                places[place] = self._copied(node, alive, places)
+        result = call.value.node
+        return GraphValue(places.get(result, result), call.value.shape)
 
-        def moved(node: int) -> int:
-            return node + shift if node >= call.start else x.node if node == call.entry else node
-
-        for node, mask in call.made:
-            if isinstance(node, Joined):
-                self.priced.append(Joined(tuple((own, moved(source)) for own, source in node.sources)))
-            elif node is not None:
-                mark = self.lanes.note(self.lanes.both(mask, self.lanes.active))
-                self.priced.append(node._replace(mark=mark, inputs=tuple(map(moved, node.inputs))))
-        return GraphValue(moved(call.value.node), call.value.shape)
+    def _copied(self, node: Priced | Joined, alive: Mask, places: dict[int, int]) -> int:
+        """A copy of a node for some candidates, on the copies of what it reads."""
+        if isinstance(node, Joined):
+            sources = [(own, places.get(source, source)) for own, source in node.sources]
+            kept = tuple((own, source) for own, source in sources if self.lanes.both(own, alive).any())
+            if len(kept) == 1:
+                return kept[0][1]
+            self.priced.append(Joined(self.lanes.note(alive), kept))
+        else:
+            inputs = tuple(places.get(source, source) for source in node.inputs)
+            self.priced.append(node._replace(mark=self.lanes.note(alive), inputs=inputs))
+        return len(self.priced) - 1
 
 
 class Call(NamedTuple):
@@ -308,15 +317,13 @@ class Call(NamedTuple):
 
     Attributes:
         entry: The node that entered.
-        start: Its first node.
-        made: Its nodes with their candidates.
+        made: Its nodes with their places and their candidates.
         steps: Steps of computation that it took.
     """
 
     entry: int
-    start: int
     value: GraphValue
-    made: tuple[tuple[Priced | Joined | None, Mask], ...]
+    made: tuple[tuple[int, Priced | Joined, Mask], ...]
     steps: int
 
 

@@ -506,7 +506,6 @@ NETWORKS = {
     "initialisation": Example(
         "param n = 2; param std = 0.1; conv(n, 3x3); init { conv.weight = normal(std) }",
         {"n": [1, 2], "std": [0.1, 0.0, -1.0]},
-        closed=False,
     ),
     "templates that call templates": Example(
         "param w = 8; param n = 2; param f = true; conv(w, 1x1); repeat n { outer(w, f) }; outer(w, not f); outer(w + 1, f)",
