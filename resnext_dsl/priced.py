@@ -238,6 +238,8 @@ class ColumnExpander(Expander):
         lanes = self.lanes
         # Each pass is a step, or counts as one where the size of the network is bounded.
         lanes.kill(columns.values > max(self.options.max_steps, LARGE))
+        if lanes.both(lanes.active, columns.values > self.options.max_nodes).any():
+            raise NoClosedFormError("some candidates have more passes than operators are allowed")
         for turn in itertools.count():
             more = columns.values > turn
             going = lanes.both(lanes.active, more)

@@ -60,6 +60,9 @@ REPETITION = {
         "param n = 3; stage s repeat n as i { conv(4 + i, 3x3) } as t; stage u { conv(3, 1x1); concat(s); concat(t) }",
         {"n": [0, 1, 2, 3, 6]},
     ),
+    "more passes than operators": Example(
+        "param n = 2; conv(4, 1x1); repeat n { let a = 1 }", {"n": [1, 100_001]}, closed=False
+    ),
     "first and last": Example(
         "param n = 3; param a = 8; repeat n { conv(first(a, last(a * 2, a + 1)), 3x3, stride=first(2, 1)) }",
         {"n": [1, 2, 3, 4], "a": [8, 10]},
@@ -551,6 +554,64 @@ NETWORKS = {
 }
 
 
+MEETINGS = {
+    "a latency's argument": Example(
+        "param n = 2; param b = 1; conv(n, 1x1); budget { latency(cpu, b) <= 5ms }", {"n": [1, 2], "b": [0, 1, 2]}
+    ),
+    "a budget's numbers": Example(
+        'param n = 2; param d = "float16"; conv(n, 1x1); budget(dtype=d) { params <= 5; params >= 3 - n }',
+        {"n": [1, 2, 4], "d": ["float16", "float32", "int8"]},
+    ),
+    "an output of one call": Example(
+        "param f = true; conv(4, 1x1); if f { bn } else { relu }; output aux { unit(8) }; conv(5, 1x1)",
+        {"f": [True, False]},
+        "template unit(c) { conv(c, 3x3) }",
+    ),
+    "one name three times": Example(
+        "param f = true; param g = true; conv(4, 1x1) as a; if f { conv(6, 1x1) as a }; if g { conv(7, 1x1) as a }\n"
+        "conv(4, 1x1); concat(a); use a; relu",
+        {"f": [True, False], "g": [True, False]},
+    ),
+    "a name of the first path": Example(
+        "param k = 2; conv(4, 1x1); split k as i { if i == 0 { conv(4, 3x3) as a } else { add(a) } } merge add; concat(a)",
+        {"k": [1, 2, 3]},
+    ),
+    "a name of some calls": Example(
+        "param f = true; param n = 1; repeat n { unit(f) }",
+        {"f": [True, False], "n": [0, 1, 2]},
+        "template unit(f) { if f { conv(4, 1x1) as a }; conv(4, 1x1); add(a) }",
+    ),
+    "a name in an expression": Example(
+        "param f = true; conv(4, 1x1) as a; if f { conv(5, 1x1) as a }; stage s { let b = a; concat(b) }",
+        {"f": [True, False]},
+    ),
+    "values in a list": Example(
+        "param k = 0; conv(4, 1x1) as a; conv(5, 1x1) as b; stage s { let vs = [a, b]; for v in vs { concat(v) }; concat(vs[k]) }",
+        {"k": [0, 1, 2]},
+    ),
+    "a name for a map and for features": Example(
+        "param f = true; conv(4, 1x1) as a; if f { relu } else { flatten as a }; conv(2, 1x1) ; if f { concat(a) } else { flatten; concat(a) }",
+        {"f": [True, False]},
+        closed=False,
+    ),
+    "a default and a projection": Example(
+        "param n = 1; param a = relu; default conv(groups=n); conv(4, 1x1, groups=1); a; residual { conv(6, 1x1) }",
+        {"n": [1, 2, 3], "a": ["relu", "bn", "conv(4, 1x1)"]},
+    ),
+    "a function in a default": Example(
+        "param n = 2; param m = f(n); fn f(x) = 8 // x\n conv(m, 1x1)", {"n": [0, 1, 2, 8, 9]}
+    ),
+    "lists that are made": Example(
+        "param ws = [1, 2]; param i = 0; let t = [w * 2 for w in ws] + [3]; for w in t { conv(w, 1x1) }; conv(ws[i] + ws[-1], 1x1)",
+        {"ws": [[1], [2, 3], [4, 5, 6]], "i": [0, 1, -1]},
+    ),
+    "shortcuts inside shortcuts": Example(
+        "param w = 4; param s = 1; param n = 2; conv(8, 1x1)\n"
+        "repeat n { residual { residual { conv(w, 3x3, stride=first(s, 1)) }; residual { conv(8, 1x1) } } shortcut { avgpool(first(s, 1), stride=first(s, 1)) } }",
+        {"w": [4, 8], "s": [1, 2], "n": [1, 2, 3]},
+    ),
+}
+
 ALL = {
     f"{group}: {name}": example
     for group, examples in {
@@ -562,6 +623,7 @@ ALL = {
         "splits": SPLITS,
         "residuals": RESIDUALS,
         "networks": NETWORKS,
+        "meetings": MEETINGS,
     }.items()
     for name, example in examples.items()
 }
