@@ -201,8 +201,12 @@ def depth_of(graph: Graph, runs: set[int], members: Container[int] | None = None
     """Convolutions and linear layers on the longest way from the input to an output; of `members` only, if given."""
     depths = [0] * len(graph.nodes)
     for index, node in enumerate(graph.nodes):
-        if index in runs and node.operator != "input":
-            before = max((depths[source] for source in node.inputs), default=0)
-            counts = members is None or index in members
-            depths[index] = before + (counts and OPERATORS[node.operator].multiplies)
+        if index and index in runs:
+            inputs = node.inputs
+            before = depths[inputs[0]] if len(inputs) == 1 else max([depths[source] for source in inputs])
+            counts = node.operator in _MULTIPLIERS and (members is None or index in members)
+            depths[index] = before + counts
     return max(depths, default=0)
+
+
+_MULTIPLIERS = frozenset(name for name, row in OPERATORS.items() if row.multiplies)
