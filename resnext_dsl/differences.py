@@ -125,7 +125,11 @@ def _row_name(pair: RowPair) -> str:
 
 
 def _block(row: Row) -> str:
-    return f"{row.repeats} x {row.block}" if row.repeats > 1 else row.block
+    """What a row is made of, and how often; a list of operators in brackets, a template's call without."""
+    if row.repeats == 1:
+        return row.block
+    listed = ", " in row.block and not row.block.endswith(")")
+    return f"{row.repeats} x ({row.block})" if listed else f"{row.repeats} x {row.block}"
 
 
 def _figures(cost: Cost) -> list[str]:

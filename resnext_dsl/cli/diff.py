@@ -93,7 +93,7 @@ def _network(side: Side, root: str | None) -> Network | ArchError:
 
 def _report(wrong: list[tuple[Side, ArchError]]) -> NoReturn:
     """Shows the errors of each side under its name, those that both have once, and ends the command."""
-    if len({str(problem) for _, problem in wrong}) == 1:
+    if len(wrong) == 2 and len({str(problem) for _, problem in wrong}) == 1:
         answers.show_diagnostics(wrong[0][1].diagnostics)
         raise typer.Exit(answers.WRONG)
     for index, (side, problem) in enumerate(wrong):
