@@ -146,18 +146,23 @@ def _pairs(a: Mapping[str, str], b: Mapping[str, str]) -> tuple[Pair, ...]:
 
 
 def _merged(a: Iterable[str], b: Iterable[str]) -> list[str]:
-    """The names of `a` in their order, each name that only `b` has behind the one before it there."""
-    after: dict[str, list[str]] = {}
-    known, last = dict.fromkeys(a), ""
+    """The names of both in order; between two that both have, those of `a` alone before those of `b` alone."""
+    known = dict.fromkeys(a)
+    behind: dict[str, list[str]] = {}
+    shared = {"": None}
     for name in b:
         if name in known:
-            last = name
+            shared[name] = None
         else:
-            after.setdefault(last, []).append(name)
-    merged = list(after.get("", ()))
+            behind.setdefault(next(reversed(shared)), []).append(name)
+    merged: list[str] = []
+    waiting = behind.get("", [])
     for name in known:
-        merged += [name, *after.get(name, ())]
-    return merged
+        if name in shared:
+            merged += waiting
+            waiting = behind.get(name, [])
+        merged.append(name)
+    return merged + waiting
 
 
 def _parameters(network: Network) -> dict[str, str]:
@@ -222,10 +227,12 @@ def _other_names(a: Network, b: Network) -> int:
 
 def _rows(rows_a: list[Row], rows_b: list[Row], a: Network, b: Network, alignment: Alignment) -> tuple[RowPair, ...]:
     """The lines of both tables: scopes aligned by name, operators as the graphs are aligned."""
-    keys_b = {b.ir.nodes[j].name: a.ir.nodes[i].name for i, j in alignment.pairs.items()}
-    # An operator that only `b` has can bear the name of another one of `a`; no name has a space.
-    keys_b |= {node.name: f"{node.name} " for j, node in enumerate(b.ir.nodes) if j not in alignment.back}
-    left = {row.name: row for row in rows_a}
+    # An operator may bear the name of another one on the other side, or of a scope: no name has a sign at its end.
+    pairs, back = alignment.pairs, alignment.back
+    keys_a = {node.name: f"{node.name}{'=' if i in pairs else '-'}" for i, node in enumerate(a.ir.nodes)}
+    keys_b = {node.name: f"{alignment.name_in_a(node.name)}+" for node in b.ir.nodes}
+    keys_b |= {b.ir.nodes[j].name: f"{a.ir.nodes[i].name}=" for j, i in back.items()}
+    left = {keys_a.get(row.name, row.name): row for row in rows_a}
     right = {keys_b.get(row.name) or alignment.name_in_a(row.name): row for row in rows_b}
     keys = _in_tree_order("", _children(left), _children(right))
     return tuple(RowPair(left.get(key), right.get(key)) for key in keys)

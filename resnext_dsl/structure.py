@@ -152,7 +152,7 @@ def _added(a: Graph, b: Graph, alignment: Alignment) -> Iterable[_Entry]:
     places: dict[int, tuple[int, int]] = {}
     last = 0
     for j in range(len(b.nodes)):
-        last = alignment.back.get(j, last)
+        last = max(last, alignment.back.get(j, last))
         if j not in alignment.back:
             places[j] = (last, 2)
     names = {name: alignment.name_in_a(name) for name in b.scopes}

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from error_examples import net
+from random_networks import drawn
 
 import resnext_dsl as rx
 from resnext_dsl import align as alignments
@@ -80,6 +81,23 @@ def test_the_way_back_mirrors_the_way_there(a: str, b: str) -> None:
     assert Counter(reversed_change(c)._replace(part="") for c in there.changes) == Counter(
         c._replace(part="") for c in back.changes
     )
+
+
+def test_random_networks_mirror_each_other_too() -> None:
+    networks = [drawn(seed) for seed in (7, 15, 16, 30, 31, 52, 72, 73)]  # some of these once did not
+    for a, b in combinations(networks, 2):
+        there, back = compare(a, b, 3), compare(b, a, 3)
+        assert Counter((pair.b, pair.a) for pair in there.rows) == Counter(tuple(pair) for pair in back.rows)
+        assert Counter(map(reversed_change, there.changes)) == Counter(back.changes)
+        assert there.same_architecture or there.changes or there.inputs or there.outputs
+
+
+def test_an_operator_is_not_a_scope_of_its_name() -> None:
+    found = compare(
+        rx.loads(net("stage p { relu; conv(8, 1x1) }")), rx.loads(net("stage p { relu; repeat 2 { conv(8, 1x1) } }")), 2
+    )
+    names = [tuple(row and row.name for row in pair) for pair in found.rows]
+    assert names == [("p", "p"), ("p.relu", "p.relu"), ("p.conv", None), (None, "p.conv")]
 
 
 @pytest.mark.parametrize(("a", "b"), PAIRS)
