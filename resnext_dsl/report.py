@@ -93,7 +93,7 @@ def _described(graph: Graph, scope: Scope | None, passes: list[Scope], nodes: li
         return _call(scopes[0].label, shared)
     if passes:
         nodes = [node for node in nodes if node.name.startswith(f"{passes[0].name}.")]
-    return _listed(_operator_text(node) for node in nodes)
+    return _listed(operator_text(node) for node in nodes)
 
 
 def _call(name: str, arguments: list[tuple[str, Any]]) -> str:
@@ -113,7 +113,8 @@ def _listed(texts: Iterable[str], most: int = 6) -> str:
     return ", ".join(shown[:most]) + (", ..." if len(shown) > most else "")
 
 
-def _operator_text(node: Node) -> str:
+def operator_text(node: Node) -> str:
+    """An operator with its size: `conv 3x3 256 /2`."""
     attributes: Any = node.attributes
     if node.operator == "conv":
         kernel = attributes.kernel

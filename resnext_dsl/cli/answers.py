@@ -30,13 +30,13 @@ Budgets = Annotated[
 Root = Annotated[str | None, typer.Option("--root", metavar="DIR", help="The folder that imports stay under.")]
 
 
-def overrides(settings: list[str] | None) -> dict[str, str]:
+def overrides(settings: list[str] | None, option: str = "--set") -> dict[str, str]:
     """`NAME=VALUE` settings as a mapping; a malformed one ends the command."""
     values: dict[str, str] = {}
     for setting in settings or []:
         name, sign, value = setting.partition("=")
         if not sign or not name.strip():
-            fail(f"`--set {setting}` is not NAME=VALUE")
+            fail(f"`{option} {setting}` is not NAME=VALUE")
         values[name.strip()] = value.strip()
     return values
 

@@ -1,0 +1,263 @@
+"""Two networks compared: what differs in their parameters, interface, structure, cost and budgets.
+
+Gives data; `differences` shows it. FLOPs are those of `cost`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from resnext_dsl.align import Alignment, align
+from resnext_dsl.budget import Usage
+from resnext_dsl.network import Network
+from resnext_dsl.report import Row, stage_table
+from resnext_dsl.structure import Change, changes
+from resnext_dsl.values import List, show, show_shape
+
+
+class Pair(NamedTuple):
+    """A name with what each side has under it, as text; None where a side has nothing."""
+
+    name: str
+    a: str | None
+    b: str | None
+
+
+class RowPair(NamedTuple):
+    """A line of the stage table on both sides, None on the side that has no such part."""
+
+    a: Row | None
+    b: Row | None
+
+    @property
+    def row(self) -> Row:
+        """The line of the first side that has one."""
+        row = self.a or self.b
+        assert row is not None
+        return row
+
+    @property
+    def equal(self) -> bool:
+        """Whether both sides have the line, and nothing but the part's name differs."""
+        return self.a is not None and self.b is not None and self.a._replace(name=self.b.name) == self.b
+
+
+class LimitPair(NamedTuple):
+    """A limit of the budgets of both sides, None on the side that does not state it."""
+
+    a: Usage | None
+    b: Usage | None
+
+    @property
+    def equal(self) -> bool:
+        """Whether both sides state the limit with one bound, and both keep it or neither does."""
+        if self.a is None or self.b is None:
+            return False
+        return self.a.limit.bound == self.b.limit.bound and verdict(self.a) == verdict(self.b)
+
+
+class Comparison(NamedTuple):
+    """What differs between two networks.
+
+    Attributes:
+        parameters: Those whose values differ.
+        inputs: The input, where its name or shape differs.
+        outputs: Those that differ in shape, in being of training only, or in the operator that they are of.
+        init: Fields of modules whose rules of initialisation differ.
+        rows: The stage tables, aligned; those of equal parts too. The inputs are left out.
+        same_architecture: Whether the fingerprints are equal.
+        changes: From the first graph to the second; of one architecture only names can change.
+        other_names: Operators of the first graph whose name the second does not have, in one architecture.
+        limits: All limits of both, differing or not.
+    """
+
+    a: Network
+    b: Network
+    parameters: tuple[Pair, ...]
+    inputs: tuple[Pair, ...]
+    outputs: tuple[Pair, ...]
+    init: tuple[Pair, ...]
+    rows: tuple[RowPair, ...]
+    same_architecture: bool
+    changes: tuple[Change, ...]
+    other_names: int
+    limits: tuple[LimitPair, ...]
+
+    @property
+    def differs(self) -> bool:
+        """Whether there is any difference but of comments, of the file, and of the network's name."""
+        interface = self.parameters or self.inputs or self.outputs or self.init
+        limits = any(not pair.equal for pair in self.limits)
+        return bool(interface or not self.same_architecture or self.other_names or limits)
+
+    def of_part(self, name: str) -> Comparison:
+        """The same with the table and the changes of one part only, which may also be a scope or an operator."""
+        rows = [pair for pair in self.rows if any(row and _lies_in(row.name, name) for row in pair)]
+        inside = [c for c in self.changes if any(_lies_in(n, name) or _lies_in(name, n) for n in c.a + c.b)]
+        return self._replace(rows=tuple(rows), changes=tuple(inside))
+
+
+def compare(a: Network, b: Network, depth: int = 1) -> Comparison:
+    """Compares two networks.
+
+    Args:
+        a: The first.
+        b: The second.
+        depth: Levels of the module tree in the table.
+
+    Raises:
+        ArchError: Where a network cannot have the input that its budget states.
+    """
+    alignment = align(a.ir, b.ir)
+    same = a.fingerprint == b.fingerprint
+    found = changes(a.ir, b.ir, alignment)
+    return Comparison(
+        a,
+        b,
+        parameters=_pairs(_parameters(a), _parameters(b)),
+        inputs=_pairs(_input(a), _input(b)),
+        outputs=_outputs(a, b, alignment),
+        init=_pairs(_init(a), _init(b)),
+        rows=_rows(stage_table(a, depth)[1:], stage_table(b, depth)[1:], a, b, alignment),
+        same_architecture=same,
+        changes=tuple(change for change in found if not same or change.kind == "renamed"),
+        other_names=_other_names(a, b) if same else 0,
+        limits=_limits(a.usage(), b.usage()),
+    )
+
+
+def verdict(usage: Usage | None) -> str:
+    """What came of a limit: "kept", "exceeded", "open" where it was not measured, "" where there is none."""
+    if usage is None:
+        return ""
+    return "open" if usage.used is None else "kept" if usage.met else "exceeded"
+
+
+def _lies_in(name: str, outer: str) -> bool:
+    return name == outer or name.startswith(f"{outer}.")
+
+
+# --- what is compared by name ---
+
+
+def _pairs(a: Mapping[str, str], b: Mapping[str, str]) -> tuple[Pair, ...]:
+    return tuple(Pair(name, a.get(name), b.get(name)) for name in _merged(a, b) if a.get(name) != b.get(name))
+
+
+def _merged(a: Iterable[str], b: Iterable[str]) -> list[str]:
+    """The names of both in order; between two that both have, those of `a` alone before those of `b` alone."""
+    known = dict.fromkeys(a)
+    behind: dict[str, list[str]] = {}
+    shared = {"": None}
+    for name in b:
+        if name in known:
+            shared[name] = None
+        else:
+            behind.setdefault(next(reversed(shared)), []).append(name)
+    merged: list[str] = []
+    waiting = behind.get("", [])
+    for name in known:
+        if name in shared:
+            merged += waiting
+            waiting = behind.get(name, [])
+        merged.append(name)
+    return merged + waiting
+
+
+def _parameters(network: Network) -> dict[str, str]:
+    return {name: _written(parameter.value) for name, parameter in network.parameters.items()}
+
+
+def _written(value: Any) -> str:
+    """A value with all that it holds: `show` leaves out what a long list has at its end."""
+    return f"[{', '.join(map(_written, value))}]" if isinstance(value, List) else show(value)
+
+
+def _input(network: Network) -> dict[str, str]:
+    node = network.ir.nodes[0]
+    return {node.name: show_shape(node.shape)}
+
+
+def _init(network: Network) -> dict[str, str]:
+    """Each field with the rule that starts it; of several rules for one field the last one holds."""
+    found: dict[str, str] = {}
+    operators = {node.name for node in network.ir.nodes}
+    for rule in network.init:
+        arguments = ", ".join(f"{name}={_written(value)}" for name, value in rule.arguments)
+        owner = rule.path if rule.path in operators else f"{rule.path}.{rule.operator}"
+        found[f"{owner}.{rule.field}".lstrip(".")] = f"{rule.scheme}({arguments})" if arguments else rule.scheme
+    return found
+
+
+def _outputs(a: Network, b: Network, alignment: Alignment) -> tuple[Pair, ...]:
+    """Outputs by name; the operator of one is named where both graphs have it and it is another."""
+    nodes_b = {output.name: output.node for output in b.ir.outputs}
+    moved = {
+        output.name
+        for output in a.ir.outputs
+        if output.name in nodes_b
+        and output.node in alignment.pairs
+        and nodes_b[output.name] in alignment.back
+        and alignment.pairs[output.node] != nodes_b[output.name]
+    }
+    first_a, first_b = a.ir.outputs[0].name, b.ir.outputs[0].name
+    main = {"the first": first_a}, {"the first": first_b}
+    both = {first_a, first_b} <= {output.name for output in a.ir.outputs} & set(nodes_b)
+    return (*_pairs(_output_texts(a, moved), _output_texts(b, moved)), *(_pairs(*main) if both else ()))
+
+
+def _output_texts(network: Network, moved: set[str]) -> dict[str, str]:
+    texts = {}
+    for output in network.ir.outputs:
+        node = network.ir.nodes[output.node]
+        training = " in training only" if output.training_only else ""
+        source = f" from {node.name}" if output.name in moved else ""
+        texts[output.name] = show_shape(node.shape) + training + source
+    return texts
+
+
+def _other_names(a: Network, b: Network) -> int:
+    names = {node.name for node in b.ir.nodes}
+    return sum(node.name not in names for node in a.ir.nodes if node.operator != "input")
+
+
+# --- tables and limits ---
+
+
+def _rows(rows_a: list[Row], rows_b: list[Row], a: Network, b: Network, alignment: Alignment) -> tuple[RowPair, ...]:
+    """The lines of both tables: scopes aligned by name, operators as the graphs are aligned."""
+    # An operator may bear the name of another one on the other side, or of a scope: no name has a sign at its end.
+    pairs, back = alignment.pairs, alignment.back
+    keys_a = {node.name: f"{node.name}{'=' if i in pairs else '-'}" for i, node in enumerate(a.ir.nodes)}
+    keys_b = {node.name: f"{alignment.name_in_a(node.name)}+" for node in b.ir.nodes}
+    keys_b |= {b.ir.nodes[j].name: f"{a.ir.nodes[i].name}=" for j, i in back.items()}
+    left = {keys_a.get(row.name, row.name): row for row in rows_a}
+    right = {keys_b.get(row.name) or alignment.name_in_a(row.name): row for row in rows_b}
+    keys = _in_tree_order("", _children(left), _children(right))
+    return tuple(RowPair(left.get(key), right.get(key)) for key in keys)
+
+
+def _children(names: Iterable[str]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for name in names:
+        found.setdefault(name.rpartition(".")[0], []).append(name)
+    return found
+
+
+def _in_tree_order(parent: str, a: dict[str, list[str]], b: dict[str, list[str]]) -> list[str]:
+    """The names of both tables, each followed by what lies in it."""
+    found: list[str] = []
+    for name in _merged(a.get(parent, ()), b.get(parent, ())):
+        found += [name, *_in_tree_order(name, a, b)]
+    return found
+
+
+def _limits(a: tuple[Usage, ...], b: tuple[Usage, ...]) -> tuple[LimitPair, ...]:
+    left, right = {_limit_key(usage): usage for usage in a}, {_limit_key(usage): usage for usage in b}
+    return tuple(LimitPair(left.get(key), right.get(key)) for key in _merged(left, right))
+
+
+def _limit_key(usage: Usage) -> str:
+    limit = usage.limit
+    return f"{limit.budget}({limit.conditions}) {limit.subject} {limit.comparison}"
