@@ -146,7 +146,7 @@ class Network:
         if self._origin is None:
             return line
         from resnext_dsl.spaces import Space
-        from resnext_dsl.suggest import suggestion
+        from resnext_dsl.spaces.suggest import suggestion
 
         module, resolved, overrides = self._origin
         return line._replace(suggestion=suggestion(Space(module, resolved, self, overrides, self._options), line))

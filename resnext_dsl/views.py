@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from resnext_dsl.network import Network
-    from resnext_dsl.solve import Answer, Match
+    from resnext_dsl.spaces.solve import Answer, Match
 
 Line = tuple[str, int]
 

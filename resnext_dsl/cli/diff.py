@@ -10,8 +10,8 @@ from resnext_dsl.cli import answers
 
 if TYPE_CHECKING:
     from resnext_dsl.compare import Comparison
+    from resnext_dsl.compare.differences import Side
     from resnext_dsl.diagnostics import ArchError
-    from resnext_dsl.differences import Side
     from resnext_dsl.network import Network
 
 
@@ -43,7 +43,7 @@ def diff(
 
     Example: resnext-dsl diff resnext50_32x4d --set cardinality=8 --set width=14
     """
-    from resnext_dsl.differences import Side, differences_json, heading, print_differences
+    from resnext_dsl.compare.differences import Side, differences_json, heading, print_differences
 
     a = Side(spec, answers.overrides(settings_a, "--set-a"))
     b = Side(other if other is not None else spec, answers.overrides(settings))

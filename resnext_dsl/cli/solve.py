@@ -11,8 +11,8 @@ from resnext_dsl.cli import answers
 
 if TYPE_CHECKING:
     from resnext_dsl.domain import Domain
-    from resnext_dsl.solve import Answer, Bound, Match
     from resnext_dsl.spaces import Space
+    from resnext_dsl.spaces.solve import Answer, Bound, Match
 
 Measures = list[str] | None
 
@@ -61,8 +61,8 @@ def solve(
 
     Example: resnext-dsl solve resnext50_32x4d --vary width --set cardinality=8 --match params --of resnet50
     """
-    from resnext_dsl.solve import nothing
-    from resnext_dsl.solve import solve as best
+    from resnext_dsl.spaces.solve import nothing
+    from resnext_dsl.spaces.solve import solve as best
 
     with answers.reported():
         space = _space(spec, settings, root)
@@ -93,7 +93,7 @@ def _varied(space: Space, text: str, settings: list[str] | None) -> tuple[str, D
     from resnext_dsl.evaluate import Evaluator
     from resnext_dsl.options import DEFAULTS
     from resnext_dsl.overrides import domain_in, override_source
-    from resnext_dsl.solve import element_of
+    from resnext_dsl.spaces.solve import element_of
     from resnext_dsl.values import Environment
 
     name, sign, written = (part.strip() for part in text.partition("="))
@@ -116,8 +116,8 @@ def _varied(space: Space, text: str, settings: list[str] | None) -> tuple[str, D
 
 def _match(text: str, of: str, times: float, root: str | None) -> Match:
     from resnext_dsl.network import load
-    from resnext_dsl.solve import Match
-    from resnext_dsl.totals import MEASURES
+    from resnext_dsl.spaces.solve import Match
+    from resnext_dsl.spaces.totals import MEASURES
 
     measure, sign, number = (part.strip() for part in text.partition("="))
     if sign:
@@ -127,7 +127,7 @@ def _match(text: str, of: str, times: float, root: str | None) -> Match:
 
 
 def _bound(text: str) -> Bound:
-    from resnext_dsl.solve import Bound
+    from resnext_dsl.spaces.solve import Bound
 
     measure, sign, number = (part.strip() for part in text.partition("="))
     if not sign:

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from resnext_dsl.budget import COMPARISONS, Usage
 from resnext_dsl.diagnostics import ArchError
 from resnext_dsl.measures import Subject
-from resnext_dsl.totals import MEASURES
+from resnext_dsl.spaces.totals import MEASURES
 from resnext_dsl.values import show
 
 if TYPE_CHECKING:
     from resnext_dsl.bind import Parameter
     from resnext_dsl.network import Network
-    from resnext_dsl.spaces import Space
+    from resnext_dsl.spaces.space import Space
 
 MOST = 100_000
 """Values of one parameter that are priced together."""

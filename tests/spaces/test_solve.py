@@ -11,10 +11,10 @@ import pytest
 
 import resnext_dsl as rx
 from resnext_dsl.domain import Domain
-from resnext_dsl.solve import Answer, Bound, Match, element_of, nothing, solve
 from resnext_dsl.spaces import Space, space
+from resnext_dsl.spaces.solve import Answer, Bound, Match, element_of, nothing, solve
 
-PAPER = Path(__file__).parent / "data" / "resnext_paper.csv"
+PAPER = Path(__file__).parent.parent / "data" / "resnext_paper.csv"
 SMALL = """
 network small {
     input image: 3x16x16

@@ -11,9 +11,9 @@ from resnext_dsl.files import Module
 from resnext_dsl.network import Network, expanded, parsed, source_of
 from resnext_dsl.options import DEFAULTS, Options
 from resnext_dsl.overrides import override_source
-from resnext_dsl.price import CostColumns, price
 from resnext_dsl.resolve import resolve
 from resnext_dsl.source import Source
+from resnext_dsl.spaces.price import CostColumns, price
 
 
 class Space:

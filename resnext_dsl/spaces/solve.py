@@ -13,11 +13,11 @@ import numpy as np
 
 from resnext_dsl.diagnostics import Diagnostic, RequirementError, error
 from resnext_dsl.domain import Domain
-from resnext_dsl.lanes import Array
 from resnext_dsl.overrides import override_source
-from resnext_dsl.price import CostColumns
-from resnext_dsl.spaces import Space
-from resnext_dsl.totals import MEASURES
+from resnext_dsl.spaces.lanes import Array
+from resnext_dsl.spaces.price import CostColumns
+from resnext_dsl.spaces.space import Space
+from resnext_dsl.spaces.totals import MEASURES
 
 CHUNK = 1 << 20
 """Combinations priced at a time."""

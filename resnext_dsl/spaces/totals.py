@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from resnext_dsl.columns import LARGEST, Column
-from resnext_dsl.lanes import Array, Mask
-from resnext_dsl.priced import Joined, Priced, Result
+from resnext_dsl.spaces.columns import LARGEST, Column
+from resnext_dsl.spaces.lanes import Array, Mask
+from resnext_dsl.spaces.priced import Joined, Priced, Result
 
 MEASURES = ("params", "flops", "macs", "activations")
 

@@ -11,15 +11,15 @@ from typing import Any
 
 from resnext_dsl import syntax as s
 from resnext_dsl.bind import Binder, BoundNetwork
-from resnext_dsl.columns import Column, merged
 from resnext_dsl.diagnostics import ArchError, Span, error
 from resnext_dsl.evaluate import Evaluator
 from resnext_dsl.files import Module
-from resnext_dsl.lanes import Choice, Lanes, NoClosedFormError
 from resnext_dsl.limits import bind_limits
 from resnext_dsl.options import Options
 from resnext_dsl.overrides import override_source
 from resnext_dsl.scope import Scopes
+from resnext_dsl.spaces.columns import Column, merged
+from resnext_dsl.spaces.lanes import Choice, Lanes, NoClosedFormError
 from resnext_dsl.values import Environment
 
 

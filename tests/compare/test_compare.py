@@ -12,11 +12,11 @@ from error_examples import net
 from random_networks import drawn
 
 import resnext_dsl as rx
-from resnext_dsl import align as alignments
-from resnext_dsl.align import align
+from resnext_dsl.compare import align as alignments
 from resnext_dsl.compare import Comparison, Pair, compare
+from resnext_dsl.compare.align import align
+from resnext_dsl.compare.structure import Change, Detail, Patterns
 from resnext_dsl.cost import Cost
-from resnext_dsl.structure import Change, Detail, Patterns
 
 PAIRS = [
     ("resnet50", "resnext50_32x4d"),

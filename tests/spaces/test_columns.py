@@ -12,14 +12,14 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from resnext_dsl.columns import LARGEST, Column, column
 from resnext_dsl.diagnostics import ArchError
 from resnext_dsl.evaluate import Evaluator
 from resnext_dsl.files import text_source
-from resnext_dsl.lanes import DeadError, Lanes, NoClosedFormError
 from resnext_dsl.options import DEFAULTS
 from resnext_dsl.parse import parse
-from resnext_dsl.symbolic import ColumnEvaluator
+from resnext_dsl.spaces.columns import LARGEST, Column, column
+from resnext_dsl.spaces.lanes import DeadError, Lanes, NoClosedFormError
+from resnext_dsl.spaces.symbolic import ColumnEvaluator
 from resnext_dsl.values import Environment, List
 
 GONE = "gone"

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from resnext_dsl.lanes import PATHS, Array, Choice, Lanes, Mask, NoClosedFormError
+from resnext_dsl.spaces.lanes import PATHS, Array, Choice, Lanes, Mask, NoClosedFormError
 from resnext_dsl.values import List
 
 LARGEST = 2**63 - 1

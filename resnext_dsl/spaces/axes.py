@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from resnext_dsl.bind import Parameter
-from resnext_dsl.columns import LARGEST
 from resnext_dsl.diagnostics import ArchError, error
-from resnext_dsl.lanes import Array
 from resnext_dsl.operators.base import is_int
 from resnext_dsl.overrides import from_python, override_source
+from resnext_dsl.spaces.columns import LARGEST
+from resnext_dsl.spaces.lanes import Array
 from resnext_dsl.values import OperatorValue, TemplateValue, fits_type, show, type_name
 
 

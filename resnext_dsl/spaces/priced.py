@@ -15,19 +15,19 @@ import numpy as np
 from resnext_dsl import syntax as s
 from resnext_dsl.bind import BoundNetwork
 from resnext_dsl.calls import Frame, Place
-from resnext_dsl.columns import Column, merged, settled
 from resnext_dsl.diagnostics import ArchError, Diagnostic, Note, Span, error
 from resnext_dsl.draft import LARGE, Running
 from resnext_dsl.expand import Expander
 from resnext_dsl.files import Module
 from resnext_dsl.graph import Output
-from resnext_dsl.lanes import FAILED, Choice, DeadError, Lanes, Mask, NoClosedFormError
 from resnext_dsl.naming import safe
 from resnext_dsl.operators import OPERATORS
 from resnext_dsl.operators.base import Attributes, Shape
 from resnext_dsl.options import Options
 from resnext_dsl.replay import enters
-from resnext_dsl.symbolic import ColumnEvaluator, bind
+from resnext_dsl.spaces.columns import Column, merged, settled
+from resnext_dsl.spaces.lanes import FAILED, Choice, DeadError, Lanes, Mask, NoClosedFormError
+from resnext_dsl.spaces.symbolic import ColumnEvaluator, bind
 from resnext_dsl.values import Environment, GraphValue, OperatorValue, TemplateValue
 
 

@@ -10,14 +10,13 @@ from unittest import mock
 import numpy as np
 
 import resnext_dsl as rx
-from resnext_dsl import price
-from resnext_dsl.columns import LARGEST
 from resnext_dsl.files import text_source
-from resnext_dsl.lanes import NoClosedFormError, TooWideError
 from resnext_dsl.options import DEFAULTS, Options
-from resnext_dsl.price import CostColumns
-from resnext_dsl.spaces import Space, space_of
-from resnext_dsl.totals import MEASURES
+from resnext_dsl.spaces import Space, price, space_of
+from resnext_dsl.spaces.columns import LARGEST
+from resnext_dsl.spaces.lanes import NoClosedFormError, TooWideError
+from resnext_dsl.spaces.price import CostColumns
+from resnext_dsl.spaces.totals import MEASURES
 
 METHODS = ("closed form", "closed form, candidate by candidate", "one by one")
 

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal, NamedTuple
 
-from resnext_dsl.align import Alignment
+from resnext_dsl.compare.align import Alignment
 from resnext_dsl.graph import COMMUTES, Graph, Node
 from resnext_dsl.report import operator_text
 from resnext_dsl.values import show, show_shape

@@ -21,7 +21,7 @@ from resnext_dsl.files import shipped_names
 from resnext_dsl.measure import measure
 from resnext_dsl.options import Options
 from resnext_dsl.spaces import Space
-from resnext_dsl.totals import MEASURES
+from resnext_dsl.spaces.totals import MEASURES
 
 EXAMPLES = list(ALL.values())
 
@@ -295,7 +295,7 @@ def test_too_many_parameters_in_one_number_are_counted_candidate_by_candidate() 
 
 
 def test_candidates_beyond_one_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("resnext_dsl.price.CHUNK", 7)
+    monkeypatch.setattr("resnext_dsl.spaces.price.CHUNK", 7)
     example = ALL["networks: dense"]
     check(space_from(example.text), example.columns, METHODS[1:2])
 

@@ -12,16 +12,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from resnext_dsl.axes import Axis, python_value, texts, varied
-from resnext_dsl.columns import LARGEST, column
 from resnext_dsl.diagnostics import ArchError
 from resnext_dsl.files import Module
-from resnext_dsl.lanes import Array, Choice, DeadError, Lanes, NoClosedFormError, TooWideError
 from resnext_dsl.network import Network
 from resnext_dsl.options import Options
 from resnext_dsl.overrides import override_source
-from resnext_dsl.priced import run
-from resnext_dsl.totals import MEASURES, Totals
+from resnext_dsl.spaces.axes import Axis, python_value, texts, varied
+from resnext_dsl.spaces.columns import LARGEST, column
+from resnext_dsl.spaces.lanes import Array, Choice, DeadError, Lanes, NoClosedFormError, TooWideError
+from resnext_dsl.spaces.priced import run
+from resnext_dsl.spaces.totals import MEASURES, Totals
 
 CHUNK = 1 << 16
 """Candidates that are priced together where they are the only axis."""
