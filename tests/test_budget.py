@@ -127,6 +127,50 @@ def test_lines_of_a_library_are_named_with_their_file() -> None:
     assert all(note.span is not None and note.span.source.name.endswith("std/blocks.arch") for note in line.costliest)
 
 
+def test_memory_is_that_of_the_budgets_type_and_of_the_batch() -> None:
+    found = network("")
+    limits = "weights >= 0; peak_activations(4) >= 0; saved_activations(batch=2) >= 0"
+    for dtype in ("float64", "float32", "bfloat16", "float16"):
+        four, two = found.memory(dtype, 4), found.memory(dtype, 2)
+        expected = [four.weights, four.peak_activations, two.saved_activations]
+        assert used(limits, f"budget m(dtype={dtype})") == expected
+    assert used("weights >= 0") == [4 * found.cost().params]
+    assert used("weights >= 0", "budget m(dtype=float16)") == [2 * found.cost().params]
+
+
+def test_memory_is_that_of_the_budgets_input() -> None:
+    small = rx.loads(net(BODY).replace("3x32x32", "3x16x16")).memory()
+    limits = "peak_activations >= 0; saved_activations >= 0"
+    assert used(limits, "budget m(input=3x16x16)") == [small.peak_activations, small.saved_activations]
+
+
+def test_limits_of_memory_are_kept_or_exceeded_in_bytes() -> None:
+    memory = network("").memory()
+    peak, saved = memory.peak_activations, memory.saved_activations
+    for limits, kept in (
+        (f"weights <= {memory.weights}", True),
+        (f"weights < {memory.weights}B", False),
+        (f"peak_activations <= {peak // 1024}KiB", peak % 1024 == 0),
+        (f"peak_activations <= {peak // 1000 + 1}KB", True),
+        (f"saved_activations in {saved}B..1MB", True),
+        (f"saved_activations <= {saved - 1}B", False),
+    ):
+        assert all(line.met for line in network(f"budget {{ {limits} }}").usage()) is kept, limits
+
+
+def test_exceeded_memory_says_of_what_type_and_batch() -> None:
+    memory = network("").memory("float16", 2)
+    peak = memory.peak_activations
+    with pytest.raises(
+        rx.BudgetError,
+        match=rf"`peak_activations\(2\)` at float16 is {peak:,} B \(\+[\d.]+%\); the limit of budget `m` is <= 1,000 B",
+    ):
+        network("budget m(dtype=float16) { peak_activations(batch=2) <= 1KB }").check()
+    assert budget_lines(network("budget { weights <= 40KB }").usage()) == [
+        "budget: weights 27,128 B <= 40,000 B (67.8%) ok"  # 6,782 parameters of 4 bytes
+    ]
+
+
 def test_a_latency_stays_open_where_it_is_not_measured() -> None:
     (line,) = network("budget { latency(cpu, 1) <= 1ns }").check()
     assert (line.used, line.met, line.timing) == (None, True, None)
