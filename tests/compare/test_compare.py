@@ -12,8 +12,8 @@ from error_examples import net
 from random_networks import drawn
 
 import resnext_dsl as rx
-from resnext_dsl.compare import align as alignments
 from resnext_dsl.compare import Comparison, Pair, compare
+from resnext_dsl.compare import align as alignments
 from resnext_dsl.compare.align import align
 from resnext_dsl.compare.structure import Change, Detail, Patterns
 from resnext_dsl.cost import Cost
