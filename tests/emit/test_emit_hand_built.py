@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -167,10 +166,10 @@ def test_a_sum_of_more_terms_than_python_nests() -> None:
 def test_a_name_that_is_none_is_refused(name: str) -> None:
     graph = network("conv(8, 3x3)")
     with pytest.raises(ValueError, match="not a name"):
-        emit(replace(graph, name=name))
-    node = replace(graph.nodes[1], name=name)
+        emit(graph._replace(name=name))
+    node = graph.nodes[1]._replace(name=name)
     with pytest.raises(ValueError, match="not a name"):
-        emit(replace(graph, nodes=(graph.nodes[0], node)))
+        emit(graph._replace(nodes=(graph.nodes[0], node)))
 
 
 @pytest.mark.parametrize("value", ["a b", 'x"', "__import__('os')", object(), [1], 1j, b"x", "é"])
