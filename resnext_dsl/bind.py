@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from copy import copy
-from typing import Any, NamedTuple
+from typing import Any
 
 from resnext_dsl import syntax as s
 from resnext_dsl.diagnostics import ArchError, Diagnostic, RequirementError, Span, did_you_mean, error
@@ -19,6 +19,7 @@ from resnext_dsl.naming import top_names
 from resnext_dsl.operators import OPERATORS
 from resnext_dsl.operators.base import Shape, is_int
 from resnext_dsl.overrides import expression_of, from_python, override_source
+from resnext_dsl.records import NamedTuple
 from resnext_dsl.scope import NetworkValue, Scopes, declared_twice
 from resnext_dsl.signature import bind as bind_arguments
 from resnext_dsl.signature import operator_signature

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 from resnext_dsl import syntax as s
 from resnext_dsl.bind import BoundNetwork
@@ -14,6 +14,7 @@ from resnext_dsl.graph import Scope
 from resnext_dsl.naming import Names
 from resnext_dsl.operators import OPERATORS
 from resnext_dsl.operators.base import Attributes, Operator
+from resnext_dsl.records import NamedTuple
 from resnext_dsl.replay import Recorder, Recording, call_key, replay
 from resnext_dsl.signature import Bound, bind, signature_of
 from resnext_dsl.values import (

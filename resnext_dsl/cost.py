@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Container, Iterable
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from resnext_dsl.graph import Graph, Node
 from resnext_dsl.operators import OPERATORS
+from resnext_dsl.records import NamedTuple
 
 Key = TypeVar("Key")
 

@@ -7,7 +7,9 @@ decide what is wrong: every stage of the pipeline does that for itself.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
+
+from resnext_dsl.records import NamedTuple
 
 if TYPE_CHECKING:
     from resnext_dsl.source import Source

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any
 
 from resnext_dsl.diagnostics import Note
 from resnext_dsl.draft import Draft, Running, too_many
 from resnext_dsl.graph import Node, Scope
+from resnext_dsl.records import NamedTuple
 from resnext_dsl.values import GraphValue, OperatorValue, TemplateValue
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import NamedTuple
 
 from resnext_dsl import syntax as s
 from resnext_dsl.diagnostics import ArchError, Diagnostic, Span, did_you_mean
 from resnext_dsl.operators.base import REQUIRED, Operator
+from resnext_dsl.records import NamedTuple
 from resnext_dsl.values import FunctionValue, OperatorValue, TemplateValue
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -24,6 +24,7 @@ from resnext_dsl.naming import safe
 from resnext_dsl.operators import OPERATORS
 from resnext_dsl.operators.base import Attributes, Shape
 from resnext_dsl.options import Options
+from resnext_dsl.records import NamedTuple
 from resnext_dsl.replay import enters
 from resnext_dsl.spaces.columns import Column, merged, settled
 from resnext_dsl.spaces.lanes import FAILED, Choice, DeadError, Lanes, Mask, NoClosedFormError

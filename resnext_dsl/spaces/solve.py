@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from resnext_dsl.diagnostics import Diagnostic, RequirementError, error
 from resnext_dsl.domain import Domain
 from resnext_dsl.overrides import override_source
+from resnext_dsl.records import NamedTuple
 from resnext_dsl.spaces.lanes import Array
 from resnext_dsl.spaces.price import CostColumns
 from resnext_dsl.spaces.space import Space
