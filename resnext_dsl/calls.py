@@ -19,6 +19,7 @@ from resnext_dsl.replay import Recorder, Recording, call_key, replay
 from resnext_dsl.signature import Bound, bind, signature_of
 from resnext_dsl.values import (
     MISSING,
+    SCALARS,
     UNKNOWN,
     Environment,
     FunctionValue,
@@ -156,7 +157,7 @@ class Caller(Draft):
             recording = self._recordings[key]
             self.evaluator.step(template.span, recording.steps)
             return replay(self, recording, scope, x)
-        scalars = tuple((k, v) for k, v in ((k, _scalar(v)) for k, v in inner.names.items()) if v is not None)
+        scalars = tuple([(name, scalar) for name, scalar in map(_scalar, inner.names.items()) if scalar is not None])
         self.scopes[scope] = Scope(scope, "template", template.name.text, scalars, template.span, given)
         recorder = Recorder(self, scope, x, self.evaluator.steps)
         result = self._body(template.body, Frame(x, x), inner, scope, x)
@@ -207,12 +208,12 @@ class Caller(Draft):
         arguments.update(callee.arguments)
         for key, argument in bound.named.items():
             arguments[key] = self.evaluator.evaluate(argument.value, env)
-            spans[key] = argument.value.span
-        values = [self._operand(argument, env) for argument in bound.values]
+        spans = spans | bound.spans
+        taken = [value for value in inputs if value is not None]
+        taken += [self._operand(argument, env) for argument in bound.values]
         attributes = self.validated(call.span, operator.name, arguments, spans)
-        if any(value is None for value in (*inputs, *values)):
+        if len(taken) < len(inputs) + len(bound.values):
             return None
-        taken = [value for value in (*inputs, *values) if value is not None]
         if operator.merges and len(taken) == 1:
             return taken[0]
         return self.put_node(operator.name, attributes, taken, place.scope, name, call.span, spans)
@@ -241,13 +242,12 @@ class Caller(Draft):
         return self._checked_value(value, argument.span, argument.span.text)
 
 
-def _scalar(value: Any) -> Any:
+def _scalar(argument: tuple[str, Any]) -> tuple[str, Any]:
     """A template's argument as the graph keeps it: plain values, and operators by name; None for others."""
+    name, value = argument
     if isinstance(value, OperatorValue):
-        return value.operator.name
-    if isinstance(value, bool | int | float | str) or type(value) is tuple:
-        return value
-    return None
+        return name, value.operator.name
+    return name, value if type(value) in SCALARS or type(value) is tuple else None
 
 
 def _as_operator(problem: ArchError, call: s.Apply, env: Environment) -> ArchError:

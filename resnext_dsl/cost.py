@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from resnext_dsl.graph import Graph, Node
 from resnext_dsl.operators import OPERATORS
+from resnext_dsl.operators.base import Shape
 from resnext_dsl.records import NamedTuple
 
 Key = TypeVar("Key")
@@ -177,16 +178,22 @@ def _priced(graph: Graph, node: Node, runs: bool, known: dict[Any, tuple[Cost, b
         return Cost(), True
     shapes = tuple([graph.nodes[source].shape for source in node.inputs])
     key = node.operator, id(node.attributes), shapes, runs
-    if key not in known:
-        row = OPERATORS[node.operator]
-        params = row.parameters(node.attributes, shapes)
-        flops = row.flops(node.attributes, shapes) if row.flops is not None else None
-        if runs:
-            macs = flops or 0 if row.multiplies else 0
-            known[key] = Cost(params, flops or 0, macs, row.activations(node.shape)), flops is not None
-        else:
-            known[key] = Cost(params), True
-    return known[key]
+    priced = known.get(key)
+    if priced is None:
+        priced = known[key] = _price(node, shapes) if runs else (Cost(_params(node, shapes)), True)
+    return priced
+
+
+def _price(node: Node, shapes: tuple[Shape, ...]) -> tuple[Cost, bool]:
+    row = OPERATORS[node.operator]
+    flops = row.flops(node.attributes, shapes) if row.flops is not None else None
+    macs = flops or 0 if row.multiplies else 0
+    return Cost(_params(node, shapes), flops or 0, macs, row.activations(node.shape)), flops is not None
+
+
+def _params(node: Node, shapes: tuple[Shape, ...]) -> int:
+    params: int = OPERATORS[node.operator].parameters(node.attributes, shapes)
+    return params
 
 
 def reachable(graph: Graph, outputs: Iterable[int]) -> set[int]:

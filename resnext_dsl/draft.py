@@ -14,6 +14,7 @@ from resnext_dsl.operators import OPERATORS, validate
 from resnext_dsl.operators.base import Attributes, RuleError, Shape
 from resnext_dsl.options import Options
 from resnext_dsl.values import (
+    SCALARS,
     FunctionValue,
     GraphValue,
     OperatorValue,
@@ -82,10 +83,10 @@ class Draft:
         if len(self.diagnostics) >= MOST:
             raise ArchError([])  # there are more mistakes than anybody will read
 
-    def guarded(self, run: Callable[[], Any]) -> Any:
+    def guarded(self, run: Callable[..., Any], *arguments: Any) -> Any:
         """The result of a step, or None where it fails; the failure is noted."""
         try:
-            return run()
+            return run(*arguments)
         except ArchError as problem:
             if not problem.diagnostics:
                 raise
@@ -157,6 +158,8 @@ class Draft:
     def validated(self, at: Span, operator: str, arguments: dict[str, Any], spans: dict[str, Span]) -> Attributes:
         """Attributes from arguments; a wrong one is blamed on its span, or on `at`."""
         for key, value in arguments.items():
+            if type(value) in SCALARS:
+                continue
             if isinstance(value, OperatorValue) and not value.arguments:
                 arguments[key] = value.operator.name  # an option word that is an operator's name too
             elif isinstance(value, OperatorValue | TemplateValue | FunctionValue | GraphValue):

@@ -58,8 +58,9 @@ def from_python(value: Any, kind: str) -> Any:
     """A Python value as one of the language; None where it is none."""
     if getattr(value, "ndim", None) == 0 and hasattr(value, "item"):
         value = value.item()  # a scalar of numpy or torch
-    if isinstance(value, bool | int | float | str):
-        return value
+    for scalar in (bool, int, float, str):
+        if isinstance(value, scalar):
+            return scalar(value)  # not one of a subclass
     if isinstance(value, list | tuple):
         items = [from_python(item, "") for item in value]
         if any(item is None for item in items):

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from resnext_dsl.diagnostics import Span
 
 
+SCALARS = frozenset({bool, int, float, str})
+"""The types of values that hold no others."""
+
+
 class List(tuple[Any, ...]):
     """A list value: a tuple, so that it can be hashed, of a type of its own."""
 

@@ -9,6 +9,9 @@ from resnext_dsl.graph import Graph, Node
 from resnext_dsl.operators import OPERATORS
 from resnext_dsl.operators.base import RuleError, Shape
 
+Applied = tuple[str, int, tuple[Shape, ...], Shape]
+"""An operator, the identity of its attributes, the shapes of its inputs and of its result."""
+
 
 class InvariantError(AssertionError):
     """The graph is not well formed."""
@@ -21,7 +24,7 @@ def verify(graph: Graph) -> Graph:
         InvariantError: With the name of the node, scope or output that breaks an invariant, and how.
     """
     names: set[str] = set()
-    known: dict[tuple[str, int, tuple[Shape, ...]], Shape] = {}
+    right: set[Applied] = set()
     for index, node in enumerate(graph.nodes):
         if node.name in names:
             raise InvariantError(f"node `{node.name}` is there twice")
@@ -30,7 +33,7 @@ def verify(graph: Graph) -> Graph:
         if index == 0:
             _is_input(node)
         else:
-            _is_applied(graph, index, node, known)
+            _is_applied(graph, index, node, right)
     _scopes(graph)
     _results(graph)
     return graph
@@ -53,29 +56,33 @@ def _is_input(node: Node) -> None:
         raise InvariantError(f"node `{node.name}` is first and not the input")
 
 
-def _is_applied(graph: Graph, index: int, node: Node, known: dict[tuple[str, int, tuple[Shape, ...]], Shape]) -> None:
-    """Checks an operator; `known` has the shapes that the rules have given for attributes and input shapes so far."""
+def _is_applied(graph: Graph, index: int, node: Node, right: set[Applied]) -> None:
+    """Checks what an operator reads, and what it gives by the rules of its row; `right` has what they say to so far."""
+    nodes, inputs = graph.nodes, node.inputs
+    for source in inputs:
+        if not 0 <= source < index:
+            raise InvariantError(f"node `{node.name}` reads a node that does not stand before it")
+    applied = node.operator, id(node.attributes), tuple([nodes[source].shape for source in inputs]), node.shape
+    if applied not in right:
+        _keeps_rules(node, applied[2])
+        right.add(applied)
+
+
+def _keeps_rules(node: Node, shapes: tuple[Shape, ...]) -> None:
     row = OPERATORS.get(node.operator)
     if row is None:
         raise InvariantError(f"node `{node.name}` has the unknown operator `{node.operator}`")
     if not isinstance(node.attributes, row.attributes):
         raise InvariantError(f"node `{node.name}` has no attributes of `{node.operator}`")
-    shapes = []
-    for source in node.inputs:
-        if not 0 <= source < index:
-            raise InvariantError(f"node `{node.name}` reads a node that does not stand before it")
-        shapes.append(graph.nodes[source].shape)
     least, most = row.inputs
-    if len(node.inputs) < least or (most is not None and len(node.inputs) > most):
-        raise InvariantError(f"node `{node.name}` has {len(node.inputs)} inputs")
-    key = node.operator, id(node.attributes), tuple(shapes)
-    if key not in known:
-        try:
-            known[key] = row.shape(node.attributes, key[2])
-        except RuleError as problem:
-            raise InvariantError(f"node `{node.name}`: {problem}") from None
-    if known[key] != node.shape:
-        raise InvariantError(f"node `{node.name}` has the shape {node.shape}, its rule says {known[key]}")
+    if len(shapes) < least or (most is not None and len(shapes) > most):
+        raise InvariantError(f"node `{node.name}` has {len(shapes)} inputs")
+    try:
+        shape = row.shape(node.attributes, shapes)
+    except RuleError as problem:
+        raise InvariantError(f"node `{node.name}`: {problem}") from None
+    if shape != node.shape:
+        raise InvariantError(f"node `{node.name}` has the shape {node.shape}, its rule says {shape}")
 
 
 def _scopes(graph: Graph) -> None:

@@ -172,7 +172,7 @@ class ColumnExpander(Expander):
         """A mistake takes its candidates out."""
         raise ArchError([diagnostic])
 
-    def guarded(self, run: Callable[[], Any]) -> Any:
+    def guarded(self, run: Callable[..., Any], *arguments: Any) -> Any:
         """The result of a step, one for all the ways through it."""
         depth, trail, frame = self.depth, self.trail, self._frame
         values = frame.values
@@ -181,7 +181,7 @@ class ColumnExpander(Expander):
             self.depth, self.trail, self._frame = depth, trail, frame
             frame.values = dict(values)
             made = len(self.outputs)
-            value = run()
+            value = run(*arguments)
             self.results += [(self.lanes.note(), output) for output in self.outputs[made:]]
             del self.outputs[made:]
             return value, frame.values
@@ -255,7 +255,7 @@ class ColumnExpander(Expander):
         frame, values = self._frame, self._frame.values
         lanes.active = going
         try:
-            y: Running = self.guarded(lambda: run(x))
+            y: Running = self.guarded(run, x)
         except DeadError:
             if not rest.any():
                 raise
