@@ -9,7 +9,7 @@ from resnext_dsl import syntax as s
 from resnext_dsl.bind import BoundNetwork
 from resnext_dsl.diagnostics import ArchError, Diagnostic, Note, Span, did_you_mean, error
 from resnext_dsl.draft import Draft, Running
-from resnext_dsl.evaluate import Evaluator, too_deep
+from resnext_dsl.evaluate import CONTEXT, Evaluator, too_deep
 from resnext_dsl.graph import Scope
 from resnext_dsl.naming import Names
 from resnext_dsl.operators import OPERATORS
@@ -75,14 +75,12 @@ class Caller(Draft):
     # --- names of what flows ---
 
     def _context(self, name: str) -> Any:
-        value, frame = self._own(name), self._frame
+        value = self._own(name)
         if value is not None:
             return value
-        if name in ("channels_in", "shape_in"):
-            return self._flowing(name, frame.entry)
-        if name in ("channels_here", "shape_here"):
-            return self._flowing(name, frame.here)
-        return MISSING
+        if name not in CONTEXT:
+            return MISSING
+        return self._flowing(name, self._frame.entry if name.endswith("_in") else self._frame.here)
 
     def _own(self, name: str) -> Any:
         """The value that has been named so in this frame, or None."""
@@ -124,10 +122,10 @@ class Caller(Draft):
             callee = self.evaluator.find(call.callee, env)
         except ArchError as problem:
             raise _as_operator(problem, call, env) from None
-        if callee is UNKNOWN:
-            raise UnsettledError
         if isinstance(callee, OperatorValue | TemplateValue):
             return callee
+        if callee is UNKNOWN:
+            raise UnsettledError
         name = call.callee.text
         hint = f"write `use {name}` to go on from that value" if isinstance(callee, GraphValue) else ""
         kind = "a function" if isinstance(callee, FunctionValue) else f"a value of type {type_name(callee)}"
@@ -200,7 +198,7 @@ class Caller(Draft):
         self, call: s.Apply, callee: OperatorValue, place: Place, env: Environment, inputs: list[Running], name: str
     ) -> Running:
         operator = callee.operator
-        if not (call.arguments or callee.arguments or operator.merges or operator.name in self.network.defaults):
+        if not (call.arguments or callee.arguments or operator.name in self.network.defaults or operator.merges):
             return self._bare(call, operator, place, inputs[0], name)
         arguments, spans = self.defaults(operator.name)
         filled = (*callee.arguments, *arguments.items())

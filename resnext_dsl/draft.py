@@ -135,7 +135,8 @@ class Draft:
             raise too_many(span, self.options.max_nodes)
         self.grow(1)
         sources = tuple([value.node for value in inputs])
-        self.nodes.append(Node(join(scope, name), operator, attributes, sources, shape, span, scope, self.trail))
+        full = f"{scope}.{name}" if scope else name
+        self.nodes.append(Node(full, operator, attributes, sources, shape, span, scope, self.trail))
         return GraphValue(index, shape)
 
     def origins(self, inputs: list[GraphValue]) -> tuple[Note, ...]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from resnext_dsl import syntax as s
 from resnext_dsl.diagnostics import ArchError, Diagnostic, Note, Span, did_you_mean, error
-from resnext_dsl.functions import BUILTINS, INFIX, BadValueError, number
+from resnext_dsl.functions import BUILTINS, INFIX, WHOLE, BadValueError, number
 from resnext_dsl.initialization import INIT_WORDS
 from resnext_dsl.operators import OPERATORS, SYMBOLS
 from resnext_dsl.operators.base import is_int
@@ -36,7 +36,7 @@ _MEANINGS: dict[str, Any] = {word: word for word in WORDS} | {
 }
 """What operators' names and option words stand for."""
 
-CONTEXT = ("channels_in", "shape_in", "channels_here", "shape_here")
+CONTEXT = frozenset({"channels_in", "shape_in", "channels_here", "shape_here"})
 """Names of what flows where an expression stands; the expander gives them their values."""
 
 
@@ -56,6 +56,7 @@ class Evaluator:
         self.steps = 0
         self.depth = 0
         self._limit = 10**options.max_digits
+        self._most_steps = options.max_steps
 
     def evaluate(self, expression: s.Expression, env: Environment) -> Any:
         """The value of an expression.
@@ -65,7 +66,7 @@ class Evaluator:
             UnsettledError: Where it depends on something that failed before.
         """
         self.steps += 1
-        if self.steps > self.options.max_steps:
+        if self.steps > self._most_steps:
             self.step(expression.span, 0)
         if isinstance(expression, s.Literal):
             return expression.value
@@ -249,6 +250,8 @@ class Evaluator:
 
     def _infix(self, expression: s.Expression, sign: str, left: Any, right: Any) -> Any:
         self.step(expression.span)
+        if type(left) is int and type(right) is int and sign in WHOLE:
+            return self._bounded(WHOLE[sign](left, right), expression)
         return self._checked(expression, lambda: INFIX[sign](left, right), sign, [left, right])
 
     def _unary(self, expression: s.Unary, env: Environment) -> Any:

@@ -9,9 +9,6 @@ from resnext_dsl.graph import Graph, Node
 from resnext_dsl.operators import OPERATORS
 from resnext_dsl.operators.base import RuleError, Shape
 
-Applied = tuple[str, int, tuple[Shape, ...], Shape]
-"""An operator, the identity of its attributes, the shapes of its inputs and of its result."""
-
 
 class InvariantError(AssertionError):
     """The graph is not well formed."""
@@ -23,30 +20,49 @@ def verify(graph: Graph) -> Graph:
     Raises:
         InvariantError: With the name of the node, scope or output that breaks an invariant, and how.
     """
-    names: set[str] = set()
-    right: set[Applied] = set()
-    for index, node in enumerate(graph.nodes):
-        if node.name in names:
-            raise InvariantError(f"node `{node.name}` is there twice")
-        names.add(node.name)
-        _placed(graph, node)
-        if index == 0:
-            _is_input(node)
-        else:
-            _is_applied(graph, index, node, right)
+    _names(graph)
+    _operators(graph)
     _scopes(graph)
     _results(graph)
     return graph
 
 
-def _placed(graph: Graph, node: Node) -> None:
-    if node.scope not in graph.scopes:
-        raise InvariantError(f"node `{node.name}` is in no scope: `{node.scope}`")
-    parent, _, own = node.name.rpartition(".")
-    if parent != node.scope or not own:
-        raise InvariantError(f"node `{node.name}` is not named after its scope `{node.scope}`")
-    if node.name in graph.scopes:
-        raise InvariantError(f"node `{node.name}` has the name of a scope")
+def _names(graph: Graph) -> None:
+    scopes = graph.scopes
+    names: set[str] = set()
+    for node in graph.nodes:
+        name, scope = node.name, node.scope
+        if name in names:
+            raise InvariantError(f"node `{name}` is there twice")
+        if scope not in scopes:
+            raise InvariantError(f"node `{name}` is in no scope: `{scope}`")
+        if name.rpartition(".")[0] != scope or name.endswith("."):
+            raise InvariantError(f"node `{name}` is not named after its scope `{scope}`")
+        names.add(name)
+    for name in names.intersection(scopes):
+        raise InvariantError(f"node `{name}` has the name of a scope")
+
+
+def _operators(graph: Graph) -> None:
+    """Checks what each operator reads, and what it gives by the rules of its row; those that repeat once."""
+    right: set[tuple[str, int, tuple[Shape, ...], Shape]] = set()
+    shapes: list[Shape] = []
+    for index, node in enumerate(graph.nodes):
+        read = []
+        for source in node.inputs:
+            if not 0 <= source < index:
+                raise InvariantError(f"node `{node.name}` reads a node that does not stand before it")
+            read.append(shapes[source])
+        shape = node.shape
+        applied = node.operator, id(node.attributes), tuple(read), shape
+        if applied not in right:
+            _sized(node)
+            _is_input(node) if index == 0 else _keeps_rules(node, applied[2])
+            right.add(applied)
+        shapes.append(shape)
+
+
+def _sized(node: Node) -> None:
     if not node.shape or min(node.shape) < 1:
         raise InvariantError(f"node `{node.name}` has the shape {node.shape}")
 
@@ -54,18 +70,6 @@ def _placed(graph: Graph, node: Node) -> None:
 def _is_input(node: Node) -> None:
     if node.operator != "input" or node.inputs:
         raise InvariantError(f"node `{node.name}` is first and not the input")
-
-
-def _is_applied(graph: Graph, index: int, node: Node, right: set[Applied]) -> None:
-    """Checks what an operator reads, and what it gives by the rules of its row; `right` has what they say to so far."""
-    nodes, inputs = graph.nodes, node.inputs
-    for source in inputs:
-        if not 0 <= source < index:
-            raise InvariantError(f"node `{node.name}` reads a node that does not stand before it")
-    applied = node.operator, id(node.attributes), tuple([nodes[source].shape for source in inputs]), node.shape
-    if applied not in right:
-        _keeps_rules(node, applied[2])
-        right.add(applied)
 
 
 def _keeps_rules(node: Node, shapes: tuple[Shape, ...]) -> None:
