@@ -203,10 +203,10 @@ class Caller(Draft):
         arguments, spans = self.defaults(operator.name)
         filled = (*callee.arguments, *arguments.items())
         bound = self._bound(call, OperatorValue(operator, filled), operator.name if not filled else "")
+        spans |= bound.spans
         arguments.update(callee.arguments)
         for key, argument in bound.named.items():
             arguments[key] = self.evaluator.evaluate(argument.value, env)
-        spans = spans | bound.spans
         taken = [value for value in inputs if value is not None]
         taken += [self._operand(argument, env) for argument in bound.values]
         attributes = self.validated(call.span, operator.name, arguments, spans)

@@ -63,6 +63,7 @@ class Expander(Caller):
             if x.node == 0 and not self.diagnostics:
                 self.note(Diagnostic("E305", f"network `{network.name}` has no operators", network.span))
             self.outputs.insert(0, Output("main", x.node))
+        self.evaluator.context = None  # what holds itself in a circle stays until the collector comes
 
     # --- the network's own entries ---
 
