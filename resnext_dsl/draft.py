@@ -7,7 +7,7 @@ from typing import Any
 
 from resnext_dsl.bind import BoundNetwork
 from resnext_dsl.cost import reachable
-from resnext_dsl.diagnostics import ArchError, Diagnostic, Note, Span, error
+from resnext_dsl.diagnostics import MOST, ArchError, Diagnostic, Note, Span, error
 from resnext_dsl.graph import Graph, Node, Output, Part, Scope
 from resnext_dsl.naming import safe
 from resnext_dsl.operators import OPERATORS, validate
@@ -26,9 +26,6 @@ from resnext_dsl.values import (
 
 Running = GraphValue | None
 """The running value; None where a mistake has made it unknown."""
-
-MOST = 200
-"""Diagnostics after which a network is expanded no further."""
 
 LARGE = 2000
 """Nodes and scopes after which the size of the whole network is bounded before expansion goes on."""
@@ -81,7 +78,7 @@ class Draft:
         trail = diagnostic.trail or ()
         self.diagnostics.append(diagnostic._replace(trail=(*self.trail, *trail)))
         if len(self.diagnostics) >= MOST:
-            raise ArchError([])  # there are more mistakes than anybody will read
+            raise ArchError([])
 
     def guarded(self, run: Callable[..., Any], *arguments: Any) -> Any:
         """The result of a step, or None where it fails; the failure is noted."""

@@ -9,14 +9,11 @@ from collections.abc import Collection, Iterable
 from typing import Any
 
 from resnext_dsl import syntax as s
-from resnext_dsl.diagnostics import ArchError, Diagnostic, did_you_mean, error
+from resnext_dsl.diagnostics import MOST, ArchError, Diagnostic, did_you_mean, error
 from resnext_dsl.graph import Graph, Node
 from resnext_dsl.initialization import FIELDS, check_field, has_field
 from resnext_dsl.operators import OPERATORS
 from resnext_dsl.records import NamedTuple
-
-MOST = 200
-"""Wrong rules after which no others are looked at."""
 
 LISTED = 6
 """Names that a hint lists at most."""

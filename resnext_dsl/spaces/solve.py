@@ -113,11 +113,12 @@ def solve(
 
     Raises:
         ArchError: E205 where a domain has no end or their combinations are too many, E101 for an unknown parameter,
-            E208 for an unknown measure, E203 where nothing is asked for.
+            E208 for an unknown measure, E202 where nothing is asked for.
     """
     _check(space, vary, [*(m.measure for m in match), *(b.measure for b in under)], (*minimize, *maximize))
     if not (match or under or minimize or maximize):
-        raise error("E202", "nothing is asked for", override_source("solve", " "), hint="give a match or a bound")
+        file = space.network.source.name
+        raise error("E202", "nothing is asked for", file=file, hint="give a match, a bound, or what should be small")
     domains = {name: domain.elements() for name, domain in vary.items()}
     total = math.prod(map(len, domains.values()))
     objectives = _objectives(match, under, minimize, maximize)
