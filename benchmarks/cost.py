@@ -33,7 +33,7 @@ def main() -> None:
     construct = torchvision.models.resnext50_32x4d
     values = itertools.cycle({"cardinality": 8, "width": width} for width in range(8, 33))  # others every time
     text, again, peer = interleaved(
-        25,
+        15,
         lambda: rx.load(SPEC).cost(),
         lambda: space.bind(next(values)).cost(),
         lambda: measure(construct(), (3, 224, 224)),
