@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 from torch import nn
+from torch._inductor import aoti_compile_and_package, aoti_load_package
 
 from resnext_dsl.export.signature import Run, Signature, outputs_of, trace
 
@@ -15,17 +16,13 @@ def write(model: nn.Module, signature: Signature, path: Path) -> None:
 
     Weights are constants (`freezing`), so that Inductor lays them out for the processor.
     """
-    import torch._inductor
-
     program = trace(model, signature)
     options = {"freezing": torch.device(signature.device).type == "cpu"}
     with torch.no_grad():
-        torch._inductor.aoti_compile_and_package(program, package_path=str(path), inductor_configs=options)
+        aoti_compile_and_package(program, package_path=str(path), inductor_configs=options)
 
 
 def read(path: Path, signature: Signature, model: nn.Module) -> Run:
     """Loads a package just written: it is machine code."""
-    import torch._inductor
-
-    network = torch._inductor.aoti_load_package(str(path))
+    network = aoti_load_package(str(path))
     return lambda images: outputs_of(network(images))

@@ -24,7 +24,7 @@ def text_of(model: nn.Module) -> str:
 
 
 def read(path: Path, signature: Signature, model: nn.Module) -> Run:
-    """Runs what was written, which is source of ours, and builds the network that it defines, with a model's weights."""
+    """Runs what was written, which is source of ours; the network that it defines takes a model's weights."""
     module = ModuleType(f"resnext_dsl_read_{path.stem}")
     exec(compile(path.read_text(encoding="utf-8"), str(path), "exec"), module.__dict__)
     with torch.device("meta"):

@@ -50,6 +50,7 @@ def export(
     """Writes a network; `Network.export` says how."""
     kind = target_of(target)
     file = _named(kind, path)
+    _spare_the_spec(network, file)
     signature = _signature(network, kind, batch, dtype)
     if kind.dtypes:
         made = {"mode": "inference", "weights": weights, "dtype": signature.dtype}
@@ -89,6 +90,12 @@ def _named(target: Target, path: str | os.PathLike[str]) -> Path:
         message = f"the name of a file for `{target.name}` ({target.title}) ends in `{target.suffix}`"
         raise error("E704", message, file=str(path), hint=f"for example `{file.stem or 'model'}{target.suffix}`")
     return file
+
+
+def _spare_the_spec(network: Network, file: Path) -> None:
+    spec = network.source.path
+    if spec is not None and file.exists() and file.samefile(spec):
+        raise error("E704", "the file is the spec itself; it is not replaced", file=str(file))
 
 
 def _signature(network: Network, target: Target, batch: int | str, dtype: str | None) -> Signature:
