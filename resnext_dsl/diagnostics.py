@@ -53,6 +53,7 @@ CODES: dict[str, str] = {
     "E604": "no combination of values does what is asked for",
     "E605": "a library that is needed is not installed",
     "E606": "a library has no network of that name",
+    "E607": "a variant cannot be timed",
     "E701": "weights do not fit the network",
     "E702": "the weights file cannot be read",
     "E703": "the weights file cannot be written",
