@@ -19,6 +19,7 @@ from torch import nn
 from resnext_dsl.emit import emit
 from resnext_dsl.emit.initialize import Rule
 from resnext_dsl.graph import Graph
+from resnext_dsl.unfilled import unfilled
 from resnext_dsl.weights import load_weights
 
 FORMS = ("written", "fastest")
@@ -62,7 +63,7 @@ def build(
             raise ValueError(f"{what} {value!r} is none of {', '.join(known)}")
     network = _network_class(emit(graph, init))
     place = torch.device(device) if device is not None else torch.get_default_device()
-    with place, _seeded(seed, place):
+    with place, unfilled(place), _seeded(seed, place):
         model = network()
     if dtype is not None:
         model = model.to(dtype)
