@@ -91,7 +91,9 @@ class Preparation:
         import torch
 
         from resnext_dsl.bench.subjects import save_weights
+        from resnext_dsl.latency import device_of
 
+        device_of(conditions.device)
         if conditions.threads:
             torch.set_num_threads(conditions.threads)
         self.subject, self.conditions, self.folder = subject, conditions, folder
