@@ -100,7 +100,10 @@ def test_compile_to_another_format_answers_in_json(folder: Path) -> None:
         (("--to", "onnx", "--input", "3x8"), "3x8"),
         (("--to", "py", "--seed", "1", "--dtype", "float16"), "holds no weights, so it takes no dtype"),
         (("--to", "pt2", "--weights", "missing.pth"), "error[E702]"),
-        (("--to", "pt2", "-o", "missing/m.pt2"), "missing/m.pt2: error[E704]: the file cannot be written: no such file"),
+        (
+            ("--to", "pt2", "-o", "missing/m.pt2"),
+            "missing/m.pt2: error[E704]: the file cannot be written: no such file",
+        ),
     ],
 )
 def test_a_wrong_command_is_one_error_and_writes_nothing(

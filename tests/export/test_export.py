@@ -175,8 +175,14 @@ def test_a_backend_that_is_not_installed(target: str, tmp_path: Path, monkeypatc
     [
         (lambda outputs: (outputs[0] * 1.01, outputs[1]), "outputs differ by 1.0e-02 of their largest value"),
         (lambda outputs: outputs[:1], "1 outputs are read back, 2 were written"),
-        (lambda outputs: (outputs[0], outputs[1][:, :1]), "an output is float32 1x1x8x8; the network gives float32 1x2x8x8"),
-        (lambda outputs: (outputs[0].double(), outputs[1]), "an output is float64 1x10; the network gives float32 1x10"),
+        (
+            lambda outputs: (outputs[0], outputs[1][:, :1]),
+            "an output is float32 1x1x8x8; the network gives float32 1x2x8x8",
+        ),
+        (
+            lambda outputs: (outputs[0].double(), outputs[1]),
+            "an output is float64 1x10; the network gives float32 1x10",
+        ),
         (lambda outputs: (outputs[0] * torch.nan, outputs[1]), "an output is not finite"),
         (lambda outputs: (outputs[0], outputs[1] + torch.inf), "an output is not finite"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,20 +15,31 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
+def write_both(path: Path, then: Callable[[], object] = lambda: None) -> None:
+    with staged(path) as file:
+        file.write_text("new graph")
+        file.with_suffix(".bin").write_text("new weights")
+        then()
+
+
+def fail(problem: type[BaseException]) -> None:
+    raise problem
+
+
+def missing(path: Path) -> None:
+    assert not path.exists()
+
+
 def test_all_that_is_written_comes_into_place(tmp_path: Path) -> None:
-    with staged(tmp_path / "m.xml") as file:
-        file.write_text("graph")
-        file.with_suffix(".bin").write_text("weights")
-        assert not (tmp_path / "m.xml").exists()
+    write_both(tmp_path / "m.xml", lambda: missing(tmp_path / "m.xml"))
     assert names(tmp_path) == ["m.bin", "m.xml"]
 
 
 @pytest.mark.parametrize("problem", [ValueError, KeyboardInterrupt, SystemExit])
 def test_nothing_stays_where_the_writing_fails(tmp_path: Path, problem: type[BaseException]) -> None:
     (tmp_path / "m.xml").write_text("old")
-    with pytest.raises(problem), staged(tmp_path / "m.xml") as file:
-        file.write_text("new")
-        raise problem
+    with pytest.raises(problem):
+        write_both(tmp_path / "m.xml", lambda: fail(problem))
     assert names(tmp_path) == ["m.xml"]
     assert (tmp_path / "m.xml").read_text() == "old"
 
@@ -43,19 +55,16 @@ def test_the_first_file_moves_back_where_the_last_cannot_move(tmp_path: Path, mo
         replace(source, target)
 
     monkeypatch.setattr(os, "replace", fails)
-    with pytest.raises(OSError, match="No space left"), staged(tmp_path / "m.xml") as file:
-        file.write_text("new graph")
-        file.with_suffix(".bin").write_text("new weights")
+    with pytest.raises(OSError, match="No space left"):
+        write_both(tmp_path / "m.xml")
     assert names(tmp_path) == ["m.bin", "m.xml"]
     assert (tmp_path / "m.bin").read_text() == "old weights"
     assert (tmp_path / "m.xml").read_text() == "old graph"
 
 
 def test_a_new_first_file_goes_where_the_last_cannot_move(tmp_path: Path) -> None:
-    with pytest.raises(IsADirectoryError, match="is a directory"), staged(tmp_path / "m.xml") as file:
-        file.write_text("graph")
-        file.with_suffix(".bin").write_text("weights")
-        (tmp_path / "m.xml").mkdir()
+    with pytest.raises(IsADirectoryError, match="is a directory"):
+        write_both(tmp_path / "m.xml", (tmp_path / "m.xml").mkdir)
     assert names(tmp_path) == ["m.xml"]
 
 
