@@ -55,6 +55,7 @@ CODES: dict[str, str] = {
     "E702": "the weights file cannot be read",
     "E703": "the weights file cannot be written",
     "E801": "the compiler broke its own rules (please report it)",
+    "E802": "the network has no such form",
     "W901": "a declaration is never used",
     "W902": "the value of a split or residual is not used",
 }

@@ -61,7 +61,7 @@ def _hold(network: Network) -> None:
     from resnext_dsl.measure import agree, measure
 
     try:
-        agree(network.cost(), measure(network.compile(), network.ir.nodes[0].shape))
+        agree(network.cost(), measure(network.compile(form="written"), network.ir.nodes[0].shape))
     except ArchError as problem:
         answers.show_diagnostics(problem.diagnostics)
         raise typer.Exit(answers.OURS) from None
