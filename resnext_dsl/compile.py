@@ -66,6 +66,9 @@ def build(
     bare = weights is not None and place.type != "meta"
     with torch.device("meta") if bare else place, _seeded(None if bare else seed, place):
         model = _network_class(emit(graph, init))()
+    if dtype is not None:
+        # what is computed with weights is computed before they are rounded
+        model = model.to(torch.promote_types(dtype, torch.get_default_dtype()))
     if weights is not None:
         load_weights(model, as_written(graph, weights, max_nodes))
     if rewritten.graph is not graph:

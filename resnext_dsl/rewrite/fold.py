@@ -44,13 +44,12 @@ def fold(work: Workspace, report: Report) -> None:
 
 
 def without_idle(work: Workspace, report: Report) -> None:
-    """Takes away what changes nothing, in training neither."""
+    """Takes away what changes nothing, in training neither; also where it is the result of a part."""
     for index in list(work.live()):
         node = work.nodes[index]
         if node.operator != "input" and OPERATORS[node.operator].algebra.acts == "never":
-            fired = Fired.of(work, index, ("inactive",), 1)
-            if inactive(work, index):
-                report.fire(fired)
+            report.fire(Fired.of(work, index, ("inactive",), 1))
+            work.replace(index, node.inputs[0])
 
 
 # dropout(x)  ->  x;   identity(x)  ->  x

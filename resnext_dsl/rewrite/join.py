@@ -127,6 +127,8 @@ class Lift:
             self._depth -= 1
 
     def _ruled(self, values: tuple[int, ...]) -> int:
+        if len(set(values)) < len(values):
+            raise Blocked(f"several paths hand on one value of `{self.work.nodes[values[0]].operator}`", values[0])
         for rule in RULES:
             result = rule(self, values)
             if result is not None:
@@ -138,8 +140,6 @@ class Lift:
         names = list(dict.fromkeys(self.work.nodes[value].operator for value in values))
         if len(names) > 1:
             return f"the paths differ: {' and '.join(f'`{name}`' for name in names[:3])} side by side"
-        if len(set(values)) == 1:
-            return f"every path hands on the same value of `{names[0]}`"
         return f"the paths start from different values of `{names[0]}`"
 
 

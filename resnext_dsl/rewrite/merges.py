@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from resnext_dsl.operators import OPERATORS
-from resnext_dsl.rewrite.join import MULTIPLIERS, Blocked, Lift, sum_of_convolutions
+from resnext_dsl.rewrite.join import CONCAT, MULTIPLIERS, Blocked, Lift, sum_of_convolutions
 from resnext_dsl.rewrite.report import Fired, Left, Report
 from resnext_dsl.rewrite.workspace import Workspace
 
@@ -23,52 +23,58 @@ def join_paths(work: Workspace, report: Report, partial: bool = False, inference
     """
     for index in list(work.live()):
         node = work.nodes[index]
-        if not work.alive[index] or node.operator == "input" or not OPERATORS[node.operator].merges:
-            continue
-        _merge(work, report, index, partial, inference)
+        if work.alive[index] and len(node.inputs) > 1:
+            _merge(work, report, index, partial, inference)
 
 
 def _merge(work: Workspace, report: Report, index: int, partial: bool, inference: bool) -> None:
+    operator = work.nodes[index].operator
+    if operator == "concat":
+        index = _flat(work, report, index)
+        reason = _concat(work, report, index, partial)
+    elif operator in ("add", "mean"):
+        reason = _sum(work, report, index, inference)
+    else:
+        reason = Blocked(f"`{operator}` takes the values of the paths apart", index)
+    if reason is not None and _is_split(work, index):
+        report.leave(Left.of(work, index, reason.reason, reason.node))
+
+
+# concat(concat(x1, x2), x3)  ->  concat(x1, x2, x3)
+# where nothing else reads the inner one
+def _flat(work: Workspace, report: Report, index: int) -> int:
+    """A concatenation of concatenations is one; the node that it is."""
     operands = work.nodes[index].inputs
-    if len(operands) == 1:
-        _single(work, report, index)
-    elif work.nodes[index].operator == "concat":
-        _concat(work, report, index, partial)
-    elif work.nodes[index].operator == "add":
-        _sum(work, report, index, inference)
-    elif _is_split(work, index):
-        report.leave(Left.of(work, index, f"paths that `{work.nodes[index].operator}` merges stay apart", index))
-
-
-# merge(x)  ->  x
-def _single(work: Workspace, report: Report, index: int) -> None:
-    """A merge of one value is that value."""
-    if work.pinned(index) and work.nodes[work.nodes[index].inputs[0]].scope != work.nodes[index].scope:
-        return  # it is the result of a part, which has to hold it
-    fired = Fired.of(work, index, ("merge_of_one",), 1)
-    work.replace(index, work.nodes[index].inputs[0])
-    report.fire(fired)
+    inner = {value for value in operands if work.nodes[value].operator == "concat" and work.reader(value) == index}
+    if not inner:
+        return index
+    values = [each for value in operands for each in (work.nodes[value].inputs if value in inner else (value,))]
+    report.fire(Fired.of(work, index, ("nested_concat",), len(inner) + 1))
+    made = work.make("concat", CONCAT, values, index, index)
+    work.replace(index, made)
+    return made
 
 
 # concat(values)  ->  the one value that they are side by side
-def _concat(work: Workspace, report: Report, index: int, partial: bool) -> None:
+def _concat(work: Workspace, report: Report, index: int, partial: bool) -> Blocked | None:
+    """Operands, or runs of alike ones, become one; the first reason why some did not."""
     operands = work.nodes[index].inputs
-    reasons = []
     runs = _runs(work, operands)
-    if not any(len(run) > 1 for run in runs):
+    if len(runs) == len(operands):
         runs = [list(operands)]
-    made: list[int] = []
+    reason, made = None, []
     for run in runs:
-        result = _attempt(work, report, index, run, partial) if len(run) > 1 else None
+        result = _attempt(work, report, index, run, partial) if len(run) > 1 else run[0]
         if isinstance(result, Blocked):
-            reasons.append(result)
-        made += [result] if isinstance(result, int) else run
+            reason = reason or result
+            made += run
+        else:
+            made.append(result)
     if len(made) == 1:
         work.replace(index, made[0])
     elif len(made) < len(operands):
-        work.replace(index, work.make("concat", work.nodes[index].attributes, made, index, index))  # type: ignore[arg-type]
-    elif reasons and _is_split(work, index):
-        report.leave(Left.of(work, index, str(reasons[0]), reasons[0].node))
+        work.replace(index, work.make("concat", CONCAT, made, index, index))
+    return reason
 
 
 def _runs(work: Workspace, operands: Sequence[int]) -> list[list[int]]:
@@ -96,26 +102,29 @@ def _attempt(work: Workspace, report: Report, index: int, run: list[int], partia
     return result
 
 
-# add(conv(x1), conv(x2), y)  ->  add(conv(concat(x1, x2)), y)
-def _sum(work: Workspace, report: Report, index: int, inference: bool) -> None:
-    operands = work.nodes[index].inputs
-    terms = [value for value in dict.fromkeys(operands) if work.nodes[value].operator in MULTIPLIERS]
+# add(conv(x1), conv(x2), y)  ->  add(conv(concat(x1, x2)), y);   mean(...)  ->  scale(add(...), 1 / n)
+def _sum(work: Workspace, report: Report, index: int, inference: bool) -> Blocked | None:
+    """Operands that are convolutions become one; the reason why they did not."""
+    node = work.nodes[index]
+    operands = node.inputs
+    once = [value for value in operands if operands.count(value) == 1]
+    terms = [value for value in once if work.nodes[value].operator in MULTIPLIERS]
     others = [value for value in operands if value not in terms]
-    reason: Blocked | None = None
     mark, lift = work.mark(), Lift(work, index, inference=inference)
     try:
         made = sum_of_convolutions(lift, terms if len(terms) > 1 else operands)
         lift.check_closed()
     except Blocked as blocked:
         work.undo(mark)
-        reason = blocked
-    if reason is not None:
-        if _is_split(work, index):
-            report.leave(Left.of(work, index, str(reason), reason.node))
-        return
-    report.fire(Fired.of(work, index, tuple(lift.fired), len(terms)))
-    rest = [made, *others]
-    work.replace(index, work.make("add", work.nodes[index].attributes, rest, index, index) if others else made)  # type: ignore[arg-type]
+        return blocked
+    report.fire(Fired.of(work, index, lift.fired, len(terms)))
+    if others:
+        made = work.make("add", OPERATORS["add"].attributes.construct({}), [made, *others], index, index)
+    if node.operator == "mean":
+        factor = OPERATORS["scale"].attributes.construct({"factor": 1 / len(operands)})
+        made = work.make("scale", factor, [made], index, index)
+    work.replace(index, made)
+    return None
 
 
 def _is_split(work: Workspace, index: int) -> bool:

@@ -61,17 +61,19 @@ def _spread(work: Workspace, report: Report, index: int, summed: bool, limit: in
     columns = _columns(work, chain[-1].node) if summed else None
     if columns is not None:
         chain.append(Link(columns, "columns"))
-    elif summed:
-        report.leave(Left.of(work, index, _why_not_summed(work, chain[-1].node), index))
     if len(work.nodes) + groups * len(chain) > limit:
         raise Blocked(f"{groups} paths would make more than {limit} operators", index)
-    fired = Fired.of(work, index, ("groups_as_paths", "sum_of_paths") if columns else ("groups_as_paths",), groups)
+    rules = ("groups_as_paths", "sum_of_paths") if columns is not None else ("groups_as_paths",)
+    fired = Fired.of(work, index, rules, groups)
+    left = Left.of(work, index, _why_not_summed(work, chain[-1].node), index)
     result = _paths(work, chain, groups, index)
     merge = "add" if columns is not None else "concat"
     merged = work.make(merge, OPERATORS[merge].attributes.construct({}), result, index, index)
     work.nodes[merged] = work.nodes[merged]._replace(name=merge)
     work.replace(chain[-1].node, merged)
     report.fire(fired)
+    if summed and columns is None:
+        report.leave(left)
 
 
 # slice(f(x), k)  ->  f(slice(x, k));   slice(conv(x; W), k)  ->  conv(x; rows k of W)
