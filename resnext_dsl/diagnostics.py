@@ -51,11 +51,11 @@ CODES: dict[str, str] = {
     "E602": "a requirement is not met",
     "E603": "a measure cannot be taken on this machine",
     "E604": "no combination of values does what is asked for",
+    "E608": "the network has no such form",
     "E701": "weights do not fit the network",
     "E702": "the weights file cannot be read",
     "E703": "the weights file cannot be written",
     "E801": "the compiler broke its own rules (please report it)",
-    "E802": "the network has no such form",
     "W901": "a declaration is never used",
     "W902": "the value of a split or residual is not used",
 }

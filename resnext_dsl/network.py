@@ -179,7 +179,7 @@ class Network:
             mode: "train" moves parameters only; "inference" also folds norms into convolutions.
 
         Raises:
-            ArchError: E802 where no part of the network can be spelled in form (a) or (b).
+            ArchError: E608 where no part of the network can be spelled in form (a) or (b).
             ValueError: For a form or mode that does not exist.
         """
         from resnext_dsl.rewrite import rewrite
@@ -194,7 +194,7 @@ class Network:
             mode: "train", or "inference" for the source that a model with folded norms has.
 
         Raises:
-            ArchError: E802 where no part of the network can be spelled in form (a) or (b).
+            ArchError: E608 where no part of the network can be spelled in form (a) or (b).
             ValueError: For a form or mode that does not exist.
         """
         from resnext_dsl.emit import emit
@@ -224,7 +224,7 @@ class Network:
                 function in any form.
 
         Raises:
-            ArchError: E802 where no part of the network can be spelled in form (a) or (b).
+            ArchError: E608 where no part of the network can be spelled in form (a) or (b).
             WeightsError: Where the checkpoint does not fit; nothing is loaded then.
             ValueError: For a form or mode that does not exist.
         """

@@ -73,6 +73,7 @@ ELSEWHERE: dict[str, str] = {
     "E505": "`resnext-dsl check resnext5_32x4d`: there is neither a file nor a shipped network of that name.",
     "E603": "`resnext-dsl check SPEC --measure`: the spec limits `latency(cuda, 1)`, and the machine has no such device.",
     "E604": "`resnext-dsl solve SPEC --vary width --under flops=1M`: no width of its domain gives so cheap a network.",
+    "E608": "`resnext-dsl compile resnet18 --form a`: no convolution of several groups can be spelled as paths.",
     "E701": "`resnext-dsl weights resnet34 resnet18.pth`: names the first layer that differs, on both sides.",
     "E702": "`resnext-dsl weights resnet18 broken.pth`: the file holds no weights, or would run code to be read.",
     "E703": "`resnext-dsl weights resnet18 theirs.pth -o missing/ours.pt`: the folder is not there.",

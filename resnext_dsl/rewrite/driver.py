@@ -62,7 +62,7 @@ def rewrite(graph: Graph, form: str = "fastest", mode: str = "train", max_nodes:
 
     Raises:
         ValueError: For an unknown form or mode.
-        ArchError: E802 where no part of the network can be spelled in form (a) or (b).
+        ArchError: E608 where no part of the network can be spelled in form (a) or (b).
         InvariantError: Where a pass breaks the graph, with the rules that it applied: a mistake of ours.
     """
     for what, value, known in (("form", form, FORMS), ("mode", mode, MODES)):
@@ -128,4 +128,4 @@ def _check_spread(form: str, report: Report) -> None:
         return
     notes = tuple(Note(f"`{left.place}`: {left.reason}", left.span) for left in list(report.left.values())[:4])
     message = f"the network cannot be spelled in form ({form}): no convolution of several groups can be paths"
-    raise ArchError([Diagnostic("E802", message, hint="forms: written, c, fastest", notes=notes)])
+    raise ArchError([Diagnostic("E608", message, hint="forms: written, c, fastest", notes=notes)])
