@@ -22,8 +22,11 @@ from resnext_dsl.graph import Graph
 from resnext_dsl.options import DEFAULTS
 from resnext_dsl.rewrite import rewrite
 from resnext_dsl.rewrite.carry import carry
+from resnext_dsl.unfilled import unfilled
 from resnext_dsl.weights import load_weights
 from resnext_dsl.weights.forms import as_written
+
+META = torch.device("meta")
 
 _PREFIX = "resnext_dsl_compiled_"
 
@@ -62,10 +65,8 @@ def build(
     """
     rewritten = rewrite(graph, form, mode, max_nodes)
     place = torch.device(device) if device is not None else torch.get_default_device()
-    # Weights that are loaded need no start, and those of another form are made in that form first.
-    bare = weights is not None and place.type != "meta"
-    with torch.device("meta") if bare else place, _seeded(None if bare else seed, place):
-        model = _network_class(emit(graph, init))()
+    bare = weights is not None and place.type != "meta"  # weights that are loaded need no start
+    model = _made(emit(graph, init), META if bare else place, seed)
     if dtype is not None:
         # what is computed with weights is computed before they are rounded
         model = model.to(torch.promote_types(dtype, torch.get_default_dtype()))
@@ -73,11 +74,16 @@ def build(
         load_weights(model, as_written(graph, weights, max_nodes))
     if rewritten.graph is not graph:
         state = carry(rewritten.weights, model.state_dict())
-        with torch.device("meta"):
-            model = _network_class(emit(rewritten.graph, init))()
+        model = _made(emit(rewritten.graph, init), META)
         model.load_state_dict(state, assign=True)
     model = model.to(device=place if bare else None, dtype=dtype)
     return model.train() if mode == "train" else model.eval().requires_grad_(False)
+
+
+def _made(source: str, device: torch.device, seed: int | None = None) -> nn.Module:
+    """The network that emitted source defines, on a device."""
+    with device, unfilled(device), _seeded(seed, device):
+        return _network_class(source)()
 
 
 def _network_class(source: str) -> type[nn.Module]:

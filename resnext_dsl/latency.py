@@ -75,7 +75,7 @@ def latency(network: Network, device: str, batch: int, dtype: str, span: Span) -
     low, median, high = statistics.quantiles(times, n=4, method="inclusive")
     machine = f"{platform.node()}, {platform.system()} {platform.machine()}"
     shape = network.ir.nodes[0].shape
-    used = (machine, _device_name(place), torch.get_num_threads(), torch.__version__, dtype, batch, shape)
+    used = (machine, device_name(place), torch.get_num_threads(), torch.__version__, dtype, batch, shape)
     return Timing(median, low, high, len(times), *used)
 
 
@@ -106,7 +106,7 @@ def _no_device(name: str, devices: list[str], span: Span) -> ArchError:
 
 def _times(run: Callable[[], object], place: torch.device) -> list[float]:
     """Seconds of each run that counts."""
-    clock = _cuda_seconds if place.type == "cuda" else _wall_seconds
+    clock = cuda_seconds if place.type == "cuda" else _wall_seconds
     start, warm = time.perf_counter(), 0
     while warm < WARM_UP_RUNS or time.perf_counter() - start < WARM_UP_SECONDS:
         clock(run, place)
@@ -124,7 +124,7 @@ def _wall_seconds(run: Callable[[], object], place: torch.device) -> float:
     return time.perf_counter() - start
 
 
-def _cuda_seconds(run: Callable[[], object], place: torch.device) -> float:
+def cuda_seconds(run: Callable[[], object], place: torch.device) -> float:
     """Time between two events on the device, which does not see when the host is told that the work is done."""
     import torch
 
@@ -137,7 +137,8 @@ def _cuda_seconds(run: Callable[[], object], place: torch.device) -> float:
     return float(start.elapsed_time(end)) / 1000  # it counts milliseconds
 
 
-def _device_name(place: torch.device) -> str:
+def device_name(place: torch.device) -> str:
+    """The name of a processor or accelerator."""
     import torch
 
     if place.type == "cuda":

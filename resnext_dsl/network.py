@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     import networkx
     import torch
 
+    from resnext_dsl.export.write import Written
     from resnext_dsl.memory import MemoryUse
     from resnext_dsl.rewrite import Rewritten
 
@@ -241,6 +242,45 @@ class Network:
             seed=seed,
             max_nodes=self._options.max_nodes,
         )
+
+    def export(
+        self,
+        target: str,
+        path: str | os.PathLike[str],
+        *,
+        form: str | None = None,
+        weights: str | os.PathLike[str] | Mapping[str, torch.Tensor] | None = None,
+        seed: int | None = None,
+        batch: int | str = "dynamic",
+        dtype: str | None = None,
+    ) -> Written:
+        """Writes the network to a file that other programs run, reads it back, and compares its outputs.
+
+        Args:
+            target: "py" (standalone PyTorch source), "pt2" (torch.export archive), "aoti" (AOTInductor package), "onnx"
+                or "openvino".
+            path: The file, whose name ends in the suffix of the format; OpenVINO puts a `.bin` beside its `.xml`.
+            form: As for `compile`; by default "written" for source and "fastest" for the others, which hold the network
+                as it is for inference, without the outputs of training.
+            weights: As for `compile`. Source holds no weights.
+            seed: Of the initial weights where no others are given; 0 where None.
+            batch: "dynamic", or the one batch size that the file takes.
+            dtype: Of the weights: "float32", or another that the format can hold.
+
+        Returns:
+            The files, and how far their outputs were from those of the module.
+
+        Raises:
+            ArchError: E605 where a backend is not installed, E704 where the file cannot be written, E705 where the
+                format cannot hold the network so, E802 where the file computes something else. Nothing is written then,
+                and a file that was there is as it was.
+            WeightsError: Where the checkpoint does not fit.
+            ValueError: For a form that does not exist.
+        """
+        from resnext_dsl.export.write import export
+
+        options = {"form": form, "weights": weights, "seed": seed, "batch": batch, "dtype": dtype}
+        return export(self, target, path, **options)  # type: ignore[arg-type]
 
 
 def load(

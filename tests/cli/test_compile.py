@@ -99,8 +99,7 @@ def test_nothing_is_written_where_the_spec_is_wrong(folder: Path) -> None:
 def test_a_folder_that_is_missing_is_one_line(folder: Path) -> None:
     status, _, err = run("small.arch", "-o", "missing/model.py")
     assert status == 2
-    assert err.startswith("error: ")
-    assert err.rstrip().endswith("no such file or directory")
+    assert err == "missing/model.py: error[E704]: the file cannot be written: no such file or directory\n"
 
 
 def test_an_old_file_is_replaced_in_one_step(folder: Path) -> None:
