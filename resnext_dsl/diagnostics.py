@@ -54,6 +54,7 @@ CODES: dict[str, str] = {
     "E605": "a library that is needed is not installed",
     "E606": "a library has no network of that name",
     "E607": "a variant cannot be timed",
+    "E608": "the network has no such form",
     "E701": "weights do not fit the network",
     "E702": "the weights file cannot be read",
     "E703": "the weights file cannot be written",

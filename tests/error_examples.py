@@ -76,6 +76,7 @@ ELSEWHERE: dict[str, str] = {
     "E605": "`resnext-dsl export resnet18 --to onnx`: `onnxruntime` is not there; `pip install 'resnext-dsl[export]'` has it.",
     "E606": "`resnext-dsl bench unet --against torchvision`: torchvision has no network `unet`.",
     "E607": "`resnext-dsl bench resnet18 --backend openvino --mode train`: OpenVINO does not train.",
+    "E608": "`resnext-dsl compile resnet18 --form a`: no convolution of several groups can be spelled as paths.",
     "E701": "`resnext-dsl weights resnet34 resnet18.pth`: names the first layer that differs, on both sides.",
     "E702": "`resnext-dsl weights resnet18 broken.pth`: the file holds no weights, or would run code to be read.",
     "E703": "`resnext-dsl weights resnet18 theirs.pth -o missing/ours.pt`: the folder is not there.",

@@ -23,7 +23,7 @@ def compile_(
     ] = None,
     settings: answers.Set = None,
     budgets: answers.Budgets = None,
-    form: export.Spelling = None,
+    form: export.Spelling = export.Form.FASTEST,
     weights: export.Weights = None,
     seed: export.Seed = None,
     as_json: answers.Json = False,
@@ -38,7 +38,7 @@ def compile_(
     from resnext_dsl import report
 
     aside = output == "-" or as_json
-    options = {"form": export.spelling(form), "weights": weights, "seed": seed}
+    options = {"form": form.value, "weights": weights, "seed": seed}
     with answers.reported():
         network = answers.load(spec, settings, root)
         TARGETS[to].hold_needs()
