@@ -270,9 +270,9 @@ class Network:
             The files, and how far their outputs were from those of the module.
 
         Raises:
-            ArchError: E605 where a backend is not installed, E704 where the file cannot be written, E705 where the
-                format cannot hold the network so, E608 where it has no such form, E802 where the file computes something else. Nothing is written then,
-                and a file that was there is as it was.
+            ArchError: E605 where a backend is not installed, E608 where the network has no such form, E704 where the
+                file cannot be written, E705 where the format cannot hold the network so, E802 where the file computes
+                something else. Nothing is written then, and a file that was there is as it was.
             WeightsError: Where the checkpoint does not fit.
             ValueError: For a form that does not exist.
         """

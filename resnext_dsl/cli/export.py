@@ -91,10 +91,7 @@ def write(network: Network, to: str, output: str | None, options: dict[str, Any]
     """Writes a network as a command asks for it."""
     target = TARGETS[to]
     with _waiting(f"writing {target.title}"):
-        try:
-            return network.export(to, output or f"{network.name}{target.suffix}", **options)
-        except ValueError as problem:
-            answers.fail(str(problem))
+        return network.export(to, output or f"{network.name}{target.suffix}", **options)
 
 
 def lines(written: Written) -> list[str]:
