@@ -239,7 +239,7 @@ def test_weights_keep_values_in_range(tmp_path: Path) -> None:
     (tmp_path / "deep.arch").write_text(deep)
     subject = Subject("", "small", (3, 16, 16), str(tmp_path / "deep.arch"))
     save_weights(subject, tmp_path / "weights.safetensors")
-    model = module_of(subject, Conditions(), tmp_path / "weights.safetensors")
+    model = module_of(subject, Conditions(mode="train"), tmp_path / "weights.safetensors").eval()
     seen: list[float] = []
     for module in model.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
