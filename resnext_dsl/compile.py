@@ -17,11 +17,12 @@ import torch
 from torch import nn
 
 from resnext_dsl.emit import emit
-from resnext_dsl.emit.initialize import Rule
 from resnext_dsl.graph import Graph
+from resnext_dsl.initialization import Rule
 from resnext_dsl.options import DEFAULTS
 from resnext_dsl.rewrite import rewrite
 from resnext_dsl.rewrite.carry import carry
+from resnext_dsl.rewrite.initial import moved
 from resnext_dsl.unfilled import unfilled
 from resnext_dsl.weights import load_weights
 from resnext_dsl.weights.forms import as_written
@@ -74,7 +75,7 @@ def build(
         load_weights(model, as_written(graph, weights, max_nodes))
     if rewritten.graph is not graph:
         state = carry(rewritten.weights, model.state_dict())
-        model = _made(emit(rewritten.graph, init), META)
+        model = _made(emit(rewritten.graph, moved(graph, rewritten, init)), META)
         model.load_state_dict(state, assign=True)
     model = model.to(device=place if bare else None, dtype=dtype)
     return model.train() if mode == "train" else model.eval().requires_grad_(False)

@@ -199,8 +199,10 @@ class Network:
             ValueError: For a form or mode that does not exist.
         """
         from resnext_dsl.emit import emit
+        from resnext_dsl.rewrite.initial import moved
 
-        return emit(self.rewrite(form, mode).graph, self.init)
+        rewritten = self.rewrite(form, mode)
+        return emit(rewritten.graph, moved(self.ir, rewritten, self.init))
 
     def compile(
         self,

@@ -43,7 +43,7 @@ Output = Annotated[
 ]
 Spelling = Annotated[
     Form | None,
-    typer.Option("--form", help="The spelling of splits: by default `written` for source, `fastest` for the others."),
+    typer.Option("--form", help="The spelling of splits; `fastest` by default."),
 ]
 Weights = Annotated[
     str | None,

@@ -58,8 +58,7 @@ def export(
         _refuse_numbers(kind, {"weights": weights, "dtype": dtype, "batch": None if batch == "dynamic" else batch})
         made = {"mode": "train"}
     kind.hold_needs()
-    usual = "fastest" if kind.dtypes else "written"
-    model = network.compile(form=form or usual, seed=0 if seed is None else seed, **made)  # type: ignore[arg-type]
+    model = network.compile(form=form or "fastest", seed=0 if seed is None else seed, **made)  # type: ignore[arg-type]
     return write_module(kind, model.eval(), signature, file)
 
 

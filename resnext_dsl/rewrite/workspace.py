@@ -212,7 +212,7 @@ class Workspace:
         before = {
             f"{node.name}.{tensor.field}": (index, tensor.field)
             for index, node in enumerate(self._graph.nodes)
-            for tensor in _tensors(self._graph, node)
+            for tensor in tensors_of(self._graph, node)
         }
         after = {
             f"{name}.{tensor.field}": (index, tensor.field)
@@ -239,7 +239,8 @@ class Workspace:
         return names
 
 
-def _tensors(graph: Graph, node: Node) -> tuple[Tensor, ...]:
+def tensors_of(graph: Graph, node: Node) -> tuple[Tensor, ...]:
+    """What the module of a node of a graph holds."""
     if node.operator == "input":
         return ()
     shapes = tuple([graph.nodes[source].shape for source in node.inputs])
