@@ -43,6 +43,7 @@ def build(
     dtype: torch.dtype | None = None,
     seed: int | None = None,
     max_nodes: int = DEFAULTS.max_nodes,
+    siblings: bool = False,
 ) -> nn.Module:
     """The module of a graph.
 
@@ -58,13 +59,14 @@ def build(
             of the default dtype, rounded, so that one seed means one network.
         seed: Makes the initial weights reproducible on a device, and leaves torch's generators as they were.
         max_nodes: The most operators that a form may spell it with.
+        siblings: Also make one of convolutions that read one value and go different ways.
 
     Raises:
         ValueError: For an unknown form or mode.
         ArchError: Where the network has no such form.
         WeightsError: Where the checkpoint does not fit; nothing is loaded then.
     """
-    rewritten = rewrite(graph, form, mode, max_nodes)
+    rewritten = rewrite(graph, form, mode, max_nodes, siblings)
     place = torch.device(device) if device is not None else torch.get_default_device()
     bare = weights is not None and place.type != "meta"  # weights that are loaded need no start
     model = _made(emit(graph, init), META if bare else place, seed)
@@ -78,7 +80,10 @@ def build(
         model = _made(emit(rewritten.graph, moved(graph, rewritten, init)), META)
         model.load_state_dict(state, assign=True)
     model = model.to(device=place if bare else None, dtype=dtype)
-    return model.train() if mode == "train" else model.eval().requires_grad_(False)
+    if mode == "train":
+        return model.train()
+    # channels innermost is the faster layout of convolutions, also for inputs in the other one: benchmarks/layout.py
+    return model.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 
 def _made(source: str, device: torch.device, seed: int | None = None) -> nn.Module:
