@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from resnext_dsl.diagnostics import ArchError, Span, error
+from resnext_dsl.diagnostics import Span, error
 
 if TYPE_CHECKING:
     import torch
@@ -65,7 +65,7 @@ def latency(network: Network, device: str, batch: int, dtype: str, span: Span) -
     """
     import torch
 
-    place = _device(device, span)
+    place = device_of(device, span)
     try:
         times = _inferences(network, place, batch, getattr(torch, dtype))
     except (RuntimeError, MemoryError) as problem:
@@ -90,18 +90,19 @@ def _inferences(network: Network, place: torch.device, batch: int, dtype: torch.
         return _times(lambda: model(images), place)
 
 
-def _device(name: str, span: Span) -> torch.device:
-    """The device of a name, if this machine has it."""
+def device_of(name: str, span: Span | None = None) -> torch.device:
+    """The device of a name.
+
+    Raises:
+        ArchError: E603 where this machine does not have it.
+    """
     import torch
 
     devices = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
     if name not in (*devices, *(["cuda"] if len(devices) > 1 else [])):
-        raise _no_device(name, devices, span)
+        hint = f"devices here: {', '.join(devices)}"
+        raise error("E603", f"this machine has no device `{name}`", span, file="" if span else "bench", hint=hint)
     return torch.device(name)
-
-
-def _no_device(name: str, devices: list[str], span: Span) -> ArchError:
-    return error("E603", f"this machine has no device `{name}`", span, hint=f"devices here: {', '.join(devices)}")
 
 
 def _times(run: Callable[[], object], place: torch.device) -> list[float]:

@@ -250,7 +250,7 @@ class Network:
         target: str,
         path: str | os.PathLike[str],
         *,
-        form: str | None = None,
+        form: str = "fastest",
         weights: str | os.PathLike[str] | Mapping[str, torch.Tensor] | None = None,
         seed: int | None = None,
         batch: int | str = "dynamic",
@@ -262,9 +262,8 @@ class Network:
             target: "py" (standalone PyTorch source), "pt2" (torch.export archive), "aoti" (AOTInductor package), "onnx"
                 or "openvino".
             path: The file, whose name ends in the suffix of the format; OpenVINO puts a `.bin` beside its `.xml`.
-            form: As for `compile`; by default "written" for source and "fastest" for the others, which hold the network
-                as it is for inference, without the outputs of training.
-            weights: As for `compile`. Source holds no weights.
+            form: As for `compile`. Source is that of `emit`, to be trained; the others hold the network in inference.
+            weights: As for `compile`. Source holds none.
             seed: Of the initial weights where no others are given; 0 where None.
             batch: "dynamic", or the one batch size that the file takes.
             dtype: Of the weights: "float32", or another that the format can hold.
@@ -273,9 +272,9 @@ class Network:
             The files, and how far their outputs were from those of the module.
 
         Raises:
-            ArchError: E605 where a backend is not installed, E704 where the file cannot be written, E705 where the
-                format cannot hold the network so, E802 where the file computes something else. Nothing is written then,
-                and a file that was there is as it was.
+            ArchError: E605 where a backend is not installed, E608 where the network has no such form, E704 where the
+                file cannot be written, E705 where the format cannot hold the network so, E802 where the file computes
+                something else. Nothing is written then, and a file that was there is as it was.
             WeightsError: Where the checkpoint does not fit.
             ValueError: For a form that does not exist.
         """

@@ -2,6 +2,7 @@
 
     variants    what is timed: a subject (spec, form, or a network of torchvision or timm) on a backend
     subjects    the module of a subject, with weights that keep its values in range
+    memory      the most memory that a process or a GPU has held
     backends    a subject on a backend as a function that runs once
     worker      the process of one variant; it answers requests of one line
     processes   the other end: starts workers, lets one at a time run

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from resnext_dsl.bench.memory import Memory, of_device, of_process
 from resnext_dsl.bench.variants import BACKENDS, Conditions, Subject
 from resnext_dsl.export.targets import unreported
 
@@ -23,12 +24,12 @@ class Ready(NamedTuple):
     Attributes:
         seconds: Runs it once; how long that took on its device.
         versions: Of the libraries that run it.
-        peak: The most bytes of the device's memory since it was opened; None where that is the process's own.
+        memory: How to measure what it takes.
     """
 
     seconds: Callable[[], float]
     versions: dict[str, str]
-    peak: Callable[[], int] | None = None
+    memory: Memory
 
 
 def opened(subject: Subject, backend: str, conditions: Conditions, weights: Path, file: Path) -> Ready:
@@ -58,12 +59,8 @@ def _torch(subject: Subject, backend: str, conditions: Conditions, weights: Path
         once = _step(_module(subject, backend, conditions, weights), images)
     else:
         once = _inference(subject, backend, conditions, weights, file, images)
-    if place.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(place)
-        return Ready(
-            _on_device(once, place), {"torch": torch.__version__}, lambda: torch.cuda.max_memory_allocated(place)
-        )
-    return Ready(_on_wall(once), {"torch": torch.__version__})
+    clock = _on_device(once, place) if place.type == "cuda" else _on_wall(once)
+    return Ready(clock, {"torch": torch.__version__}, of_device(place))
 
 
 def _images(subject: Subject, conditions: Conditions) -> torch.Tensor:
@@ -154,7 +151,7 @@ def _onnxruntime(subject: Subject, conditions: Conditions, file: Path) -> Ready:
         options.log_severity_level = 3  # errors
         session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
     feed = {session.get_inputs()[0].name: _numbers(subject, conditions, conditions.dtype)}
-    return Ready(_on_wall(lambda: session.run(None, feed)), {"onnxruntime": onnxruntime.__version__})
+    return Ready(_on_wall(lambda: session.run(None, feed)), {"onnxruntime": onnxruntime.__version__}, of_process())
 
 
 _PRECISION = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
@@ -172,4 +169,4 @@ def _openvino(subject: Subject, conditions: Conditions, file: Path) -> Ready:
     request = openvino.Core().compile_model(file, "CPU", options).create_infer_request()
     images = _numbers(subject, conditions, "float32")
     once = _on_wall(lambda: request.infer({0: images}, share_inputs=True, share_outputs=True))
-    return Ready(once, {"openvino": openvino.__version__.partition("-")[0]})
+    return Ready(once, {"openvino": openvino.__version__.partition("-")[0]}, of_process())

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
@@ -59,7 +60,8 @@ class Process:
         self._process.wait()
         for stream in (self._process.stdin, self._process.stdout, self._said):
             assert stream is not None
-            stream.close()
+            with suppress(BrokenPipeError):  # what it was asked last may not have reached it
+                stream.close()
 
     def ask(self, does: str, **request: Any) -> dict[str, Any]:
         """The answer to a request.

@@ -22,9 +22,9 @@ from resnext_dsl.bench.variants import (
     misfit,
     untimed,
 )
-from resnext_dsl.diagnostics import ArchError
+from resnext_dsl.diagnostics import ArchError, error, nearest
 from resnext_dsl.export.targets import EXTRA, hold_installed
-from resnext_dsl.network import load, load_with
+from resnext_dsl.network import Network, load, load_with
 from resnext_dsl.operators.base import Shape
 
 Progress = Callable[[str, int, int], None]
@@ -147,11 +147,22 @@ def _subjects(
             hold_installed(name, f"`--against {name}` needs it", f"pip install {name}")
             subjects.append(Subject(name, network.name, taken))
         else:
-            other = load(name).at(shape) if shape else load(name)
+            other = _other(name, shape)
             subjects.append(Subject("", other.name, other.ir.nodes[0].shape, name))
     fixed = tuple(settings.items())
     subjects += [Subject("", network.name, taken, spec, fixed, root, form) for form in forms]
     return list(dict.fromkeys(subjects))
+
+
+def _other(name: str, shape: Shape | None) -> Network:
+    try:
+        network = load(name)
+    except ArchError as problem:
+        first, near = problem.diagnostics[0], nearest(name, PEERS)
+        raise (
+            error(first.code, first.message, file=name, hint=f"did you mean `{near}`?") if near else problem
+        ) from None
+    return network.at(shape) if shape else network
 
 
 def _prepared(

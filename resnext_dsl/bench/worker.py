@@ -3,7 +3,7 @@
 prepare     draws weights and writes the files of backends, all of one subject
 open        makes a variant ready, and runs it twice
 run         runs it for some seconds; the seconds of each run
-peak        the most memory since it was opened
+peak        the most memory since then
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class Worker:
         files = Path(folder) / "weights.safetensors", Path(folder) / file_name(backend)
         self.ready = opened(subject_of_json(subject), backend, Conditions(**conditions), *files)
         warm = [self.ready.seconds() for _ in range(2)]
-        _forget_peak()
+        self.ready.memory.forget()
         return {"warm": warm, "versions": self.ready.versions}
 
     def _run(self, seconds: float, least: int) -> Answer:
@@ -81,7 +81,7 @@ class Worker:
 
     def _peak(self) -> Answer:
         assert self.ready is not None
-        return {"bytes": self.ready.peak() if self.ready.peak is not None else _resident_peak()}
+        return {"bytes": self.ready.memory.peak()}
 
 
 class Preparation:
@@ -91,7 +91,9 @@ class Preparation:
         import torch
 
         from resnext_dsl.bench.subjects import save_weights
+        from resnext_dsl.latency import device_of
 
+        device_of(conditions.device)
         if conditions.threads:
             torch.set_num_threads(conditions.threads)
         self.subject, self.conditions, self.folder = subject, conditions, folder
@@ -162,26 +164,6 @@ def _end_with_parent() -> None:
     """Ends this process with the one that started it, even while it is stopped (prctl(2), PR_SET_PDEATHSIG)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)
-
-
-def _forget_peak() -> None:
-    """Starts the process's peak of resident memory anew (proc(5), clear_refs)."""
-    try:
-        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-    except OSError:
-        return  # elsewhere the peak is that of the whole process, its start included
-
-
-def _resident_peak() -> int:
-    """The most bytes that were resident."""
-    try:
-        status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
-        return 1024 * int(status.partition("VmHWM:")[2].split()[0])
-    except (OSError, IndexError):
-        import resource
-
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return peak if sys.platform == "darwin" else 1024 * peak
 
 
 if __name__ == "__main__":

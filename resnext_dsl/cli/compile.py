@@ -25,7 +25,7 @@ def compile_(
     ] = None,
     settings: answers.Set = None,
     budgets: answers.Budgets = None,
-    form: export.Spelling = None,
+    form: export.Spelling = export.Form.FASTEST,
     weights: export.Weights = None,
     seed: export.Seed = None,
     explain: Annotated[
@@ -43,7 +43,7 @@ def compile_(
     from resnext_dsl import report
 
     aside = output == "-" or as_json
-    spelling = export.spelling(form)
+    spelling = form.value
     options = {"form": spelling, "weights": weights, "seed": seed}
     with answers.reported():
         network = answers.load(spec, settings, root)
@@ -88,13 +88,13 @@ def _source(network: Network, options: dict[str, Any]) -> str:
         return written.files[0].read_text(encoding="utf-8")
 
 
-def _rewriting(network: Network, to: str, form: str | None) -> tuple[Graph, Rewritten]:
+def _rewriting(network: Network, to: str, form: str) -> tuple[Graph, Rewritten]:
     """The graph as written, and in the form and mode that a target is compiled in."""
     mode = "inference" if TARGETS[to].dtypes else "train"
-    return network.ir, network.rewrite(form or "fastest", mode)
+    return network.ir, network.rewrite(form, mode)
 
 
-def _explained(network: Network, to: str, form: str | None) -> list[str]:
+def _explained(network: Network, to: str, form: str) -> list[str]:
     from resnext_dsl.rewrite.explain import explain
 
     return explain(*_rewriting(network, to, form))

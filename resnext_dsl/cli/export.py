@@ -41,10 +41,7 @@ class Form(StrEnum):
 Output = Annotated[
     str | None, typer.Option("-o", "--output", metavar="FILE", help="Where to write; NAME and a suffix by default.")
 ]
-Spelling = Annotated[
-    Form | None,
-    typer.Option("--form", help="The spelling of splits; `fastest` by default."),
-]
+Spelling = Annotated[Form, typer.Option("--form", help="The spelling of splits.")]
 Weights = Annotated[
     str | None,
     typer.Option("--weights", metavar="CHECKPOINT", help="Its weights: ours, torchvision's or timm's, by structure."),
@@ -66,7 +63,7 @@ def export(
     dtype: Annotated[
         str | None, typer.Option("--dtype", metavar="TYPE", help="Of the weights: float32 (default), float16, ...")
     ] = None,
-    form: Spelling = None,
+    form: Spelling = Form.FASTEST,
     weights: Weights = None,
     seed: Seed = None,
     as_json: answers.Json = False,
@@ -79,7 +76,7 @@ def export(
 
     Example: resnext-dsl export resnext50_32x4d --to onnx --weights resnext50_32x4d-1a0047aa.pth -o resnext50.onnx
     """
-    options = {"form": spelling(form), "weights": weights, "seed": seed, "batch": _batch(batch), "dtype": dtype}
+    options = {"form": form.value, "weights": weights, "seed": seed, "batch": _batch(batch), "dtype": dtype}
     with answers.reported():
         network = answers.at(answers.load(spec, settings, root), shape)
         answers.show_diagnostics(network.warnings)
@@ -90,19 +87,11 @@ def export(
             typer.echo("\n".join(lines(written)))
 
 
-def spelling(form: Form | None) -> str | None:
-    """A form by its name."""
-    return form.value if form is not None else None
-
-
 def write(network: Network, to: str, output: str | None, options: dict[str, Any]) -> Written:
     """Writes a network as a command asks for it."""
     target = TARGETS[to]
     with _waiting(f"writing {target.title}"):
-        try:
-            return network.export(to, output or f"{network.name}{target.suffix}", **options)
-        except ValueError as problem:
-            answers.fail(str(problem))
+        return network.export(to, output or f"{network.name}{target.suffix}", **options)
 
 
 def lines(written: Written) -> list[str]:

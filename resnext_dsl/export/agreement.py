@@ -55,7 +55,7 @@ def agreement(model: nn.Module, run: Run, signature: Signature, what: str) -> Ag
         with torch.no_grad():
             expected, found = outputs_of(model(images.clone())), run(images.clone())
         largest = max(largest, _difference(expected, found, f"{what}, batch {batch}"))
-    if not largest <= limit:
+    if largest > limit:
         raise _wrong(f"{what}: outputs differ by {largest:.1e} of their largest value, more than {limit:.0e}")
     return Agreement(batches, largest, limit)
 
@@ -72,6 +72,8 @@ def _output_difference(expected: Tensor, found: Tensor, what: str) -> float:
     if not torch.isfinite(expected).all():
         message = f"{what}: the network gives numbers that are not finite for normal noise, so nothing can be compared"
         raise error("E705", message, file="export", hint="give it trained weights, or another type")
+    if not torch.isfinite(found).all():
+        raise _wrong(f"{what}: an output is not finite; the network gives numbers that are")
     scale = expected.double().abs().max().item()
     difference = (expected.double() - found.double()).abs().max().item()
     return difference / scale if scale else difference

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from resnext_dsl.export.signature import Outputs, Run, Signature, trace
+from resnext_dsl.export.signature import Outputs, Run, Signature, sizes, trace
 from resnext_dsl.export.targets import unreported
 
 OPSET = 20
@@ -20,6 +20,7 @@ def write(model: nn.Module, signature: Signature, path: Path) -> None:
         trace(model, signature),
         input_names=[signature.input],
         output_names=list(signature.outputs),
+        dynamic_shapes=sizes(signature),
         opset_version=OPSET,
         dynamo=True,
         verbose=False,

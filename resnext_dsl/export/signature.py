@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -74,10 +74,14 @@ class Plain(nn.Module):
 def trace(model: nn.Module, signature: Signature) -> torch.export.ExportedProgram:
     """The module as torch.export sees it; its batch may vary where the signature says so."""
     example = signature.inputs(signature.batch or TRACED_BATCH)
-    sizes = {0: torch.export.Dim("batch")} if signature.batch is None else {}
     traced = model if len(signature.outputs) == 1 else Plain(model).eval()
     with torch.no_grad():
-        return torch.export.export(traced, (example,), dynamic_shapes=(sizes,))
+        return torch.export.export(traced, (example,), dynamic_shapes=sizes(signature))
+
+
+def sizes(signature: Signature) -> tuple[dict[int, Any]]:
+    """Which sizes of the input may vary, as torch's exporters take it."""
+    return ({0: torch.export.Dim("batch")} if signature.batch is None else {},)
 
 
 def outputs_of(result: object) -> Outputs:

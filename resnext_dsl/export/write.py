@@ -41,7 +41,7 @@ def export(
     target: str,
     path: str | os.PathLike[str],
     *,
-    form: str | None = None,
+    form: str = "fastest",
     weights: str | os.PathLike[str] | Mapping[str, torch.Tensor] | None = None,
     seed: int | None = None,
     batch: int | str = "dynamic",
@@ -58,7 +58,7 @@ def export(
         _refuse_numbers(kind, {"weights": weights, "dtype": dtype, "batch": None if batch == "dynamic" else batch})
         made = {"mode": "train"}
     kind.hold_needs()
-    model = network.compile(form=form or "fastest", seed=0 if seed is None else seed, **made)  # type: ignore[arg-type]
+    model = network.compile(form=form, seed=0 if seed is None else seed, **made)  # type: ignore[arg-type]
     return write_module(kind, model.eval(), signature, file)
 
 
