@@ -5,6 +5,7 @@ The classes of a compiled network are those of the emitted file, so there is one
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import linecache
 import os
@@ -28,6 +29,9 @@ from resnext_dsl.weights import load_weights
 from resnext_dsl.weights.forms import as_written
 
 META = torch.device("meta")
+
+SWEPT = 100
+"""Each time that there are so many modules of emitted source, or a multiple, those that no model is left of go."""
 
 _PREFIX = "resnext_dsl_compiled_"
 
@@ -114,14 +118,31 @@ def _module(source: str) -> ModuleType:
     known = sys.modules.get(name)
     if known is not None:
         return known
+    _make_room()
     module = ModuleType(name)
-    file = f"<{name}>"
+    file = _file(name)
     linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
     # This runs no text of a spec's author: `emit` writes every statement itself, and takes from a spec only names
     # that are identifiers and literals that it prints (`emit.names`).
     exec(compile(source, file, "exec"), module.__dict__)
     sys.modules[name] = module
     return module
+
+
+def _file(name: str) -> str:
+    return f"<{name}>"
+
+
+def _make_room() -> None:
+    """Forgets modules of emitted source that nothing alive is of: a search may compile thousands of networks."""
+    made = [name for name in sys.modules if name.startswith(_PREFIX)]
+    if not made or len(made) % SWEPT:
+        return
+    alive = {type(thing).__module__ for thing in gc.get_objects()}
+    for name in made:
+        if name not in alive:
+            del sys.modules[name]
+            linecache.cache.pop(_file(name), None)
 
 
 @contextmanager

@@ -6,8 +6,11 @@ decide what is wrong: every stage of the pipeline does that for itself.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
+
+from resnext_dsl.records import NamedTuple
 
 if TYPE_CHECKING:
     from resnext_dsl.source import Source
@@ -66,6 +69,14 @@ CODES: dict[str, str] = {
     "W902": "the value of a split or residual is not used",
 }
 """Every stable diagnostic code, with what it means."""
+
+
+MOST = 200
+"""Diagnostics after which a stage looks no further: there are more mistakes than anybody will read."""
+
+
+class EnoughError(Exception):
+    """A stage has met `MOST` mistakes; they are where it keeps them."""
 
 
 class Span(NamedTuple):
@@ -289,13 +300,14 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     if not 0 < len(name) <= LONGEST_NAME:
         return None
     best, fewest = None, len(name) // 3 + 1
+    letters = Counter(name)
     candidates = set(known)
     if len(candidates) > MANY:
         candidates = {candidate for candidate in candidates if candidate[:2] == name[:2]}
     for candidate in sorted(candidates)[:MANY]:
         if candidate.lower().replace("_", "") == name.lower().replace("_", ""):
             return candidate
-        if abs(len(candidate) - len(name)) < fewest:
+        if abs(len(candidate) - len(name)) < fewest and (letters - Counter(candidate)).total() < fewest:
             slips = _slips(name, candidate, fewest)
             if slips < min(fewest, max(len(name), len(candidate))):
                 best, fewest = candidate, slips

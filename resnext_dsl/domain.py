@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
 from resnext_dsl import syntax as s
 from resnext_dsl.diagnostics import error
 from resnext_dsl.evaluate import Evaluator
 from resnext_dsl.operators.base import is_int
+from resnext_dsl.records import NamedTuple
 from resnext_dsl.values import Environment, show, type_name
 
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from resnext_dsl import graph as graphs
 from resnext_dsl.bind import Binder, BoundNetwork, Parameter, unmet_requirements
@@ -20,6 +20,7 @@ from resnext_dsl.files import SHIPPED, Loader, Module, find, read, text_source
 from resnext_dsl.limits import Limit, bind_limits, misplaced, picked
 from resnext_dsl.operators.base import Shape
 from resnext_dsl.options import DEFAULTS, Options
+from resnext_dsl.records import NamedTuple
 from resnext_dsl.resolve import resolve
 from resnext_dsl.scope import Scopes
 from resnext_dsl.source import Source

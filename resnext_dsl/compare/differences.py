@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from resnext_dsl.compare.networks import Comparison, LimitPair, Pair, RowPair, verdict
 from resnext_dsl.compare.structure import Change, Patterns, starred
 from resnext_dsl.cost import Cost, NetworkCost
+from resnext_dsl.records import NamedTuple
 from resnext_dsl.report import CONVENTION, Row, cost_json, print_rich
 from resnext_dsl.values import show_shape
 

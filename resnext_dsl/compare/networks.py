@@ -6,13 +6,14 @@ Gives data; `differences` shows it. FLOPs are those of `cost`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from resnext_dsl import graph as graphs
 from resnext_dsl.budget import Usage
 from resnext_dsl.compare.align import Alignment, align
 from resnext_dsl.compare.structure import Change, changes
 from resnext_dsl.network import Network
+from resnext_dsl.records import NamedTuple
 from resnext_dsl.report import Row, stage_table
 from resnext_dsl.values import List, show, show_shape
 
