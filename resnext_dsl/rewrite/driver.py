@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import NamedTuple
 
 from resnext_dsl.diagnostics import ArchError, Diagnostic, Note
 from resnext_dsl.graph import Graph
 from resnext_dsl.options import DEFAULTS
+from resnext_dsl.records import NamedTuple
 from resnext_dsl.rewrite.fold import fold, remove_training, without_idle
 from resnext_dsl.rewrite.merges import join_paths
 from resnext_dsl.rewrite.report import Report, Size, size_of

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from resnext_dsl.graph import Graph, Node
 from resnext_dsl.initialization import FIELDS, Rule
 from resnext_dsl.operators import OPERATORS, Shape
+from resnext_dsl.records import NamedTuple
 from resnext_dsl.rewrite.driver import Rewritten
 from resnext_dsl.rewrite.steps import Key, WeightMap
 from resnext_dsl.rewrite.workspace import tensors_of
