@@ -26,6 +26,7 @@ from resnext_dsl.diagnostics import (
     RequirementError,
     ShapeError,
     SpecSyntaxError,
+    TrainingError,
     WeightsError,
 )
 from resnext_dsl.network import Network, load, loads
@@ -45,6 +46,7 @@ __all__ = [
     "RequirementError",
     "ShapeError",
     "SpecSyntaxError",
+    "TrainingError",
     "WeightsError",
     "load",
     "loads",

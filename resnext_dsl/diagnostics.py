@@ -54,6 +54,12 @@ CODES: dict[str, str] = {
     "E701": "weights do not fit the network",
     "E702": "the weights file cannot be read",
     "E703": "the weights file cannot be written",
+    "E711": "a choice of training has a wrong value",
+    "E712": "the data set cannot be read",
+    "E713": "the network does not fit the data set",
+    "E714": "the run cannot be resumed or written",
+    "E715": "training diverged",
+    "E716": "a package that training needs is not installed",
     "E801": "the compiler broke its own rules (please report it)",
     "W901": "a declaration is never used",
     "W902": "the value of a split or residual is not used",
@@ -253,6 +259,10 @@ class RequirementError(ArchError):
 
 class WeightsError(ArchError):
     """A checkpoint does not fit the network; nothing was loaded."""
+
+
+class TrainingError(ArchError):
+    """The spec is valid and its training came to nothing."""
 
 
 def error(code: str, message: str, span: Span | None = None, **more: Any) -> ArchError:
