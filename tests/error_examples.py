@@ -76,6 +76,12 @@ ELSEWHERE: dict[str, str] = {
     "E701": "`resnext-dsl weights resnet34 resnet18.pth`: names the first layer that differs, on both sides.",
     "E702": "`resnext-dsl weights resnet18 broken.pth`: the file holds no weights, or would run code to be read.",
     "E703": "`resnext-dsl weights resnet18 theirs.pth -o missing/ours.pt`: the folder is not there.",
+    "E711": "`resnext-dsl train SPEC --lr 0`: the rate must be above 0. So it is for recipes, and for devices that are not there.",
+    "E712": "`resnext-dsl train SPEC --data cifar10 --data-dir DIR`: a file is missing or cut off, or is of the pickled version.",
+    "E713": "`resnext-dsl train SPEC --set classes=3`: the digits have ten classes; names what to set.",
+    "E714": "`resnext-dsl train SPEC --resume`: the folder holds no run, or that of another network, recipe or data set.",
+    "E715": "`resnext-dsl train SPEC --lr 1e9`: the loss is no longer finite. The exit status is 1: the spec is valid.",
+    "E716": "`resnext-dsl train SPEC` without Lightning Fabric: `pip install 'resnext-dsl[train]'`.",
     "E801": "Two counts of one network differ, or a graph breaks an invariant. That is a mistake of the tool; please report it.",
 }
 

@@ -63,12 +63,19 @@ def resized_crop(image: Tensor, size: tuple[int, int], random: Generator) -> Ten
 
 
 def centre(image: Tensor, size: tuple[int, int], enlarged: float = 1.0) -> Tensor:
-    """The centre of an image, of `size`, after its shorter side was scaled to `enlarged` times that of `size`."""
+    """The centre of an image, of `size`, after its shorter side was scaled to `enlarged` times that of `size`.
+
+    Fractions of a pixel are dropped where torchvision's `Resize` and `CenterCrop` drop them.
+    """
     _, height, width = image.shape
-    factor = max(size[0] / height, size[1] / width) * enlarged
-    whole = max(size[0], round(height * factor)), max(size[1], round(width * factor))
+    if height * size[1] <= width * size[0]:
+        down = round(size[0] * enlarged)
+        whole = down, max(size[1], down * width // height)
+    else:
+        across = round(size[1] * enlarged)
+        whole = max(size[0], across * height // width), across
     image = scaled(image, whole)
-    top, left = math.ceil((whole[0] - size[0]) / 2), math.ceil((whole[1] - size[1]) / 2)
+    top, left = round((whole[0] - size[0]) / 2), round((whole[1] - size[1]) / 2)
     return image[:, top : top + size[0], left : left + size[1]]
 
 
