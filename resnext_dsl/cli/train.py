@@ -68,7 +68,7 @@ def train(
     auxiliary: Annotated[
         float | None, typer.Option("--auxiliary", help="Weight of the losses of outputs `when training`.")
     ] = None,
-    augment: Annotated[str | None, typer.Option("--augment", help="none, crop or imagenet.")] = None,
+    augment: Annotated[str | None, typer.Option("--augment", help="none, shift, crop or imagenet.")] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Of weights, order, augmentation and dropout.")] = None,
     accelerator: Annotated[str, typer.Option("--accelerator", help="auto, cpu, cuda, mps.")] = "auto",
     devices: Annotated[str, typer.Option("--devices", help="How many, which (`0,2`), or auto for all.")] = "1",
@@ -85,7 +85,7 @@ def train(
     Parameters `classes` and `resolution` of the spec follow the data set unless --set gives them. Progress goes to
     standard error. Exit status 1 where training diverges.
 
-    Example: resnext-dsl train resnext29_8x64d --set cardinality=4 --set width=8 --epochs 5
+    Example: resnext-dsl train resnext29_8x64d --set width=4 --set 'depths=[1, 1, 1]'
     """
     changes = {
         "data": data,

@@ -13,6 +13,10 @@ from resnext_dsl.train import augment
 from resnext_dsl.train.datasets.source import Images, Pixels, Source
 
 
+SHIFTED, MIRRORED = ("shift", "crop"), ("crop", "imagenet")
+"""Of `recipes.AUGMENTS`, those that move an image about and those that mirror it."""
+
+
 class Draw(NamedTuple):
     """The images of one batch, and the seed of what is random in it; no seed: they are measured on."""
 
@@ -42,7 +46,7 @@ class Prepared(Dataset[tuple[Tensor, Tensor]]):
         images, how = self._images, self._how if random is not None else "none"
         if isinstance(images, Pixels) and how != "imagenet":
             batch = images.pixels[indices].float().div_(self._peak)
-            at_once = batch if how == "crop" else augment.scaled(batch, self._size)
+            at_once = batch if how in SHIFTED else augment.scaled(batch, self._size)
         else:
             at_once = torch.stack([self._one(images.image(index), how, random) for index in draw.indices])
         return self._finished(at_once, how, random), images.labels[indices]
@@ -55,10 +59,10 @@ class Prepared(Dataset[tuple[Tensor, Tensor]]):
 
     def _finished(self, batch: Tensor, how: str, random: Generator | None) -> Tensor:
         batch = batch.sub_(self._mean).div_(self._std)
-        if random is not None and how == "crop":
+        if random is not None and how in SHIFTED:
             batch = augment.crop(batch, random)
-        if random is not None and how != "none":
+        if random is not None and how in MIRRORED:
             batch = augment.mirror(batch, random)
-        if how == "crop":
+        if how in SHIFTED:
             batch = torch.nn.functional.interpolate(batch, self._size, mode="bilinear", antialias=True)
         return batch.expand(-1, self._channels, -1, -1).contiguous() if batch.shape[1] != self._channels else batch

@@ -13,7 +13,8 @@ from resnext_dsl.diagnostics import ArchError, did_you_mean, error
 AUGMENTS: Mapping[str, str] = MappingProxyType(
     {
         "none": "images as they are",
-        "crop": "padded by an eighth (4 of 32), cropped at random and mirrored, as the paper does for CIFAR",
+        "shift": "padded by an eighth (1 of 8) and cropped at random",
+        "crop": "shifted so (by 4 of 32) and mirrored, as the paper does for CIFAR",
         "imagenet": "random area and aspect, colours and lighting varied, mirrored, as the paper does for ImageNet",
     }
 )
@@ -72,9 +73,16 @@ class Recipe:
 
 RECIPES: Mapping[str, Recipe] = MappingProxyType(
     {
-        # Ours: minutes on two cores, and the accuracy no longer changes with more epochs.
+        # Ours: a minute or two on two cores, stable from networks of 10,000 parameters to those of millions.
         "digits": Recipe(
-            data="digits", epochs=20, batch_size=64, lr=0.1, weight_decay=5e-4, schedule="cosine", warmup=1
+            data="digits",
+            epochs=20,
+            batch_size=64,
+            lr=0.05,
+            weight_decay=5e-4,
+            schedule="cosine",
+            warmup=2,
+            augment="shift",
         ),
         # Xie et al., CVPR 2017, Section 5.3: 300 epochs, rate 0.1 divided by 10 at the 150th and 225th, weight decay
         # 0.0005, momentum 0.9, images padded by 4 and cropped. The authors' code (facebookresearch/ResNeXt, README)

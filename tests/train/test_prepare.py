@@ -129,7 +129,7 @@ def test_varied_images_are_of_the_size_asked_for() -> None:
     assert augment.varied(image()[:1], (8, 12), random()).shape == (1, 8, 12)
 
 
-@pytest.mark.parametrize("how", ["none", "crop", "imagenet"])
+@pytest.mark.parametrize("how", ["none", "shift", "crop", "imagenet"])
 def test_a_draw_gives_the_same_images_each_time(tmp_path: Path, how: str) -> None:
     cifar10(tmp_path)
     source = open_source("cifar10", tmp_path)

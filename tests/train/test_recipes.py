@@ -73,7 +73,7 @@ def test_fewer_epochs_keep_the_milestones_in_their_places() -> None:
         ({"momentum": 1}, "`momentum` must be a number from 0 and below 1; found 1"),
         ({"milestones": (20, 10)}, "`milestones` must be whole numbers of epochs, each above the one before"),
         ({"schedule": "cosin"}, "`schedule` must be one of step, cosine, constant; found 'cosin'"),
-        ({"augment": "flip"}, "`augment` must be one of none, crop, imagenet; found 'flip'"),
+        ({"augment": "flip"}, "`augment` must be one of none, shift, crop, imagenet; found 'flip'"),
         ({"data": "mnist"}, "`data` must be one of digits, cifar10, cifar100, folder; found 'mnist'"),
         ({"holdout": 1.0}, "`holdout` must be a number from 0 and below 1; found 1.0"),
         ({"epoch": 3}, "a recipe has no `epoch`"),
