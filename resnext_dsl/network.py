@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from resnext_dsl import graph as graphs
+from resnext_dsl import syntax as s
 from resnext_dsl.bind import Binder, BoundNetwork, Parameter, unmet_requirements
 from resnext_dsl.budget import Usage, usage, violations
 from resnext_dsl.cost import NetworkCost, cost_of
@@ -137,9 +138,22 @@ class Network:
         Raises:
             ArchError: For an unknown budget, an input that the network cannot have, a device that is not there.
         """
-        declared = [budget.name.text for budget in self._bound.budgets if budget.name is not None]
-        lines = usage(picked(self.limits, declared, budgets, self.source.name), self, measure)
+        lines = usage(self.limits_of(budgets), self, measure)
         return tuple(line if line.met else self._advised(line) for line in lines)
+
+    def limits_of(self, budgets: Sequence[str]) -> tuple[Limit, ...]:
+        """The limits of the budgets of these names; of all budgets where none is named.
+
+        Raises:
+            ArchError: E101 for an unknown budget.
+        """
+        declared = [budget.name.text for budget in self._bound.budgets if budget.name is not None]
+        return picked(self.limits, declared, budgets, self.source.name)
+
+    @property
+    def declared(self) -> tuple[s.Entry, ...]:
+        """The declarations that it, or its base, is made of."""
+        return self._bound.declared
 
     def _advised(self, line: Usage) -> Usage:
         """An exceeded limit with the change that would meet it."""
