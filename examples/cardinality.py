@@ -1,4 +1,4 @@
-"""The paper's question on handwritten digits: at equal FLOPs, does cardinality beat width and depth?
+"""The paper's question on handwritten digits: at equal FLOPs, cardinality against width and depth.
 
 Xie et al., CVPR 2017, Section 5.1: networks of one cost that differ in cardinality (its Tables 2 and 3), then twice the
 cost spent on depth, on width, or on more paths (Tables 4 and 5). `solve` finds the settings from one spec; each network

@@ -5,6 +5,7 @@ Importing this room imports neither torch nor Lightning; the first evaluation do
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from functools import cache, partial
 from pathlib import Path
@@ -106,14 +107,16 @@ class Evaluator:
         from resnext_dsl.train.loop import Training
 
         training = Training(_fabric(self._device, self._precision), model, self.source, self._input(model), self.recipe)
+        began = time.perf_counter()
         metrics: dict[str, float] = {}
-        seconds = 0.0
-        for epoch in training.epochs():
-            seconds += epoch.seconds
-            values = epoch._asdict() | {"seconds": seconds}
-            metrics = {name: float(values[name]) for name in self.metrics}
+        while training.done < self.recipe.epochs:
+            trained = training.advance()
+            if report is None and training.done < self.recipe.epochs:
+                continue
+            values = {**trained._asdict(), **training.measure()._asdict(), "seconds": time.perf_counter() - began}
+            metrics = {name: values[name] for name in self.metrics}
             if report is not None:
-                report(epoch.epoch, metrics)
+                report(training.done, metrics)
         return metrics
 
     def _input(self, model: nn.Module) -> tuple[int, int, int]:

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 Tick = Callable[[int, int], None]
 """Told after every step how many of how many of the epoch are done."""
 
+AT_ONCE = 4
+"""Batches of training that are measured at once: without gradients, images need a fraction of the memory."""
+
 LOOKED_AT = 50
 """Steps after which the loss is looked at; to look waits for the device."""
 
@@ -42,6 +45,14 @@ class Measured(NamedTuple):
     loss: float
     accuracy: float
     top5: float
+
+
+class Trained(NamedTuple):
+    """One pass over the training images; what `Epoch` says of it."""
+
+    lr: float
+    train_loss: float
+    train_accuracy: float
 
 
 class Epoch(NamedTuple):
@@ -98,22 +109,31 @@ class Training:
         self._module, self._stepper = fabric.setup(model, self._optimizer)
 
     def epochs(self, tick: Tick | None = None) -> Iterator[Epoch]:
-        """Trains epoch by epoch to the end of the recipe.
+        """Trains epoch by epoch to the end of the recipe, and measures after each.
 
         Raises:
             TrainingError: E715 where the loss is no longer finite.
         """
         while self.done < self._recipe.epochs:
             began = time.perf_counter()
-            trained = self._train(self.done, tick)
+            trained = self.advance(tick)
             measured = self.measure()
-            self.done += 1
             yield Epoch(self.done, *trained, *measured, time.perf_counter() - began)
+
+    def advance(self, tick: Tick | None = None) -> Trained:
+        """Trains one epoch.
+
+        Raises:
+            TrainingError: E715 where the loss is no longer finite.
+        """
+        trained = self._train(self.done, tick)
+        self.done += 1
+        return trained
 
     def measure(self) -> Measured:
         """The network on the test images, as it stands."""
         self._module.eval()
-        draws = measuring_draws(len(self._test_images), self._recipe.batch_size, *self._place())
+        draws = measuring_draws(len(self._test_images), AT_ONCE * self._recipe.batch_size, *self._place())
         sums = torch.zeros(4, device=self._fabric.device)
         with torch.no_grad():
             for images, labels in self._loaded(self._test_images, draws):
@@ -142,8 +162,7 @@ class Training:
         self._fabric.strategy.precision.load_state_dict(state["precision"])
         self.done = int(state["done"])
 
-    def _train(self, epoch: int, tick: Tick | None) -> tuple[float, float, float]:
-        """One pass: the last learning rate, the mean loss, the share of images that were right."""
+    def _train(self, epoch: int, tick: Tick | None) -> Trained:
         self._module.train()
         draws = training_draws(
             len(self._train_images), self._recipe.batch_size, self._recipe.seed, epoch, *self._place()
@@ -158,7 +177,7 @@ class Training:
                 if tick is not None:
                     tick(step, len(draws))
         loss, right, count = self._summed(sums)
-        return lr, loss / count, right / count
+        return Trained(lr, loss / count, right / count)
 
     def _step(self, images: Tensor, labels: Tensor) -> Tensor:
         """One step: the sum of the losses, the images that were right, the images."""
