@@ -27,6 +27,7 @@ from resnext_dsl.diagnostics import (
     RequirementError,
     ShapeError,
     SpecSyntaxError,
+    TrainingError,
     WeightsError,
 )
 from resnext_dsl.network import Network, load, loads
@@ -46,6 +47,7 @@ __all__ = [
     "RequirementError",
     "ShapeError",
     "SpecSyntaxError",
+    "TrainingError",
     "WeightsError",
     "load",
     "loads",

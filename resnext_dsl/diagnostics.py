@@ -63,6 +63,11 @@ CODES: dict[str, str] = {
     "E703": "the weights file cannot be written",
     "E704": "a file cannot be written",
     "E705": "the network cannot be exported so",
+    "E711": "a choice of training has a wrong value",
+    "E712": "the data set cannot be read",
+    "E713": "the network does not fit the data set",
+    "E714": "the run cannot be resumed or written",
+    "E715": "training diverged",
     "E801": "the compiler broke its own rules (please report it)",
     "E802": "a written file does not compute what the network computes (please report it)",
     "W901": "a declaration is never used",
@@ -271,6 +276,10 @@ class RequirementError(ArchError):
 
 class WeightsError(ArchError):
     """A checkpoint does not fit the network; nothing was loaded."""
+
+
+class TrainingError(ArchError):
+    """The spec is valid and its training came to nothing."""
 
 
 def error(code: str, message: str, span: Span | None = None, **more: Any) -> ArchError:
