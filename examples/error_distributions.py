@@ -55,7 +55,7 @@ def print_difference(errors: dict[str, np.ndarray]) -> None:
     better = (second[:, None] < first).mean() + (second[:, None] == first).mean() / 2
     names = list(errors)
     print(
-        f"\nLargest distance of the two distributions: {apart.statistic:.3f} (Kolmogorov-Smirnov, p = {apart.pvalue:.1g})"
+        f"\nLargest distance of the distributions: {apart.statistic:.3f} (Kolmogorov-Smirnov, p = {apart.pvalue:.1g})"
     )
     print(f"A network of {names[1]} is better than one of {names[0]} with probability {better:.2f}.")
 

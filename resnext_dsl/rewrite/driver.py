@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import partial
 
-from resnext_dsl.diagnostics import ArchError, Diagnostic, Note
+from resnext_dsl.diagnostics import Note, error
 from resnext_dsl.graph import Graph
 from resnext_dsl.options import DEFAULTS
 from resnext_dsl.records import NamedTuple
@@ -82,7 +82,7 @@ def rewrite(
     for stage in _stages(form, mode == "inference", max_nodes, siblings):
         made = _settled(stage, work, report, made)
         if stage[0].name == "spread":
-            _check_spread(form, report)
+            _check_spread(graph, form, report)
     report.after = size_of(made)
     return Rewritten(made, work.weight_map(), report)
 
@@ -133,9 +133,9 @@ def _passed(each: Pass, work: Workspace, report: Report, before: Graph) -> Graph
         raise InvariantError(f"pass `{each.name}` ({rules}): {broken}") from None
 
 
-def _check_spread(form: str, report: Report) -> None:
+def _check_spread(graph: Graph, form: str, report: Report) -> None:
     if any("groups_as_paths" in entry.rules for entry in report.fired):
         return
     notes = tuple(Note(f"`{left.place}`: {left.reason}", left.span) for left in list(report.left.values())[:4])
     message = f"the network cannot be spelled in form ({form}): no convolution of several groups can be paths"
-    raise ArchError([Diagnostic("E608", message, hint="forms: written, c, fastest", notes=notes)])
+    raise error("E608", message, graph.scopes[""].span, hint="forms: written, c, fastest", notes=notes)
