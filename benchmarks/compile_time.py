@@ -9,6 +9,7 @@ import itertools
 import statistics
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 
 import torch
@@ -47,6 +48,8 @@ def main() -> None:
     ours, meta, memory = interleaved(rounds, compiled(), constructed("meta"), constructed("cpu"))
     print(line("text to module on meta", ours, meta, "torchvision's constructor on meta"))
     print(line("text to module on meta", ours, memory, "torchvision's constructor on the CPU"))
+    mine, peer = processor(compiled()), processor(constructed("meta"))
+    print(f"time of the processor: {mine:.0f} ms, torchvision's constructor on meta: {peer:.0f} ms")
     firsts = [(first(OURS), first(THEIRS)) for _ in range(5)]
     mine, peer = (statistics.median(times) for times in zip(*firsts, strict=True))
     print(f"first of a process, imports included: {mine:.2f} s, torchvision's constructor on meta: {peer:.2f} s")
@@ -67,6 +70,16 @@ def constructed(device: str) -> Callable[[], object]:
             torchvision.models.get_model(NAME, num_classes=next(classes))
 
     return run
+
+
+def processor(run: Callable[[], object], rounds: int = 20) -> float:
+    """Milliseconds of processor time of a run, which other programs of the machine do not lengthen much."""
+    times = []
+    for _ in range(rounds):
+        start = time.process_time()
+        run()
+        times.append(time.process_time() - start)
+    return 1000 * statistics.median(times)
 
 
 def first(program: str) -> float:

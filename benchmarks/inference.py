@@ -29,8 +29,8 @@ def main() -> None:
 
 def verdict(report: Report) -> str:
     """The fastest of ours over the fastest of theirs, and both over theirs in eager mode."""
-    theirs = [timed for timed in report.timed if timed.variant.subject.library]
-    ours = [timed for timed in report.timed if not timed.variant.subject.library]
+    theirs = [timed for timed in report.timed if timed.variant.subject.peer]
+    ours = [timed for timed in report.timed if not timed.variant.subject.peer]
     best, peer, eager = fastest(ours), fastest(theirs), theirs[0]
     ratio = best.ratio(peer)
     return (

@@ -78,14 +78,13 @@ class Report(NamedTuple):
 
     def pairs(self) -> list[tuple[Timed, Timed]]:
         """Each variant of the spec's own with what it is held against on the same backend."""
-        ours = self.timed[-1].variant.subject
         return [
             (one, other)
             for one in self.timed
             for other in self.timed
             if one.variant.backend == other.variant.backend
-            and (one.variant.subject.spec, one.variant.subject.settings) == (ours.spec, ours.settings)
-            and (other.variant.subject.spec, other.variant.subject.settings) != (ours.spec, ours.settings)
+            and not one.variant.subject.peer
+            and other.variant.subject.peer
         ]
 
     def to_json(self) -> dict[str, Any]:

@@ -145,10 +145,10 @@ def _subjects(
     for name in against:
         if name in PEERS:
             hold_installed(name, f"`--against {name}` needs it", f"pip install {name}")
-            subjects.append(Subject(name, network.name, taken))
+            subjects.append(Subject(name, network.name, taken, peer=True))
         else:
             other = _other(name, shape)
-            subjects.append(Subject("", other.name, other.ir.nodes[0].shape, name))
+            subjects.append(Subject("", other.name, other.ir.nodes[0].shape, name, peer=True))
     fixed = tuple(settings.items())
     subjects += [Subject("", network.name, taken, spec, fixed, root, form) for form in forms]
     return list(dict.fromkeys(subjects))

@@ -28,6 +28,7 @@ class Subject(NamedTuple):
         root: The folder that its imports stay under.
         form: The spelling of its splits.
         shape: Of the input, without batch.
+        peer: Whether the others are held against it.
     """
 
     library: str
@@ -37,6 +38,7 @@ class Subject(NamedTuple):
     settings: tuple[tuple[str, str], ...] = ()
     root: str | None = None
     form: str = "fastest"
+    peer: bool = False
 
     @property
     def label(self) -> str:

@@ -11,7 +11,7 @@ from resnext_dsl.bench.report import LeftOut, Report, Timed, notes, print_report
 from resnext_dsl.bench.variants import Conditions, Subject, Variant
 
 OURS = Subject("", "small", (3, 8, 8), "small.arch")
-PEER = Subject("torchvision", "small", (3, 8, 8))
+PEER = Subject("torchvision", "small", (3, 8, 8), peer=True)
 MACHINE = {"processor": "P", "device": "D", "system": "Linux x86_64", "python": "3.11.7", "resnext_dsl": "0.1.0"}
 
 
