@@ -123,7 +123,7 @@ def test_ctrl_c_says_how_to_go_on(here: Path, monkeypatch: pytest.MonkeyPatch) -
     measure = Training.measure
 
     def interrupted(training: Training) -> object:
-        if training.done == 1:
+        if training.done == 2:
             raise KeyboardInterrupt
         return measure(training)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -88,3 +89,14 @@ def test_a_wrong_choice_is_one_error(changes: dict[str, Any], message: str) -> N
 def test_an_unknown_recipe_gets_the_nearest() -> None:
     with pytest.raises(rx.ArchError, match=r"unknown recipe `resnxt-cifar`\n  help: did you mean `resnext-cifar`\?"):
         recipe("resnxt-cifar")
+
+
+def test_the_page_has_every_recipe_as_it_is() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "train.md").read_text()
+    rows = re.findall(r"^\| `--([a-z-]+)` \| (\S+) \| (\S+) \| (\S+) \|", page, re.MULTILINE)
+    assert len(rows) == 13
+    for option, *values in rows:
+        for name, shown in zip(("digits", "resnext-cifar", "resnext-imagenet"), values, strict=True):
+            value = getattr(RECIPES[name], option.replace("-", "_"))
+            text = ",".join(map(str, value)) or "-" if isinstance(value, tuple) else str(value).removesuffix(".0")
+            assert shown == text, (option, name)
