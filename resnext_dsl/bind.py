@@ -7,22 +7,32 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from copy import copy
-from typing import Any, NamedTuple
+from typing import Any
 
 from resnext_dsl import syntax as s
-from resnext_dsl.diagnostics import ArchError, Diagnostic, RequirementError, Span, did_you_mean, error
-from resnext_dsl.domain import Domain, domain_of
+from resnext_dsl.diagnostics import (
+    MOST,
+    ArchError,
+    Diagnostic,
+    EnoughError,
+    RequirementError,
+    Span,
+    did_you_mean,
+    error,
+)
+from resnext_dsl.domain import Domain, domain_of, typed
 from resnext_dsl.evaluate import Evaluator
 from resnext_dsl.files import Module
 from resnext_dsl.initialization import check_arguments
 from resnext_dsl.naming import top_names
 from resnext_dsl.operators import OPERATORS
 from resnext_dsl.operators.base import Shape, is_int
-from resnext_dsl.overrides import expression_of, from_python, override_source
+from resnext_dsl.overrides import from_python, override_source, value_of
+from resnext_dsl.records import NamedTuple
 from resnext_dsl.scope import NetworkValue, Scopes, declared_twice
 from resnext_dsl.signature import bind as bind_arguments
 from resnext_dsl.signature import operator_signature
-from resnext_dsl.targets import MOST, InitRule, check_words
+from resnext_dsl.targets import InitRule, check_words
 from resnext_dsl.values import (
     TYPES,
     UNKNOWN,
@@ -39,13 +49,21 @@ from resnext_dsl.values import (
 
 
 class Parameter(NamedTuple):
-    """A parameter of a network with the value it has here."""
+    """A parameter of a network with the value it has here.
+
+    Attributes:
+        domain: What a search may pick for it.
+        active: Whether it is there to be picked: the truth of its `when`.
+        condition: Its `when`.
+    """
 
     name: str
     value: Any
     domain: Domain | None
     doc: str
     span: Span
+    active: Any = True
+    condition: s.Expression | None = None
 
 
 class BoundNetwork:
@@ -56,6 +74,7 @@ class BoundNetwork:
         defaults: Operator -> argument -> new default, with its place.
         budgets: Those that the network itself states; those of its bases are not its own.
         budget_names: The names that its budgets see.
+        declared: Everything that it, or its base, is made of.
     """
 
     def __init__(self, name: str, span: Span, environment: Environment, doc: str = "") -> None:
@@ -71,6 +90,7 @@ class BoundNetwork:
         self.init: tuple[InitRule, ...] = ()
         self.budgets: tuple[s.Budget, ...] = ()
         self.budget_names = environment
+        self.declared: tuple[s.Entry, ...] = ()
 
     def with_input(self, shape: Shape) -> BoundNetwork:
         """The same network with an input of another shape."""
@@ -98,8 +118,14 @@ class Binder:
         """The network of a file.
 
         Raises:
-            ArchError: Where the file has not exactly one network, or its base is none.
+            ArchError: Where the file has not exactly one network, its base is none, or it has too many mistakes.
         """
+        try:
+            return self._bind(module, overrides)
+        except EnoughError:
+            raise ArchError(self.diagnostics) from None
+
+    def _bind(self, module: Module, overrides: Mapping[str, Any]) -> BoundNetwork:
         declared = the_network(module)
         chain = self._chain(NetworkValue(declared, self.scopes.of(module)))
         base = chain[-1]
@@ -174,10 +200,14 @@ class Binder:
         for entry in network.entries:
             if isinstance(entry, s.Param | s.Let | s.Template | s.Fn | s.Input | s.Part):
                 if entry.name.text in places:
-                    self.diagnostics.append(declared_twice(entry.name, places[entry.name.text]))
+                    self._note(declared_twice(entry.name, places[entry.name.text]))
                 places[entry.name.text] = entry.name.span
             if isinstance(entry, s.Param):
+                active = entry.condition is None or self._when(entry.condition, env)
                 self._param(entry, env, bound, given, overrides)
+                if entry.condition is not None and entry.name.text in bound.parameters:
+                    made = bound.parameters[entry.name.text]
+                    bound.parameters[entry.name.text] = made._replace(active=active, condition=entry.condition)
             elif isinstance(entry, s.Let):
                 self.scopes.constant(entry, env)
             elif isinstance(entry, s.Part | s.Output | s.Statement):
@@ -186,6 +216,7 @@ class Binder:
             if isinstance(entry, s.Input):
                 self._input(entry, env, bound)
         bound.entries = tuple(body)
+        bound.declared = network.entries
 
     def _known(
         self,
@@ -222,7 +253,7 @@ class Binder:
             overridden = name in overrides or name in given
             default = self.evaluator.bound(entry.default, env)
             kind = self._type(entry, default)
-            domain = self._domain(entry, env)
+            domain = self._domain(entry, env, kind, default)
             if domain is not None and not overridden and default not in domain:
                 found = f"the default of `{name}` (={show(default)}) is not in its domain {domain}"
                 raise error("E205", found, entry.default.span)
@@ -243,6 +274,16 @@ class Binder:
         except UnsettledError:
             pass
 
+    def _when(self, condition: s.Expression, env: Environment) -> Any:
+        """Whether a parameter is there to be picked, given the values of those above it."""
+        try:
+            return self.evaluator.truth(condition, env)
+        except ArchError as problem:
+            self._found(problem)
+        except UnsettledError:
+            pass
+        return True
+
     def _type(self, entry: s.Param, default: Any) -> str:
         if entry.type is None:
             return type_name(default)
@@ -258,8 +299,10 @@ class Binder:
     def _fits(self, value: Any, kind: str) -> bool:
         return fits_type(value, kind)
 
-    def _domain(self, entry: s.Param, env: Environment) -> Domain | None:
-        return None if entry.domain is None else domain_of(entry.domain, self.evaluator, env)
+    def _domain(self, entry: s.Param, env: Environment, kind: str, default: Any) -> Domain | None:
+        if entry.domain is None:
+            return None
+        return typed(domain_of(entry.domain, self.evaluator, env), entry.domain, kind, default)
 
     def _override(self, name: str, value: Any, kind: str, env: Environment) -> tuple[Any, Span]:
         """An override as a value of the language: text is read as an expression, unless a string is wanted."""
@@ -272,8 +315,7 @@ class Binder:
                 raise error("E204", f"`{name}` must be {_article(kind)}; found {value!r}"[:200], span)
             return converted, span
         try:
-            expression = expression_of(span)
-            return self.evaluator.evaluate(expression, env), expression.span
+            return value_of(span, self.evaluator, env), span
         except ArchError:
             if kind == "string":
                 return value, span
@@ -325,8 +367,6 @@ class Binder:
         if self._tops is None:
             self._tops = top_names(bound.span, bound.entries)
         for rule in entry.rules:
-            if len(self.diagnostics) >= MOST:
-                return
             try:
                 check_words(rule, self._tops)
                 bound.init += (self._init_rule(rule, env),)
@@ -346,10 +386,15 @@ class Binder:
 
     def _found(self, problem: ArchError) -> None:
         """Notes a mistake; binding goes on with what is left."""
-        self.diagnostics += problem.diagnostics
+        self._note(*problem.diagnostics)
 
     def _wrong(self, code: str, message: str, span: Span, hint: str = "") -> None:
-        self.diagnostics.append(Diagnostic(code, message, span, hint=hint))
+        self._note(Diagnostic(code, message, span, hint=hint))
+
+    def _note(self, *found: Diagnostic) -> None:
+        self.diagnostics += found
+        if len(self.diagnostics) >= MOST:
+            raise EnoughError
 
 
 def input_shape(value: Any, span: Span) -> Shape:

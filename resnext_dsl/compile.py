@@ -5,6 +5,7 @@ The classes of a compiled network are those of the emitted file, so there is one
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import linecache
 import os
@@ -17,16 +18,20 @@ import torch
 from torch import nn
 
 from resnext_dsl.emit import emit
-from resnext_dsl.emit.initialize import Rule
 from resnext_dsl.graph import Graph
+from resnext_dsl.initialization import Rule
 from resnext_dsl.options import DEFAULTS
 from resnext_dsl.rewrite import rewrite
 from resnext_dsl.rewrite.carry import carry
+from resnext_dsl.rewrite.initial import moved
 from resnext_dsl.unfilled import unfilled
 from resnext_dsl.weights import load_weights
 from resnext_dsl.weights.forms import as_written
 
 META = torch.device("meta")
+
+SWEPT = 100
+"""Each time that there are so many modules of emitted source, or a multiple, those that no model is left of go."""
 
 _PREFIX = "resnext_dsl_compiled_"
 
@@ -42,6 +47,7 @@ def build(
     dtype: torch.dtype | None = None,
     seed: int | None = None,
     max_nodes: int = DEFAULTS.max_nodes,
+    siblings: bool = False,
 ) -> nn.Module:
     """The module of a graph.
 
@@ -57,13 +63,14 @@ def build(
             of the default dtype, rounded, so that one seed means one network.
         seed: Makes the initial weights reproducible on a device, and leaves torch's generators as they were.
         max_nodes: The most operators that a form may spell it with.
+        siblings: Also make one of convolutions that read one value and go different ways.
 
     Raises:
         ValueError: For an unknown form or mode.
         ArchError: Where the network has no such form.
         WeightsError: Where the checkpoint does not fit; nothing is loaded then.
     """
-    rewritten = rewrite(graph, form, mode, max_nodes)
+    rewritten = rewrite(graph, form, mode, max_nodes, siblings)
     place = torch.device(device) if device is not None else torch.get_default_device()
     bare = weights is not None and place.type != "meta"  # weights that are loaded need no start
     model = _made(emit(graph, init), META if bare else place, seed)
@@ -74,10 +81,13 @@ def build(
         load_weights(model, as_written(graph, weights, max_nodes))
     if rewritten.graph is not graph:
         state = carry(rewritten.weights, model.state_dict())
-        model = _made(emit(rewritten.graph, init), META)
+        model = _made(emit(rewritten.graph, moved(graph, rewritten, init)), META)
         model.load_state_dict(state, assign=True)
     model = model.to(device=place if bare else None, dtype=dtype)
-    return model.train() if mode == "train" else model.eval().requires_grad_(False)
+    if mode == "train":
+        return model.train()
+    # channels innermost is the faster layout of convolutions, also for inputs in the other one: benchmarks/layout.py
+    return model.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 
 def _made(source: str, device: torch.device, seed: int | None = None) -> nn.Module:
@@ -108,14 +118,31 @@ def _module(source: str) -> ModuleType:
     known = sys.modules.get(name)
     if known is not None:
         return known
+    _make_room()
     module = ModuleType(name)
-    file = f"<{name}>"
+    file = _file(name)
     linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
     # This runs no text of a spec's author: `emit` writes every statement itself, and takes from a spec only names
     # that are identifiers and literals that it prints (`emit.names`).
     exec(compile(source, file, "exec"), module.__dict__)
     sys.modules[name] = module
     return module
+
+
+def _file(name: str) -> str:
+    return f"<{name}>"
+
+
+def _make_room() -> None:
+    """Forgets modules of emitted source that nothing alive is of: a search may compile thousands of networks."""
+    made = [name for name in sys.modules if name.startswith(_PREFIX)]
+    if not made or len(made) % SWEPT:
+        return
+    alive = {type(thing).__module__ for thing in gc.get_objects()}
+    for name in made:
+        if name not in alive:
+            del sys.modules[name]
+            linecache.cache.pop(_file(name), None)
 
 
 @contextmanager

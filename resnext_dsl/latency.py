@@ -7,9 +7,10 @@ import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from resnext_dsl.diagnostics import Span, error
+from resnext_dsl.records import NamedTuple
 
 if TYPE_CHECKING:
     import torch

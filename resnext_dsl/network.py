@@ -6,9 +6,10 @@ import os
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from resnext_dsl import graph as graphs
+from resnext_dsl import syntax as s
 from resnext_dsl.bind import Binder, BoundNetwork, Parameter, unmet_requirements
 from resnext_dsl.budget import Usage, usage, violations
 from resnext_dsl.cost import NetworkCost, cost_of
@@ -20,6 +21,7 @@ from resnext_dsl.files import SHIPPED, Loader, Module, find, read, text_source
 from resnext_dsl.limits import Limit, bind_limits, misplaced, picked
 from resnext_dsl.operators.base import Shape
 from resnext_dsl.options import DEFAULTS, Options
+from resnext_dsl.records import NamedTuple
 from resnext_dsl.resolve import resolve
 from resnext_dsl.scope import Scopes
 from resnext_dsl.source import Source
@@ -139,9 +141,22 @@ class Network:
         Raises:
             ArchError: For an unknown budget, an input that the network cannot have, a device that is not there.
         """
-        declared = [budget.name.text for budget in self._bound.budgets if budget.name is not None]
-        lines = usage(picked(self.limits, declared, budgets, self.source.name), self, measure)
+        lines = usage(self.limits_of(budgets), self, measure)
         return tuple(line if line.met else self._advised(line) for line in lines)
+
+    def limits_of(self, budgets: Sequence[str]) -> tuple[Limit, ...]:
+        """The limits of the budgets of these names; of all budgets where none is named.
+
+        Raises:
+            ArchError: E101 for an unknown budget.
+        """
+        declared = [budget.name.text for budget in self._bound.budgets if budget.name is not None]
+        return picked(self.limits, declared, budgets, self.source.name)
+
+    @property
+    def declared(self) -> tuple[s.Entry, ...]:
+        """The declarations that it, or its base, is made of."""
+        return self._bound.declared
 
     def _advised(self, line: Usage) -> Usage:
         """An exceeded limit with the change that would meet it."""
@@ -199,8 +214,10 @@ class Network:
             ValueError: For a form or mode that does not exist.
         """
         from resnext_dsl.emit import emit
+        from resnext_dsl.rewrite.initial import moved
 
-        return emit(self.rewrite(form, mode).graph, self.init)
+        rewritten = self.rewrite(form, mode)
+        return emit(rewritten.graph, moved(self.ir, rewritten, self.init))
 
     def compile(
         self,

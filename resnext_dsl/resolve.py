@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from resnext_dsl import syntax as s
-from resnext_dsl.diagnostics import ArchError, Diagnostic, Note, Span, did_you_mean
+from resnext_dsl.diagnostics import MOST, ArchError, Diagnostic, EnoughError, Note, Span, did_you_mean
 from resnext_dsl.evaluate import CONTEXT, WORDS
 from resnext_dsl.files import Module
 from resnext_dsl.functions import BUILTINS
@@ -60,18 +60,10 @@ class Level:
 def resolve(module: Module) -> list[Diagnostic]:
     """What is wrong with the names of a spec and of the libraries it imports (the shipped ones aside)."""
     resolver = _Resolver()
-    with contextlib.suppress(_EnoughError):
+    with contextlib.suppress(EnoughError):
         resolver.module(module, main=True)
         resolver.circles()
     return resolver.diagnostics
-
-
-MOST = 200
-"""Diagnostics after which a text is read no further."""
-
-
-class _EnoughError(Exception):
-    """There are more mistakes than anybody will read."""
 
 
 class _Resolver:
@@ -86,7 +78,7 @@ class _Resolver:
     def _found(self, diagnostic: Diagnostic) -> None:
         self.diagnostics.append(diagnostic)
         if len(self.diagnostics) >= MOST:
-            raise _EnoughError
+            raise EnoughError
 
     def module(self, module: Module, main: bool = False) -> Level:
         """Checks a module once, and those it imports; gives its names."""
@@ -205,7 +197,10 @@ class _Resolver:
             self._function(entry, level)
         elif isinstance(entry, s.Param):
             self._expression(entry.default, level)
-            self._domain(entry, level)
+            if entry.domain is not None:
+                self._domain(entry.domain, level)
+            if entry.condition is not None:
+                self._expression(entry.condition, level)
         elif isinstance(entry, s.Require):
             self._expression(entry.condition, level)
         elif isinstance(entry, s.Input):
@@ -252,15 +247,26 @@ class _Resolver:
             inner.declare(part.counter)
         self._block(part.body, inner)
 
-    def _domain(self, param: s.Param, level: Level) -> None:
-        domain = param.domain
-        if isinstance(domain, s.SetDomain):
+    def _domain(self, domain: s.Domain, level: Level) -> None:
+        if isinstance(domain, s.ListDomain):
+            for element in domain.elements:
+                self._domain(element, level)
+        elif isinstance(domain, s.SetDomain):
             for item in domain.items:
                 self._expression(item, level)
-        elif domain is not None:
+            self._listed_twice(domain)
+        else:
             for part in (domain.low, domain.high, domain.step):
                 if part is not None:
                     self._expression(part, level)
+
+    def _listed_twice(self, domain: s.SetDomain) -> None:
+        seen: set[str] = set()
+        for item in domain.items:
+            if item.span.text in seen:
+                message = f"`{item.span.text[:40]}` is in the domain twice"
+                self._found(Diagnostic("E102", message, item.span))
+            seen.add(item.span.text)
 
     # --- statements ---
 

@@ -82,6 +82,11 @@ ELSEWHERE: dict[str, str] = {
     "E703": "`resnext-dsl weights resnet18 theirs.pth -o missing/ours.pt`: the folder is not there.",
     "E704": "`resnext-dsl export resnet18 --to onnx -o missing/model.onnx`: the folder is not there.",
     "E705": "`resnext-dsl export resnet18 --to onnx --dtype float64`: the format cannot hold that, or its exporter fails.",
+    "E711": "`resnext-dsl train SPEC --lr 0`: the rate must be above 0. So it is for recipes, and for devices that are not there.",
+    "E712": "`resnext-dsl train SPEC --data cifar10 --data-dir DIR`: a file is missing or cut off, or is of the pickled version.",
+    "E713": "`resnext-dsl train SPEC --set classes=3`: the digits have ten classes; names what to set.",
+    "E714": "`resnext-dsl train SPEC --resume`: the folder holds no run, or that of another network, recipe or data set.",
+    "E715": "`resnext-dsl train SPEC --lr 1e9`: the loss is no longer finite. The exit status is 1: the spec is valid.",
     "E801": "Two counts of one network differ, or a graph breaks an invariant. That is a mistake of the tool; please report it.",
     "E802": "`resnext-dsl export SPEC --to aoti`: the file was read back, and its outputs differ. Nothing is written. Please report it.",
 }

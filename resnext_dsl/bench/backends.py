@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from resnext_dsl.bench.memory import Memory, of_device, of_process
 from resnext_dsl.bench.variants import BACKENDS, Conditions, Subject
 from resnext_dsl.export.targets import unreported
+from resnext_dsl.records import NamedTuple
 
 if TYPE_CHECKING:
     import torch

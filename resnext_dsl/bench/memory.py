@@ -7,7 +7,9 @@ import gc
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+from resnext_dsl.records import NamedTuple
 
 if TYPE_CHECKING:
     import torch

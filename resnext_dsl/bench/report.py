@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from resnext_dsl.bench.variants import Conditions, Variant
+from resnext_dsl.records import NamedTuple
 from resnext_dsl.units import TIME
 
 

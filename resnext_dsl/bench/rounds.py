@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple
 
 from resnext_dsl.bench.processes import Process
 from resnext_dsl.bench.report import LeftOut, Report, Timed
@@ -26,6 +25,7 @@ from resnext_dsl.diagnostics import ArchError, error, nearest
 from resnext_dsl.export.targets import EXTRA, hold_installed
 from resnext_dsl.network import Network, load, load_with
 from resnext_dsl.operators.base import Shape
+from resnext_dsl.records import NamedTuple
 
 Progress = Callable[[str, int, int], None]
 """Is told what happens now, how many steps are done, and how many there are."""

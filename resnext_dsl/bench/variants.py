@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from resnext_dsl.diagnostics import ArchError, did_you_mean, error
 from resnext_dsl.operators.base import Shape
+from resnext_dsl.records import NamedTuple
 
 PEERS = ("torchvision", "timm")
 """Libraries whose network of the same name can be timed beside ours."""

@@ -70,11 +70,11 @@ def fail(message: str, status: int = WRONG) -> NoReturn:
 
 def status_of(problem: ArchError) -> int:
     """The exit status that an error stands for."""
-    from resnext_dsl.diagnostics import BudgetError, RequirementError
+    from resnext_dsl.diagnostics import BudgetError, RequirementError, TrainingError
 
     if any(diagnostic.code.startswith("E8") for diagnostic in problem.diagnostics):
         return OURS
-    return UNMET if isinstance(problem, BudgetError | RequirementError) else WRONG
+    return UNMET if isinstance(problem, BudgetError | RequirementError | TrainingError) else WRONG
 
 
 @contextmanager

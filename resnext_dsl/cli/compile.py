@@ -11,7 +11,9 @@ from resnext_dsl.export.targets import TARGETS
 
 if TYPE_CHECKING:
     from resnext_dsl.export.write import Written
+    from resnext_dsl.graph import Graph
     from resnext_dsl.network import Network
+    from resnext_dsl.rewrite import Rewritten
 
 
 def compile_(
@@ -26,6 +28,9 @@ def compile_(
     form: export.Spelling = export.Form.FASTEST,
     weights: export.Weights = None,
     seed: export.Seed = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Say which paths were made one, what that saves, and what was left alone.")
+    ] = False,
     as_json: answers.Json = False,
     root: answers.Root = None,
 ) -> None:
@@ -38,7 +43,8 @@ def compile_(
     from resnext_dsl import report
 
     aside = output == "-" or as_json
-    options = {"form": form.value, "weights": weights, "seed": seed}
+    spelling = form.value
+    options = {"form": spelling, "weights": weights, "seed": seed}
     with answers.reported():
         network = answers.load(spec, settings, root)
         TARGETS[to].hold_needs()
@@ -49,10 +55,21 @@ def compile_(
         for line in report.budget_lines(usage):
             typer.echo(line, err=aside)
         network.check(*(budgets or ()))
+        if explain and not as_json:
+            typer.echo("\n".join(_explained(network, to, spelling)), err=aside)
         if output == "-" and to == "py":
             typer.echo(_source(network, options), nl=False)
             return
-        _say(network, export.write(network, to, output, options), as_json)
+        written = export.write(network, to, output, options)
+        if not as_json:
+            _say(written)
+            return
+        answer = _answer(network, written)
+        if explain:
+            from resnext_dsl.rewrite.explain import as_json as report_as_json
+
+            answer["rewriting"] = report_as_json(*_rewriting(network, to, spelling))
+        answers.print_json(answer)
 
 
 def _hold(network: Network) -> None:
@@ -71,11 +88,26 @@ def _source(network: Network, options: dict[str, Any]) -> str:
         return written.files[0].read_text(encoding="utf-8")
 
 
-def _say(network: Network, written: Written, as_json: bool) -> None:
-    if as_json:
-        source = {"ok": True, "name": network.name, "file": str(written.files[0]), "fingerprint": network.fingerprint}
-        answers.print_json(source if written.target == "py" else export.answer(network, written))
-    elif written.target == "py":
+def _rewriting(network: Network, to: str, form: str) -> tuple[Graph, Rewritten]:
+    """The graph as written, and in the form and mode that a target is compiled in."""
+    mode = "inference" if TARGETS[to].dtypes else "train"
+    return network.ir, network.rewrite(form, mode)
+
+
+def _explained(network: Network, to: str, form: str) -> list[str]:
+    from resnext_dsl.rewrite.explain import explain
+
+    return explain(*_rewriting(network, to, form))
+
+
+def _answer(network: Network, written: Written) -> dict[str, Any]:
+    if written.target != "py":
+        return export.answer(network, written)
+    return {"ok": True, "name": network.name, "file": str(written.files[0]), "fingerprint": network.fingerprint}
+
+
+def _say(written: Written) -> None:
+    if written.target == "py":
         count = len(written.files[0].read_text(encoding="utf-8").splitlines())
         typer.echo(f"wrote {written.files[0]} ({count} lines)")
     else:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from resnext_dsl.operators.base import Shape
+from resnext_dsl.records import NamedTuple
 
 if TYPE_CHECKING:
     from resnext_dsl.graph import Graph

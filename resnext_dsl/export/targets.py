@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from resnext_dsl.diagnostics import did_you_mean, error
+from resnext_dsl.records import NamedTuple
 
 if TYPE_CHECKING:
     from pathlib import Path

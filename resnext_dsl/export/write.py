@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
@@ -17,6 +17,7 @@ from resnext_dsl.export.agreement import Agreement, agreement
 from resnext_dsl.export.signature import Signature, signature_of
 from resnext_dsl.export.targets import Target, target_of
 from resnext_dsl.output import staged
+from resnext_dsl.records import NamedTuple
 
 if TYPE_CHECKING:
     from resnext_dsl.network import Network

@@ -11,9 +11,10 @@ shape and cost are.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from resnext_dsl.operators.base import Shape
+from resnext_dsl.records import NamedTuple
 
 
 class Tensor(NamedTuple):

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self, TypeGuard
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeGuard
+
+from resnext_dsl.records import NamedTuple
 
 if TYPE_CHECKING:
     from resnext_dsl.operators.algebra import Algebra

@@ -60,22 +60,23 @@ def _check_groups(attributes: Convolution | TransposedConvolution, channels_in: 
 
 
 def _conv_size(attributes: Convolution, size: Pair) -> Pair:
-    spans = reach(attributes.kernel, attributes.dilation)
-    padding = resolved_padding(attributes.padding, attributes.kernel, attributes.dilation)
-    height = windows(size[0], spans[0], attributes.stride[0], padding[0])
-    width = windows(size[1], spans[1], attributes.stride[1], padding[1])
-    check_kernel((height, width), size, attributes.kernel, spans, padding)
+    kernel, stride, dilation = attributes.kernel, attributes.stride, attributes.dilation
+    spans = reach(kernel, dilation)
+    padding = resolved_padding(attributes.padding, spans)
+    height = windows(size[0], spans[0], stride[0], padding[0])
+    width = windows(size[1], spans[1], stride[1], padding[1])
+    check_kernel((height, width), size, kernel, spans, padding)
     return height, width
 
 
 def _conv_shape(attributes: Convolution, inputs: tuple[Shape, ...]) -> Shape:
-    channels, *size = map_of("conv", inputs)
+    channels, height, width = map_of("conv", inputs)
     _check_groups(attributes, channels)
-    return (attributes.channels, *_conv_size(attributes, (size[0], size[1])))
+    return (attributes.channels, *_conv_size(attributes, (height, width)))
 
 
 def _conv_source(attributes: Convolution, inputs: tuple[Shape, ...]) -> Module:
-    padding = resolved_padding(attributes.padding, attributes.kernel, attributes.dilation)
+    padding = resolved_padding(attributes.padding, reach(attributes.kernel, attributes.dilation))
     chosen = keywords(
         stride=(collapsed(attributes.stride), 1),
         padding=(collapsed(padding), 0),

@@ -58,7 +58,7 @@ def _positions(size: int, reach: int, stride: int, padding: int, ceil: bool) -> 
 def _pooled_size(size: Pair, kernel: Pair, dilation: Pair, attributes: MaxPool | AvgPool) -> Pair:
     stride = attributes.stride or kernel
     spans = reach(kernel, dilation)
-    padding = resolved_padding(attributes.padding, kernel, dilation)
+    padding = resolved_padding(attributes.padding, spans)
     _check_padding(padding, kernel)
     height = _positions(size[0], spans[0], stride[0], padding[0], attributes.ceil)
     width = _positions(size[1], spans[1], stride[1], padding[1], attributes.ceil)
@@ -92,7 +92,7 @@ def _max_source(attributes: MaxPool, inputs: tuple[Shape, ...]) -> Module:
     if attributes.kernel == "global":
         return Module("nn.AdaptiveMaxPool2d", (1,))
     kernel = attributes.kernel
-    padding = resolved_padding(attributes.padding, kernel, attributes.dilation)
+    padding = resolved_padding(attributes.padding, reach(kernel, attributes.dilation))
     chosen = keywords(
         stride=(collapsed(attributes.stride or kernel), collapsed(kernel)),
         padding=(collapsed(padding), 0),

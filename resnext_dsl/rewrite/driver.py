@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import NamedTuple
 
-from resnext_dsl.diagnostics import ArchError, Diagnostic, Note
+from resnext_dsl.diagnostics import Note, error
 from resnext_dsl.graph import Graph
 from resnext_dsl.options import DEFAULTS
+from resnext_dsl.records import NamedTuple
 from resnext_dsl.rewrite.fold import fold, remove_training, without_idle
 from resnext_dsl.rewrite.merges import join_paths
 from resnext_dsl.rewrite.report import Report, Size, size_of
+from resnext_dsl.rewrite.siblings import join_siblings
 from resnext_dsl.rewrite.spread import spread_paths
 from resnext_dsl.rewrite.steps import WeightMap
 from resnext_dsl.rewrite.workspace import Workspace
@@ -50,7 +51,13 @@ class Rewritten(NamedTuple):
     report: Report
 
 
-def rewrite(graph: Graph, form: str = "fastest", mode: str = "train", max_nodes: int = DEFAULTS.max_nodes) -> Rewritten:
+def rewrite(
+    graph: Graph,
+    form: str = "fastest",
+    mode: str = "train",
+    max_nodes: int = DEFAULTS.max_nodes,
+    siblings: bool = False,
+) -> Rewritten:
     """The same function in another spelling.
 
     Args:
@@ -59,6 +66,7 @@ def rewrite(graph: Graph, form: str = "fastest", mode: str = "train", max_nodes:
         mode: "train": rules that only move parameters, so that training goes the same way; "inference": also those
             that compute with them, and outputs that exist in training only are dropped.
         max_nodes: The most operators that the result may have.
+        siblings: Also make one of convolutions that read one value and go different ways (see `siblings`).
 
     Raises:
         ValueError: For an unknown form or mode.
@@ -71,10 +79,10 @@ def rewrite(graph: Graph, form: str = "fastest", mode: str = "train", max_nodes:
     size = size_of(graph)
     work, report = Workspace(graph), Report(size, size)
     made = graph
-    for stage in _stages(form, mode == "inference", max_nodes):
+    for stage in _stages(form, mode == "inference", max_nodes, siblings):
         made = _settled(stage, work, report, made)
         if stage[0].name == "spread":
-            _check_spread(form, report)
+            _check_spread(graph, form, report)
     report.after = size_of(made)
     return Rewritten(made, work.weight_map(), report)
 
@@ -90,7 +98,7 @@ def canonical(graph: Graph) -> Graph:
     return _settled([idle, Pass("join", partial(join_paths, partial=True))], work, report, graph)
 
 
-def _stages(form: str, inference: bool, max_nodes: int) -> Iterator[list[Pass]]:
+def _stages(form: str, inference: bool, max_nodes: int, siblings: bool) -> Iterator[list[Pass]]:
     """Passes that are run together, again and again while they find something."""
     if form != "written":
         yield [Pass("join", join_paths)]
@@ -100,6 +108,8 @@ def _stages(form: str, inference: bool, max_nodes: int) -> Iterator[list[Pass]]:
         yield [Pass("outputs", remove_training)]
         folding = Pass("fold", fold)
         yield [folding, Pass("join", partial(join_paths, inference=True))] if form in ("c", "fastest") else [folding]
+    if siblings:
+        yield [Pass("siblings", join_siblings)]
 
 
 def _settled(stage: list[Pass], work: Workspace, report: Report, graph: Graph) -> Graph:
@@ -123,9 +133,9 @@ def _passed(each: Pass, work: Workspace, report: Report, before: Graph) -> Graph
         raise InvariantError(f"pass `{each.name}` ({rules}): {broken}") from None
 
 
-def _check_spread(form: str, report: Report) -> None:
+def _check_spread(graph: Graph, form: str, report: Report) -> None:
     if any("groups_as_paths" in entry.rules for entry in report.fired):
         return
     notes = tuple(Note(f"`{left.place}`: {left.reason}", left.span) for left in list(report.left.values())[:4])
     message = f"the network cannot be spelled in form ({form}): no convolution of several groups can be paths"
-    raise ArchError([Diagnostic("E608", message, hint="forms: written, c, fastest", notes=notes)])
+    raise error("E608", message, graph.scopes[""].span, hint="forms: written, c, fastest", notes=notes)

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from resnext_dsl.operators import OPERATORS
-from resnext_dsl.operators.rules import resolved_padding
+from resnext_dsl.operators.rules import reach, resolved_padding
+from resnext_dsl.records import NamedTuple
 from resnext_dsl.rewrite.join import MULTIPLIERS
 from resnext_dsl.rewrite.report import Fired, Report
 from resnext_dsl.rewrite.workspace import Workspace
@@ -170,7 +171,7 @@ def _terms(work: Workspace, index: int, source: int) -> list[Term]:
 
 def _convolution(work: Workspace, value: int) -> Term:
     attributes: Any = work.nodes[value].attributes
-    padding = resolved_padding(attributes.padding, attributes.kernel, attributes.dilation)
+    padding = resolved_padding(attributes.padding, reach(attributes.kernel, attributes.dilation))
     return Term(value, attributes.kernel, padding, attributes.bias)
 
 
@@ -254,7 +255,7 @@ def _is_matrix(work: Workspace, index: int) -> bool:
     if node.operator == "linear":
         return True
     attributes: Any = node.attributes
-    padding = resolved_padding(attributes.padding, attributes.kernel, attributes.dilation)
+    padding = resolved_padding(attributes.padding, reach(attributes.kernel, attributes.dilation))
     return bool(attributes.kernel == (1, 1) and padding == (0, 0) and attributes.groups == 1)
 
 

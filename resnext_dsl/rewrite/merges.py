@@ -30,7 +30,7 @@ def join_paths(work: Workspace, report: Report, partial: bool = False, inference
 def _merge(work: Workspace, report: Report, index: int, partial: bool, inference: bool) -> None:
     operator = work.nodes[index].operator
     if operator == "concat":
-        index = _flat(work, report, index)
+        index = _flat(work, report, index) if partial else index
         reason = _concat(work, report, index, partial)
     elif operator in ("add", "mean"):
         reason = _sum(work, report, index, inference)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from resnext_dsl.diagnostics import Span
 from resnext_dsl.graph import Graph
 from resnext_dsl.operators import OPERATORS
+from resnext_dsl.records import NamedTuple
 from resnext_dsl.rewrite.workspace import Workspace
 
 

@@ -7,13 +7,13 @@ is dropped, and the tensors move along as steps.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
 
 from resnext_dsl.draft import join
 from resnext_dsl.graph import Graph, Node, Scope
 from resnext_dsl.operators import OPERATORS
 from resnext_dsl.operators.algebra import Tensor
 from resnext_dsl.operators.base import Attributes, Shape
+from resnext_dsl.records import NamedTuple
 from resnext_dsl.rewrite.steps import Key, Step, WeightMap
 
 
@@ -212,7 +212,7 @@ class Workspace:
         before = {
             f"{node.name}.{tensor.field}": (index, tensor.field)
             for index, node in enumerate(self._graph.nodes)
-            for tensor in _tensors(self._graph, node)
+            for tensor in tensors_of(self._graph, node)
         }
         after = {
             f"{name}.{tensor.field}": (index, tensor.field)
@@ -239,7 +239,8 @@ class Workspace:
         return names
 
 
-def _tensors(graph: Graph, node: Node) -> tuple[Tensor, ...]:
+def tensors_of(graph: Graph, node: Node) -> tuple[Tensor, ...]:
+    """What the module of a node of a graph holds."""
     if node.operator == "input":
         return ()
     shapes = tuple([graph.nodes[source].shape for source in node.inputs])

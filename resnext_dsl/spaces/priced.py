@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -24,6 +24,7 @@ from resnext_dsl.naming import safe
 from resnext_dsl.operators import OPERATORS
 from resnext_dsl.operators.base import Attributes, Shape
 from resnext_dsl.options import Options
+from resnext_dsl.records import NamedTuple
 from resnext_dsl.replay import enters
 from resnext_dsl.spaces.columns import Column, merged, settled
 from resnext_dsl.spaces.lanes import FAILED, Choice, DeadError, Lanes, Mask, NoClosedFormError
@@ -32,10 +33,17 @@ from resnext_dsl.values import Environment, GraphValue, OperatorValue, TemplateV
 
 
 class Priced(NamedTuple):
-    """An operator of some candidates: its number in `Lanes.masks`, the nodes it reads, and what it costs."""
+    """An operator of some candidates: its number in `Lanes.masks`, the nodes it reads, and what it costs.
+
+    Attributes:
+        part: The part of the network (stem, stage, head, output) that it is in; "" between them.
+        counts: Whether it adds to the depth.
+    """
 
     mark: int
     inputs: tuple[int, ...]
+    part: str
+    counts: bool
     params: Any
     flops: Any
     macs: Any
@@ -55,15 +63,19 @@ class Result(NamedTuple):
     Attributes:
         nodes: In the order of execution; the input is None.
         outputs: Their number in `Lanes.masks`, their node, and whether they are of training only.
+        bounds: Of each limit of its budgets what is allowed, and the input it holds for (None: the declared one).
     """
 
     lanes: Lanes
     nodes: list[Priced | Joined | None]
     outputs: list[tuple[int, int, bool]]
+    bounds: tuple[tuple[Any, Any], ...]
 
 
-def run(module: Module, overrides: Mapping[str, Any], lanes: Lanes, options: Options) -> Result:
-    """Binds and expands a network whose parameters are columns or choices.
+def run(
+    module: Module, overrides: Mapping[str, Any], lanes: Lanes, options: Options, shape: Shape | None = None
+) -> Result:
+    """Binds and expands a network whose parameters are columns or choices; `shape`: another input than declared.
 
     Raises:
         DeadError: Where no candidate is valid.
@@ -71,12 +83,13 @@ def run(module: Module, overrides: Mapping[str, Any], lanes: Lanes, options: Opt
     """
     evaluator = ColumnEvaluator(options, lanes)
     try:
-        expander = ColumnExpander(bind(module, overrides, evaluator), evaluator, lanes)
+        bound, bounds = bind(module, overrides, evaluator)
+        expander = ColumnExpander(bound if shape is None else bound.with_input(shape), evaluator, lanes)
         expander.run()
     except FAILED:
         raise DeadError from None
     outputs = [(mark, output.node, output.training_only) for mark, output in expander.results]
-    return Result(lanes, expander.priced, outputs)
+    return Result(lanes, expander.priced, outputs, bounds)
 
 
 class ColumnExpander(Expander):
@@ -90,6 +103,7 @@ class ColumnExpander(Expander):
         self._prices = Known(lanes)
         self._calls = Known(lanes)
         self._tops: dict[str, Span] = {}
+        self._inside = ""
 
     def run(self) -> None:
         """Runs every entry of the network; the main output comes last."""
@@ -125,6 +139,10 @@ class ColumnExpander(Expander):
         if "." not in name:
             self._tops.setdefault(name, span)
 
+    def _entry(self, entry: s.Entry, place: Place, env: Environment, x: Running) -> Running:
+        self._inside = safe(entry.name.text) if isinstance(entry, s.Part | s.Output) else ""
+        return super()._entry(entry, place, env, x)
+
     def _output(self, output: s.Output, place: Place, env: Environment, x: Running) -> None:
         if self._tops.get(safe(output.name.text), output.span) is not output.span:
             raise NoClosedFormError(f"for some candidates something else is called `{output.name.text}`")
@@ -151,7 +169,8 @@ class ColumnExpander(Expander):
             prices = self._price(operator, attributes, shapes)
             self._prices.keep(key, active, prices, (attributes, shapes))
         shape, *costs = prices
-        self.priced.append(Priced(self.lanes.note(), tuple(value.node for value in inputs), *costs))
+        sources = tuple(value.node for value in inputs)
+        self.priced.append(Priced(self.lanes.note(), sources, self._inside, OPERATORS[operator].multiplies, *costs))
         return GraphValue(len(self.priced) - 1, shape)
 
     def _price(self, operator: str, attributes: Attributes, shapes: tuple[Shape, ...]) -> tuple[Any, ...]:
@@ -171,7 +190,7 @@ class ColumnExpander(Expander):
         """A mistake takes its candidates out."""
         raise ArchError([diagnostic])
 
-    def guarded(self, run: Callable[[], Any]) -> Any:
+    def guarded(self, run: Callable[..., Any], *arguments: Any) -> Any:
         """The result of a step, one for all the ways through it."""
         depth, trail, frame = self.depth, self.trail, self._frame
         values = frame.values
@@ -180,7 +199,7 @@ class ColumnExpander(Expander):
             self.depth, self.trail, self._frame = depth, trail, frame
             frame.values = dict(values)
             made = len(self.outputs)
-            value = run()
+            value = run(*arguments)
             self.results += [(self.lanes.note(), output) for output in self.outputs[made:]]
             del self.outputs[made:]
             return value, frame.values
@@ -254,7 +273,7 @@ class ColumnExpander(Expander):
         frame, values = self._frame, self._frame.values
         lanes.active = going
         try:
-            y: Running = self.guarded(lambda: run(x))
+            y: Running = self.guarded(run, x)
         except DeadError:
             if not rest.any():
                 raise
@@ -310,7 +329,7 @@ class ColumnExpander(Expander):
             self.priced.append(Joined(self.lanes.note(alive), kept))
         else:
             inputs = tuple(places.get(source, source) for source in node.inputs)
-            self.priced.append(node._replace(mark=self.lanes.note(alive), inputs=inputs))
+            self.priced.append(node._replace(mark=self.lanes.note(alive), inputs=inputs, part=self._inside))
         return len(self.priced) - 1
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from resnext_dsl.budget import COMPARISONS, Usage
 from resnext_dsl.diagnostics import ArchError
 from resnext_dsl.measures import Subject
+from resnext_dsl.records import NamedTuple
 from resnext_dsl.spaces.totals import MEASURES
 from resnext_dsl.values import show
 
@@ -40,7 +41,7 @@ def suggestion(space: Space, line: Usage) -> str:
         return ""
     limit = line.limit
     met = COMPARISONS[limit.comparison]
-    opened = [p for p in space.network.parameters.values() if p.domain is not None and p.domain.size is not None]
+    opened = [p for p in space.network.parameters.values() if p.domain is not None and p.domain.size and p.active]
     changes = [change for p in opened for change in _changes(space, p, line) if met(change.measured, limit.bound)]
     if not changes:
         return "no value of a single parameter, within its domain, would meet it" if opened else ""

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 from forms_oracle import compare
 
 import resnext_dsl as rx
 from resnext_dsl.network import Network
+from resnext_dsl.rewrite import FORMS, fold, join
 
 
 def network(body: str, shape: str = "8x6x6") -> Network:
@@ -240,3 +244,10 @@ UNEQUAL = [
 @pytest.mark.parametrize(("one", "other"), UNEQUAL)
 def test_other_architectures_have_other_fingerprints(one: str, other: str) -> None:
     assert network(f"    stage s {{ {one} }}").fingerprint != network(f"    stage s {{ {other} }}").fingerprint
+
+
+def test_the_page_of_forms_names_every_rule() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "forms.md").read_text(encoding="utf-8")
+    rules = [*join.RULES, join.sum_of_convolutions, *fold.RULES]
+    names = {rule.__name__ for rule in rules} | {"groups_as_paths", "sum_of_paths", "training_output_removed"}
+    assert set(re.findall(r"^\| `(\w+)` \| (?!spell)", page, re.MULTILINE)) - set(FORMS) == names

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from forms_oracle import compare, is_the_way_back, main, written
+from forms_oracle import apart, compare, is_the_way_back, main, written
 
 import resnext_dsl as rx
+from resnext_dsl.compile import build
 from resnext_dsl.cost import cost_of
 from resnext_dsl.network import Network
+from resnext_dsl.rewrite import rewrite
 
 SPECS = Path(__file__).parents[2] / "specs"
 NAMES = sorted(path.stem for path in SPECS.glob("*.arch"))
@@ -31,7 +33,7 @@ GROUPED = (
 JOINED = ("res2net50_26w_4s", "resnext50_32x4d_a", "resnext50_32x4d_b")
 """Networks that are written with paths that can be one."""
 
-SMALLEST = {"alexnet": 79, "inception": 139, "resnext29": 32}
+SMALLEST = {"alexnet": 79, "inception_v3": 299, "inception": 139, "resnext29": 32}
 
 
 def small(name: str) -> Network:
@@ -121,3 +123,18 @@ def test_training_outputs_are_no_part_of_an_inference_model() -> None:
     cost = network.cost(training=False)
     assert sum(parameter.numel() for parameter in model.parameters()) < cost.params
     assert isinstance(model(torch.zeros(1, 3, 64, 64)), torch.Tensor)
+
+
+@pytest.mark.parametrize("name", ["googlenet", "inception_resnet_v2"])
+def test_siblings_that_go_different_ways_may_be_one(name: str) -> None:
+    network = small(name)
+    rewritten = rewrite(network.ir, siblings=True)
+    assert {rule for fired in rewritten.report.fired for rule in fired.rules} == {"siblings"}
+    assert rewritten.report.after.launches < rewritten.report.before.launches
+    model = written(network)
+    state = model.state_dict()
+    assert is_the_way_back(rewritten.weights, state)
+    together = build(network.ir, weights=state, dtype=torch.float64, siblings=True)
+    x = torch.randn(1, *network.ir.nodes[0].shape, dtype=torch.float64)
+    with torch.no_grad():
+        assert apart(main(model.eval()(x)), main(together.eval()(x))) <= CLOSE
