@@ -12,9 +12,8 @@ One example through every stage, for a file `tiny.arch` that says `stage conv2 r
     module      `compile` runs that source, `weights` fills it
 
 Torch is imported by the last two only, and by `train`, which trains a module, and `scores`, which judge one untrained.
-`space` opens the parameters of a file: `symbolic` binds columns of values for
-them, `priced` expands them, and `price` gives what every candidate costs; `sample` draws candidates that keep the
-budgets. Numpy is imported there only.
+`space` opens the parameters of a file: `symbolic` binds columns of values for them, `priced` expands them, and `price`
+gives what every candidate costs; `sample` draws candidates that keep the budgets. Numpy is imported there only.
 """
 
 from __future__ import annotations
