@@ -1,44 +1,90 @@
-"""Interleaved timing: two things in turn and ratios pair by pair, so that a machine that drifts does not decide."""
+"""Interleaved timing: two things in turn and ratios pair by pair, so that a machine that drifts does not decide.
+
+Beside the time that passes there is the time of the processor, children included: on a shared machine it is what the
+work takes when it need not wait for others.
+"""
 
 from __future__ import annotations
 
 import gc
+import random
+import resource
 import statistics
 import subprocess
 import time
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 
-def interleaved(rounds: int, *runs: Callable[[], object]) -> list[list[float]]:
-    """Seconds of each run in each round, after one warm-up round."""
+class Times(NamedTuple):
+    """Milliseconds of one run in each round: as they pass, and of the processor."""
+
+    passed: list[float]
+    processor: list[float]
+
+    @property
+    def median(self) -> float:
+        """The median of the time that passes."""
+        return statistics.median(self.passed)
+
+    @property
+    def work(self) -> float:
+        """The median of the processor's time."""
+        return statistics.median(self.processor)
+
+
+def interleaved(rounds: int, *runs: Callable[[], object]) -> list[Times]:
+    """Times of each run in each round, after one warm-up round; every other round goes backwards."""
     for run in runs:
         run()
     # What the libraries hold is out of the collector's way, so that no run pays for another's objects.
     gc.collect()
     gc.freeze()
-    times: list[list[float]] = [[] for _ in runs]
+    times = [Times([], []) for _ in runs]
+    order = list(zip(runs, times, strict=True))
     for _ in range(rounds):
-        for run, taken in zip(runs, times, strict=True):
-            start = time.perf_counter()
+        for run, taken in order:
+            start, before = time.perf_counter(), processor_time()
             run()
-            taken.append(time.perf_counter() - start)
+            taken.processor.append(1000 * (processor_time() - before))
+            taken.passed.append(1000 * (time.perf_counter() - start))
+        order.reverse()
     return times
 
 
-def process(command: Sequence[str]) -> Callable[[], object]:
+def processor_time() -> float:
+    """Seconds that the processor has worked for this process and for those it has waited for."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in used)
+
+
+def process(command: Sequence[str], environment: dict[str, str] | None = None) -> Callable[[], object]:
     """A run that starts a process and waits for it."""
-    return lambda: subprocess.run(command, check=True, capture_output=True)
+    return lambda: subprocess.run(command, check=True, capture_output=True, env=environment)
 
 
-def line(name: str, ours: list[float], peer: list[float], peer_name: str) -> str:
-    """A line of a report: both medians and the median of the ratios."""
-    ratio = statistics.median(a / b for a, b in zip(ours, peer, strict=True))
-    spread = sorted(a / b for a, b in zip(ours, peer, strict=True))
-    low, high = spread[len(spread) // 10], spread[-1 - len(spread) // 10]
+def line(name: str, ours: Times, peer: Times, peer_name: str) -> str:
+    """A line of a report: medians of both, and the median of the ratios."""
+    ratios = sorted(a / b for a, b in zip(ours.passed, peer.passed, strict=True))
+    low, high = ratios[len(ratios) // 10], ratios[-1 - len(ratios) // 10]
     return (
-        f"{name}: {1000 * statistics.median(ours):.2f} ms, {peer_name}: {1000 * statistics.median(peer):.2f} ms, "
-        f"ratio {ratio:.3f} (10% to 90%: {low:.3f} to {high:.3f}, {len(ours)} rounds)"
+        f"{name}: {ours.median:.2f} ms ({ours.work:.2f} of the processor), {peer_name}: {peer.median:.2f} ms, "
+        f"ratio {statistics.median(ratios):.3f} (10% to 90%: {low:.3f} to {high:.3f}, {len(ratios)} rounds)"
     )
+
+
+def verdict(ours: Times, limit: float) -> str:
+    """Whether a bound in milliseconds is kept, by the time that passes and by that of the processor."""
+    kept = ours.median < limit
+    alone = "" if kept else f"; by the processor's time {'kept' if ours.work < limit else 'NOT kept'}"
+    return f"  bound {limit:g} ms: {'kept' if kept else 'NOT kept'}{alone}"
+
+
+def interval(ratios: Sequence[float], draws: int = 2000) -> tuple[float, float, float]:
+    """The median of ratios, and the ends of its 95% interval (percentile bootstrap: Efron and Tibshirani 1993)."""
+    generator = random.Random(0)
+    medians = sorted(statistics.median(generator.choices(ratios, k=len(ratios))) for _ in range(draws))
+    return statistics.median(ratios), medians[draws // 40], medians[-1 - draws // 40]
 
 
 def machine() -> str:

@@ -2,18 +2,21 @@
 
 One example through every stage, for a file `tiny.arch` that says `stage conv2 repeat 3 { block(256, width) }`:
 
-    text        read by `files`, cut into tokens by `lexer`
-    tree        `parse` (the grammar is `grammar/arch.lark`) -> `syntax.Part("conv2", count=3, body=[Apply("block",
-    ...)])` names       `resolve` finds `block` and checks its arguments; `bind` gives `width` its value
-    graph       `count` bounds the size, `expand` runs the statements -> nodes `conv2.0.conv1`, `conv2.0.bn1`, ...
-    with their shapes verified    `verify` holds every node against the rule of its operator (`operators`)
-    cost        `cost` adds up the closed forms of the operators, `budget` compares them with the file's limits
-    source      `emit` writes a class `Block` and `self.conv2 = nn.Sequential(...)`
-    module      `compile` runs that source, `weights` fills it
+    text      read by `files`, cut into tokens by `lexer`
+    tree      `parse` (the grammar is `grammar/arch.lark`) -> `Part("conv2", count=3, body=[Apply("block", ...)])`
+    names     `resolve` finds `block` and checks its arguments; `bind` gives `width` its value
+    graph     `count` bounds the size, `expand` runs the statements -> nodes `conv2.0.conv1`, `conv2.0.bn1`, ... with
+              their shapes
+    verified  `verify` holds every node against the rule of its operator (`operators`)
+    cost      `cost` adds up the closed forms of the operators, `budget` compares them with the file's limits
+    form      `rewrite` makes one convolution of 32 paths, and says how the weights move
+    source    `emit` writes a class `Block` and `self.conv2 = nn.Sequential(...)`
+    module    `compile` runs that source, `weights` fills it
+    others    `export` writes other formats, `bench` times them, `train` trains
 
-Torch is imported by the last two only, and by `train`, which trains a module, and `scores`, which judge one untrained.
-`space` opens the parameters of a file: `symbolic` binds columns of values for them, `priced` expands them, and `price`
-gives what every candidate costs; `sample` draws candidates that keep the budgets. Numpy is imported there only.
+Torch is imported by the last two rows only, and by `scores`, which judges an untrained module. `space` opens the
+parameters of a file: `symbolic` binds columns of values for them, `priced` expands them, and `price` gives what every
+candidate costs; `sample` draws candidates that keep the budgets. Numpy is imported there only.
 """
 
 from __future__ import annotations

@@ -7,10 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from copy import copy
-from typing import Any, NamedTuple
+from typing import Any
 
 from resnext_dsl import syntax as s
-from resnext_dsl.diagnostics import ArchError, Diagnostic, RequirementError, Span, did_you_mean, error
+from resnext_dsl.diagnostics import (
+    MOST,
+    ArchError,
+    Diagnostic,
+    EnoughError,
+    RequirementError,
+    Span,
+    did_you_mean,
+    error,
+)
 from resnext_dsl.domain import Domain, domain_of, typed
 from resnext_dsl.evaluate import Evaluator
 from resnext_dsl.files import Module
@@ -18,11 +27,12 @@ from resnext_dsl.initialization import check_arguments
 from resnext_dsl.naming import top_names
 from resnext_dsl.operators import OPERATORS
 from resnext_dsl.operators.base import Shape, is_int
-from resnext_dsl.overrides import expression_of, from_python, override_source
+from resnext_dsl.overrides import from_python, override_source, value_of
+from resnext_dsl.records import NamedTuple
 from resnext_dsl.scope import NetworkValue, Scopes, declared_twice
 from resnext_dsl.signature import bind as bind_arguments
 from resnext_dsl.signature import operator_signature
-from resnext_dsl.targets import MOST, InitRule, check_words
+from resnext_dsl.targets import InitRule, check_words
 from resnext_dsl.values import (
     TYPES,
     UNKNOWN,
@@ -108,8 +118,14 @@ class Binder:
         """The network of a file.
 
         Raises:
-            ArchError: Where the file has not exactly one network, or its base is none.
+            ArchError: Where the file has not exactly one network, its base is none, or it has too many mistakes.
         """
+        try:
+            return self._bind(module, overrides)
+        except EnoughError:
+            raise ArchError(self.diagnostics) from None
+
+    def _bind(self, module: Module, overrides: Mapping[str, Any]) -> BoundNetwork:
         declared = the_network(module)
         chain = self._chain(NetworkValue(declared, self.scopes.of(module)))
         base = chain[-1]
@@ -184,7 +200,7 @@ class Binder:
         for entry in network.entries:
             if isinstance(entry, s.Param | s.Let | s.Template | s.Fn | s.Input | s.Part):
                 if entry.name.text in places:
-                    self.diagnostics.append(declared_twice(entry.name, places[entry.name.text]))
+                    self._note(declared_twice(entry.name, places[entry.name.text]))
                 places[entry.name.text] = entry.name.span
             if isinstance(entry, s.Param):
                 active = entry.condition is None or self._when(entry.condition, env)
@@ -299,8 +315,7 @@ class Binder:
                 raise error("E204", f"`{name}` must be {_article(kind)}; found {value!r}"[:200], span)
             return converted, span
         try:
-            expression = expression_of(span)
-            return self.evaluator.evaluate(expression, env), expression.span
+            return value_of(span, self.evaluator, env), span
         except ArchError:
             if kind == "string":
                 return value, span
@@ -352,8 +367,6 @@ class Binder:
         if self._tops is None:
             self._tops = top_names(bound.span, bound.entries)
         for rule in entry.rules:
-            if len(self.diagnostics) >= MOST:
-                return
             try:
                 check_words(rule, self._tops)
                 bound.init += (self._init_rule(rule, env),)
@@ -373,10 +386,15 @@ class Binder:
 
     def _found(self, problem: ArchError) -> None:
         """Notes a mistake; binding goes on with what is left."""
-        self.diagnostics += problem.diagnostics
+        self._note(*problem.diagnostics)
 
     def _wrong(self, code: str, message: str, span: Span, hint: str = "") -> None:
-        self.diagnostics.append(Diagnostic(code, message, span, hint=hint))
+        self._note(Diagnostic(code, message, span, hint=hint))
+
+    def _note(self, *found: Diagnostic) -> None:
+        self.diagnostics += found
+        if len(self.diagnostics) >= MOST:
+            raise EnoughError
 
 
 def input_shape(value: Any, span: Span) -> Shape:

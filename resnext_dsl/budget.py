@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from operator import eq, ge, gt, le, lt
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from resnext_dsl.diagnostics import ArchError, BudgetError, Diagnostic, Note, Span
 from resnext_dsl.limits import Limit
 from resnext_dsl.measures import Subject, members_of
 from resnext_dsl.operators.base import Shape
+from resnext_dsl.records import NamedTuple
 from resnext_dsl.values import show_shape
 
 if TYPE_CHECKING:

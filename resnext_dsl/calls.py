@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 from resnext_dsl import syntax as s
 from resnext_dsl.bind import BoundNetwork
 from resnext_dsl.diagnostics import ArchError, Diagnostic, Note, Span, did_you_mean, error
 from resnext_dsl.draft import Draft, Running
-from resnext_dsl.evaluate import Evaluator, too_deep
+from resnext_dsl.evaluate import CONTEXT, Evaluator, too_deep
 from resnext_dsl.graph import Scope
 from resnext_dsl.naming import Names
 from resnext_dsl.operators import OPERATORS
 from resnext_dsl.operators.base import Attributes, Operator
+from resnext_dsl.records import NamedTuple
 from resnext_dsl.replay import Recorder, Recording, call_key, replay
 from resnext_dsl.signature import Bound, bind, signature_of
 from resnext_dsl.values import (
     MISSING,
+    SCALARS,
     UNKNOWN,
     Environment,
     FunctionValue,
@@ -73,14 +75,12 @@ class Caller(Draft):
     # --- names of what flows ---
 
     def _context(self, name: str) -> Any:
-        value, frame = self._own(name), self._frame
+        value = self._own(name)
         if value is not None:
             return value
-        if name in ("channels_in", "shape_in"):
-            return self._flowing(name, frame.entry)
-        if name in ("channels_here", "shape_here"):
-            return self._flowing(name, frame.here)
-        return MISSING
+        if name not in CONTEXT:
+            return MISSING
+        return self._flowing(name, self._frame.entry if name.endswith("_in") else self._frame.here)
 
     def _own(self, name: str) -> Any:
         """The value that has been named so in this frame, or None."""
@@ -122,10 +122,10 @@ class Caller(Draft):
             callee = self.evaluator.find(call.callee, env)
         except ArchError as problem:
             raise _as_operator(problem, call, env) from None
-        if callee is UNKNOWN:
-            raise UnsettledError
         if isinstance(callee, OperatorValue | TemplateValue):
             return callee
+        if callee is UNKNOWN:
+            raise UnsettledError
         name = call.callee.text
         hint = f"write `use {name}` to go on from that value" if isinstance(callee, GraphValue) else ""
         kind = "a function" if isinstance(callee, FunctionValue) else f"a value of type {type_name(callee)}"
@@ -155,7 +155,7 @@ class Caller(Draft):
             recording = self._recordings[key]
             self.evaluator.step(template.span, recording.steps)
             return replay(self, recording, scope, x)
-        scalars = tuple((k, v) for k, v in ((k, _scalar(v)) for k, v in inner.names.items()) if v is not None)
+        scalars = tuple([(name, scalar) for name, scalar in map(_scalar, inner.names.items()) if scalar is not None])
         self.scopes[scope] = Scope(scope, "template", template.name.text, scalars, template.span, given)
         recorder = Recorder(self, scope, x, self.evaluator.steps)
         result = self._body(template.body, Frame(x, x), inner, scope, x)
@@ -198,20 +198,20 @@ class Caller(Draft):
         self, call: s.Apply, callee: OperatorValue, place: Place, env: Environment, inputs: list[Running], name: str
     ) -> Running:
         operator = callee.operator
-        if not (call.arguments or callee.arguments or operator.merges or operator.name in self.network.defaults):
+        if not (call.arguments or callee.arguments or operator.name in self.network.defaults or operator.merges):
             return self._bare(call, operator, place, inputs[0], name)
         arguments, spans = self.defaults(operator.name)
         filled = (*callee.arguments, *arguments.items())
         bound = self._bound(call, OperatorValue(operator, filled), operator.name if not filled else "")
+        spans |= bound.spans
         arguments.update(callee.arguments)
         for key, argument in bound.named.items():
             arguments[key] = self.evaluator.evaluate(argument.value, env)
-            spans[key] = argument.value.span
-        values = [self._operand(argument, env) for argument in bound.values]
+        taken = [value for value in inputs if value is not None]
+        taken += [self._operand(argument, env) for argument in bound.values]
         attributes = self.validated(call.span, operator.name, arguments, spans)
-        if any(value is None for value in (*inputs, *values)):
+        if len(taken) < len(inputs) + len(bound.values):
             return None
-        taken = [value for value in (*inputs, *values) if value is not None]
         if operator.merges and len(taken) == 1:
             return taken[0]
         return self.put_node(operator.name, attributes, taken, place.scope, name, call.span, spans)
@@ -240,13 +240,12 @@ class Caller(Draft):
         return self._checked_value(value, argument.span, argument.span.text)
 
 
-def _scalar(value: Any) -> Any:
+def _scalar(argument: tuple[str, Any]) -> tuple[str, Any]:
     """A template's argument as the graph keeps it: plain values, and operators by name; None for others."""
+    name, value = argument
     if isinstance(value, OperatorValue):
-        return value.operator.name
-    if isinstance(value, bool | int | float | str) or type(value) is tuple:
-        return value
-    return None
+        return name, value.operator.name
+    return name, value if type(value) in SCALARS or type(value) is tuple else None
 
 
 def _as_operator(problem: ArchError, call: s.Apply, env: Environment) -> ArchError:

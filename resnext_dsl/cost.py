@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Container, Iterable
-from typing import Any, NamedTuple, TypeVar
+from operator import attrgetter
+from typing import Any, TypeVar
 
 from resnext_dsl.graph import Graph, Node
 from resnext_dsl.operators import OPERATORS
+from resnext_dsl.operators.base import Shape
+from resnext_dsl.records import NamedTuple
 
 Key = TypeVar("Key")
 
@@ -37,7 +40,7 @@ class Cost:
     @property
     def figures(self) -> tuple[int, int, int, int]:
         """Parameters, FLOPs, multiply-adds and activations."""
-        return self.params, self.flops, self.macs, self.activations
+        return _FIGURES(self)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Cost) and self.figures == other.figures
@@ -73,31 +76,45 @@ class CallCost(NamedTuple):
     cost: Cost
 
 
+_FIGURES: Callable[[Cost], tuple[int, int, int, int]] = attrgetter("params", "flops", "macs", "activations")
+
+
+def sum_of(costs: Iterable[Cost]) -> Cost:
+    """The cost of all of them together."""
+    return Cost(*map(sum, zip(*map(_FIGURES, costs), strict=True)))
+
+
 class NetworkCost(Cost):
     """The cost of a whole network, and what each part of it contributes.
 
     Attributes:
-        depth: Convolutions and linear layers on the longest way from the input to an output.
         uncounted: Operators that fvcore gives no FLOPs, with how often they occur.
         nodes: Each node with its cost.
         uncounted_nodes: Names of the nodes that fvcore gives no FLOPs.
     """
 
-    __slots__ = ("depth", "nodes", "uncounted", "uncounted_nodes")
+    __slots__ = ("_graph", "_runs", "nodes", "uncounted", "uncounted_nodes")
 
     def __init__(
         self,
+        graph: Graph,
+        runs: set[int],
         total: Cost,
-        depth: int,
         uncounted: tuple[tuple[str, int], ...],
         nodes: tuple[tuple[Node, Cost], ...],
         uncounted_nodes: frozenset[str],
     ) -> None:
         super().__init__(*total.figures)
-        self.depth = depth
         self.uncounted = uncounted
         self.nodes = nodes
         self.uncounted_nodes = uncounted_nodes
+        self._graph = graph
+        self._runs = runs
+
+    @property
+    def depth(self) -> int:
+        """Convolutions and linear layers on the longest way from the input to an output."""
+        return depth_of(self._graph, self._runs)
 
     def by_stage(self) -> dict[str, Cost]:
         """Cost of each part (stem, stage, head, output) and of each node between them, in order."""
@@ -153,44 +170,48 @@ def _calls(node: Node, made: dict[TemplateCall, set[int]]) -> list[TemplateCall]
 def cost_of(graph: Graph, training: bool = False) -> NetworkCost:
     """The cost of a graph; training-only outputs count in `params`, and in the rest where `training` asks for it."""
     runs = reachable(graph, [output.node for output in graph.outputs if training or not output.training_only])
-    known: dict[Any, tuple[Cost, bool]] = {}
-    priced = [_priced(graph, node, index in runs, known) for index, node in enumerate(graph.nodes)]
-    costs = tuple([(node, cost) for node, (cost, _) in zip(graph.nodes, priced, strict=True)])
-    silent = [node for node, (_, counted) in zip(graph.nodes, priced, strict=True) if not counted]
-    figures = zip(*[cost.figures for _, cost in costs], strict=True)
+    known: dict[Any, tuple[Cost, bool]] = {}  # most networks repeat a block
+    costs: list[Cost] = []
+    silent: list[Node] = []
+    nodes = graph.nodes
+    for index, node in enumerate(nodes):
+        key = node.operator, id(node.attributes), tuple([nodes[source].shape for source in node.inputs]), index in runs
+        if key not in known:
+            known[key] = _priced(node, key[2], key[3])
+        cost, counted = known[key]
+        costs.append(cost)
+        if not counted:
+            silent.append(node)
     return NetworkCost(
-        Cost(*map(sum, figures)),
-        depth=depth_of(graph, runs),
-        uncounted=tuple(sorted(Counter(node.operator for node in silent).items())),
-        nodes=costs,
+        graph,
+        runs,
+        sum_of(costs),
+        uncounted=tuple(sorted(Counter([node.operator for node in silent]).items())),
+        nodes=tuple(zip(nodes, costs, strict=True)),
         uncounted_nodes=frozenset([node.name for node in silent]),
     )
 
 
-def _priced(graph: Graph, node: Node, runs: bool, known: dict[Any, tuple[Cost, bool]]) -> tuple[Cost, bool]:
-    """The cost of a node, and whether fvcore counts it (what does not run is not missed).
-
-    `known` has those of the nodes before: most networks repeat a block.
-    """
+def _priced(node: Node, shapes: tuple[Shape, ...], runs: bool) -> tuple[Cost, bool]:
+    """The cost of a node, and whether fvcore counts it (what does not run is not missed)."""
     if node.operator == "input":
         return Cost(), True
-    shapes = tuple([graph.nodes[source].shape for source in node.inputs])
-    key = node.operator, id(node.attributes), shapes, runs
-    if key not in known:
-        row = OPERATORS[node.operator]
-        params = row.parameters(node.attributes, shapes)
-        flops = row.flops(node.attributes, shapes) if row.flops is not None else None
-        if runs:
-            macs = flops or 0 if row.multiplies else 0
-            known[key] = Cost(params, flops or 0, macs, row.activations(node.shape)), flops is not None
-        else:
-            known[key] = Cost(params), True
-    return known[key]
+    row = OPERATORS[node.operator]
+    params = row.parameters(node.attributes, shapes)
+    if not runs:
+        return Cost(params), True
+    flops = row.flops(node.attributes, shapes) if row.flops is not None else None
+    macs = flops or 0 if row.multiplies else 0
+    return Cost(params, flops or 0, macs, row.activations(node.shape)), flops is not None
 
 
 def reachable(graph: Graph, outputs: Iterable[int]) -> set[int]:
     """The nodes that some of these nodes depend on, themselves included."""
-    seen = set(outputs)
+    ends = set(outputs)
+    read = ends.union(*[node.inputs for node in graph.nodes])
+    if len(read) == len(graph.nodes):
+        return read  # where every node is read, each is on a way to an output
+    seen = ends
     for index in range(len(graph.nodes) - 1, -1, -1):
         if index in seen:
             seen.update(graph.nodes[index].inputs)
@@ -200,12 +221,12 @@ def reachable(graph: Graph, outputs: Iterable[int]) -> set[int]:
 def depth_of(graph: Graph, runs: set[int], members: Container[int] | None = None) -> int:
     """Convolutions and linear layers on the longest way from the input to an output; of `members` only, if given."""
     depths = [0] * len(graph.nodes)
-    for index, node in enumerate(graph.nodes):
-        if index and index in runs:
-            inputs = node.inputs
-            before = depths[inputs[0]] if len(inputs) == 1 else max([depths[source] for source in inputs])
-            counts = node.operator in _MULTIPLIERS and (members is None or index in members)
-            depths[index] = before + counts
+    for index in sorted(runs):
+        node = graph.nodes[index]
+        inputs = node.inputs
+        before = depths[inputs[0]] if len(inputs) == 1 else max([depths[source] for source in inputs], default=0)
+        counts = node.operator in _MULTIPLIERS and (members is None or index in members)
+        depths[index] = before + 1 if counts else before
     return max(depths, default=0)
 
 

@@ -6,8 +6,11 @@ decide what is wrong: every stage of the pipeline does that for itself.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
+
+from resnext_dsl.records import NamedTuple
 
 if TYPE_CHECKING:
     from resnext_dsl.source import Source
@@ -51,20 +54,34 @@ CODES: dict[str, str] = {
     "E602": "a requirement is not met",
     "E603": "a measure cannot be taken on this machine",
     "E604": "no combination of values does what is asked for",
+    "E605": "a library that is needed is not installed",
+    "E606": "a library has no network of that name",
+    "E607": "a variant cannot be timed",
+    "E608": "the network has no such form",
     "E701": "weights do not fit the network",
     "E702": "the weights file cannot be read",
     "E703": "the weights file cannot be written",
+    "E704": "a file cannot be written",
+    "E705": "the network cannot be exported so",
     "E711": "a choice of training has a wrong value",
     "E712": "the data set cannot be read",
     "E713": "the network does not fit the data set",
     "E714": "the run cannot be resumed or written",
     "E715": "training diverged",
-    "E716": "a package that training needs is not installed",
     "E801": "the compiler broke its own rules (please report it)",
+    "E802": "a written file does not compute what the network computes (please report it)",
     "W901": "a declaration is never used",
     "W902": "the value of a split or residual is not used",
 }
 """Every stable diagnostic code, with what it means."""
+
+
+MOST = 200
+"""Diagnostics after which a stage looks no further: there are more mistakes than anybody will read."""
+
+
+class EnoughError(Exception):
+    """A stage has met `MOST` mistakes; they are where it keeps them."""
 
 
 class Span(NamedTuple):
@@ -292,13 +309,14 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     if not 0 < len(name) <= LONGEST_NAME:
         return None
     best, fewest = None, len(name) // 3 + 1
+    letters = Counter(name)
     candidates = set(known)
     if len(candidates) > MANY:
         candidates = {candidate for candidate in candidates if candidate[:2] == name[:2]}
     for candidate in sorted(candidates)[:MANY]:
         if candidate.lower().replace("_", "") == name.lower().replace("_", ""):
             return candidate
-        if abs(len(candidate) - len(name)) < fewest:
+        if abs(len(candidate) - len(name)) < fewest and (letters - Counter(candidate)).total() < fewest:
             slips = _slips(name, candidate, fewest)
             if slips < min(fewest, max(len(name), len(candidate))):
                 best, fewest = candidate, slips

@@ -6,12 +6,13 @@ import itertools
 import math
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import Any
 
 from resnext_dsl import syntax as s
 from resnext_dsl.diagnostics import ArchError, error
 from resnext_dsl.evaluate import Evaluator
 from resnext_dsl.operators.base import is_int
+from resnext_dsl.records import NamedTuple
 from resnext_dsl.values import Environment, List, fits_type, show, type_name
 
 

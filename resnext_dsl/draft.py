@@ -7,13 +7,14 @@ from typing import Any
 
 from resnext_dsl.bind import BoundNetwork
 from resnext_dsl.cost import reachable
-from resnext_dsl.diagnostics import ArchError, Diagnostic, Note, Span, error
+from resnext_dsl.diagnostics import MOST, ArchError, Diagnostic, Note, Span, error
 from resnext_dsl.graph import Graph, Node, Output, Part, Scope
 from resnext_dsl.naming import safe
 from resnext_dsl.operators import OPERATORS, validate
 from resnext_dsl.operators.base import Attributes, RuleError, Shape
 from resnext_dsl.options import Options
 from resnext_dsl.values import (
+    SCALARS,
     FunctionValue,
     GraphValue,
     OperatorValue,
@@ -25,9 +26,6 @@ from resnext_dsl.values import (
 
 Running = GraphValue | None
 """The running value; None where a mistake has made it unknown."""
-
-MOST = 200
-"""Diagnostics after which a network is expanded no further."""
 
 LARGE = 2000
 """Nodes and scopes after which the size of the whole network is bounded before expansion goes on."""
@@ -80,12 +78,12 @@ class Draft:
         trail = diagnostic.trail or ()
         self.diagnostics.append(diagnostic._replace(trail=(*self.trail, *trail)))
         if len(self.diagnostics) >= MOST:
-            raise ArchError([])  # there are more mistakes than anybody will read
+            raise ArchError([])
 
-    def guarded(self, run: Callable[[], Any]) -> Any:
+    def guarded(self, run: Callable[..., Any], *arguments: Any) -> Any:
         """The result of a step, or None where it fails; the failure is noted."""
         try:
-            return run()
+            return run(*arguments)
         except ArchError as problem:
             if not problem.diagnostics:
                 raise
@@ -134,7 +132,8 @@ class Draft:
             raise too_many(span, self.options.max_nodes)
         self.grow(1)
         sources = tuple([value.node for value in inputs])
-        self.nodes.append(Node(join(scope, name), operator, attributes, sources, shape, span, scope, self.trail))
+        full = f"{scope}.{name}" if scope else name
+        self.nodes.append(Node(full, operator, attributes, sources, shape, span, scope, self.trail))
         return GraphValue(index, shape)
 
     def origins(self, inputs: list[GraphValue]) -> tuple[Note, ...]:
@@ -157,6 +156,8 @@ class Draft:
     def validated(self, at: Span, operator: str, arguments: dict[str, Any], spans: dict[str, Span]) -> Attributes:
         """Attributes from arguments; a wrong one is blamed on its span, or on `at`."""
         for key, value in arguments.items():
+            if type(value) in SCALARS:
+                continue
             if isinstance(value, OperatorValue) and not value.arguments:
                 arguments[key] = value.operator.name  # an option word that is an operator's name too
             elif isinstance(value, OperatorValue | TemplateValue | FunctionValue | GraphValue):

@@ -8,7 +8,7 @@ from typing import Any
 
 from resnext_dsl import syntax as s
 from resnext_dsl.diagnostics import ArchError, Diagnostic, Note, Span, did_you_mean, error
-from resnext_dsl.functions import BUILTINS, INFIX, BadValueError, number
+from resnext_dsl.functions import BUILTINS, INFIX, WHOLE, BadValueError, number
 from resnext_dsl.initialization import INIT_WORDS
 from resnext_dsl.operators import OPERATORS, SYMBOLS
 from resnext_dsl.operators.base import is_int
@@ -31,9 +31,12 @@ SHORTCUTS = ("auto", "identity", "projection", "pad", "skip")
 WORDS = SYMBOLS | set(SHORTCUTS) | INIT_WORDS
 """Option words: names that mean themselves where nothing else has that name."""
 
-_OPERATORS = {name: OperatorValue(operator) for name, operator in OPERATORS.items()}
+_MEANINGS: dict[str, Any] = {word: word for word in WORDS} | {
+    name: OperatorValue(operator) for name, operator in OPERATORS.items()
+}
+"""What operators' names and option words stand for."""
 
-CONTEXT = ("channels_in", "shape_in", "channels_here", "shape_here")
+CONTEXT = frozenset({"channels_in", "shape_in", "channels_here", "shape_here"})
 """Names of what flows where an expression stands; the expander gives them their values."""
 
 
@@ -53,6 +56,7 @@ class Evaluator:
         self.steps = 0
         self.depth = 0
         self._limit = 10**options.max_digits
+        self._most_steps = options.max_steps
 
     def evaluate(self, expression: s.Expression, env: Environment) -> Any:
         """The value of an expression.
@@ -61,7 +65,11 @@ class Evaluator:
             ArchError: Where it cannot be computed; one diagnostic, at the innermost part.
             UnsettledError: Where it depends on something that failed before.
         """
-        self.step(expression.span)
+        self.steps += 1
+        if self.steps > self._most_steps:
+            self.step(expression.span, 0)
+        if isinstance(expression, s.Literal):
+            return expression.value
         return _DISPATCH[type(expression)](self, expression, env)
 
     def bound(self, expression: s.Expression, env: Environment) -> Any:
@@ -91,9 +99,6 @@ class Evaluator:
 
     # --- one method for each kind of expression ---
 
-    def _literal(self, expression: s.Literal, env: Environment) -> Any:
-        return expression.value
-
     def _name(self, expression: s.Name, env: Environment) -> Any:
         value = self.find(expression, env)
         if value is UNKNOWN:
@@ -104,16 +109,12 @@ class Evaluator:
         """What a name stands for: a declaration, a value of the network, an operator or an option word."""
         text = name.text
         value = env.get(text)
+        if value is MISSING and self.context is not None:
+            value = self.context(text)
+        if value is MISSING:
+            value = _MEANINGS.get(text, MISSING)
         if value is not MISSING:
             return value
-        if self.context is not None:
-            value = self.context(text)
-            if value is not MISSING:
-                return value
-        if text in _OPERATORS:
-            return _OPERATORS[text]
-        if text in WORDS:
-            return text
         if self.quiet:
             raise UnsettledError
         raise self.unknown_name(name, env)
@@ -249,6 +250,8 @@ class Evaluator:
 
     def _infix(self, expression: s.Expression, sign: str, left: Any, right: Any) -> Any:
         self.step(expression.span)
+        if type(left) is int and type(right) is int and sign in WHOLE:
+            return self._bounded(WHOLE[sign](left, right), expression)
         return self._checked(expression, lambda: INFIX[sign](left, right), sign, [left, right])
 
     def _unary(self, expression: s.Unary, env: Environment) -> Any:
@@ -315,7 +318,6 @@ class Evaluator:
 
 
 _DISPATCH: dict[type, Callable[[Evaluator, Any, Environment], Any]] = {
-    s.Literal: Evaluator._literal,
     s.Name: Evaluator._name,
     s.Invoke: Evaluator._invoke,
     s.Chain: Evaluator._chain,

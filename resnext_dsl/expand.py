@@ -63,6 +63,7 @@ class Expander(Caller):
             if x.node == 0 and not self.diagnostics:
                 self.note(Diagnostic("E305", f"network `{network.name}` has no operators", network.span))
             self.outputs.insert(0, Output("main", x.node))
+        self.evaluator.context = None  # what holds itself in a circle stays until the collector comes
 
     # --- the network's own entries ---
 
@@ -71,7 +72,7 @@ class Expander(Caller):
         if isinstance(entry, s.Part):
             return self._part(entry, place, env, x)
         if isinstance(entry, s.Output):
-            self.guarded(lambda: self._output(entry, place, env, x))
+            self.guarded(self._output, entry, place, env, x)
             return x
         return self._statement(entry, place, env, x)  # type: ignore[arg-type]
 
@@ -85,7 +86,7 @@ class Expander(Caller):
             x = self._pass(part.body, place.frame, env, name, x)
         else:
             self.put_scope(name, "passes", name, part.span)
-            count = self.guarded(lambda: self.evaluator.whole(part.times, env, "the number of passes"))  # type: ignore[arg-type]
+            count = self.guarded(self.evaluator.whole, part.times, env, "the number of passes")
 
             def run(turn: int, x: Running) -> Running:
                 self.trail = (*outer, Note(f"{label}, pass {turn}", part.name.span))
@@ -142,11 +143,11 @@ class Expander(Caller):
                     self._statement(statement, Place(frame, scope, names), env, x)
             self._frame = frame
             frame.here = x
-            callee = self.guarded(lambda: self._callee(call, env))
+            callee = self.guarded(self._callee, call, env)
             if callee is None:
                 return None
             if isinstance(callee, TemplateValue):
-                result = self.guarded(lambda: self._template(call, callee, env, scope, x))
+                result = self.guarded(self._template, call, callee, env, scope, x)
                 return self._named(call.alias, frame, result)
             return self._statement(call, Place(frame, scope, names), env, x)
         return self._block(block, Place(frame, scope, names), env, x)
@@ -172,14 +173,14 @@ class Expander(Caller):
         self._frame = frame
         frame.here = x
         if isinstance(statement, s.Let):
-            value = self.guarded(lambda: self.evaluator.bound(statement.value, env))
+            value = self.guarded(self.evaluator.bound, statement.value, env)
             env.names[statement.name.text] = value if value is not None else UNKNOWN
             return x
         if isinstance(statement, s.Use):
-            return self.guarded(lambda: self._value(statement.value, env))  # type: ignore[no-any-return]
+            return self.guarded(self._value, statement.value, env)  # type: ignore[no-any-return]
         self.evaluator.step(statement.span)
         depth = self.depth
-        result = self.guarded(lambda: _RUN[type(statement)](self, statement, place, env, x))
+        result = self.guarded(_RUN[type(statement)], self, statement, place, env, x)
         self.depth = depth
         return self._named(statement.alias, frame, result)
 

@@ -10,12 +10,12 @@ import os
 import stat
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
 
 from resnext_dsl import syntax as s
 from resnext_dsl.diagnostics import ArchError, Diagnostic, Span, did_you_mean, error, nearest
 from resnext_dsl.options import Options
 from resnext_dsl.parse import parse
+from resnext_dsl.records import NamedTuple
 from resnext_dsl.source import Source
 
 SHIPPED = Path(__file__).parent / "specs"

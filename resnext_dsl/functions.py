@@ -57,6 +57,19 @@ def _equal(left: Any, right: Any) -> bool:
     return type_name(left) in (type_name(right), "int", "float") and bool(left == right)
 
 
+WHOLE: dict[str, Callable[[int, int], Any]] = {
+    "+": python_operator.add,
+    "-": python_operator.sub,
+    "*": python_operator.mul,
+    "<": python_operator.lt,
+    "<=": python_operator.le,
+    ">": python_operator.gt,
+    ">=": python_operator.ge,
+    "==": python_operator.eq,
+    "!=": python_operator.ne,
+}
+"""What infix operators compute on two ints, where that always has a result."""
+
 INFIX: dict[str, Callable[[Any, Any], Any]] = {
     "+": _add,
     "-": _numbers(python_operator.sub),

@@ -11,7 +11,9 @@ import re
 import zlib
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
+
+from resnext_dsl.records import NamedTuple
 
 FOLDER = Path(__file__).parent / "grammar"
 GRAMMAR = FOLDER / "arch.lark"

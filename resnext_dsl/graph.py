@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
 from resnext_dsl.diagnostics import Note, Span
 from resnext_dsl.operators.base import Attributes, Shape
+from resnext_dsl.records import NamedTuple
 
 if TYPE_CHECKING:
     import networkx

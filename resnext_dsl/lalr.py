@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 from resnext_dsl.grammar import Rule, Table, table
 from resnext_dsl.lexer import Token
+from resnext_dsl.records import NamedTuple
 
 
 class Failure(NamedTuple):

@@ -11,11 +11,11 @@ import bisect
 import re
 import unicodedata
 from functools import cache
-from typing import NamedTuple
 
 from resnext_dsl.diagnostics import Diagnostic, Note, Span, did_you_mean
 from resnext_dsl.grammar import lexer_pattern, table
 from resnext_dsl.options import Options
+from resnext_dsl.records import NamedTuple
 from resnext_dsl.source import Source
 from resnext_dsl.syntax import Comment
 from resnext_dsl.units import UNITS

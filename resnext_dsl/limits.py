@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import Any
 
 from resnext_dsl import syntax as s
 from resnext_dsl.bind import BoundNetwork, input_shape
@@ -17,6 +17,7 @@ from resnext_dsl.graph import Graph
 from resnext_dsl.measures import DTYPE, MEASURES, Argument, Measure
 from resnext_dsl.naming import safe
 from resnext_dsl.operators.base import REQUIRED, Shape
+from resnext_dsl.records import NamedTuple
 from resnext_dsl.signature import Signature
 from resnext_dsl.signature import bind as bind_arguments
 from resnext_dsl.units import UNITS

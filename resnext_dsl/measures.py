@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from resnext_dsl.cost import Cost, depth_of, reachable
 from resnext_dsl.operators.base import REQUIRED
+from resnext_dsl.records import NamedTuple
 from resnext_dsl.units import BYTES, COUNT, TIME, Unit
 
 if TYPE_CHECKING:

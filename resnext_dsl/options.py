@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from resnext_dsl.records import NamedTuple
 
 
 class Options(NamedTuple):

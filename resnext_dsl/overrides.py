@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from resnext_dsl import syntax as s
-from resnext_dsl.diagnostics import ArchError, Span, error
+from resnext_dsl.diagnostics import ArchError, Diagnostic, Note, Span, error
+from resnext_dsl.evaluate import Evaluator
 from resnext_dsl.files import text_source
 from resnext_dsl.options import DEFAULTS
 from resnext_dsl.parse import parse
 from resnext_dsl.source import Source
-from resnext_dsl.values import List
+from resnext_dsl.values import Environment, List
 
 
 def override_source(name: str, value: Any) -> Span:
@@ -20,9 +21,41 @@ def override_source(name: str, value: Any) -> Span:
     return Span(source, 0, len(source.text))
 
 
-def expression_of(span: Span) -> s.Expression:
-    """An override's text as an expression."""
-    source = text_source(f"let value = ({span.text})", span.source.name, DEFAULTS)
+_BEFORE = "let value = ("
+"""What makes an expression a file."""
+
+
+def value_of(span: Span, evaluator: Evaluator, env: Environment) -> Any:
+    """The value of an override's text.
+
+    Raises:
+        ArchError: Where it is no expression, or one that cannot be computed; its places are in the override's text.
+    """
+    try:
+        return evaluator.evaluate(_expression(span), env)
+    except ArchError as problem:
+        raise ArchError([_placed(diagnostic, span) for diagnostic in problem.diagnostics]) from None
+
+
+def _placed(diagnostic: Diagnostic, override: Span) -> Diagnostic:
+    notes, trail = _moved(diagnostic.notes, override), _moved(diagnostic.trail, override)
+    return diagnostic._replace(span=_inside(diagnostic.span, override), notes=notes, trail=trail)
+
+
+def _moved(notes: tuple[Note, ...], override: Span) -> tuple[Note, ...]:
+    return tuple(note._replace(span=_inside(note.span, override)) for note in notes)
+
+
+def _inside(span: Span | None, override: Span) -> Span | None:
+    """A place in what the override was read as, in the override itself."""
+    if span is None or span.source is override.source or span.source.name != override.source.name:
+        return span
+    start, end = (max(0, min(place - len(_BEFORE), override.end)) for place in (span.start, span.end))
+    return Span(override.source, start, end)
+
+
+def _expression(span: Span) -> s.Expression:
+    source = text_source(f"{_BEFORE}{span.text})", span.source.name, DEFAULTS)
     try:
         item = parse(source).items[0]
     except ArchError as problem:
@@ -58,8 +91,9 @@ def from_python(value: Any, kind: str) -> Any:
     """A Python value as one of the language; None where it is none."""
     if getattr(value, "ndim", None) == 0 and hasattr(value, "item"):
         value = value.item()  # a scalar of numpy or torch
-    if isinstance(value, bool | int | float | str):
-        return value
+    for scalar in (bool, int, float, str):
+        if isinstance(value, scalar):
+            return scalar(value)  # not one of a subclass
     if isinstance(value, list | tuple):
         items = [from_python(item, "") for item in value]
         if any(item is None for item in items):

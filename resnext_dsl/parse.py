@@ -5,12 +5,13 @@ After an error the statement it stands in is left out and parsing goes on, so th
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 from resnext_dsl import lalr, syntax_errors
 from resnext_dsl.diagnostics import Diagnostic, Span, SpecSyntaxError
 from resnext_dsl.lexer import CLOSERS, END, OPENERS, Token, lex
 from resnext_dsl.options import DEFAULTS, Options
+from resnext_dsl.records import NamedTuple
 from resnext_dsl.source import Source
 from resnext_dsl.syntax import Comment, File
 from resnext_dsl.tree import Builder

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any
 
 from resnext_dsl.diagnostics import Note
 from resnext_dsl.draft import Draft, Running, too_many
 from resnext_dsl.graph import Node, Scope
-from resnext_dsl.values import GraphValue, OperatorValue, TemplateValue
+from resnext_dsl.records import NamedTuple
+from resnext_dsl.values import SCALARS, GraphValue, OperatorValue, TemplateValue
 
 
 class Recording(NamedTuple):
@@ -66,8 +67,9 @@ def call_key(callee: TemplateValue, names: Mapping[str, Any], given: frozenset[s
     So are the arguments that are the entering value: a copy reads what enters it in their place.
     """
     values = tuple(names.values())
-    entering = tuple(enters(value, x) for value in values)
-    return id(callee.template), id(callee.environment), values, tuple(map(_kind, values)), given, x.shape, entering
+    kinds = tuple([type(value) if type(value) in SCALARS else _kind(value) for value in values])
+    entering = tuple([type(value) not in SCALARS and enters(value, x) for value in values])
+    return id(callee.template), id(callee.environment), values, kinds, given, x.shape, entering
 
 
 def enters(value: Any, x: GraphValue) -> bool:

@@ -8,11 +8,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 from itertools import groupby
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from resnext_dsl.budget import Usage
 from resnext_dsl.cost import Cost
 from resnext_dsl.graph import Graph, Node, Scope
+from resnext_dsl.records import NamedTuple
 from resnext_dsl.units import TIME
 from resnext_dsl.values import show, show_shape
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from resnext_dsl import syntax as s
-from resnext_dsl.diagnostics import ArchError, Diagnostic, Note, Span, did_you_mean
+from resnext_dsl.diagnostics import MOST, ArchError, Diagnostic, EnoughError, Note, Span, did_you_mean
 from resnext_dsl.evaluate import CONTEXT, WORDS
 from resnext_dsl.files import Module
 from resnext_dsl.functions import BUILTINS
@@ -60,18 +60,10 @@ class Level:
 def resolve(module: Module) -> list[Diagnostic]:
     """What is wrong with the names of a spec and of the libraries it imports (the shipped ones aside)."""
     resolver = _Resolver()
-    with contextlib.suppress(_EnoughError):
+    with contextlib.suppress(EnoughError):
         resolver.module(module, main=True)
         resolver.circles()
     return resolver.diagnostics
-
-
-MOST = 200
-"""Diagnostics after which a text is read no further."""
-
-
-class _EnoughError(Exception):
-    """There are more mistakes than anybody will read."""
 
 
 class _Resolver:
@@ -86,7 +78,7 @@ class _Resolver:
     def _found(self, diagnostic: Diagnostic) -> None:
         self.diagnostics.append(diagnostic)
         if len(self.diagnostics) >= MOST:
-            raise _EnoughError
+            raise EnoughError
 
     def module(self, module: Module, main: bool = False) -> Level:
         """Checks a module once, and those it imports; gives its names."""

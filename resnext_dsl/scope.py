@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from resnext_dsl import syntax as s
-from resnext_dsl.diagnostics import ArchError, Diagnostic, Note, Span, did_you_mean
+from resnext_dsl.diagnostics import MOST, ArchError, Diagnostic, EnoughError, Note, Span, did_you_mean
 from resnext_dsl.evaluate import Evaluator
 from resnext_dsl.files import Module
 from resnext_dsl.values import UNKNOWN, Environment, FunctionValue, TemplateValue, UnsettledError
@@ -52,7 +52,7 @@ class Scopes:
             if name.text not in theirs:
                 hint = did_you_mean(name.text, theirs)
                 message = f"`{item.path or item.library}` declares no `{name.text}`"
-                self.diagnostics.append(Diagnostic("E101", message, name.span, hint=hint))
+                self._note(Diagnostic("E101", message, name.span, hint=hint))
                 env.names[alias.text] = UNKNOWN
             else:
                 self._fresh(alias, places)
@@ -77,14 +77,19 @@ class Scopes:
         try:
             env.names[item.name.text] = self.evaluator.bound(item.value, env)
         except ArchError as problem:
-            self.diagnostics += problem.diagnostics
+            self._note(*problem.diagnostics)
             env.names[item.name.text] = UNKNOWN
         except UnsettledError:
             env.names[item.name.text] = UNKNOWN
 
+    def _note(self, *found: Diagnostic) -> None:
+        self.diagnostics += found
+        if len(self.diagnostics) >= MOST:
+            raise EnoughError
+
     def _fresh(self, name: s.Name, places: dict[str, Span]) -> None:
         if name.text in places:
-            self.diagnostics.append(declared_twice(name, places[name.text]))
+            self._note(declared_twice(name, places[name.text]))
         places[name.text] = name.span
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import NamedTuple
 
 from resnext_dsl import syntax as s
 from resnext_dsl.diagnostics import ArchError, Diagnostic, Span, did_you_mean
 from resnext_dsl.operators.base import REQUIRED, Operator
+from resnext_dsl.records import NamedTuple
 from resnext_dsl.values import FunctionValue, OperatorValue, TemplateValue
 
 
@@ -28,9 +28,10 @@ class Signature(NamedTuple):
 
 
 class Bound(NamedTuple):
-    """Arguments by parameter name, and the values of a merge."""
+    """Arguments by parameter name, where their values are written, and the values of a merge."""
 
     named: dict[str, s.Argument]
+    spans: dict[str, Span]
     values: tuple[s.Argument, ...]
 
 
@@ -107,7 +108,7 @@ def bind(
         problems.append(_missing(signature, missing, callee_span))
     if problems:
         raise ArchError(problems)
-    return Bound(named, tuple(values))
+    return Bound(named, {name: argument.value.span for name, argument in named.items()}, tuple(values))
 
 
 def _problem(signature: Signature, argument: s.Argument, name: str, named: dict[str, s.Argument]) -> Diagnostic | None:

@@ -7,9 +7,9 @@ Plain frozen data (named tuples: forty dataclasses would take a fifth of a whole
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import NamedTuple
 
 from resnext_dsl.diagnostics import Span
+from resnext_dsl.records import NamedTuple
 
 # --- expressions ---
 

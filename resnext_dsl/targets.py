@@ -6,16 +6,14 @@ The text alone tells which words can be right; the rest is known once the networ
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from typing import Any, NamedTuple
+from typing import Any
 
 from resnext_dsl import syntax as s
-from resnext_dsl.diagnostics import ArchError, Diagnostic, did_you_mean, error
+from resnext_dsl.diagnostics import MOST, ArchError, Diagnostic, did_you_mean, error
 from resnext_dsl.graph import Graph, Node
 from resnext_dsl.initialization import FIELDS, check_field, has_field
 from resnext_dsl.operators import OPERATORS
-
-MOST = 200
-"""Wrong rules after which no others are looked at."""
+from resnext_dsl.records import NamedTuple
 
 LISTED = 6
 """Names that a hint lists at most."""

@@ -7,13 +7,18 @@ apart.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from resnext_dsl.operators.base import Operator, Shape
+from resnext_dsl.records import NamedTuple
 from resnext_dsl.syntax import Fn, Template
 
 if TYPE_CHECKING:
     from resnext_dsl.diagnostics import Span
+
+
+SCALARS = frozenset({bool, int, float, str})
+"""The types of values that hold no others."""
 
 
 class List(tuple[Any, ...]):

@@ -20,30 +20,49 @@ def verify(graph: Graph) -> Graph:
     Raises:
         InvariantError: With the name of the node, scope or output that breaks an invariant, and how.
     """
-    names: set[str] = set()
-    known: dict[tuple[str, int, tuple[Shape, ...]], Shape] = {}
-    for index, node in enumerate(graph.nodes):
-        if node.name in names:
-            raise InvariantError(f"node `{node.name}` is there twice")
-        names.add(node.name)
-        _placed(graph, node)
-        if index == 0:
-            _is_input(node)
-        else:
-            _is_applied(graph, index, node, known)
+    _names(graph)
+    _operators(graph)
     _scopes(graph)
     _results(graph)
     return graph
 
 
-def _placed(graph: Graph, node: Node) -> None:
-    if node.scope not in graph.scopes:
-        raise InvariantError(f"node `{node.name}` is in no scope: `{node.scope}`")
-    parent, _, own = node.name.rpartition(".")
-    if parent != node.scope or not own:
-        raise InvariantError(f"node `{node.name}` is not named after its scope `{node.scope}`")
-    if node.name in graph.scopes:
-        raise InvariantError(f"node `{node.name}` has the name of a scope")
+def _names(graph: Graph) -> None:
+    scopes = graph.scopes
+    names: set[str] = set()
+    for node in graph.nodes:
+        name, scope = node.name, node.scope
+        if name in names:
+            raise InvariantError(f"node `{name}` is there twice")
+        if scope not in scopes:
+            raise InvariantError(f"node `{name}` is in no scope: `{scope}`")
+        if name.rpartition(".")[0] != scope or name.endswith("."):
+            raise InvariantError(f"node `{name}` is not named after its scope `{scope}`")
+        names.add(name)
+    for name in names.intersection(scopes):
+        raise InvariantError(f"node `{name}` has the name of a scope")
+
+
+def _operators(graph: Graph) -> None:
+    """Checks what each operator reads, and what it gives by the rules of its row; those that repeat once."""
+    right: set[tuple[str, int, tuple[Shape, ...], Shape]] = set()
+    shapes: list[Shape] = []
+    for index, node in enumerate(graph.nodes):
+        read = []
+        for source in node.inputs:
+            if not 0 <= source < index:
+                raise InvariantError(f"node `{node.name}` reads a node that does not stand before it")
+            read.append(shapes[source])
+        shape = node.shape
+        applied = node.operator, id(node.attributes), tuple(read), shape
+        if applied not in right:
+            _sized(node)
+            _is_input(node) if index == 0 else _keeps_rules(node, applied[2])
+            right.add(applied)
+        shapes.append(shape)
+
+
+def _sized(node: Node) -> None:
     if not node.shape or min(node.shape) < 1:
         raise InvariantError(f"node `{node.name}` has the shape {node.shape}")
 
@@ -53,29 +72,21 @@ def _is_input(node: Node) -> None:
         raise InvariantError(f"node `{node.name}` is first and not the input")
 
 
-def _is_applied(graph: Graph, index: int, node: Node, known: dict[tuple[str, int, tuple[Shape, ...]], Shape]) -> None:
-    """Checks an operator; `known` has the shapes that the rules have given for attributes and input shapes so far."""
+def _keeps_rules(node: Node, shapes: tuple[Shape, ...]) -> None:
     row = OPERATORS.get(node.operator)
     if row is None:
         raise InvariantError(f"node `{node.name}` has the unknown operator `{node.operator}`")
     if not isinstance(node.attributes, row.attributes):
         raise InvariantError(f"node `{node.name}` has no attributes of `{node.operator}`")
-    shapes = []
-    for source in node.inputs:
-        if not 0 <= source < index:
-            raise InvariantError(f"node `{node.name}` reads a node that does not stand before it")
-        shapes.append(graph.nodes[source].shape)
     least, most = row.inputs
-    if len(node.inputs) < least or (most is not None and len(node.inputs) > most):
-        raise InvariantError(f"node `{node.name}` has {len(node.inputs)} inputs")
-    key = node.operator, id(node.attributes), tuple(shapes)
-    if key not in known:
-        try:
-            known[key] = row.shape(node.attributes, key[2])
-        except RuleError as problem:
-            raise InvariantError(f"node `{node.name}`: {problem}") from None
-    if known[key] != node.shape:
-        raise InvariantError(f"node `{node.name}` has the shape {node.shape}, its rule says {known[key]}")
+    if len(shapes) < least or (most is not None and len(shapes) > most):
+        raise InvariantError(f"node `{node.name}` has {len(shapes)} inputs")
+    try:
+        shape = row.shape(node.attributes, shapes)
+    except RuleError as problem:
+        raise InvariantError(f"node `{node.name}`: {problem}") from None
+    if shape != node.shape:
+        raise InvariantError(f"node `{node.name}` has the shape {node.shape}, its rule says {shape}")
 
 
 def _scopes(graph: Graph) -> None:

@@ -73,16 +73,22 @@ ELSEWHERE: dict[str, str] = {
     "E505": "`resnext-dsl check resnext5_32x4d`: there is neither a file nor a shipped network of that name.",
     "E603": "`resnext-dsl check SPEC --measure`: the spec limits `latency(cuda, 1)`, and the machine has no such device.",
     "E604": "`resnext-dsl solve SPEC --vary width --under flops=1M`: no width of its domain gives so cheap a network.",
+    "E605": "`resnext-dsl export resnet18 --to onnx`: `onnxruntime` is not there; `pip install 'resnext-dsl[export]'` has it.",
+    "E606": "`resnext-dsl bench unet --against torchvision`: torchvision has no network `unet`.",
+    "E607": "`resnext-dsl bench resnet18 --backend openvino --mode train`: OpenVINO does not train.",
+    "E608": "`resnext-dsl compile resnet18 --form a`: no convolution of several groups can be spelled as paths.",
     "E701": "`resnext-dsl weights resnet34 resnet18.pth`: names the first layer that differs, on both sides.",
     "E702": "`resnext-dsl weights resnet18 broken.pth`: the file holds no weights, or would run code to be read.",
     "E703": "`resnext-dsl weights resnet18 theirs.pth -o missing/ours.pt`: the folder is not there.",
+    "E704": "`resnext-dsl export resnet18 --to onnx -o missing/model.onnx`: the folder is not there.",
+    "E705": "`resnext-dsl export resnet18 --to onnx --dtype float64`: the format cannot hold that, or its exporter fails.",
     "E711": "`resnext-dsl train SPEC --lr 0`: the rate must be above 0. So it is for recipes, and for devices that are not there.",
     "E712": "`resnext-dsl train SPEC --data cifar10 --data-dir DIR`: a file is missing or cut off, or is of the pickled version.",
     "E713": "`resnext-dsl train SPEC --set classes=3`: the digits have ten classes; names what to set.",
     "E714": "`resnext-dsl train SPEC --resume`: the folder holds no run, or that of another network, recipe or data set.",
     "E715": "`resnext-dsl train SPEC --lr 1e9`: the loss is no longer finite. The exit status is 1: the spec is valid.",
-    "E716": "`resnext-dsl train SPEC` without Lightning Fabric: `pip install 'resnext-dsl[train]'`.",
     "E801": "Two counts of one network differ, or a graph breaks an invariant. That is a mistake of the tool; please report it.",
+    "E802": "`resnext-dsl export SPEC --to aoti`: the file was read back, and its outputs differ. Nothing is written. Please report it.",
 }
 
 

@@ -59,6 +59,24 @@ def test_errors_are_reported_up_to_their_bound() -> None:
 
 
 @pytest.mark.parametrize(
+    "line",
+    [
+        "param p{} = zz{}",
+        "let p{} = zz{}",
+        "param same = {} + zz{}",
+        "default bogus{}(a={})",
+        "init {{ bogus{}.b{} = ones }}",
+    ],
+)
+def test_no_stage_looks_for_more_mistakes_than_anybody_reads(line: str) -> None:
+    lines = "\n".join(line.format(number, number) for number in range(1000))
+    text = f"{lines}\n{NETWORK}" if line.startswith("let") else net(f"relu\n{lines}")
+    with pytest.raises(rx.ArchError) as caught:
+        rx.loads(text, options=rx.Options(max_errors=10_000))
+    assert 200 <= len(caught.value.diagnostics) <= 400
+
+
+@pytest.mark.parametrize(
     "body",
     [
         "repeat 10**20 { relu }",

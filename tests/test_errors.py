@@ -129,3 +129,24 @@ def test_overrides_are_checked(override: dict[str, object], message: str) -> Non
 def test_rules_of_initialisation_that_no_module_can_follow(rule: str, message: str) -> None:
     (found,) = errors(net(f"conv(8, 3x3); bn; relu\n    init {{ {rule} }}"))
     assert found.message == message
+
+
+@pytest.mark.parametrize(
+    ("override", "shown"),
+    [
+        ("1.5", "1.5"),
+        ("4 // 0", "4 // 0"),
+        ("2 * (7 / 0)", "7 / 0"),
+        ("[1, 2][3]", "3"),
+        ("4 +", "4 +"),
+        ("other", "other"),
+    ],
+)
+def test_a_mistake_in_an_override_is_shown_in_its_own_text(override: str, shown: str) -> None:
+    with pytest.raises(rx.ArchError) as caught:
+        rx.loads(net("param width = 4\n    conv(width, 3x3)"), width=override)
+    span = caught.value.diagnostics[0].span
+    assert span is not None
+    assert span.source.text == override
+    assert span.text.strip("()") == shown
+    assert span.column == override.index(span.text) + 1

@@ -50,6 +50,15 @@ def test_the_installed_tool_holds_grammar_and_specs(environment: Path, tmp_path:
     assert "32 x 4 = 128" in run(environment / "resnext-dsl", "summary", "resnext50_32x4d", cwd=tmp_path)
 
 
+def test_a_start_compiles_nothing(environment: Path, tmp_path: Path) -> None:
+    program = (
+        "import importlib.util, os, sys, resnext_dsl.cli.check\n"
+        "rooms = [room.__file__ for name, room in sys.modules.items() if name.startswith('resnext_dsl')]\n"
+        "print(all(os.path.exists(importlib.util.cache_from_source(room)) for room in rooms))"
+    )
+    assert run(environment / "python", "-B", "-c", program, cwd=tmp_path).strip() == "True"
+
+
 def test_the_installed_package_loads_specs_from_any_folder(environment: Path, tmp_path: Path) -> None:
     (tmp_path / "mine.arch").write_text(
         "from std.blocks import bottleneck\n"

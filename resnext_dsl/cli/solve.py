@@ -147,11 +147,11 @@ def _number(name: str, text: str) -> float:
     from resnext_dsl.diagnostics import error
     from resnext_dsl.evaluate import Evaluator
     from resnext_dsl.options import DEFAULTS
-    from resnext_dsl.overrides import expression_of, override_source
+    from resnext_dsl.overrides import override_source, value_of
     from resnext_dsl.values import Environment, show
 
     span = override_source(name, text)
-    value = Evaluator(DEFAULTS).evaluate(expression_of(span), Environment())
+    value = value_of(span, Evaluator(DEFAULTS), Environment())
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise error("E204", f"`{name}` is a number; found {show(value)}", span)
     return value

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from resnext_dsl.compare.networks import Comparison, LimitPair, Pair, RowPair, verdict
 from resnext_dsl.compare.structure import Change, Patterns, starred
 from resnext_dsl.cost import Cost, NetworkCost
+from resnext_dsl.records import NamedTuple
 from resnext_dsl.report import CONVENTION, Row, cost_json, print_rich
 from resnext_dsl.values import show_shape
 
@@ -55,12 +56,14 @@ def print_differences(found: Comparison) -> None:
 def _verdict(found: Comparison) -> str:
     if not found.differs:
         return "no difference"
-    if found.same_architecture:
+    if found.same_graph:
         return "the same architecture" + (
             f"; {found.other_names:,} operators have other names" * bool(found.other_names)
         )
     a, b = found.a.cost(), found.b.cost()
     equal = (a.params, a.flops) == (b.params, b.flops)
+    if found.same_architecture:
+        return "one architecture, its splits spelled in two ways"
     return "the architectures differ" + ("; parameters and FLOPs are equal" if equal else "")
 
 

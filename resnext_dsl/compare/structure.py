@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from resnext_dsl.compare.align import Alignment
 from resnext_dsl.graph import COMMUTES, Graph, Node
+from resnext_dsl.records import NamedTuple
 from resnext_dsl.report import operator_text
 from resnext_dsl.values import show, show_shape
 

@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+from resnext_dsl.operators.algebra import Tensor, crosses
 from resnext_dsl.operators.arguments import NaturalPair, Positive, PositivePair
 from resnext_dsl.operators.base import Attributes, Module, Operator, RuleError, Shape
 from resnext_dsl.operators.memory import INPUT_SAVED
@@ -59,22 +60,23 @@ def _check_groups(attributes: Convolution | TransposedConvolution, channels_in: 
 
 
 def _conv_size(attributes: Convolution, size: Pair) -> Pair:
-    spans = reach(attributes.kernel, attributes.dilation)
-    padding = resolved_padding(attributes.padding, attributes.kernel, attributes.dilation)
-    height = windows(size[0], spans[0], attributes.stride[0], padding[0])
-    width = windows(size[1], spans[1], attributes.stride[1], padding[1])
-    check_kernel((height, width), size, attributes.kernel, spans, padding)
+    kernel, stride, dilation = attributes.kernel, attributes.stride, attributes.dilation
+    spans = reach(kernel, dilation)
+    padding = resolved_padding(attributes.padding, spans)
+    height = windows(size[0], spans[0], stride[0], padding[0])
+    width = windows(size[1], spans[1], stride[1], padding[1])
+    check_kernel((height, width), size, kernel, spans, padding)
     return height, width
 
 
 def _conv_shape(attributes: Convolution, inputs: tuple[Shape, ...]) -> Shape:
-    channels, *size = map_of("conv", inputs)
+    channels, height, width = map_of("conv", inputs)
     _check_groups(attributes, channels)
-    return (attributes.channels, *_conv_size(attributes, (size[0], size[1])))
+    return (attributes.channels, *_conv_size(attributes, (height, width)))
 
 
 def _conv_source(attributes: Convolution, inputs: tuple[Shape, ...]) -> Module:
-    padding = resolved_padding(attributes.padding, attributes.kernel, attributes.dilation)
+    padding = resolved_padding(attributes.padding, reach(attributes.kernel, attributes.dilation))
     chosen = keywords(
         stride=(collapsed(attributes.stride), 1),
         padding=(collapsed(padding), 0),
@@ -173,6 +175,25 @@ def _linear_flops(attributes: Linear, inputs: tuple[Shape, ...]) -> int:
     return attributes.features * inputs[0][0]
 
 
+MIXES = "it mixes channels"
+"""Why a multiplier is no channel-wise operator; `rewrite` has rules of their own for each."""
+
+
+def _conv_tensors(attributes: Convolution, inputs: tuple[Shape, ...]) -> tuple[Tensor, ...]:
+    weight = Tensor("weight", (attributes.channels, inputs[0][0] // attributes.groups, *attributes.kernel))
+    return (weight, Tensor("bias", (attributes.channels,))) if attributes.bias else (weight,)
+
+
+def _transposed_tensors(attributes: TransposedConvolution, inputs: tuple[Shape, ...]) -> tuple[Tensor, ...]:
+    weight = Tensor("weight", (inputs[0][0], attributes.channels // attributes.groups, *attributes.kernel))
+    return (weight, Tensor("bias", (attributes.channels,))) if attributes.bias else (weight,)
+
+
+def _linear_tensors(attributes: Linear, inputs: tuple[Shape, ...]) -> tuple[Tensor, ...]:
+    weight = Tensor("weight", (attributes.features, inputs[0][0]))
+    return (weight, Tensor("bias", (attributes.features,))) if attributes.bias else (weight,)
+
+
 ROWS = (
     Operator(
         name="conv",
@@ -184,6 +205,7 @@ ROWS = (
         parameters=_conv_parameters,
         flops=_conv_flops,
         memory=INPUT_SAVED,
+        algebra=crosses(MIXES)._replace(tensors=_conv_tensors),
     ),
     Operator(
         name="conv_transpose",
@@ -195,6 +217,7 @@ ROWS = (
         parameters=_transposed_parameters,
         flops=_transposed_flops,
         memory=INPUT_SAVED,
+        algebra=crosses(MIXES)._replace(tensors=_transposed_tensors),
     ),
     Operator(
         name="linear",
@@ -206,5 +229,6 @@ ROWS = (
         parameters=_linear_parameters,
         flops=_linear_flops,
         memory=INPUT_SAVED,
+        algebra=crosses(MIXES)._replace(tensors=_linear_tensors),
     ),
 )

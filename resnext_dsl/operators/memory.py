@@ -7,9 +7,10 @@ takes inside one call are no values. Rules are pure integer functions like the o
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 from resnext_dsl.operators.base import Shape
+from resnext_dsl.records import NamedTuple
 
 
 class Amount(NamedTuple):

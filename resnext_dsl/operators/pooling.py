@@ -5,6 +5,7 @@ Of these fvcore counts adaptive average pooling only: one FLOP an element of the
 
 from typing import Literal
 
+from resnext_dsl.operators.algebra import CHANNELWISE
 from resnext_dsl.operators.arguments import NaturalPair, PositivePair
 from resnext_dsl.operators.base import Attributes, Module, Operator, RuleError, Shape
 from resnext_dsl.operators.memory import Amount, Memory, Run, Saved
@@ -57,7 +58,7 @@ def _positions(size: int, reach: int, stride: int, padding: int, ceil: bool) -> 
 def _pooled_size(size: Pair, kernel: Pair, dilation: Pair, attributes: MaxPool | AvgPool) -> Pair:
     stride = attributes.stride or kernel
     spans = reach(kernel, dilation)
-    padding = resolved_padding(attributes.padding, kernel, dilation)
+    padding = resolved_padding(attributes.padding, spans)
     _check_padding(padding, kernel)
     height = _positions(size[0], spans[0], stride[0], padding[0], attributes.ceil)
     width = _positions(size[1], spans[1], stride[1], padding[1], attributes.ceil)
@@ -91,7 +92,7 @@ def _max_source(attributes: MaxPool, inputs: tuple[Shape, ...]) -> Module:
     if attributes.kernel == "global":
         return Module("nn.AdaptiveMaxPool2d", (1,))
     kernel = attributes.kernel
-    padding = resolved_padding(attributes.padding, kernel, attributes.dilation)
+    padding = resolved_padding(attributes.padding, reach(kernel, attributes.dilation))
     chosen = keywords(
         stride=(collapsed(attributes.stride or kernel), collapsed(kernel)),
         padding=(collapsed(padding), 0),
@@ -174,6 +175,7 @@ ROWS = (
         parameters=no_parameters,
         flops=None,
         memory=Memory(_max_saves, scratch=_max_indices),
+        algebra=CHANNELWISE,
     ),
     Operator(
         name="avgpool",
@@ -185,6 +187,7 @@ ROWS = (
         parameters=no_parameters,
         flops=_avg_flops,
         memory=Memory(_avg_saves),
+        algebra=CHANNELWISE,
     ),
     Operator(
         name="adaptive_avgpool",
@@ -196,6 +199,7 @@ ROWS = (
         parameters=no_parameters,
         flops=_adaptive_avg_flops,
         memory=Memory(_adaptive_avg_saves),
+        algebra=CHANNELWISE,
     ),
     Operator(
         name="adaptive_maxpool",
@@ -207,5 +211,6 @@ ROWS = (
         parameters=no_parameters,
         flops=None,
         memory=Memory(_adaptive_max_saves, scratch=_adaptive_max_indices),
+        algebra=CHANNELWISE,
     ),
 )

@@ -61,14 +61,13 @@ def reach(kernel: Pair, dilation: Pair) -> Pair:
     return dilation[0] * (kernel[0] - 1) + 1, dilation[1] * (kernel[1] - 1) + 1
 
 
-def resolved_padding(padding: Pair | str, kernel: Pair, dilation: Pair = (1, 1)) -> Pair:
+def resolved_padding(padding: Pair | str, reach: Pair) -> Pair:
     """Rows and columns of padding on each side.
 
     `same` is half the reach of the kernel, rounded down: it keeps the size at stride 1 where the kernel is odd.
     """
     if padding == "same":
-        rows, columns = reach(kernel, dilation)
-        return (rows - 1) // 2, (columns - 1) // 2
+        return (reach[0] - 1) // 2, (reach[1] - 1) // 2
     return (0, 0) if isinstance(padding, str) else padding
 
 

@@ -6,7 +6,7 @@ What no network could take, whatever the other parameters are, is refused here, 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from resnext_dsl.bind import Parameter
 from resnext_dsl.diagnostics import ArchError, error
 from resnext_dsl.operators.base import is_int
 from resnext_dsl.overrides import from_python, override_source
+from resnext_dsl.records import NamedTuple
 from resnext_dsl.spaces.columns import LARGEST
 from resnext_dsl.spaces.lanes import Array
 from resnext_dsl.values import OperatorValue, TemplateValue, fits_type, show, type_name

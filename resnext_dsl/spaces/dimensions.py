@@ -6,7 +6,7 @@ Which of them are there under which choice is the matter of `layout`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from resnext_dsl.bind import Parameter
 from resnext_dsl.diagnostics import Span, error
 from resnext_dsl.domain import Domain
 from resnext_dsl.operators.base import is_int
+from resnext_dsl.records import NamedTuple
 from resnext_dsl.spaces.candidate import Written, plain
 from resnext_dsl.spaces.columns import LARGEST
 from resnext_dsl.spaces.lanes import Array

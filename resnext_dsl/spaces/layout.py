@@ -8,11 +8,12 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from resnext_dsl.diagnostics import error
+from resnext_dsl.records import NamedTuple
 from resnext_dsl.spaces.dimensions import Dimension
 from resnext_dsl.spaces.lanes import Array, Mask
 

@@ -8,7 +8,7 @@ the candidates themselves are the only axis.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from resnext_dsl.files import Module
 from resnext_dsl.network import Network
 from resnext_dsl.options import Options
 from resnext_dsl.overrides import override_source
+from resnext_dsl.records import NamedTuple
 from resnext_dsl.spaces.axes import Axis, python_value, texts, varied
 from resnext_dsl.spaces.columns import LARGEST, column
 from resnext_dsl.spaces.lanes import Array, Choice, DeadError, Lanes, NoClosedFormError, TooWideError

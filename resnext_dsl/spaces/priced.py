@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -24,6 +24,7 @@ from resnext_dsl.naming import safe
 from resnext_dsl.operators import OPERATORS
 from resnext_dsl.operators.base import Attributes, Shape
 from resnext_dsl.options import Options
+from resnext_dsl.records import NamedTuple
 from resnext_dsl.replay import enters
 from resnext_dsl.spaces.columns import Column, merged, settled
 from resnext_dsl.spaces.lanes import FAILED, Choice, DeadError, Lanes, Mask, NoClosedFormError
@@ -189,7 +190,7 @@ class ColumnExpander(Expander):
         """A mistake takes its candidates out."""
         raise ArchError([diagnostic])
 
-    def guarded(self, run: Callable[[], Any]) -> Any:
+    def guarded(self, run: Callable[..., Any], *arguments: Any) -> Any:
         """The result of a step, one for all the ways through it."""
         depth, trail, frame = self.depth, self.trail, self._frame
         values = frame.values
@@ -198,7 +199,7 @@ class ColumnExpander(Expander):
             self.depth, self.trail, self._frame = depth, trail, frame
             frame.values = dict(values)
             made = len(self.outputs)
-            value = run()
+            value = run(*arguments)
             self.results += [(self.lanes.note(), output) for output in self.outputs[made:]]
             del self.outputs[made:]
             return value, frame.values
@@ -272,7 +273,7 @@ class ColumnExpander(Expander):
         frame, values = self._frame, self._frame.values
         lanes.active = going
         try:
-            y: Running = self.guarded(lambda: run(x))
+            y: Running = self.guarded(run, x)
         except DeadError:
             if not rest.any():
                 raise

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from resnext_dsl.budget import COMPARISONS, usage
 from resnext_dsl.diagnostics import ArchError
 from resnext_dsl.limits import Limit
 from resnext_dsl.operators.base import Shape, is_int
+from resnext_dsl.records import NamedTuple
 from resnext_dsl.spaces.axes import Axis
 from resnext_dsl.spaces.candidate import override_of
 from resnext_dsl.spaces.columns import LARGEST, Column

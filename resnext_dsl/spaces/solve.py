@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from resnext_dsl.diagnostics import Diagnostic, RequirementError, error
 from resnext_dsl.domain import Domain
 from resnext_dsl.overrides import override_source
+from resnext_dsl.records import NamedTuple
 from resnext_dsl.spaces.lanes import Array
 from resnext_dsl.spaces.price import CostColumns
 from resnext_dsl.spaces.space import Space
@@ -112,11 +113,12 @@ def solve(
 
     Raises:
         ArchError: E205 where a domain has no end or their combinations are too many, E101 for an unknown parameter,
-            E208 for an unknown measure, E203 where nothing is asked for.
+            E208 for an unknown measure, E202 where nothing is asked for.
     """
     _check(space, vary, [*(m.measure for m in match), *(b.measure for b in under)], (*minimize, *maximize))
     if not (match or under or minimize or maximize):
-        raise error("E202", "nothing is asked for", override_source("solve", " "), hint="give a match or a bound")
+        file = space.network.source.name
+        raise error("E202", "nothing is asked for", file=file, hint="give a match, a bound, or what should be small")
     domains = {name: domain.elements() for name, domain in vary.items()}
     total = math.prod(map(len, domains.values()))
     objectives = _objectives(match, under, minimize, maximize)

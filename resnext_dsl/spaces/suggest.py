@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from resnext_dsl.budget import COMPARISONS, Usage
 from resnext_dsl.diagnostics import ArchError
 from resnext_dsl.measures import Subject
+from resnext_dsl.records import NamedTuple
 from resnext_dsl.spaces.totals import MEASURES
 from resnext_dsl.values import show
 

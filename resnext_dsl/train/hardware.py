@@ -44,7 +44,7 @@ def fabric_of(hardware: Hardware) -> Fabric:
     """Fabric on some hardware; `launch()` starts the other processes, if there are to be any.
 
     Raises:
-        ArchError: E716 without Lightning Fabric, E711 for hardware that this machine does not have.
+        ArchError: E605 without Lightning Fabric, E711 for hardware that this machine does not have.
     """
     for what, value, known in (
         ("precision", hardware.precision, PRECISIONS),

@@ -142,5 +142,5 @@ def test_what_is_not_installed_is_named(here: Path, package: str) -> None:
     command = [sys.executable, "-c", program, "train", "small.arch"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 2
-    assert re.match(r"train: error\[E716\]: (lightning-fabric|scikit-learn) is not installed", done.stderr)
+    assert re.match(r"train: error\[E605\]: (lightning-fabric|scikit-learn) is not installed", done.stderr)
     assert "help: pip install 'resnext-dsl[train]'" in done.stderr

@@ -9,6 +9,7 @@ import copy
 import io
 import linecache
 import pickle
+import sys
 import traceback
 from collections.abc import Iterator
 
@@ -18,6 +19,8 @@ import torch.distributed as dist
 from emit_oracle import INCEPTION, NETWORKS, RESNEXT, compiled, image, network
 from torch import Tensor, nn
 
+import resnext_dsl as rx
+from resnext_dsl import compile as compiling
 from resnext_dsl.compile import build
 from resnext_dsl.emit import InitRule
 
@@ -309,3 +312,31 @@ def test_classes_of_templates_can_be_scripted() -> None:
     block = model.conv3[0]
     x = torch.randn(2, 16, 6, 6)
     assert torch.equal(torch.jit.script(block)(x), block(x))
+
+
+def test_sources_of_models_that_are_gone_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    def compiled_with(classes: int) -> nn.Module:
+        return rx.loads(TINY, classes=classes).compile(device="meta")
+
+    first = compiled_with(1)
+    monkeypatch.setattr(compiling, "SWEPT", sum(name.startswith(PREFIX) for name in sys.modules) + 3)
+    copied, block = copy.deepcopy(compiled_with(2)), compiled_with(3).stem
+    gone = type(compiled_with(4)).__module__
+    compiled_with(5)
+    for model in (first, copied, block):
+        assert type(model).__module__ in sys.modules
+        assert pickle.loads(pickle.dumps(model)) is not None
+    assert gone not in sys.modules
+    assert f"<{gone}>" not in linecache.cache
+    assert type(compiled_with(4)).__module__ == gone
+
+
+TINY = """
+network tiny {
+    input image: 3x8x8
+    param classes = 10
+    stem { conv(4, 3x3); bn; relu }
+    head { avgpool(global); flatten; linear(classes) }
+}
+"""
+PREFIX = "resnext_dsl_compiled_"

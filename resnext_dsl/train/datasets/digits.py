@@ -20,7 +20,7 @@ def digits() -> Source:
     """The digits.
 
     Raises:
-        ArchError: E716 without scikit-learn.
+        ArchError: E605 without scikit-learn.
     """
     try:
         from sklearn.datasets import load_digits

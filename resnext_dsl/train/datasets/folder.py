@@ -57,7 +57,7 @@ def folder(root: Path, needs_test: bool = True) -> Source:
     """The images of a folder; the classes are the folders in `train`, in the order of the alphabet.
 
     Raises:
-        ArchError: E712 where a folder is missing or empty, or the two parts have other classes; E716 without Pillow.
+        ArchError: E712 where a folder is missing or empty, or the two parts have other classes; E605 without Pillow.
     """
     _need_pillow()
     train = root / "train"

@@ -87,9 +87,9 @@ def unreadable(path: Path, reason: str, hint: str = "") -> ArchError:
 
 
 def missing(package: str, why: str) -> ArchError:
-    """E716: a package that training needs is not installed."""
+    """E605: a package that training needs is not installed."""
     hint = "pip install 'resnext-dsl[train]'"
-    return ArchError([Diagnostic("E716", f"{package} is not installed; {why}", hint=hint, file="train")])
+    return ArchError([Diagnostic("E605", f"{package} is not installed; {why}", hint=hint, file="train")])
 
 
 def check_labels(path: Path, labels: Tensor, classes: Sequence[str]) -> None:
