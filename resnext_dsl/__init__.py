@@ -16,8 +16,7 @@ One example through every stage, for a file `tiny.arch` that says `stage conv2 r
 
 Torch is imported by the last two rows only, and by `scores`, which judges an untrained module. `space` opens the
 parameters of a file: `symbolic` binds columns of values for them, `priced` expands them, and `price` gives what every
-candidate costs; `sample` draws candidates that keep the
-budgets. Numpy is imported there only.
+candidate costs; `sample` draws candidates that keep the budgets. Numpy is imported there only.
 """
 
 from __future__ import annotations
