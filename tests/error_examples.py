@@ -76,6 +76,10 @@ ELSEWHERE: dict[str, str] = {
     "E701": "`resnext-dsl weights resnet34 resnet18.pth`: names the first layer that differs, on both sides.",
     "E702": "`resnext-dsl weights resnet18 broken.pth`: the file holds no weights, or would run code to be read.",
     "E703": "`resnext-dsl weights resnet18 theirs.pth -o missing/ours.pt`: the folder is not there.",
+    "E721": "`resnext-dsl search SPEC --maximize accuracy --evaluator mine:acuracy`: the module has no such function.",
+    "E722": "`resnext-dsl search SPEC --maximize params --evaluator cost --storage postgresql://nowhere/x`: nothing answers.",
+    "E723": "`resnext-dsl search` of another spec, or for other objectives, with a `--study` that is there already.",
+    "E724": "The workers of a search die again and again, before any of them has a result; the last words of one are shown.",
     "E801": "Two counts of one network differ, or a graph breaks an invariant. That is a mistake of the tool; please report it.",
 }
 

@@ -10,7 +10,7 @@ import click
 import typer
 from typer.core import TyperGroup
 
-COMMANDS = ("check", "compile", "summary", "diff", "verify", "solve", "fmt", "zoo", "weights")
+COMMANDS = ("check", "compile", "summary", "diff", "verify", "solve", "search", "fmt", "zoo", "weights")
 """Every command, in the order of the help; its room has its name."""
 
 SETTINGS: dict[str, Any] = {
