@@ -16,11 +16,13 @@ One example through every stage, for a file `tiny.arch` that says `stage conv2 r
 
 Torch is imported by the last two rows only, and by `scores`, which judges an untrained module. `space` opens the
 parameters of a file: `symbolic` binds columns of values for them, `priced` expands them, and `price` gives what every
-candidate costs; `sample` draws candidates that keep the budgets. Numpy is imported there only.
+candidate costs; `sample` draws candidates that keep the budgets. Numpy is imported there only. `searches`
+evaluates candidates of a space; Optuna is imported there only.
 """
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from resnext_dsl.diagnostics import (
@@ -37,7 +39,8 @@ from resnext_dsl.network import Network, load, loads
 from resnext_dsl.options import Options
 
 if TYPE_CHECKING:
-    from resnext_dsl.spaces import space
+    from resnext_dsl.searches import search
+    from resnext_dsl.spaces.space import space
 
 __version__ = "0.1.0"
 
@@ -54,15 +57,15 @@ __all__ = [
     "WeightsError",
     "load",
     "loads",
+    "search",
     "space",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    if name != "space":
+    # Importing numpy takes longer than all of `check`, importing Optuna longer still.
+    rooms = {"space": "spaces", "search": "searches"}
+    if name not in rooms:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    # Importing numpy takes longer than all of `check`.
-    from resnext_dsl.spaces import space
-
-    globals()[name] = space
-    return space
+    globals()[name] = getattr(import_module(f"{__name__}.{rooms[name]}"), name)
+    return globals()[name]

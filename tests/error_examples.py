@@ -87,6 +87,10 @@ ELSEWHERE: dict[str, str] = {
     "E713": "`resnext-dsl train SPEC --set classes=3`: the digits have ten classes; names what to set.",
     "E714": "`resnext-dsl train SPEC --resume`: the folder holds no run, or that of another network, recipe or data set.",
     "E715": "`resnext-dsl train SPEC --lr 1e9`: the loss is no longer finite. The exit status is 1: the spec is valid.",
+    "E721": "`resnext-dsl search SPEC --maximize accuracy --evaluator mine:acuracy`: the module has no such function.",
+    "E722": "`resnext-dsl search SPEC --maximize params --evaluator cost --storage postgresql://nowhere/x`: nothing answers.",
+    "E723": "`resnext-dsl search` of another spec, or for other objectives, with a `--study` that is there already.",
+    "E724": "The workers of a search die again and again, before any of them has a result; the last words of one are shown.",
     "E801": "Two counts of one network differ, or a graph breaks an invariant. That is a mistake of the tool; please report it.",
     "E802": "`resnext-dsl export SPEC --to aoti`: the file was read back, and its outputs differ. Nothing is written. Please report it.",
 }

@@ -19,6 +19,7 @@ COMMANDS = (
     "diff",
     "verify",
     "solve",
+    "search",
     "train",
     "fmt",
     "zoo",
