@@ -125,16 +125,13 @@ def evaluator_of(plan: Plan) -> Evaluator:
 
 
 def _built_in(name: str) -> Callable[..., Any]:
-    try:
-        known = importlib.import_module("resnext_dsl.train.evaluators").EVALUATORS
-    except ImportError as problem:
-        hint = f"built in without more: {COST}; your own: `module:function`"
-        raise _unusable(f"no evaluator is named `{name}` here ({problem})", hint) from None
-    if name not in known:
-        listed = (COST, *known)
+    from resnext_dsl.train.evaluators import EVALUATORS
+
+    if name not in EVALUATORS:
+        listed = (COST, *EVALUATORS)
         hint = did_you_mean(name, listed) or f"built in: {', '.join(listed)}; your own: `module:function`"
         raise _unusable(f"no evaluator is named `{name}`", hint)
-    made: Callable[..., Any] = known[name]()
+    made: Callable[..., Any] = EVALUATORS[name]()
     return made
 
 

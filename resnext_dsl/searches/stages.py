@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import math
 from typing import NamedTuple
 
@@ -45,19 +44,17 @@ class _Scored:
     """Computes a score of a candidate."""
 
     def __init__(self, name: str) -> None:
-        try:
-            self._room = importlib.import_module("resnext_dsl.scores")
-        except ImportError as problem:
-            raise ArchError([Diagnostic("E721", f"scores cannot be used here ({problem})", file="--score")]) from None
-        known = self._room.SCORES
-        if name not in known:
-            hint = did_you_mean(name, known) or f"scores: {', '.join(known)}"
+        from resnext_dsl.scores import SCORES
+
+        if name not in SCORES:
+            hint = did_you_mean(name, SCORES) or f"scores: {', '.join(SCORES)}"
             raise ArchError([Diagnostic("E721", f"no score is named `{name}`", hint=hint, file="--score")])
-        self._compute = known[name].compute
+        self._compute = SCORES[name].compute
 
     def __call__(self, space: Space, candidate: Candidate, seed: int) -> float:
+        from resnext_dsl.scores import random_batch
+
         network = space.bind(candidate)
-        shape, *_ = (node.shape for node in network.ir.nodes)
-        classes = network.ir.nodes[network.ir.outputs[0].node].shape[0]
-        batch = self._room.random_batch(shape, classes, BATCH, seed)
+        shape, classes = network.ir.nodes[0].shape, network.ir.nodes[network.ir.outputs[0].node].shape[0]
+        batch = random_batch(shape, classes, BATCH, seed)  # type: ignore[arg-type]
         return float(self._compute(network.compile(seed=seed), batch))
