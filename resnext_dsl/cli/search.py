@@ -92,7 +92,9 @@ def search(
         paths = write(found.space, [trial.candidate for trial in found.front], output) if output is not None else []
         if as_json:
             answers.print_json(answer(found) | {"files": [str(path) for path in paths]})
-            return
-        print_found(found)
-        for path in paths:
-            typer.echo(f"wrote {path}")
+        else:
+            print_found(found)
+            for path in paths:
+                typer.echo(f"wrote {path}")
+        if found.failures and not found.trials:
+            raise typer.Exit(answers.UNMET)  # the spec is right, and no candidate could be evaluated

@@ -305,7 +305,9 @@ def test_a_space_without_domains_cannot_be_searched(spec: str, tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    "change", [{"minimize": "params"}, {"width": 8}, {"budget": ()}, {"evaluator": search_evaluators.slow}], ids=str
+    "change",
+    [{"minimize": "params"}, {"width": 8}, {"budget": ()}, {"evaluator": search_evaluators.slow}],
+    ids=["objectives", "settings", "budget", "evaluator"],
 )
 def test_a_study_of_another_search_is_left_alone(spec: str, change: dict[str, Any]) -> None:
     before = searched(spec, trials=3)
