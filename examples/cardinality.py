@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
+import sys
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -127,8 +128,13 @@ def main() -> None:
     given = options.parse_args()
     compared = variants()
     runs = [(row.settings, seed, given.epochs) for row in compared for seed in range(given.seeds)]
+    found: list[float] = []
     with ProcessPoolExecutor(given.processes, mp_context=multiprocessing.get_context("spawn")) as pool:
-        errors = np.array(list(pool.map(error, *zip(*runs, strict=True)))).reshape(len(compared), given.seeds)
+        for value in pool.map(error, *zip(*runs, strict=True)):
+            found.append(value)
+            print(f"\r{len(found)} of {len(runs)} trained", end="", file=sys.stderr, flush=True)
+    print(file=sys.stderr)
+    errors = np.array(found).reshape(len(compared), given.seeds)
     print_table(compared, errors)
     plot(compared, errors, given.plot)
 

@@ -44,11 +44,10 @@ class Prepared(Dataset[tuple[Tensor, Tensor]]):
         random = None if draw.seed is None else torch.Generator().manual_seed(draw.seed)
         images, how = self._images, self._how if random is not None else "none"
         if isinstance(images, Pixels) and how != "imagenet":
-            batch = images.pixels[indices].float().div_(self._peak)
-            at_once = batch if how in SHIFTED else augment.scaled(batch, self._size)
+            batch = augment.scaled(images.pixels[indices].float().div_(self._peak), self._size)
         else:
-            at_once = torch.stack([self._one(images.image(index), how, random) for index in draw.indices])
-        return self._finished(at_once, how, random), images.labels[indices]
+            batch = torch.stack([self._one(images.image(index), how, random) for index in draw.indices])
+        return self._finished(batch, how, random), images.labels[indices]
 
     def _one(self, raw: Tensor, how: str, random: Generator | None) -> Tensor:
         image = raw.float().div_(self._peak)
@@ -62,6 +61,4 @@ class Prepared(Dataset[tuple[Tensor, Tensor]]):
             batch = augment.crop(batch, random)
         if random is not None and how in MIRRORED:
             batch = augment.mirror(batch, random)
-        if how in SHIFTED:
-            batch = torch.nn.functional.interpolate(batch, self._size, mode="bilinear", antialias=True)
         return batch.expand(-1, self._channels, -1, -1).contiguous() if batch.shape[1] != self._channels else batch
