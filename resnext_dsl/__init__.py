@@ -2,21 +2,27 @@
 
 One example through every stage, for a file `tiny.arch` that says `stage conv2 repeat 3 { block(256, width) }`:
 
-    text        read by `files`, cut into tokens by `lexer`
-    tree        `parse` (the grammar is `grammar/arch.lark`) -> `syntax.Part("conv2", count=3, body=[Apply("block",
-    ...)])` names       `resolve` finds `block` and checks its arguments; `bind` gives `width` its value
-    graph       `count` bounds the size, `expand` runs the statements -> nodes `conv2.0.conv1`, `conv2.0.bn1`, ...
-    with their shapes verified    `verify` holds every node against the rule of its operator (`operators`)
-    cost        `cost` adds up the closed forms of the operators, `budget` compares them with the file's limits
-    source      `emit` writes a class `Block` and `self.conv2 = nn.Sequential(...)`
-    module      `compile` runs that source, `weights` fills it
+    text      read by `files`, cut into tokens by `lexer`
+    tree      `parse` (the grammar is `grammar/arch.lark`) -> `Part("conv2", count=3, body=[Apply("block", ...)])`
+    names     `resolve` finds `block` and checks its arguments; `bind` gives `width` its value
+    graph     `count` bounds the size, `expand` runs the statements -> nodes `conv2.0.conv1`, `conv2.0.bn1`, ... with
+              their shapes
+    verified  `verify` holds every node against the rule of its operator (`operators`)
+    cost      `cost` adds up the closed forms of the operators, `budget` compares them with the file's limits
+    form      `rewrite` makes one convolution of 32 paths, and says how the weights move
+    source    `emit` writes a class `Block` and `self.conv2 = nn.Sequential(...)`
+    module    `compile` runs that source, `weights` fills it
+    others    `export` writes other formats, `bench` times them, `train` trains
 
-Torch is imported by the last two only. `space` opens the parameters of a file: `symbolic` binds columns of values for
-them, `priced` expands them, and `price` gives what every candidate costs. Numpy is imported there only.
+Torch is imported by the last two rows only, and by `scores`, which judges an untrained module. `space` opens the
+parameters of a file: `symbolic` binds columns of values for them, `priced` expands them, and `price` gives what every
+candidate costs; `sample` draws candidates that keep the budgets. Numpy is imported there only. `searches`
+evaluates candidates of a space; Optuna is imported there only.
 """
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from resnext_dsl.diagnostics import (
@@ -26,13 +32,15 @@ from resnext_dsl.diagnostics import (
     RequirementError,
     ShapeError,
     SpecSyntaxError,
+    TrainingError,
     WeightsError,
 )
 from resnext_dsl.network import Network, load, loads
 from resnext_dsl.options import Options
 
 if TYPE_CHECKING:
-    from resnext_dsl.spaces import space
+    from resnext_dsl.searches import search
+    from resnext_dsl.spaces.space import space
 
 __version__ = "0.1.0"
 
@@ -45,18 +53,19 @@ __all__ = [
     "RequirementError",
     "ShapeError",
     "SpecSyntaxError",
+    "TrainingError",
     "WeightsError",
     "load",
     "loads",
+    "search",
     "space",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    if name != "space":
+    # Importing numpy takes longer than all of `check`, importing Optuna longer still.
+    rooms = {"space": "spaces", "search": "searches"}
+    if name not in rooms:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    # Importing numpy takes longer than all of `check`.
-    from resnext_dsl.spaces import space
-
-    globals()[name] = space
-    return space
+    globals()[name] = getattr(import_module(f"{__name__}.{rooms[name]}"), name)
+    return globals()[name]

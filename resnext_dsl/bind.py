@@ -20,7 +20,7 @@ from resnext_dsl.diagnostics import (
     did_you_mean,
     error,
 )
-from resnext_dsl.domain import Domain, domain_of
+from resnext_dsl.domain import Domain, domain_of, typed
 from resnext_dsl.evaluate import Evaluator
 from resnext_dsl.files import Module
 from resnext_dsl.initialization import check_arguments
@@ -49,13 +49,21 @@ from resnext_dsl.values import (
 
 
 class Parameter(NamedTuple):
-    """A parameter of a network with the value it has here."""
+    """A parameter of a network with the value it has here.
+
+    Attributes:
+        domain: What a search may pick for it.
+        active: Whether it is there to be picked: the truth of its `when`.
+        condition: Its `when`.
+    """
 
     name: str
     value: Any
     domain: Domain | None
     doc: str
     span: Span
+    active: Any = True
+    condition: s.Expression | None = None
 
 
 class BoundNetwork:
@@ -66,6 +74,7 @@ class BoundNetwork:
         defaults: Operator -> argument -> new default, with its place.
         budgets: Those that the network itself states; those of its bases are not its own.
         budget_names: The names that its budgets see.
+        declared: Everything that it, or its base, is made of.
     """
 
     def __init__(self, name: str, span: Span, environment: Environment, doc: str = "") -> None:
@@ -81,6 +90,7 @@ class BoundNetwork:
         self.init: tuple[InitRule, ...] = ()
         self.budgets: tuple[s.Budget, ...] = ()
         self.budget_names = environment
+        self.declared: tuple[s.Entry, ...] = ()
 
     def with_input(self, shape: Shape) -> BoundNetwork:
         """The same network with an input of another shape."""
@@ -193,7 +203,11 @@ class Binder:
                     self._note(declared_twice(entry.name, places[entry.name.text]))
                 places[entry.name.text] = entry.name.span
             if isinstance(entry, s.Param):
+                active = entry.condition is None or self._when(entry.condition, env)
                 self._param(entry, env, bound, given, overrides)
+                if entry.condition is not None and entry.name.text in bound.parameters:
+                    made = bound.parameters[entry.name.text]
+                    bound.parameters[entry.name.text] = made._replace(active=active, condition=entry.condition)
             elif isinstance(entry, s.Let):
                 self.scopes.constant(entry, env)
             elif isinstance(entry, s.Part | s.Output | s.Statement):
@@ -202,6 +216,7 @@ class Binder:
             if isinstance(entry, s.Input):
                 self._input(entry, env, bound)
         bound.entries = tuple(body)
+        bound.declared = network.entries
 
     def _known(
         self,
@@ -238,7 +253,7 @@ class Binder:
             overridden = name in overrides or name in given
             default = self.evaluator.bound(entry.default, env)
             kind = self._type(entry, default)
-            domain = self._domain(entry, env)
+            domain = self._domain(entry, env, kind, default)
             if domain is not None and not overridden and default not in domain:
                 found = f"the default of `{name}` (={show(default)}) is not in its domain {domain}"
                 raise error("E205", found, entry.default.span)
@@ -259,6 +274,16 @@ class Binder:
         except UnsettledError:
             pass
 
+    def _when(self, condition: s.Expression, env: Environment) -> Any:
+        """Whether a parameter is there to be picked, given the values of those above it."""
+        try:
+            return self.evaluator.truth(condition, env)
+        except ArchError as problem:
+            self._found(problem)
+        except UnsettledError:
+            pass
+        return True
+
     def _type(self, entry: s.Param, default: Any) -> str:
         if entry.type is None:
             return type_name(default)
@@ -274,8 +299,10 @@ class Binder:
     def _fits(self, value: Any, kind: str) -> bool:
         return fits_type(value, kind)
 
-    def _domain(self, entry: s.Param, env: Environment) -> Domain | None:
-        return None if entry.domain is None else domain_of(entry.domain, self.evaluator, env)
+    def _domain(self, entry: s.Param, env: Environment, kind: str, default: Any) -> Domain | None:
+        if entry.domain is None:
+            return None
+        return typed(domain_of(entry.domain, self.evaluator, env), entry.domain, kind, default)
 
     def _override(self, name: str, value: Any, kind: str, env: Environment) -> tuple[Any, Span]:
         """An override as a value of the language: text is read as an expression, unless a string is wanted."""

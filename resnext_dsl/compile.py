@@ -1,4 +1,4 @@
-"""From a graph to a live module: emit its source, run that, build the network that it defines.
+"""From a graph to a live module: rewrite it, emit its source, run that, build the network that it defines.
 
 The classes of a compiled network are those of the emitted file, so there is one truth about what a graph means.
 """
@@ -18,14 +18,17 @@ import torch
 from torch import nn
 
 from resnext_dsl.emit import emit
-from resnext_dsl.emit.initialize import Rule
 from resnext_dsl.graph import Graph
+from resnext_dsl.initialization import Rule
+from resnext_dsl.options import DEFAULTS
+from resnext_dsl.rewrite import rewrite
+from resnext_dsl.rewrite.carry import carry
+from resnext_dsl.rewrite.initial import moved
+from resnext_dsl.unfilled import unfilled
 from resnext_dsl.weights import load_weights
+from resnext_dsl.weights.forms import as_written
 
-FORMS = ("written", "fastest")
-"""Spellings of splits that a network can be compiled in; without rewriting passes the fastest is the written one."""
-
-MODES = ("train", "inference")
+META = torch.device("meta")
 
 SWEPT = 100
 """Each time that there are so many modules of emitted source, or a multiple, those that no model is left of go."""
@@ -43,36 +46,54 @@ def build(
     device: str | torch.device | None = None,
     dtype: torch.dtype | None = None,
     seed: int | None = None,
+    max_nodes: int = DEFAULTS.max_nodes,
+    siblings: bool = False,
 ) -> nn.Module:
     """The module of a graph.
 
     Args:
         graph: A verified graph.
-        init: How the weights start; where no rule says so, as torch starts them.
-        form: One of `FORMS`.
-        mode: "train" or "inference": the mode that the module is left in.
-        weights: A checkpoint to load: ours, torchvision's or timm's of the same network.
+        init: How the weights start; where no rule says so, as torch starts them. They start as those of the graph as
+            written do, in any form: one seed is one function.
+        form: One of `rewrite.FORMS`.
+        mode: "train", or "inference": norms folded, parameters frozen, in eval mode (`rewrite.MODES`).
+        weights: A checkpoint to load: ours of any form, torchvision's or timm's of the same network.
         device: Where its parameters are made; "meta" makes none.
         dtype: Of its floating-point parameters and buffers; torch's default where None. The initial weights are those
             of the default dtype, rounded, so that one seed means one network.
         seed: Makes the initial weights reproducible on a device, and leaves torch's generators as they were.
+        max_nodes: The most operators that a form may spell it with.
+        siblings: Also make one of convolutions that read one value and go different ways.
 
     Raises:
         ValueError: For an unknown form or mode.
+        ArchError: Where the network has no such form.
         WeightsError: Where the checkpoint does not fit; nothing is loaded then.
     """
-    for what, value, known in (("form", form, FORMS), ("mode", mode, MODES)):
-        if value not in known:
-            raise ValueError(f"{what} {value!r} is none of {', '.join(known)}")
-    network = _network_class(emit(graph, init))
+    rewritten = rewrite(graph, form, mode, max_nodes, siblings)
     place = torch.device(device) if device is not None else torch.get_default_device()
-    with place, _seeded(seed, place):
-        model = network()
+    bare = weights is not None and place.type != "meta"  # weights that are loaded need no start
+    model = _made(emit(graph, init), META if bare else place, seed)
     if dtype is not None:
-        model = model.to(dtype)
+        # what is computed with weights is computed before they are rounded
+        model = model.to(torch.promote_types(dtype, torch.get_default_dtype()))
     if weights is not None:
-        load_weights(model, weights)
-    return model.train(mode == "train")
+        load_weights(model, as_written(graph, weights, max_nodes))
+    if rewritten.graph is not graph:
+        state = carry(rewritten.weights, model.state_dict())
+        model = _made(emit(rewritten.graph, moved(graph, rewritten, init)), META)
+        model.load_state_dict(state, assign=True)
+    model = model.to(device=place if bare else None, dtype=dtype)
+    if mode == "train":
+        return model.train()
+    # channels innermost is the faster layout of convolutions, also for inputs in the other one: benchmarks/layout.py
+    return model.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
+def _made(source: str, device: torch.device, seed: int | None = None) -> nn.Module:
+    """The network that emitted source defines, on a device."""
+    with device, unfilled(device), _seeded(seed, device):
+        return _network_class(source)()
 
 
 def _network_class(source: str) -> type[nn.Module]:

@@ -54,10 +54,26 @@ CODES: dict[str, str] = {
     "E602": "a requirement is not met",
     "E603": "a measure cannot be taken on this machine",
     "E604": "no combination of values does what is asked for",
+    "E605": "a library that is needed is not installed",
+    "E606": "a library has no network of that name",
+    "E607": "a variant cannot be timed",
+    "E608": "the network has no such form",
     "E701": "weights do not fit the network",
     "E702": "the weights file cannot be read",
     "E703": "the weights file cannot be written",
+    "E704": "a file cannot be written",
+    "E705": "the network cannot be exported so",
+    "E711": "a choice of training has a wrong value",
+    "E712": "the data set cannot be read",
+    "E713": "the network does not fit the data set",
+    "E714": "the run cannot be resumed or written",
+    "E715": "training diverged",
+    "E721": "an evaluator or score that cannot be used",
+    "E722": "a storage that cannot be used",
+    "E723": "the storage holds another search under this name",
+    "E724": "the workers of a search cannot work",
     "E801": "the compiler broke its own rules (please report it)",
+    "E802": "a written file does not compute what the network computes (please report it)",
     "W901": "a declaration is never used",
     "W902": "the value of a split or residual is not used",
 }
@@ -264,6 +280,10 @@ class RequirementError(ArchError):
 
 class WeightsError(ArchError):
     """A checkpoint does not fit the network; nothing was loaded."""
+
+
+class TrainingError(ArchError):
+    """The spec is valid and its training came to nothing."""
 
 
 def error(code: str, message: str, span: Span | None = None, **more: Any) -> ArchError:

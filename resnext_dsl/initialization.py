@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 from resnext_dsl import syntax as s
 from resnext_dsl.diagnostics import Span, did_you_mean, error
@@ -25,6 +25,31 @@ SCHEMES: dict[str, tuple[tuple[str, type | tuple[str, ...], Any], ...]] = {
     "constant": (("value", float, None),),
 }
 """Scheme -> its arguments in order: name, type or words, default (None: it must be given)."""
+
+
+class Rule(Protocol):
+    """What an init rule says; `InitRule` and the binder's own rules do."""
+
+    @property
+    def operator(self) -> str:
+        """Name of its row in the operator table."""
+
+    @property
+    def field(self) -> str:
+        """`weight` or `bias`."""
+
+    @property
+    def scheme(self) -> str:
+        """A key of `SCHEMES`."""
+
+    @property
+    def arguments(self) -> tuple[tuple[str, Any], ...]:
+        """Of the scheme, by name."""
+
+    @property
+    def path(self) -> str:
+        """Name of the scope or node that it is about; "" for all of the network."""
+
 
 FIELDS: dict[str, tuple[str, ...]] = {
     "conv": ("weight", "bias"),

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from resnext_dsl.diagnostics import ArchError, Span, error
+from resnext_dsl.diagnostics import Span, error
 from resnext_dsl.records import NamedTuple
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def latency(network: Network, device: str, batch: int, dtype: str, span: Span) -
     """
     import torch
 
-    place = _device(device, span)
+    place = device_of(device, span)
     try:
         times = _inferences(network, place, batch, getattr(torch, dtype))
     except (RuntimeError, MemoryError) as problem:
@@ -76,7 +76,7 @@ def latency(network: Network, device: str, batch: int, dtype: str, span: Span) -
     low, median, high = statistics.quantiles(times, n=4, method="inclusive")
     machine = f"{platform.node()}, {platform.system()} {platform.machine()}"
     shape = network.ir.nodes[0].shape
-    used = (machine, _device_name(place), torch.get_num_threads(), torch.__version__, dtype, batch, shape)
+    used = (machine, device_name(place), torch.get_num_threads(), torch.__version__, dtype, batch, shape)
     return Timing(median, low, high, len(times), *used)
 
 
@@ -91,23 +91,24 @@ def _inferences(network: Network, place: torch.device, batch: int, dtype: torch.
         return _times(lambda: model(images), place)
 
 
-def _device(name: str, span: Span) -> torch.device:
-    """The device of a name, if this machine has it."""
+def device_of(name: str, span: Span | None = None) -> torch.device:
+    """The device of a name.
+
+    Raises:
+        ArchError: E603 where this machine does not have it.
+    """
     import torch
 
     devices = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
     if name not in (*devices, *(["cuda"] if len(devices) > 1 else [])):
-        raise _no_device(name, devices, span)
+        hint = f"devices here: {', '.join(devices)}"
+        raise error("E603", f"this machine has no device `{name}`", span, file="" if span else "bench", hint=hint)
     return torch.device(name)
-
-
-def _no_device(name: str, devices: list[str], span: Span) -> ArchError:
-    return error("E603", f"this machine has no device `{name}`", span, hint=f"devices here: {', '.join(devices)}")
 
 
 def _times(run: Callable[[], object], place: torch.device) -> list[float]:
     """Seconds of each run that counts."""
-    clock = _cuda_seconds if place.type == "cuda" else _wall_seconds
+    clock = cuda_seconds if place.type == "cuda" else _wall_seconds
     start, warm = time.perf_counter(), 0
     while warm < WARM_UP_RUNS or time.perf_counter() - start < WARM_UP_SECONDS:
         clock(run, place)
@@ -125,7 +126,7 @@ def _wall_seconds(run: Callable[[], object], place: torch.device) -> float:
     return time.perf_counter() - start
 
 
-def _cuda_seconds(run: Callable[[], object], place: torch.device) -> float:
+def cuda_seconds(run: Callable[[], object], place: torch.device) -> float:
     """Time between two events on the device, which does not see when the host is told that the work is done."""
     import torch
 
@@ -138,7 +139,8 @@ def _cuda_seconds(run: Callable[[], object], place: torch.device) -> float:
     return float(start.elapsed_time(end)) / 1000  # it counts milliseconds
 
 
-def _device_name(place: torch.device) -> str:
+def device_name(place: torch.device) -> str:
+    """The name of a processor or accelerator."""
     import torch
 
     if place.type == "cuda":

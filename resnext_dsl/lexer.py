@@ -40,9 +40,9 @@ CLOSERS = {closer: opener for opener, closer in OPENERS.items()}
 SIGN = {"LPAR": "(", "RPAR": ")", "LSQB": "[", "RSQB": "]", "LBRACE": "{", "RBRACE": "}"}
 
 ENDS_A_STATEMENT = frozenset(
-    {"NAME", "NUMBER", "AMOUNT", "DIMENSIONS", "STRING", "TRUE", "FALSE", "RPAR", "RSQB", "RBRACE", "IMPORT"}
+    {"NAME", "NUMBER", "AMOUNT", "DIMENSIONS", "STRING", "TRUE", "FALSE", "RPAR", "RSQB", "RBRACE", "IMPORT", "LOG"}
 )
-ENDS_AN_OPERAND = ENDS_A_STATEMENT - {"RBRACE", "IMPORT"}
+ENDS_AN_OPERAND = ENDS_A_STATEMENT - {"RBRACE", "IMPORT", "LOG"}
 GOES_ON = frozenset({"MERGE", "SHORTCUT", "ELSE", "AS", "IN", "WHEN", "LBRACE", "RBRACE"})
 # Words that open a statement or declaration are names anywhere else, so that `init`, `path` or `input` stay usable as
 # parameters.
@@ -319,7 +319,8 @@ def end_statements(raw: list[Token], length: int) -> list[Token]:
         pending = None
         settled = Token(kind, token.text, token.start, token.end) if kind != token.kind else token
         if kind in OPENERS:
-            brackets.append(kind == "LBRACE" and not (before is not None and before.kind == "IN"))
+            body = kind == "LBRACE" and not (before is not None and before.kind == "IN")
+            brackets.append(body and (not brackets or brackets[-1]))
         elif kind in CLOSERS and brackets:
             brackets.pop()
         tokens.append(settled)
@@ -347,7 +348,7 @@ def _settle(token: Token, before: Token | None, pending: Token | None, raw: list
     kind = token.kind
     if token.text[0].isalpha() and _beside_dot(before, raw, position):
         return "NAME"
-    if kind in ("X", "STEP"):
+    if kind in ("X", "STEP", "LOG"):
         return kind if before is not None and pending is None and before.kind in ENDS_AN_OPERAND else "NAME"
     if kind == "SHORTCUT":
         return kind if before is not None and before.kind == "RBRACE" else "NAME"

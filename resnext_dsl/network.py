@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from resnext_dsl import graph as graphs
+from resnext_dsl import syntax as s
 from resnext_dsl.bind import Binder, BoundNetwork, Parameter, unmet_requirements
 from resnext_dsl.budget import Usage, usage, violations
 from resnext_dsl.cost import NetworkCost, cost_of
@@ -31,7 +32,9 @@ if TYPE_CHECKING:
     import networkx
     import torch
 
+    from resnext_dsl.export.write import Written
     from resnext_dsl.memory import MemoryUse
+    from resnext_dsl.rewrite import Rewritten
 
 
 class Origin(NamedTuple):
@@ -111,7 +114,7 @@ class Network:
         """
         from resnext_dsl.memory import memory_of
 
-        return memory_of(self.ir, self.emit(), dtype, batch)
+        return memory_of(self.ir, self.emit(form="written"), dtype, batch)
 
     def at(self, shape: Shape) -> Network:
         """The same network on an input of another shape: channels, height, width, or a number of features.
@@ -138,9 +141,22 @@ class Network:
         Raises:
             ArchError: For an unknown budget, an input that the network cannot have, a device that is not there.
         """
-        declared = [budget.name.text for budget in self._bound.budgets if budget.name is not None]
-        lines = usage(picked(self.limits, declared, budgets, self.source.name), self, measure)
+        lines = usage(self.limits_of(budgets), self, measure)
         return tuple(line if line.met else self._advised(line) for line in lines)
+
+    def limits_of(self, budgets: Sequence[str]) -> tuple[Limit, ...]:
+        """The limits of the budgets of these names; of all budgets where none is named.
+
+        Raises:
+            ArchError: E101 for an unknown budget.
+        """
+        declared = [budget.name.text for budget in self._bound.budgets if budget.name is not None]
+        return picked(self.limits, declared, budgets, self.source.name)
+
+    @property
+    def declared(self) -> tuple[s.Entry, ...]:
+        """The declarations that it, or its base, is made of."""
+        return self._bound.declared
 
     def _advised(self, line: Usage) -> Usage:
         """An exceeded limit with the change that would meet it."""
@@ -166,14 +182,42 @@ class Network:
 
     @cached_property
     def fingerprint(self) -> str:
-        """A hash of the architecture: equal under other names, comments and orders of definition."""
-        return graphs.fingerprint(self.ir)
+        """A hash of the architecture: equal under other names, comments, orders of definition, spellings of splits."""
+        from resnext_dsl.rewrite import canonical
 
-    def emit(self) -> str:
-        """Standalone PyTorch source of the network; it imports only torch."""
+        return graphs.fingerprint(canonical(self.ir))
+
+    def rewrite(self, form: str = "fastest", mode: str = "train") -> Rewritten:
+        """The network in another spelling: its `.graph`, the `.weights` that lead there, and a `.report`.
+
+        Args:
+            form: "written", "a", "b", "c" (Xie et al., CVPR 2017, Figure 3) or "fastest".
+            mode: "train" moves parameters only; "inference" also folds norms into convolutions.
+
+        Raises:
+            ArchError: E608 where no part of the network can be spelled in form (a) or (b).
+            ValueError: For a form or mode that does not exist.
+        """
+        from resnext_dsl.rewrite import rewrite
+
+        return rewrite(self.ir, form, mode, self._options.max_nodes)
+
+    def emit(self, form: str = "fastest", mode: str = "train") -> str:
+        """Standalone PyTorch source of the network; it imports only torch.
+
+        Args:
+            form: The spelling of its splits, as of `compile`, whose module has the same state_dict.
+            mode: "train", or "inference" for the source that a model with folded norms has.
+
+        Raises:
+            ArchError: E608 where no part of the network can be spelled in form (a) or (b).
+            ValueError: For a form or mode that does not exist.
+        """
         from resnext_dsl.emit import emit
+        from resnext_dsl.rewrite.initial import moved
 
-        return emit(self.ir, self.init)
+        rewritten = self.rewrite(form, mode)
+        return emit(rewritten.graph, moved(self.ir, rewritten, self.init))
 
     def compile(
         self,
@@ -187,20 +231,72 @@ class Network:
         """The network as a plain, hierarchical `torch.nn.Module`.
 
         Args:
-            form: "written", "a", "b", "c" or "fastest": the spelling of its splits.
-            mode: "train" or "inference": the mode that the module is left in.
-            weights: A checkpoint to load: ours, torchvision's or timm's of the same network, as a path or a state_dict.
+            form: "written", "a", "b", "c" or "fastest": the spelling of its splits. The fastest trains identically.
+            mode: "train"; or "inference": norms folded into convolutions, outputs that exist in training only left
+                out, parameters frozen, in eval mode.
+            weights: A checkpoint to load: ours of any form, torchvision's or timm's of the same network, as a path or
+                a state_dict.
             device: Where its parameters are made; "meta" makes none.
             dtype: Of its parameters; torch's default dtype where None.
-            seed: Makes the initial weights reproducible, without touching torch's global generator.
+            seed: Makes the initial weights reproducible, without touching torch's global generator; one seed is one
+                function in any form.
 
         Raises:
+            ArchError: E608 where no part of the network can be spelled in form (a) or (b).
             WeightsError: Where the checkpoint does not fit; nothing is loaded then.
             ValueError: For a form or mode that does not exist.
         """
         from resnext_dsl.compile import build
 
-        return build(self.ir, self.init, form=form, mode=mode, weights=weights, device=device, dtype=dtype, seed=seed)
+        return build(
+            self.ir,
+            self.init,
+            form=form,
+            mode=mode,
+            weights=weights,
+            device=device,
+            dtype=dtype,
+            seed=seed,
+            max_nodes=self._options.max_nodes,
+        )
+
+    def export(
+        self,
+        target: str,
+        path: str | os.PathLike[str],
+        *,
+        form: str = "fastest",
+        weights: str | os.PathLike[str] | Mapping[str, torch.Tensor] | None = None,
+        seed: int | None = None,
+        batch: int | str = "dynamic",
+        dtype: str | None = None,
+    ) -> Written:
+        """Writes the network to a file that other programs run, reads it back, and compares its outputs.
+
+        Args:
+            target: "py" (standalone PyTorch source), "pt2" (torch.export archive), "aoti" (AOTInductor package), "onnx"
+                or "openvino".
+            path: The file, whose name ends in the suffix of the format; OpenVINO puts a `.bin` beside its `.xml`.
+            form: As for `compile`. Source is that of `emit`, to be trained; the others hold the network in inference.
+            weights: As for `compile`. Source holds none.
+            seed: Of the initial weights where no others are given; 0 where None.
+            batch: "dynamic", or the one batch size that the file takes.
+            dtype: Of the weights: "float32", or another that the format can hold.
+
+        Returns:
+            The files, and how far their outputs were from those of the module.
+
+        Raises:
+            ArchError: E605 where a backend is not installed, E608 where the network has no such form, E704 where the
+                file cannot be written, E705 where the format cannot hold the network so, E802 where the file computes
+                something else. Nothing is written then, and a file that was there is as it was.
+            WeightsError: Where the checkpoint does not fit.
+            ValueError: For a form that does not exist.
+        """
+        from resnext_dsl.export.write import export
+
+        options = {"form": form, "weights": weights, "seed": seed, "batch": batch, "dtype": dtype}
+        return export(self, target, path, **options)  # type: ignore[arg-type]
 
 
 def load(

@@ -1,9 +1,12 @@
-"""Writes files so that a reader never sees half of one."""
+"""Writes files so that a reader never sees half of one, and no failure leaves a part of one."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 
@@ -13,22 +16,60 @@ def write_text(path: Path, text: str) -> None:
     Raises:
         OSError: Where the folder is missing or cannot be written; the old file is as it was.
     """
+    with staged(path) as file:
+        file.write_text(text, encoding="utf-8", newline="\n")
+
+
+@contextmanager
+def staged(path: Path) -> Iterator[Path]:
+    """Where to write a file, and whatever belongs to it: all of it moves into place when the block ends well.
+
+    The folder is new, beside the target, and for this user alone. It is removed in any case, also where the block ends
+    with an error or an interrupt; what stood at the targets is then as it was.
+
+    Args:
+        path: The target; a link is followed, and an existing file keeps its permissions.
+
+    Raises:
+        OSError: Where the folder is missing or cannot be written, or something else than a file stands at a target.
+    """
     target = path.resolve() if path.is_symlink() else path
-    if target.is_dir():
-        raise IsADirectoryError(21, "is a directory", str(path))
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    _refuse_other_than_files(target, path)
+    folder = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name[:64]}."))
     try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as stream:
-            stream.write(text)
-        os.chmod(temporary, target.stat().st_mode & 0o777 if target.exists() else 0o666 & ~_umask())
-        os.replace(temporary, target)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+        yield folder / target.name
+        _publish(folder, target)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
-def _umask() -> int:
-    """The process's umask, which can only be read by setting it."""
-    mask = os.umask(0o022)
-    os.umask(mask)
-    return mask
+def _publish(folder: Path, target: Path) -> None:
+    """Moves what a folder holds beside the target, the target itself last; a failure undoes the moves before it."""
+    beside = sorted(file for file in folder.iterdir() if file.name != target.name)
+    for file in (*beside, folder / target.name):
+        place = target.with_name(file.name)
+        _refuse_other_than_files(place, place)
+        if place.exists():
+            file.chmod(place.stat().st_mode & 0o777)
+    with ExitStack() as undo:
+        for file in beside:
+            _move(file, target.with_name(file.name), undo)
+        os.replace(folder / target.name, target)
+        undo.pop_all()
+
+
+def _move(file: Path, place: Path, undo: ExitStack) -> None:
+    if place.exists():
+        kept = file.with_name(f"{file.name}.kept")
+        os.replace(place, kept)
+        undo.callback(os.replace, kept, place)
+    else:
+        undo.callback(place.unlink, missing_ok=True)
+    os.replace(file, place)
+
+
+def _refuse_other_than_files(target: Path, named: Path) -> None:
+    if target.is_dir():
+        raise IsADirectoryError(21, "is a directory", str(named))
+    if target.exists() and not target.is_file():
+        raise OSError(22, "is no regular file", str(named))

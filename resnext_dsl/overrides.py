@@ -65,7 +65,7 @@ def _expression(span: Span) -> s.Expression:
     return item.value
 
 
-def domain_in(text: str, name: str) -> s.SetDomain | s.RangeDomain:
+def domain_in(text: str, name: str) -> s.Domain:
     """A domain given as text: `1..64`, `4..128 step 4`, `{1, 2, 4}`.
 
     Raises:
@@ -79,7 +79,7 @@ def domain_in(text: str, name: str) -> s.SetDomain | s.RangeDomain:
     except ArchError as problem:
         raise error("E002", f"cannot read the domain: {problem.diagnostics[0].message}", span, hint=hint) from None
     entry = item.entries[0] if isinstance(item, s.Network) and len(item.entries) == 1 else None
-    if more or not isinstance(entry, s.Param) or entry.domain is None:
+    if more or not isinstance(entry, s.Param) or entry.domain is None or entry.condition is not None:
         raise error("E002", f"`{text[:40]}` is no domain", span, hint=hint)
     return entry.domain
 

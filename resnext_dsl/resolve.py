@@ -197,7 +197,10 @@ class _Resolver:
             self._function(entry, level)
         elif isinstance(entry, s.Param):
             self._expression(entry.default, level)
-            self._domain(entry, level)
+            if entry.domain is not None:
+                self._domain(entry.domain, level)
+            if entry.condition is not None:
+                self._expression(entry.condition, level)
         elif isinstance(entry, s.Require):
             self._expression(entry.condition, level)
         elif isinstance(entry, s.Input):
@@ -244,15 +247,26 @@ class _Resolver:
             inner.declare(part.counter)
         self._block(part.body, inner)
 
-    def _domain(self, param: s.Param, level: Level) -> None:
-        domain = param.domain
-        if isinstance(domain, s.SetDomain):
+    def _domain(self, domain: s.Domain, level: Level) -> None:
+        if isinstance(domain, s.ListDomain):
+            for element in domain.elements:
+                self._domain(element, level)
+        elif isinstance(domain, s.SetDomain):
             for item in domain.items:
                 self._expression(item, level)
-        elif domain is not None:
+            self._listed_twice(domain)
+        else:
             for part in (domain.low, domain.high, domain.step):
                 if part is not None:
                     self._expression(part, level)
+
+    def _listed_twice(self, domain: s.SetDomain) -> None:
+        seen: set[str] = set()
+        for item in domain.items:
+            if item.span.text in seen:
+                message = f"`{item.span.text[:40]}` is in the domain twice"
+                self._found(Diagnostic("E102", message, item.span))
+            seen.add(item.span.text)
 
     # --- statements ---
 

@@ -202,22 +202,34 @@ class SetDomain(NamedTuple):
 
 
 class RangeDomain(NamedTuple):
-    """`in low..high step s`, both ends included."""
+    """`in low..high step s` or `in low..high log`, both ends included."""
 
     span: Span
     low: Expression
     high: Expression
     step: Expression | None
+    log: bool
+
+
+class ListDomain(NamedTuple):
+    """`in [1..4, {2, 4}]`: a domain for each element of a list."""
+
+    span: Span
+    elements: tuple[SetDomain | RangeDomain, ...]
+
+
+Domain = SetDomain | RangeDomain | ListDomain
 
 
 class Param(NamedTuple):
-    """`param NAME: TYPE = DEFAULT in DOMAIN`."""
+    """`param NAME: TYPE = DEFAULT in DOMAIN when CONDITION`."""
 
     span: Span
     name: Name
     type: Name | None
     default: Expression
-    domain: SetDomain | RangeDomain | None
+    domain: Domain | None
+    condition: Expression | None
     doc: str = ""
 
 

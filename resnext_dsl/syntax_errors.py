@@ -27,6 +27,7 @@ SAID = {
     "$END": "the end of the file",
     "X": "`x`",
     "STEP": "`step`",
+    "LOG": "`log`",
 }
 VALUE = {"NAME", "NUMBER", "DIMENSIONS", "STRING", "TRUE", "FALSE", "LSQB", "LPAR", "MINUS", "NOT"}
 INFIX = {
@@ -119,6 +120,26 @@ SYNTAX_ERRORS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
             "template t { conv(3, 5ms) }",
             "network n { param a = 5ms }",
         ),
+    ),
+    (
+        "a list's domain is a range or a set for each element",
+        "write `in [1..4, {2, 4}]`, or `in {[1, 2], [3, 4]}` for whole lists",
+        (
+            "network n { param a = [1, 2] in [1, 2] }",
+            "network n { param a = [1, 2] in [1, 2]; relu }",
+            "network n { param a = [1, 2] in [] }",
+            "network n { param a = [1, 2] in [1..2, [1..2]] }",
+        ),
+    ),
+    (
+        "`when` says when a domain is there to be picked from",
+        "write `param NAME = VALUE in DOMAIN when CONDITION`",
+        ("network n { param a = 1 when b }", "network n { param a = 1 + 2 when b }"),
+    ),
+    (
+        "a range has a `step` or `log`",
+        "`log` draws evenly in the logarithm; a set may list powers: `in {8, 16, 32}`",
+        ("network n { param a = 1 in 1..4 log step 2 }", "network n { param a = 1 in 1..4 step 2 log }"),
     ),
     (
         "a limit compares a measure with a number",

@@ -102,10 +102,14 @@ class Builder:
     # --- declarations ---
 
     def param(self, children: list[Any]) -> s.Param:
-        keyword, name, kind, default, domain = children
-        span = self._span(keyword, domain or default)
+        keyword, name, kind, default, domain, _, condition = children
+        span = self._span(keyword, condition or domain or default)
         declared = self._name(kind) if kind is not None else None
-        return s.Param(span, self._name(name), declared, default, domain, self._doc(keyword))
+        return s.Param(span, self._name(name), declared, default, domain, condition, self._doc(keyword))
+
+    def domain_list(self, children: list[Any]) -> s.ListDomain:
+        opening, *elements, close = children
+        return s.ListDomain(self._span(opening, close), self._given(elements))
 
     def domain_set(self, children: list[Any]) -> s.SetDomain:
         *items, close = children
@@ -114,7 +118,11 @@ class Builder:
 
     def domain_range(self, children: list[Any]) -> s.RangeDomain:
         low, high, _, step = children
-        return s.RangeDomain(self._span(low, step or high), low, high, step)
+        return s.RangeDomain(self._span(low, step or high), low, high, step, log=False)
+
+    def domain_log(self, children: list[Any]) -> s.RangeDomain:
+        low, high, word = children
+        return s.RangeDomain(self._span(low, word), low, high, None, log=True)
 
     def let(self, children: list[Any]) -> s.Let:
         keyword, name, value = children

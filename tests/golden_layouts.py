@@ -87,7 +87,7 @@ let d=3 x n x(n+1)
 let e = f ( a,k = - 1 ) [ -1 ] [0]
 fn f ( a,b )=a
 template t (a, b = g( k = 1 )) {residual ( shortcut = skip ) {use  v ; relu as w}}
-network n{default bn( eps = 1e-3 ); param w :int=4 in 1 .. 64 step 2;param v=3x3 in { 3x3,5x5 , };init{conv . weight=normal( 0.01 )}
+network n{default bn( eps = 1e-3 ); param w :int=4 in 1 .. 64 step 2;param v=3x3 in { 3x3,5x5 , };param d=[1,2] in[ 1..2,{ 2,4 }, ]when w>1;param lr=1e-2 in 1e-4 .. 1 log;init{conv . weight=normal( 0.01 )}
 output aux when training from s {bn} }
 """,
         """\
@@ -103,6 +103,8 @@ network n {
     default bn(eps=1e-3)
     param w: int = 4 in 1..64 step 2
     param v      = 3x3 in {3x3, 5x5}
+    param d      = [1, 2] in [1..2, {2, 4}] when w > 1
+    param lr     = 1e-2 in 1e-4..1 log
     init { conv.weight = normal(0.01) }
     output aux when training from s { bn }
 }

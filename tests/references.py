@@ -5,9 +5,7 @@ Importing this module needs both libraries: they are test dependencies, and no t
 
 from __future__ import annotations
 
-import contextlib
 import csv
-import importlib.util
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,28 +14,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from resnext_dsl.bench.peers import declare_missing_operators
+
 DATA = Path(__file__).parent / "data"
 
 
-def _declare_missing_operators() -> torch.library.Library | None:
-    """Make torchvision importable where its compiled operators cannot be loaded (a CPU build of torch).
-
-    It registers meta kernels for the two when it is imported, which needs no more than their schemas.
-    """
-    package = importlib.util.find_spec("torchvision")
-    assert package is not None, "torchvision is a test dependency"
-    for compiled in Path(str(package.origin)).parent.glob("_C*"):
-        with contextlib.suppress(OSError):
-            torch.ops.load_library(compiled)
-    if hasattr(torch.ops.torchvision, "nms"):
-        return None
-    library = torch.library.Library("torchvision", "DEF")
-    for name in ("nms", "qnms"):
-        library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-    return library
-
-
-_LIBRARY = _declare_missing_operators()
+_DECLARED = declare_missing_operators()
 
 import timm  # noqa: E402  (the schemas come first)
 import torchvision  # noqa: E402

@@ -103,11 +103,16 @@ def _compound(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
 
 
 statements = st.recursive(simple, _compound, max_leaves=6)
+choices = st.one_of(
+    listed(expressions, 1).map(lambda text: f"{{{text}}}"),
+    st.sampled_from(["1..64", "8 .. 512 step 8", "1e-4..1e-1 log", "a..(b) step 2"]),
+)
 domains = st.one_of(
-    listed(expressions, 1).map(lambda text: f" in {{{text}}}"),
-    st.just(" in 1..64"),
-    st.just(" in 8 .. 512 step 8"),
     st.just(""),
+    st.tuples(
+        st.one_of(choices, listed(choices, 1).map(lambda text: f"[{text}]")),
+        st.one_of(st.just(""), expressions.map(lambda text: f"\n when {text}")),
+    ).map(lambda pair: f" in {pair[0]}{pair[1]}"),
 )
 formals = listed(st.one_of(names, st.tuples(names, expressions).map(lambda t: f"{t[0]} = {t[1]}")))
 amounts = st.sampled_from(["5ms", "1.5us", "20ns", "2s", "64MiB", "100MB", "1e3B"])

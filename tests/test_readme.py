@@ -44,11 +44,12 @@ def test_the_tour_is_the_shipped_spec() -> None:
     assert blocks("arch") == [(CHECKOUT / "specs" / "resnext50_32x4d.arch").read_text(encoding="utf-8")]
 
 
-def test_the_python_runs_as_printed() -> None:
+def test_the_python_runs_as_printed(tmp_path: Path) -> None:
     (program,) = blocks("python")
     prepared = f"import torch\nimages = torch.zeros(1, 3, 64, 64)\n{program}\nprint(tuple(features.shape))"
-    done = subprocess.run([sys.executable, "-c", prepared], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", prepared], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert done.stdout == "(1, 2048, 2, 2)\n"
+    assert (tmp_path / "resnext50.pt2").exists()
 
 
 def test_every_command_of_the_table_exists_and_shows_an_example() -> None:

@@ -27,6 +27,10 @@ Budgets = Annotated[
     list[str] | None,
     typer.Option("--budget", metavar="NAME", help="Hold this budget, not all of them; repeatable."),
 ]
+Input = Annotated[
+    str | None,
+    typer.Option("--input", metavar="SHAPE", help="Another input shape, without batch: 3x256x256, or a number."),
+]
 Root = Annotated[str | None, typer.Option("--root", metavar="DIR", help="The folder that imports stay under.")]
 
 
@@ -48,6 +52,16 @@ def load(spec: str, settings: list[str] | None, root: str | None = None) -> Netw
     return load_with(spec, overrides(settings), root=root)
 
 
+def at(network: Network, shape: str | None) -> Network:
+    """The network at the input shape that a command is given."""
+    if shape is None:
+        return network
+    sizes = shape.split("x")
+    if not all(size.isascii() and size.isdigit() and len(size) < 10 and int(size) for size in sizes):
+        fail(f"`--input {shape}` is no shape; write one like 3x224x224")
+    return network.at(tuple(map(int, sizes)))
+
+
 def fail(message: str, status: int = WRONG) -> NoReturn:
     """Ends the command with one line on standard error."""
     typer.echo(f"error: {message}", err=True)
@@ -56,9 +70,11 @@ def fail(message: str, status: int = WRONG) -> NoReturn:
 
 def status_of(problem: ArchError) -> int:
     """The exit status that an error stands for."""
-    from resnext_dsl.diagnostics import BudgetError, RequirementError
+    from resnext_dsl.diagnostics import BudgetError, RequirementError, TrainingError
 
-    return UNMET if isinstance(problem, BudgetError | RequirementError) else WRONG
+    if any(diagnostic.code.startswith("E8") for diagnostic in problem.diagnostics):
+        return OURS
+    return UNMET if isinstance(problem, BudgetError | RequirementError | TrainingError) else WRONG
 
 
 @contextmanager

@@ -10,7 +10,21 @@ import click
 import typer
 from typer.core import TyperGroup
 
-COMMANDS = ("check", "compile", "summary", "diff", "verify", "solve", "fmt", "zoo", "weights")
+COMMANDS = (
+    "check",
+    "compile",
+    "export",
+    "bench",
+    "summary",
+    "diff",
+    "verify",
+    "solve",
+    "search",
+    "train",
+    "fmt",
+    "zoo",
+    "weights",
+)
 """Every command, in the order of the help; its room has its name."""
 
 SETTINGS: dict[str, Any] = {

@@ -1,67 +1,114 @@
-"""`resnext-dsl compile`: from a spec to PyTorch source."""
+"""`resnext-dsl compile`: from a spec to PyTorch source, or to another format."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from resnext_dsl.cli import answers
+from resnext_dsl.cli import answers, export
+from resnext_dsl.export.targets import TARGETS
 
 if TYPE_CHECKING:
+    from resnext_dsl.export.write import Written
+    from resnext_dsl.graph import Graph
     from resnext_dsl.network import Network
+    from resnext_dsl.rewrite import Rewritten
 
 
 def compile_(
     spec: answers.Spec,
+    to: Annotated[export.To, typer.Option("--to", help="The format; `export` has more options.")] = export.To.PY,
     output: Annotated[
-        str | None, typer.Option("-o", "--output", metavar="FILE", help="Where to write; `-` prints.")
+        str | None,
+        typer.Option("-o", "--output", metavar="FILE", help="Where to write; `-` prints source."),
     ] = None,
     settings: answers.Set = None,
     budgets: answers.Budgets = None,
+    form: export.Spelling = export.Form.FASTEST,
+    weights: export.Weights = None,
+    seed: export.Seed = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Say which paths were made one, what that saves, and what was left alone.")
+    ] = False,
     as_json: answers.Json = False,
     root: answers.Root = None,
 ) -> None:
-    """Check a spec, show its stage table and budgets, and write it as PyTorch source (NAME.py by default).
+    """Check a spec, show its stage table and budgets, and write it: as PyTorch source (NAME.py) by default.
 
     The budgets are held against fvcore's count on the compiled module. Nothing is written if one is exceeded.
 
     Example: resnext-dsl compile resnext50_32x4d -o model.py
     """
     from resnext_dsl import report
-    from resnext_dsl.output import write_text
 
+    aside = output == "-" or as_json
+    spelling = form.value
+    options = {"form": spelling, "weights": weights, "seed": seed}
     with answers.reported():
         network = answers.load(spec, settings, root)
+        TARGETS[to].hold_needs()
         usage = network.usage(*(budgets or ()))
         answers.show_diagnostics(network.warnings)
-        source = network.emit()
-        report.print_table(network, report.stage_table(network, 1), to_error=output == "-" or as_json)
+        report.print_table(network, report.stage_table(network, 1), to_error=aside)
         _hold(network)
         for line in report.budget_lines(usage):
-            typer.echo(line, err=output == "-" or as_json)
+            typer.echo(line, err=aside)
         network.check(*(budgets or ()))
-        target = Path(output or f"{network.name}.py")
-        if output == "-":
-            typer.echo(source, nl=False)
+        if explain and not as_json:
+            typer.echo("\n".join(_explained(network, to, spelling)), err=aside)
+        if output == "-" and to == "py":
+            typer.echo(_source(network, options), nl=False)
             return
-        write_text(target, source)
-        if as_json:
-            answers.print_json(
-                {"ok": True, "name": network.name, "file": str(target), "fingerprint": network.fingerprint}
-            )
-        else:
-            typer.echo(f"wrote {target} ({len(source.splitlines())} lines)")
+        written = export.write(network, to, output, options)
+        if not as_json:
+            _say(written)
+            return
+        answer = _answer(network, written)
+        if explain:
+            from resnext_dsl.rewrite.explain import as_json as report_as_json
+
+            answer["rewriting"] = report_as_json(*_rewriting(network, to, spelling))
+        answers.print_json(answer)
 
 
 def _hold(network: Network) -> None:
     """Holds the closed-form cost against fvcore on the compiled module."""
-    from resnext_dsl.diagnostics import ArchError
     from resnext_dsl.measure import agree, measure
 
-    try:
-        agree(network.cost(), measure(network.compile(), network.ir.nodes[0].shape))
-    except ArchError as problem:
-        answers.show_diagnostics(problem.diagnostics)
-        raise typer.Exit(answers.OURS) from None
+    agree(network.cost(), measure(network.compile(form="written"), network.ir.nodes[0].shape))
+
+
+def _source(network: Network, options: dict[str, Any]) -> str:
+    """The source as it would be written to a file."""
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        written = export.write(network, "py", f"{folder}/{network.name}.py", options)
+        return written.files[0].read_text(encoding="utf-8")
+
+
+def _rewriting(network: Network, to: str, form: str) -> tuple[Graph, Rewritten]:
+    """The graph as written, and in the form and mode that a target is compiled in."""
+    mode = "inference" if TARGETS[to].dtypes else "train"
+    return network.ir, network.rewrite(form, mode)
+
+
+def _explained(network: Network, to: str, form: str) -> list[str]:
+    from resnext_dsl.rewrite.explain import explain
+
+    return explain(*_rewriting(network, to, form))
+
+
+def _answer(network: Network, written: Written) -> dict[str, Any]:
+    if written.target != "py":
+        return export.answer(network, written)
+    return {"ok": True, "name": network.name, "file": str(written.files[0]), "fingerprint": network.fingerprint}
+
+
+def _say(written: Written) -> None:
+    if written.target == "py":
+        count = len(written.files[0].read_text(encoding="utf-8").splitlines())
+        typer.echo(f"wrote {written.files[0]} ({count} lines)")
+    else:
+        typer.echo("\n".join(export.lines(written)))

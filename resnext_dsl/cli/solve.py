@@ -66,7 +66,7 @@ def solve(
 
     with answers.reported():
         space = _space(spec, settings, root)
-        domains = dict(_varied(space, text, settings) for text in vary)
+        domains = {name: domain for text in vary for name, domain in _varied(space, text, settings).items()}
         goals = [_match(text, of or spec, times, None if of else root) for text in match or []]
         bounds = [_bound(text) for text in under or []]
         found = best(space, domains, goals, bounds, minimize or (), maximize or (), _share(within), count)
@@ -86,8 +86,8 @@ def _space(spec: str, settings: list[str] | None, root: str | None) -> Space:
     return space_of(source_of(spec, DEFAULTS), root, DEFAULTS, answers.overrides(settings))
 
 
-def _varied(space: Space, text: str, settings: list[str] | None) -> tuple[str, Domain]:
-    """A parameter and the domain it varies in."""
+def _varied(space: Space, text: str, settings: list[str] | None) -> dict[str, Domain]:
+    """A parameter, or the elements of a list, and the domains they vary in."""
     from resnext_dsl.diagnostics import ArchError, error
     from resnext_dsl.domain import domain_of
     from resnext_dsl.evaluate import Evaluator
@@ -97,21 +97,28 @@ def _varied(space: Space, text: str, settings: list[str] | None) -> tuple[str, D
     from resnext_dsl.values import Environment
 
     name, sign, written = (part.strip() for part in text.partition("="))
-    parameter, _ = element_of(name)
+    parameter, element = element_of(name)
     space.known(parameter, name)
     if name in answers.overrides(settings):
         answers.fail(f"`{name}` is given a value by --set, so it cannot vary")
     if sign:
         try:
-            return name, domain_of(domain_in(written, name), Evaluator(DEFAULTS), Environment())
+            return _elements(name, domain_of(domain_in(written, name), Evaluator(DEFAULTS), Environment()))
         except ArchError as problem:
             first = problem.diagnostics[0]
             raise error(first.code, first.message, override_source(name, written), hint=first.hint) from None
-    domain = space.network.parameters[parameter].domain if parameter == name else None
+    domain = space.network.parameters[parameter].domain
+    if domain is not None and element is not None:
+        domain = domain.each[element] if element < len(domain.each) else None
     if domain is None:
         hint = f"declare one in the file, or give one here: `--vary {name}=1..64`"
         raise error("E202", f"`{name}` has no domain", override_source(name, text), hint=hint)
-    return name, domain
+    return _elements(name, domain)
+
+
+def _elements(name: str, domain: Domain) -> dict[str, Domain]:
+    """A domain by name; of a list, those of its elements."""
+    return {f"{name}[{place}]": each for place, each in enumerate(domain.each)} or {name: domain}
 
 
 def _match(text: str, of: str, times: float, root: str | None) -> Match:

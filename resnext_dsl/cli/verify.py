@@ -33,7 +33,7 @@ def verify(
 
     with answers.reported():
         network = answers.load(spec, settings, root)
-        measured = measure(network.compile(), network.ir.nodes[0].shape)
+        measured = measure(network.compile(form="written"), network.ir.nodes[0].shape)
         mistake = _mistake(network, measured)
         if as_json:
             _in_json(network, measured, mistake)

@@ -56,12 +56,14 @@ def print_differences(found: Comparison) -> None:
 def _verdict(found: Comparison) -> str:
     if not found.differs:
         return "no difference"
-    if found.same_architecture:
+    if found.same_graph:
         return "the same architecture" + (
             f"; {found.other_names:,} operators have other names" * bool(found.other_names)
         )
     a, b = found.a.cost(), found.b.cost()
     equal = (a.params, a.flops) == (b.params, b.flops)
+    if found.same_architecture:
+        return "one architecture, its splits spelled in two ways"
     return "the architectures differ" + ("; parameters and FLOPs are equal" if equal else "")
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from resnext_dsl import graph as graphs
 from resnext_dsl.budget import Usage
 from resnext_dsl.compare.align import Alignment, align
 from resnext_dsl.compare.structure import Change, changes
@@ -68,6 +69,7 @@ class Comparison(NamedTuple):
         init: Fields of modules whose rules of initialisation differ.
         rows: The stage tables, aligned; those of equal parts too. The inputs are left out.
         same_architecture: Whether the fingerprints are equal.
+        same_graph: Whether the graphs as written are, names aside; else splits are spelled in another way at least.
         changes: From the first graph to the second; of one architecture only names can change.
         other_names: Operators of the first graph whose name the second does not have, in one architecture.
         limits: All limits of both, differing or not.
@@ -81,6 +83,7 @@ class Comparison(NamedTuple):
     init: tuple[Pair, ...]
     rows: tuple[RowPair, ...]
     same_architecture: bool
+    same_graph: bool
     changes: tuple[Change, ...]
     other_names: int
     limits: tuple[LimitPair, ...]
@@ -90,7 +93,7 @@ class Comparison(NamedTuple):
         """Whether there is any difference but of comments, of the file, and of the network's name."""
         interface = self.parameters or self.inputs or self.outputs or self.init
         limits = any(not pair.equal for pair in self.limits)
-        return bool(interface or not self.same_architecture or self.other_names or limits)
+        return bool(interface or not self.same_graph or self.other_names or limits)
 
     def of_part(self, name: str) -> Comparison:
         """The same with the table and the changes of one part only, which may also be a scope or an operator."""
@@ -111,7 +114,7 @@ def compare(a: Network, b: Network, depth: int = 1) -> Comparison:
         ArchError: Where a network cannot have the input that its budget states.
     """
     alignment = align(a.ir, b.ir)
-    same = a.fingerprint == b.fingerprint
+    same = graphs.fingerprint(a.ir) == graphs.fingerprint(b.ir)
     found = changes(a.ir, b.ir, alignment)
     return Comparison(
         a,
@@ -121,7 +124,8 @@ def compare(a: Network, b: Network, depth: int = 1) -> Comparison:
         outputs=_outputs(a, b, alignment),
         init=_pairs(_init(a), _init(b)),
         rows=_rows(stage_table(a, depth)[1:], stage_table(b, depth)[1:], a, b, alignment),
-        same_architecture=same,
+        same_architecture=same or a.fingerprint == b.fingerprint,
+        same_graph=same,
         changes=tuple(change for change in found if not same or change.kind == "renamed"),
         other_names=_other_names(a, b) if same else 0,
         limits=_limits(a.usage(), b.usage()),

@@ -4,39 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from resnext_dsl.emit.blocks import Value
 from resnext_dsl.emit.layout import INDENT, WIDTH, Call, indented, lines
 from resnext_dsl.emit.levels import Levels
 from resnext_dsl.emit.names import literal, place_literal
 from resnext_dsl.graph import Node
-from resnext_dsl.initialization import FIELDS, applies, has_field
+from resnext_dsl.initialization import FIELDS, Rule, applies, has_field
 from resnext_dsl.operators import Module
-
-
-class Rule(Protocol):
-    """What an init rule says; `InitRule` and the binder's own rules do."""
-
-    @property
-    def operator(self) -> str:
-        """Name of its row in the operator table."""
-
-    @property
-    def field(self) -> str:
-        """`weight` or `bias`."""
-
-    @property
-    def scheme(self) -> str:
-        """A key of `SCHEMES`."""
-
-    @property
-    def arguments(self) -> tuple[tuple[str, Value], ...]:
-        """Of the scheme, by name."""
-
-    @property
-    def path(self) -> str:
-        """Name of the scope or node that it is about; "" for all of the network."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,13 +11,14 @@ from resnext_dsl.emit.classes import ClassText
 from resnext_dsl.emit.collect import Collector
 from resnext_dsl.emit.flow import INPUT, Flow
 from resnext_dsl.emit.forward import Writer, tensors
-from resnext_dsl.emit.initialize import Rule, init_weights
+from resnext_dsl.emit.initialize import init_weights
 from resnext_dsl.emit.layout import Call, broken, call, flat, indented, lines, prefixed
 from resnext_dsl.emit.names import RESERVED, camel_case, identifier, literal, unused
 from resnext_dsl.emit.parameters import Parameter
 from resnext_dsl.emit.patterns import StepPattern
 from resnext_dsl.emit.wiring import unify_blocks
 from resnext_dsl.graph import Graph, Node, Output
+from resnext_dsl.initialization import Rule
 from resnext_dsl.operators import OPERATORS, Module
 
 _LOOP = 3

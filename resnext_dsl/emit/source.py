@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from resnext_dsl.emit.blocks import Block, Built, MismatchError
 from resnext_dsl.emit.classes import ClassText
 from resnext_dsl.emit.collect import Collector, as_list
-from resnext_dsl.emit.initialize import Rule
 from resnext_dsl.emit.levels import Levels
 from resnext_dsl.emit.names import camel_case, identifier, unused
 from resnext_dsl.emit.network import NetworkText
@@ -17,6 +16,7 @@ from resnext_dsl.emit.parameters import Parameter
 from resnext_dsl.emit.support import SUPPORT
 from resnext_dsl.emit.wiring import unify_blocks
 from resnext_dsl.graph import Graph
+from resnext_dsl.initialization import Rule
 
 _CHAIN = '''\
 class Chain(nn.Sequential):

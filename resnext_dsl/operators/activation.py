@@ -4,9 +4,10 @@ None is written in place here: whether the input is free to overwrite is known t
 which modules can.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
+from resnext_dsl.operators.algebra import CHANNELWISE, NOTHING, Algebra, Joined, Tensor, alike, crosses
 from resnext_dsl.operators.arguments import PositiveFloat
 from resnext_dsl.operators.base import Attributes, Module, Operator, RuleError, Shape
 from resnext_dsl.operators.memory import INPUT_SAVED, OUTPUT_SAVED, VIEW, Amount, Memory, Run, Saved
@@ -127,12 +128,27 @@ _COPY_SAVED, _EITHER_SAVED = Memory(_saves_copy), Memory(_saves_either)
 
 
 def _row(name: str, summary: str, attributes: type[Attributes], source: Any, memory: Memory, **more: Any) -> Operator:
-    rules = {"shape": first_shape, "parameters": no_parameters, "memory": memory, **more}
+    rules = {"shape": first_shape, "parameters": no_parameters, "memory": memory, "algebra": CHANNELWISE, **more}
     return Operator(name, "activation", summary, attributes, source=source, flops=None, **rules)
 
 
-def _plain_row(name: str, target: str, summary: str, memory: Memory, inplace: bool = False) -> Operator:
-    return _row(name, f"{summary} (`{target}`).", NoAttributes, _plain(target), memory, inplace=inplace)
+def _plain_row(name: str, target: str, summary: str, memory: Memory, **more: Any) -> Operator:
+    return _row(name, f"{summary} (`{target}`).", NoAttributes, _plain(target), memory, **more)
+
+
+ONE_SLOPE = "one slope is learned for all channels"
+
+
+def _prelu_tensors(attributes: PReLU, inputs: tuple[Shape, ...]) -> tuple[Tensor, ...]:
+    return (Tensor("weight", (_slopes(attributes, inputs),)),)
+
+
+def _prelu_joined(attributes: Sequence[PReLU], channels: Sequence[int]) -> Joined:
+    return alike(attributes, channels) if all(each.per_channel for each in attributes) else (None, ONE_SLOPE)
+
+
+def _prelu_sliced(attributes: PReLU, channels: int, count: int) -> Joined:
+    return (attributes, "") if attributes.per_channel else (None, ONE_SLOPE)
 
 
 ROWS = (
@@ -153,6 +169,7 @@ ROWS = (
         _prelu_source,
         INPUT_SAVED,
         shape=_prelu_shape,
+        algebra=Algebra(_prelu_joined, _prelu_tensors, sliced=_prelu_sliced),
         parameters=_slopes,
     ),
     _row("elu", "x, and alpha * (exp(x) - 1) below 0 (`nn.ELU`).", ELU, _elu_source, _EITHER_SAVED, inplace=True),
@@ -193,6 +210,7 @@ ROWS = (
         _softmax_source,
         OUTPUT_SAVED,
         shape=_softmax_shape,
+        algebra=crosses("it looks across channels"),
     ),
-    _plain_row("identity", "nn.Identity", "The value itself", VIEW),
+    _plain_row("identity", "nn.Identity", "The value itself", VIEW, algebra=NOTHING),
 )

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeGuard
 from resnext_dsl.records import NamedTuple
 
 if TYPE_CHECKING:
+    from resnext_dsl.operators.algebra import Algebra
     from resnext_dsl.operators.memory import Memory
 
 REQUIRED: Any = object()
@@ -48,6 +49,10 @@ class Attributes:
         made = object.__new__(cls)
         made.__dict__.update({name: values.get(name, default) for name, default in cls.fields.items()})
         return made
+
+    def replaced(self, **changes: Any) -> Self:
+        """The same attributes but for some, whose values are known to be right."""
+        return self.construct({**self.__dict__, **changes})
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"attributes are frozen: cannot set `{name}`")
@@ -120,6 +125,7 @@ class Operator(NamedTuple):
         flops: (attributes, input shapes) -> FLOPs in fvcore's convention at batch 1; None, or a rule that
             gives None, where fvcore does not count the operator.
         memory: What it holds in memory, in inference and for a training step.
+        algebra: What rewriting has to know of it.
         inputs: Fewest and most input values; None for no upper limit.
         inplace: Whether its module takes `inplace=True`, for an emitter that knows that nothing else reads the input.
     """
@@ -133,6 +139,7 @@ class Operator(NamedTuple):
     parameters: Rule
     flops: Rule | None
     memory: Memory
+    algebra: Algebra
     inputs: tuple[int, int | None] = (1, 1)
     inplace: bool = False
 

@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+from resnext_dsl.operators.algebra import Tensor, crosses
 from resnext_dsl.operators.arguments import NaturalPair, Positive, PositivePair
 from resnext_dsl.operators.base import Attributes, Module, Operator, RuleError, Shape
 from resnext_dsl.operators.memory import INPUT_SAVED
@@ -174,6 +175,25 @@ def _linear_flops(attributes: Linear, inputs: tuple[Shape, ...]) -> int:
     return attributes.features * inputs[0][0]
 
 
+MIXES = "it mixes channels"
+"""Why a multiplier is no channel-wise operator; `rewrite` has rules of their own for each."""
+
+
+def _conv_tensors(attributes: Convolution, inputs: tuple[Shape, ...]) -> tuple[Tensor, ...]:
+    weight = Tensor("weight", (attributes.channels, inputs[0][0] // attributes.groups, *attributes.kernel))
+    return (weight, Tensor("bias", (attributes.channels,))) if attributes.bias else (weight,)
+
+
+def _transposed_tensors(attributes: TransposedConvolution, inputs: tuple[Shape, ...]) -> tuple[Tensor, ...]:
+    weight = Tensor("weight", (inputs[0][0], attributes.channels // attributes.groups, *attributes.kernel))
+    return (weight, Tensor("bias", (attributes.channels,))) if attributes.bias else (weight,)
+
+
+def _linear_tensors(attributes: Linear, inputs: tuple[Shape, ...]) -> tuple[Tensor, ...]:
+    weight = Tensor("weight", (attributes.features, inputs[0][0]))
+    return (weight, Tensor("bias", (attributes.features,))) if attributes.bias else (weight,)
+
+
 ROWS = (
     Operator(
         name="conv",
@@ -185,6 +205,7 @@ ROWS = (
         parameters=_conv_parameters,
         flops=_conv_flops,
         memory=INPUT_SAVED,
+        algebra=crosses(MIXES)._replace(tensors=_conv_tensors),
     ),
     Operator(
         name="conv_transpose",
@@ -196,6 +217,7 @@ ROWS = (
         parameters=_transposed_parameters,
         flops=_transposed_flops,
         memory=INPUT_SAVED,
+        algebra=crosses(MIXES)._replace(tensors=_transposed_tensors),
     ),
     Operator(
         name="linear",
@@ -207,5 +229,6 @@ ROWS = (
         parameters=_linear_parameters,
         flops=_linear_flops,
         memory=INPUT_SAVED,
+        algebra=crosses(MIXES)._replace(tensors=_linear_tensors),
     ),
 )

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from resnext_dsl.operators.activation import NoAttributes
+from resnext_dsl.operators.algebra import CHANNELWISE, Algebra, crosses
 from resnext_dsl.operators.base import Expression, Operator, RuleError, Shape
 from resnext_dsl.operators.memory import Amount, Memory, Run, Saved, SaveRule, saves_nothing
 from resnext_dsl.operators.rules import elements, no_parameters, shape_text
@@ -141,14 +142,23 @@ def _row(
     shape: ShapeRule,
     source: Callable[..., Expression],
     saves: SaveRule = saves_nothing,
+    algebra: Algebra = CHANNELWISE,
 ) -> Operator:
     memory = Memory(saves, view=_is_one_value)
-    return Operator(name, "merge", summary, NoAttributes, shape, source, no_parameters, None, memory, (1, None))
+    return Operator(
+        name, "merge", summary, NoAttributes, shape, source, no_parameters, None, memory, algebra, (1, None)
+    )
 
 
 ROWS = (
     _row("add", "Sum of values of equal shape.", _equal_shapes("add"), _add_source),
-    _row("concat", "Values side by side along the channels (`torch.cat`).", _concat_shape, _concat_source),
+    _row(
+        "concat",
+        "Values side by side along the channels (`torch.cat`).",
+        _concat_shape,
+        _concat_source,
+        algebra=crosses("it puts channels in another order"),
+    ),
     _row(
         "mul",
         "Product of values; a side of 1 repeats, so a gate of Cx1x1 goes over CxHxW.",

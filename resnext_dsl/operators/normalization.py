@@ -3,6 +3,9 @@
 FLOPs are fvcore's estimates: 1 an element for a batch norm in eval mode, 4 for the others, and 1 more with affine.
 """
 
+from collections.abc import Sequence
+
+from resnext_dsl.operators.algebra import Algebra, Joined, Tensor, alike, crosses
 from resnext_dsl.operators.arguments import Fraction, NaturalFloat, Positive, PositiveFloat
 from resnext_dsl.operators.base import Attributes, Module, Operator, RuleError, Shape
 from resnext_dsl.operators.memory import Amount, Memory, Run, Saved
@@ -180,6 +183,34 @@ def _response_saves(attributes: LocalResponseNorm, inputs: tuple[Shape, ...], ru
     return Saved(inputs=(0,), made=Amount(2 * whole + _response_padded(attributes, inputs, run.batch)))
 
 
+def _affine_tensors(attributes: Affine, inputs: tuple[Shape, ...]) -> tuple[Tensor, ...]:
+    channels = inputs[0][:1]
+    return (Tensor("weight", channels), Tensor("bias", channels)) if attributes.affine else ()
+
+
+def _batch_tensors(attributes: BatchNorm, inputs: tuple[Shape, ...]) -> tuple[Tensor, ...]:
+    channels = inputs[0][:1]
+    statistics = (Tensor("running_mean", channels, False), Tensor("running_var", channels, False))
+    return (*_affine_tensors(attributes, inputs), *statistics, Tensor("num_batches_tracked", (), False))
+
+
+def _group_joined(attributes: Sequence[GroupNorm], channels: Sequence[int]) -> Joined:
+    """Groups side by side, where all are of one size."""
+    sizes = {count // each.groups for each, count in zip(attributes, channels, strict=True)}
+    if len(sizes) > 1:
+        return None, f"its groups have {' and '.join(map(str, sorted(sizes)))} channels"
+    one, reason = alike([each.replaced(groups=1) for each in attributes], channels)
+    return (None, reason) if reason else (one.replaced(groups=sum(each.groups for each in attributes)), "")
+
+
+def _group_sliced(attributes: GroupNorm, channels: int, count: int) -> Joined:
+    if attributes.groups % count:
+        return None, f"`groups` (={attributes.groups}) is not divisible by {count}"
+    return attributes.replaced(groups=attributes.groups // count), ""
+
+
+ACROSS = "it looks across channels"
+
 ROWS = (
     Operator(
         name="bn",
@@ -191,6 +222,7 @@ ROWS = (
         parameters=_parameters,
         flops=_batch_flops,
         memory=Memory(_batch_saves, buffers=_batch_buffers),
+        algebra=Algebra(alike, _batch_tensors),
     ),
     Operator(
         name="layernorm",
@@ -202,6 +234,7 @@ ROWS = (
         parameters=_parameters,
         flops=_norm_flops,
         memory=Memory(_layer_saves, scratch=_layer_statistics),
+        algebra=crosses(ACROSS)._replace(tensors=_affine_tensors),
     ),
     Operator(
         name="groupnorm",
@@ -213,6 +246,7 @@ ROWS = (
         parameters=_parameters,
         flops=_norm_flops,
         memory=Memory(_group_saves, scratch=_group_statistics),
+        algebra=Algebra(_group_joined, _affine_tensors, sliced=_group_sliced),
     ),
     Operator(
         name="instancenorm",
@@ -224,6 +258,7 @@ ROWS = (
         parameters=_parameters,
         flops=_norm_flops,
         memory=Memory(_instance_saves, scratch=_instance_scratch),
+        algebra=Algebra(alike, _affine_tensors),
     ),
     Operator(
         name="lrn",
@@ -235,5 +270,6 @@ ROWS = (
         parameters=no_parameters,
         flops=None,
         memory=Memory(_response_saves, scratch=_response_scratch),
+        algebra=crosses(ACROSS),
     ),
 )

@@ -5,6 +5,7 @@ Of these fvcore counts adaptive average pooling only: one FLOP an element of the
 
 from typing import Literal
 
+from resnext_dsl.operators.algebra import CHANNELWISE
 from resnext_dsl.operators.arguments import NaturalPair, PositivePair
 from resnext_dsl.operators.base import Attributes, Module, Operator, RuleError, Shape
 from resnext_dsl.operators.memory import Amount, Memory, Run, Saved
@@ -174,6 +175,7 @@ ROWS = (
         parameters=no_parameters,
         flops=None,
         memory=Memory(_max_saves, scratch=_max_indices),
+        algebra=CHANNELWISE,
     ),
     Operator(
         name="avgpool",
@@ -185,6 +187,7 @@ ROWS = (
         parameters=no_parameters,
         flops=_avg_flops,
         memory=Memory(_avg_saves),
+        algebra=CHANNELWISE,
     ),
     Operator(
         name="adaptive_avgpool",
@@ -196,6 +199,7 @@ ROWS = (
         parameters=no_parameters,
         flops=_adaptive_avg_flops,
         memory=Memory(_adaptive_avg_saves),
+        algebra=CHANNELWISE,
     ),
     Operator(
         name="adaptive_maxpool",
@@ -207,5 +211,6 @@ ROWS = (
         parameters=no_parameters,
         flops=None,
         memory=Memory(_adaptive_max_saves, scratch=_adaptive_max_indices),
+        algebra=CHANNELWISE,
     ),
 )

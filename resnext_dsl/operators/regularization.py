@@ -2,6 +2,7 @@
 
 from typing import Annotated
 
+from resnext_dsl.operators.algebra import RANDOM
 from resnext_dsl.operators.arguments import Bound, Fraction
 from resnext_dsl.operators.base import Attributes, Module, Operator, Shape
 from resnext_dsl.operators.memory import Amount, Memory, Run, Saved, is_view_in_inference
@@ -67,6 +68,7 @@ ROWS = (
         parameters=no_parameters,
         flops=None,
         memory=Memory(_dropout_saves, view=_dropout_view),
+        algebra=RANDOM,
         inplace=True,
     ),
     Operator(
@@ -79,6 +81,7 @@ ROWS = (
         parameters=no_parameters,
         flops=None,
         memory=Memory(_dropout2d_saves, view=_dropout_view),
+        algebra=RANDOM,
         inplace=True,
     ),
     Operator(
@@ -91,5 +94,6 @@ ROWS = (
         parameters=no_parameters,
         flops=None,
         memory=Memory(_drop_path_saves, view=is_view_in_inference),
+        algebra=RANDOM,
     ),
 )

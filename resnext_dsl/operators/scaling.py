@@ -1,5 +1,6 @@
 """Multiplication by constants, fixed or learned."""
 
+from resnext_dsl.operators.algebra import CHANNELWISE, Algebra, Tensor, alike
 from resnext_dsl.operators.base import Attributes, Expression, Module, Operator, Shape
 from resnext_dsl.operators.memory import INPUT_SAVED, NOTHING_SAVED
 from resnext_dsl.operators.rules import first_shape, keywords, map_or_features, no_parameters
@@ -33,6 +34,10 @@ def _layer_scale_parameters(attributes: LayerScale, inputs: tuple[Shape, ...]) -
     return inputs[0][0]
 
 
+def _layer_scale_tensors(attributes: LayerScale, inputs: tuple[Shape, ...]) -> tuple[Tensor, ...]:
+    return (Tensor("gamma", inputs[0][:1]),)
+
+
 ROWS = (
     Operator(
         name="scale",
@@ -44,6 +49,7 @@ ROWS = (
         parameters=no_parameters,
         flops=None,
         memory=NOTHING_SAVED,
+        algebra=CHANNELWISE,
     ),
     Operator(
         name="layer_scale",
@@ -55,5 +61,6 @@ ROWS = (
         parameters=_layer_scale_parameters,
         flops=None,
         memory=INPUT_SAVED,
+        algebra=Algebra(alike, _layer_scale_tensors),
     ),
 )

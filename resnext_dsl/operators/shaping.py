@@ -3,6 +3,7 @@
 from typing import Literal
 
 from resnext_dsl.operators.activation import NoAttributes
+from resnext_dsl.operators.algebra import CHANNELWISE, crosses
 from resnext_dsl.operators.arguments import Natural, Positive, PositivePair
 from resnext_dsl.operators.base import Attributes, Expression, Module, Operator, RuleError, Shape
 from resnext_dsl.operators.memory import NOTHING_SAVED, VIEW
@@ -150,6 +151,7 @@ ROWS = (
         parameters=no_parameters,
         flops=None,
         memory=VIEW,
+        algebra=CHANNELWISE,
     ),
     Operator(
         name="upsample",
@@ -161,6 +163,7 @@ ROWS = (
         parameters=no_parameters,
         flops=_upsample_flops,
         memory=NOTHING_SAVED,
+        algebra=CHANNELWISE,
     ),
     Operator(
         name="shuffle",
@@ -172,6 +175,7 @@ ROWS = (
         parameters=no_parameters,
         flops=None,
         memory=NOTHING_SAVED,
+        algebra=crosses("it moves channels"),
     ),
     Operator(
         name="pixel_shuffle",
@@ -183,6 +187,7 @@ ROWS = (
         parameters=no_parameters,
         flops=None,
         memory=NOTHING_SAVED,
+        algebra=CHANNELWISE,
     ),
     Operator(
         name="slice",
@@ -194,6 +199,7 @@ ROWS = (
         parameters=no_parameters,
         flops=None,
         memory=VIEW,
+        algebra=crosses("it takes channels apart"),
     ),
     Operator(
         name="subsample",
@@ -205,6 +211,7 @@ ROWS = (
         parameters=no_parameters,
         flops=None,
         memory=VIEW,
+        algebra=CHANNELWISE,
     ),
     Operator(
         name="pad_channels",
@@ -216,5 +223,6 @@ ROWS = (
         parameters=no_parameters,
         flops=None,
         memory=NOTHING_SAVED,
+        algebra=crosses("it adds channels"),
     ),
 )

@@ -22,7 +22,7 @@ from resnext_dsl.spaces.axes import Axis, python_value, texts, varied
 from resnext_dsl.spaces.columns import LARGEST, column
 from resnext_dsl.spaces.lanes import Array, Choice, DeadError, Lanes, NoClosedFormError, TooWideError
 from resnext_dsl.spaces.priced import run
-from resnext_dsl.spaces.totals import MEASURES, Totals
+from resnext_dsl.spaces.totals import MEASURES, Lookup, Totals
 
 CHUNK = 1 << 16
 """Candidates that are priced together where they are the only axis."""
@@ -110,8 +110,8 @@ def _factored(module: Module, count: int, axes: list[Axis], plain: dict[str, Any
     """One axis for each parameter."""
     lanes = Lanes(len(axes), max(4 * count, 1024))
     places = np.ix_(*(np.arange(len(axis.values)) for axis in axes))
-    opened = plain | _opened(lanes, axes, places)
-    columns = _looked_up(module, opened, lanes, options, [axis.place for axis in axes])
+    values = plain | opened(lanes, axes, places)
+    columns = _looked_up(module, values, lanes, options, [axis.place for axis in axes])
     return _columns(columns, "closed form")
 
 
@@ -124,22 +124,22 @@ def _chunked(
         chunk = slice(start, min(start + CHUNK, count))
         size = chunk.stop - chunk.start
         lanes = Lanes(1, size)
-        opened = plain | _opened(lanes, axes, [axis.place[chunk] for axis in axes])
-        parts.append(_looked_up(module, opened, lanes, options, [np.arange(size)]))
+        values = plain | opened(lanes, axes, [axis.place[chunk] for axis in axes])
+        parts.append(_looked_up(module, values, lanes, options, [np.arange(size)]))
     columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
     return _columns(columns, "closed form, candidate by candidate", reason)
 
 
-def _opened(lanes: Lanes, axes: list[Axis], places: Sequence[Array]) -> dict[str, Any]:
+def opened(lanes: Lanes, axes: Sequence[Axis], places: Sequence[Array]) -> dict[str, Any]:
     """The parameters as columns, lists of columns, and choices."""
-    opened: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for axis, place in zip(axes, places, strict=True):
         value = _open(lanes, axis.values, place)
         if axis.element is None:
-            opened[axis.name] = value
+            values[axis.name] = value
         else:
-            opened[axis.name] = [*opened.get(axis.name, ()), value]
-    return opened
+            values[axis.name] = [*values.get(axis.name, ()), value]
+    return values
 
 
 def _open(lanes: Lanes, values: Any, place: Array) -> Any:
@@ -149,13 +149,13 @@ def _open(lanes: Lanes, values: Any, place: Array) -> Any:
 
 
 def _looked_up(
-    module: Module, opened: Mapping[str, Any], lanes: Lanes, options: Options, index: list[Array]
+    module: Module, values: Mapping[str, Any], lanes: Lanes, options: Options, index: list[Array]
 ) -> list[Array]:
     """The four measures, `valid` and `overflowed` of each candidate, whose places on the axes are `index`."""
-    find = _Lookup(index)
+    find = Lookup(index)
     size = len(index[0])
     try:
-        tables = Totals(run(module, opened, lanes, options))
+        tables = Totals(run(module, values, lanes, options))
         valid = find(lanes.active)
     except DeadError:
         nothing = [np.zeros(size, dtype=np.int64) for _ in MEASURES]
@@ -173,26 +173,6 @@ def _looked_up(
 def _columns(columns: list[Any], method: str, reason: str = "") -> CostColumns:
     params, flops, macs, activations, valid, overflowed = columns
     return CostColumns(params, flops, macs, activations, valid, overflowed, method, reason)
-
-
-class _Lookup:
-    """Looks up each candidate's element of a table with axes."""
-
-    def __init__(self, index: list[Array]) -> None:
-        self._index = index
-        self._flat: dict[tuple[int, ...], Array] = {}
-
-    def __call__(self, table: Array) -> Array:
-        """The elements, an array of its own."""
-        if table.size == 1:
-            return np.full(len(self._index[0]), table.item(), dtype=table.dtype)
-        shape = table.shape
-        if shape not in self._flat:
-            flat: Any = 0
-            for size, index in zip(shape, self._index, strict=True):
-                flat = flat * size + index if size > 1 else flat
-            self._flat[shape] = flat
-        return table.ravel()[self._flat[shape]]
 
 
 # --- one by one ---

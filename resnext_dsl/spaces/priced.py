@@ -33,10 +33,17 @@ from resnext_dsl.values import Environment, GraphValue, OperatorValue, TemplateV
 
 
 class Priced(NamedTuple):
-    """An operator of some candidates: its number in `Lanes.masks`, the nodes it reads, and what it costs."""
+    """An operator of some candidates: its number in `Lanes.masks`, the nodes it reads, and what it costs.
+
+    Attributes:
+        part: The part of the network (stem, stage, head, output) that it is in; "" between them.
+        counts: Whether it adds to the depth.
+    """
 
     mark: int
     inputs: tuple[int, ...]
+    part: str
+    counts: bool
     params: Any
     flops: Any
     macs: Any
@@ -56,15 +63,19 @@ class Result(NamedTuple):
     Attributes:
         nodes: In the order of execution; the input is None.
         outputs: Their number in `Lanes.masks`, their node, and whether they are of training only.
+        bounds: Of each limit of its budgets what is allowed, and the input it holds for (None: the declared one).
     """
 
     lanes: Lanes
     nodes: list[Priced | Joined | None]
     outputs: list[tuple[int, int, bool]]
+    bounds: tuple[tuple[Any, Any], ...]
 
 
-def run(module: Module, overrides: Mapping[str, Any], lanes: Lanes, options: Options) -> Result:
-    """Binds and expands a network whose parameters are columns or choices.
+def run(
+    module: Module, overrides: Mapping[str, Any], lanes: Lanes, options: Options, shape: Shape | None = None
+) -> Result:
+    """Binds and expands a network whose parameters are columns or choices; `shape`: another input than declared.
 
     Raises:
         DeadError: Where no candidate is valid.
@@ -72,12 +83,13 @@ def run(module: Module, overrides: Mapping[str, Any], lanes: Lanes, options: Opt
     """
     evaluator = ColumnEvaluator(options, lanes)
     try:
-        expander = ColumnExpander(bind(module, overrides, evaluator), evaluator, lanes)
+        bound, bounds = bind(module, overrides, evaluator)
+        expander = ColumnExpander(bound if shape is None else bound.with_input(shape), evaluator, lanes)
         expander.run()
     except FAILED:
         raise DeadError from None
     outputs = [(mark, output.node, output.training_only) for mark, output in expander.results]
-    return Result(lanes, expander.priced, outputs)
+    return Result(lanes, expander.priced, outputs, bounds)
 
 
 class ColumnExpander(Expander):
@@ -91,6 +103,7 @@ class ColumnExpander(Expander):
         self._prices = Known(lanes)
         self._calls = Known(lanes)
         self._tops: dict[str, Span] = {}
+        self._inside = ""
 
     def run(self) -> None:
         """Runs every entry of the network; the main output comes last."""
@@ -126,6 +139,10 @@ class ColumnExpander(Expander):
         if "." not in name:
             self._tops.setdefault(name, span)
 
+    def _entry(self, entry: s.Entry, place: Place, env: Environment, x: Running) -> Running:
+        self._inside = safe(entry.name.text) if isinstance(entry, s.Part | s.Output) else ""
+        return super()._entry(entry, place, env, x)
+
     def _output(self, output: s.Output, place: Place, env: Environment, x: Running) -> None:
         if self._tops.get(safe(output.name.text), output.span) is not output.span:
             raise NoClosedFormError(f"for some candidates something else is called `{output.name.text}`")
@@ -152,7 +169,8 @@ class ColumnExpander(Expander):
             prices = self._price(operator, attributes, shapes)
             self._prices.keep(key, active, prices, (attributes, shapes))
         shape, *costs = prices
-        self.priced.append(Priced(self.lanes.note(), tuple(value.node for value in inputs), *costs))
+        sources = tuple(value.node for value in inputs)
+        self.priced.append(Priced(self.lanes.note(), sources, self._inside, OPERATORS[operator].multiplies, *costs))
         return GraphValue(len(self.priced) - 1, shape)
 
     def _price(self, operator: str, attributes: Attributes, shapes: tuple[Shape, ...]) -> tuple[Any, ...]:
@@ -311,7 +329,7 @@ class ColumnExpander(Expander):
             self.priced.append(Joined(self.lanes.note(alive), kept))
         else:
             inputs = tuple(places.get(source, source) for source in node.inputs)
-            self.priced.append(node._replace(mark=self.lanes.note(alive), inputs=inputs))
+            self.priced.append(node._replace(mark=self.lanes.note(alive), inputs=inputs, part=self._inside))
         return len(self.priced) - 1
 
 

@@ -1,26 +1,49 @@
-"""The space of networks that a file declares: its parameters are the dimensions, a candidate gives each a value."""
+"""The space of networks that a file declares: parameters with a domain are dimensions, a candidate has values."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
-from resnext_dsl.diagnostics import Diagnostic, did_you_mean, error
+import numpy as np
+
+from resnext_dsl.bind import Binder
+from resnext_dsl.diagnostics import ArchError, Diagnostic, did_you_mean, error
+from resnext_dsl.evaluate import Evaluator
 from resnext_dsl.files import Module
 from resnext_dsl.network import Network, expanded, parsed, source_of
 from resnext_dsl.options import DEFAULTS, Options
 from resnext_dsl.overrides import override_source
 from resnext_dsl.resolve import resolve
+from resnext_dsl.scope import Scopes
 from resnext_dsl.source import Source
+from resnext_dsl.spaces.candidate import Candidate, override_of
+from resnext_dsl.spaces.dimensions import Dimension, Reads, dimensions_of
+from resnext_dsl.spaces.lanes import Array
+from resnext_dsl.spaces.layout import Layout, Population, conditions_of
+from resnext_dsl.spaces.members import candidate_of, candidates, population_of
+from resnext_dsl.spaces.moves import coordinates, crossed, decoded, encoded, mutated, neighbours
 from resnext_dsl.spaces.price import CostColumns, price
+from resnext_dsl.spaces.sample import CHUNK, Sample, populations
+from resnext_dsl.spaces.sample import sample as drawn
+from resnext_dsl.spaces.screen import Screen
+
+Seed = int | np.random.Generator | None
 
 
 class Space:
     """A file whose parameters are open.
 
+    Those with a domain are its dimensions: what a search may pick. `sample`, `neighbours` and the like give candidates
+    that are networks and keep the budgets.
+
     Attributes:
         network: The network of the parameters' own values.
+        module: The file.
+        fixed: Values of parameters that do not vary.
+        options: Bounds on the spec.
     """
 
     def __init__(
@@ -31,14 +54,205 @@ class Space:
         fixed: Mapping[str, Any],
         options: Options,
     ) -> None:
-        self._module = module
+        self.module = module
         self._resolved = resolved
         self.network = network
-        self._fixed = dict(fixed)
-        self._options = options
+        self.fixed = dict(fixed)
+        self.options = options
+        self._screens: dict[tuple[str, ...], Screen] = {}
 
     def __repr__(self) -> str:
         return f"<Space of {self.network.name}: {', '.join(self.network.parameters)}>"
+
+    # --- dimensions ---
+
+    @cached_property
+    def dimensions(self) -> tuple[Dimension, ...]:
+        """One for each parameter with a domain, or for each element of a list with domains, in the order of the file.
+
+        Raises:
+            ArchError: E205 for one that has no values of its own, whatever the others are.
+        """
+        return dimensions_of(self.network, self._open, self.reads)
+
+    @property
+    def size(self) -> int | None:
+        """How many candidates there are, before requirements and budgets; None where a range of floats has no step."""
+        return self.layout.size
+
+    @cached_property
+    def reads(self) -> Reads:
+        """Which names the declarations of the file read."""
+        return Reads(self.network.declared)
+
+    @cached_property
+    def layout(self) -> Layout:
+        """How the dimensions hang together."""
+        deciding = {
+            name: self.reads.dimensions(self.reads.params[name].condition, self._open)
+            for name in self._open
+            if self.reads.params[name].condition is not None
+        }
+        return Layout(self.dimensions, conditions_of(self.dimensions, deciding, self._holds))
+
+    @property
+    def _open(self) -> list[str]:
+        parameters = self.network.parameters.values()
+        return [p.name for p in parameters if p.domain is not None and p.name not in self.fixed]
+
+    def _holds(self, name: str, values: Mapping[str, Any]) -> bool:
+        """Whether the `when` of a parameter holds for some values of others."""
+        evaluator = Evaluator(self.options)
+        overrides = self.fixed | {key: override_of(value) for key, value in values.items()}
+        parameter = Binder(evaluator, Scopes(evaluator)).bind(self.module, overrides).parameters.get(name)
+        return parameter is None or bool(parameter.active)
+
+    # --- candidates ---
+
+    def candidate(self, values: Mapping[str, Any] | None = None) -> Candidate:
+        """The candidate of some values, as Python, JSON or a command line has them; others are those of the file.
+
+        Raises:
+            ArchError: For a value that is not of this space.
+        """
+        return candidate_of(self.layout, values or {})
+
+    def sample(self, count: int, seed: int = 0, budget: str | Sequence[str] | None = None) -> Sample:
+        """Candidates that are networks and keep the budgets, drawn evenly from all of these, none twice.
+
+        Of a range with `log` the values are drawn evenly in the logarithm instead. The same seed gives the same
+        candidates in the same order, and a smaller sample is the beginning of a larger one.
+
+        Args:
+            count: How many. Where the space has fewer, all of them are given.
+            seed: Of the random numbers.
+            budget: The budgets to keep, by name; all of the file where None. Latencies are not taken.
+
+        Returns:
+            A list; it says too how many were `looked_at`, `valid` and `kept`, which `fraction` that is, their `costs`,
+            and whether the space is `complete`: gone through to the last.
+
+        Raises:
+            RequirementError: E604 where nothing will do, or far too little: how many were looked at, and which limit is
+                in the way of how many.
+        """
+        return drawn(self, self.screen(budget), count, seed)
+
+    def candidates(self, budget: str | Sequence[str] | None = None) -> Iterator[Candidate]:
+        """Every candidate that is a network and keeps the budgets, in order, a part of them at a time.
+
+        Raises:
+            ArchError: E205 for a space without end.
+        """
+        if self.size is None:
+            dense = next(dimension for dimension in self.dimensions if dimension.size is None)
+            message = f"the domain {dense.domain} of `{dense.name}` has no end of values"
+            raise error("E205", message, override_source(dense.name, str(dense.domain)), hint="give it a step, or draw")
+        screen = self.screen(budget)
+        for population in populations(self, CHUNK[screen.fast]):
+            kept = np.flatnonzero(screen.judge(population).kept)
+            yield from self.candidates_of([places[kept] for places in population], len(kept))
+
+    def __iter__(self) -> Iterator[Candidate]:
+        return self.candidates()
+
+    def __contains__(self, candidate: object) -> bool:
+        try:
+            return isinstance(candidate, Candidate) and bool(self.population([candidate]) or True)
+        except ArchError:
+            return False
+
+    def neighbours(self, candidate: Candidate, budget: str | Sequence[str] | None = None) -> list[Candidate]:
+        """Those that differ in one value and keep the budgets: a step up or down in a range, any other value of a set.
+
+        In a range of floats without a step the neighbours are a twentieth of it away. Where the value decides that
+        other dimensions come to be there, these have the file's own values.
+        """
+        return neighbours(self, self.screen(budget), candidate)
+
+    def mutate(self, candidate: Candidate, seed: Seed = None, budget: str | Sequence[str] | None = None) -> Candidate:
+        """One of those that differ in one value, drawn anew from its domain, and keep the budgets.
+
+        Args:
+            candidate: Where to begin.
+            seed: An int, or a generator of numpy that goes on.
+            budget: As for `sample`.
+
+        Raises:
+            RequirementError: E604 where none is found.
+        """
+        return mutated(self, self.screen(budget), candidate, np.random.default_rng(seed))
+
+    def crossover(
+        self, one: Candidate, other: Candidate, seed: Seed = None, budget: str | Sequence[str] | None = None
+    ) -> Candidate:
+        """A mixture that keeps the budgets: each value from one of the two; one of these where no new one is found.
+
+        Raises:
+            RequirementError: E604 where none of them keeps the budgets either.
+        """
+        return crossed(self, self.screen(budget), one, other, np.random.default_rng(seed))
+
+    # --- vectors ---
+
+    @property
+    def coordinates(self) -> list[str]:
+        """What the numbers of an encoded candidate are: `width` for a range, `act=relu` for each value of a set."""
+        return coordinates(self.dimensions)
+
+    def encode(self, found: Candidate | Sequence[Candidate]) -> Array:
+        """A candidate as numbers from 0 to 1, or several as rows; 0 for what is not there.
+
+        A value of a range is its share of it, in the logarithm where it is drawn from so (a float may come back with
+        another last digit); one of a set is a 1 among zeros.
+        """
+        alone = isinstance(found, Candidate)
+        rows = encoded(self.dimensions, self.population([found] if isinstance(found, Candidate) else found))
+        return rows[0] if alone else rows
+
+    def decode(self, numbers: Array) -> Candidate | list[Candidate]:
+        """The candidate nearest to some numbers, or those of rows; budgets are not looked at.
+
+        Raises:
+            ValueError: For numbers of another shape.
+        """
+        rows = np.atleast_2d(np.asarray(numbers, dtype=np.float64))
+        wanted = len(self.coordinates)
+        if rows.shape[1:] != (wanted,):
+            raise ValueError(f"a candidate is {wanted} numbers; found an array of shape {np.shape(numbers)}")
+        made = self.candidates_of(self.layout.settled(decoded(self.dimensions, rows)), len(rows))
+        return made[0] if np.ndim(numbers) == 1 else made
+
+    # --- many at once ---
+
+    def screen(self, budget: str | Sequence[str] | None = None) -> Screen:
+        """What holds candidates against the budgets of these names; against all of the file where None."""
+        names = () if budget is None else (budget,) if isinstance(budget, str) else tuple(budget)
+        if names not in self._screens:
+            limits = self.network.limits_of(names)
+            self._screens[names] = Screen(self, [(self.network.limits.index(limit), limit) for limit in limits])
+        return self._screens[names]
+
+    def population(self, found: Sequence[Candidate]) -> Population:
+        """The places of candidates in the dimensions.
+
+        Raises:
+            ArchError: For a candidate of another space.
+        """
+        return population_of(self.layout, found)
+
+    def candidates_of(self, population: Population, count: int) -> list[Candidate]:
+        """The candidates at some places; `count`: how many, for a space without dimensions."""
+        return candidates(self.layout, population, count)
+
+    def to_json(self) -> dict[str, Any]:
+        """The dimensions and budgets as JSON; `Dimension.from_json` reads a dimension."""
+        return {
+            "network": self.network.name,
+            "dimensions": [dimension.to_json() for dimension in self.dimensions],
+            "size": self.size,
+            "budgets": list(dict.fromkeys(limit.budget for limit in self.network.limits)),
+        }
 
     def cost(self, columns: Mapping[str, Sequence[Any] | Any]) -> CostColumns:
         """What each of many candidates costs, exact, in fvcore's convention; no network is built.
@@ -60,16 +274,19 @@ class Space:
         """
         for name, values in columns.items():
             self.known(name, values)
-        return price(self._module, self.network, self._fixed, columns, self.bind, self._options)
+        return price(self.module, self.network, self.fixed, columns, self.bind, self.options)
 
     def bind(self, values: Mapping[str, Any]) -> Network:
-        """The network of some values; other parameters keep theirs. The file is not read again.
+        """The network of a candidate, or of any values; other parameters keep theirs. The file is not read again.
 
         Raises:
-            ArchError: Where the values give no network.
+            ArchError: Where the values give no network, or a candidate is of another space.
         """
+        if isinstance(values, Candidate) and len(values):
+            self.population([values])
+            values = {name: override_of(value) for name, value in values.items()}
         try:
-            return expanded(self._module, self._resolved, self._options, {**self._fixed, **values})
+            return expanded(self.module, self._resolved, self.options, {**self.fixed, **values})
         except RecursionError:
             raise error("E403", "the spec is nested too deep") from None
 

@@ -41,7 +41,7 @@ def suggestion(space: Space, line: Usage) -> str:
         return ""
     limit = line.limit
     met = COMPARISONS[limit.comparison]
-    opened = [p for p in space.network.parameters.values() if p.domain is not None and p.domain.size is not None]
+    opened = [p for p in space.network.parameters.values() if p.domain is not None and p.domain.size and p.active]
     changes = [change for p in opened for change in _changes(space, p, line) if met(change.measured, limit.bound)]
     if not changes:
         return "no value of a single parameter, within its domain, would meet it" if opened else ""

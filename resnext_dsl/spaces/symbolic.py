@@ -20,11 +20,16 @@ from resnext_dsl.overrides import override_source
 from resnext_dsl.scope import Scopes
 from resnext_dsl.spaces.columns import Column, merged
 from resnext_dsl.spaces.lanes import Choice, Lanes, NoClosedFormError
-from resnext_dsl.values import Environment
+from resnext_dsl.values import Environment, List
 
 
-def bind(module: Module, overrides: Mapping[str, Any], evaluator: ColumnEvaluator) -> BoundNetwork:
+def bind(
+    module: Module, overrides: Mapping[str, Any], evaluator: ColumnEvaluator
+) -> tuple[BoundNetwork, tuple[tuple[Any, Any], ...]]:
     """Binds parameters, and whatever else may fail for some candidates before there are operators.
+
+    Returns:
+        The network, and of each limit of its budgets what is allowed and the input it holds for, as `Result.bounds`.
 
     Raises:
         DeadError: Where no candidate is left.
@@ -32,15 +37,15 @@ def bind(module: Module, overrides: Mapping[str, Any], evaluator: ColumnEvaluato
         ArchError: Where none can be right.
     """
     bound = ColumnBinder(evaluator, Scopes(evaluator)).bind(module, overrides)
-    evaluator.parted(lambda: _hold_limits(bound, evaluator))
-    return bound
+    return bound, evaluator.parted(lambda: _limits(bound, evaluator))
 
 
-def _hold_limits(bound: BoundNetwork, evaluator: ColumnEvaluator) -> None:
-    """What a budget allows does not matter here, but a bound that cannot be computed is a mistake of the candidate."""
-    _, wrong = bind_limits(bound, evaluator)
+def _limits(bound: BoundNetwork, evaluator: ColumnEvaluator) -> tuple[tuple[Any, Any], ...]:
+    """What budgets allow is not held here, but a bound that cannot be computed is a mistake of the candidate."""
+    limits, wrong = bind_limits(bound, evaluator)
     if wrong:
         raise ArchError(wrong)
+    return tuple((limit.bound, limit.conditions.input) for limit in limits)
 
 
 class ColumnEvaluator(Evaluator):
@@ -116,9 +121,15 @@ class ColumnBinder(Binder):
 
         env.names[entry.name.text] = self._parted(value)
 
+    def _when(self, condition: s.Expression, env: Environment) -> Any:
+        return self._parted(lambda: super(ColumnBinder, self)._when(condition, env))
+
     def _override(self, name: str, value: Any, kind: str, env: Environment) -> tuple[Any, Span]:
         if type(value) is Column:
             return value, override_source(name, value)
+        if isinstance(value, list) and any(type(item) is Choice for item in value):
+            items = [item if type(item) is Column else self._override(name, item, "", env)[0] for item in value]
+            return List(items), override_source(name, "[...]")
         return super()._override(name, value.settle() if type(value) is Choice else value, kind, env)
 
     def _input(self, entry: s.Input, env: Environment, bound: BoundNetwork) -> None:

@@ -1,8 +1,12 @@
-"""Sums what the operators of many candidates cost, over those that each candidate's outputs depend on."""
+"""What the operators of many candidates come to: their costs in sum, and the longest way through them.
+
+Only those count that a candidate's outputs depend on.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -14,6 +18,31 @@ from resnext_dsl.spaces.priced import Joined, Priced, Result
 MEASURES = ("params", "flops", "macs", "activations")
 
 
+class Lookup:
+    """Looks up each candidate's element of a table with axes."""
+
+    def __init__(self, index: list[Array]) -> None:
+        self._index = index
+        self.shape = index[0].shape
+        self._flat: dict[tuple[int, ...], Array] = {}
+
+    def __getitem__(self, places: Array) -> Lookup:
+        """The same for some of the candidates."""
+        return Lookup([index[places] for index in self._index])
+
+    def __call__(self, table: Array) -> Array:
+        """The elements, an array of its own."""
+        if table.size == 1:
+            return np.full(self.shape, table.item(), dtype=table.dtype)
+        shape = table.shape
+        if shape not in self._flat:
+            flat: Any = 0
+            for size, index in zip(shape, self._index, strict=True):
+                flat = flat * size + index if size > 1 else flat
+            self._flat[shape] = flat
+        return table.ravel()[self._flat[shape]]
+
+
 class Totals:
     """Sums over the operators of a result, in as few tables as there are sets of axes."""
 
@@ -23,12 +52,19 @@ class Totals:
         runs = _reached(result, [output[:2] for output in result.outputs if not output[2]])
         self._both: dict[tuple[int, int], Mask] = {}
         self._kept = there, runs
-        self._parts: dict[str, list[tuple[Mask, Any]]] = {measure: [] for measure in MEASURES}
+        self._result = result
+        self._summed: dict[tuple[str, str, Any], list[Array]] = {}
+        self._deepest: dict[str, Array] = {}
+        self._bounds: dict[str, float] = {}
+        self._costs: dict[str, list[tuple[Mask, Any, str]]] = {measure: [] for measure in MEASURES}
         for place, node in enumerate(result.nodes):
             if isinstance(node, Priced):
-                self._add("params", node.params, self._where(there[place], node.mark))
+                self._add("params", node.params, self._where(there[place], node.mark), node.part)
                 for measure in MEASURES[1:]:
-                    self._add(measure, getattr(node, measure), self._where(runs[place], node.mark))
+                    self._add(measure, getattr(node, measure), self._where(runs[place], node.mark), node.part)
+
+        for measure, costs in self._costs.items():
+            self._bounds[measure] = sum(cost.bound if type(cost) is Column else cost for _, cost, _ in costs)
 
     def _where(self, needed: Mask | None, mark: int) -> Mask | None:
         if needed is None:
@@ -39,19 +75,60 @@ class Totals:
             self._both[key] = self._lanes.both(needed, mask)
         return self._both[key]
 
-    def _add(self, measure: str, cost: Any, where: Mask | None) -> None:
+    def _add(self, measure: str, cost: Any, where: Mask | None, part: str) -> None:
         if where is not None and not (type(cost) is int and cost == 0):
-            self._parts[measure].append((where, cost))
+            self._costs[measure].append((where, cost, part))
 
-    def of(self, measure: str, find: Callable[[Array], Array]) -> tuple[Array, Array]:
-        """A measure of every candidate, and where it leaves 64 bits."""
-        parts = self._parts[measure]
-        total = sum(map(find, self._tables(parts, np.int64)), np.int64(0))
-        exact = np.broadcast_to(total, find(self._lanes.active).shape)
-        if sum(cost.bound if type(cost) is Column else cost for _, cost in parts) < LARGEST:
-            return exact, np.zeros(exact.shape, dtype=bool)
-        close = sum(map(find, self._tables(parts, np.float64)), np.float64(0))
-        return exact, np.broadcast_to(close >= 2.0**63 * (1 - 2.0**-40), exact.shape)
+    def of(self, measure: str, find: Lookup, part: str = "") -> tuple[Array, Array]:
+        """A measure of every candidate, or of a part of it, and where it leaves 64 bits."""
+        total = sum(map(find, self._sums(measure, part, np.int64)), np.int64(0))
+        exact = np.broadcast_to(total, find.shape)
+        return exact, self.large(measure, find, part)
+
+    def large(self, measure: str, find: Lookup, part: str = "") -> Array:
+        """Where a measure leaves 64 bits."""
+        if self._bounds[measure] < LARGEST:
+            return np.zeros(find.shape, dtype=bool)
+        close = sum(map(find, self._sums(measure, part, np.float64)), np.float64(0))
+        return np.broadcast_to(close >= 2.0**63 * (1 - 2.0**-40), find.shape)
+
+    def _sums(self, measure: str, part: str, dtype: Any) -> list[Array]:
+        """The tables that a measure of each candidate is the sum of; made once, for lookups that come again."""
+        key = measure, part, dtype
+        if key not in self._summed:
+            parts = [(where, cost) for where, cost, inside in self._costs[measure] if part in ("", inside)]
+            self._summed[key] = list(self._tables(parts, dtype))
+        return self._summed[key]
+
+    def depth(self, find: Lookup, part: str = "") -> Array:
+        """Convolutions and linear layers on the longest way from the input to an output; of a part, those in it."""
+        if part not in self._deepest:
+            self._deepest[part] = self._depth(part)
+        return find(self._deepest[part])
+
+    def _depth(self, part: str) -> Array:
+        lanes, runs = self._lanes, self._kept[1]
+        depths: list[Any] = []
+        deepest: Any = np.zeros((1,) * lanes.active.ndim, dtype=np.int64)
+        for place, node in enumerate(self._result.nodes):
+            if node is None or runs[place] is None:
+                depths.append(np.zeros_like(deepest, shape=(1,) * lanes.active.ndim))
+                continue
+            if isinstance(node, Joined):
+                made = depths[node.sources[0][1]]
+                for mask, source in node.sources[1:]:
+                    lanes.fits(mask, made, depths[source])
+                    made = np.where(mask, depths[source], made)
+            else:
+                lanes.fits(*(depths[source] for source in node.inputs))
+                made = reduce(np.maximum, [depths[source] for source in node.inputs])
+                made = made + int(node.counts and part in ("", node.part))
+            depths.append(made)
+            where = self._where(runs[place], node.mark)
+            assert where is not None
+            lanes.fits(where, made, deepest)
+            deepest = np.maximum(deepest, np.where(where, made, 0))
+        return np.asarray(deepest)
 
     def _tables(self, parts: list[tuple[Mask, Any]], dtype: Any) -> Iterator[Array]:
         """The sums of what has the same axes; each added to one that has its axes and more, if there is one."""

@@ -118,7 +118,7 @@ def test_forms_of_one_block_have_equal_parameters_and_flops() -> None:
     assert lines[:3] == [
         "A  resnext50_32x4d",
         "B  resnext50_32x4d_b",
-        "the architectures differ; parameters and FLOPs are equal",
+        "one architecture, its splits spelled in two ways",
     ]
     assert "  block  bottleneck -> concatenated" in lines
 

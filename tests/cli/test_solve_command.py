@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -104,3 +106,24 @@ def test_a_wrong_question_is_status_2(arguments: list[str], message: str) -> Non
     status, out, err = run("resnext50_32x4d", *arguments)
     assert (status, out) == (2, "")
     assert message in err
+
+
+def answer(*arguments: str) -> Any:
+    status, out, err = run(*arguments, "--json")
+    assert (status, err) == (0, "")
+    return json.loads(out)
+
+
+def test_a_list_varies_in_the_domains_of_its_elements(tmp_path: Path) -> None:
+    spec = tmp_path / "n.arch"
+    spec.write_text(
+        "network n {\n    input image: 3x8x8\n    param d = [1, 2] in [1..3, {2, 4}]\n"
+        "    repeat d[0] { conv(4, 3x3) }; repeat d[1] { conv(8, 3x3) }\n}\n"
+    )
+    whole = answer(str(spec), "--vary", "d", "--minimize", "params", "--count", "9")
+    assert whole["candidates"] == 6
+    assert {(s["d[0]"], s["d[1]"]) for s in whole["solutions"]} == {(a, b) for a in (1, 2, 3) for b in (2, 4)}
+    one = answer(str(spec), "--vary", "d[1]", "--minimize", "params")
+    assert [solution["d[1]"] for solution in one["solutions"]] == [2, 4]
+    given = answer(str(spec), "--vary", "d=[1..2, 5..6]", "--minimize", "params")
+    assert given["candidates"] == 4

@@ -56,7 +56,7 @@ def network(body: str, shape: str = "8x12x12") -> Graph:
 
 def compiled(graph: Graph, seed: int = 0) -> nn.Module:
     """The module of a graph, its batch norms away from their neutral start."""
-    model = build(graph, seed=seed)
+    model = build(graph, form="written", seed=seed)
     generator = torch.Generator().manual_seed(seed)
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):

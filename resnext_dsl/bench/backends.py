@@ -1,0 +1,173 @@
+"""A subject on a backend, as a function that runs once. Each imports what it needs, and nothing of the others."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from resnext_dsl.bench.memory import Memory, of_device, of_process
+from resnext_dsl.bench.variants import BACKENDS, Conditions, Subject
+from resnext_dsl.export.targets import unreported
+from resnext_dsl.records import NamedTuple
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+Once = Callable[[], object]
+
+
+class Ready(NamedTuple):
+    """A variant that is ready to run.
+
+    Attributes:
+        seconds: Runs it once; how long that took on its device.
+        versions: Of the libraries that run it.
+        memory: How to measure what it takes.
+    """
+
+    seconds: Callable[[], float]
+    versions: dict[str, str]
+    memory: Memory
+
+
+def opened(subject: Subject, backend: str, conditions: Conditions, weights: Path, file: Path) -> Ready:
+    """Opens a variant: `weights` for those that run the module, `file` for those that run an exported one."""
+    if backend == "onnxruntime":
+        return _onnxruntime(subject, conditions, file)
+    if backend == "openvino":
+        return _openvino(subject, conditions, file)
+    return _torch(subject, backend, conditions, weights, file)
+
+
+def file_name(backend: str) -> str:
+    """A name for the file of a backend."""
+    from resnext_dsl.export.targets import TARGETS
+
+    target = BACKENDS[backend].target
+    return backend + (TARGETS[target].suffix if target else "")
+
+
+def _torch(subject: Subject, backend: str, conditions: Conditions, weights: Path, file: Path) -> Ready:
+    import torch
+
+    torch.set_num_threads(conditions.threads)
+    place = torch.device(conditions.device)
+    images = _images(subject, conditions).to(place)
+    if conditions.mode == "train":
+        once = _step(_module(subject, backend, conditions, weights), images)
+    else:
+        once = _inference(subject, backend, conditions, weights, file, images)
+    clock = _on_device(once, place) if place.type == "cuda" else _on_wall(once)
+    return Ready(clock, {"torch": torch.__version__}, of_device(place))
+
+
+def _images(subject: Subject, conditions: Conditions) -> torch.Tensor:
+    import torch
+
+    drawn = torch.randn((conditions.batch, *subject.shape), generator=torch.Generator().manual_seed(1))
+    return drawn.to(getattr(torch, conditions.dtype))
+
+
+def _module(subject: Subject, backend: str, conditions: Conditions, weights: Path) -> nn.Module:
+    import torch
+
+    from resnext_dsl.bench.subjects import module_of
+
+    model = module_of(subject, conditions, weights)
+    if backend != "compile":
+        return model
+    # Frozen weights are constants, which Inductor lays out for the processor.
+    options: dict[str, Any] = {"freezing": conditions.mode == "inference"}
+    return torch.compile(model, dynamic=False, options=options)  # type: ignore[return-value]
+
+
+def _inference(
+    subject: Subject, backend: str, conditions: Conditions, weights: Path, file: Path, images: torch.Tensor
+) -> Once:
+    import torch
+
+    if backend == "aoti":
+        from torch._inductor import aoti_load_package
+
+        run: Callable[[torch.Tensor], object] = aoti_load_package(str(file))
+    else:
+        run = _module(subject, backend, conditions, weights).requires_grad_(False)
+    guard = torch.inference_mode if backend == "eager" else torch.no_grad
+
+    def once() -> object:
+        with guard():
+            return run(images)
+
+    return once
+
+
+def _step(model: nn.Module, images: torch.Tensor) -> Once:
+    """Forward, backward and a step of SGD with momentum, on the mean square of every output."""
+    import torch
+
+    from resnext_dsl.export.signature import outputs_of
+
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-6, momentum=0.9)
+
+    def once() -> None:
+        optimizer.zero_grad()
+        loss = sum(output.square().mean() for output in outputs_of(model(images)))
+        loss.backward()  # type: ignore[union-attr]
+        optimizer.step()
+
+    return once
+
+
+def _on_wall(once: Once) -> Callable[[], float]:
+    def seconds() -> float:
+        start = time.perf_counter()
+        once()
+        return time.perf_counter() - start
+
+    return seconds
+
+
+def _on_device(once: Once, place: torch.device) -> Callable[[], float]:
+    from resnext_dsl.latency import cuda_seconds
+
+    return lambda: cuda_seconds(once, place)
+
+
+def _numbers(subject: Subject, conditions: Conditions, dtype: str) -> Any:
+    import numpy
+
+    drawn = numpy.random.default_rng(1).standard_normal((conditions.batch, *subject.shape), dtype="float32")
+    return drawn.astype(dtype)
+
+
+def _onnxruntime(subject: Subject, conditions: Conditions, file: Path) -> Ready:
+    with unreported():
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = conditions.threads
+        options.log_severity_level = 3  # errors
+        session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+    feed = {session.get_inputs()[0].name: _numbers(subject, conditions, conditions.dtype)}
+    return Ready(_on_wall(lambda: session.run(None, feed)), {"onnxruntime": onnxruntime.__version__}, of_process())
+
+
+_PRECISION = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
+
+
+def _openvino(subject: Subject, conditions: Conditions, file: Path) -> Ready:
+    with unreported():
+        import openvino
+
+    options = {
+        "INFERENCE_PRECISION_HINT": _PRECISION[conditions.dtype],
+        "INFERENCE_NUM_THREADS": conditions.threads,
+        "PERFORMANCE_HINT": "LATENCY",
+    }
+    request = openvino.Core().compile_model(file, "CPU", options).create_infer_request()
+    images = _numbers(subject, conditions, "float32")
+    once = _on_wall(lambda: request.infer({0: images}, share_inputs=True, share_outputs=True))
+    return Ready(once, {"openvino": openvino.__version__.partition("-")[0]}, of_process())

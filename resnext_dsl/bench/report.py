@@ -1,0 +1,174 @@
+"""What came of a bench: medians, spread, ratios; a table and JSON."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from typing import Any
+
+from resnext_dsl.bench.variants import Conditions, Variant
+from resnext_dsl.records import NamedTuple
+from resnext_dsl.units import TIME
+
+
+class Spread(NamedTuple):
+    """A median, and the quartiles around it."""
+
+    median: float
+    low: float
+    high: float
+
+
+def spread(values: Sequence[float]) -> Spread:
+    """The spread of some values."""
+    if len(values) == 1:
+        return Spread(values[0], values[0], values[0])
+    low, median, high = statistics.quantiles(values, n=4, method="inclusive")
+    return Spread(median, low, high)
+
+
+class LeftOut(NamedTuple):
+    """What was not timed, and why."""
+
+    name: str
+    reason: str
+
+
+class Timed(NamedTuple):
+    """A variant's times.
+
+    Attributes:
+        variant: What was timed.
+        rounds: Seconds of each run, round by round.
+        peak: The most bytes of memory while it ran: on the CPU those resident of its process, the interpreter and
+            libraries included; on a GPU those that torch had allocated there.
+        versions: Of the libraries that ran it.
+    """
+
+    variant: Variant
+    rounds: tuple[tuple[float, ...], ...]
+    peak: int
+    versions: dict[str, str]
+
+    @property
+    def latency(self) -> Spread:
+        """Seconds of a run."""
+        return spread([seconds for times in self.rounds for seconds in times])
+
+    def ratio(self, other: Timed) -> Spread:
+        """The time of a run as a share of the other's, round by round."""
+        pairs = zip(self.rounds, other.rounds, strict=True)
+        return spread([statistics.median(ours) / statistics.median(theirs) for ours, theirs in pairs])
+
+
+class Report(NamedTuple):
+    """Times of several variants under the same conditions.
+
+    Attributes:
+        conditions: Device, type, batch, mode, threads.
+        machine: Processor, device, system and versions.
+        timed: The variants; ratios are to the first of them.
+        left_out: What was asked for and not timed.
+    """
+
+    conditions: Conditions
+    machine: dict[str, str]
+    timed: tuple[Timed, ...]
+    left_out: tuple[LeftOut, ...]
+
+    def pairs(self) -> list[tuple[Timed, Timed]]:
+        """Each variant of the spec's own with what it is held against on the same backend."""
+        return [
+            (one, other)
+            for one in self.timed
+            for other in self.timed
+            if one.variant.backend == other.variant.backend
+            and not one.variant.subject.peer
+            and other.variant.subject.peer
+        ]
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it as JSON: times in seconds, memory in bytes."""
+        return {
+            "machine": self.machine | {"threads": self.conditions.threads, "versions": self.versions()},
+            "conditions": self.conditions._asdict(),
+            "variants": [self._row(timed) for timed in self.timed],
+            "pairs": [
+                {"name": one.variant.label, "against": other.variant.label, "ratio": one.ratio(other)._asdict()}
+                for one, other in self.pairs()
+            ],
+            "left_out": [left._asdict() for left in self.left_out],
+        }
+
+    def versions(self) -> dict[str, str]:
+        """Of all libraries that ran something."""
+        return {name: version for timed in self.timed for name, version in timed.versions.items()}
+
+    def _row(self, timed: Timed) -> dict[str, Any]:
+        subject = timed.variant.subject
+        latency = timed.latency
+        return {
+            "name": subject.name,
+            "library": subject.library or "resnext-dsl",
+            "form": None if subject.library else subject.form,
+            "backend": timed.variant.backend,
+            "input": list(subject.shape),
+            "latency": latency._asdict(),
+            "throughput": self.conditions.batch / latency.median,
+            "peak_memory": timed.peak,
+            "ratio": timed.ratio(self.timed[0])._asdict(),
+            "runs": sum(map(len, timed.rounds)),
+            "rounds": [statistics.median(times) for times in timed.rounds],
+            "versions": timed.versions,
+        }
+
+
+def print_report(report: Report) -> None:
+    """Prints the table, and below it what it was measured on and how."""
+    from rich import box
+    from rich.table import Table
+
+    from resnext_dsl.report import print_rich
+
+    table = Table(box=box.SIMPLE)
+    for header in ("network", "backend"):
+        table.add_column(header, overflow="fold")
+    for header in ("latency", "half of the runs", "per second", "peak memory", "ratio", "half of the rounds"):
+        table.add_column(header, justify="right")
+    for timed in report.timed:
+        table.add_row(*_cells(report, timed))
+    print_rich(table, notes=notes(report))
+
+
+def _cells(report: Report, timed: Timed) -> list[str]:
+    latency, ratio = timed.latency, timed.ratio(report.timed[0])
+    return [
+        timed.variant.subject.label,
+        timed.variant.backend,
+        TIME.show(latency.median),
+        f"{TIME.show(latency.low)} to {TIME.show(latency.high)}",
+        f"{report.conditions.batch / latency.median:.4g}",
+        f"{timed.peak / 1e6:,.0f} MB",
+        f"{ratio.median:.3f}",
+        f"{ratio.low:.3f} to {ratio.high:.3f}",
+    ]
+
+
+def notes(report: Report) -> list[str]:
+    """What the figures are, what they were measured on, and what is missing."""
+    conditions, machine = report.conditions, report.machine
+    versions = ", ".join(f"{name} {version}" for name, version in report.versions().items())
+    rounds = len(report.timed[0].rounds)
+    lines = [
+        f"{conditions.mode}, batch {conditions.batch}, {conditions.dtype}, on {machine['device']}, "
+        f"{conditions.threads} threads, {machine['system']}",
+        f"{versions}, Python {machine['python']}, resnext-dsl {machine['resnext_dsl']}",
+        f"ratio: time over that of the first row, the median of {rounds} interleaved rounds; a process for each row",
+    ]
+    for one, other in report.pairs():
+        ratio = one.ratio(other)
+        lines.append(
+            f"{one.variant.label}: {ratio.median:.3f} of the time of {other.variant.subject.label} "
+            f"({ratio.low:.3f} to {ratio.high:.3f})"
+        )
+    return lines + [f"not timed: {left.name}: {left.reason}" for left in report.left_out]

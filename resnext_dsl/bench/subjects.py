@@ -1,0 +1,81 @@
+"""The module of a subject, with weights that keep values in range: denormal and infinite numbers take other times."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from resnext_dsl.bench.variants import Conditions, Subject
+from resnext_dsl.graph import Graph
+from resnext_dsl.network import Network, load_with
+
+NORMS = (nn.modules.batchnorm._BatchNorm,)
+
+
+def network_of(subject: Subject) -> Network:
+    """The network of a spec, at the subject's input."""
+    return load_with(subject.spec, dict(subject.settings), root=subject.root).at(subject.shape)
+
+
+def module_of(subject: Subject, conditions: Conditions, weights: Path, device: str | None = None) -> nn.Module:
+    """The module, in the mode and type that it is timed in, with weights of `save_weights`."""
+    training = conditions.mode == "train"
+    place, dtype = device or conditions.device, getattr(torch, conditions.dtype)
+    if not subject.library:
+        options = {"form": subject.form, "mode": conditions.mode, "weights": weights}
+        return network_of(subject).compile(device=place, dtype=dtype, **options)  # type: ignore[arg-type]
+    model = _peer(subject)
+    model.load_state_dict(load_file(weights), strict=True, assign=True)
+    return model.to(place, dtype).train(training)
+
+
+def save_weights(subject: Subject, file: Path) -> Graph | None:
+    """Draws weights, measures the statistics of batch norms on noise, and saves all; gives the graph of a spec."""
+    graph = None
+    if subject.library:
+        model = _peer(subject).to_empty(device="cpu")
+        _draw(model)
+    else:
+        network = network_of(subject)
+        graph, model = network.ir, network.compile(form="written", seed=0)
+    _measure_statistics(model, subject)
+    save_file({key: value.contiguous() for key, value in model.state_dict().items()}, file)
+    return graph
+
+
+def _peer(subject: Subject) -> nn.Module:
+    from resnext_dsl.bench.peers import peer
+
+    return peer(subject.library, subject.name)
+
+
+def _draw(model: nn.Module) -> None:
+    """Draws the weights of a module that has none: kernels as He et al. (2015) do, the rest the identity."""
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for name, value in model.state_dict().items():
+            if value.dim() > 1 and value.numel() > value.shape[0]:
+                value.normal_(0, (2 / value[0].numel()) ** 0.5, generator=generator)
+            elif name.endswith(("weight", "gamma", "running_var")):
+                value.fill_(1)
+            else:
+                value.zero_()
+
+
+def _measure_statistics(model: nn.Module, subject: Subject) -> None:
+    norms = [module for module in model.modules() if isinstance(module, NORMS)]
+    if not norms:
+        return
+    momenta = [norm.momentum for norm in norms]
+    model.eval()
+    for norm in norms:
+        norm.train().momentum = 1.0
+    images = torch.randn((2, *subject.shape), generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        model(images)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    model.train()

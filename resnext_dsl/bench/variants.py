@@ -1,0 +1,161 @@
+"""What is timed: subjects, backends and the conditions they share. Plain data, which goes to workers as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from resnext_dsl.diagnostics import ArchError, did_you_mean, error
+from resnext_dsl.operators.base import Shape
+from resnext_dsl.records import NamedTuple
+
+PEERS = ("torchvision", "timm")
+"""Libraries whose network of the same name can be timed beside ours."""
+
+MODES = ("inference", "train")
+
+DTYPES = ("float32", "bfloat16", "float16")
+
+
+class Subject(NamedTuple):
+    """A network to time.
+
+    Attributes:
+        library: "" for a spec, else one of `PEERS`.
+        name: The network's name.
+        spec: The path or shipped name of a spec.
+        settings: Values for its parameters.
+        root: The folder that its imports stay under.
+        form: The spelling of its splits.
+        shape: Of the input, without batch.
+        peer: Whether the others are held against it.
+    """
+
+    library: str
+    name: str
+    shape: Shape
+    spec: str = ""
+    settings: tuple[tuple[str, str], ...] = ()
+    root: str | None = None
+    form: str = "fastest"
+    peer: bool = False
+
+    @property
+    def label(self) -> str:
+        """What a report calls it."""
+        if self.library:
+            return f"{self.name} of {self.library}"
+        return self.name if self.form == "fastest" else f"{self.name}, form {self.form}"
+
+
+class Conditions(NamedTuple):
+    """What all variants of a report share.
+
+    Attributes:
+        device: "cpu", "cuda" or "cuda:N".
+        dtype: One of `DTYPES`.
+        batch: Samples.
+        mode: One of `MODES`; a run in training is forward, backward and a step of SGD.
+        threads: Within an operator, on the CPU; 0 for as many as torch would take.
+    """
+
+    device: str = "cpu"
+    dtype: str = "float32"
+    batch: int = 1
+    mode: str = "inference"
+    threads: int = 0
+
+
+class Backend(NamedTuple):
+    """What runs a network.
+
+    Attributes:
+        title: What its makers call it.
+        target: The export target that makes its file; "" where it runs the module.
+        devices: Kinds of devices.
+        dtypes: What it computes in.
+        modes: What it can do.
+        needs: Modules that must be installed.
+    """
+
+    title: str
+    target: str
+    devices: tuple[str, ...]
+    dtypes: tuple[str, ...]
+    modes: tuple[str, ...]
+    needs: tuple[str, ...] = ()
+
+
+BACKENDS: Mapping[str, Backend] = {
+    "eager": Backend("torch, eager", "", ("cpu", "cuda"), DTYPES, MODES),
+    "compile": Backend("torch.compile", "", ("cpu", "cuda"), DTYPES, MODES),
+    "aoti": Backend("AOTInductor", "aoti", ("cpu", "cuda"), DTYPES, ("inference",)),
+    "onnxruntime": Backend(
+        "ONNX Runtime", "onnx", ("cpu",), ("float32", "float16"), ("inference",), ("onnx", "onnxscript", "onnxruntime")
+    ),
+    "openvino": Backend("OpenVINO", "openvino", ("cpu",), DTYPES, ("inference",), ("openvino",)),
+}
+"""Every backend, by name."""
+
+
+class Variant(NamedTuple):
+    """One row of a report."""
+
+    subject: Subject
+    backend: str
+
+    @property
+    def label(self) -> str:
+        """What errors call it."""
+        return f"{self.subject.label} on {self.backend}"
+
+
+def hold_conditions(conditions: Conditions) -> None:
+    """Refuses conditions that do not exist.
+
+    Raises:
+        ArchError: E607.
+    """
+    for what, value, known in (("mode", conditions.mode, MODES), ("dtype", conditions.dtype, DTYPES)):
+        if value not in known:
+            raise untimed(f"unknown {what} `{value}`", did_you_mean(value, known) or f"there are {', '.join(known)}")
+    if conditions.device.partition(":")[0] not in ("cpu", "cuda"):
+        raise untimed(f"unknown device `{conditions.device}`", "devices are cpu, cuda and cuda:N")
+
+
+def backend_of(name: str) -> Backend:
+    """The backend of a name.
+
+    Raises:
+        ArchError: E607 where there is none.
+    """
+    if name not in BACKENDS:
+        raise untimed(
+            f"unknown backend `{name}`", did_you_mean(name, BACKENDS) or f"there are {', '.join(BACKENDS)}, all"
+        )
+    return BACKENDS[name]
+
+
+def misfit(name: str, conditions: Conditions) -> str:
+    """Why a backend cannot run under conditions; "" where it can."""
+    backend = BACKENDS[name]
+    asked = (
+        (conditions.mode, backend.modes, "mode"),
+        (conditions.device.partition(":")[0], backend.devices, "device"),
+        (conditions.dtype, backend.dtypes, "dtype"),
+    )
+    for value, known, what in asked:
+        if value not in known:
+            return f"{backend.title} is timed with {what} {' or '.join(known)} only, not {value}"
+    return ""
+
+
+def untimed(message: str, hint: str = "") -> ArchError:
+    """The error of a variant that cannot be timed."""
+    return error("E607", message, file="bench", hint=hint)
+
+
+def subject_of_json(fields: dict[str, Any]) -> Subject:
+    """A subject as it came through JSON."""
+    settings = tuple((name, value) for name, value in fields["settings"])
+    return Subject(**fields | {"shape": tuple(fields["shape"]), "settings": settings})

@@ -1,0 +1,170 @@
+"""The process of a variant: `python -m resnext_dsl.bench.worker`. A request is a line of JSON, and so is its answer.
+
+prepare     draws weights and writes the files of backends, all of one subject
+open        makes a variant ready, and runs it twice
+run         runs it for some seconds; the seconds of each run
+peak        the most memory since then
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Any
+
+from resnext_dsl.bench.backends import Ready, file_name, opened
+from resnext_dsl.bench.variants import BACKENDS, Conditions, Subject, subject_of_json
+from resnext_dsl.diagnostics import ArchError
+
+Answer = dict[str, Any]
+
+
+def main() -> None:
+    """Answers requests until there are no more."""
+    _end_with_parent()
+    answers = _take_standard_output()
+    worker = Worker()
+    for line in sys.stdin:
+        try:
+            answer = worker.answer(json.loads(line))
+        except ArchError as problem:
+            first = problem.diagnostics[0]
+            answer = {"failed": [first.code, first.message, first.hint]}
+        except Exception as problem:  # whatever a backend fails with: the one who asked says it
+            said = [text.strip() for text in str(problem).splitlines() if text.strip()]
+            answer = {"failed": ["", f"{type(problem).__name__}: {said[0][:200] if said else 'no reason given'}", ""]}
+        answers.write(json.dumps(answer) + "\n")
+        answers.flush()
+
+
+class Worker:
+    """What a worker does, request by request."""
+
+    def __init__(self) -> None:
+        self.ready: Ready | None = None
+
+    def answer(self, request: Answer) -> Answer:
+        """The answer to a request."""
+        does: dict[str, Callable[..., Answer]] = {
+            "prepare": self._prepare,
+            "open": self._open,
+            "run": self._run,
+            "peak": self._peak,
+        }
+        return does[request.pop("do")](**request)
+
+    def _prepare(self, subject: Answer, conditions: Answer, backends: list[str], folder: str) -> Answer:
+        made = Preparation(subject_of_json(subject), Conditions(**conditions), Path(folder))
+        return {"failures": made.files(backends), "threads": made.threads(), "machine": made.machine()}
+
+    def _open(self, subject: Answer, backend: str, conditions: Answer, folder: str) -> Answer:
+        files = Path(folder) / "weights.safetensors", Path(folder) / file_name(backend)
+        self.ready = opened(subject_of_json(subject), backend, Conditions(**conditions), *files)
+        warm = [self.ready.seconds() for _ in range(2)]
+        self.ready.memory.forget()
+        return {"warm": warm, "versions": self.ready.versions}
+
+    def _run(self, seconds: float, least: int) -> Answer:
+        assert self.ready is not None
+        self.ready.seconds()  # caches and clocks are as another variant left them
+        times: list[float] = []
+        start = time.perf_counter()
+        while len(times) < least or time.perf_counter() - start < seconds:
+            times.append(self.ready.seconds())
+        return {"times": times}
+
+    def _peak(self) -> Answer:
+        assert self.ready is not None
+        return {"bytes": self.ready.memory.peak()}
+
+
+class Preparation:
+    """Weights and files of one subject."""
+
+    def __init__(self, subject: Subject, conditions: Conditions, folder: Path) -> None:
+        import torch
+
+        from resnext_dsl.bench.subjects import save_weights
+        from resnext_dsl.latency import device_of
+
+        device_of(conditions.device)
+        if conditions.threads:
+            torch.set_num_threads(conditions.threads)
+        self.subject, self.conditions, self.folder = subject, conditions, folder
+        self.weights = folder / "weights.safetensors"
+        self.graph = save_weights(subject, self.weights)
+
+    def files(self, backends: list[str]) -> dict[str, str]:
+        """Writes the files of backends, each read back and compared; why those that could not be written were not."""
+        failures = {}
+        for backend in backends:
+            try:
+                self._write(backend)
+            except ArchError as problem:
+                failures[backend] = problem.diagnostics[0].message
+        return failures
+
+    def _write(self, backend: str) -> None:
+        import torch
+
+        from resnext_dsl.bench.subjects import module_of
+        from resnext_dsl.export.signature import Signature, signature_of
+        from resnext_dsl.export.targets import TARGETS
+        from resnext_dsl.export.write import write_module
+
+        target = TARGETS[BACKENDS[backend].target]
+        # OpenVINO chooses its type when it opens the file.
+        computed = self.conditions._replace(dtype=target.computes or self.conditions.dtype)
+        dtype, device = getattr(torch, computed.dtype), self.conditions.device if target.name == "aoti" else "cpu"
+        plain = Signature("image", ("main",), self.subject.shape)
+        signature = (signature_of(self.graph) if self.graph is not None else plain)._replace(
+            dtype=dtype, stored=dtype, batch=computed.batch, device=device
+        )
+        model = module_of(self.subject, computed, self.weights, device)
+        write_module(target, model, signature, self.folder / file_name(backend))
+
+    def threads(self) -> int:
+        """Those that torch takes unasked."""
+        import torch
+
+        return torch.get_num_threads()
+
+    def machine(self) -> dict[str, str]:
+        """What it all runs on."""
+        import platform
+
+        import torch
+
+        from resnext_dsl import __version__
+        from resnext_dsl.latency import device_name
+
+        return {
+            "processor": device_name(torch.device("cpu")),
+            "device": device_name(torch.device(self.conditions.device)),
+            "system": f"{platform.system()} {platform.machine()}",
+            "python": platform.python_version(),
+            "resnext_dsl": __version__,
+        }
+
+
+def _take_standard_output() -> IO[str]:
+    """Standard output for answers alone: what libraries print goes to standard error."""
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    return answers
+
+
+def _end_with_parent() -> None:
+    """Ends this process with the one that started it, even while it is stopped (prctl(2), PR_SET_PDEATHSIG)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,100 @@
+"""`resnext-dsl search`: the best candidates of a space, within its budgets, evaluated by many processes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from resnext_dsl.cli import answers
+
+Names = list[str] | None
+
+
+def search(
+    spec: answers.Spec,
+    maximize: Annotated[
+        Names,
+        typer.Option(
+            "--maximize",
+            metavar="METRIC",
+            help="Make this large: a measure of cost, or what the evaluator gives; repeatable.",
+        ),
+    ] = None,
+    minimize: Annotated[
+        Names, typer.Option("--minimize", metavar="METRIC", help="Make this small; repeatable.")
+    ] = None,
+    budget: answers.Budgets = None,
+    trials: Annotated[
+        int, typer.Option("--trials", help="Candidates to evaluate in all, earlier runs included.")
+    ] = 100,
+    workers: Annotated[int, typer.Option("--workers", help="Processes on this machine.")] = 1,
+    storage: Annotated[
+        str,
+        typer.Option("--storage", metavar="URL", help="Where results are kept: sqlite:///FILE.db, postgresql://..."),
+    ] = "",
+    study: Annotated[str, typer.Option("--study", metavar="NAME", help="The name they are kept under.")] = "",
+    sampler: Annotated[
+        str, typer.Option("--sampler", metavar="NAME", help="nsga2, tpe, random or regularized-evolution.")
+    ] = "nsga2",
+    evaluator: Annotated[
+        str,
+        typer.Option("--evaluator", metavar="MODULE:FUNCTION", help="Or a built-in one: digits trains, cost does not."),
+    ] = "digits",
+    seed: Annotated[int, typer.Option("--seed", help="Of everything that is random.")] = 0,
+    score: Annotated[
+        str, typer.Option("--score", metavar="NAME", help="A training-free score that chooses what is evaluated.")
+    ] = "",
+    screen: Annotated[int, typer.Option("--screen", help="Candidates to draw for --score to choose from.")] = 0,
+    heartbeat: Annotated[
+        int, typer.Option("--heartbeat", help="Seconds between signs of life; after three of them a trial is dead.")
+    ] = 20,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="DIR", help="Write the front as .arch files.")
+    ] = None,
+    settings: answers.Set = None,
+    as_json: answers.Json = False,
+    root: answers.Root = None,
+) -> None:
+    """Search the space that a spec declares; every candidate keeps the budgets, and none is evaluated twice.
+
+    Results are kept in a database. The same command goes on where an earlier one was stopped; given on several machines
+    with the same --storage, they share the work. Ctrl-C stops cleanly.
+
+    Example: resnext-dsl search SPEC --maximize accuracy --minimize flops --budget mobile --trials 200 --workers 8
+    """
+    with answers.reported():
+        from resnext_dsl.searches import Plan, run
+        from resnext_dsl.searches.shown import Progress, answer, print_found
+        from resnext_dsl.searches.winners import write
+
+        fixed = answers.overrides(settings)
+        goals = tuple(maximize or ()), tuple(minimize or ()), tuple(budget or ())
+        plan = Plan(
+            spec,
+            fixed,
+            root,
+            *goals,
+            trials,
+            workers,
+            storage,
+            study,
+            sampler,
+            evaluator,
+            seed,
+            screen,
+            score,
+            heartbeat,
+        )
+        with Progress(plan) as progress:
+            found = run(plan, progress=progress)
+        paths = write(found.space, [trial.candidate for trial in found.front], output) if output is not None else []
+        if as_json:
+            answers.print_json(answer(found) | {"files": [str(path) for path in paths]})
+        else:
+            print_found(found)
+            for path in paths:
+                typer.echo(f"wrote {path}")
+        if found.failures and not found.trials:
+            raise typer.Exit(answers.UNMET)  # the spec is right, and no candidate could be evaluated

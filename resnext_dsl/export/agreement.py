@@ -1,0 +1,86 @@
+"""Runs what was read back from a file beside the module it was written from."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from resnext_dsl.diagnostics import ArchError, error
+from resnext_dsl.export.signature import Run, Signature, outputs_of
+from resnext_dsl.records import NamedTuple
+
+BATCHES = (1, 3)
+"""The sizes that a file for any batch is tried with; neither is the one that it was traced with."""
+
+TOLERANCE = {torch.float64: 1e-12, torch.float32: 1e-4, torch.float16: 2e-2, torch.bfloat16: 1e-1}
+"""The most that outputs may differ, as a share of the largest value of the output, by the type of the weights.
+
+Backends fuse and reorder sums, so that errors are those of rounding, grown over the depth of the network: some thousand
+times the type's precision (float32: 2^-23, float16: 2^-10, bfloat16: 2^-7), for the short types less.
+"""
+
+
+class Agreement(NamedTuple):
+    """How far the outputs of a file were from those of the module.
+
+    Attributes:
+        batches: Sizes that were tried.
+        difference: The largest, as a share of the largest value of its output.
+        tolerance: The most that was allowed.
+    """
+
+    batches: tuple[int, ...]
+    difference: float
+    tolerance: float
+
+
+def agreement(model: nn.Module, run: Run, signature: Signature, what: str) -> Agreement:
+    """Runs both on the same random inputs.
+
+    Args:
+        model: In eval mode.
+        run: What was read back.
+        signature: Of both.
+        what: The file, for errors.
+
+    Raises:
+        ArchError: E802 where the outputs differ in number, shape, type or value.
+    """
+    batches = BATCHES if signature.batch is None else (signature.batch,) * 2
+    limit = TOLERANCE[signature.stored]
+    largest = 0.0
+    for seed, batch in enumerate(batches):
+        images = signature.inputs(batch, seed)
+        with torch.no_grad():
+            expected, found = outputs_of(model(images.clone())), run(images.clone())
+        largest = max(largest, _difference(expected, found, f"{what}, batch {batch}"))
+    if largest > limit:
+        raise _wrong(f"{what}: outputs differ by {largest:.1e} of their largest value, more than {limit:.0e}")
+    return Agreement(batches, largest, limit)
+
+
+def _difference(expected: tuple[Tensor, ...], found: tuple[Tensor, ...], what: str) -> float:
+    if len(expected) != len(found):
+        raise _wrong(f"{what}: {len(found)} outputs are read back, {len(expected)} were written")
+    return max(_output_difference(*pair, what) for pair in zip(expected, found, strict=True))
+
+
+def _output_difference(expected: Tensor, found: Tensor, what: str) -> float:
+    if expected.shape != found.shape or expected.dtype != found.dtype:
+        raise _wrong(f"{what}: an output is {_kind(found)}; the network gives {_kind(expected)}")
+    if not torch.isfinite(expected).all():
+        message = f"{what}: the network gives numbers that are not finite for normal noise, so nothing can be compared"
+        raise error("E705", message, file="export", hint="give it trained weights, or another type")
+    if not torch.isfinite(found).all():
+        raise _wrong(f"{what}: an output is not finite; the network gives numbers that are")
+    scale = expected.double().abs().max().item()
+    difference = (expected.double() - found.double()).abs().max().item()
+    return difference / scale if scale else difference
+
+
+def _kind(value: Tensor) -> str:
+    return f"{str(value.dtype).removeprefix('torch.')} {'x'.join(map(str, value.shape))}"
+
+
+def _wrong(message: str) -> ArchError:
+    return error("E802", message, file="export", hint="please report this, with the spec")

@@ -1,0 +1,39 @@
+"""Target `openvino`: OpenVINO's intermediate representation, a `.xml` with the graph and a `.bin` with the weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from resnext_dsl.export.signature import Outputs, Run, Signature, trace
+from resnext_dsl.export.targets import unreported
+
+
+def write(model: nn.Module, signature: Signature, path: Path) -> None:
+    """Traces a module and writes both files; the weights may be stored in float16, which the runtime widens again."""
+    with unreported():
+        import openvino
+
+        converted = openvino.convert_model(trace(model, signature))
+    converted.reshape(openvino.PartialShape([signature.batch or -1, *signature.shape]))
+    converted.inputs[0].set_names({signature.input})
+    for output, name in zip(converted.outputs, signature.outputs, strict=True):
+        output.set_names({name})
+    openvino.save_model(converted, path, compress_to_fp16=signature.stored == torch.float16)
+
+
+def read(path: Path, signature: Signature, model: nn.Module) -> Run:
+    """The model compiled for the CPU, in float32 as the file says, whatever the processor would rather use."""
+    with unreported():
+        import openvino
+
+    exact = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": torch.get_num_threads()}
+    compiled = openvino.Core().compile_model(path, "CPU", exact)
+
+    def run(images: Tensor) -> Outputs:
+        found = compiled(images.numpy())
+        return tuple(torch.from_numpy(found[place]) for place in range(len(signature.outputs)))
+
+    return run

@@ -1,0 +1,21 @@
+"""Target `pt2`: the archive of torch.export, which torch loads without the source of the network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from resnext_dsl.export.signature import Run, Signature, outputs_of, trace
+
+
+def write(model: nn.Module, signature: Signature, path: Path) -> None:
+    """Traces a module and writes the archive."""
+    torch.export.save(trace(model, signature), path)
+
+
+def read(path: Path, signature: Signature, model: nn.Module) -> Run:
+    """Loads an archive just written: torch reads pickled objects in archives, so those of others may run code."""
+    network = torch.export.load(path).module()
+    return lambda images: outputs_of(network(images))

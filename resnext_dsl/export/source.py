@@ -1,0 +1,34 @@
+"""Target `py`: standalone PyTorch source. It holds no weights."""
+
+from __future__ import annotations
+
+import copy
+import linecache
+from pathlib import Path
+from types import ModuleType
+
+import torch
+from torch import nn
+
+from resnext_dsl.export.signature import Run, Signature, outputs_of
+
+
+def write(model: nn.Module, signature: Signature, path: Path) -> None:
+    """Writes the source of a compiled module."""
+    path.write_text(text_of(model), encoding="utf-8", newline="\n")
+
+
+def text_of(model: nn.Module) -> str:
+    """The source that a compiled module was made from."""
+    return "".join(linecache.getlines(type(model).forward.__code__.co_filename))
+
+
+def read(path: Path, signature: Signature, model: nn.Module) -> Run:
+    """Runs what was written, which is source of ours; the network that it defines takes a model's weights."""
+    module = ModuleType(f"resnext_dsl_read_{path.stem}")
+    exec(compile(path.read_text(encoding="utf-8"), str(path), "exec"), module.__dict__)
+    with torch.device("meta"):
+        network = module.__dict__[type(model).__name__]()
+    network.load_state_dict(copy.deepcopy(model.state_dict()), strict=True, assign=True)
+    network.eval()
+    return lambda images: outputs_of(network(images))

@@ -1,0 +1,141 @@
+"""A network into a file: compiled, written beside the target, read back, compared, moved into place."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from resnext_dsl.diagnostics import ArchError, error
+from resnext_dsl.export.agreement import Agreement, agreement
+from resnext_dsl.export.signature import Signature, signature_of
+from resnext_dsl.export.targets import Target, target_of
+from resnext_dsl.output import staged
+from resnext_dsl.records import NamedTuple
+
+if TYPE_CHECKING:
+    from resnext_dsl.network import Network
+
+
+class Written(NamedTuple):
+    """What an export has written.
+
+    Attributes:
+        target: The name of the format.
+        files: Every file, the one that was asked for first.
+        agreement: How its outputs compare with those of the module.
+    """
+
+    target: str
+    files: tuple[Path, ...]
+    agreement: Agreement
+
+
+def export(
+    network: Network,
+    target: str,
+    path: str | os.PathLike[str],
+    *,
+    form: str = "fastest",
+    weights: str | os.PathLike[str] | Mapping[str, torch.Tensor] | None = None,
+    seed: int | None = None,
+    batch: int | str = "dynamic",
+    dtype: str | None = None,
+) -> Written:
+    """Writes a network; `Network.export` says how."""
+    kind = target_of(target)
+    file = _named(kind, path)
+    _spare_the_spec(network, file)
+    signature = _signature(network, kind, batch, dtype)
+    if kind.dtypes:
+        made = {"mode": "inference", "weights": weights, "dtype": signature.dtype}
+    else:
+        _refuse_numbers(kind, {"weights": weights, "dtype": dtype, "batch": None if batch == "dynamic" else batch})
+        made = {"mode": "train"}
+    kind.hold_needs()
+    model = network.compile(form=form, seed=0 if seed is None else seed, **made)  # type: ignore[arg-type]
+    return write_module(kind, model.eval(), signature, file)
+
+
+def write_module(target: Target, model: nn.Module, signature: Signature, path: Path) -> Written:
+    """Writes a module that is in eval mode, reads the file back, compares, and moves it into place.
+
+    Raises:
+        ArchError: E605, E704, E705 or E802; nothing is written then, and what was there is as it was.
+    """
+    try:
+        with staged(path) as file:
+            with _quiet(), _explained(target):
+                target.write(model.requires_grad_(False), signature, file)
+                run = target.read(file, signature, model)
+                compared = agreement(model, run, signature, f"{path} ({target.title})")
+                del run  # some backends keep the file open
+            names = sorted((found.name for found in file.parent.iterdir()), key=lambda name: name != file.name)
+    except OSError as reason:
+        message = f"the file cannot be written: {(reason.strerror or str(reason)).lower()}"
+        raise error("E704", message, file=str(path)) from None
+    return Written(target.name, tuple(path.with_name(name) for name in names), compared)
+
+
+def _named(target: Target, path: str | os.PathLike[str]) -> Path:
+    """The path, if its name says what the file will be."""
+    file = Path(path)
+    if target.name != "py" and file.suffix != target.suffix:
+        message = f"the name of a file for `{target.name}` ({target.title}) ends in `{target.suffix}`"
+        raise error("E704", message, file=str(path), hint=f"for example `{file.stem or 'model'}{target.suffix}`")
+    return file
+
+
+def _spare_the_spec(network: Network, file: Path) -> None:
+    spec = network.source.path
+    if spec is not None and file.exists() and file.samefile(spec):
+        raise error("E704", "the file is the spec itself; it is not replaced", file=str(file))
+
+
+def _signature(network: Network, target: Target, batch: int | str, dtype: str | None) -> Signature:
+    if batch != "dynamic" and (isinstance(batch, bool) or not isinstance(batch, int) or batch < 1):
+        raise error("E705", f'a batch is "dynamic" or a number from 1; found {batch!r}', file="export")
+    if target.dtypes and dtype is not None and dtype not in target.dtypes:
+        message = f"`{target.name}` ({target.title}) cannot be written in `{dtype}`"
+        raise error("E705", message, file="export", hint=f"it can be in {', '.join(target.dtypes)}")
+    stored = dtype or "float32"
+    size = None if isinstance(batch, str) else batch
+    return signature_of(network.ir)._replace(
+        dtype=getattr(torch, target.computes or stored), stored=getattr(torch, stored), batch=size
+    )
+
+
+def _refuse_numbers(target: Target, given: Mapping[str, object]) -> None:
+    for name, value in given.items():
+        if value is not None:
+            message = f"`{target.name}` ({target.title}) holds no weights, so it takes no {name}"
+            hint = "`resnext-dsl weights SPEC CHECKPOINT -o FILE` writes a checkpoint for it"
+            raise error("E705", message, file="export", hint=hint)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps back what backends say of their own workings: their deprecations are no news to who exports."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+@contextmanager
+def _explained(target: Target) -> Iterator[None]:
+    """Turns whatever a backend fails with into one error; the libraries promise no common base."""
+    try:
+        yield
+    except (ArchError, OSError):
+        raise
+    except Exception as reason:
+        lines = [line.strip() for line in str(reason).splitlines() if line.strip()]
+        said = f"{type(reason).__name__}: {lines[0][:200]}" if lines else type(reason).__name__
+        message = f"the network cannot be written for `{target.name}` ({target.title}): {said}"
+        raise error("E705", message, file="export") from None

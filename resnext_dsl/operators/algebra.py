@@ -1,0 +1,72 @@
+"""What rewriting has to know of an operator: the tensors that it holds, and what it does to values side by side.
+
+An operator is channel-wise where each channel of its result depends on that channel of its inputs only, so that
+
+    concat(f(x1), f(x2))  =  f(concat(x1, x2))
+
+with the tensors of the two `f` side by side as well. Rules are pure functions of attributes and shapes, as those of
+shape and cost are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+from resnext_dsl.operators.base import Shape
+from resnext_dsl.records import NamedTuple
+
+
+class Tensor(NamedTuple):
+    """A tensor of an operator's module: its name there, its shape, and whether it is a parameter (else a buffer)."""
+
+    field: str
+    shape: Shape
+    learned: bool = True
+
+
+Joined = tuple[Any, str]
+"""Attributes of the operator on the concatenation and ""; or None and the reason why there is none."""
+
+TensorRule = Callable[[Any, tuple[Shape, ...]], tuple[Tensor, ...]]
+JoinRule = Callable[[Sequence[Any], Sequence[int]], Joined]
+
+
+class Algebra(NamedTuple):
+    """The algebra of an operator.
+
+    Attributes:
+        joined: (attributes of each, channels of each's input) -> the operator that does the work of all on the
+            concatenation of their inputs, where it is channel-wise.
+        tensors: (attributes, input shapes) -> what its module holds, in the order of its state_dict.
+        acts: Whether it changes values "always", in "training" only, or "never".
+        sliced: (attributes, channels of its input, number of slices) -> its attributes on one of equal slices of the
+            channels; the inverse of `joined`.
+    """
+
+    joined: JoinRule
+    tensors: TensorRule = lambda attributes, inputs: ()
+    acts: Literal["always", "training", "never"] = "always"
+    sliced: Callable[[Any, int, int], Joined] = lambda attributes, channels, count: (attributes, "")
+
+
+def alike(attributes: Sequence[Any], channels: Sequence[int]) -> Joined:
+    """Operators of equal attributes are that operator on the concatenation."""
+    first = attributes[0]
+    for other in attributes[1:]:
+        if other is not first and other != first:
+            name, one, two = next((n, a, b) for (n, a), (_, b) in zip(first, other, strict=True) if a != b)
+            return None, f"`{name}` is {one} in one path and {two} in another"
+    return first, ""
+
+
+def crosses(reason: str) -> Algebra:
+    """The algebra of what is not channel-wise and holds nothing."""
+    return Algebra(
+        lambda attributes, channels: (None, reason), sliced=lambda attributes, channels, count: (None, reason)
+    )
+
+
+CHANNELWISE = Algebra(alike)
+NOTHING = Algebra(alike, acts="never")
+RANDOM = Algebra(lambda attributes, channels: (None, "it draws random numbers for each path"), acts="training")

@@ -1,0 +1,262 @@
+"""Rules for inference: they compute with weights, so that a network rewritten by them is not for training.
+
+A rule stands as `before -> after` above its function, with its side conditions; each is given a node and says whether
+it has rewritten it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from resnext_dsl.operators import OPERATORS
+from resnext_dsl.operators.rules import reach, resolved_padding
+from resnext_dsl.records import NamedTuple
+from resnext_dsl.rewrite.join import MULTIPLIERS
+from resnext_dsl.rewrite.report import Fired, Report
+from resnext_dsl.rewrite.workspace import Workspace
+
+Rule = Callable[[Workspace, int], int]
+"""(graph, node) -> how many operators became one there; 0 where the rule does not apply."""
+
+SCALES = ("bn", "scale", "layer_scale")
+"""Operators that multiply each channel by a factor and add a shift, once their statistics are fixed."""
+
+
+def remove_training(work: Workspace, report: Report) -> None:
+    """Takes away the outputs that exist in training only."""
+    names = work.outputs(training_only=True)
+    if names:
+        for name in sorted(names):
+            report.fire(Fired(name, ("training_output_removed",), 1, work.scopes[name].span))
+        work.drop_outputs(names)
+
+
+def fold(work: Workspace, report: Report) -> None:
+    """Applies the rules of inference to every node, in the order of execution."""
+    for index in list(work.live()):
+        for rule in RULES:
+            if work.alive[index] and work.nodes[index].operator != "input":
+                fired = Fired.of(work, index, (rule.__name__,), 1)
+                count = rule(work, index)
+                if count:
+                    report.fire(fired._replace(number=count))
+
+
+def without_idle(work: Workspace, report: Report) -> None:
+    """Takes away what changes nothing, in training neither; also where it is the result of a part."""
+    for index in list(work.live()):
+        node = work.nodes[index]
+        if node.operator != "input" and OPERATORS[node.operator].algebra.acts == "never":
+            report.fire(Fired.of(work, index, ("inactive",), 1))
+            work.replace(index, node.inputs[0])
+
+
+# dropout(x)  ->  x;   identity(x)  ->  x
+# where it is not the result of a part, which has to hold it
+def inactive(work: Workspace, index: int) -> int:
+    """What acts in training only, or never, is its input."""
+    node = work.nodes[index]
+    if OPERATORS[node.operator].algebra.acts == "always" or work.pinned(index):
+        return 0
+    work.replace(index, node.inputs[0])
+    return 1
+
+
+# bn(conv(x; W, b))  ->  conv(x; factor * W, factor * b + shift);   scale and layer_scale likewise
+# where nothing else reads the convolution, and it is not the result of a part
+def folded(work: Workspace, index: int) -> int:
+    """A factor and a shift for each channel become part of the multiplier before them."""
+    node = work.nodes[index]
+    if node.operator not in SCALES:
+        return 0
+    before = node.inputs[0]
+    multiplier = work.nodes[before]
+    if multiplier.operator not in MULTIPLIERS or work.reader(before) != index:
+        return 0
+    old: Any = multiplier.attributes
+    biased = old.bias or node.operator == "bn"
+    made = work.make(multiplier.operator, old.replaced(bias=biased), multiplier.inputs, before, before)
+    _affine(work, index)
+    sources = [(before, "weight"), (index, "factor")]
+    targets = [(made, "weight")]
+    if biased:
+        sources += [(index, "shift"), *([(before, "bias")] if old.bias else [])]
+        targets += [(made, "bias")]
+    work.step("scaled", sources, targets, _rows(multiplier.operator), getattr(old, "groups", 1))
+    work.replace(index, made)
+    return 2
+
+
+def _affine(work: Workspace, index: int) -> None:
+    """Computes the factor and the shift of a node from its tensors."""
+    node = work.nodes[index]
+    sources = [(index, tensor.field) for tensor in work.tensors(index)]
+    targets = [(index, "factor"), (index, "shift")]
+    channels = node.shape[0]
+    if node.operator == "bn":
+        work.step("normalized", sources, targets, node.attributes.eps)  # type: ignore[union-attr]
+    elif node.operator == "scale":
+        work.step("constant", sources, targets, node.attributes.factor, channels)  # type: ignore[union-attr]
+    else:
+        work.step("factors", sources, targets)
+
+
+def _rows(operator: str) -> int:
+    """The axis of a weight that its output channels lie along."""
+    return 1 if operator == "conv_transpose" else 0
+
+
+class Term(NamedTuple):
+    """A linear function of a value as a convolution.
+
+    Attributes:
+        node: The operand of the sum.
+        kernel: Of the convolution; 1x1 of what copies channels.
+        padding: Rows and columns on each side.
+        bias: Whether it adds something to each channel.
+        copies: Whether it is the value itself or a norm of it, and no convolution.
+    """
+
+    node: int
+    kernel: tuple[int, int]
+    padding: tuple[int, int]
+    bias: bool
+    copies: bool = False
+
+
+# add(conv(x; W1), conv(x; W2), bn(x), x, y)  ->  add(conv(x; W1 + W2 + ...), y)
+# where strides, dilations and groups are equal and the kernels have one centre; a smaller one is padded with zeros,
+# a norm is a kernel of 1x1 for each channel, and x itself the kernel that copies it
+def parallel(work: Workspace, index: int) -> int:
+    """Parallel linear paths and identities are one convolution (Ding et al., RepVGG, CVPR 2021, Section 3.3)."""
+    node = work.nodes[index]
+    if node.operator != "add":
+        return 0
+    for source in dict.fromkeys(_source(work, index, value) for value in node.inputs):
+        terms = _terms(work, index, source)
+        if len(terms) > 1:
+            made = _summed(work, source, terms)
+            rest = [value for value in node.inputs if value not in {term.node for term in terms}]
+            result = work.make("add", node.attributes, [made, *rest], index, index) if rest else made  # type: ignore[arg-type]
+            work.replace(index, result)
+            return len(terms)
+    return 0
+
+
+def _source(work: Workspace, index: int, value: int) -> int:
+    """What an operand of a sum is a linear function of; itself, where it is none that could be summed."""
+    node = work.nodes[value]
+    return node.inputs[0] if node.operator in ("conv", "bn") and work.reader(value) == index else value
+
+
+def _terms(work: Workspace, index: int, source: int) -> list[Term]:
+    """The operands of a sum that one convolution of a value can be; none where no convolution is among them."""
+    operands = list(work.nodes[index].inputs)
+    chosen = [value for value in operands if _source(work, index, value) == source and operands.count(value) == 1]
+    convolutions = [value for value in chosen if value != source and work.nodes[value].operator == "conv"]
+    if not convolutions:
+        return []
+    terms = [_convolution(work, value) for value in convolutions]
+    largest = max(terms, key=lambda term: math.prod(term.kernel))
+    kept = [term for term in terms if _fits(work, term, largest)]
+    others = [value for value in chosen if value not in convolutions]
+    for value in others:
+        copy = Term(value, (1, 1), (0, 0), value != source, copies=True)
+        if _copies(work, source, largest) and _centred(copy, largest):
+            kept.append(copy)
+    return kept
+
+
+def _convolution(work: Workspace, value: int) -> Term:
+    attributes: Any = work.nodes[value].attributes
+    padding = resolved_padding(attributes.padding, reach(attributes.kernel, attributes.dilation))
+    return Term(value, attributes.kernel, padding, attributes.bias)
+
+
+def _fits(work: Workspace, term: Term, largest: Term) -> bool:
+    one: Any = work.nodes[term.node].attributes
+    other: Any = work.nodes[largest.node].attributes
+    alike = (one.stride, one.dilation, one.groups) == (other.stride, other.dilation, other.groups)
+    plain = one.dilation == (1, 1) or one.kernel == other.kernel
+    return alike and plain and _centred(term, largest)
+
+
+def _centred(term: Term, largest: Term) -> bool:
+    """Whether the smaller kernel lies in the middle of the larger, on each axis."""
+    pairs = zip(term.kernel, largest.kernel, term.padding, largest.padding, strict=True)
+    return all((big - small) % 2 == 0 and around - own == (big - small) // 2 for small, big, own, around in pairs)
+
+
+def _copies(work: Workspace, source: int, largest: Term) -> bool:
+    """Whether a kernel that copies its input can be added to a convolution's."""
+    node = work.nodes[largest.node]
+    attributes: Any = node.attributes
+    return attributes.stride == (1, 1) and attributes.dilation == (1, 1) and node.shape == work.nodes[source].shape
+
+
+def _summed(work: Workspace, source: int, terms: Sequence[Term]) -> int:
+    """One convolution for several terms."""
+    largest = max(terms, key=lambda term: (not term.copies, math.prod(term.kernel)))
+    attributes: Any = work.nodes[largest.node].attributes
+    biased = any(term.bias for term in terms)
+    made = work.make("conv", attributes.replaced(bias=biased), [source], largest.node, largest.node)
+    kernels, biases = [], []
+    for number, term in enumerate(terms):
+        if not term.copies:
+            kernels.append((term.node, "weight"))
+            biases += [(term.node, "bias")] if term.bias else []
+            continue
+        kernels.append((made, f"copy{number}"))
+        sources, targets = [(largest.node, "weight")], [kernels[-1]]
+        if term.bias:
+            _affine(work, term.node)
+            sources += [(term.node, "factor"), (term.node, "shift")]
+            biases.append((made, f"shift{number}"))
+            targets.append(biases[-1])
+        work.step("copying", sources, targets, work.nodes[source].shape[0], attributes.groups)
+    work.step("kernels", kernels, [(made, "weight")], attributes.kernel)
+    if biased:
+        work.step("sum", biases, [(made, "bias")])
+    return made
+
+
+# conv(conv(x; W1, 1x1); W2, 1x1)  ->  conv(x; W2 W1, 1x1);   linear likewise
+# where nothing else reads the first, both have no padding and groups 1, and the product takes fewer multiply-adds
+def composed(work: Workspace, index: int) -> int:
+    """Linear maps in a row are one, where that is cheaper."""
+    node = work.nodes[index]
+    before = node.inputs[0]
+    if node.operator not in ("conv", "linear") or work.nodes[before].operator != node.operator:
+        return 0
+    if work.reader(before) != index or not (_is_matrix(work, index) and _is_matrix(work, before)):
+        return 0
+    first: Any = work.nodes[before].attributes
+    second: Any = node.attributes
+    narrow, middle, wide = work.shapes(before)[0][0], work.nodes[before].shape[0], node.shape[0]
+    after, inside = math.prod(node.shape[1:]), math.prod(work.nodes[before].shape[1:])
+    if narrow * wide * after >= narrow * middle * inside + middle * wide * after:
+        return 0
+    changes: dict[str, Any] = {"bias": first.bias or second.bias}
+    if node.operator == "conv":
+        changes["stride"] = tuple(a * b for a, b in zip(first.stride, second.stride, strict=True))
+    made = work.make(node.operator, second.replaced(**changes), work.nodes[before].inputs, index, before)
+    sources = [(before, "weight"), (index, "weight")]
+    sources += [(i, "bias") for i, each in ((before, first), (index, second)) if each.bias]
+    targets = [(made, "weight"), *([(made, "bias")] if changes["bias"] else [])]
+    work.step("product", sources, targets, first.bias, second.bias)
+    work.replace(index, made)
+    return 2
+
+
+def _is_matrix(work: Workspace, index: int) -> bool:
+    node = work.nodes[index]
+    if node.operator == "linear":
+        return True
+    attributes: Any = node.attributes
+    padding = resolved_padding(attributes.padding, reach(attributes.kernel, attributes.dilation))
+    return bool(attributes.kernel == (1, 1) and padding == (0, 0) and attributes.groups == 1)
+
+
+RULES: tuple[Rule, ...] = (inactive, folded, parallel, composed)

@@ -1,0 +1,140 @@
+"""The pass that makes one path of several: tries, for every merge, the rules that end in a single value."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+
+from resnext_dsl.operators import OPERATORS
+from resnext_dsl.rewrite.join import CONCAT, MULTIPLIERS, Blocked, Lift, sum_of_convolutions
+from resnext_dsl.rewrite.report import Fired, Left, Report
+from resnext_dsl.rewrite.workspace import Workspace
+
+
+def join_paths(work: Workspace, report: Report, partial: bool = False, inference: bool = False) -> None:
+    """Rewrites every merge whose operands can be one value, inner ones first.
+
+    Args:
+        work: The graph.
+        report: What happens is added to it.
+        partial: Whether operators may move below a concatenation that stays: never slower to count, and more launches
+            saved, but rarely faster. What the canonical form of a graph does.
+        inference: Whether parameters may be summed.
+    """
+    for index in list(work.live()):
+        node = work.nodes[index]
+        if work.alive[index] and len(node.inputs) > 1:
+            _merge(work, report, index, partial, inference)
+
+
+def _merge(work: Workspace, report: Report, index: int, partial: bool, inference: bool) -> None:
+    operator = work.nodes[index].operator
+    if operator == "concat":
+        index = _flat(work, report, index) if partial else index
+        reason = _concat(work, report, index, partial)
+    elif operator in ("add", "mean"):
+        reason = _sum(work, report, index, inference)
+    else:
+        reason = Blocked(f"`{operator}` takes the values of the paths apart", index)
+    if reason is not None and _is_split(work, index):
+        report.leave(Left.of(work, index, reason.reason, reason.node))
+
+
+# concat(concat(x1, x2), x3)  ->  concat(x1, x2, x3)
+# where nothing else reads the inner one
+def _flat(work: Workspace, report: Report, index: int) -> int:
+    """A concatenation of concatenations is one; the node that it is."""
+    operands = work.nodes[index].inputs
+    inner = {value for value in operands if work.nodes[value].operator == "concat" and work.reader(value) == index}
+    if not inner:
+        return index
+    values = [each for value in operands for each in (work.nodes[value].inputs if value in inner else (value,))]
+    report.fire(Fired.of(work, index, ("nested_concat",), len(inner) + 1))
+    made = work.make("concat", CONCAT, values, index, index)
+    work.replace(index, made)
+    return made
+
+
+# concat(values)  ->  the one value that they are side by side
+def _concat(work: Workspace, report: Report, index: int, partial: bool) -> Blocked | None:
+    """Operands, or runs of alike ones, become one; the first reason why some did not."""
+    operands = work.nodes[index].inputs
+    runs = _runs(work, operands)
+    if len(runs) == len(operands):
+        runs = [list(operands)]
+    reason, made = None, []
+    for run in runs:
+        result = _attempt(work, report, index, run, partial) if len(run) > 1 else run[0]
+        if isinstance(result, Blocked):
+            reason = reason or result
+            made += run
+        else:
+            made.append(result)
+    if len(made) == 1:
+        work.replace(index, made[0])
+    elif len(made) < len(operands):
+        work.replace(index, work.make("concat", CONCAT, made, index, index))
+    return reason
+
+
+def _runs(work: Workspace, operands: Sequence[int]) -> list[list[int]]:
+    """Neighbours that the same operator of the same attributes makes, channels aside."""
+    return [list(run) for _, run in groupby(operands, lambda value: _kind(work, value))]
+
+
+def _kind(work: Workspace, value: int) -> object:
+    node = work.nodes[value]
+    if node.operator == "slice":
+        return node.operator, node.inputs
+    return node.operator
+
+
+def _attempt(work: Workspace, report: Report, index: int, run: list[int], partial: bool) -> int | Blocked:
+    mark = work.mark()
+    lift = Lift(work, index, partial)
+    try:
+        result = lift.lift(run)
+        lift.check_closed()
+    except Blocked as blocked:
+        work.undo(mark)
+        return blocked
+    report.fire(Fired.of(work, index, tuple(lift.fired), len(run)))
+    return result
+
+
+# add(conv(x1), conv(x2), y)  ->  add(conv(concat(x1, x2)), y);   mean(...)  ->  scale(add(...), 1 / n)
+def _sum(work: Workspace, report: Report, index: int, inference: bool) -> Blocked | None:
+    """Operands that are convolutions become one; the reason why they did not."""
+    node = work.nodes[index]
+    operands = node.inputs
+    once = [value for value in operands if operands.count(value) == 1]
+    terms = [value for value in once if work.nodes[value].operator in MULTIPLIERS]
+    others = [value for value in operands if value not in terms]
+    mark, lift = work.mark(), Lift(work, index, inference=inference)
+    try:
+        made = sum_of_convolutions(lift, terms if len(terms) > 1 else operands)
+        lift.check_closed()
+    except Blocked as blocked:
+        work.undo(mark)
+        return blocked
+    report.fire(Fired.of(work, index, lift.fired, len(terms)))
+    if others:
+        made = work.make("add", OPERATORS["add"].attributes.construct({}), [made, *others], index, index)
+    if node.operator == "mean":
+        factor = OPERATORS["scale"].attributes.construct({"factor": 1 / len(operands)})
+        made = work.make("scale", factor, [made], index, index)
+    work.replace(index, made)
+    return None
+
+
+def _is_split(work: Workspace, index: int) -> bool:
+    """Whether a merge joins the paths of a split: some operand lies in paths beside it."""
+    scope = work.nodes[index].scope
+    start = f"{scope}." if scope else ""
+    for value in work.nodes[index].inputs:
+        inside = work.nodes[value].scope
+        if inside.startswith(start):
+            container = start + inside[len(start) :].partition(".")[0]
+            if container in work.scopes and work.scopes[container].kind == "paths":
+                return True
+    return False

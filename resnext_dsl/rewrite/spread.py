@@ -1,0 +1,234 @@
+"""From one to paths, the inverse of `join`: grouped convolutions spelled as the paths that they are, forms (b) and (a).
+
+A grouped convolution of G groups is G convolutions, each on its slice of the channels. Slices move up through
+channel-wise operators to the convolution that makes the channels, which they cut into rows; the concatenation moves
+down, and through one convolution more in form (a), which it cuts into columns that are summed.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from resnext_dsl.draft import join
+from resnext_dsl.graph import Scope
+from resnext_dsl.operators import OPERATORS
+from resnext_dsl.operators.algebra import Tensor
+from resnext_dsl.records import NamedTuple
+from resnext_dsl.rewrite.join import Blocked
+from resnext_dsl.rewrite.report import Fired, Left, Report
+from resnext_dsl.rewrite.workspace import Workspace
+
+Cut = Literal["rows", "groups", "columns", "channels"]
+
+
+class Link(NamedTuple):
+    """An operator of the chain that becomes paths: its node, and how its tensors are cut."""
+
+    node: int
+    cut: Cut
+
+
+def spread_paths(work: Workspace, report: Report, summed: bool, limit: int) -> None:
+    """Spells every grouped convolution as paths.
+
+    Args:
+        work: The graph.
+        report: What happens is added to it.
+        summed: Whether paths go on to their sum (form (a)), else they are concatenated (form (b)).
+        limit: The most nodes that the graph may have.
+
+    Raises:
+        Blocked: Where it would have more.
+    """
+    for index in list(work.live()):
+        if work.alive[index] and _groups(work, index) > 1:
+            try:
+                _spread(work, report, index, summed, limit)
+            except Blocked as blocked:
+                report.leave(Left.of(work, index, blocked.reason, blocked.node))
+
+
+def _groups(work: Workspace, index: int) -> int:
+    node = work.nodes[index]
+    return node.attributes.groups if node.operator == "conv" else 1  # type: ignore[union-attr]
+
+
+def _spread(work: Workspace, report: Report, index: int, summed: bool, limit: int) -> None:
+    groups = _groups(work, index)
+    if groups == work.shapes(index)[0][0]:
+        raise Blocked("a depthwise convolution would be paths of one channel", index)
+    chain, down = _upwards(work, index, groups), _downwards(work, index, groups)
+    chain = [*chain, Link(index, "groups"), *down]
+    columns = _columns(work, chain[-1].node) if summed else None
+    if columns is not None:
+        chain.append(Link(columns, "columns"))
+    if len(work.nodes) + groups * len(chain) > limit:
+        raise Blocked(f"{groups} paths would make more than {limit} operators", index)
+    rules = ("groups_as_paths", "sum_of_paths") if columns is not None else ("groups_as_paths",)
+    fired = Fired.of(work, index, rules, groups)
+    left = Left.of(work, index, _why_not_summed(work, chain[-1].node), index)
+    result = _paths(work, chain, groups, index)
+    merge = "add" if columns is not None else "concat"
+    merged = work.make(merge, OPERATORS[merge].attributes.construct({}), result, index, index)
+    work.nodes[merged] = work.nodes[merged]._replace(name=merge)
+    work.replace(chain[-1].node, merged)
+    report.fire(fired)
+    if summed and columns is None:
+        report.leave(left)
+
+
+# slice(f(x), k)  ->  f(slice(x, k));   slice(conv(x; W), k)  ->  conv(x; rows k of W)
+# where nothing else reads f(x), conv(x), and they are not the result of a part
+def _upwards(work: Workspace, index: int, groups: int) -> list[Link]:
+    """The operators above a grouped convolution that belong to its paths: none, or all up to a convolution."""
+    found: list[Link] = []
+    at = work.nodes[index].inputs[0]
+    while work.reader(at) is not None and work.nodes[at].operator != "input":
+        node = work.nodes[at]
+        if node.operator == "conv":
+            own = _groups(work, at)
+            if own == 1:
+                return [Link(at, "rows"), *found]
+            if own % groups or own == work.shapes(at)[0][0]:
+                break
+            found.insert(0, Link(at, "groups"))
+        elif _is_channelwise(work, at, groups):
+            found.insert(0, Link(at, "channels"))
+        else:
+            break
+        at = node.inputs[0]
+    while found and found[0].cut == "channels":
+        del found[0]  # what precedes the first convolution of the paths can stay one
+    return found
+
+
+# f(concat(x1, x2))  ->  concat(f(x1), f(x2))
+# where nothing else reads the concatenation
+def _downwards(work: Workspace, index: int, groups: int) -> list[Link]:
+    """The operators below a grouped convolution that belong to its paths."""
+    found: list[Link] = []
+    at = work.reader(index)
+    while at is not None:
+        own = _groups(work, at)
+        if own > 1 and own % groups == 0 and own != work.shapes(at)[0][0]:
+            found.append(Link(at, "groups"))
+        elif _is_channelwise(work, at, groups):
+            found.append(Link(at, "channels"))
+        else:
+            break
+        at = work.reader(at)
+    return found
+
+
+# conv(concat(x1, x2); W)  ->  add(conv(x1; columns 1 of W), conv(x2; columns 2 of W))
+# where groups is 1 and there is no bias
+def _columns(work: Workspace, last: int) -> int | None:
+    """The convolution that reads the paths, where it can be cut into terms of a sum."""
+    reader = work.reader(last)
+    if reader is None or work.nodes[reader].operator != "conv" or _groups(work, reader) > 1:
+        return None
+    attributes: Any = work.nodes[reader].attributes
+    return None if attributes.bias else reader
+
+
+def _why_not_summed(work: Workspace, last: int) -> str:
+    reader = work.reader(last)
+    if reader is None:
+        return "several operators read the paths' values, so they are concatenated, not summed"
+    node = work.nodes[reader]
+    if node.operator == "conv" and _groups(work, reader) == 1:
+        return "the convolution after the paths has a bias, so they are concatenated, not summed"
+    return f"`{node.operator}` reads the paths' values, so they are concatenated, not summed"
+
+
+def _is_channelwise(work: Workspace, index: int, count: int) -> bool:
+    node = work.nodes[index]
+    row = OPERATORS[node.operator]
+    if row.merges or row.multiplies or len(node.shape) == 1:
+        return False
+    channels = node.shape[0]
+    if row.algebra.joined([node.attributes] * count, [channels // count] * count)[0] is None:
+        return False
+    return row.algebra.sliced(node.attributes, channels, count)[0] is not None
+
+
+def _paths(work: Workspace, chain: list[Link], groups: int, index: int) -> list[int]:
+    """The last nodes of the paths, each a copy of the chain with its part of the tensors."""
+    scope = _scope(work, index)
+    results, names = [], _names(work, chain)
+    made: list[list[int]] = []
+    for path in range(groups):
+        inside = f"{scope}.{path}"
+        work.scopes[inside] = Scope(inside, "path", str(path), (), work.nodes[index].span)
+        at = _start(work, chain[0], groups, path, index, inside)
+        nodes = []
+        for link, name in zip(chain, names, strict=True):
+            node = work.nodes[link.node]
+            at = work.make(node.operator, _cut_attributes(work, link, groups), [at], link.node, index, inside)
+            work.nodes[at] = work.nodes[at]._replace(name=name)
+            nodes.append(at)
+        made.append(nodes)
+        results.append(at)
+    for place, link in enumerate(chain):
+        for tensor in work.tensors(link.node):
+            _cut_tensor(work, link, tensor, [nodes[place] for nodes in made])
+    return results
+
+
+def _scope(work: Workspace, index: int) -> str:
+    """A new scope for the paths, beside the convolution."""
+    scope, number = join(work.nodes[index].scope, "paths"), 1
+    order = list(work.live())
+    taken = {work.nodes[each].name for each in order} | work.held(order)
+    while scope in taken:
+        number += 1
+        scope = join(work.nodes[index].scope, f"paths{number}")
+    work.scopes[scope] = Scope(scope, "paths", scope.rpartition(".")[2], (), work.nodes[index].span)
+    return scope
+
+
+def _names(work: Workspace, chain: list[Link]) -> list[str]:
+    """Own names in the paths, those of the chain's operators; numbered where they come from several scopes."""
+    names: list[str] = []
+    for link in chain:
+        name = base = work.nodes[link.node].name.rpartition(".")[2]
+        number = 1
+        while name in names:
+            number += 1
+            name = f"{base}_{number}"
+        names.append(name)
+    return names
+
+
+def _start(work: Workspace, first: Link, groups: int, path: int, index: int, scope: str) -> int:
+    """What a path reads: the value, or its slice of the channels."""
+    source = work.nodes[first.node].inputs[0]
+    if first.cut == "rows":
+        return source
+    width = work.nodes[source].shape[0] // groups
+    attributes = OPERATORS["slice"].attributes.construct({"start": path * width, "stop": (path + 1) * width})
+    made = work.make("slice", attributes, [source], index, index, scope)
+    work.nodes[made] = work.nodes[made]._replace(name="slice")
+    return made
+
+
+def _cut_attributes(work: Workspace, link: Link, groups: int) -> Any:
+    node = work.nodes[link.node]
+    attributes: Any = node.attributes
+    if link.cut == "rows":
+        return attributes.replaced(channels=attributes.channels // groups)
+    if link.cut == "groups":
+        return attributes.replaced(channels=attributes.channels // groups, groups=attributes.groups // groups)
+    if link.cut == "columns":
+        return attributes
+    return OPERATORS[node.operator].algebra.sliced(attributes, node.shape[0], groups)[0]
+
+
+def _cut_tensor(work: Workspace, link: Link, tensor: Tensor, targets: list[int]) -> None:
+    keys = [(target, tensor.field) for target in targets]
+    if not tensor.shape:
+        work.step("copy", [(link.node, tensor.field)], keys, len(keys))
+        return
+    axis = 1 if link.cut == "columns" else 0
+    size = tensor.shape[axis] // len(targets)
+    work.step("cut", [(link.node, tensor.field)], keys, axis, (size,) * len(targets))

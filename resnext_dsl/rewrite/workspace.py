@@ -1,0 +1,247 @@
+"""A graph while rules are at work on it: nodes keep their numbers, and an attempt that fails is taken back.
+
+Rules make nodes and put one value in the place of another; nothing else changes a graph. What nobody reads any more
+is dropped, and the tensors move along as steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from resnext_dsl.draft import join
+from resnext_dsl.graph import Graph, Node, Scope
+from resnext_dsl.operators import OPERATORS
+from resnext_dsl.operators.algebra import Tensor
+from resnext_dsl.operators.base import Attributes, Shape
+from resnext_dsl.records import NamedTuple
+from resnext_dsl.rewrite.steps import Key, Step, WeightMap
+
+
+class Mark(NamedTuple):
+    """A point to go back to: how many nodes and steps there were."""
+
+    nodes: int
+    steps: int
+
+
+class Workspace:
+    """A graph in the middle of rewriting.
+
+    Attributes:
+        nodes: By number; `inputs` hold numbers. New ones have their own name only, until `graph` settles it.
+        alive: Of each node whether it is part of the graph.
+        users: Of each node those that read it, once for each argument.
+        steps: What has happened to tensors.
+        scopes: Those of the graph, and those that rules add.
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        self._graph = graph
+        self.nodes: list[Node] = list(graph.nodes)
+        self.alive = [True] * len(self.nodes)
+        self.users: list[list[int]] = [[] for _ in self.nodes]
+        self.steps: list[Step] = []
+        self.scopes: dict[str, Scope] = dict(graph.scopes)
+        self._rank: list[tuple[int, ...]] = [(index,) for index in range(len(self.nodes))]
+        self._count = len(self.nodes)  # of the original's nodes
+        self._outputs = list(graph.outputs)
+        self._parts = list(graph.parts)
+        self._pins: dict[int, int] = {}
+        for pinned in [output.node for output in graph.outputs] + [part.node for part in graph.parts]:
+            self._pins[pinned] = self._pins.get(pinned, 0) + 1
+        for index, node in enumerate(self.nodes):
+            for source in node.inputs:
+                self.users[source].append(index)
+
+    # --- reading ---
+
+    def live(self) -> Iterator[int]:
+        """The nodes of the graph, inputs before those that read them."""
+        return iter(sorted((i for i, alive in enumerate(self.alive) if alive), key=self._rank.__getitem__))
+
+    def shapes(self, index: int) -> tuple[Shape, ...]:
+        """The shapes of a node's inputs."""
+        return tuple([self.nodes[source].shape for source in self.nodes[index].inputs])
+
+    def tensors(self, index: int) -> tuple[Tensor, ...]:
+        """What a node's module holds."""
+        node = self.nodes[index]
+        if node.operator == "input":
+            return ()
+        return OPERATORS[node.operator].algebra.tensors(node.attributes, self.shapes(index))
+
+    def pinned(self, index: int) -> bool:
+        """Whether a node's value is the result of a part or an output."""
+        return index in self._pins
+
+    def reader(self, index: int) -> int | None:
+        """The one node that reads a value; None where there are more, or where it is a result."""
+        readers = self.users[index]
+        return readers[0] if len(readers) == 1 and not self.pinned(index) else None
+
+    # --- changing ---
+
+    def make(
+        self,
+        operator: str,
+        attributes: Attributes,
+        inputs: Sequence[int],
+        origin: int,
+        place: int,
+        scope: str | None = None,
+    ) -> int:
+        """Adds a node.
+
+        Args:
+            operator: Its row.
+            attributes: Known to be right.
+            inputs: Nodes that it reads.
+            origin: The node whose span, trail and own name it has.
+            place: The node in whose place it stands in the order of execution.
+            scope: Where it belongs; that of `place` where None.
+        """
+        shapes = tuple([self.nodes[source].shape for source in inputs])
+        shape = OPERATORS[operator].shape(attributes, shapes)
+        like = self.nodes[origin]
+        name = like.name.rpartition(".")[2]
+        home = self.nodes[place].scope if scope is None else scope
+        index = len(self.nodes)
+        self.nodes.append(Node(name, operator, attributes, tuple(inputs), shape, like.span, home, like.trail))
+        self.alive.append(True)
+        self.users.append([])
+        self._rank.append((*self._rank[place], index))  # after what it replaces, before what comes next
+        for source in inputs:
+            self.users[source].append(index)
+        return index
+
+    def step(self, kind: str, sources: Sequence[Key], targets: Sequence[Key], *arguments: object) -> None:
+        """Notes what happens to tensors."""
+        self.steps.append(Step(kind, tuple(sources), tuple(targets), arguments))
+
+    def keep(self, source: int, target: int) -> None:
+        """A node's tensors are another's, as they are."""
+        for tensor in self.tensors(source):
+            self.step("share", [(source, tensor.field)], [(target, tensor.field)], 1)
+
+    def replace(self, old: int, new: int) -> None:
+        """Puts a value in the place of another, and drops what nobody reads any more."""
+        readers, self.users[old] = self.users[old], []
+        for reader in dict.fromkeys(readers):
+            node = self.nodes[reader]
+            self.nodes[reader] = node._replace(inputs=tuple(new if i == old else i for i in node.inputs))
+        self.users[new] += readers
+        if old in self._pins:
+            self._pins[new] = self._pins.get(new, 0) + self._pins.pop(old)
+            self._outputs = [o._replace(node=new) if o.node == old else o for o in self._outputs]
+            self._parts = [p._replace(node=new) if p.node == old else p for p in self._parts]
+        self.prune(old)
+
+    def prune(self, index: int) -> None:
+        """Drops a node that nobody reads, and what only it has read."""
+        waiting = [index]
+        while waiting:
+            dead = waiting.pop()
+            node = self.nodes[dead]
+            if not self.alive[dead] or self.users[dead] or self.pinned(dead) or node.operator == "input":
+                continue
+            self.alive[dead] = False
+            for source in node.inputs:
+                self.users[source].remove(dead)
+                waiting.append(source)
+
+    def drop_outputs(self, names: set[str]) -> None:
+        """Takes outputs away, with what only they have read, and the parts that they end in."""
+        gone = [output.node for output in self._outputs if output.name in names]
+        gone += [part.node for part in self._parts if part.name in names]
+        self._outputs = [output for output in self._outputs if output.name not in names]
+        self._parts = [part for part in self._parts if part.name not in names]
+        for node in gone:
+            self._pins[node] -= 1
+            if not self._pins[node]:
+                del self._pins[node]
+            self.prune(node)
+
+    def outputs(self, training_only: bool) -> set[str]:
+        """Names of the outputs that exist in training only, or of the others."""
+        return {output.name for output in self._outputs if output.training_only is training_only}
+
+    def mark(self) -> Mark:
+        """A point to come back to, as long as nothing has been replaced since."""
+        return Mark(len(self.nodes), len(self.steps))
+
+    def undo(self, mark: Mark) -> None:
+        """Takes back the nodes made since."""
+        for index in range(len(self.nodes) - 1, mark.nodes - 1, -1):
+            for source in self.nodes[index].inputs:
+                self.users[source].remove(index)
+            del self.nodes[index], self.alive[index], self.users[index], self._rank[index]
+        del self.steps[mark.steps :]
+
+    # --- the result ---
+
+    def graph(self) -> Graph:
+        """The graph as it is now, new nodes named."""
+        order = list(self.live())
+        names = self._names(order)
+        place = {index: position for position, index in enumerate(order)}
+        nodes = tuple(
+            [
+                self.nodes[index]._replace(name=name, inputs=tuple([place[i] for i in self.nodes[index].inputs]))
+                for index, name in zip(order, names, strict=True)
+            ]
+        )
+        held = self.held(order)
+        scopes = {name: scope for name, scope in self.scopes.items() if name in held}
+        parts = tuple(part._replace(node=place[part.node]) for part in self._parts)
+        outputs = tuple(output._replace(node=place[output.node]) for output in self._outputs)
+        return Graph(self._graph.name, nodes, scopes, parts, outputs)
+
+    def held(self, order: Iterable[int]) -> set[str]:
+        """The scopes that hold some of the nodes, and "" for the network."""
+        held = {""}
+        for index in order:
+            scope = self.nodes[index].scope
+            while scope not in held:
+                held.add(scope)
+                scope = scope.rpartition(".")[0]
+        return held
+
+    def weight_map(self) -> WeightMap:
+        """From the state_dict of the graph at the start to that of the graph as it is now."""
+        order = list(self.live())
+        before = {
+            f"{node.name}.{tensor.field}": (index, tensor.field)
+            for index, node in enumerate(self._graph.nodes)
+            for tensor in tensors_of(self._graph, node)
+        }
+        after = {
+            f"{name}.{tensor.field}": (index, tensor.field)
+            for index, name in zip(order, self._names(order), strict=True)
+            for tensor in self.tensors(index)
+        }
+        return WeightMap(before, tuple(self.steps), after)
+
+    def _names(self, order: list[int]) -> list[str]:
+        """Full names: of nodes that were there, theirs; of new ones, their own in their scope, numbered if taken."""
+        taken = {self.nodes[index].name for index in order if index < self._count} | self.held(order)
+        names = []
+        for index in order:
+            node = self.nodes[index]
+            if index < self._count:
+                names.append(node.name)
+                continue
+            name, number = join(node.scope, node.name), 1
+            while name in taken:
+                number += 1
+                name = join(node.scope, f"{node.name}_{number}")
+            taken.add(name)
+            names.append(name)
+        return names
+
+
+def tensors_of(graph: Graph, node: Node) -> tuple[Tensor, ...]:
+    """What the module of a node of a graph holds."""
+    if node.operator == "input":
+        return ()
+    shapes = tuple([graph.nodes[source].shape for source in node.inputs])
+    return OPERATORS[node.operator].algebra.tensors(node.attributes, shapes)

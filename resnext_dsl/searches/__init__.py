@@ -1,0 +1,89 @@
+"""Searches a space: proposes candidates within their budgets, evaluates them in many processes, keeps every result.
+
+`plan` is what is asked; `evaluator` tells how good a candidate is; `storage` and `trials` keep what is known, for all
+processes; `propose` finds the next candidate, `worker` evaluates, `run` keeps the workers going.
+Optuna is imported here only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from resnext_dsl.diagnostics import ArchError, Diagnostic
+from resnext_dsl.searches.plan import Plan
+
+try:
+    from resnext_dsl.searches.evaluator import Evaluator
+    from resnext_dsl.searches.run import Failure, Found, Trial, run
+except ModuleNotFoundError as missing:
+    if missing.name not in ("optuna", "sqlalchemy"):
+        raise
+    message = f"searching needs {missing.name}, which is not installed"
+    raise ArchError([Diagnostic("E721", message, hint="pip install 'resnext-dsl[search]'", file="search")]) from None
+
+__all__ = ["Failure", "Found", "Plan", "Trial", "run", "search"]
+
+
+def search(
+    spec: str,
+    /,
+    *,
+    maximize: str | Sequence[str] = (),
+    minimize: str | Sequence[str] = (),
+    budget: str | Sequence[str] = (),
+    trials: int = 100,
+    workers: int = 1,
+    storage: str = "",
+    study: str = "",
+    sampler: str = "nsga2",
+    evaluator: str | Callable[..., Mapping[str, float]] = "digits",
+    seed: int = 0,
+    screen: int = 0,
+    score: str = "",
+    heartbeat: int = 20,
+    root: str | None = None,
+    progress: Any = None,
+    **fixed: Any,
+) -> Found:
+    """Searches the space that a file declares; the words are those of `resnext-dsl search`.
+
+    Args:
+        spec: A path, or the name of a shipped network.
+        maximize: Metrics that should be large: params, flops, macs, activations, or what the evaluator gives.
+        minimize: Metrics that should be small.
+        budget: The budgets to keep, by name; all of the file by default.
+        trials: Candidates to evaluate in all, those of earlier runs of the same study included.
+        workers: Processes.
+        storage: URL of a database: `sqlite:///FILE.db` (by default in the working folder), `postgresql://...`.
+        study: The name that the results are kept under; that of the network by default.
+        sampler: "nsga2", "tpe", "random" or "regularized-evolution".
+        evaluator: `module:function`, which gives a dict of metrics for a model and a candidate; or the name of a
+            built-in one: "cost" looks at the cost only, others train. A function itself is called in this process, so
+            there is one worker.
+        seed: Of everything that is random; with one worker the same seed gives the same search.
+        screen: Candidates to draw, of which `score` chooses those that are evaluated.
+        score: A training-free score.
+        heartbeat: Seconds between the signs of life of a trial.
+        root: The folder that imports stay under.
+        progress: Called with the standing and the stages now and then.
+        **fixed: Values for parameters that do not vary.
+
+    Raises:
+        ArchError: For what cannot be done; nothing is lost.
+    """
+    named = evaluator if isinstance(evaluator, str) else f"{evaluator.__module__}:{evaluator.__qualname__}"
+    plan = Plan(
+        str(spec), fixed, root, _names(maximize), _names(minimize), _names(budget), trials, workers, storage, study,
+        sampler, named, seed, screen, score, heartbeat,
+    )  # fmt: skip
+    if isinstance(evaluator, str):
+        return run(plan, progress=progress)
+    if workers != 1:
+        message = f"a function is called in this process; found {workers} workers"
+        raise ArchError([Diagnostic("E721", message, hint=f'give its name: evaluator="{named}"', file="evaluator")])
+    return run(plan, Evaluator(evaluator), progress)
+
+
+def _names(given: str | Sequence[str]) -> tuple[str, ...]:
+    return (given,) if isinstance(given, str) else tuple(given)

@@ -1,0 +1,141 @@
+"""What tells how good a candidate is: a function of the user's, one of those built in, or the cost alone."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import math
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from resnext_dsl.diagnostics import ArchError, Diagnostic, did_you_mean
+from resnext_dsl.network import Network
+from resnext_dsl.searches.plan import Plan
+from resnext_dsl.spaces import Candidate
+from resnext_dsl.spaces.totals import MEASURES
+
+COST = "cost"
+"""The evaluator that looks at the closed-form cost only; no model is made."""
+
+Report = Callable[[int, Mapping[str, float]], None]
+
+
+class EvaluationError(Exception):
+    """An evaluator has given something that is no result."""
+
+
+class Evaluator:
+    """An evaluator as a search uses it.
+
+    Attributes:
+        builds: Whether it needs the compiled model; one whose first parameter is called `network` takes that instead.
+        reports: Whether it can be told to give up early.
+        overrides: Values that it needs parameters of a network to have.
+    """
+
+    def __init__(self, function: Callable[..., Any] | None) -> None:
+        self._function = function
+        self.builds = function is not None and next(iter(_parameters(function)), "") != "network"
+        self.reports = function is not None and "report" in _parameters(function)
+
+    def overrides(self, network: Network, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Values that parameters of a network need, such as the number of classes of a data set."""
+        ask = getattr(self._function, "overrides", None)
+        return {} if ask is None else dict(ask(network, given))
+
+    def check(self, network: Network) -> None:
+        """Raises ArchError where it can tell that the network cannot be evaluated."""
+        ask = getattr(self._function, "check", None)
+        if ask is not None:
+            ask(network)
+
+    def __call__(
+        self, network: Network, candidate: Candidate, wanted: tuple[str, ...], seed: int, report: Report | None
+    ) -> dict[str, float]:
+        """The metrics of a candidate, its cost among them.
+
+        Raises:
+            EvaluationError: Where a wanted metric is missing or is no finite number.
+            Exception: Whatever the evaluator raises.
+        """
+        metrics: dict[str, float] = {measure: getattr(network.cost(), measure) for measure in MEASURES}
+        if self._function is not None:
+            given = {"report": report} if self.reports and report is not None else {}
+            subject = network.compile(seed=seed) if self.builds else network
+            metrics |= _checked(self._function(subject, candidate, **given))
+        for name in wanted:
+            if name not in metrics:
+                known = ", ".join(metrics)
+                raise EvaluationError(f"the evaluator gives no metric `{name}`; it gives {known}")
+            if not math.isfinite(metrics[name]):
+                raise EvaluationError(f"the metric `{name}` is {metrics[name]}")
+        return metrics
+
+
+def _parameters(function: Callable[..., Any]) -> Mapping[str, Any]:
+    try:
+        return inspect.signature(function).parameters
+    except (TypeError, ValueError):  # of what is not written in Python
+        return {}
+
+
+def _checked(found: Any) -> dict[str, float]:
+    """The metrics that an evaluator has given, as floats."""
+    if not isinstance(found, Mapping):
+        raise EvaluationError(f"an evaluator gives a dict of metrics; found {type(found).__name__}")
+    metrics = {}
+    for name, given in found.items():
+        scalar = getattr(given, "ndim", None) == 0 and hasattr(given, "item")
+        value = given.item() if scalar else given
+        if not isinstance(name, str) or isinstance(value, bool) or not isinstance(value, int | float):
+            raise EvaluationError(f"a metric is a name and a number; found {name!r}: {value!r}"[:200])
+        metrics[name] = float(value)
+    return metrics
+
+
+def evaluator_of(plan: Plan) -> Evaluator:
+    """The evaluator of a plan.
+
+    Raises:
+        ArchError: E721 where there is none of this name, or it cannot be imported.
+    """
+    name = plan.evaluator
+    if name == COST:
+        return Evaluator(None)
+    module, sign, function = name.partition(":")
+    if not sign:
+        return Evaluator(_built_in(name))
+    if (folder := str(Path.cwd())) not in sys.path:
+        sys.path.insert(0, folder)
+    try:
+        found = getattr(importlib.import_module(module), function)
+    except AttributeError:
+        known = [key for key, value in vars(sys.modules[module]).items() if callable(value) and key[0] != "_"]
+        hint = did_you_mean(function, known) or f"it has {', '.join(known[:8])}"
+        raise _unusable(f"module `{module}` has no function `{function}`", hint) from None
+    except Exception as problem:  # what the import of a user's module may raise is anything
+        raise _unusable(f"cannot import `{module}`: {type(problem).__name__}: {problem}"[:300]) from None
+    if not callable(found):
+        raise _unusable(f"`{name}` is no function; found {type(found).__name__}")
+    if isinstance(found, type):
+        raise _unusable(f"`{name}` is a class; give a function, or an object of it")
+    return Evaluator(found)
+
+
+def _built_in(name: str) -> Callable[..., Any]:
+    from resnext_dsl.train.evaluators import EVALUATORS
+
+    if name not in EVALUATORS:
+        listed = (COST, *EVALUATORS)
+        hint = did_you_mean(name, listed) or f"built in: {', '.join(listed)}; your own: `module:function`"
+        raise _unusable(f"no evaluator is named `{name}`", hint)
+    made: Callable[..., Any] = EVALUATORS[name]()
+    return made
+
+
+def _unusable(
+    message: str, hint: str = "an evaluator is a function of (model, candidate) that gives a dict"
+) -> ArchError:
+    return ArchError([Diagnostic("E721", message, hint=hint, file="--evaluator")])

@@ -1,0 +1,134 @@
+"""What a search is asked to do: the same words on the command line, in Python, and in the processes that work on it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from resnext_dsl.diagnostics import ArchError, did_you_mean, error
+from resnext_dsl.network import source_of
+from resnext_dsl.options import DEFAULTS
+from resnext_dsl.overrides import override_source
+from resnext_dsl.spaces import Space, space_of
+
+SAMPLERS = ("nsga2", "tpe", "random", "regularized-evolution")
+
+
+class Plan(NamedTuple):
+    """What a search does.
+
+    Attributes:
+        spec: A path, or the name of a shipped network.
+        settings: Values of parameters that do not vary.
+        root: The folder that imports stay under.
+        maximize: Metrics that should be large: measures of cost, or what the evaluator gives.
+        minimize: Metrics that should be small.
+        budget: The budgets that candidates keep, by name; all of the file where empty.
+        trials: How many candidates are evaluated in all, those of earlier runs included.
+        workers: Processes.
+        storage: The URL of a database; "" stands for a SQLite file in the working folder.
+        study: The name under which results are kept; "" stands for that of the network.
+        sampler: One of `SAMPLERS`.
+        evaluator: `module:function`, or the name of a built-in one.
+        seed: Of everything that is random.
+        screen: Candidates drawn to be ranked by `score`.
+        score: The training-free score that decides which of these are evaluated; "" for none.
+        heartbeat: Seconds between the signs of life of a trial; after three of them without one it is taken for dead.
+    """
+
+    spec: str
+    settings: Mapping[str, Any]
+    root: str | None
+    maximize: tuple[str, ...]
+    minimize: tuple[str, ...]
+    budget: tuple[str, ...]
+    trials: int
+    workers: int
+    storage: str
+    study: str
+    sampler: str
+    evaluator: str
+    seed: int
+    screen: int
+    score: str
+    heartbeat: int
+
+    @property
+    def objectives(self) -> tuple[str, ...]:
+        """The metrics that are optimized."""
+        return self.maximize + self.minimize
+
+    @property
+    def directions(self) -> list[str]:
+        """For each of them "maximize" or "minimize"."""
+        return ["maximize"] * len(self.maximize) + ["minimize"] * len(self.minimize)
+
+    @property
+    def grace(self) -> int:
+        """Seconds without a sign of life after which a trial is taken for dead."""
+        return 3 * self.heartbeat
+
+    def to_json(self) -> str:
+        """As text, for another process."""
+        return json.dumps(self._asdict())
+
+    @classmethod
+    def from_json(cls, text: str) -> Plan:
+        """The plan that `to_json` has written."""
+        read = json.loads(text)
+        lists = {name: tuple(read[name]) for name in ("maximize", "minimize", "budget")}
+        return cls(**{**read, **lists})
+
+    def check(self) -> None:
+        """Refuses what cannot be done, whatever the spec.
+
+        Raises:
+            ArchError: E202 without an objective, E203 for one that is named twice, E101 for an unknown sampler, E205
+                for a number out of range.
+        """
+        if not self.objectives:
+            raise _wrong("E202", "nothing is asked for", "search", "give an objective: `--maximize accuracy`")
+        for name in self.objectives:
+            if self.objectives.count(name) > 1:
+                raise _wrong("E203", f"`{name}` is an objective twice", name)
+        if self.sampler not in SAMPLERS:
+            hint = did_you_mean(self.sampler, SAMPLERS) or f"samplers: {', '.join(SAMPLERS)}"
+            raise _wrong("E101", f"unknown sampler `{self.sampler}`", self.sampler, hint)
+        for name, least in (("trials", 1), ("workers", 1), ("heartbeat", 1), ("screen", 0)):
+            if getattr(self, name) < least:
+                raise _wrong("E205", f"`{name}` must be at least {least}; found {getattr(self, name)}", name)
+        if self.score and self.screen < self.trials:
+            message = f"`{self.score}` chooses {self.trials} of the candidates drawn, which are only {self.screen}"
+            raise _wrong("E205", message, "screen", "give a larger `--screen`")
+
+    def space(self, more: Mapping[str, Any] | None = None) -> Space:
+        """The space that is searched; `more`: values that the evaluator needs parameters to have.
+
+        Raises:
+            ArchError: With everything that is wrong with the spec; E202 where no parameter has a domain.
+        """
+        found = space_of(source_of(self.spec, DEFAULTS), self.root, DEFAULTS, {**self.settings, **(more or {})})
+        if not found.dimensions:
+            message = f"no parameter of `{found.network.name}` has a domain, so there is nothing to search"
+            raise _wrong("E202", message, self.spec, "declare one: `param width = 4 in 1..64`")
+        return found
+
+
+def identity(plan: Plan, space: Space) -> str:
+    """A hash of what the results of a study have in common: the space, the budgets, the objectives, the evaluator."""
+    described = {
+        **space.to_json(),
+        "network": space.network.fingerprint,
+        "limits": [(limit.budget, limit.subject, limit.comparison, limit.bound) for limit in space.network.limits],
+        "fixed": {name: str(value) for name, value in sorted(space.fixed.items())},
+        "objectives": list(zip(plan.objectives, plan.directions, strict=True)),
+        "budget": plan.budget,
+        "evaluator": plan.evaluator,
+    }
+    return hashlib.sha256(json.dumps(described, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def _wrong(code: str, message: str, what: str, hint: str = "") -> ArchError:
+    return error(code, message, override_source(what, what), hint=hint)

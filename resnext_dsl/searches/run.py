@@ -1,0 +1,227 @@
+"""Runs a search: chooses what to evaluate first, starts workers, replaces those that die, and gathers the results."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import optuna
+
+from resnext_dsl.diagnostics import ArchError, Diagnostic
+from resnext_dsl.searches.plan import Plan
+from resnext_dsl.searches.propose import Proposer, front_of, params_of
+from resnext_dsl.searches.stages import Stage, chosen
+from resnext_dsl.searches.storage import patient
+from resnext_dsl.searches.trials import CANDIDATE, METRICS, Standing, all_trials, make, reason_of, standing
+from resnext_dsl.searches.worker import Session, Worker, key_of
+from resnext_dsl.spaces import Candidate, Space
+
+LOOK = 0.25
+"""Seconds between looks at the workers."""
+
+STOPPING = 15.0
+"""Seconds that workers have to stop, before they are killed."""
+
+STAGES = "stages"
+"""Where a study keeps what its stages have chosen."""
+
+
+class Trial(NamedTuple):
+    """A result: the candidate, its metrics, and whether no other is better in everything."""
+
+    number: int
+    candidate: Candidate
+    metrics: Mapping[str, float]
+    values: tuple[float, ...]
+    seconds: float
+
+
+class Failure(NamedTuple):
+    """A candidate without a result, and why."""
+
+    number: int
+    candidate: Candidate
+    reason: str
+
+
+class Found(NamedTuple):
+    """What a search has found.
+
+    Attributes:
+        front: Results than which no other is better in everything, the first objective's best first.
+        trials: All results, in the order they were asked for.
+        failures: Candidates without one.
+        stages: What came in and went on before.
+        stopped: Whether it was stopped before it was done; the same call goes on.
+        exhausted: Whether the space has no more candidates.
+    """
+
+    plan: Plan
+    space: Space
+    front: list[Trial]
+    trials: list[Trial]
+    failures: list[Failure]
+    stages: list[Stage]
+    stopped: bool
+    exhausted: bool
+
+
+Progress = Callable[[Standing, list[Stage]], None]
+
+
+def run(plan: Plan, evaluator: Any = None, progress: Progress | None = None) -> Found:
+    """Runs a search to its end, or until Ctrl-C.
+
+    Args:
+        plan: What to do.
+        evaluator: In place of the plan's, for one worker in this process.
+        progress: Told how it stands, now and then.
+
+    Raises:
+        ArchError: For a plan that cannot be done; E724 where the workers cannot work.
+    """
+    plan.check()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    with Session(plan, evaluator) as session:
+        session.space.sample(1, plan.seed, plan.budget or None)  # that something keeps the budgets
+        stages = _staged(session)
+        stopped = False
+        try:
+            if evaluator is not None:
+                Worker(session, 0).run()
+            else:
+                _supervise(session, lambda now: progress(now, stages) if progress is not None else None)
+        except KeyboardInterrupt:
+            stopped = True
+        return found(session, standing(all_trials(session.study)), stages, stopped)
+
+
+def _staged(session: Session) -> list[Stage]:
+    """Chooses what is evaluated first, once for a study."""
+    plan, study = session.plan, session.study
+    if not plan.score:
+        return []
+    known = study.user_attrs.get(STAGES)
+    if known is None:
+        candidates, stages = chosen(session.space, plan)
+        proposer = Proposer(session.space, plan, 0)
+        trials = standing(all_trials(study))
+        for candidate in candidates:
+            key = key_of(session.space, candidate, session.space.bind(candidate))
+            if key not in trials.keys:
+                make(study, params_of(session.space, candidate), proposer.distributions, candidate.to_json(), key)
+        known = [list(stage) for stage in stages]
+        patient(lambda: study.set_user_attr(STAGES, known))
+    return [Stage(*stage) for stage in known]
+
+
+class _Process:
+    """A worker, and what it has said; what an evaluator prints is not the answer of the command."""
+
+    def __init__(self, plan: Plan, number: int) -> None:
+        self._said = tempfile.TemporaryFile()  # noqa: SIM115
+        path = os.pathsep.join(filter(None, [str(Path.cwd()), os.environ.get("PYTHONPATH")]))
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "resnext_dsl.searches.worker", str(number)],
+            stdin=subprocess.PIPE,
+            stdout=self._said,
+            stderr=self._said,
+            env={**os.environ, "PYTHONPATH": path},
+        )
+        assert self._process.stdin is not None
+        with suppress(BrokenPipeError):  # it has died already, which is seen soon
+            self._process.stdin.write(plan.to_json().encode() + b"\n")
+            self._process.stdin.flush()
+
+    @property
+    def status(self) -> int | None:
+        """Its exit status; None while it works."""
+        return self._process.poll()
+
+    def ask_to_stop(self) -> None:
+        """Asks it to leave what it is doing."""
+        self._process.terminate()
+
+    def end(self, seconds: float) -> str:
+        """Waits for its end, and makes it end; gives its last line. What it was doing is tried again by another run."""
+        try:
+            self._process.wait(max(0.1, seconds))
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        assert self._process.stdin is not None
+        with suppress(BrokenPipeError):
+            self._process.stdin.close()
+        self._said.seek(0)
+        lines = self._said.read().decode(errors="replace").strip().splitlines()
+        self._said.close()
+        return lines[-1] if lines else "it said nothing"
+
+
+def _supervise(session: Session, told: Callable[[Standing], None]) -> None:
+    """Keeps as many workers at work as the plan has, until they are done."""
+    plan = session.plan
+    workers: dict[int, _Process] = {}
+    futile, results = 0, -1
+    try:
+        for number in range(plan.workers):
+            workers[number] = _Process(plan, number)
+        while workers:
+            now = standing(all_trials(session.study))
+            told(now)
+            if len(now.done) + len(now.failed) > results:
+                futile, results = 0, len(now.done) + len(now.failed)
+            for number, process in list(workers.items()):
+                if process.status is None:
+                    continue
+                status = process.status
+                last = workers.pop(number).end(0)
+                if status == 0:
+                    continue
+                futile += 1
+                if status == 2 or futile > 10 * plan.workers:
+                    raise _useless(status, last)
+                workers[number] = _Process(plan, number)
+            time.sleep(LOOK)
+    finally:
+        for process in workers.values():
+            process.ask_to_stop()
+        end = time.monotonic() + STOPPING
+        for process in workers.values():
+            process.end(end - time.monotonic())
+
+
+def _useless(status: int, last: str) -> ArchError:
+    """The error for workers that die without getting anything done."""
+    message = f"the workers end without a result (status {status}): {last}"
+    return ArchError([Diagnostic("E724", message[:400], hint="results so far are in the storage", file="search")])
+
+
+def found(session: Session, now: Standing, stages: list[Stage], stopped: bool = False) -> Found:
+    """The results of a study."""
+    space, plan = session.space, session.plan
+    results = {trial.number: _result(space, trial) for trial in sorted(now.done, key=lambda trial: trial.number)}
+    signs = [-1 if direction == "maximize" else 1 for direction in plan.directions]
+    front = [results[trial.number] for trial in front_of(now.done, plan.directions)]
+    front.sort(key=lambda one: tuple(sign * value for sign, value in zip(signs, one.values, strict=True)))
+    failures = [
+        Failure(trial.number, space.candidate(trial.user_attrs[CANDIDATE]), reason_of(trial))
+        for trial in sorted(now.failed, key=lambda trial: trial.number)
+    ]
+    count = len(now.done) + len(now.failed)
+    return Found(
+        plan, space, front, list(results.values()), failures, stages, stopped, not stopped and count < plan.trials
+    )
+
+
+def _result(space: Space, trial: Any) -> Trial:
+    seconds = trial.duration.total_seconds() if trial.duration is not None else 0.0
+    candidate = space.candidate(trial.user_attrs[CANDIDATE])
+    return Trial(trial.number, candidate, trial.user_attrs[METRICS], tuple(trial.values), seconds)

@@ -1,0 +1,83 @@
+"""Writes results as specs: the file that was searched, with the values of a candidate in the place of its defaults."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from resnext_dsl import syntax as s
+from resnext_dsl.bind import the_network
+from resnext_dsl.diagnostics import error
+from resnext_dsl.files import Module, text_source
+from resnext_dsl.format import format_text
+from resnext_dsl.network import network_of
+from resnext_dsl.options import DEFAULTS
+from resnext_dsl.spaces import Candidate, Space
+from resnext_dsl.spaces.candidate import plain, text_of
+
+
+def written(space: Space, candidate: Candidate) -> str:
+    """The text of the spec with the values of a candidate, and of the parameters that were fixed, written in.
+
+    Raises:
+        ArchError: E801 if it would be another network; that is a mistake of ours.
+    """
+    bound = space.bind(candidate)
+    values = {
+        name: text_of(plain(bound.parameters[name].value))
+        for name in (*space.fixed, *candidate)
+        if name in bound.parameters
+    }
+    text = _replaced(space.module, values)
+    source = text_source(text, space.network.source.name, DEFAULTS)
+    path = space.network.source.path
+    again = network_of(source, path.parent if path is not None else None, DEFAULTS, {})
+    if again.fingerprint != bound.fingerprint:
+        raise error("E801", f"the spec written for {candidate} would be another network", hint="please report this")
+    return format_text(source)
+
+
+def _replaced(module: Module, values: Mapping[str, str]) -> str:
+    """The text with other values, each where it stands: at the parameter, or among a derived network's arguments."""
+    declared = the_network(module)
+    text = module.file.span.source.text
+    changes: list[tuple[int, int, str]] = []
+    left = dict(values)
+    if isinstance(declared, s.Network):
+        for entry in declared.entries:
+            if isinstance(entry, s.Param) and entry.name.text in left:
+                changes.append((entry.default.span.start, entry.default.span.end, left.pop(entry.name.text)))
+    else:
+        for argument in declared.arguments:
+            if argument.name is not None and argument.name.text in left:
+                changes.append((argument.value.span.start, argument.value.span.end, left.pop(argument.name.text)))
+        opening = text.index("(", declared.base.span.end) + 1
+        more = ", ".join(f"{name}={value}" for name, value in left.items())
+        changes.append((opening, opening, f"{more}, " if more and declared.arguments else more))
+    for start, end, new in sorted(changes, reverse=True):
+        text = text[:start] + new + text[end:]
+    return text
+
+
+def write(space: Space, candidates: list[Candidate], folder: Path) -> list[Path]:
+    """Writes a spec for each candidate, and gives their paths, the best first.
+
+    Raises:
+        ArchError: E502 where the spec imports files relative to its own folder, and this is another one.
+        OSError: Where a file cannot be written.
+    """
+    origin = space.network.source.path
+    relative = [item.path for item, _ in space.module.imports if item.path]
+    if relative and (origin is None or folder.resolve() != origin.parent.resolve()):
+        message = f"`{space.network.name}` imports {relative[0]!r} from beside it, so it can be written there only"
+        raise error("E502", message, hint=f"write to {origin.parent if origin is not None else 'its folder'}")
+    texts = [written(space, candidate) for candidate in candidates]
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for place, text in enumerate(texts, 1):
+        path = folder / f"{space.network.name}-{place}.arch"
+        partial = path.with_suffix(".part")
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(path)
+        paths.append(path)
+    return paths

@@ -1,0 +1,250 @@
+"""One process of a search: takes the next trial, evaluates it, records the result, until there are enough.
+
+Every process does the same, on one machine or several; what they share is the database.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from types import FrameType
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial, Trial
+
+from resnext_dsl.diagnostics import ArchError
+from resnext_dsl.network import Network
+from resnext_dsl.searches.evaluator import Evaluator, evaluator_of
+from resnext_dsl.searches.plan import Plan, identity
+from resnext_dsl.searches.propose import Proposer
+from resnext_dsl.searches.storage import close, open_storage, open_study, patient, url_of
+from resnext_dsl.searches.trials import (
+    CANDIDATE,
+    KEY,
+    REASON,
+    STOPPED,
+    VOID,
+    Alive,
+    Standing,
+    again,
+    all_trials,
+    bury,
+    claim,
+    fail,
+    finish,
+    make,
+    standing,
+)
+from resnext_dsl.spaces import Candidate, Space
+
+IDLE = 0.2
+"""Seconds between looks for work, where others have all there is."""
+
+
+class StoppedError(BaseException):
+    """The search is asked to stop."""
+
+
+class Session:
+    """What a process of a search works with.
+
+    Attributes:
+        space: What is searched, with the values that the evaluator needs.
+        study: Where results are kept.
+    """
+
+    def __init__(self, plan: Plan, evaluator: Evaluator | None = None) -> None:
+        """Opens everything.
+
+        Raises:
+            ArchError: For a plan that cannot be done.
+        """
+        self.plan = plan
+        self.evaluator = evaluator_of(plan) if evaluator is None else evaluator
+        own = plan.space()
+        needed = self.evaluator.overrides(own.network, plan.settings)
+        self.space: Space = plan.space(needed) if needed else own
+        self.space.screen(plan.budget or None)
+        self.evaluator.check(self.space.network)
+        self.name = plan.study or self.space.network.name
+        self._storage = open_storage(url_of(plan, self.space.network.name), plan.heartbeat, plan.grace)
+        try:
+            self.study = open_study(self._storage, self.name, plan, identity(plan, self.space))
+        except BaseException:
+            close(self._storage)
+            raise
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        close(self._storage)
+
+
+class Worker:
+    """Evaluates trials of a session."""
+
+    def __init__(self, session: Session, number: int) -> None:
+        self._session = session
+        self._plan = session.plan
+        self._study = session.study
+        self._proposer = Proposer(session.space, session.plan, number)
+        self._buried = 0.0
+        self._known: dict[int, Candidate] = {}
+        self._evaluating = False
+        self._stop = False
+
+    def stop(self, *_: int | FrameType | None) -> None:
+        """Stops at once: what is being evaluated is left to another run."""
+        self._stop = True
+        if self._evaluating:
+            self._evaluating = False
+            raise StoppedError
+
+    def run(self) -> None:
+        """Works until there are enough results, or the space has no more candidates."""
+        while not self._stop:
+            if time.monotonic() - self._buried > self._plan.heartbeat:
+                bury(self._study)
+                self._buried = time.monotonic()
+            trials = all_trials(self._study)
+            now = standing(trials)
+            if len(now.done) + len(now.failed) >= self._plan.trials:
+                return
+            trial = self._next(trials, now)
+            if trial is not None:
+                self._evaluate(trial)
+            elif now.running or now.waiting or now.dead:
+                time.sleep(IDLE)
+            else:
+                return
+
+    # --- what comes next ---
+
+    def _next(self, trials: list[FrozenTrial], now: Standing) -> FrozenTrial | None:
+        """A trial that is now ours; None where there is none at the moment."""
+        for trial in now.waiting:
+            if self._claimed(trial):
+                return trial
+        if now.dead:
+            trial = again(self._study, now.dead[0])
+        elif now.counted < self._plan.trials:
+            made = self._made(trials, now)
+            if made is None:
+                return None
+            trial = made
+        else:
+            return None
+        return trial if self._claimed(trial) else None
+
+    def _claimed(self, trial: FrozenTrial) -> bool:
+        """Whether a waiting trial is ours, and counts: others may have made theirs at the same time."""
+        now = standing(all_trials(self._study))
+        first = now.keys.get(trial.user_attrs[KEY])
+        if first is not None and first.number != trial.number:
+            fail(self._study, trial, VOID, f"same architecture as trial {first.number}", pruned=True)
+            return False
+        numbers = sorted([*(one.number for one in now.keys.values()), *(one.number for one in now.dead)])
+        if trial.number in numbers[self._plan.trials :]:
+            fail(self._study, trial, VOID, "one more than were asked for", pruned=True)
+            return False
+        return claim(self._study, trial)
+
+    def _made(self, trials: list[FrozenTrial], now: Standing) -> FrozenTrial | None:
+        """A new trial of an architecture that is not known yet."""
+        for trial in trials:
+            if trial.number not in self._known and CANDIDATE in trial.user_attrs:
+                self._known[trial.number] = self._session.space.candidate(trial.user_attrs[CANDIDATE])
+        known = set(self._known.values())
+        while True:
+            proposal = self._proposer.propose(self._study, trials, known)
+            if proposal is None:
+                return None
+            known.add(proposal.candidate)
+            key = key_of(self._session.space, proposal.candidate, self._session.space.bind(proposal.candidate))
+            if key not in now.keys:
+                distributions, candidate = self._proposer.distributions, proposal.candidate.to_json()
+                return make(self._study, proposal.params, distributions, candidate, key, proposal.notes)
+
+    # --- evaluation ---
+
+    def _evaluate(self, trial: FrozenTrial) -> None:
+        space = self._session.space
+        candidate = space.candidate(trial.user_attrs[CANDIDATE])
+        try:
+            with Alive(self._study, trial, self._plan.heartbeat):
+                self._evaluating = True
+                metrics = self._session.evaluator(
+                    space.bind(candidate), candidate, self._plan.objectives, self._plan.seed, self._report(trial)
+                )
+                self._evaluating = False
+        except optuna.TrialPruned as early:
+            fail(self._study, trial, REASON, f"given up early: {early}", pruned=True)
+        except StoppedError:
+            fail(self._study, trial, STOPPED, True)
+        except Exception as problem:  # an evaluator may raise anything, and the search goes on
+            fail(self._study, trial, REASON, f"{type(problem).__name__}: {problem}"[:500])
+        else:
+            finish(self._study, trial, [metrics[name] for name in self._plan.objectives], metrics)
+        finally:
+            self._evaluating = False
+
+    def _report(self, trial: FrozenTrial) -> Any:
+        """What an evaluator calls with a step and its metrics; a hopeless trial of one objective ends there."""
+        if not self._session.evaluator.reports or len(self._plan.objectives) > 1:
+            return None
+        (objective,) = self._plan.objectives
+        running = Trial(self._study, trial._trial_id)
+
+        def report(step: int, metrics: Mapping[str, float]) -> None:
+            if objective in metrics:
+                patient(lambda: running.report(metrics[objective], step))
+                if patient(running.should_prune):
+                    raise optuna.TrialPruned(f"`{objective}` is {metrics[objective]:.4g} at step {step}")
+
+        return report
+
+
+def key_of(space: Space, candidate: Candidate, network: Network) -> str:
+    """What tells an architecture from others, with the values of dimensions that do not shape the network."""
+    others = {name: value for name, value in candidate.to_json().items() if name not in space.reads.elsewhere}
+    text = json.dumps([network.fingerprint, others], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def main() -> int:
+    """Runs a worker whose plan comes on standard input; the end of that stream stops it."""
+    number = int(sys.argv[1])
+    plan = Plan.from_json(sys.stdin.readline())
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is the parent's to stop its workers
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        worker = Worker(Session(plan), number)
+        signal.signal(signal.SIGTERM, worker.stop)
+        threading.Thread(target=_until_orphaned, daemon=True).start()
+        worker.run()
+    except ArchError as problem:
+        sys.stderr.write(f"{problem}\n")
+        return 2
+    return 0
+
+
+def _until_orphaned() -> None:
+    """Stops this process where the one that started it is gone."""
+    sys.stdin.read()
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    status = main()
+    # Threads of libraries must not keep a worker that is done.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)

@@ -1,0 +1,130 @@
+"""A point of a space, apart from it: a value for each parameter that is there to be picked."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from resnext_dsl.values import List, OperatorValue, TemplateValue, show_shape
+
+
+class Written(str):
+    """An operator, a template or a shape, as one writes it; strings of the language are plain `str`."""
+
+    __slots__ = ()
+
+
+class Candidate(Mapping[str, Any]):
+    """Values of parameters; immutable, hashable, compared by value.
+
+    A value is an int, float, bool or str, a tuple where the parameter is a list; operators, templates and shapes are
+    text as one writes it: `candidate["act"] == "relu"`. A parameter that is not there to be picked, since its `when`
+    does not hold, is left out. Its text is the flags that reproduce it: `--set width=6 --set cardinality=16`.
+    """
+
+    __slots__ = ("_names", "_values")
+    _names: tuple[str, ...]
+    _values: tuple[Any, ...]
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        _set_names(self, tuple(values))
+        _set_values(self, tuple(map(_frozen, values.values())))
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError(f"a candidate is immutable: {name} cannot be set")
+
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(f"a candidate is immutable: {name} cannot be deleted")
+
+    def __getitem__(self, name: str) -> Any:
+        try:
+            return self._values[self._names.index(name)]
+        except ValueError:
+            raise KeyError(name) from None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Candidate):
+            return NotImplemented
+        return self._values == other._values and self._names == other._names
+
+    def __hash__(self) -> int:
+        return hash((self._names, self._values))
+
+    def __repr__(self) -> str:
+        return f"Candidate({', '.join(f'{name}={text_of(value)}' for name, value in self.items())})"
+
+    def __str__(self) -> str:
+        return " ".join(f"--set {shlex.quote(f'{name}={text_of(value)}')}" for name, value in self.items())
+
+    def to_json(self) -> dict[str, Any]:
+        """The values by name, lists as lists; `Space.candidate` makes it a candidate again."""
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in self.items()}
+
+
+_set_names = Candidate._names.__set__  # type: ignore[attr-defined]
+_set_values = Candidate._values.__set__  # type: ignore[attr-defined]
+
+
+def candidates_of(names: tuple[str, ...], rows: Iterator[tuple[Any, ...]]) -> list[Candidate]:
+    """Candidates of the same parameters, quickly: there may be a million of them."""
+    made = []
+    new = object.__new__
+    for row in rows:
+        candidate = new(Candidate)
+        _set_names(candidate, names)
+        _set_values(candidate, row)
+        made.append(candidate)
+    return made
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(map(_frozen, value)) if isinstance(value, list | tuple) else value
+
+
+def plain(value: Any) -> Any:
+    """A value of the language as one of a candidate."""
+    if isinstance(value, List):
+        return tuple(map(plain, value))
+    if isinstance(value, tuple | OperatorValue | TemplateValue):
+        return Written(_literal(value))
+    return value
+
+
+def text_of(value: Any) -> str:
+    """A value of a candidate as one writes it."""
+    if isinstance(value, Written):
+        return str(value)
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return f"[{', '.join(map(text_of, value))}]"
+    return _literal(value)
+
+
+def override_of(value: Any) -> Any:
+    """A value of a candidate as `load` takes it."""
+    numbers = isinstance(value, tuple) and all(isinstance(item, int | float) for item in value)
+    return list(value) if numbers else text_of(value) if isinstance(value, str | tuple) else value
+
+
+def _literal(value: Any) -> str:
+    """A value of the language in full, as text that the language reads."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+        return f'"{escaped}"'
+    if isinstance(value, List):
+        return f"[{', '.join(map(_literal, value))}]"
+    if isinstance(value, tuple):
+        return show_shape(value)
+    if isinstance(value, OperatorValue | TemplateValue):
+        name = value.operator.name if isinstance(value, OperatorValue) else value.template.name.text
+        inner = ", ".join(f"{key}={_literal(argument)}" for key, argument in value.arguments)
+        return f"{name}({inner})" if inner else name
+    return repr(value)

@@ -1,0 +1,243 @@
+"""The dimensions of a space: one for each parameter with a domain, or for each element of a list with domains.
+
+Which of them are there under which choice is the matter of `layout`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from resnext_dsl import syntax as s
+from resnext_dsl.bind import Parameter
+from resnext_dsl.diagnostics import Span, error
+from resnext_dsl.domain import Domain
+from resnext_dsl.operators.base import is_int
+from resnext_dsl.records import NamedTuple
+from resnext_dsl.spaces.candidate import Written, plain
+from resnext_dsl.spaces.columns import LARGEST
+from resnext_dsl.spaces.lanes import Array
+from resnext_dsl.values import show, type_name
+
+if TYPE_CHECKING:
+    from resnext_dsl.network import Network
+
+WRITTEN = ("operator", "template", "shape")
+"""Kinds of values that candidates hold as text."""
+
+
+class Dimension(NamedTuple):
+    """What may be picked for a parameter, or for an element of a list.
+
+    Attributes:
+        parameter: Its name.
+        element: The place of the element; None for the parameter as a whole.
+        kind: "int", "float", "bool", "string", "shape", "list", "operator" or "template".
+        domain: What may be picked, as values of candidates.
+        own: The value that the file gives it.
+        condition: The text of its `when`; "" where it is always there.
+    """
+
+    parameter: str
+    element: int | None
+    kind: str
+    domain: Domain
+    own: Any
+    condition: str = ""
+
+    @property
+    def name(self) -> str:
+        """As one would write it: `width`, `depths[2]`."""
+        return self.parameter if self.element is None else f"{self.parameter}[{self.element}]"
+
+    @property
+    def size(self) -> int | None:
+        """How many values it has; None for a range of floats without a step."""
+        return self.domain.size
+
+    @property
+    def ordered(self) -> bool:
+        """Whether its values are numbers of a range."""
+        return self.domain.low is not None
+
+    def values(self) -> list[Any]:
+        """All values in order."""
+        assert self.size is not None
+        return [self.domain.value_at(place) for place in range(self.size)]
+
+    def place_of(self, value: Any) -> float | None:
+        """The place of a value; of a range of floats without a step, the number itself. None where it is outside."""
+        if self.size is None:
+            return float(value) if value in self.domain else None
+        return self.domain.place_of(value)
+
+    def drawn(self, rng: np.random.Generator, count: int) -> Array:
+        """Places drawn evenly, those of a range in the logarithm evenly in that."""
+        low, high = self.domain.low, self.domain.high
+        if self.domain.log:
+            whole = self.size is not None
+            ends = np.log([low - 0.5, high + 0.5] if whole else [low, high])
+            numbers = np.exp(rng.uniform(ends[0], ends[1], count))
+            return np.clip(np.rint(numbers), low, high).astype(np.int64) - low if whole else np.clip(numbers, low, high)
+        if self.size is None:
+            return rng.uniform(low, high, count)
+        return rng.integers(0, self.size, count)
+
+    def chances(self) -> Array:
+        """How likely each place is in `drawn`."""
+        size = self.size
+        assert size is not None
+        if not self.domain.log:
+            return np.full(size, 1 / size)
+        edges = np.log(np.arange(size + 1) + self.domain.low - 0.5)
+        return np.asarray(np.diff(edges) / (edges[-1] - edges[0]))
+
+    def to_json(self) -> dict[str, Any]:
+        """The dimension as JSON."""
+        domain = self.domain
+        if domain.low is None:
+            allowed: dict[str, Any] = {"values": [_listed(value) for value in domain.values]}
+        else:
+            allowed = {"low": domain.low, "high": domain.high, "step": domain.step, "log": domain.log}
+        own = {"parameter": self.parameter, "element": self.element, "kind": self.kind}
+        return {**own, **allowed, "own": _listed(self.own), "when": self.condition, "size": self.size}
+
+    @classmethod
+    def from_json(cls, read: Mapping[str, Any]) -> Dimension:
+        """The dimension that `to_json` has described."""
+        kind = read["kind"]
+        if "values" in read:
+            domain = Domain(tuple(revived(value, kind) for value in read["values"]))
+        else:
+            domain = Domain(low=read["low"], high=read["high"], step=read["step"], log=read["log"])
+        return cls(read["parameter"], read["element"], kind, domain, revived(read["own"], kind), read["when"])
+
+
+def revived(value: Any, kind: str) -> Any:
+    """A value read from JSON as one of a candidate."""
+    if getattr(value, "ndim", None) == 0 and hasattr(value, "item"):
+        value = value.item()  # a scalar of numpy or torch
+    if isinstance(value, list | tuple):
+        return tuple(revived(item, "") for item in value)
+    if kind in WRITTEN and isinstance(value, str):
+        return Written(value)
+    return value + 0.0 if kind == "float" and is_int(value) else value
+
+
+def _listed(value: Any) -> Any:
+    return [_listed(item) for item in value] if isinstance(value, tuple) else value
+
+
+# --- from a network ---
+
+
+def dimensions_of(network: Network, open_names: Iterable[str], reads: Reads) -> tuple[Dimension, ...]:
+    """The dimensions of some parameters, in the order of the file.
+
+    Raises:
+        ArchError: E205 for a domain, or the value of a parameter with `when`, that another dimension decides; for an
+            int beyond 2^62; for a list that has not as many elements as its domain.
+    """
+    names = list(open_names)
+    found: list[Dimension] = []
+    for name in names:
+        parameter = network.parameters[name]
+        assert parameter.domain is not None
+        reads.check(name, names)
+        if parameter.domain.each:
+            found += _elements(parameter)
+        else:
+            found.append(_dimension(parameter, None, parameter.domain, parameter.value))
+    return tuple(found)
+
+
+def _elements(parameter: Parameter) -> list[Dimension]:
+    assert parameter.domain is not None
+    domains, own = parameter.domain.each, parameter.value
+    if len(own) != len(domains):
+        message = f"`{parameter.name}` has {len(own)} elements here; its domain is for {len(domains)}"
+        raise error("E205", message, parameter.span)
+    return [_dimension(parameter, place, domain, own[place]) for place, domain in enumerate(domains)]
+
+
+def _dimension(parameter: Parameter, element: int | None, domain: Domain, own: Any) -> Dimension:
+    numbers = [n for n in (domain.low, domain.high, domain.step, *domain.values) if is_int(n)]
+    for number in numbers:
+        if abs(number) > LARGEST // 2:
+            message = f"a domain holds ints below {LARGEST // 2:,} in magnitude; found {show(number)}"
+            raise error("E205", message[:200], parameter.span)
+    condition = parameter.condition.span.text if parameter.condition is not None else ""
+    allowed = domain._replace(values=tuple(map(plain, domain.values)))
+    kind = type_name(parameter.value if element is None else own)
+    return Dimension(parameter.name, element, kind, allowed, plain(own), " ".join(condition.split()))
+
+
+# --- what decides what ---
+
+
+class Reads:
+    """Which names the declarations of a network read, directly and through others."""
+
+    def __init__(self, declared: Iterable[s.Entry]) -> None:
+        self.params: dict[str, s.Param] = {}
+        self._direct: dict[str, frozenset[str]] = {}
+        self.elsewhere: set[str] = set()
+        for entry in declared:
+            if isinstance(entry, s.Param):
+                self.params[entry.name.text] = entry
+                self._direct[entry.name.text] = names_in(entry.default)
+                self.elsewhere |= names_in((entry.default, entry.domain, entry.condition))
+            elif isinstance(entry, s.Let | s.Fn | s.Template):
+                body = entry.value if isinstance(entry, s.Let) else entry[2:]
+                self._direct[entry.name.text] = names_in(body)
+                self.elsewhere |= names_in(body)
+            else:
+                self.elsewhere |= names_in(entry)
+
+    def dimensions(self, part: Any, names: Iterable[str]) -> list[str]:
+        """Those of some parameters that a part of the tree reads, through constants, functions and others too."""
+        wanted, seen, found = set(names), set(), set()
+        pending = set(names_in(part))
+        while pending:
+            name = pending.pop()
+            seen.add(name)
+            if name in wanted:
+                found.add(name)
+            else:
+                pending |= self._direct.get(name, frozenset()) - seen
+        return [name for name in self.params if name in found]
+
+    def check(self, name: str, names: Iterable[str]) -> None:
+        """Refuses what would give a dimension other values under other choices.
+
+        Raises:
+            ArchError: E205, at the domain or the value.
+        """
+        entry = self.params[name]
+        names = set(names)
+        self._refuse(entry, entry.domain, names, "its domain", "write a wider domain and a `require`")
+        if entry.condition is not None:
+            self._refuse(
+                entry, entry.default, names, "its value where it is not there to be picked", "write a constant"
+            )
+
+    def _refuse(self, entry: s.Param, part: Any, names: Iterable[str], what: str, hint: str) -> None:
+        deciding = self.dimensions(part, names)
+        if deciding:
+            message = f"`{entry.name.text}` cannot vary: {what} depends on `{deciding[0]}`, which varies too"
+            raise error("E205", message, part.span, hint=hint)
+
+
+def names_in(part: Any) -> frozenset[str]:
+    """The names that stand in a part of a syntax tree."""
+    found: set[str] = set()
+    pending = [part]
+    while pending:
+        this = pending.pop()
+        if isinstance(this, s.Name):
+            found.add(this.text)
+        elif isinstance(this, tuple) and not isinstance(this, Span):
+            pending += this
+    return frozenset(found)

@@ -1,0 +1,280 @@
+"""How the dimensions of a space hang together: which are there under which choices, how many candidates that makes.
+
+Many candidates at once are a `Population`: for each dimension the places of its values, as one array.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from resnext_dsl.diagnostics import error
+from resnext_dsl.records import NamedTuple
+from resnext_dsl.spaces.dimensions import Dimension
+from resnext_dsl.spaces.lanes import Array, Mask
+
+MOST_DECIDING = 10_000
+"""Combinations of values that may decide one `when`."""
+
+MOST_ROWS = 1 << 20
+"""Combinations of deciding values of dimensions that hang together."""
+
+WIDE = 2**62
+"""Counts below this are computed in 64 bits."""
+
+Population = list[Array]
+"""For each dimension the places of the candidates' values in its domain, -1 where it is not there; for a range of
+floats without a step the numbers themselves, NaN where it is not there."""
+
+Truth = Callable[[str, Mapping[str, Any]], bool]
+"""Whether the `when` of a parameter holds, given values for some others."""
+
+
+class Condition(NamedTuple):
+    """When a dimension is there: the dimensions that decide, and the answer for their places (the last for absent)."""
+
+    deciding: tuple[int, ...]
+    table: Mask
+
+    def holds(self, places: Sequence[Array]) -> Mask:
+        """For places of all dimensions."""
+        if not self.deciding:
+            return np.full(len(places[0]), self.table.item())
+        answers: Mask = self.table[tuple(places[dimension] for dimension in self.deciding)]
+        return answers
+
+
+class Group(NamedTuple):
+    """Dimensions that hang together, and every combination of those that decide.
+
+    Attributes:
+        deciding: Dimensions whose values decide about others.
+        following: The others.
+        rows: For each deciding dimension its places, one row for each combination.
+        there: For each following dimension, whether it is there in each row.
+        counts: Candidates of each row, a range of floats without a step counting as one value.
+    """
+
+    deciding: tuple[int, ...]
+    following: tuple[int, ...]
+    rows: tuple[Array, ...]
+    there: tuple[Mask, ...]
+    counts: Array
+
+    @property
+    def size(self) -> int:
+        """Candidates of these dimensions."""
+        return int(self.counts.sum())
+
+
+class Layout:
+    """The dimensions of a space, and how they hang together.
+
+    Attributes:
+        dimensions: In the order of the file.
+        conditions: By dimension, for those that have one.
+        groups: Together they are all dimensions.
+        size: Candidates, before requirements and budgets; None where a range of floats has no step.
+    """
+
+    def __init__(self, dimensions: tuple[Dimension, ...], conditions: Mapping[int, Condition]) -> None:
+        self.dimensions = dimensions
+        self.conditions = dict(conditions)
+        self.groups = tuple(self._group(members) for members in self._connected())
+        dense = any(dimension.size is None for dimension in dimensions)
+        self.size = None if dense else math.prod(group.size for group in self.groups)
+
+    def _connected(self) -> list[list[int]]:
+        """Sets of dimensions that hang together by conditions."""
+        group = list(range(len(self.dimensions)))
+        for dimension, condition in self.conditions.items():
+            for other in condition.deciding:
+                old, new = group[dimension], group[other]
+                group = [new if one == old else one for one in group]
+        return [[d for d, one in enumerate(group) if one == number] for number in dict.fromkeys(group)]
+
+    def _group(self, members: list[int]) -> Group:
+        decides = {d for member in members if member in self.conditions for d in self.conditions[member].deciding}
+        deciding = tuple(member for member in members if member in decides)
+        following = tuple(member for member in members if member not in decides)
+        rows = self._rows(deciding)
+        count = len(rows[deciding[0]]) if deciding else 1
+        there = tuple(
+            self.conditions[d].holds(rows) if d in self.conditions and deciding else np.full(count, self._always(d))
+            for d in following
+        )
+        counts: Any = np.ones(count, dtype=object)
+        for dimension, mask in zip(following, there, strict=True):
+            counts = counts * np.where(mask, self.dimensions[dimension].size or 1, 1).astype(object)
+        return Group(deciding, following, tuple(rows[d] for d in deciding), there, counts)
+
+    def _always(self, dimension: int) -> bool:
+        """Whether a dimension about which no other decides is there."""
+        return dimension not in self.conditions or bool(self.conditions[dimension].table.item())
+
+    def _rows(self, deciding: tuple[int, ...]) -> list[Array]:
+        """Every combination of deciding values; a condition looks at dimensions before its own only."""
+        rows: list[Array] = [np.zeros(1, dtype=np.int64)] * len(self.dimensions)
+        for dimension in deciding:
+            size = self.dimensions[dimension].size
+            assert size is not None
+            condition = self.conditions.get(dimension)
+            there = condition.holds(rows) if condition is not None else np.full(len(rows[0]), True)
+            repeats = np.where(there, size, 1)
+            if int(repeats.sum()) > MOST_ROWS:
+                raise error("E405", f"more than {MOST_ROWS:,} combinations of values decide which parameters there are")
+            places = np.concatenate([np.arange(size) if here else np.array([-1]) for here in there])
+            rows = [np.repeat(row, repeats) for row in rows]
+            rows[dimension] = places
+        return rows
+
+    # --- populations ---
+
+    def draw(self, rng: np.random.Generator, count: int) -> Population:
+        """Candidates drawn evenly from all, those of a range in the logarithm evenly in that; some may be equal."""
+        made: list[Any] = [None] * len(self.dimensions)
+        for group in self.groups:
+            row = self._drawn_rows(group, rng, count)
+            for dimension, places in zip(group.deciding, group.rows, strict=True):
+                made[dimension] = places[row]
+            for dimension, there in zip(group.following, group.there, strict=True):
+                drawn = self.dimensions[dimension].drawn(rng, count)
+                made[dimension] = drawn if there.all() else np.where(there[row], drawn, self._absent(dimension))
+        return made
+
+    def _drawn_rows(self, group: Group, rng: np.random.Generator, count: int) -> Array:
+        if len(group.counts) == 1:
+            return np.zeros(count, dtype=np.int64)
+        logs = [d for d in group.deciding if self.dimensions[d].domain.log]
+        if group.size < WIDE and not logs:
+            tickets = rng.integers(0, group.size, count)
+            return np.searchsorted(np.cumsum(group.counts.astype(np.int64)), tickets, side="right")
+        largest = max(group.counts)
+        chances = np.array([number / largest for number in group.counts], dtype=np.float64)
+        for dimension in logs:
+            places, each = group.rows[group.deciding.index(dimension)], self.dimensions[dimension].chances()
+            chances *= np.where(places < 0, 1, each[places] * len(each))
+        return rng.choice(len(chances), count, p=chances / chances.sum())
+
+    def _absent(self, dimension: int) -> float:
+        return np.nan if self.dimensions[dimension].size is None else -1
+
+    def at(self, start: int, stop: int) -> Population:
+        """The candidates from one number to another, in order; the last dimensions change fastest."""
+        assert self.size is not None
+        rest = np.arange(start, stop, dtype=np.int64)
+        made: list[Any] = [None] * len(self.dimensions)
+        for group in reversed(self.groups):
+            # What is beyond 64 bits is beyond what anybody counts to.
+            size = min(group.size, 2**63 - 1)
+            rest, number = rest // size, rest % size
+            self._place(group, number, made)
+        return made
+
+    def _place(self, group: Group, number: Array, made: list[Any]) -> None:
+        ends = np.cumsum(np.minimum(group.counts, WIDE).astype(np.float64))
+        if ends[-1] < 2**53:
+            ends = np.cumsum(group.counts.astype(np.int64))
+            row = np.searchsorted(ends, number, side="right")
+            number = number - (ends[row] - group.counts.astype(np.int64)[row])
+        else:
+            row = np.zeros(len(number), dtype=np.int64)
+        for dimension, places in zip(group.deciding, group.rows, strict=True):
+            made[dimension] = places[row]
+        for dimension, there in reversed(list(zip(group.following, group.there, strict=True))):
+            size = self.dimensions[dimension].size
+            here = there[row]
+            made[dimension] = np.where(here, number % size, -1)
+            number = np.where(here, number // size, number)
+
+    def settled(self, population: Population) -> Population:
+        """A population in which each dimension is there where it should be, with the file's own value where it was not.
+
+        Args:
+            population: Places of all dimensions; those of dimensions that are not there do not matter.
+        """
+        made: Population = []
+        for number, places in enumerate(population):
+            dimension = self.dimensions[number]
+            condition = self.conditions.get(number)
+            if condition is None:
+                made.append(places)
+                continue
+            own = dimension.place_of(dimension.own)
+            missing = np.isnan(places) if dimension.size is None else places < 0
+            filled = np.where(missing, (0 if own is None else own), places)
+            there = condition.holds([*made, *population[number:]])
+            made.append(np.where(there, filled, self._absent(number)).astype(places.dtype))
+        return made
+
+    def keys(self, population: Population) -> list[Any]:
+        """For each candidate something hashable, the same for the same candidate and no other."""
+        sizes = [dimension.size for dimension in self.dimensions]
+        if None not in sizes and math.prod(size + 1 for size in sizes if size is not None) < WIDE:
+            keys: Any = np.zeros(len(population[0]) if population else 1, dtype=np.int64)
+            for size, places in zip(sizes, population, strict=True):
+                keys = keys * (size + 1) + places + 1  # type: ignore[operator]
+            return list(keys.tolist())
+        table = np.ascontiguousarray(np.stack([places.view(np.int64) for places in population], axis=1))
+        text, width = table.tobytes(), 8 * len(population)
+        return [text[start : start + width] for start in range(0, len(text), width)]
+
+
+def conditions_of(
+    dimensions: Sequence[Dimension], deciding: Mapping[str, Sequence[str]], truth: Truth
+) -> dict[int, Condition]:
+    """The conditions of dimensions.
+
+    Args:
+        dimensions: Those of the space.
+        deciding: For each parameter with `when` the parameters that it reads.
+        truth: Answers for values of these.
+
+    Raises:
+        ArchError: E405 where too many combinations decide one of them, E205 where one is decided by a range of floats.
+    """
+    conditional = {d.parameter for d in dimensions if d.condition}
+    found: dict[int, Condition] = {}
+    known: dict[str, Condition] = {}
+    for number, dimension in enumerate(dimensions):
+        name = dimension.parameter
+        if name in conditional:
+            if name not in known:
+                known[name] = _condition(name, dimensions, deciding[name], conditional, truth)
+            found[number] = known[name]
+    return found
+
+
+def _condition(
+    name: str, dimensions: Sequence[Dimension], deciding: Sequence[str], conditional: set[str], truth: Truth
+) -> Condition:
+    members = [number for number, dimension in enumerate(dimensions) if dimension.parameter in deciding]
+    options: list[list[Any]] = []
+    for number in members:
+        dimension = dimensions[number]
+        if dimension.size is None:
+            message = (
+                f"`{name}` depends on `{dimension.name}`, a range of floats without a step, so it is not countable"
+            )
+            raise error("E205", message, hint=f"give `{dimension.name}` a step")
+        if math.prod(map(len, options)) * dimension.size > MOST_DECIDING:
+            raise error("E405", f"more than {MOST_DECIDING:,} combinations of values decide the `when` of `{name}`")
+        options.append(dimension.values() + ([dimension.own] if dimension.parameter in conditional else []))
+    answers = [truth(name, _values(dimensions, members, row)) for row in itertools.product(*options)]
+    return Condition(tuple(members), np.array(answers, dtype=bool).reshape([len(option) for option in options]))
+
+
+def _values(dimensions: Sequence[Dimension], members: Sequence[int], row: Sequence[Any]) -> dict[str, Any]:
+    """Values of dimensions by parameter, the elements of a list put together."""
+    values: dict[str, Any] = {}
+    for number, value in zip(members, row, strict=True):
+        dimension = dimensions[number]
+        if dimension.element is None:
+            values[dimension.parameter] = value
+        else:
+            values[dimension.parameter] = (*values.get(dimension.parameter, ()), value)
+    return values

@@ -1,0 +1,157 @@
+"""From candidates to their places in a space and back; what does not belong to the space is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from resnext_dsl.diagnostics import ArchError, did_you_mean, error
+from resnext_dsl.overrides import override_source
+from resnext_dsl.spaces.candidate import Candidate, candidates_of, text_of
+from resnext_dsl.spaces.dimensions import Dimension, revived
+from resnext_dsl.spaces.lanes import Array
+from resnext_dsl.spaces.layout import Layout, Population
+
+
+def candidates(layout: Layout, population: Population, count: int) -> list[Candidate]:
+    """The candidates of a population."""
+    dimensions = layout.dimensions
+    columns: dict[str, Any] = {}
+    for dimension, places in zip(dimensions, population, strict=True):
+        values = _values(dimension, places)
+        if dimension.element is None:
+            columns[dimension.parameter] = values
+        else:
+            columns.setdefault(dimension.parameter, []).append(values)
+    elements = {dimension.parameter for dimension in dimensions if dimension.element is not None}
+    rows = {name: list(zip(*column, strict=True)) if name in elements else column for name, column in columns.items()}
+    names = tuple(rows)
+    if not names:
+        return [Candidate({})] * count
+    if not layout.conditions:
+        return candidates_of(names, zip(*rows.values(), strict=True))
+    firsts = [next(n for n, dimension in enumerate(dimensions) if dimension.parameter == name) for name in names]
+    there = zip(*(_there(dimensions[n], population[n]).tolist() for n in firsts), strict=True)
+    return [
+        Candidate({name: value for name, value, here in zip(names, row, present, strict=True) if here})
+        for row, present in zip(zip(*rows.values(), strict=True), there, strict=True)
+    ]
+
+
+def _there(dimension: Dimension, places: Array) -> Array:
+    return ~np.isnan(places) if dimension.size is None else places >= 0
+
+
+def _values(dimension: Dimension, places: Array) -> list[Any]:
+    """The values at some places; anything where it is not there."""
+    if dimension.size is None:
+        return list(places.tolist())
+    domain = dimension.domain
+    if dimension.ordered and dimension.kind == "int":
+        step = 1 if domain.step is None else domain.step
+        return list((domain.low + places * step).tolist())
+    if dimension.size > len(places):
+        return [domain.value_at(place) for place in places.tolist()]
+    values = dimension.values()
+    return [values[place] for place in places.tolist()]
+
+
+def population_of(layout: Layout, found: Sequence[Candidate]) -> Population:
+    """The places of candidates.
+
+    Raises:
+        ArchError: E201, E202 or E205 for a candidate of another space.
+    """
+    for candidate in found:
+        _known(layout, candidate)
+    rows = [[_place(dimension, candidate) for dimension in layout.dimensions] for candidate in found]
+    columns = list(zip(*rows, strict=True)) or [()] * len(layout.dimensions)
+    population: Population = [
+        np.array(column, dtype=np.float64 if dimension.size is None else np.int64)
+        for column, dimension in zip(columns, layout.dimensions, strict=True)
+    ]
+    settled = layout.settled(population)
+    for dimension, given, right in zip(layout.dimensions, population, settled, strict=True):
+        wrong = np.flatnonzero(_there(dimension, given) != _there(dimension, right))
+        if wrong.size:
+            raise _misplaced(dimension, found[wrong[0]], bool(_there(dimension, right)[wrong[0]]))
+    return population
+
+
+def _place(dimension: Dimension, candidate: Candidate) -> float:
+    missing = float("nan") if dimension.size is None else -1
+    if dimension.parameter not in candidate:
+        return missing
+    value = candidate[dimension.parameter]
+    if dimension.element is not None:
+        value = value[dimension.element] if isinstance(value, tuple) and dimension.element < len(value) else value
+    place = dimension.place_of(value)
+    if place is None:
+        message = f"`{dimension.name}` (={text_of(value)[:60]}) is not in its domain {dimension.domain}"
+        raise _foreign("E205", message[:240], candidate)
+    return place
+
+
+def _known(layout: Layout, candidate: Mapping[str, Any]) -> None:
+    known = {dimension.parameter: dimension for dimension in layout.dimensions}
+    lengths = {d.parameter: d.element + 1 for d in layout.dimensions if d.element is not None}
+    for name, value in candidate.items():
+        if name not in known:
+            hint = did_you_mean(name, known) or f"dimensions: {', '.join(known)}"
+            raise _foreign("E201", f"the space has no dimension `{name}`", candidate, hint)
+        if name in lengths and (not isinstance(value, tuple) or len(value) != lengths[name]):
+            raise _foreign("E205", f"`{name}` is a list of {lengths[name]}; found {text_of(value)[:60]}", candidate)
+
+
+def _misplaced(dimension: Dimension, candidate: Candidate, needed: bool) -> ArchError:
+    why = f", since `{dimension.condition}` holds" if dimension.condition else ""
+    if needed:
+        return _foreign("E202", f"the candidate has no `{dimension.parameter}`, which it needs{why}", candidate)
+    why = f", since `{dimension.condition}` does not hold"
+    return _foreign("E205", f"the candidate has `{dimension.parameter}`, which is not there{why}", candidate)
+
+
+def _foreign(code: str, message: str, candidate: Mapping[str, Any], hint: str = "") -> ArchError:
+    hint = hint or "the candidate is of another space; `bind` takes a dict of any values"
+    return error(code, message, override_source("candidate", str(candidate)), hint=hint)
+
+
+def candidate_of(layout: Layout, values: Mapping[str, Any]) -> Candidate:
+    """The candidate of some values, as text, JSON or Python has them; others are those of the file.
+
+    Raises:
+        ArchError: For what does not belong to the space.
+    """
+    kinds = {dimension.parameter: dimension for dimension in layout.dimensions}
+    own = layout.settled([np.array([_own(dimension)]) for dimension in layout.dimensions])
+    filled = dict(candidates(layout, own, 1)[0]) | {
+        name: _revived(layout, name, value) if name in kinds else value for name, value in values.items()
+    }
+    # What the given values make go away or come is not in `filled` rightly yet.
+    ordered = Candidate({name: filled[name] for name in (*kinds, *filled) if name in filled})
+    _known(layout, ordered)
+    places = [np.array([_place(dimension, ordered)]) for dimension in layout.dimensions]
+    places = [column.astype(first.dtype) for column, first in zip(places, own, strict=True)]
+    settled = layout.settled(places)
+    made = candidates(layout, settled, 1)[0]
+    for name in values:
+        if name not in made:
+            raise _misplaced(kinds[name], ordered, needed=False)
+    return made
+
+
+def _own(dimension: Dimension) -> float:
+    """The place of the file's own value; the first where that is outside the domain."""
+    place = dimension.place_of(dimension.own)
+    return place if place is not None else dimension.domain.low if dimension.size is None else 0
+
+
+def _revived(layout: Layout, name: str, value: Any) -> Any:
+    members = [dimension for dimension in layout.dimensions if dimension.parameter == name]
+    if members[0].element is None:
+        return revived(value, members[0].kind)
+    if not isinstance(value, list | tuple) or len(value) != len(members):
+        return revived(value, "")
+    return tuple(revived(item, dimension.kind) for item, dimension in zip(value, members, strict=True))

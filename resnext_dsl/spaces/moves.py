@@ -1,0 +1,187 @@
+"""Ways from candidates to others that keep the budgets: neighbours, a change of one value, a mixture of two."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from resnext_dsl.diagnostics import Diagnostic, RequirementError
+from resnext_dsl.spaces.candidate import Candidate, text_of
+from resnext_dsl.spaces.dimensions import Dimension
+from resnext_dsl.spaces.lanes import Array
+from resnext_dsl.spaces.layout import Population
+from resnext_dsl.spaces.screen import Screen
+
+if TYPE_CHECKING:
+    from resnext_dsl.spaces.space import Space
+
+TRIES = 64
+"""Changes that are tried together."""
+
+ROUNDS = 32
+"""Times that they are tried, before it is given up."""
+
+STEP = 0.05
+"""How far the neighbours are in a range of floats without a step, as a share of it."""
+
+Rng = np.random.Generator
+
+
+def neighbours(space: Space, screen: Screen, candidate: Candidate) -> list[Candidate]:
+    """As `Space.neighbours` says."""
+    places = space.population([candidate])
+    rows: list[Population] = []
+    for number, dimension in enumerate(space.layout.dimensions):
+        for other in _beside(dimension, places[number]):
+            rows.append([*places[:number], other, *places[number + 1 :]])
+    if not rows:
+        return []
+    return _kept(space, screen, [np.concatenate(columns) for columns in zip(*rows, strict=True)], {candidate})
+
+
+def _beside(dimension: Dimension, place: Array) -> list[Array]:
+    """The places next to one: a step up and down in a range, every other value of a set."""
+    if dimension.size is None:
+        if np.isnan(place[0]):
+            return []
+        share = _shares(dimension, place)
+        ends = [_numbers(dimension, np.clip(share + step, 0, 1)) for step in (-STEP, STEP)]
+        return [end for end in ends if end[0] != place[0]]
+    if place[0] < 0:
+        return []
+    near = [place[0] - 1, place[0] + 1] if dimension.ordered else range(dimension.size)
+    return [np.array([other]) for other in near if 0 <= other < dimension.size and other != place[0]]
+
+
+def _shares(dimension: Dimension, numbers: Array) -> Array:
+    """How far numbers are along a range, in its logarithm where it is drawn from so."""
+    low, high = dimension.domain.low, dimension.domain.high
+    if high == low:
+        return np.zeros(len(numbers))
+    shares = np.log(numbers / low) / np.log(high / low) if dimension.domain.log else (numbers - low) / (high - low)
+    return np.asarray(shares)
+
+
+def _numbers(dimension: Dimension, shares: Array) -> Array:
+    """The numbers so far along a range."""
+    low, high = dimension.domain.low, dimension.domain.high
+    numbers = low * (high / low) ** shares if dimension.domain.log else low + shares * (high - low)
+    return np.asarray(np.clip(numbers, low, high))
+
+
+def mutated(space: Space, screen: Screen, candidate: Candidate, rng: Rng) -> Candidate:
+    """As `Space.mutate` says."""
+    places = space.population([candidate])
+    there = [
+        number
+        for number, dimension in enumerate(space.layout.dimensions)
+        if dimension.size != 1
+        and not (np.isnan(places[number][0]) if dimension.size is None else places[number][0] < 0)
+    ]
+
+    def tried() -> Population:
+        population = [np.repeat(column, TRIES) for column in places]
+        chosen = rng.choice(there, TRIES)
+        for number in there:
+            drawn = space.layout.dimensions[number].drawn(rng, TRIES)
+            population[number] = np.where(chosen == number, drawn, population[number])
+        return population
+
+    return _first(
+        space, screen, tried if there else None, [candidate], f"no other value in {candidate} keeps the budgets"
+    )
+
+
+def crossed(space: Space, screen: Screen, one: Candidate, other: Candidate, rng: Rng) -> Candidate:
+    """As `Space.crossover` says."""
+    parents = space.population([one, other])
+
+    def tried() -> Population:
+        made = []
+        for column in parents:
+            missing = np.isnan(column) if column.dtype.kind == "f" else column < 0
+            # What only one parent has comes from that one.
+            choice = np.full(TRIES, int(missing[0])) if missing.any() else rng.integers(0, 2, TRIES)
+            made.append(column[choice])
+        return made
+
+    return _first(space, screen, tried, [one, other], "no mixture of the two keeps the budgets")
+
+
+def _first(
+    space: Space, screen: Screen, tried: Callable[[], Population] | None, known: list[Candidate], message: str
+) -> Candidate:
+    """The first candidate tried that is new and keeps the budgets; where all are known, one of those that do."""
+    for _ in range(ROUNDS if tried is not None else 0):
+        assert tried is not None
+        found = _kept(space, screen, tried(), set(known))
+        if found:
+            return found[0]
+    kept = _kept(space, screen, space.population(known), set()) if len(known) > 1 else []
+    if kept:
+        return kept[0]
+    hint = "widen the budget, or begin with another candidate"
+    raise RequirementError([Diagnostic("E604", message[:300], None, hint, file=space.network.source.name)])
+
+
+def _kept(space: Space, screen: Screen, population: Population, known: set[Candidate]) -> list[Candidate]:
+    """Those that keep the budgets and are not known, each once."""
+    settled = space.layout.settled(population)
+    kept = np.flatnonzero(screen.judge(settled).kept)
+    made = space.candidates_of([column[kept] for column in settled], len(kept))
+    return [candidate for candidate in dict.fromkeys(made) if candidate not in known]
+
+
+# --- vectors ---
+
+
+def coordinates(dimensions: tuple[Dimension, ...]) -> list[str]:
+    """The names of the numbers of a vector: one for a range, one for each value of a set."""
+    names: list[str] = []
+    for dimension in dimensions:
+        names += (
+            [dimension.name]
+            if dimension.ordered
+            else [f"{dimension.name}={text_of(value)}" for value in dimension.domain.values]
+        )
+    return names
+
+
+def encoded(dimensions: tuple[Dimension, ...], population: Population) -> Array:
+    """Candidates as rows of numbers from 0 to 1; 0 for what is not there."""
+    columns: list[Array] = []
+    for dimension, places in zip(dimensions, population, strict=True):
+        if not dimension.ordered:
+            assert dimension.size is not None
+            columns += [(places == place).astype(np.float64) for place in range(dimension.size)]
+        elif dimension.size is not None and not dimension.domain.log:
+            columns.append(np.where(places < 0, 0, places / max(dimension.size - 1, 1)))
+        else:
+            missing = np.isnan(places) if dimension.size is None else places < 0
+            low = dimension.domain.low
+            numbers = np.where(missing, low, places if dimension.size is None else places + low)
+            columns.append(np.where(missing, 0, _shares(dimension, numbers)))
+    return np.stack(columns, axis=1)
+
+
+def decoded(dimensions: tuple[Dimension, ...], rows: Array) -> Population:
+    """The places that are nearest to rows of numbers, as if everything were there."""
+    population: Population = []
+    column = 0
+    for dimension in dimensions:
+        if not dimension.ordered:
+            assert dimension.size is not None
+            population.append(np.argmax(rows[:, column : column + dimension.size], axis=1).astype(np.int64))
+            column += dimension.size
+            continue
+        shares = np.clip(rows[:, column], 0, 1)
+        column += 1
+        if dimension.size is None:
+            population.append(_numbers(dimension, shares))
+        elif dimension.domain.log:
+            population.append(np.rint(_numbers(dimension, shares)).astype(np.int64) - dimension.domain.low)
+        else:
+            population.append(np.rint(shares * (dimension.size - 1)).astype(np.int64))
+    return population

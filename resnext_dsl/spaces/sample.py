@@ -1,0 +1,231 @@
+"""Draws candidates that are networks and keep the budgets, evenly over all of these, and none twice.
+
+Even draws from all candidates, less those that will not do, are even draws from those that will.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from resnext_dsl.diagnostics import ArchError, Diagnostic, Note, RequirementError
+from resnext_dsl.limits import Limit
+from resnext_dsl.spaces.candidate import Candidate
+from resnext_dsl.spaces.lanes import Array
+from resnext_dsl.spaces.layout import Population
+from resnext_dsl.spaces.screen import Screen, Verdict
+from resnext_dsl.spaces.totals import MEASURES
+
+if TYPE_CHECKING:
+    from resnext_dsl.spaces.space import Space
+
+FIRST = {True: 1 << 12, False: 1 << 5}
+"""Candidates that are looked at first, in closed form and one by one; then twice as many each time."""
+
+CHUNK = {True: 1 << 18, False: 1 << 10}
+"""Most that are looked at together."""
+
+LOOKS = {True: 20_000_000, False: 10_000}
+"""Most that are looked at, or two hundred for each that is wanted, before it is given up."""
+
+LISTED = 1 << 22
+"""A space of no more candidates is gone through where draws have looked at as many."""
+
+REASONS = 50
+"""Candidates that are no networks whose reasons are found, and shown where none is left."""
+
+
+class Sample(list[Candidate]):
+    """Candidates in the order they were drawn, with what was seen on the way.
+
+    Attributes:
+        looked_at: Candidates drawn, or all of the space where it was gone through.
+        valid: Those of them that are networks.
+        kept: Those of them that keep the budgets too.
+        complete: Whether the space was gone through, so that these are exact and no other candidate is left.
+        costs: For params, flops, macs and activations an int64 array, in the order of the candidates.
+    """
+
+    def __init__(
+        self,
+        candidates: Iterable[Candidate],
+        costs: dict[str, Array],
+        looked_at: int,
+        valid: int,
+        kept: int,
+        complete: bool,
+    ) -> None:
+        super().__init__(candidates)
+        self.costs = costs
+        self.looked_at = looked_at
+        self.valid = valid
+        self.kept = kept
+        self.complete = complete
+
+    @property
+    def fraction(self) -> float:
+        """The share of candidates that are networks and keep the budgets."""
+        return self.kept / self.looked_at if self.looked_at else 0.0
+
+
+class Tally:
+    """What has been seen of a space: how many candidates, and why others will not do."""
+
+    def __init__(self, screen: Screen) -> None:
+        self.limits = screen.limits
+        self.looked_at = self.valid = self.kept = 0
+        self.missed = [0] * len(screen.limits)
+        self.nearest: list[Any] = [None] * len(screen.limits)
+
+    def add(self, verdict: Verdict) -> None:
+        """Counts some candidates more."""
+        self.looked_at += len(verdict.valid)
+        self.valid += int(verdict.valid.sum())
+        self.kept += int(verdict.kept.sum())
+        for number, (limit, missed, found) in enumerate(zip(self.limits, verdict.missed, verdict.nearest, strict=True)):
+            self.missed[number] += missed
+            known = self.nearest[number]
+            if found is not None and (known is None or abs(found - limit.bound) < abs(known - limit.bound)):
+                self.nearest[number] = found
+
+
+class Kept:
+    """Candidates that will do, none of them twice."""
+
+    def __init__(self, space: Space) -> None:
+        self._layout = space.layout
+        self._seen: set[Any] = set()
+        self.parts: list[tuple[Population, dict[str, Array]]] = []
+
+    def __len__(self) -> int:
+        return len(self._seen)
+
+    def add(self, population: Population, verdict: Verdict, most: int, order: Array | None = None) -> None:
+        """Adds those that will do and are new, up to so many in all; in another order than theirs, if given."""
+        places = np.flatnonzero(verdict.kept)
+        if order is not None:
+            places = places[order]
+        seen, fresh = self._seen, []
+        keys = self._layout.keys([column[places] for column in population])
+        for place, key in zip(places.tolist(), keys, strict=True):
+            if len(seen) == most:
+                break
+            if key not in seen:
+                seen.add(key)
+                fresh.append(place)
+        costs = {measure: verdict.costs[measure][fresh] for measure in MEASURES}
+        self.parts.append(([column[fresh] for column in population], costs))
+
+
+def sample(space: Space, screen: Screen, count: int, seed: int) -> Sample:
+    """As `Space.sample` says."""
+    layout = space.layout
+    rng = np.random.default_rng(seed)
+    tally, kept = Tally(screen), Kept(space)
+    complete, fast = False, screen.fast
+    while len(kept) < count and not complete:
+        if layout.size is not None and layout.size <= min(LISTED, tally.looked_at):
+            tally, complete = _rest(space, screen, rng, kept, count), True
+            continue
+        if tally.looked_at >= max(LOOKS[fast], 200 * count):
+            raise emptied(space, screen, tally, rng) if not len(kept) else _too_few(space, tally, len(kept), count)
+        population = layout.draw(rng, min(CHUNK[fast], max(FIRST[fast], tally.looked_at)))
+        verdict = screen.judge(population)
+        tally.add(verdict)
+        kept.add(population, verdict, count)
+    if not len(kept) and count:
+        raise emptied(space, screen, tally, rng)
+    return _sample(space, kept, tally, complete)
+
+
+def _rest(space: Space, screen: Screen, rng: np.random.Generator, kept: Kept, count: int) -> Tally:
+    """Goes through the whole space, and adds what is left in a random order."""
+    tally = Tally(screen)
+    whole, verdicts = [], []
+    for population in populations(space, CHUNK[screen.fast]):
+        verdict = screen.judge(population)
+        tally.add(verdict)
+        # Only what will do is held on to.
+        place = np.flatnonzero(verdict.kept)
+        whole.append([column[place] for column in population])
+        verdicts.append(
+            Verdict(verdict.valid[place], verdict.kept[place], {m: c[place] for m, c in verdict.costs.items()}, [], [])
+        )
+    population = [np.concatenate(columns) for columns in zip(*whole, strict=True)]
+    costs = {measure: np.concatenate([verdict.costs[measure] for verdict in verdicts]) for measure in MEASURES}
+    everything = np.ones(tally.kept, dtype=bool)
+    kept.add(population, Verdict(everything, everything, costs, [], []), count, rng.permutation(tally.kept))
+    return tally
+
+
+def populations(space: Space, chunk: int) -> Iterator[Population]:
+    """All candidates of a space in order, so many at a time."""
+    size = space.layout.size
+    assert size is not None
+    for start in range(0, size, chunk):
+        yield space.layout.at(start, min(start + chunk, size))
+
+
+def _sample(space: Space, kept: Kept, tally: Tally, complete: bool) -> Sample:
+    candidates: list[Candidate] = []
+    for population, costs in kept.parts:
+        candidates += space.candidates_of(population, len(costs["params"]))
+    empty = np.zeros(0, dtype=np.int64)
+    joined = {m: np.concatenate([empty, *(costs[m] for _, costs in kept.parts)]) for m in MEASURES}
+    return Sample(candidates, joined, tally.looked_at, tally.valid, tally.kept, complete)
+
+
+# --- nothing left ---
+
+
+def emptied(space: Space, screen: Screen, tally: Tally, rng: np.random.Generator) -> RequirementError:
+    """The error that says that no candidate will do, and what is in the way of how many."""
+    size = space.layout.size
+    whole = size is not None and tally.looked_at >= size
+    of = "of all" if whole else "drawn of" if size is not None else "drawn"
+    total = f" {size:,} candidates" if size is not None else " candidates"
+    looked = f"{total}" if whole else f" {tally.looked_at:,} {of}{total}"
+    head = f"none of the{looked} keeps the budgets" if tally.valid else f"none of the{looked} is a network"
+    notes = [
+        Note(f"{_limited(limit)} is missed by {missed:,}; the nearest has {limit.row.unit.show(nearest)}", limit.span)
+        for limit, missed, nearest in zip(tally.limits, tally.missed, tally.nearest, strict=True)
+        if missed
+    ]
+    lost = tally.looked_at - tally.valid
+    if lost:
+        notes += [Note(f"{lost:,} are no networks"), *_reasons(space, screen, rng)]
+    hint = "widen a domain or the budget" if tally.valid else "widen a domain, or look at what it requires"
+    return RequirementError([Diagnostic("E604", head, None, hint, tuple(notes), file=space.network.source.name)])
+
+
+def _limited(limit: Limit) -> str:
+    name = f" of budget `{limit.budget}`" if limit.budget else ""
+    return f"`{limit.subject} {limit.comparison} {limit.row.unit.show(limit.bound)}`{name}"
+
+
+def _reasons(space: Space, screen: Screen, rng: np.random.Generator) -> list[Note]:
+    """Why some candidates are no networks, the most frequent reason first."""
+    population = space.layout.draw(rng, REASONS)
+    found: dict[tuple[str, Any], int] = {}
+    valid = screen.judge(population).valid
+    for place, candidate in enumerate(space.candidates_of(population, REASONS)):
+        if not valid[place]:
+            try:
+                space.bind(candidate)
+            except ArchError as problem:
+                first = problem.diagnostics[0]
+                key = f"{first.code}, {first.message}"[:200], first.span
+                found[key] = found.get(key, 0) + 1
+    ordered = sorted(found.items(), key=lambda item: -item[1])[:3]
+    return [Note(f"in {count} of {REASONS} looked at again: {message}", span) for (message, span), count in ordered]
+
+
+def _too_few(space: Space, tally: Tally, found: int, count: int) -> RequirementError:
+    message = (
+        f"only {found:,} of {count:,} candidates were found among {tally.looked_at:,} drawn: "
+        f"{tally.kept:,} of these are networks that keep the budgets"
+    )
+    hint = "ask for fewer, widen the budget, or narrow the domains to where the budget is kept"
+    return RequirementError([Diagnostic("E604", message, None, hint, file=space.network.source.name)])

@@ -1,0 +1,369 @@
+"""Holds many candidates of a space against its requirements and budgets at once, and says what they cost.
+
+Where every parameter that matters has few values, the tables of costs are made once and each candidate is looked up.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from resnext_dsl.budget import COMPARISONS, usage
+from resnext_dsl.diagnostics import ArchError
+from resnext_dsl.limits import Limit
+from resnext_dsl.operators.base import Shape, is_int
+from resnext_dsl.records import NamedTuple
+from resnext_dsl.spaces.axes import Axis
+from resnext_dsl.spaces.candidate import override_of
+from resnext_dsl.spaces.columns import LARGEST, Column
+from resnext_dsl.spaces.dimensions import Dimension
+from resnext_dsl.spaces.lanes import Array, DeadError, Lanes, Mask, NoClosedFormError, TooWideError
+from resnext_dsl.spaces.layout import Population
+from resnext_dsl.spaces.price import CHUNK, opened
+from resnext_dsl.spaces.priced import Result, run
+from resnext_dsl.spaces.totals import MEASURES, Lookup, Totals
+
+if TYPE_CHECKING:
+    from resnext_dsl.spaces.space import Space
+
+FEW = 1 << 16
+"""Values of a parameter, at most, of which a table is made beforehand."""
+
+LARGEST_TABLE = 1 << 22
+"""Combinations of values, at most, in one table."""
+
+METHODS = ("closed form", "closed form, candidate by candidate", "one by one")
+
+
+class Verdict(NamedTuple):
+    """What was found about some candidates.
+
+    Attributes:
+        valid: Whether each is a network.
+        kept: Whether it keeps the budgets too.
+        costs: Measure -> int64 array, of those that are kept; 0 of others.
+        missed: Of each limit, how many networks do not keep it (of those that keep the limits looked at before).
+        nearest: Of each limit, what the nearest of those has.
+    """
+
+    valid: Mask
+    kept: Mask
+    costs: dict[str, Array]
+    missed: list[int]
+    nearest: list[int | float | None]
+
+
+class _Run(NamedTuple):
+    """The network on columns, with the input that some limits hold for."""
+
+    lanes: Lanes
+    result: Result
+    totals: Totals
+
+
+Runs = Callable[[Shape | None], _Run | None]
+"""The run for an input (None: the declared one); None where no candidate is a network with it."""
+
+
+class Screen:
+    """What holds for the candidates of a space under some of its budgets.
+
+    Attributes:
+        limits: Those that are held; a latency is not taken.
+        method: One of `METHODS`; `reason` says why it is not the first.
+    """
+
+    def __init__(self, space: Space, limits: Sequence[tuple[int, Limit]]) -> None:
+        self._space = space
+        self._places = [place for place, limit in limits if limit.row.read is not None]
+        self.limits = [limit for _, limit in limits if limit.row.read is not None]
+        parts = {part.name for part in space.network.ir.parts}
+        self._apart = [n for n, limit in enumerate(self.limits) if not _in_columns(limit, parts)]
+        dimensions = space.layout.dimensions
+        self._axes = [n for n, dimension in enumerate(dimensions) if dimension.parameter in space.reads.elsewhere]
+        wide = [dimensions[n].name for n in self._axes if (dimensions[n].size or FEW + 1) > FEW]
+        self.method, self.reason = METHODS[0], ""
+        if wide:
+            self.method, self.reason = METHODS[1], f"`{wide[0]}` has too many values for a table"
+
+    @cached_property
+    def fast(self) -> bool:
+        """Whether everything is held in closed form; a candidate is tried to know."""
+        self.judge(self._space.layout.draw(np.random.default_rng(0), 1))
+        return self.method != METHODS[2] and not self._apart
+
+    def judge(self, population: Population) -> Verdict:
+        """Holds candidates against everything."""
+        if not self._axes:
+            return self._all_alike(population)
+        try:
+            if self.method == METHODS[0]:
+                verdict = self._held(self._table, Lookup(self._index(population)), len(population[0]))
+            elif self.method == METHODS[1]:
+                verdict = self._chunked(population)
+            else:
+                return self._one_by_one(population)
+        except TooWideError as problem:
+            self.method, self.reason = METHODS[1], str(problem)
+        except NoClosedFormError as problem:
+            self.method, self.reason = METHODS[2], str(problem)
+        except RecursionError:
+            self.method, self.reason = METHODS[2], "the spec is nested too deep"
+        else:
+            return self._held_apart(population, verdict)
+        return self.judge(population)
+
+    # --- in closed form ---
+
+    def _index(self, population: Population) -> list[Array]:
+        """The places of candidates on the axes; that of what is not there is the last."""
+        conditions, sizes = self._space.layout.conditions, [len(axis.values) for axis in self._axis_values]
+        return [
+            np.where(population[number] < 0, size - 1, population[number])
+            if number in conditions
+            else population[number]
+            for number, size in zip(self._axes, sizes, strict=True)
+        ]
+
+    @cached_property
+    def _axis_values(self) -> list[Axis]:
+        """The axes with all their values; of what may not be there, the file's own is the last."""
+        layout = self._space.layout
+        return [_axis(layout.dimensions[number], number in layout.conditions) for number in self._axes]
+
+    @cached_property
+    def _tables(self) -> dict[Shape | None, _Run | None]:
+        return {}
+
+    def _table(self, shape: Shape | None) -> _Run | None:
+        """The run on one axis for each dimension, made once."""
+        if shape not in self._tables:
+            axes = self._axis_values
+            places = np.ix_(*(np.arange(len(axis.values)) for axis in axes))
+            self._tables[shape] = self._run(Lanes(len(axes), LARGEST_TABLE), axes, places, shape)
+        return self._tables[shape]
+
+    def _run(self, lanes: Lanes, axes: list[Axis], places: Sequence[Array], shape: Shape | None) -> _Run | None:
+        space = self._space
+        try:
+            values = space.fixed | opened(lanes, axes, places)
+            result = run(space.module, values, lanes, space.options, shape)
+            return _Run(lanes, result, Totals(result))
+        except DeadError:
+            return None
+
+    def _chunked(self, population: Population) -> Verdict:
+        """The candidates as the only axis, so many at a time."""
+        count = len(population[0])
+        parts = []
+        for start in range(0, max(count, 1), CHUNK):
+            chunk = [places[start : start + CHUNK] for places in population]
+            parts.append(self._chunk(chunk, len(chunk[0])))
+        return _together(parts)
+
+    def _chunk(self, population: Population, count: int) -> Verdict:
+        layout = self._space.layout
+        axes, places = [], []
+        for number in self._axes:
+            axis, place = _column_of(layout.dimensions[number], population[number], number in layout.conditions)
+            axes.append(axis)
+            places.append(place)
+        known: dict[Shape | None, _Run | None] = {}
+
+        def runs(shape: Shape | None) -> _Run | None:
+            if shape not in known:
+                known[shape] = self._run(Lanes(1, max(count, 1)), axes, places, shape)
+            return known[shape]
+
+        return self._held(runs, Lookup([np.arange(count)]), count)
+
+    def _held(self, runs: Runs, find: Lookup, count: int) -> Verdict:
+        """The verdict on candidates that are looked up."""
+        base = runs(None)
+        nothing = np.zeros(count, dtype=bool)
+        if base is None:
+            costs = {measure: np.zeros(count, dtype=np.int64) for measure in MEASURES}
+            return Verdict(nothing, nothing, costs, [0] * len(self.limits), self._nothing())
+        if not isinstance(base.result.bounds, tuple):
+            raise NoClosedFormError("the input that a budget holds for is there for some candidates only")
+        valid = find(base.lanes.active)
+        for measure in MEASURES:
+            valid &= ~base.totals.large(measure, find)
+        left = np.flatnonzero(valid)
+        missed, nearest = [0] * len(self.limits), self._nothing()
+        for number, limit in enumerate(self.limits):
+            if number not in self._apart:
+                bound, shape = base.result.bounds[self._places[number]]
+                rest = find[left]
+                fits, used = _figure(limit, runs(_plain_shape(shape)), rest, len(left))
+                ok = fits & _compared(limit.comparison, used, bound, rest)
+                missed[number], nearest[number] = len(left) - int(ok.sum()), _nearest(limit, used[fits & ~ok])
+                left = left[ok]
+        kept, costs = np.zeros(count, dtype=bool), {}
+        kept[left], rest = True, find[left]
+        for measure in MEASURES:
+            costs[measure] = np.zeros(count, dtype=np.int64)
+            costs[measure][left] = base.totals.of(measure, rest)[0]
+        return Verdict(valid, kept, costs, missed, nearest)
+
+    def _nothing(self) -> list[int | float | None]:
+        return [None] * len(self.limits)
+
+    # --- one by one ---
+
+    def _all_alike(self, population: Population) -> Verdict:
+        """Where no dimension decides about the network, the verdict on the first candidate is that on all."""
+        count = len(population[0]) if population else 1
+        one = self._one_by_one([places[:1] for places in population])
+        valid, kept = np.repeat(one.valid, count), np.repeat(one.kept, count)
+        costs = {measure: np.repeat(cost, count) for measure, cost in one.costs.items()}
+        return Verdict(valid, kept, costs, [count * missed for missed in one.missed], one.nearest)
+
+    def _held_apart(self, population: Population, verdict: Verdict) -> Verdict:
+        """The verdict with the limits that have no closed form, held for those that keep the others."""
+        if not self._apart:
+            return verdict
+        kept = verdict.kept.copy()
+        places = np.flatnonzero(kept)
+        limits = [self.limits[number] for number in self._apart]
+        used: list[list[float]] = [[] for _ in limits]
+        for place, candidate in zip(places, self._candidates(population, places), strict=True):
+            try:
+                lines = usage(tuple(limits), self._space.bind(candidate))
+            except ArchError:  # it cannot have the input of a budget
+                kept[place] = False
+                continue
+            kept[place] = all(line.met for line in lines)
+            for line, found in zip(lines, used, strict=True):
+                if not line.met and line.used is not None:
+                    found.append(line.used)
+        missed, nearest = list(verdict.missed), list(verdict.nearest)
+        for number, found in zip(self._apart, used, strict=True):
+            missed[number], nearest[number] = len(found), _nearest(self.limits[number], np.array(found))
+        return verdict._replace(kept=kept, missed=missed, nearest=nearest)
+
+    def _candidates(self, population: Population, places: Array) -> Any:
+        return self._space.candidates_of([column[places] for column in population], len(places))
+
+    def _one_by_one(self, population: Population) -> Verdict:
+        """Each candidate's network expanded."""
+        count = len(population[0]) if population else 1
+        valid, kept = np.zeros(count, dtype=bool), np.zeros(count, dtype=bool)
+        costs = {measure: np.zeros(count, dtype=np.int64) for measure in MEASURES}
+        used: list[list[float]] = [[] for _ in self.limits]
+        for place, candidate in enumerate(self._space.candidates_of(population, count)):
+            try:
+                network = self._space.bind(candidate)
+            except ArchError:
+                continue
+            figures = [getattr(network.cost(), measure) for measure in MEASURES]
+            if max(figures) > LARGEST:
+                continue
+            valid[place] = True
+            for measure, figure in zip(MEASURES, figures, strict=True):
+                costs[measure][place] = figure
+            try:
+                lines = usage(tuple(self.limits), network)
+            except ArchError:  # it cannot have the input of a budget
+                continue
+            kept[place] = all(line.met for line in lines)
+            for line, found in zip(lines, used, strict=True):
+                if not line.met and line.used is not None:
+                    found.append(line.used)
+        nearest = [_nearest(limit, np.array(found)) for limit, found in zip(self.limits, used, strict=True)]
+        return Verdict(valid, kept, costs, [len(found) for found in used], nearest)
+
+
+# --- limits ---
+
+
+def _in_columns(limit: Limit, parts: set[str]) -> bool:
+    """Whether a limit has a closed form: a sum of costs, or the depth, of the whole or of a part."""
+    return (limit.measure in MEASURES or limit.measure == "depth") and (not limit.part or limit.part in parts)
+
+
+def _plain_shape(shape: Any) -> Shape | None:
+    if shape is not None and not (isinstance(shape, tuple) and all(type(size) is int for size in shape)):
+        raise NoClosedFormError("the input that a budget holds for depends on a parameter")
+    return shape
+
+
+def _figure(limit: Limit, made: _Run | None, find: Lookup, count: int) -> tuple[Mask, Array]:
+    """Where candidates are networks with the input that a limit holds for, and what they use of it."""
+    if made is None:
+        return np.zeros(count, dtype=bool), np.zeros(count, dtype=np.int64)
+    fits = find(made.lanes.active)
+    if limit.measure == "depth":
+        return fits, made.totals.depth(find, limit.part)
+    used, large = made.totals.of(limit.measure, find, limit.part)
+    return fits & ~large, used
+
+
+def _compared(comparison: str, used: Array, bound: Any, find: Lookup) -> Mask:
+    if type(bound) is Column:
+        return np.asarray(COMPARISONS[comparison](used, find(bound.values)))  # type: ignore[arg-type]
+    if not isinstance(bound, int | float):
+        raise NoClosedFormError("the bound of a budget is an int for some candidates and a float for others")
+    if not is_int(bound):
+        if not math.isfinite(bound) or (comparison == "==" and bound != int(bound)):
+            return np.asarray(COMPARISONS[comparison](used.astype(float), bound))  # type: ignore[arg-type]
+        # As an int, since a large one has no exact float: x <= 2.5 is x <= 2, x < 2.5 is x < 3.
+        bound = math.floor(bound) if comparison in ("<=", ">", "==") else math.ceil(bound)
+    return np.asarray(COMPARISONS[comparison](used, bound))  # type: ignore[arg-type]
+
+
+def _nearest(limit: Limit, used: Array) -> int | float | None:
+    """What is nearest to a limit among what does not keep it."""
+    if not used.size:
+        return None
+    if limit.comparison == "==":
+        best = used[np.argmin(np.abs(used - limit.bound))]
+    else:
+        best = used.min() if limit.comparison in ("<=", "<") else used.max()
+    return best.item()  # type: ignore[no-any-return]
+
+
+def _together(parts: list[Verdict]) -> Verdict:
+    """One verdict on the candidates of several."""
+    if len(parts) == 1:
+        return parts[0]
+    costs = {measure: np.concatenate([part.costs[measure] for part in parts]) for measure in MEASURES}
+    missed = [sum(column) for column in zip(*(part.missed for part in parts), strict=True)]
+    nearest = [
+        next((value for value in column if value is not None), None)
+        for column in zip(*(p.nearest for p in parts), strict=True)
+    ]
+    valid, kept = (np.concatenate([getattr(part, name) for part in parts]) for name in ("valid", "kept"))
+    return Verdict(valid, kept, costs, missed, nearest)
+
+
+# --- axes ---
+
+
+def _axis(dimension: Dimension, conditional: bool) -> Axis:
+    """An axis of all values of a dimension."""
+    values = dimension.values() + ([dimension.own] if conditional else [])
+    if dimension.kind not in ("int", "float", "bool"):
+        return Axis(dimension.parameter, dimension.element, [override_of(value) for value in values], np.zeros(0))
+    return Axis(dimension.parameter, dimension.element, np.array(values), np.zeros(0))
+
+
+def _column_of(dimension: Dimension, places: Array, conditional: bool) -> tuple[Axis, Array]:
+    """The values of candidates themselves as an axis, and their places on it."""
+    size = dimension.size
+    if size is not None and size <= FEW:
+        axis = _axis(dimension, conditional)
+        return axis, np.where(places < 0, len(axis.values) - 1, places) if conditional else places
+    if size is None:
+        numbers = np.where(np.isnan(places), dimension.own, places)
+    else:
+        domain = dimension.domain
+        step = 1 if domain.step is None else domain.step
+        whole = is_int(domain.low) and is_int(step)
+        numbers = domain.low + places * step if whole else np.array([domain.value_at(int(place)) for place in places])
+        numbers = np.where(places < 0, dimension.own, numbers)
+    return Axis(dimension.parameter, dimension.element, numbers, places), np.arange(len(places))

@@ -1,0 +1,160 @@
+"""Trains a candidate of a search and tells how good it is: `evaluator(model, candidate) -> {metric: value}`.
+
+Importing this room imports neither torch nor Lightning; the first evaluation does.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from functools import cache, partial
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from resnext_dsl.train.recipes import RECIPES, Recipe, varied
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+    from torch import nn
+
+    from resnext_dsl.network import Network
+    from resnext_dsl.train.datasets.source import Source
+
+Report = Callable[[int, Mapping[str, float]], None]
+"""Told the epoch, from 1, and its metrics; what it raises ends the evaluation, so that a search can prune."""
+
+HELD_OUT = 0.2
+"""Share of the training images that candidates are compared on: choosing by the test images would use them up."""
+
+
+class Evaluator:
+    """Trains a model by a recipe, and measures it on training images that were held out.
+
+    Attributes:
+        recipe: How candidates are trained.
+        metrics: What an evaluation gives, by name: shares of 1, except for losses and seconds.
+    """
+
+    metrics = ("accuracy", "top5", "loss", "train_loss", "train_accuracy", "seconds")
+
+    def __init__(
+        self,
+        base: Recipe,
+        *,
+        device: str = "auto",
+        precision: str = "32-true",
+        data_dir: str | Path | None = None,
+        holdout: float = HELD_OUT,
+        shape: tuple[int, int, int] | None = None,
+        **choices: Any,
+    ) -> None:
+        """Settles how candidates are trained; no data is read yet.
+
+        Args:
+            base: The recipe.
+            device: "cpu", "cuda", "cuda:1", "mps", or "auto".
+            precision: As Lightning has it: "32-true", "bf16-mixed" ...
+            data_dir: Where the data set lies, if it lies in a folder.
+            holdout: Share of the training images that are measured on; 0 takes the test images.
+            shape: Channels, height and width that the models take; that of the data set where None.
+            **choices: Changes to the recipe: epochs, seed, batch_size, lr ...
+
+        Raises:
+            ArchError: E711 for an unknown choice, or a value out of range.
+        """
+        self.recipe = varied(base, holdout=holdout, **choices)
+        self._device = device
+        self._precision = precision
+        self._data_dir = Path(data_dir) if data_dir is not None else None
+        self._shape = shape
+
+    def __repr__(self) -> str:
+        return f"<Evaluator on {self.recipe.data}: {self.recipe.epochs} epochs, seed {self.recipe.seed}>"
+
+    @property
+    def source(self) -> Source:
+        """The data set, read once in a process.
+
+        Raises:
+            ArchError: E712 where it cannot be read.
+        """
+        return _source(self.recipe.data, self._data_dir, self.recipe.holdout)
+
+    def overrides(self, network: Network, given: Mapping[str, Any] = MappingProxyType({})) -> dict[str, int]:
+        """The values of `classes` and `resolution` that candidates need for the data set, where a spec has them."""
+        from resnext_dsl.train.matching import adapted
+
+        return adapted(network, self.source, given)
+
+    def check(self, network: Network) -> None:
+        """Raises ArchError E713 where a network is no classifier of the data set."""
+        from resnext_dsl.train.matching import check
+
+        check(network, self.source)
+
+    def __call__(self, model: nn.Module, candidate: object = None, report: Report | None = None) -> dict[str, float]:
+        """Trains a model from the weights that it has.
+
+        Args:
+            model: A compiled network; it is left trained, on the evaluator's device.
+            candidate: What it was made from; not looked at.
+            report: Told the metrics after every epoch.
+
+        Raises:
+            TrainingError: E715 where the loss is no longer finite.
+        """
+        from resnext_dsl.train.loop import Training
+
+        training = Training(_fabric(self._device, self._precision), model, self.source, self._input(model), self.recipe)
+        began = time.perf_counter()
+        metrics: dict[str, float] = {}
+        while training.done < self.recipe.epochs:
+            trained = training.advance()
+            if report is None and training.done < self.recipe.epochs:
+                continue
+            values = {**trained._asdict(), **training.measure()._asdict(), "seconds": time.perf_counter() - began}
+            metrics = {name: values[name] for name in self.metrics}
+            if report is not None:
+                report(training.done, metrics)
+        return metrics
+
+    def _input(self, model: nn.Module) -> tuple[int, int, int]:
+        from torch import nn
+
+        if self._shape is not None:
+            return self._shape
+        first = next((module for module in model.modules() if isinstance(module, nn.Conv2d)), None)
+        channels, height, width = self.source.shape
+        return first.in_channels if first is not None else channels, height, width
+
+
+@cache
+def _source(name: str, folder: Path | None, holdout: float) -> Source:
+    from resnext_dsl.train.datasets import open_source
+
+    return open_source(name, folder, holdout)
+
+
+@cache
+def _fabric(device: str, precision: str) -> Fabric:
+    from resnext_dsl.train.hardware import fabric_of, on_device
+
+    fabric = fabric_of(on_device(device)._replace(precision=precision))
+    fabric.launch()
+    return fabric
+
+
+def _named(recipe: str, **base: Any) -> Callable[..., Evaluator]:
+    return partial(Evaluator, varied(RECIPES[recipe], **base))
+
+
+EVALUATORS: Mapping[str, Callable[..., Evaluator]] = MappingProxyType(
+    {
+        "digits": _named("digits"),
+        "cifar10": _named("resnext-cifar"),
+        "cifar100": _named("resnext-cifar", data="cifar100"),
+        "folder": _named("resnext-imagenet"),
+    }
+)
+"""Name -> what makes the evaluator, from the keyword arguments of `Evaluator`."""

@@ -1,0 +1,80 @@
+"""The machine that trains: which devices, in what precision. Lightning Fabric does the rest."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+from resnext_dsl.diagnostics import error
+from resnext_dsl.train.datasets.source import missing
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+STRATEGIES = ("auto", "ddp")
+"""Ways to share the work: on one device, or in one process for each of several, with their gradients averaged."""
+
+PRECISIONS = ("32-true", "16-mixed", "bf16-mixed", "64-true", "bf16-true", "16-true")
+
+
+class Hardware(NamedTuple):
+    """What a run is to use; none of it is part of the recipe.
+
+    Attributes:
+        accelerator: "auto", "cpu", "cuda", "mps"; as Lightning has it.
+        devices: How many, which (`0,2`), or "auto" for all there are.
+        precision: One of `PRECISIONS`.
+        strategy: One of `STRATEGIES`.
+        workers: Processes that load images, beside each that trains.
+    """
+
+    accelerator: str = "auto"
+    devices: str = "1"
+    precision: str = "32-true"
+    strategy: str = "auto"
+    workers: int = 0
+
+
+def on_device(device: str) -> Hardware:
+    """The hardware of one device by torch's name for it: "cpu", "cuda", "cuda:1", "mps"; "auto" takes the best."""
+    kind, _, index = device.partition(":")
+    return Hardware(accelerator=kind, devices=f"{index}," if index else "1")
+
+
+def fabric_of(hardware: Hardware) -> Fabric:
+    """Fabric on some hardware; `launch()` starts the other processes, if there are to be any.
+
+    Raises:
+        ArchError: E605 without Lightning Fabric, E711 for hardware that this machine does not have.
+    """
+    for what, value, known in (
+        ("precision", hardware.precision, PRECISIONS),
+        ("strategy", hardware.strategy, STRATEGIES),
+    ):
+        if value not in known:
+            raise error("E711", f"`{what}` must be one of {', '.join(known)}; found {value!r}", file="machine")
+    try:
+        from lightning_fabric import Fabric
+    except ImportError:
+        raise missing("lightning-fabric", "it runs the training") from None
+    try:
+        return Fabric(
+            accelerator=hardware.accelerator,
+            devices=_devices(hardware.devices),
+            precision=cast(Any, hardware.precision),
+            strategy=hardware.strategy,
+        )
+    except Exception as reason:  # Lightning's own exceptions share no base but this one
+        message = f"this machine cannot train so: {str(reason).strip().splitlines()[0]}"
+        asked = f"accelerator={hardware.accelerator}, devices={hardware.devices}, precision={hardware.precision}"
+        raise error("E711", message, hint=f"asked for: {asked}", file="machine") from None
+
+
+def check_shares(fabric: Fabric, batch_size: int) -> None:
+    """Raises ArchError E711 where a batch cannot be shared among the devices."""
+    if batch_size % fabric.world_size:
+        message = f"`batch_size` (={batch_size}) must be divisible by the devices (={fabric.world_size})"
+        raise error("E711", message, file="recipe")
+
+
+def _devices(text: str) -> int | str:
+    return int(text) if text.isdecimal() else text

@@ -1,0 +1,256 @@
+"""The loop: epochs of stochastic gradient descent on Fabric, each followed by a measurement.
+
+It owns a model and its optimizer while they train. It writes nothing; `runs` does.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
+
+from resnext_dsl.diagnostics import Diagnostic, TrainingError
+from resnext_dsl.operators.base import Shape
+from resnext_dsl.train.batches import loader, measuring_draws, seed_of, training_draws
+from resnext_dsl.train.datasets.source import Source
+from resnext_dsl.train.prepare import Prepared
+from resnext_dsl.train.recipes import Recipe
+from resnext_dsl.train.schedule import rate
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+Tick = Callable[[int, int], None]
+"""Told after every step how many of how many of the epoch are done."""
+
+AT_ONCE = 4
+"""Batches of training that are measured at once: without gradients, images need a fraction of the memory."""
+
+LOOKED_AT = 50
+"""Steps after which the loss is looked at; to look waits for the device."""
+
+
+class Measured(NamedTuple):
+    """A network on images that it was not trained on: mean cross-entropy, and shares of 1 that it gets right.
+
+    `top5` counts an image as right whose class is among the five highest, or all of fewer.
+    """
+
+    loss: float
+    accuracy: float
+    top5: float
+
+
+class Trained(NamedTuple):
+    """One pass over the training images; what `Epoch` says of it."""
+
+    lr: float
+    train_loss: float
+    train_accuracy: float
+
+
+class Epoch(NamedTuple):
+    """One pass over the training images, and the measurement after it.
+
+    Attributes:
+        epoch: From 1.
+        lr: The learning rate of its last step.
+        train_loss: Mean of what was minimised, while it changed.
+        train_accuracy: Share of the training images that the network got right, while it changed.
+        loss: As `Measured` has it; so are `accuracy` and `top5`.
+        seconds: Of the pass and the measurement.
+    """
+
+    epoch: int
+    lr: float
+    train_loss: float
+    train_accuracy: float
+    loss: float
+    accuracy: float
+    top5: float
+    seconds: float
+
+
+class Training:
+    """A model in training.
+
+    Attributes:
+        model: The network itself, on its device.
+        done: Epochs that it has been trained.
+    """
+
+    def __init__(
+        self, fabric: Fabric, model: nn.Module, source: Source, shape: Shape, recipe: Recipe, workers: int = 0
+    ) -> None:
+        """Puts a model on its device.
+
+        Args:
+            fabric: Launched.
+            model: Takes images of `shape` and gives a number for each class.
+            source: The data set.
+            shape: Channels, height and width.
+            recipe: How to train.
+            workers: Processes that load images.
+        """
+        self.model = model
+        self.done = 0
+        self._fabric = fabric
+        self._recipe = recipe
+        self._workers = workers
+        self._train_images = Prepared(source, source.train, shape, recipe.augment)
+        self._test_images = Prepared(source, source.test, shape)
+        self._optimizer = _optimizer(model, recipe)
+        self._module, self._stepper = fabric.setup(model, self._optimizer)
+
+    def epochs(self, tick: Tick | None = None) -> Iterator[Epoch]:
+        """Trains epoch by epoch to the end of the recipe, and measures after each.
+
+        Raises:
+            TrainingError: E715 where the loss is no longer finite.
+        """
+        while self.done < self._recipe.epochs:
+            began = time.perf_counter()
+            trained = self.advance(tick)
+            measured = self.measure()
+            yield Epoch(self.done, *trained, *measured, time.perf_counter() - began)
+
+    def advance(self, tick: Tick | None = None) -> Trained:
+        """Trains one epoch.
+
+        Raises:
+            TrainingError: E715 where the loss is no longer finite.
+        """
+        trained = self._train(self.done, tick)
+        self.done += 1
+        return trained
+
+    def measure(self) -> Measured:
+        """The network on the test images, as it stands."""
+        self._module.eval()
+        draws = measuring_draws(len(self._test_images), AT_ONCE * self._recipe.batch_size, *self._place())
+        sums = torch.zeros(4, device=self._fabric.device)
+        with torch.no_grad():
+            for images, labels in self._loaded(self._test_images, draws):
+                scores = self._module(images)
+                sums += torch.stack(_sums(scores, labels, F.cross_entropy(scores, labels, reduction="sum")))
+        loss, right, among, count = self._summed(sums)
+        return Measured(loss / count, right / count, among / count)
+
+    def state(self) -> dict[str, Any]:
+        """What `restore` needs to go on from here, as tensors, numbers, strings, lists and mappings."""
+        return {
+            "done": self.done,
+            "model": self.model.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "precision": self._fabric.strategy.precision.state_dict(),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Goes on from a state of the same network and recipe.
+
+        Raises:
+            RuntimeError, ValueError, KeyError: Where it is of another; the model may have changed then.
+        """
+        self.model.load_state_dict(state["model"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self._fabric.strategy.precision.load_state_dict(state["precision"])
+        self.done = int(state["done"])
+
+    def _train(self, epoch: int, tick: Tick | None) -> Trained:
+        self._module.train()
+        draws = training_draws(
+            len(self._train_images), self._recipe.batch_size, self._recipe.seed, epoch, *self._place()
+        )
+        lr, sums = 0.0, torch.zeros(3, device=self._fabric.device)
+        with self._own_randomness(epoch):
+            for step, (images, labels) in enumerate(self._loaded(self._train_images, draws), 1):
+                lr = self._set_rate(epoch + (step - 0.5) / len(draws))
+                sums += self._step(images, labels)
+                if step % LOOKED_AT == 0 or step == len(draws):
+                    self._must_be_finite(sums[0], epoch, lr)
+                if tick is not None:
+                    tick(step, len(draws))
+        loss, right, count = self._summed(sums)
+        return Trained(lr, loss / count, right / count)
+
+    def _step(self, images: Tensor, labels: Tensor) -> Tensor:
+        """One step: the sum of the losses, the images that were right, the images."""
+        outputs = self._module(images)
+        scores, *others = outputs if isinstance(outputs, tuple) else (outputs,)
+        loss = self._loss(scores, labels)
+        for other in others:
+            loss = loss + self._recipe.auxiliary * self._loss(other, labels)
+        self._fabric.backward(loss)
+        self._stepper.step()
+        self._stepper.zero_grad()
+        with torch.no_grad():
+            total, right, _, count = _sums(scores, labels, loss * len(labels))
+        return torch.stack((total, right, count))
+
+    def _loss(self, scores: Tensor, labels: Tensor) -> Tensor:
+        return F.cross_entropy(scores, labels, label_smoothing=self._recipe.label_smoothing)
+
+    def _set_rate(self, moment: float) -> float:
+        lr = rate(self._recipe, moment)
+        for group in self._optimizer.param_groups:
+            group["lr"] = lr
+        return lr
+
+    def _must_be_finite(self, loss: Tensor, epoch: int, lr: float) -> None:
+        if math.isfinite(loss.item()):
+            return
+        message = f"training diverged: the loss is no longer finite in epoch {epoch + 1}, at learning rate {lr:.4g}"
+        hint = "try a smaller --lr, or --warmup 5"
+        raise TrainingError([Diagnostic("E715", message, hint=hint, file=type(self.model).__name__)])
+
+    def _loaded(self, images: Prepared, draws: Any) -> Iterator[tuple[Tensor, Tensor]]:
+        pinned = self._fabric.device.type == "cuda"
+        for batch, labels in loader(images, draws, self._workers, pinned):
+            yield self._fabric.to_device(batch), self._fabric.to_device(labels)
+
+    def _place(self) -> tuple[int, int]:
+        return self._fabric.global_rank, self._fabric.world_size
+
+    def _summed(self, sums: Tensor) -> list[float]:
+        """Sums over all processes."""
+        total = cast(Tensor, self._fabric.all_reduce(sums, reduce_op="sum"))
+        return [float(value) for value in total]
+
+    def _own_randomness(self, epoch: int) -> AbstractContextManager[None]:
+        """Seeds torch's generators, for dropout, by the recipe and the epoch; they are as before afterwards."""
+        return _seeded(seed_of(self._recipe.seed, "network", epoch, self._fabric.global_rank), self._fabric.device)
+
+
+def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.SGD:
+    """Stochastic gradient descent; what does not decay is a group of its own."""
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    decays = [parameter for parameter in parameters if recipe.decay_all or parameter.dim() > 1]
+    chosen = {id(parameter) for parameter in decays}
+    spared = [parameter for parameter in parameters if id(parameter) not in chosen]
+    groups: list[dict[str, Any]] = [{"params": decays, "weight_decay": recipe.weight_decay}]
+    if spared:
+        groups.append({"params": spared, "weight_decay": 0.0})
+    return torch.optim.SGD(
+        groups, lr=recipe.lr, momentum=recipe.momentum, nesterov=recipe.nesterov and recipe.momentum > 0
+    )
+
+
+def _sums(scores: Tensor, labels: Tensor, loss: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The loss, how many are right, how many are right among the five highest, how many there are; all float."""
+    best = scores.topk(min(5, scores.shape[1]), dim=1).indices == labels.unsqueeze(1)
+    count = torch.tensor(float(len(labels)), device=scores.device)
+    return loss.detach().float(), best[:, 0].sum().float(), best.sum().float(), count
+
+
+@contextmanager
+def _seeded(seed: int, device: torch.device) -> Iterator[None]:
+    devices = [] if device.type == "cpu" else [device.index or 0]
+    with torch.random.fork_rng(devices, device_type="cuda" if device.type == "cpu" else device.type):
+        torch.manual_seed(seed)
+        yield

@@ -1,0 +1,98 @@
+"""The network of a spec for a data set: which parameters take their values from it, and what must agree.
+
+A parameter `classes` becomes the number of classes and a parameter `resolution` the size of the images, unless the user
+gives them. Where the network's input has another size all the same, the images are scaled to it; grey images serve
+every channel of a network for colours. Nothing else is adapted.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from resnext_dsl.diagnostics import ArchError, Diagnostic
+from resnext_dsl.network import Network, load_with
+from resnext_dsl.operators.base import Shape
+from resnext_dsl.train.datasets.source import Source
+
+
+def adapted(network: Network, source: Source, given: Mapping[str, Any]) -> dict[str, int]:
+    """The values that parameters of a network take from a data set; those that are given stay as they are."""
+    _, height, width = source.shape
+    values = {"classes": len(source.classes)} | ({"resolution": height} if height == width else {})
+    return {name: value for name, value in values.items() if name in network.parameters and name not in given}
+
+
+def network_for(
+    spec: str | os.PathLike[str], given: Mapping[str, Any], source: Source, root: str | os.PathLike[str] | None = None
+) -> Network:
+    """The network of a spec that a data set can train.
+
+    Raises:
+        ArchError: With everything that is wrong with the spec; E713 where it does not fit the data set.
+    """
+    own = load_with(spec, given, root=root)
+    values = adapted(own, source, given)
+    network = _with(own, spec, given, values, source, root) if values else own
+    check(network, source)
+    return network
+
+
+def _with(
+    own: Network,
+    spec: str | os.PathLike[str],
+    given: Mapping[str, Any],
+    values: Mapping[str, int],
+    source: Source,
+    root: str | os.PathLike[str] | None,
+) -> Network:
+    try:
+        return load_with(spec, {**given, **values}, root=root)
+    except ArchError as problem:
+        first = problem.diagnostics[0]
+        settings = " and ".join(f"{name}={value}" for name, value in values.items())
+        message = f"the network cannot have {settings}, as `{source.name}` would give it: {first.message}"
+        usual = " ".join(f"--set {name}={own.parameters[name].value}" for name in values if name == "resolution")
+        hint = f"images are scaled to the resolution that you give: {usual}" if usual else ""
+        raise ArchError([Diagnostic("E713", message, first.span, hint=hint, trail=first.trail)]) from None
+
+
+def check(network: Network, source: Source) -> None:
+    """Holds a network against a data set.
+
+    Raises:
+        ArchError: E713 where its outputs are not the classes, or its input no image that the data set has.
+    """
+    _check_input(network, source)
+    for output in network.ir.outputs:
+        _check_output(network, output.name, network.ir.nodes[output.node].shape, len(source.classes))
+    if sum(not output.training_only for output in network.ir.outputs) > 1:
+        names = ", ".join(f"`{output.name}`" for output in network.ir.outputs if not output.training_only)
+        raise _unfit(network, f"a classifier has one output outside training; this network has {names}")
+
+
+def _check_input(network: Network, source: Source) -> None:
+    shape, channels = network.ir.nodes[0].shape, source.shape[0]
+    if len(shape) != 3:
+        raise _unfit(network, f"the network takes {_shown(shape)}; images are channels x height x width")
+    if shape[0] != channels and channels != 1:
+        hint = f"the spec's input must have {channels} channels"
+        raise _unfit(network, f"the network takes {_shown(shape)}; images of `{source.name}` have 3 channels", hint)
+
+
+def _check_output(network: Network, name: str, shape: Shape, classes: int) -> None:
+    if len(shape) != 1:
+        raise _unfit(network, f"output `{name}` is {_shown(shape)}; a classifier gives one number for each class")
+    if shape[0] != classes:
+        can = "classes" in network.parameters
+        hint = f"--set classes={classes}" if can else f"give the spec a parameter `classes`, or `linear({classes})`"
+        raise _unfit(network, f"output `{name}` tells {shape[0]} classes apart; the data set has {classes}", hint)
+
+
+def _unfit(network: Network, message: str, hint: str = "") -> ArchError:
+    return ArchError([Diagnostic("E713", message, hint=hint, file=network.source.name)])
+
+
+def _shown(shape: Shape) -> str:
+    return "x".join(map(str, shape))

@@ -1,0 +1,64 @@
+"""Images as a network takes them: varied for training, cut for testing, normalised, of its channels and its size."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Generator, Tensor
+from torch.utils.data import Dataset
+
+from resnext_dsl.operators.base import Shape
+from resnext_dsl.train import augment
+from resnext_dsl.train.datasets.source import Images, Pixels, Source
+
+SHIFTED, MIRRORED = ("shift", "crop"), ("crop", "imagenet")
+"""Of `recipes.AUGMENTS`, those that move an image about and those that mirror it."""
+
+
+class Draw(NamedTuple):
+    """The images of one batch, and the seed of what is random in it; no seed: they are measured on."""
+
+    indices: tuple[int, ...]
+    seed: int | None = None
+
+
+class Prepared(Dataset[tuple[Tensor, Tensor]]):
+    """A part of a data set for a network: a batch of it is asked for by a `Draw`."""
+
+    def __init__(self, source: Source, images: Images, shape: Shape, how: str = "none") -> None:
+        channels, height, width = shape
+        self._images = images
+        self._channels, self._size = channels, (height, width)
+        self._how = how
+        self._peak = source.peak
+        self._mean = torch.tensor(source.mean).view(-1, 1, 1)
+        self._std = torch.tensor(source.std).view(-1, 1, 1)
+
+    def __len__(self) -> int:
+        return len(self._images.labels)
+
+    def __getitem__(self, draw: Draw) -> tuple[Tensor, Tensor]:
+        """Images, float, batch x channels x height x width, and labels."""
+        indices = torch.tensor(draw.indices)
+        random = None if draw.seed is None else torch.Generator().manual_seed(draw.seed)
+        images, how = self._images, self._how if random is not None else "none"
+        if isinstance(images, Pixels) and how != "imagenet":
+            batch = augment.scaled(images.pixels[indices].float().div_(self._peak), self._size)
+        else:
+            batch = torch.stack([self._one(images.image(index), how, random) for index in draw.indices])
+        return self._finished(batch, how, random), images.labels[indices]
+
+    def _one(self, raw: Tensor, how: str, random: Generator | None) -> Tensor:
+        image = raw.float().div_(self._peak)
+        if how == "imagenet" and random is not None:
+            return augment.varied(image, self._size, random)
+        return augment.centre(image, self._size, augment.ENLARGED if random is None else 1.0)
+
+    def _finished(self, batch: Tensor, how: str, random: Generator | None) -> Tensor:
+        batch = batch.sub_(self._mean).div_(self._std)
+        if random is not None and how in SHIFTED:
+            batch = augment.crop(batch, random)
+        if random is not None and how in MIRRORED:
+            batch = augment.mirror(batch, random)
+        return batch.expand(-1, self._channels, -1, -1).contiguous() if batch.shape[1] != self._channels else batch

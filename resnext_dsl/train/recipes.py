@@ -1,0 +1,197 @@
+"""How networks are trained, as data: every choice that decides the trajectory, and nothing of the machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from math import isfinite
+from types import MappingProxyType
+from typing import Any
+
+from resnext_dsl.diagnostics import ArchError, did_you_mean, error
+
+AUGMENTS: Mapping[str, str] = MappingProxyType(
+    {
+        "none": "images as they are",
+        "shift": "padded by an eighth (1 of 8) and cropped at random",
+        "crop": "shifted so (by 4 of 32) and mirrored, as the paper does for CIFAR",
+        "imagenet": "random area and aspect, colours and lighting varied, mirrored, as the paper does for ImageNet",
+    }
+)
+"""Name -> what it does."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """One way to train.
+
+    Attributes:
+        data: A key of `datasets.DATASETS`.
+        epochs: Passes over the training images.
+        batch_size: Images of one step, over all devices together.
+        lr: The learning rate after the warm-up and before the first decay.
+        momentum: Of stochastic gradient descent.
+        nesterov: Whether the momentum is Nesterov's.
+        weight_decay: Factor of the L2 penalty.
+        decay_all: Whether biases and normalisations decay too, as in the paper's code; else matrices and kernels only.
+        schedule: One of `schedule.SCHEDULES`.
+        milestones: Epochs after which "step" multiplies the rate by `gamma`.
+        gamma: See `milestones`.
+        warmup: Epochs in which the rate grows linearly from 0.
+        label_smoothing: Share of the target that is spread over all classes.
+        auxiliary: Weight of the loss of each output that exists in training only.
+        augment: One of `AUGMENTS`: how training images are varied.
+        holdout: Share of the training images of each class that are measured on, in place of the test images.
+        seed: Of the weights, the order, the augmentation and dropout.
+    """
+
+    data: str
+    epochs: int
+    batch_size: int
+    lr: float
+    momentum: float = 0.9
+    nesterov: bool = True
+    weight_decay: float = 1e-4
+    decay_all: bool = True
+    schedule: str = "step"
+    milestones: tuple[int, ...] = ()
+    gamma: float = 0.1
+    warmup: float = 0.0
+    label_smoothing: float = 0.0
+    # Szegedy et al., "Going Deeper with Convolutions", CVPR 2015, Section 5: auxiliary losses "were weighted by 0.3".
+    # torchvision's reference training adds them so too; for Inception-v3 the authors' code (tensorflow/models,
+    # slim: inception_v3) has 0.4.
+    auxiliary: float = 0.3
+    augment: str = "none"
+    holdout: float = 0.0
+    seed: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        """The recipe as JSON has it."""
+        return {**asdict(self), "milestones": list(self.milestones)}
+
+
+RECIPES: Mapping[str, Recipe] = MappingProxyType(
+    {
+        # Ours: a minute or two on two cores, stable from networks of 10,000 parameters to those of millions.
+        "digits": Recipe(
+            data="digits",
+            epochs=20,
+            batch_size=64,
+            lr=0.05,
+            weight_decay=5e-4,
+            schedule="cosine",
+            warmup=2,
+            augment="shift",
+        ),
+        # Xie et al., CVPR 2017, Section 5.3: 300 epochs, rate 0.1 divided by 10 at the 150th and 225th, weight decay
+        # 0.0005, momentum 0.9, images padded by 4 and cropped. The authors' code (facebookresearch/ResNeXt, README)
+        # does better with 128 images a batch than with the 256 of the paper; Nesterov's momentum is from its train.lua.
+        "resnext-cifar": Recipe(
+            data="cifar10",
+            epochs=300,
+            batch_size=128,
+            lr=0.1,
+            weight_decay=5e-4,
+            milestones=(150, 225),
+            augment="crop",
+        ),
+        # Xie et al., CVPR 2017, Section 4: 256 images a batch, weight decay 0.0001, momentum 0.9, rate 0.1 divided by
+        # 10 three times as in fb.resnet.torch: every 30 epochs of 100 in its train.lua and opts.lua.
+        "resnext-imagenet": Recipe(
+            data="folder",
+            epochs=100,
+            batch_size=256,
+            lr=0.1,
+            weight_decay=1e-4,
+            milestones=(30, 60, 90),
+            augment="imagenet",
+        ),
+    }
+)
+"""Name -> recipe."""
+
+
+def recipe(name: str, **changes: Any) -> Recipe:
+    """A recipe of the table with some choices changed; None leaves one as it is.
+
+    Where the number of epochs changes and the milestones do not, they keep their places in the schedule.
+
+    Raises:
+        ArchError: E711 for an unknown recipe, choice or data set, or a value out of range.
+    """
+    if name not in RECIPES:
+        hint = did_you_mean(name, RECIPES) or f"recipes: {', '.join(RECIPES)}"
+        raise _wrong(f"unknown recipe `{name}`", hint)
+    return varied(RECIPES[name], **changes)
+
+
+def varied(base: Recipe, **changes: Any) -> Recipe:
+    """A recipe with some choices changed, as `recipe` changes those of the table."""
+    known = [field.name for field in fields(Recipe)]
+    for choice in changes:
+        if choice not in known:
+            hint = did_you_mean(choice, known) or f"choices: {', '.join(known)}"
+            raise _wrong(f"a recipe has no `{choice}`", hint)
+    given = {choice: value for choice, value in changes.items() if value is not None}
+    for choice, value in given.items():
+        _check(choice, value)
+    if "epochs" in given and "milestones" not in given:
+        given["milestones"] = tuple(round(m * given["epochs"] / base.epochs) for m in base.milestones)
+    return replace(base, **given)
+
+
+Test = Callable[[Any], bool]
+
+
+def _whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
+
+
+def _words(table: str) -> tuple[str, ...]:
+    """The words that a choice may take; each table stands where they mean something."""
+    from resnext_dsl.train.datasets import DATASETS
+    from resnext_dsl.train.schedule import SCHEDULES
+
+    return tuple({"data": DATASETS, "schedule": SCHEDULES, "augment": AUGMENTS}[table])
+
+
+_RANGES: dict[str, tuple[Test, str]] = {
+    "epochs": (lambda value: _whole(value) and value >= 1, "a whole number from 1"),
+    "batch_size": (lambda value: _whole(value) and value >= 1, "a whole number from 1"),
+    "lr": (lambda value: _number(value) and value > 0, "a number above 0"),
+    "momentum": (lambda value: _number(value) and 0 <= value < 1, "a number from 0 and below 1"),
+    "nesterov": (lambda value: isinstance(value, bool), "true or false"),
+    "weight_decay": (lambda value: _number(value) and value >= 0, "a number from 0"),
+    "decay_all": (lambda value: isinstance(value, bool), "true or false"),
+    "milestones": (
+        lambda value: isinstance(value, tuple) and all(map(_whole, value)) and sorted(set(value)) == list(value),
+        "whole numbers of epochs, each above the one before",
+    ),
+    "gamma": (lambda value: _number(value) and value > 0, "a number above 0"),
+    "warmup": (lambda value: _number(value) and value >= 0, "a number from 0"),
+    "label_smoothing": (lambda value: _number(value) and 0 <= value < 1, "a number from 0 and below 1"),
+    "auxiliary": (lambda value: _number(value) and value >= 0, "a number from 0"),
+    "holdout": (lambda value: _number(value) and 0 <= value < 1, "a number from 0 and below 1"),
+    "seed": (lambda value: _whole(value) and value >= 0, "a whole number from 0"),
+}
+
+
+def _check(choice: str, value: Any) -> None:
+    if choice in _RANGES:
+        allowed, words = _RANGES[choice]
+        if not allowed(value):
+            raise _wrong(f"`{choice}` must be {words}; found {value!r}")
+        return
+    known = _words(choice)
+    if value not in known:
+        message = f"`{choice}` must be one of {', '.join(known)}; found {value!r}"
+        raise _wrong(message, did_you_mean(str(value), known))
+
+
+def _wrong(message: str, hint: str = "") -> ArchError:
+    return error("E711", message, hint=hint, file="recipe")

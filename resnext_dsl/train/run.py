@@ -1,0 +1,249 @@
+"""One network trained from its spec to its result: the whole of `resnext-dsl train`, for scripts too."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+import torch
+from torch import nn
+
+from resnext_dsl.diagnostics import ArchError, Diagnostic, WeightsError
+from resnext_dsl.network import Network, load_with
+from resnext_dsl.train.batches import seed_of
+from resnext_dsl.train.datasets import open_source
+from resnext_dsl.train.datasets.source import Source
+from resnext_dsl.train.hardware import Hardware, check_shares, fabric_of
+from resnext_dsl.train.loop import Epoch, Measured, Tick, Training
+from resnext_dsl.train.matching import network_for
+from resnext_dsl.train.recipes import Recipe
+from resnext_dsl.train.runs import WEIGHTS, Progress, Run, best, identity
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+
+class Job(NamedTuple):
+    """What is to be trained, and how.
+
+    Attributes:
+        spec: A path, or the name of a shipped network.
+        recipe: How to train.
+        settings: Values for the parameters of the spec.
+        root: The folder that imports stay under.
+        data_dir: Where the data set lies, if it lies in a folder.
+        weights: A checkpoint to start from: ours, torchvision's or timm's.
+        hardware: What to train on.
+        out: The folder of the run; None writes nothing.
+        resume: Whether to go on with the run that is in `out`.
+    """
+
+    spec: str | os.PathLike[str]
+    recipe: Recipe
+    settings: Mapping[str, Any] = {}
+    root: str | os.PathLike[str] | None = None
+    data_dir: Path | None = None
+    weights: str | os.PathLike[str] | None = None
+    hardware: Hardware = Hardware()
+    out: Path | None = None
+    resume: bool = False
+
+
+class Watch(NamedTuple):
+    """Who is told of what happens.
+
+    Attributes:
+        begin: Told the network, the data set and the device before the first epoch.
+        tick: Told after every step.
+        epoch: Told after every epoch.
+    """
+
+    begin: Callable[[Network, Source, str], None] | None = None
+    tick: Tick | None = None
+    epoch: Callable[[Epoch], None] | None = None
+
+
+class Result(NamedTuple):
+    """What came of a job.
+
+    Attributes:
+        network: As it was trained.
+        source: The data set.
+        recipe: How it was trained.
+        epochs: All of them, those before a resumption too; none where it was measured only.
+        test: The network at the end, on the test images.
+        device: Where it was trained.
+        first: Whether this process is the one, of several, that answers.
+    """
+
+    network: Network
+    source: Source
+    recipe: Recipe
+    epochs: tuple[Epoch, ...]
+    test: Measured
+    device: str
+    first: bool
+
+    def to_json(self) -> dict[str, Any]:
+        """The result as JSON has it."""
+        return {
+            "network": self.network.name,
+            "fingerprint": self.network.fingerprint,
+            "input": list(self.network.ir.nodes[0].shape),
+            "data": {
+                "name": self.source.name,
+                "classes": list(self.source.classes),
+                "train": len(self.source.train.labels),
+                "test": len(self.source.test.labels),
+            },
+            "device": self.device,
+            "recipe": self.recipe.to_json(),
+            "test": self.test._asdict(),
+            "best": best(self.epochs)._asdict() if self.epochs else None,
+            "epochs": [epoch._asdict() for epoch in self.epochs],
+        }
+
+
+def train(job: Job, watch: Watch = Watch()) -> Result:  # noqa: B008 - immutable
+    """Trains a network and keeps its run.
+
+    Raises:
+        ArchError: With everything that is wrong with the spec or the job; the codes from E711 are of training.
+    """
+    source = open_source(job.recipe.data, job.data_dir, job.recipe.holdout)
+    network = network_for(job.spec, job.settings, source, job.root)
+    run = Run(job.out, identity(network, source, job.recipe)) if job.out is not None else None
+    progress = _progress(run, job)
+    fabric = _launched(job)
+    training = _training(fabric, network, source, job)
+    if progress is not None:
+        _restore(training, progress, job)
+    if not fabric.is_global_zero:
+        run, watch = None, Watch()
+    _begin(watch, fabric, network, source)
+    epochs = _epochs(training, progress, run, watch)
+    return _result(fabric, network, source, job.recipe, epochs, Measured(*epochs[-1][4:7]), run)
+
+
+def evaluate(job: Job, watch: Watch = Watch()) -> Result:  # noqa: B008 - immutable
+    """Measures a network on the test images as its weights are, and writes nothing.
+
+    Raises:
+        ArchError: As `train` does.
+    """
+    source = open_source(job.recipe.data, job.data_dir, job.recipe.holdout)
+    network = network_for(job.spec, job.settings, source, job.root)
+    fabric = _launched(job)
+    training = _training(fabric, network, source, job)
+    _begin(watch if fabric.is_global_zero else Watch(), fabric, network, source)
+    return _result(fabric, network, source, job.recipe, (), training.measure(), None)
+
+
+def _launched(job: Job) -> Fabric:
+    fabric = fabric_of(job.hardware)
+    check_shares(fabric, job.recipe.batch_size)
+    fabric.launch()
+    return fabric
+
+
+def _progress(run: Run | None, job: Job) -> Progress | None:
+    if run is None:
+        return None
+    if job.resume:
+        return run.progress()
+    run.begin()
+    return None
+
+
+def _training(fabric: Fabric, network: Network, source: Source, job: Job) -> Training:
+    model = _model(network, source, job)
+    return Training(fabric, model, source, network.ir.nodes[0].shape, job.recipe, job.hardware.workers)
+
+
+def _model(network: Network, source: Source, job: Job) -> nn.Module:
+    """The compiled network, with weights to start from where a checkpoint gives them."""
+    seed = seed_of(job.recipe.seed, "weights")
+    if job.weights is None or job.resume:
+        return network.compile(seed=seed)
+    try:
+        return network.compile(seed=seed, weights=job.weights)
+    except WeightsError as problem:
+        model = _of_other_classes(network, source, job)
+        if model is None:
+            raise problem from None
+        return model
+
+
+def _of_other_classes(network: Network, source: Source, job: Job) -> nn.Module | None:
+    """A checkpoint of the network for the spec's own classes, with a new classifier; None where it is not of that."""
+    own = load_with(job.spec, job.settings, root=job.root)
+    if "classes" not in own.parameters or "classes" in job.settings:
+        return None
+    classes = own.parameters["classes"].value
+    settings = {**job.settings, "classes": classes}
+    try:
+        model = _sized(network, job, settings).compile(weights=job.weights)
+    except WeightsError:
+        return None
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed_of(job.recipe.seed, "classifier"))
+        cast(Any, model).reset_classifier(len(source.classes))
+    return model
+
+
+def _sized(network: Network, job: Job, settings: Mapping[str, Any]) -> Network:
+    """The job's network with other settings, on the input of `network`."""
+    shape = network.ir.nodes[0].shape
+    own = load_with(job.spec, settings, root=job.root)
+    if "resolution" in own.parameters and "resolution" not in settings:
+        return load_with(job.spec, {**settings, "resolution": shape[1]}, root=job.root)
+    return own
+
+
+def _restore(training: Training, progress: Progress, job: Job) -> None:
+    try:
+        training.restore(progress.state)
+    except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as reason:
+        lines = str(reason).strip().splitlines() or [type(reason).__name__]
+        message = f"the run's state does not fit the network: {lines[0][:120]}"
+        raise ArchError([Diagnostic("E714", message, file=str(job.out))]) from None
+
+
+def _begin(watch: Watch, fabric: Fabric, network: Network, source: Source) -> None:
+    if watch.begin is not None:
+        watch.begin(network, source, _device(fabric))
+
+
+def _epochs(training: Training, progress: Progress | None, run: Run | None, watch: Watch) -> tuple[Epoch, ...]:
+    epochs = list(progress.epochs) if progress is not None else []
+    for epoch in training.epochs(watch.tick):
+        epochs.append(epoch)
+        if run is not None:
+            run.save(epochs, training.state())
+        if watch.epoch is not None:
+            watch.epoch(epoch)
+    if run is not None:
+        run.save_weights(WEIGHTS, training.model.state_dict())
+    return tuple(epochs)
+
+
+def _result(
+    fabric: Fabric,
+    network: Network,
+    source: Source,
+    recipe: Recipe,
+    epochs: tuple[Epoch, ...],
+    test: Measured,
+    run: Run | None,
+) -> Result:
+    result = Result(network, source, recipe, epochs, test, _device(fabric), fabric.is_global_zero)
+    if run is not None:
+        run.save_result(result.to_json())
+    return result
+
+
+def _device(fabric: Fabric) -> str:
+    name = str(fabric.device) if fabric.world_size == 1 else f"{fabric.world_size} x {fabric.device.type}"
+    return f"{name}, {fabric.strategy.precision.precision}"

@@ -1,0 +1,48 @@
+"""Random splits: every form computes what is written, trains the same way, and gives the checkpoint back."""
+
+from __future__ import annotations
+
+import pytest
+from forms_oracle import compare, is_the_way_back, written
+from split_graphs import drawn
+
+from resnext_dsl.cost import cost_of
+from resnext_dsl.diagnostics import ArchError
+from resnext_dsl.graph import Graph
+
+CLOSE = 1e-10
+CHUNK = 25
+FORMS = (("fastest", "train"), ("fastest", "inference"), ("b", "train"), ("a", "train"))
+
+
+@pytest.mark.parametrize("chunk", range(20))
+def test_forms_of_random_splits_agree(chunk: int) -> None:
+    rewritten = 0
+    for seed in range(chunk * CHUNK, (chunk + 1) * CHUNK):
+        network = drawn(seed)
+        for form, mode in FORMS if seed % 5 == 0 else FORMS[:2]:
+            if form in ("a", "b") and not _has_groups(network.rewrite("c").graph):
+                with pytest.raises(ArchError, match="E608"):
+                    network.rewrite(form)
+                continue
+            difference, made = compare(network, form, mode)
+            assert max(difference) <= CLOSE, (seed, form, mode, difference)
+            rewritten += made.graph is not network.ir
+            if mode == "train":
+                assert _learned(network.ir) == _learned(made.graph), (seed, form)
+                assert is_the_way_back(made.weights, written(network).state_dict()), (seed, form)
+    assert rewritten > CHUNK // 2
+
+
+def _learned(graph: Graph) -> tuple[int, int]:
+    cost = cost_of(graph)
+    return cost.params, cost.macs
+
+
+def _has_groups(graph: Graph) -> bool:
+    """Whether a convolution has several groups of more than one channel."""
+    return any(
+        1 < getattr(node.attributes, "groups", 1) < graph.nodes[node.inputs[0]].shape[0]
+        for node in graph.nodes
+        if node.operator == "conv"
+    )

@@ -1,0 +1,253 @@
+"""Each rule where it applies, each side condition where it does not: what fired, or the reason and its place."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from forms_oracle import compare
+
+import resnext_dsl as rx
+from resnext_dsl.network import Network
+from resnext_dsl.rewrite import FORMS, fold, join
+
+
+def network(body: str, shape: str = "8x6x6") -> Network:
+    return rx.loads(
+        f"network net {{\n    input image: {shape}\n{body}\n    head {{ avgpool(global); flatten; linear(3) }}\n}}\n"
+    )
+
+
+JOINS = [
+    ("split 4 { conv(4, 3x3) } merge concat", {"same_input"}, "conv"),
+    ("split 2 { relu; conv(4, 3x3) } merge concat", {"same_input"}, "paths.0.relu conv"),
+    ("split 4 slice { conv(2, 3x3); bn } merge concat", {"slices_undone", "grouped", "channelwise"}, "conv bn"),
+    ("split 2 slice { conv(4, 1x1, groups=2) } merge concat", {"slices_undone", "grouped"}, "conv"),
+    ("split 4 { conv(2, 1x1); conv(8, 3x3) } merge add", {"same_input", "sum_of_convolutions"}, "conv1 conv2"),
+    ("split 4 { conv(2, 1x1); conv(8, 3x3) } merge mean", {"same_input", "sum_of_convolutions"}, "conv1 conv2 mean"),
+    (
+        "split { path { conv(4, 1x1); relu } path { conv(6, 1x1); relu } } merge concat",
+        {"same_input", "channelwise"},
+        "conv relu",
+    ),
+    (
+        "split 2 { conv(4, 1x1); split 2 { conv(2, 3x3) } merge concat } merge concat",
+        {"same_input", "grouped"},
+        None,
+    ),
+    (
+        "split 2 slice { residual { conv(4, 3x3); bn }; relu } merge concat",
+        {"slices_undone", "grouped", "channelwise"},
+        "conv bn add relu",
+    ),
+    ("split 2 slice { identity; maxpool(3x3, stride=1) } merge concat", {"slices_undone", "channelwise"}, "maxpool"),
+    ("split 2 slice { groupnorm(2); prelu(per_channel=true) } merge concat", {"slices_undone", "channelwise"}, None),
+    ("split 2 { conv_transpose(4, 2x2, stride=2) } merge concat", {"same_input"}, "conv_transpose"),
+    ("split 2 slice { conv_transpose(8, 2x2, stride=2) } merge add", {"slices_undone", "sum_of_convolutions"}, None),
+    ("split 2 slice { conv_transpose(4, 2x2, stride=2) } merge concat", {"slices_undone", "grouped"}, None),
+    ("split { path { conv(8, 3x3) } path { conv(8, 3x3, bias=true) } } merge concat", set(), None),
+    ("split 2 slice { split { path { identity } path { avgpool(global); conv(4, 1x1); sigmoid } } merge mul } merge concat", {"slices_undone", "grouped", "channelwise"}, None),
+    (
+        "conv(16, 1x1); split { path { slice(0, 8); conv(8, 1x1, bias=true) } path { slice(8, 16); conv(8, 1x1) } path { slice(0, 8) } } merge add",
+        {"slices_undone", "sum_of_convolutions"},
+        None,
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("body", "rules", "names"), JOINS)
+def test_paths_become_one(body: str, rules: set[str], names: str | None) -> None:
+    net = network(f"    stage s {{ {body} }}")
+    difference, rewritten = compare(net, "fastest", "train")
+    fired = {rule for entry in rewritten.report.fired for rule in entry.rules}
+    assert fired >= rules
+    assert bool(fired) is bool(rules)
+    assert max(difference) <= 1e-10
+    if names is not None:
+        inside = [node.name.removeprefix("s.") for node in rewritten.graph.nodes if node.name.startswith("s.")]
+        assert inside == names.split()
+
+
+LEFT = [
+    ("split 4 { conv(2, 1x1); bn; conv(8, 3x3); bn } merge add", "the paths end in `bn`, and only what multiplies can be summed"),
+    ("split 4 { conv(2, 1x1); conv(8, 3x3, bias=true) } merge add", "`conv` has a bias in 4 paths; their sum would train as one"),
+    ("conv(8, 1x1); split 2 { conv(8, 1x1) } merge add", "several paths hand on one value of `conv`"),
+    ("split 2 { conv(8, 3x3, groups=2) } merge add", "`groups` of `conv` is more than 1"),
+    ("split 2 { conv(4, 1x1, groups=2) } merge concat", "`groups` of `conv` is more than 1, on a value that all paths read"),
+    ("split { path { conv(4, 1x1) } path { conv(4, 3x3) } } merge concat", "`kernel` of `conv` is 1x1 in one path and 3x3 in another"),
+    ("split { path { conv(4, 1x1) } path { conv(4, 1x1, bias=true) } } merge concat", "`bias` of `conv` is false in one path and true in another"),
+    ("split 2 { conv(4, 1x1); dropout(0.1) } merge concat", "`dropout` cannot be one for all paths: it draws random numbers for each path"),
+    ("split 2 slice { conv(4, 1x1); layernorm } merge concat", "`layernorm` cannot be one for all paths: it looks across channels"),
+    ("split 2 { conv(4, 1x1); prelu } merge concat", "`prelu` cannot be one for all paths: one slope is learned for all channels"),
+    ("split { path { conv(4, 1x1); bn(eps=1e-3) } path { conv(4, 1x1); bn } } merge concat", "`bn` cannot be one for all paths: `eps` is 0.001 in one path and 1e-05 in another"),
+    ("split { path { conv(4, 1x1); relu } path { maxpool(3x3, stride=1) } } merge concat", "the paths differ: `relu` and `maxpool` side by side"),
+    ("split { path { conv(4, 1x1); conv(4, 3x3) } path { conv(6, 1x1); conv(4, 3x3) } } merge concat", "`conv` takes 4 and 6 channels a group"),
+    ("split 2 { conv(4, 1x1); relu } merge maximum", "`maximum` takes the values of the paths apart"),
+    ("split { path { conv(4, 1x1) as v; relu } path { add(v); conv(4, 1x1); relu } } merge concat", None),
+    ("split { path { slice(4, 8); conv(4, 1x1) } path { slice(0, 4); conv(4, 1x1) } } merge concat", "the slices overlap, leave gaps or stand in another order"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("body", "reason"), LEFT)
+def test_a_split_that_is_left_alone_says_why(body: str, reason: str | None) -> None:
+    body = body.replace("add(v)", "conv(4, 1x1); add(v)")
+    net = network(f"    stage s {{\n        {body}\n    }}")
+    rewritten = net.rewrite()
+    assert rewritten.graph is net.ir
+    assert not rewritten.report.fired
+    (left,) = rewritten.report.left.values()
+    if reason is not None:
+        assert left.reason == reason
+    assert left.span.line == left.cause.line == 4
+    assert left.place.startswith("s.")
+
+
+def test_a_norm_in_each_path_blocks_the_sum_in_training_only() -> None:
+    net = network("    stage s { split 4 { conv(2, 1x1); bn; relu; conv(8, 3x3); bn } merge add; relu }")
+    assert net.rewrite(mode="train").graph is net.ir
+    difference, rewritten = compare(net, "fastest", "inference")
+    assert difference.outputs <= 1e-10
+    inside = [node.name for node in rewritten.graph.nodes if node.name.startswith("s.")]
+    assert inside == ["s.conv1", "s.relu_2", "s.conv2", "s.relu"]
+
+
+FOLDS = [
+    ("conv(8, 3x3); bn; relu", {"folded"}, "conv relu"),
+    ("conv(8, 3x3, bias=true); bn(affine=false); relu", {"folded"}, "conv relu"),
+    ("conv(8, 3x3); scale(0.3); layer_scale(0.5)", {"folded"}, "conv"),
+    ("conv_transpose(4, 2x2, stride=2, groups=2); bn", {"folded"}, "conv_transpose"),
+    ("conv(8, 3x3); dropout(0.5); identity; relu", {"inactive"}, "conv relu"),
+    ("conv(64, 1x1); conv(4, 1x1, bias=true); relu", {"composed"}, "conv2 relu"),
+    ("conv(2, 1x1); conv(8, 1x1); relu", set(), "conv1 conv2 relu"),
+    ("split { path { conv(8, 3x3); bn } path { conv(8, 1x1); bn } path { bn } } merge add; relu", {"folded", "parallel"}, None),
+    ("residual { conv(8, 3x3) }; relu", {"parallel"}, None),
+    ("residual { conv(8, 3x3, groups=2) }; relu", {"parallel"}, None),
+    ("split { path { conv(8, 3x3) } path { conv(8, 5x5, bias=true) } path { conv(8, 1x3) } } merge add", {"parallel"}, None),
+    ("split { path { conv(8, 3x3) } path { conv(8, 3x3, dilation=2) } path { identity } } merge add", {"inactive", "parallel"}, None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("body", "rules", "names"), FOLDS)
+def test_rules_of_inference(body: str, rules: set[str], names: str | None) -> None:
+    net = network(f"    stage s {{ {body} }}")
+    difference, rewritten = compare(net, "fastest", "inference")
+    fired = {rule for entry in rewritten.report.fired for rule in entry.rules}
+    assert fired == rules
+    assert difference.outputs <= 1e-10
+    assert rewritten.weights.invertible is (fired <= {"inactive"})
+    if names is not None:
+        assert [
+            node.name.removeprefix("s.") for node in rewritten.graph.nodes if node.name[:2] == "s."
+        ] == names.split()
+
+
+def test_a_network_of_repvgg_blocks_becomes_plain() -> None:
+    net = network(
+        "    stage s repeat 3 { split { path { conv(8, 3x3); bn } path { conv(8, 1x1); bn } path { bn } } merge add; relu }"
+    )
+    difference, rewritten = compare(net, "fastest", "inference")
+    assert difference.outputs <= 1e-10
+    assert [node.operator for node in rewritten.graph.nodes] == [
+        "input", *["conv", "relu"] * 3, "avgpool", "flatten", "linear",
+    ]  # fmt: skip
+
+
+def test_a_depthwise_convolution_is_not_spelled_as_paths() -> None:
+    net = network("    stage s { conv(8, 3x3, groups=8) }")
+    message = r"error\[E608\]: the network cannot be spelled in form \(a\)"
+    with pytest.raises(rx.ArchError, match=message) as caught:
+        net.compile(form="a")
+    (found,) = caught.value.diagnostics
+    assert found.hint == "forms: written, c, fastest"
+    assert [note.message for note in found.notes] == ["`s.conv`: a depthwise convolution would be paths of one channel"]
+
+
+SUMMED = [
+    ("conv(8, 1x1); conv(8, 3x3, groups=4); conv(8, 1x1)", "", "add"),
+    ("conv(8, 3x3, groups=4); bn; relu; conv(8, 1x1); bn", "", "add"),
+    (
+        "conv(8, 3x3, groups=4); conv(8, 1x1, bias=true)",
+        "the convolution after the paths has a bias, so they are concatenated, not summed",
+        "concat",
+    ),
+    (
+        "conv(8, 3x3, groups=4); split { path { identity } path { avgpool(global); sigmoid } } merge mul; conv(8, 1x1)",
+        "several operators read the paths' values, so they are concatenated, not summed",
+        "concat",
+    ),
+    (
+        "conv(8, 3x3, groups=4); layernorm; conv(8, 1x1)",
+        "`layernorm` reads the paths' values, so they are concatenated, not summed",
+        "concat",
+    ),
+]
+
+
+@pytest.mark.parametrize(("body", "reason", "merge"), SUMMED)
+def test_paths_go_on_to_their_sum_where_they_can(body: str, reason: str, merge: str) -> None:
+    net = network(f"    stage s {{ {body} }}")
+    difference, rewritten = compare(net, "a", "train")
+    assert max(difference) <= 1e-10
+    assert any(node.name == f"s.{merge}" for node in rewritten.graph.nodes)
+    reasons = [left.reason for left in rewritten.report.left.values() if "summed" in left.reason]
+    assert reasons == ([reason] if reason else [])
+
+
+def test_more_paths_than_the_bound_on_nodes_are_refused() -> None:
+    text = "network net { input image: 64x4x4; conv(64, 1x1); conv(64, 3x3, groups=32); avgpool(global); flatten; linear(2) }"
+    assert rx.loads(text).rewrite("b")
+    tight = rx.loads(text, options=rx.Options(max_nodes=40))
+    with pytest.raises(rx.ArchError, match="E608") as caught:
+        tight.rewrite("b")
+    assert "32 paths would make more than 40 operators" in str(caught.value)
+
+
+def test_unknown_forms_and_modes_are_refused() -> None:
+    net = network("    stage s { relu }")
+    with pytest.raises(ValueError, match="form 'd' is none of written, a, b, c, fastest"):
+        net.rewrite("d")
+    with pytest.raises(ValueError, match="mode 'fast' is none of train, inference"):
+        net.compile(mode="fast")
+
+
+EQUAL = [
+    (
+        "split { path { split { path { conv(4, 1x1) } path { conv(4, 3x3) } } merge concat } path { conv(4, 5x5) } } merge concat",
+        "split { path { conv(4, 1x1) } path { conv(4, 3x3) } path { conv(4, 5x5) } } merge concat",
+    ),
+    ("split 2 { conv(4, 1x1); relu } merge concat", "conv(8, 1x1); relu"),
+    ("split 2 slice { conv(4, 3x3) } merge concat", "conv(8, 3x3, groups=2)"),
+    ("split 2 { split 2 { conv(4, 1x1) } merge concat } merge concat", "conv(16, 1x1)"),
+    ("split 4 { conv(2, 1x1); conv(8, 1x1) } merge add", "conv(8, 1x1); conv(8, 1x1)"),
+    ("identity; conv(8, 1x1)", "conv(8, 1x1); identity"),
+    (
+        "split { path { conv(4, 1x1); relu } path { conv(4, 3x3); relu } } merge concat",
+        "split { path { conv(4, 1x1) } path { conv(4, 3x3) } } merge concat; relu",
+    ),
+]
+
+
+@pytest.mark.parametrize(("one", "other"), EQUAL)
+def test_spellings_of_one_architecture_have_one_fingerprint(one: str, other: str) -> None:
+    assert network(f"    stage s {{ {one} }}").fingerprint == network(f"    stage t {{ {other} }}").fingerprint
+
+
+UNEQUAL = [
+    ("split 2 { conv(4, 1x1); prelu } merge concat", "conv(8, 1x1); prelu"),
+    ("split 2 slice { conv(4, 3x3) } merge concat", "conv(8, 3x3, groups=4)"),
+    ("split 2 { conv(4, 1x1); bn; conv(8, 1x1); bn } merge add", "conv(8, 1x1); bn; conv(8, 1x1); bn"),
+    ("conv(8, 1x1, bias=true)", "conv(8, 1x1)"),
+]
+
+
+@pytest.mark.parametrize(("one", "other"), UNEQUAL)
+def test_other_architectures_have_other_fingerprints(one: str, other: str) -> None:
+    assert network(f"    stage s {{ {one} }}").fingerprint != network(f"    stage s {{ {other} }}").fingerprint
+
+
+def test_the_page_of_forms_names_every_rule() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "forms.md").read_text(encoding="utf-8")
+    rules = [*join.RULES, join.sum_of_convolutions, *fold.RULES]
+    names = {rule.__name__ for rule in rules} | {"groups_as_paths", "sum_of_paths", "training_output_removed"}
+    assert set(re.findall(r"^\| `(\w+)` \| (?!spell)", page, re.MULTILINE)) - set(FORMS) == names

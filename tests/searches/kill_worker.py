@@ -1,0 +1,30 @@
+"""A worker that writes down every result once the database has acknowledged it: `kill_worker.py NUMBER LOG`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from resnext_dsl.searches import worker
+
+finish = worker.finish
+
+
+def acknowledged(study: Any, trial: Any, values: list[float], metrics: Mapping[str, float]) -> bool:
+    known = finish(study, trial, values, metrics)
+    if known:
+        log = os.open(sys.argv[2], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+        os.write(log, f"{trial.number} {values[0]}\n".encode())
+        os.close(log)
+    return known
+
+
+worker.finish = acknowledged
+
+if __name__ == "__main__":
+    os._exit(worker.main())
