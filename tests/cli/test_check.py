@@ -299,3 +299,18 @@ def test_torch_is_not_imported_by_check_summary_and_zoo(spec: str) -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_check_imports_what_it_needs_and_no_other_command(spec: str) -> None:
+    program = (
+        "import sys\n"
+        "sys.argv = ['resnext-dsl', 'check', 'resnet18']\n"
+        "from resnext_dsl.cli import main\n"
+        "try: main()\n"
+        "except SystemExit as end: assert not end.code\n"
+        "rooms = sorted(name for name in sys.modules if name.startswith('resnext_dsl.cli.'))\n"
+        "slow = [name for name in ('rich', 'lark', 'pydantic', 'networkx', 'numpy', 'dataclasses') if name in sys.modules]\n"
+        "print(rooms, slow, file=sys.stderr)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stderr == "['resnext_dsl.cli.answers', 'resnext_dsl.cli.app', 'resnext_dsl.cli.check'] []\n"
