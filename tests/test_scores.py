@@ -161,7 +161,7 @@ def compared(model: nn.Module, batch: Batch) -> None:
     assert torch.equal(torch.get_rng_state(), generator)
 
 
-SMALLEST = {"inception_v3": 107, "inception_v4": 96, "inception_resnet_v2": 96, "alexnet": 64, "alexnet_grouped": 64}
+SMALLEST = {"inception_v3": 299, "inception_v4": 96, "inception_resnet_v2": 96, "alexnet": 64, "alexnet_grouped": 96}
 """Sides of images that networks need, 32 where not named."""
 
 
