@@ -34,7 +34,7 @@ QUICK = [
 def check(network: rx.Network, dtype: str = "float32", batch: int = 2) -> None:
     """Hold a network's memory against that of its module."""
     kind = getattr(torch, dtype)
-    model = network.compile(dtype=kind)
+    model = network.compile(form="written", dtype=kind)
     images = torch.randn(batch, *network.ir.nodes[0].shape, dtype=kind)
     assert network.memory(dtype, batch) == MemoryUse(
         weights=sum(parameter.nbytes for parameter in model.parameters()),
