@@ -197,7 +197,7 @@ def test_rows_can_be_sliced() -> None:
 
 def test_the_meta_device_makes_no_parameters(name: str) -> None:
     graph = network(NETWORKS[name])
-    model = build(graph, device="meta", seed=0)
+    model = build(graph, form="written", device="meta", seed=0)
     assert all(value.is_meta for value in model.state_dict().values())
     assert model.eval()(image(graph).to("meta")).is_meta
     model.to_empty(device="cpu").load_state_dict(compiled(graph).state_dict())
