@@ -49,6 +49,21 @@ class Frame:
         self.values: dict[str, Any] = {}
 
 
+class Readings:
+    """What the text alone settles, so that it is the same for all values of its parameters.
+
+    Attributes:
+        matched: (call, callee) -> the call's arguments matched to the callee's parameters.
+        names: (body, reserved names) -> the local names in it.
+    """
+
+    __slots__ = ("matched", "names")
+
+    def __init__(self) -> None:
+        self.matched: dict[tuple[int, object], tuple[s.Apply, Bound]] = {}
+        self.names: dict[tuple[int, tuple[str, ...]], Names] = {}
+
+
 class Place(NamedTuple):
     """Where statements run: their frame, the scope their nodes belong to, and the local names of the body."""
 
@@ -60,13 +75,19 @@ class Place(NamedTuple):
 class Caller(Draft):
     """A graph in the making that operators and templates are called on; who derives it says how a body runs."""
 
-    def __init__(self, network: BoundNetwork, evaluator: Evaluator, check_size: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        network: BoundNetwork,
+        evaluator: Evaluator,
+        check_size: Callable[[], None],
+        readings: Readings | None = None,
+    ) -> None:
         super().__init__(network, evaluator.options, check_size)
         self.evaluator = evaluator
+        self._readings = Readings() if readings is None else readings
         self._frame = Frame(None, None)
         self._recordings: dict[Any, Recording] = {}
         self._bares: dict[str, Attributes] = {}
-        self._bindings: dict[tuple[int, object], Bound] = {}
         evaluator.context = self._context
 
     def _body(self, block: s.Block, frame: Frame, env: Environment, scope: str, x: Running) -> Running:
@@ -226,12 +247,14 @@ class Caller(Draft):
 
     def _bound(self, call: s.Apply, callee: OperatorValue | TemplateValue, name: object) -> Bound:
         """The arguments of a call matched; once for a callee that has a name and nothing filled in."""
-        known = self._bindings.get((id(call), name)) if name else None
-        if known is None:
-            known = bind(signature_of(callee), call.arguments, callee_span=call.callee.span)
-            if name:
-                self._bindings[id(call), name] = known
-        return known
+        key = id(call), name
+        known = self._readings.matched.get(key) if name else None
+        if known is not None:
+            return known[1]
+        bound = bind(signature_of(callee), call.arguments, callee_span=call.callee.span)
+        if name:
+            self._readings.matched[key] = call, bound  # the call too: what is known by identity must stay
+        return bound
 
     def _operand(self, argument: s.Argument, env: Environment) -> GraphValue:
         if isinstance(argument.value, s.Name):

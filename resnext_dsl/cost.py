@@ -79,9 +79,26 @@ class CallCost(NamedTuple):
 _FIGURES: Callable[[Cost], tuple[int, int, int, int]] = attrgetter("params", "flops", "macs", "activations")
 
 
-def sum_of(costs: Iterable[Cost]) -> Cost:
-    """The cost of all of them together."""
-    return Cost(*map(sum, zip(*map(_FIGURES, costs), strict=True)))
+class _Alike:
+    """Nodes of one operator, with the same attributes, on the same shapes: most networks repeat a block."""
+
+    __slots__ = ("cost", "count", "counted")
+
+    def __init__(self, cost: Cost, counted: bool) -> None:
+        self.cost = cost
+        self.counted = counted
+        self.count = 0
+
+
+def _total(groups: Iterable[_Alike]) -> Cost:
+    params = flops = macs = activations = 0
+    for group in groups:
+        cost, count = group.cost, group.count
+        params += count * cost.params
+        flops += count * cost.flops
+        macs += count * cost.macs
+        activations += count * cost.activations
+    return Cost(params, flops, macs, activations)
 
 
 class NetworkCost(Cost):
@@ -170,24 +187,24 @@ def _calls(node: Node, made: dict[TemplateCall, set[int]]) -> list[TemplateCall]
 def cost_of(graph: Graph, training: bool = False) -> NetworkCost:
     """The cost of a graph; training-only outputs count in `params`, and in the rest where `training` asks for it."""
     runs = reachable(graph, [output.node for output in graph.outputs if training or not output.training_only])
-    known: dict[Any, tuple[Cost, bool]] = {}  # most networks repeat a block
-    costs: list[Cost] = []
-    silent: list[Node] = []
+    known: dict[Any, _Alike] = {}
+    groups: list[_Alike] = []
     nodes = graph.nodes
+    shapes = [node.shape for node in nodes]
     for index, node in enumerate(nodes):
-        key = node.operator, id(node.attributes), tuple([nodes[source].shape for source in node.inputs]), index in runs
-        if key not in known:
-            known[key] = _priced(node, key[2], key[3])
-        cost, counted = known[key]
-        costs.append(cost)
-        if not counted:
-            silent.append(node)
+        key = node.operator, id(node.attributes), tuple([shapes[source] for source in node.inputs]), index in runs
+        group = known.get(key)
+        if group is None:
+            group = known[key] = _Alike(*_priced(node, key[2], key[3]))
+        group.count += 1
+        groups.append(group)
+    silent = [node for node, group in zip(nodes, groups, strict=True) if not group.counted]
     return NetworkCost(
         graph,
         runs,
-        sum_of(costs),
+        _total(known.values()),
         uncounted=tuple(sorted(Counter([node.operator for node in silent]).items())),
-        nodes=tuple(zip(nodes, costs, strict=True)),
+        nodes=tuple(zip(nodes, [group.cost for group in groups], strict=True)),
         uncounted_nodes=frozenset([node.name for node in silent]),
     )
 

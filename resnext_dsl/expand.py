@@ -11,7 +11,7 @@ from typing import Any
 
 from resnext_dsl import syntax as s
 from resnext_dsl.bind import BoundNetwork
-from resnext_dsl.calls import Caller, Frame, Place
+from resnext_dsl.calls import Caller, Frame, Place, Readings
 from resnext_dsl.diagnostics import Diagnostic, Note, Span, error
 from resnext_dsl.draft import Running, join, too_many
 from resnext_dsl.evaluate import SHORTCUTS, Evaluator, too_deep
@@ -35,10 +35,15 @@ RESIDUAL = Signature("residual", ("shortcut",), frozenset())
 class Expander(Caller):
     """Expands one network; the graph in the making is the draft that it is."""
 
-    def __init__(self, network: BoundNetwork, evaluator: Evaluator, check_size: Callable[[], None]) -> None:
-        super().__init__(network, evaluator, check_size)
+    def __init__(
+        self,
+        network: BoundNetwork,
+        evaluator: Evaluator,
+        check_size: Callable[[], None],
+        readings: Readings | None = None,
+    ) -> None:
+        super().__init__(network, evaluator, check_size, readings)
         self.depth = 0
-        self._names: dict[tuple[int, tuple[str, ...]], Names] = {}
 
     def expand(self) -> Graph:
         """The graph; only to be used where `diagnostics` has no error."""
@@ -154,9 +159,10 @@ class Expander(Caller):
 
     def _names_of(self, block: s.Block, reserved: tuple[str, ...]) -> Names:
         key = (id(block), reserved)
-        if key not in self._names:
-            self._names[key] = Names(block, reserved)
-        return self._names[key]
+        names = self._readings.names.get(key)
+        if names is None:
+            names = self._readings.names[key] = Names(block, reserved)
+        return names
 
     def _block(self, block: s.Block, place: Place, env: Environment, x: Running) -> Running:
         """Statements in turn; their constants hold to the end of the block."""

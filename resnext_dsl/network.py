@@ -12,6 +12,7 @@ from resnext_dsl import graph as graphs
 from resnext_dsl import syntax as s
 from resnext_dsl.bind import Binder, BoundNetwork, Parameter, unmet_requirements
 from resnext_dsl.budget import Usage, usage, violations
+from resnext_dsl.calls import Readings
 from resnext_dsl.cost import NetworkCost, cost_of
 from resnext_dsl.count import check_size
 from resnext_dsl.diagnostics import ArchError, Diagnostic, ShapeError, error
@@ -363,8 +364,22 @@ def parsed(source: Source, root: str | os.PathLike[str] | None, options: Options
     return loader.load(source, shipped=folder is not None and folder.resolve() == SHIPPED.resolve())
 
 
-def expanded(module: Module, resolved: Sequence[Diagnostic], options: Options, overrides: Mapping[str, Any]) -> Network:
-    """The network of a file that has been read; `resolved` is what `resolve` found in it."""
+def expanded(
+    module: Module,
+    resolved: Sequence[Diagnostic],
+    options: Options,
+    overrides: Mapping[str, Any],
+    readings: Readings | None = None,
+) -> Network:
+    """The network of a file that has been read.
+
+    Args:
+        module: The file.
+        resolved: What `resolve` found in it.
+        options: Bounds on the spec.
+        overrides: Values for parameters.
+        readings: What its text settles, kept from one binding to the next.
+    """
     evaluator = Evaluator(options)
     scopes = Scopes(evaluator)
     binder = Binder(evaluator, scopes)
@@ -380,7 +395,7 @@ def expanded(module: Module, resolved: Sequence[Diagnostic], options: Options, o
     if any(diagnostic.code == "E104" for diagnostic in resolved):
         raise _report(found, options)  # what calls itself cannot be expanded
     wrong = bool(_errors(scopes.diagnostics + binder.diagnostics))
-    ir, met = _graph(bound, evaluator, check=not wrong, before=found)
+    ir, met = _graph(bound, evaluator, readings, check=not wrong, before=found)
     # What names a part is held against the parts of the text's own network: other values may have fewer of them.
     own = not overrides
     found += [*met, *(misplaced(limits, ir) if own and not _errors(met) else ())]
@@ -394,11 +409,15 @@ def expanded(module: Module, resolved: Sequence[Diagnostic], options: Options, o
 
 
 def _graph(
-    bound: BoundNetwork, evaluator: Evaluator, check: bool = True, before: Sequence[Diagnostic] = ()
+    bound: BoundNetwork,
+    evaluator: Evaluator,
+    readings: Readings | None = None,
+    check: bool = True,
+    before: Sequence[Diagnostic] = (),
 ) -> tuple[graphs.Graph, list[Diagnostic]]:
     """The graph of a bound network, and what expansion found; `check`: its size may be counted beforehand."""
     options = evaluator.options
-    expander = Expander(bound, evaluator, lambda: check_size(bound, options) if check else None)
+    expander = Expander(bound, evaluator, lambda: check_size(bound, options) if check else None, readings)
     try:
         return expander.expand(), expander.diagnostics
     except ArchError as problem:

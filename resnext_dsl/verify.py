@@ -28,18 +28,18 @@ def verify(graph: Graph) -> Graph:
 
 
 def _names(graph: Graph) -> None:
-    scopes = graph.scopes
-    names: set[str] = set()
-    for node in graph.nodes:
-        name, scope = node.name, node.scope
-        if name in names:
-            raise InvariantError(f"node `{name}` is there twice")
-        if scope not in scopes:
-            raise InvariantError(f"node `{name}` is in no scope: `{scope}`")
-        if name.rpartition(".")[0] != scope or name.endswith("."):
+    names = [node.name for node in graph.nodes]
+    held = [node.scope for node in graph.nodes]
+    for name, scope in zip(names, held, strict=True):
+        if name.rpartition(".")[0] != scope or name[-1:] in (".", ""):
             raise InvariantError(f"node `{name}` is not named after its scope `{scope}`")
-        names.add(name)
-    for name in names.intersection(scopes):
+    unlike = set(names)
+    if len(unlike) != len(names):
+        twice = next(name for place, name in enumerate(names) if name in names[:place])
+        raise InvariantError(f"node `{twice}` is there twice")
+    for scope in set(held).difference(graph.scopes):
+        raise InvariantError(f"node `{names[held.index(scope)]}` is in no scope: `{scope}`")
+    for name in unlike.intersection(graph.scopes):
         raise InvariantError(f"node `{name}` has the name of a scope")
 
 

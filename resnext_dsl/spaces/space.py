@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from resnext_dsl.bind import Binder
+from resnext_dsl.calls import Readings
 from resnext_dsl.diagnostics import ArchError, Diagnostic, did_you_mean, error
 from resnext_dsl.evaluate import Evaluator
 from resnext_dsl.files import Module
@@ -59,6 +60,7 @@ class Space:
         self.network = network
         self.fixed = dict(fixed)
         self.options = options
+        self._readings = Readings()
         self._screens: dict[tuple[str, ...], Screen] = {}
 
     def __repr__(self) -> str:
@@ -286,7 +288,7 @@ class Space:
             self.population([values])
             values = {name: override_of(value) for name, value in values.items()}
         try:
-            return expanded(self.module, self._resolved, self.options, {**self.fixed, **values})
+            return expanded(self.module, self._resolved, self.options, {**self.fixed, **values}, self._readings)
         except RecursionError:
             raise error("E403", "the spec is nested too deep") from None
 

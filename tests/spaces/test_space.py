@@ -6,6 +6,7 @@ import random
 import re
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from space_oracle import METHODS, bound, candidates, check, compare, space_from
 from space_random import columns_near, drawn_space
 
 import resnext_dsl as rx
-from resnext_dsl.files import shipped_names
+from resnext_dsl.files import SHIPPED, shipped_names
 from resnext_dsl.measure import measure
 from resnext_dsl.options import Options
 from resnext_dsl.spaces import Space
@@ -430,3 +431,18 @@ def test_candidates_cost_what_fvcore_counts() -> None:
 @pytest.mark.slow
 def test_many_candidates_cost_what_fvcore_counts() -> None:
     hold_fvcore(200, 1)
+
+
+def test_what_values_share_of_a_text_changes_no_network(tmp_path: Path) -> None:
+    text = (SHIPPED / "resnext50_32x4d.arch").read_text().replace("bottleneck", "bottleneck, aggregated", 1)
+    spec = tmp_path / "blocks.arch"
+    spec.write_text(text)
+    space = rx.space(spec, resolution=64)
+    for width, block in ((4, "bottleneck"), (8, "aggregated"), (4, "bottleneck"), (5, "aggregated")):
+        values = {"width": width, "cardinality": 4, "block": block}
+        assert told(space.bind(values)) == told(rx.load(spec, resolution=64, **values))
+
+
+def told(network: rx.Network) -> list[Any]:
+    """The nodes of a network, whose spans are of its own reading, with the places of these."""
+    return [node._replace(span=node.span.start, trail=()) for node in network.ir.nodes]
