@@ -11,13 +11,13 @@ from typing import Any, TypeVar
 
 import optuna
 from optuna.exceptions import DuplicatedStudyError, ExperimentalWarning, StorageInternalError
-from optuna.storages import RDBStorage
 from optuna.study import StudyDirection
 from sqlalchemy import event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from resnext_dsl.diagnostics import ArchError, Diagnostic
+from resnext_dsl.searches.database import Database
 from resnext_dsl.searches.plan import Plan
 
 BUSY = 60
@@ -37,7 +37,7 @@ def url_of(plan: Plan, name: str) -> str:
     return plan.storage or f"sqlite:///{name}.search.db"
 
 
-def open_storage(url: str, heartbeat: int, grace: int) -> RDBStorage:
+def open_storage(url: str, heartbeat: int, grace: int) -> Database:
     """A database, ready for many processes.
 
     Raises:
@@ -51,7 +51,7 @@ def open_storage(url: str, heartbeat: int, grace: int) -> RDBStorage:
             arguments = {"connect_args": {"timeout": BUSY}}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
-            storage = RDBStorage(
+            storage = Database(
                 url,
                 engine_kwargs={"pool_pre_ping": True, **arguments},
                 heartbeat_interval=heartbeat,
@@ -69,7 +69,7 @@ def open_storage(url: str, heartbeat: int, grace: int) -> RDBStorage:
     return storage
 
 
-def close(storage: RDBStorage) -> None:
+def close(storage: Database) -> None:
     """Closes the connections of a database."""
     storage.remove_session()
     storage.engine.dispose()
@@ -97,7 +97,7 @@ def _unusable(url: str, message: str, hint: str) -> ArchError:
     )
 
 
-def open_study(storage: RDBStorage, name: str, plan: Plan, identity: str) -> optuna.Study:
+def open_study(storage: Database, name: str, plan: Plan, identity: str) -> optuna.Study:
     """The study of a search: that of an earlier run, or a new one.
 
     Raises:

@@ -1,8 +1,8 @@
 """The trials of a study as a search counts them: which are alive, which died and are to be tried again.
 
-A trial is made waiting, with its candidate and the key of its architecture, and gets a sign of life before it is
-running; so whatever is running has one, wherever its process was killed. Of trials with one key the first is alive,
-so that no architecture is evaluated twice. Nothing here changes a trial that is finished.
+A trial has its candidate, the key of its architecture and, where it is running, a sign of life from the beginning;
+so it is known for what it is wherever its process was killed. Of trials with one key the first is alive, so that no
+architecture is evaluated twice. Nothing here changes a trial that is finished.
 """
 
 from __future__ import annotations
@@ -11,17 +11,15 @@ import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from datetime import datetime
 from functools import partial
 from typing import Any, NamedTuple
 
 import optuna
 from optuna.distributions import BaseDistribution
 from optuna.exceptions import UpdateFinishedTrialError
-from optuna.storages._rdb import models
 from optuna.trial import FrozenTrial, TrialState, create_trial
-from sqlalchemy import update
 
+from resnext_dsl.searches.database import Database
 from resnext_dsl.searches.storage import patient
 
 CANDIDATE, KEY, METRICS, REASON, STOPPED, VOID = "candidate", "key", "metrics", "reason", "stopped", "void"
@@ -57,6 +55,13 @@ class Standing(NamedTuple):
         return len(self.keys) + len(self.dead)
 
 
+def database_of(study: optuna.Study) -> Database:
+    """The database that a study is kept in."""
+    storage: Any = study._storage
+    backend: Database = storage._backend
+    return backend
+
+
 def all_trials(study: optuna.Study) -> list[FrozenTrial]:
     """The trials of a study, in order."""
     return patient(lambda: study.get_trials(deepcopy=False))
@@ -64,26 +69,50 @@ def all_trials(study: optuna.Study) -> list[FrozenTrial]:
 
 def standing(trials: list[FrozenTrial]) -> Standing:
     """Counts trials."""
-    found = Standing([], [], [], [], [], {})
-    died: dict[str, list[FrozenTrial]] = {}
+    return Tally().standing(trials)
+
+
+class Tally:
+    """Counts the trials of a study again and again: those that are finished, with all before them, only once."""
+
+    def __init__(self) -> None:
+        self._settled = 0
+        self._found = Standing([], [], [], [], [], {})
+        self._died: dict[str, list[FrozenTrial]] = {}
+
+    def standing(self, trials: list[FrozenTrial]) -> Standing:
+        """Where a study stands; `trials` are all of it, in order."""
+        unsettled = next((n for n in range(self._settled, len(trials)) if not trials[n].state.is_finished()), None)
+        end = len(trials) if unsettled is None else unsettled
+        _count(trials[self._settled : end], self._found, self._died)
+        self._settled = end
+        base = self._found
+        found = Standing([*base.done], [*base.failed], [], [], [], {**base.keys})
+        died = {key: list(attempts) for key, attempts in self._died.items() if key not in found.keys}
+        _count(trials[end:], found, died)
+        for key, attempts in died.items():
+            if key in found.keys:
+                continue
+            if sum(STOPPED not in trial.user_attrs for trial in attempts) >= ATTEMPTS:
+                found.keys[key] = attempts[-1]
+                found.failed.append(attempts[-1])
+            else:
+                found.dead.append(attempts[-1])
+        return found
+
+
+def _count(trials: list[FrozenTrial], found: Standing, died: dict[str, list[FrozenTrial]]) -> None:
+    """Adds trials to what was found before them; those whose worker died are kept apart."""
     for trial in trials:
-        key = trial.user_attrs.get(KEY)
-        if key is None or VOID in trial.user_attrs or key in found.keys:
+        attributes = trial.user_attrs
+        key = attributes.get(KEY)
+        if key is None or VOID in attributes or key in found.keys:
             continue
-        if trial.state is TrialState.FAIL and REASON not in trial.user_attrs:
+        if trial.state is TrialState.FAIL and REASON not in attributes:
             died.setdefault(key, []).append(trial)
             continue
         found.keys[key] = trial
         _list_of(found, trial).append(trial)
-    for key, attempts in died.items():
-        if key in found.keys:
-            continue
-        if sum(STOPPED not in trial.user_attrs for trial in attempts) >= ATTEMPTS:
-            found.keys[key] = attempts[-1]
-            found.failed.append(attempts[-1])
-        else:
-            found.dead.append(attempts[-1])
-    return found
 
 
 def _list_of(found: Standing, trial: FrozenTrial) -> list[FrozenTrial]:
@@ -109,17 +138,17 @@ def make(
     candidate: Mapping[str, Any],
     key: str,
     system: Mapping[str, Any] | None = None,
+    state: TrialState = TrialState.WAITING,
 ) -> FrozenTrial:
-    """A new trial, waiting."""
+    """A new trial, waiting or running."""
     template = create_trial(
-        state=TrialState.WAITING,
+        state=state,
         params=dict(params),
         distributions={name: distributions[name] for name in params},
         user_attrs={CANDIDATE: dict(candidate), KEY: key},
         system_attrs=dict(system or {}),
     )
-    number = patient(lambda: study._storage.create_new_trial(study._study_id, template_trial=template))
-    return patient(lambda: study._storage.get_trial(number))
+    return patient(lambda: database_of(study)._create_new_trial(study._study_id, template))
 
 
 def again(study: optuna.Study, dead: FrozenTrial) -> FrozenTrial:
@@ -136,43 +165,24 @@ def again(study: optuna.Study, dead: FrozenTrial) -> FrozenTrial:
 
 
 def claim(study: optuna.Study, trial: FrozenTrial) -> bool:
-    """Whether a waiting trial is now ours and running.
-
-    Optuna's own step reads the state and then writes it; in SQLite, which locks no rows, two processes may do both.
-    """
-    storage: Any = study._storage
-    patient(lambda: storage.record_heartbeat(trial._trial_id))
-    row = models.TrialModel
-    mine = update(row).where(row.trial_id == trial._trial_id, row.state == TrialState.WAITING)
-
-    def taken() -> bool:
-        with storage._backend.engine.begin() as connection:
-            done = connection.execute(mine.values(state=TrialState.RUNNING, datetime_start=datetime.now()))
-            return bool(done.rowcount == 1)
-
-    return patient(taken)
+    """Whether a waiting trial is now ours and running."""
+    return patient(lambda: database_of(study).claim(trial._trial_id))
 
 
 def finish(study: optuna.Study, trial: FrozenTrial, values: list[float], metrics: Mapping[str, float]) -> bool:
     """Records a result; False where the trial was taken for dead meanwhile."""
-    try:
-        patient(lambda: study._storage.set_trial_user_attr(trial._trial_id, METRICS, dict(metrics)))
-    except UpdateFinishedTrialError:
-        return False
-    try:
-        patient(lambda: study._storage.set_trial_state_values(trial._trial_id, TrialState.COMPLETE, values))
-    except UpdateFinishedTrialError:
-        # A step that the database has done before it went away is tried again, and found done.
-        return patient(lambda: study._storage.get_trial(trial._trial_id)).state is TrialState.COMPLETE
-    return True
+    database = database_of(study)
+    kept = {METRICS: dict(metrics)}
+    if patient(lambda: database.end(trial._trial_id, TrialState.COMPLETE, values, kept)):
+        return True
+    # A step that the database has done before it went away is tried again, and found done.
+    return patient(lambda: database.get_trial(trial._trial_id)).state is TrialState.COMPLETE
 
 
 def fail(study: optuna.Study, trial: FrozenTrial, key: str, why: Any, pruned: bool = False) -> None:
     """Records that a trial has failed, was stopped or is none."""
     state = TrialState.PRUNED if pruned else TrialState.FAIL
-    with suppress(UpdateFinishedTrialError):
-        patient(lambda: study._storage.set_trial_user_attr(trial._trial_id, key, why))
-        patient(lambda: study._storage.set_trial_state_values(trial._trial_id, state))
+    patient(lambda: database_of(study).end(trial._trial_id, state, None, {key: why}))
 
 
 def bury(study: optuna.Study) -> None:
@@ -183,18 +193,23 @@ def bury(study: optuna.Study) -> None:
             patient(partial(storage.set_trial_state_values, number, TrialState.FAIL))
 
 
-class Alive:
-    """Gives signs of life for a trial, as long as the block runs."""
+class Pulse:
+    """Gives signs of life for the trial that is being evaluated, while the block runs.
 
-    def __init__(self, study: optuna.Study, trial: FrozenTrial, seconds: float) -> None:
+    Attributes:
+        trial: That trial; None between two.
+    """
+
+    def __init__(self, study: optuna.Study, seconds: float) -> None:
+        self.trial: FrozenTrial | None = None
         self._storage: Any = study._storage
-        self._trial = trial
         self._seconds = seconds
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> Pulse:
         self._thread.start()
+        return self
 
     def __exit__(self, *_: object) -> None:
         self._done.set()
@@ -202,7 +217,10 @@ class Alive:
 
     def _run(self) -> None:
         while not self._done.wait(self._seconds):
+            trial = self.trial
+            if trial is None:
+                continue
             try:
-                patient(lambda: self._storage.record_heartbeat(self._trial._trial_id), self._seconds)
+                patient(lambda number=trial._trial_id: self._storage.record_heartbeat(number), self._seconds)  # type: ignore[misc]
             except Exception:  # the next sign may come through; without one the trial is tried again
                 time.sleep(0.1)

@@ -17,7 +17,7 @@ from types import FrameType
 from typing import Any
 
 import optuna
-from optuna.trial import FrozenTrial, Trial
+from optuna.trial import FrozenTrial, Trial, TrialState
 
 from resnext_dsl.diagnostics import ArchError
 from resnext_dsl.network import Network
@@ -31,8 +31,9 @@ from resnext_dsl.searches.trials import (
     REASON,
     STOPPED,
     VOID,
-    Alive,
+    Pulse,
     Standing,
+    Tally,
     again,
     all_trials,
     bury,
@@ -40,7 +41,6 @@ from resnext_dsl.searches.trials import (
     fail,
     finish,
     make,
-    standing,
 )
 from resnext_dsl.spaces import Candidate, Space
 
@@ -97,7 +97,11 @@ class Worker:
         self._study = session.study
         self._proposer = Proposer(session.space, session.plan, number)
         self._buried = 0.0
-        self._known: dict[int, Candidate] = {}
+        self._tally = Tally()
+        self._known: set[Candidate] = set()
+        self._looked_at = 0
+        self._bound: tuple[Candidate, Network] | None = None
+        self._pulse = Pulse(session.study, session.plan.heartbeat)
         self._evaluating = False
         self._stop = False
 
@@ -110,12 +114,16 @@ class Worker:
 
     def run(self) -> None:
         """Works until there are enough results, or the space has no more candidates."""
+        with self._pulse:
+            self._work()
+
+    def _work(self) -> None:
         while not self._stop:
             if time.monotonic() - self._buried > self._plan.heartbeat:
                 bury(self._study)
                 self._buried = time.monotonic()
             trials = all_trials(self._study)
-            now = standing(trials)
+            now = self._tally.standing(trials)
             if len(now.done) + len(now.failed) >= self._plan.trials:
                 return
             trial = self._next(trials, now)
@@ -135,56 +143,61 @@ class Worker:
                 return trial
         if now.dead:
             trial = again(self._study, now.dead[0])
-        elif now.counted < self._plan.trials:
+            return trial if self._claimed(trial) else None
+        if now.counted < self._plan.trials:
             made = self._made(trials, now)
-            if made is None:
-                return None
-            trial = made
-        else:
-            return None
-        return trial if self._claimed(trial) else None
+            return made if made is not None and self._counts(made) else None
+        return None
 
     def _claimed(self, trial: FrozenTrial) -> bool:
-        """Whether a waiting trial is ours, and counts: others may have made theirs at the same time."""
-        now = standing(all_trials(self._study))
+        """Whether a waiting trial is ours, and counts."""
+        return self._counts(trial) and claim(self._study, trial)
+
+    def _counts(self, trial: FrozenTrial) -> bool:
+        """Whether a trial counts: others may have made theirs at the same time."""
+        now = self._tally.standing(all_trials(self._study))
         first = now.keys.get(trial.user_attrs[KEY])
         if first is not None and first.number != trial.number:
             fail(self._study, trial, VOID, f"same architecture as trial {first.number}", pruned=True)
             return False
+        if now.counted <= self._plan.trials:
+            return True
         numbers = sorted([*(one.number for one in now.keys.values()), *(one.number for one in now.dead)])
         if trial.number in numbers[self._plan.trials :]:
             fail(self._study, trial, VOID, "one more than were asked for", pruned=True)
             return False
-        return claim(self._study, trial)
+        return True
 
     def _made(self, trials: list[FrozenTrial], now: Standing) -> FrozenTrial | None:
         """A new trial of an architecture that is not known yet."""
-        for trial in trials:
-            if trial.number not in self._known and CANDIDATE in trial.user_attrs:
-                self._known[trial.number] = self._session.space.candidate(trial.user_attrs[CANDIDATE])
-        known = set(self._known.values())
+        space = self._session.space
+        for trial in trials[self._looked_at :]:
+            if CANDIDATE in trial.user_attrs:
+                self._known.add(space.candidate(trial.user_attrs[CANDIDATE]))
+        self._looked_at = len(trials)
         while True:
-            proposal = self._proposer.propose(self._study, trials, known)
+            proposal = self._proposer.propose(self._study, trials, self._known)
             if proposal is None:
                 return None
-            known.add(proposal.candidate)
-            key = key_of(self._session.space, proposal.candidate, self._session.space.bind(proposal.candidate))
+            self._known.add(proposal.candidate)
+            network = space.bind(proposal.candidate)
+            self._bound = proposal.candidate, network
+            key = key_of(space, proposal.candidate, network)
             if key not in now.keys:
                 distributions, candidate = self._proposer.distributions, proposal.candidate.to_json()
-                return make(self._study, proposal.params, distributions, candidate, key, proposal.notes)
+                running = TrialState.RUNNING
+                return make(self._study, proposal.params, distributions, candidate, key, proposal.notes, running)
 
     # --- evaluation ---
 
     def _evaluate(self, trial: FrozenTrial) -> None:
-        space = self._session.space
-        candidate = space.candidate(trial.user_attrs[CANDIDATE])
+        candidate = self._session.space.candidate(trial.user_attrs[CANDIDATE])
+        self._pulse.trial = trial
         try:
-            with Alive(self._study, trial, self._plan.heartbeat):
-                self._evaluating = True
-                metrics = self._session.evaluator(
-                    space.bind(candidate), candidate, self._plan.objectives, self._plan.seed, self._report(trial)
-                )
-                self._evaluating = False
+            self._evaluating = True
+            network, report = self._network(candidate), self._report(trial)
+            metrics = self._session.evaluator(network, candidate, self._plan.objectives, self._plan.seed, report)
+            self._evaluating = False
         except optuna.TrialPruned as early:
             fail(self._study, trial, REASON, f"given up early: {early}", pruned=True)
         except StoppedError:
@@ -195,6 +208,12 @@ class Worker:
             finish(self._study, trial, [metrics[name] for name in self._plan.objectives], metrics)
         finally:
             self._evaluating = False
+            self._pulse.trial = None
+
+    def _network(self, candidate: Candidate) -> Network:
+        """The network of a candidate, which may just have been bound for its key."""
+        bound, self._bound = self._bound, None
+        return bound[1] if bound is not None and bound[0] == candidate else self._session.space.bind(candidate)
 
     def _report(self, trial: FrozenTrial) -> Any:
         """What an evaluator calls with a step and its metrics; a hopeless trial of one objective ends there."""
