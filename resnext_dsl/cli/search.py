@@ -46,7 +46,15 @@ def search(
     score: Annotated[
         str, typer.Option("--score", metavar="NAME", help="A training-free score that chooses what is evaluated.")
     ] = "",
-    screen: Annotated[int, typer.Option("--screen", help="Candidates to draw for --score to choose from.")] = 0,
+    screen: Annotated[
+        int, typer.Option("--screen", help="Candidates to draw and rank first: by --score, or by their cost.")
+    ] = 0,
+    constrain: Annotated[
+        Names, typer.Option("--constrain", metavar="BOUND", help='On a metric: "accuracy >= 0.9"; repeatable.')
+    ] = None,
+    measure: Annotated[
+        bool, typer.Option("--measure", help="Time the latencies that budgets limit, before anything is trained.")
+    ] = False,
     heartbeat: Annotated[
         int, typer.Option("--heartbeat", help="Seconds between signs of life; after three of them a trial is dead.")
     ] = 20,
@@ -86,6 +94,8 @@ def search(
             screen,
             score,
             heartbeat,
+            tuple(constrain or ()),
+            measure,
         )
         with Progress(plan) as progress:
             found = run(plan, progress=progress)

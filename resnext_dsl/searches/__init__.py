@@ -42,6 +42,8 @@ def search(
     screen: int = 0,
     score: str = "",
     heartbeat: int = 20,
+    constrain: str | Sequence[str] = (),
+    measure: bool = False,
     root: str | None = None,
     progress: Any = None,
     **fixed: Any,
@@ -62,9 +64,11 @@ def search(
             built-in one: "cost" looks at the cost only, others train. A function itself is called in this process, so
             there is one worker.
         seed: Of everything that is random; with one worker the same seed gives the same search.
-        screen: Candidates to draw, of which `score` chooses those that are evaluated.
+        screen: Candidates to draw, of which the best by `score` are evaluated; by their cost where there is no score.
         score: A training-free score.
         heartbeat: Seconds between the signs of life of a trial.
+        constrain: Bounds on metrics, such as "accuracy >= 0.9", that results on the front keep.
+        measure: Times on this machine the latencies that budgets limit; what misses one is not evaluated.
         root: The folder that imports stay under.
         progress: Called with the standing and the stages now and then.
         **fixed: Values for parameters that do not vary.
@@ -75,7 +79,7 @@ def search(
     named = evaluator if isinstance(evaluator, str) else f"{evaluator.__module__}:{evaluator.__qualname__}"
     plan = Plan(
         str(spec), fixed, root, _names(maximize), _names(minimize), _names(budget), trials, workers, storage, study,
-        sampler, named, seed, screen, score, heartbeat,
+        sampler, named, seed, screen, score, heartbeat, _names(constrain), measure,
     )  # fmt: skip
     if isinstance(evaluator, str):
         return run(plan, progress=progress)

@@ -17,6 +17,7 @@ from typing import Any
 from optuna.distributions import BaseDistribution, distribution_to_json, json_to_distribution
 from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
+from optuna.study._constrained_optimization import _CONSTRAINTS_KEY
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import Connection, Row, Table, delete, func, insert, or_, select, update
 
@@ -91,9 +92,22 @@ class Database(RDBStorage):
             return True
 
     def end(
-        self, trial_id: int, state: TrialState, values: Sequence[float] | None, attributes: Mapping[str, Any]
+        self,
+        trial_id: int,
+        state: TrialState,
+        values: Sequence[float] | None,
+        attributes: Mapping[str, Any],
+        constraints: Mapping[str, float] | None = None,
     ) -> bool:
-        """Ends a trial with what is known of it; False where it has ended already, and nothing is changed then."""
+        """Ends a trial with what is known of it; False where it has ended already, and nothing is changed then.
+
+        Args:
+            trial_id: Which.
+            state: What it ends as.
+            values: Those of the objectives.
+            attributes: What else is kept.
+            constraints: What is above zero is violated.
+        """
         alive = TRIALS.c.state.in_([TrialState.RUNNING, TrialState.WAITING])
         ending = update(TRIALS).where(TRIALS.c.trial_id == trial_id, alive)
         with self.engine.begin() as connection:
@@ -106,6 +120,9 @@ class Database(RDBStorage):
                 stale = USER.c.trial_id == trial_id, USER.c.key.in_(list(attributes))
                 connection.execute(delete(USER).where(*stale))
                 connection.execute(insert(USER), _attribute_rows(trial_id, attributes))
+            if constraints:
+                named = {f"{_CONSTRAINTS_KEY}:{name}": value for name, value in constraints.items()}
+                connection.execute(insert(SYSTEM), _attribute_rows(trial_id, named))
             return True
 
     # --- reading ---

@@ -6,7 +6,7 @@ import importlib
 import inspect
 import math
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,23 +52,28 @@ class Evaluator:
             ask(network)
 
     def __call__(
-        self, network: Network, candidate: Candidate, wanted: tuple[str, ...], seed: int, report: Report | None
+        self,
+        network: Network,
+        candidate: Candidate,
+        wanted: Sequence[str],
+        seed: int,
+        report: Report | None,
+        known: Mapping[str, float],
     ) -> dict[str, float]:
-        """The metrics of a candidate, its cost among them.
+        """The metrics of a candidate: its cost, what is `known` already, and what the evaluator gives.
 
         Raises:
             EvaluationError: Where a wanted metric is missing or is no finite number.
             Exception: Whatever the evaluator raises.
         """
-        metrics: dict[str, float] = {measure: getattr(network.cost(), measure) for measure in MEASURES}
+        metrics: dict[str, float] = {measure: getattr(network.cost(), measure) for measure in MEASURES} | {**known}
         if self._function is not None:
             given = {"report": report} if self.reports and report is not None else {}
             subject = network.compile(seed=seed) if self.builds else network
             metrics |= _checked(self._function(subject, candidate, **given))
         for name in wanted:
             if name not in metrics:
-                known = ", ".join(metrics)
-                raise EvaluationError(f"the evaluator gives no metric `{name}`; it gives {known}")
+                raise EvaluationError(f"the evaluator gives no metric `{name}`; it gives {', '.join(metrics)}")
             if not math.isfinite(metrics[name]):
                 raise EvaluationError(f"the metric `{name}` is {metrics[name]}")
         return metrics

@@ -11,7 +11,9 @@ from resnext_dsl.diagnostics import ArchError, did_you_mean, error
 from resnext_dsl.network import source_of
 from resnext_dsl.options import DEFAULTS
 from resnext_dsl.overrides import override_source
+from resnext_dsl.searches.constraints import Bound, bound_of
 from resnext_dsl.spaces import Space, space_of
+from resnext_dsl.spaces.totals import MEASURES
 
 SAMPLERS = ("nsga2", "tpe", "random", "regularized-evolution")
 
@@ -33,9 +35,11 @@ class Plan(NamedTuple):
         sampler: One of `SAMPLERS`.
         evaluator: `module:function`, or the name of a built-in one.
         seed: Of everything that is random.
-        screen: Candidates drawn to be ranked by `score`.
-        score: The training-free score that decides which of these are evaluated; "" for none.
+        screen: Candidates drawn to be ranked before any is evaluated; 0 for none.
+        score: The training-free score that ranks them; "" for their cost.
         heartbeat: Seconds between the signs of life of a trial; after three of them without one it is taken for dead.
+        constrain: Bounds on metrics, such as `accuracy >= 0.9`, that results on the front keep.
+        measure: Whether latencies that the budgets limit are timed on this machine, and kept.
     """
 
     spec: str
@@ -54,6 +58,17 @@ class Plan(NamedTuple):
     screen: int
     score: str
     heartbeat: int
+    constrain: tuple[str, ...] = ()
+    measure: bool = False
+
+    @property
+    def bounds(self) -> list[Bound]:
+        """The bounds on metrics.
+
+        Raises:
+            ArchError: E205 for a text that is none.
+        """
+        return [bound_of(text) for text in self.constrain]
 
     @property
     def objectives(self) -> tuple[str, ...]:
@@ -78,7 +93,7 @@ class Plan(NamedTuple):
     def from_json(cls, text: str) -> Plan:
         """The plan that `to_json` has written."""
         read = json.loads(text)
-        lists = {name: tuple(read[name]) for name in ("maximize", "minimize", "budget")}
+        lists = {name: tuple(read[name]) for name in ("maximize", "minimize", "budget", "constrain")}
         return cls(**{**read, **lists})
 
     def check(self) -> None:
@@ -86,7 +101,7 @@ class Plan(NamedTuple):
 
         Raises:
             ArchError: E202 without an objective, E203 for one that is named twice, E101 for an unknown sampler, E205
-                for a number out of range.
+                for a number out of range, or a text that is no constraint.
         """
         if not self.objectives:
             raise _wrong("E202", "nothing is asked for", "search", "give an objective: `--maximize accuracy`")
@@ -99,9 +114,19 @@ class Plan(NamedTuple):
         for name, least in (("trials", 1), ("workers", 1), ("heartbeat", 1), ("screen", 0)):
             if getattr(self, name) < least:
                 raise _wrong("E205", f"`{name}` must be at least {least}; found {getattr(self, name)}", name)
-        if self.score and self.screen < self.trials:
-            message = f"`{self.score}` chooses {self.trials} of the candidates drawn, which are only {self.screen}"
+        self._check_screen()
+        assert len(self.bounds) == len(self.constrain)
+
+    def _check_screen(self) -> None:
+        """Refuses to rank too few candidates, or by what is not known of them."""
+        if (self.score or self.screen) and self.screen < self.trials:
+            what = f"`{self.score}` chooses" if self.score else "the screen is for choosing"
+            message = f"{what} {self.trials} of the candidates drawn, which are only {self.screen}"
             raise _wrong("E205", message, "screen", "give a larger `--screen`")
+        unknown = [name for name in self.objectives if name not in MEASURES]
+        if self.screen and not self.score and unknown:
+            message = f"candidates are ranked before `{unknown[0]}` is known, and it is no measure of cost"
+            raise _wrong("E205", message, "screen", f"give a `--score`; measures of cost: {', '.join(MEASURES)}")
 
     def space(self, more: Mapping[str, Any] | None = None) -> Space:
         """The space that is searched; `more`: values that the evaluator needs parameters to have.
@@ -126,6 +151,8 @@ def identity(plan: Plan, space: Space) -> str:
         "objectives": list(zip(plan.objectives, plan.directions, strict=True)),
         "budget": plan.budget,
         "evaluator": plan.evaluator,
+        **({"constrain": plan.constrain} if plan.constrain else {}),
+        **({"measure": True} if plan.measure else {}),
     }
     return hashlib.sha256(json.dumps(described, sort_keys=True, default=str).encode()).hexdigest()[:16]
 

@@ -17,7 +17,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from resnext_dsl.diagnostics import ArchError
 from resnext_dsl.searches.plan import Plan
-from resnext_dsl.searches.trials import CANDIDATE
+from resnext_dsl.searches.trials import CANDIDATE, is_feasible
 from resnext_dsl.spaces import Candidate, Dimension, Space
 from resnext_dsl.spaces.candidate import text_of
 
@@ -99,7 +99,7 @@ class Proposer:
         if len(done) < min(TOURNAMENT, POPULATION):
             return self._even()
         competing = [done[place] for place in self._rng.choice(len(done), min(TOURNAMENT, len(done)), replace=False)]
-        best = front_of(competing, study.directions)
+        best = front_of(competing, study.directions) or [min(competing, key=_violation)]
         parent = best[int(self._rng.integers(len(best)))]
         try:
             return self._of(
@@ -222,8 +222,13 @@ def params_of(space: Space, candidate: Candidate) -> dict[str, Any]:
     return params
 
 
+def _violation(trial: FrozenTrial) -> float:
+    return sum(max(value, 0.0) for value in trial.constraints.values())
+
+
 def front_of(trials: list[FrozenTrial], directions: Any) -> list[FrozenTrial]:
-    """Those of finished trials than which no other is better in everything."""
+    """Those of finished trials that keep every constraint and than which no other such is better in everything."""
+    trials = [trial for trial in trials if is_feasible(trial)]
     signs = [-1 if "MAXIMIZE" in str(direction).upper() else 1 for direction in directions]
     rows = [tuple(sign * value for sign, value in zip(signs, trial.values, strict=True)) for trial in trials]
     return [

@@ -19,7 +19,7 @@ from resnext_dsl.searches.plan import Plan
 from resnext_dsl.searches.propose import Proposer, front_of, params_of
 from resnext_dsl.searches.stages import Stage, chosen
 from resnext_dsl.searches.storage import patient
-from resnext_dsl.searches.trials import CANDIDATE, METRICS, Standing, all_trials, make, reason_of, standing
+from resnext_dsl.searches.trials import CANDIDATE, METRICS, Standing, all_trials, is_feasible, make, reason_of, standing
 from resnext_dsl.searches.worker import Session, Worker, key_of
 from resnext_dsl.spaces import Candidate, Space
 
@@ -34,13 +34,14 @@ STAGES = "stages"
 
 
 class Trial(NamedTuple):
-    """A result: the candidate, its metrics, and whether no other is better in everything."""
+    """A result: the candidate, its metrics, and whether it keeps every constraint."""
 
     number: int
     candidate: Candidate
     metrics: Mapping[str, float]
     values: tuple[float, ...]
     seconds: float
+    feasible: bool = True
 
 
 class Failure(NamedTuple):
@@ -55,7 +56,8 @@ class Found(NamedTuple):
     """What a search has found.
 
     Attributes:
-        front: Results than which no other is better in everything, the first objective's best first.
+        front: Results that keep every constraint and than which no other such is better in everything, the first
+            objective's best first.
         trials: All results, in the order they were asked for.
         failures: Candidates without one.
         stages: What came in and went on before.
@@ -106,7 +108,7 @@ def run(plan: Plan, evaluator: Any = None, progress: Progress | None = None) -> 
 def _staged(session: Session) -> list[Stage]:
     """Chooses what is evaluated first, once for a study."""
     plan, study = session.plan, session.study
-    if not plan.score:
+    if not plan.screen:
         return []
     known = study.user_attrs.get(STAGES)
     if known is None:
@@ -224,4 +226,4 @@ def found(session: Session, now: Standing, stages: list[Stage], stopped: bool = 
 def _result(space: Space, trial: Any) -> Trial:
     seconds = trial.duration.total_seconds() if trial.duration is not None else 0.0
     candidate = space.candidate(trial.user_attrs[CANDIDATE])
-    return Trial(trial.number, candidate, trial.user_attrs[METRICS], tuple(trial.values), seconds)
+    return Trial(trial.number, candidate, trial.user_attrs[METRICS], tuple(trial.values), seconds, is_feasible(trial))

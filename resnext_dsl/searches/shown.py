@@ -15,7 +15,7 @@ from resnext_dsl.searches.plan import Plan
 from resnext_dsl.searches.propose import front_of
 from resnext_dsl.searches.run import Found
 from resnext_dsl.searches.stages import Stage
-from resnext_dsl.searches.trials import Standing
+from resnext_dsl.searches.trials import Standing, is_feasible
 from resnext_dsl.spaces.candidate import text_of
 
 MOST = 20
@@ -59,10 +59,10 @@ class Progress:
         return " · ".join(parts)
 
     def _best(self, now: Standing) -> str:
-        place, name = 0, self._plan.objectives[0]
         sign = -1 if self._plan.directions[0] == "maximize" else 1
-        best = min(now.done, key=lambda trial: sign * trial.values[place])
-        return f"best {name} {_number(best.values[place])}"
+        values = [trial.values[0] for trial in now.done if is_feasible(trial)]
+        best = _number(min(values, key=lambda value: sign * value)) if values else "none keeps the constraints"
+        return f"best {self._plan.objectives[0]} {best}"
 
 
 def _duration(seconds: float) -> str:
@@ -84,6 +84,9 @@ def print_found(found: Found) -> None:
     state = " (stopped; the same command goes on)" if found.stopped else ""
     state = " (the space has no more)" if found.exhausted else state
     console.print(f"{found.space.network.name}: {len(found.trials)} results{failed}{state}", highlight=False)
+    outside = sum(not trial.feasible for trial in found.trials)
+    if outside:
+        console.print(f"{outside} of them miss {' or '.join(found.plan.constrain)}", highlight=False, markup=False)
     if found.front:
         console.print(_table(found), highlight=False)
     if len(found.front) > MOST:
@@ -128,6 +131,7 @@ def answer(found: Found) -> dict[str, Any]:
                 "candidate": trial.candidate.to_json(),
                 "metrics": dict(trial.metrics),
                 "on_front": trial.number in front,
+                "feasible": trial.feasible,
                 "seconds": trial.seconds,
             }
             for trial in found.trials

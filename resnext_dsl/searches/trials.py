@@ -128,6 +128,11 @@ def reason_of(trial: FrozenTrial) -> str:
     return str(trial.user_attrs.get(REASON, f"its worker died {ATTEMPTS} times"))
 
 
+def is_feasible(trial: FrozenTrial) -> bool:
+    """Whether a result keeps every constraint."""
+    return all(value <= 0 for value in trial.constraints.values())
+
+
 # --- making, claiming, finishing ---
 
 
@@ -169,11 +174,17 @@ def claim(study: optuna.Study, trial: FrozenTrial) -> bool:
     return patient(lambda: database_of(study).claim(trial._trial_id))
 
 
-def finish(study: optuna.Study, trial: FrozenTrial, values: list[float], metrics: Mapping[str, float]) -> bool:
+def finish(
+    study: optuna.Study,
+    trial: FrozenTrial,
+    values: list[float],
+    metrics: Mapping[str, float],
+    constraints: Mapping[str, float],
+) -> bool:
     """Records a result; False where the trial was taken for dead meanwhile."""
     database = database_of(study)
     kept = {METRICS: dict(metrics)}
-    if patient(lambda: database.end(trial._trial_id, TrialState.COMPLETE, values, kept)):
+    if patient(lambda: database.end(trial._trial_id, TrialState.COMPLETE, values, kept, constraints)):
         return True
     # A step that the database has done before it went away is tried again, and found done.
     return patient(lambda: database.get_trial(trial._trial_id)).state is TrialState.COMPLETE

@@ -19,8 +19,10 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from resnext_dsl.diagnostics import ArchError
+from resnext_dsl.diagnostics import ArchError, error
 from resnext_dsl.network import Network
+from resnext_dsl.overrides import override_source
+from resnext_dsl.searches.constraints import MissedError, latencies, timed, violations
 from resnext_dsl.searches.evaluator import Evaluator, evaluator_of
 from resnext_dsl.searches.plan import Plan, identity
 from resnext_dsl.searches.propose import Proposer
@@ -73,6 +75,9 @@ class Session:
         self.space: Space = plan.space(needed) if needed else own
         self.space.screen(plan.budget or None)
         self.evaluator.check(self.space.network)
+        if plan.measure and not latencies(self.space.network, plan.budget):
+            message = f"no budget of `{self.space.network.name}` limits a latency, so there is nothing to measure"
+            raise error("E202", message, override_source("measure", "measure"))
         self.name = plan.study or self.space.network.name
         self._storage = open_storage(url_of(plan, self.space.network.name), plan.heartbeat, plan.grace)
         try:
@@ -94,6 +99,7 @@ class Worker:
     def __init__(self, session: Session, number: int) -> None:
         self._session = session
         self._plan = session.plan
+        self._bounds = session.plan.bounds
         self._study = session.study
         self._proposer = Proposer(session.space, session.plan, number)
         self._buried = 0.0
@@ -195,20 +201,28 @@ class Worker:
         self._pulse.trial = trial
         try:
             self._evaluating = True
-            network, report = self._network(candidate), self._report(trial)
-            metrics = self._session.evaluator(network, candidate, self._plan.objectives, self._plan.seed, report)
+            metrics = self._metrics(candidate, self._report(trial))
             self._evaluating = False
         except optuna.TrialPruned as early:
             fail(self._study, trial, REASON, f"given up early: {early}", pruned=True)
+        except MissedError as missed:
+            fail(self._study, trial, REASON, str(missed), pruned=True)
         except StoppedError:
             fail(self._study, trial, STOPPED, True)
         except Exception as problem:  # an evaluator may raise anything, and the search goes on
             fail(self._study, trial, REASON, f"{type(problem).__name__}: {problem}"[:500])
         else:
-            finish(self._study, trial, [metrics[name] for name in self._plan.objectives], metrics)
+            values = [metrics[name] for name in self._plan.objectives]
+            finish(self._study, trial, values, metrics, violations(self._bounds, metrics))
         finally:
             self._evaluating = False
             self._pulse.trial = None
+
+    def _metrics(self, candidate: Candidate, report: Any) -> dict[str, float]:
+        plan, network = self._plan, self._network(candidate)
+        known = timed(network, plan.budget) if plan.measure else {}
+        wanted = [*plan.objectives, *(bound.metric for bound in self._bounds)]
+        return self._session.evaluator(network, candidate, wanted, plan.seed, report, known)
 
     def _network(self, candidate: Candidate) -> Network:
         """The network of a candidate, which may just have been bound for its key."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +14,8 @@ from resnext_dsl.searches import worker
 finish = worker.finish
 
 
-def acknowledged(study: Any, trial: Any, values: list[float], metrics: Mapping[str, float]) -> bool:
-    known = finish(study, trial, values, metrics)
+def acknowledged(study: Any, trial: Any, values: list[float], *kept: Any) -> bool:
+    known = finish(study, trial, values, *kept)
     if known:
         log = os.open(sys.argv[2], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
         os.write(log, f"{trial.number} {values[0]}\n".encode())

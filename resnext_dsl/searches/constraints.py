@@ -1,0 +1,90 @@
+"""What a result must keep beside the budgets that a space holds in closed form: bounds on metrics, and latencies.
+
+A bound on a metric is known once a candidate has been evaluated; samplers learn of it as a constraint of Optuna, and
+the front has none that misses it. A latency is timed before anything is trained, so that nothing is trained in vain.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from resnext_dsl.budget import Usage, usage
+from resnext_dsl.diagnostics import ArchError, error
+from resnext_dsl.limits import Limit
+from resnext_dsl.network import Network
+from resnext_dsl.overrides import override_source
+
+FORM = re.compile(r"\s*(?P<metric>[^<>=]*[^<>=\s])\s*(?P<comparison><=|>=)\s*(?P<bound>[^<>=\s]+)\s*")
+
+
+class Bound(NamedTuple):
+    """A bound on a metric."""
+
+    metric: str
+    comparison: str
+    bound: float
+
+    def violation(self, value: float) -> float:
+        """How far a value is on the wrong side; zero or less where it is kept."""
+        return value - self.bound if self.comparison == "<=" else self.bound - value
+
+
+def bound_of(text: str) -> Bound:
+    """The bound that a text says, such as `accuracy >= 0.9`.
+
+    Raises:
+        ArchError: E205 where it says none.
+    """
+    found = FORM.fullmatch(text)
+    try:
+        number = float(found["bound"].replace("_", "")) if found else math.nan
+    except ValueError:
+        number = math.nan
+    if found is None or not math.isfinite(number):
+        raise _wrong(f"a constraint is `METRIC <= NUMBER` or `METRIC >= NUMBER`; found `{text[:80]}`", text)
+    return Bound(found["metric"], found["comparison"], number)
+
+
+def latencies(network: Network, budgets: Sequence[str]) -> list[Limit]:
+    """The limits of a network's budgets that a machine has to be asked about."""
+    return [limit for limit in network.limits_of(budgets) if limit.row.read is None]
+
+
+class MissedError(Exception):
+    """A candidate is too slow."""
+
+
+def timed(network: Network, budgets: Sequence[str]) -> dict[str, float]:
+    """The latencies that a network's budgets limit, timed here, by what they are called in the file: in seconds.
+
+    Raises:
+        MissedError: Where one of them is missed.
+        ArchError: E603 where this machine does not have the device.
+    """
+    lines = usage(tuple(latencies(network, budgets)), network, measure=True)
+    missed = [line for line in lines if not line.met]
+    if missed:
+        raise MissedError("; ".join(map(_missed, missed)))
+    return {line.limit.subject: float(line.used or 0) for line in lines}
+
+
+def _missed(line: Usage) -> str:
+    limit, show = line.limit, line.limit.row.unit.show
+    assert line.used is not None
+    return f"`{limit.subject}` is {show(line.used)}; the limit is {limit.comparison} {show(limit.bound)}"
+
+
+def violations(bounds: Sequence[Bound], metrics: Mapping[str, float]) -> dict[str, float]:
+    """How far metrics are on the wrong side of each bound."""
+    return {
+        f"{bound.metric} {bound.comparison} {bound.bound:g}": bound.violation(metrics[bound.metric]) for bound in bounds
+    }
+
+
+def _wrong(message: str, text: str) -> ArchError:
+    return error(
+        "E205", message, override_source("constrain", text), hint='for example `--constrain "accuracy >= 0.9"`'
+    )
