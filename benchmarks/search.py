@@ -41,7 +41,7 @@ def main() -> None:
             peer, _ = _timed(partial(_optuna, Path(folder), sampler, trials), trials)
             print(
                 f"{sampler}, {trials} trials on SQLite: {ours:.2f} ms a trial ({work:.2f} of the processor), "
-                f"its network bound, priced and told from all others; plain Optuna, without any of that: {peer:.2f} ms, "
+                f"its network bound, priced and told from others; plain Optuna, without that: {peer:.2f} ms, "
                 f"ratio {ours / peer:.2f}"
             )
             print(f"  bound {BOUND:g} ms: {_kept(ours < BOUND)}{'' if ours < BOUND else _alone(work)}")
