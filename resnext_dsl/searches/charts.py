@@ -51,7 +51,7 @@ def front_chart(
     )
     others = points.transform_filter("!datum.front").mark_point(filled=True, size=36, opacity=0.55, aria=False)
     marked = points.transform_filter("datum.front").mark_point(filled=True, size=95, opacity=1, aria=False)
-    layers = [others, marked]
+    layers = [marked] if all(row["front"] for row in rows) else [others, marked]
     if joined:
         # Between two points of a front, the one that costs less is what can be had.
         steps: Literal["step-before", "step-after"] = "step-before" if across.direction == "maximize" else "step-after"
@@ -60,7 +60,7 @@ def front_chart(
             .transform_filter("datum.front")
             .mark_line(color=FRONT, strokeWidth=1.5, aria=False, interpolate=steps)
         )
-        layers.insert(1, line.encode(x=x, y=y))
+        layers.insert(-1, line.encode(x=x, y=y))
     return _spec(alt.layer(*layers), f"{up.name} of every result against {across.name}, the front marked", 360)
 
 
@@ -100,12 +100,14 @@ def distribution_chart(found: Distribution) -> Chart:
         for name, steps in found.steps.items()
         for place, step in enumerate(steps)
     ]
+    different = {row["value"] for row in values}
+    scale = _around(different.pop()) if len(different) == 1 else alt.Scale(zero=False)
     share = f"share of networks {'above' if found.large else 'below'}"
     several = len(found.steps) > 1
     legend = alt.Legend(title=None, orient="top", labelLimit=300) if several else None
     lines = alt.Chart(alt.InlineData(values=values)).mark_line(interpolate="step-after", aria=False)
     encoded = lines.encode(
-        x=alt.X("value:Q", title=found.name, scale=alt.Scale(zero=False)),
+        x=alt.X("value:Q", title=found.name, scale=scale),
         y=alt.Y("share:Q", title=share, axis=alt.Axis(format=".0%"), scale=alt.Scale(domain=[0, 1])),
         order="place:Q",
         color=alt.Color("of:N", sort=None, legend=legend, scale=alt.Scale(domain=list(found.steps), range=CHOICES)),
@@ -125,8 +127,16 @@ def _results() -> alt.Chart:
 
 def _scale(rows: Sequence[dict[str, Any]], metric: Metric) -> alt.Scale:
     values = [row[metric.key] for row in rows if row[metric.key] is not None]
+    if len(set(values)) == 1:
+        return _around(values[0])
     wide = metric.name in MEASURES and values and min(values) > 0 and max(values) / min(values) > SPREAD
     return alt.Scale(type="log", nice=False, padding=12) if wide else alt.Scale(zero=False)
+
+
+def _around(value: float) -> alt.Scale:
+    """A scale about the only value there is, whose axis would round it otherwise."""
+    margin = abs(value) / 10 or 1
+    return alt.Scale(domain=[value - margin, value + margin], nice=False)
 
 
 def _axis(metric: Metric) -> alt.Axis:
@@ -139,7 +149,7 @@ def _tooltip(metrics: Sequence[Metric]) -> list[alt.Tooltip]:
         alt.Tooltip(f"{metric.key}:Q", title=_title(metric.name), format="," if metric.name in MEASURES else ".6~g")
         for metric in metrics[:SHOWN]
     ]
-    return [alt.Tooltip("trial:Q", title="trial"), alt.Tooltip("flags:N", title="flags"), *shown]
+    return [alt.Tooltip("trial:Q", title="trial", format="d"), alt.Tooltip("flags:N", title="flags"), *shown]
 
 
 def _title(name: str) -> str:

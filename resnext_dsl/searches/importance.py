@@ -41,7 +41,7 @@ def importance(found: Found, place: int) -> Importance:
     """The importance of the parameters for one objective of a search."""
     count = len(found.trials)
     if count < LEAST:
-        return Importance({}, f"With {count} results there are too few to tell; {LEAST} are the least.")
+        return Importance({}, f"Too few results to tell: {count}, where {LEAST} are the least.")
     if len({trial.values[place] for trial in found.trials}) == 1:
         return Importance({}, "All results have the same value, so no parameter matters for it.")
     with warnings.catch_warnings():
@@ -53,7 +53,7 @@ def importance(found: Found, place: int) -> Importance:
         return Importance({}, "The best tenth of the results is like all of them, so no parameter stands out.")
     shares = {name: value / total for name, value in sorted(found_shares.items(), key=lambda one: (-one[1], one[0]))}
     uncertain = (
-        f"With {count} results the best tenth is fewer than five: take this as a hint." if count < ENOUGH else ""
+        f"Of {count} results the best tenth is fewer than five: take this as a hint." if count < ENOUGH else ""
     )
     return Importance(shares, uncertain)
 

@@ -149,7 +149,7 @@ def _front(found: Found, rows: Sequence[dict[str, Any]], metrics: Sequence[Metri
 def _listed(found: Found, metrics: Sequence[Metric], trials: Sequence[Trial], caption: str) -> Table:
     more = f"; {len(trials) - LISTED:,} more are not listed" if len(trials) > LISTED else ""
     rows = [
-        [trial.number, *(number(trial, metric) for metric in metrics), flags(found, trial.candidate)]
+        [str(trial.number), *(number(trial, metric) for metric in metrics), flags(found, trial.candidate)]
         for trial in trials[:LISTED]
     ]
     return Table(caption + more, ["trial", *(metric.name for metric in metrics), "flags"], rows)
