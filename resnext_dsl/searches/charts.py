@@ -100,7 +100,7 @@ def distribution_chart(found: Distribution) -> Chart:
         for name, steps in found.steps.items()
         for place, step in enumerate(steps)
     ]
-    different = {row["value"] for row in values}
+    different = {step.value for steps in found.steps.values() for step in steps}
     scale = _around(different.pop()) if len(different) == 1 else alt.Scale(zero=False)
     share = f"share of networks {'above' if found.large else 'below'}"
     several = len(found.steps) > 1
