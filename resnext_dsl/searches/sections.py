@@ -73,7 +73,7 @@ def facts_of(found: Found) -> list[tuple[str, str]]:
         ("budgets", _budgets(found)),
         ("evaluator", plan.evaluator),
         ("sampler", plan.sampler),
-        ("chosen before", f"by {plan.score}, of {plan.screen:,} candidates" if plan.score else ""),
+        ("chosen before", f"by {plan.score or 'cost'}, of {plan.screen:,} candidates" if plan.screen else ""),
         ("seed", str(plan.seed)),
         ("asked for", _counted(plan.trials, "trial")),
         ("study", plan.study or space.network.name),
@@ -197,12 +197,13 @@ def _distribution(found: Found) -> Section:
 
 def _described(plan: Plan) -> str:
     """What the distribution is of: only an even sample stands for the space."""
-    if plan.sampler == "random" and not plan.score:
+    if plan.sampler == "random" and not plan.screen:
         return (
             "Candidates were drawn at random, evenly within the budgets, so the distribution describes the space "
             "(where a range is logarithmic, evenly in the logarithm)."
         )
-    chosen = f"the score {plan.score}" if plan.score else f"the sampler {plan.sampler}"
+    ranked = f"the score {plan.score}" if plan.score else "their cost"
+    chosen = ranked if plan.screen else f"the sampler {plan.sampler}"
     return (
         f"Candidates were chosen by {chosen}, so the distribution describes that choice and not the space; "
         "a search with `--sampler random` describes the space."
