@@ -52,9 +52,7 @@ def importance(found: Found, place: int) -> Importance:
     if not total:
         return Importance({}, "The best tenth of the results is like all of them, so no parameter stands out.")
     shares = {name: value / total for name, value in sorted(found_shares.items(), key=lambda one: (-one[1], one[0]))}
-    uncertain = (
-        f"Of {count} results the best tenth is fewer than five: take this as a hint." if count < ENOUGH else ""
-    )
+    uncertain = f"Of {count} results the best tenth is fewer than five: take this as a hint." if count < ENOUGH else ""
     return Importance(shares, uncertain)
 
 
