@@ -20,6 +20,7 @@ COMMANDS = (
     "verify",
     "solve",
     "search",
+    "report",
     "train",
     "fmt",
     "zoo",

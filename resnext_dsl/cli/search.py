@@ -61,6 +61,9 @@ def search(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="DIR", help="Write the front as .arch files.")
     ] = None,
+    report: Annotated[
+        Path | None, typer.Option("--report", metavar="FILE.html", help="Write a report, of a stopped search too.")
+    ] = None,
     settings: answers.Set = None,
     as_json: answers.Json = False,
     root: answers.Root = None,
@@ -77,6 +80,8 @@ def search(
         from resnext_dsl.searches.shown import Progress, answer, print_found
         from resnext_dsl.searches.winners import write
 
+        if report is not None:
+            import resnext_dsl.searches.document  # noqa: F401  that it can be written, before hours of searching
         fixed = answers.overrides(settings)
         goals = tuple(maximize or ()), tuple(minimize or ()), tuple(budget or ())
         plan = Plan(
@@ -100,6 +105,8 @@ def search(
         with Progress(plan) as progress:
             found = run(plan, progress=progress)
         paths = write(found.space, [trial.candidate for trial in found.front], output) if output is not None else []
+        if report is not None:
+            paths.append(found.report(report))
         if as_json:
             answers.print_json(answer(found) | {"files": [str(path) for path in paths]})
         else:

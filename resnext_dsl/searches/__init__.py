@@ -1,7 +1,8 @@
 """Searches a space: proposes candidates within their budgets, evaluates them in many processes, keeps every result.
 
 `plan` is what is asked; `evaluator` tells how good a candidate is; `storage` and `trials` keep what is known, for all
-processes; `propose` finds the next candidate, `worker` evaluates, `run` keeps the workers going.
+processes; `propose` finds the next candidate, `worker` evaluates, `run` keeps the workers going. `reading` opens what
+an earlier run has found; `importance`, `distribution` and `charts` show it, `document` is the page around them.
 Optuna is imported here only.
 """
 
@@ -15,6 +16,7 @@ from resnext_dsl.searches.plan import Plan
 
 try:
     from resnext_dsl.searches.evaluator import Evaluator
+    from resnext_dsl.searches.reading import read
     from resnext_dsl.searches.run import Failure, Found, Trial, run
 except ModuleNotFoundError as missing:
     if missing.name not in ("optuna", "sqlalchemy"):
@@ -22,7 +24,7 @@ except ModuleNotFoundError as missing:
     message = f"searching needs {missing.name}, which is not installed"
     raise ArchError([Diagnostic("E721", message, hint="pip install 'resnext-dsl[search]'", file="search")]) from None
 
-__all__ = ["Failure", "Found", "Plan", "Trial", "run", "search"]
+__all__ = ["Failure", "Found", "Plan", "Trial", "read", "run", "search"]
 
 
 def search(

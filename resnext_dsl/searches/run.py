@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -42,6 +43,7 @@ class Trial(NamedTuple):
     values: tuple[float, ...]
     seconds: float
     feasible: bool = True
+    finished: datetime | None = None
 
 
 class Failure(NamedTuple):
@@ -63,6 +65,8 @@ class Found(NamedTuple):
         stages: What came in and went on before.
         stopped: Whether it was stopped before it was done; the same call goes on.
         exhausted: Whether the space has no more candidates.
+        running: Candidates that were being evaluated when this was read.
+        waiting: Those to be evaluated, or to be tried again.
     """
 
     plan: Plan
@@ -73,6 +77,19 @@ class Found(NamedTuple):
     stages: list[Stage]
     stopped: bool
     exhausted: bool
+    running: int = 0
+    waiting: int = 0
+
+    def report(self, path: str | os.PathLike[str]) -> Path:
+        """Writes all of it as one HTML file, which needs nothing else to be read.
+
+        Raises:
+            ArchError: E721 where what draws the charts is not installed.
+            OSError: Where the file cannot be written.
+        """
+        from resnext_dsl.searches.document import write
+
+        return write(self, path)
 
 
 Progress = Callable[[Standing, list[Stage]], None]
@@ -102,7 +119,7 @@ def run(plan: Plan, evaluator: Any = None, progress: Progress | None = None) -> 
                 _supervise(session, lambda now: progress(now, stages) if progress is not None else None)
         except KeyboardInterrupt:
             stopped = True
-        return found(session, standing(all_trials(session.study)), stages, stopped)
+        return found(session.space, plan, standing(all_trials(session.study)), stages, stopped)
 
 
 def _staged(session: Session) -> list[Stage]:
@@ -206,9 +223,8 @@ def _useless(status: int, last: str) -> ArchError:
     return ArchError([Diagnostic("E724", message[:400], hint="results so far are in the storage", file="search")])
 
 
-def found(session: Session, now: Standing, stages: list[Stage], stopped: bool = False) -> Found:
+def found(space: Space, plan: Plan, now: Standing, stages: list[Stage], stopped: bool = False) -> Found:
     """The results of a study."""
-    space, plan = session.space, session.plan
     results = {trial.number: _result(space, trial) for trial in sorted(now.done, key=lambda trial: trial.number)}
     signs = [-1 if direction == "maximize" else 1 for direction in plan.directions]
     front = [results[trial.number] for trial in front_of(now.done, plan.directions)]
@@ -218,12 +234,15 @@ def found(session: Session, now: Standing, stages: list[Stage], stopped: bool = 
         for trial in sorted(now.failed, key=lambda trial: trial.number)
     ]
     count = len(now.done) + len(now.failed)
-    return Found(
-        plan, space, front, list(results.values()), failures, stages, stopped, not stopped and count < plan.trials
-    )
+    exhausted = not stopped and count < plan.trials
+    alive = len(now.running), len(now.waiting) + len(now.dead)
+    return Found(plan, space, front, list(results.values()), failures, stages, stopped, exhausted, *alive)
 
 
 def _result(space: Space, trial: Any) -> Trial:
     seconds = trial.duration.total_seconds() if trial.duration is not None else 0.0
     candidate = space.candidate(trial.user_attrs[CANDIDATE])
-    return Trial(trial.number, candidate, trial.user_attrs[METRICS], tuple(trial.values), seconds, is_feasible(trial))
+    values, feasible = tuple(trial.values), is_feasible(trial)
+    return Trial(
+        trial.number, candidate, trial.user_attrs[METRICS], values, seconds, feasible, trial.datetime_complete
+    )

@@ -1,4 +1,4 @@
-"""A PostgreSQL server of Debian's packages for the tests that need one."""
+"""A PostgreSQL server and a browser of Debian's packages for the tests that need them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -43,3 +44,26 @@ def postgresql() -> Iterator[str]:
     finally:
         run("pg_ctl", "-m", "immediate", "stop")
         shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """A headless Chromium that keeps what pages say and ask for."""
+    driver = Path("/usr/bin/chromedriver")
+    if not driver.exists() or not Path("/usr/bin/chromium").exists():
+        pytest.skip("no Chromium is installed here; `apt-get install chromium chromium-driver` brings it, and CI does")
+    from selenium import webdriver
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = "/usr/bin/chromium"
+    quiet = ("background-networking", "component-update", "sync", "quic", "gpu")
+    size = ("--headless=new", "--no-sandbox", "--no-first-run", "--window-size=1300,2400")
+    with tempfile.TemporaryDirectory(prefix="resnext-dsl-chromium-", ignore_cleanup_errors=True) as folder:
+        for argument in (*size, *(f"--disable-{name}" for name in quiet), f"--user-data-dir={folder}"):
+            options.add_argument(argument)
+        options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+        opened = webdriver.Chrome(options=options, service=webdriver.ChromeService(str(driver)))
+        try:
+            yield opened
+        finally:
+            opened.quit()

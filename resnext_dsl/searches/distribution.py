@@ -1,0 +1,107 @@
+"""The empirical distribution of error: F(e) is the share of networks with an error below e.
+
+Source: Radosavovic et al., On Network Design Spaces for Visual Recognition, ICCV 2019, equation 1.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from typing import NamedTuple
+
+from resnext_dsl.searches.propose import params_of
+from resnext_dsl.searches.run import Found, Trial
+from resnext_dsl.spaces.candidate import text_of
+
+ACCURACY, ERROR = "accuracy", "error"
+"""The metrics whose error is known."""
+
+ALL = "all networks"
+
+MOST = 6
+"""Values of a parameter that are told apart."""
+
+
+class Step(NamedTuple):
+    """From this value on, up to the next step, the share of networks that are better than it."""
+
+    value: float
+    share: float
+
+
+class Distribution(NamedTuple):
+    """How a metric is distributed over networks.
+
+    Attributes:
+        name: What is distributed: "error", or a metric.
+        large: Whether it is good where it is large; the share is then that of networks above.
+        parameter: The parameter whose values are told apart, or "".
+        steps: Which networks -> its steps; `ALL` is the first.
+    """
+
+    name: str
+    large: bool
+    parameter: str
+    steps: dict[str, list[Step]]
+
+
+def distribution_of(found: Found) -> Distribution | None:
+    """The distribution of error of a search; None without a result."""
+    name, large, values = _measured(found)
+    known = [(trial, value) for trial, value in zip(found.trials, values, strict=True) if math.isfinite(value)]
+    if not known:
+        return None
+    steps = {ALL: steps_of([value for _, value in known], large)}
+    groups: dict[str, list[float]] = {}
+    parameter = _parameter(found)
+    if parameter:
+        for trial, value in known:
+            groups.setdefault(_choice(found, trial, parameter), []).append(value)
+    if len(groups) > 1:
+        steps |= {f"{parameter} = {choice}": steps_of(groups[choice], large) for choice in sorted(groups)}
+    return Distribution(name, large, parameter if len(groups) > 1 else "", steps)
+
+
+def steps_of(values: Iterable[float], large: bool) -> list[Step]:
+    """The steps of the share of values below a value, or above it; the first is that before all of them."""
+    ordered = sorted(values)
+    steps = [Step(ordered[0], 1.0 if large else 0.0)]
+    below = 0
+    for value, same in groupby(ordered):
+        below += len(list(same))
+        steps.append(Step(value, (len(ordered) - below if large else below) / len(ordered)))
+    return steps
+
+
+def _measured(found: Found) -> tuple[str, bool, Sequence[float]]:
+    """What is distributed, whether it should be large, and its value for each result."""
+    accuracies = [_number(trial.metrics.get(ACCURACY)) for trial in found.trials]
+    if found.trials and all(0 <= value <= 1 or math.isnan(value) for value in accuracies) and _any(accuracies):
+        return ERROR, False, [1 - value for value in accuracies]
+    errors = [_number(trial.metrics.get(ERROR)) for trial in found.trials]
+    if _any(errors):
+        return ERROR, False, errors
+    objective, direction = found.plan.objectives[0], found.plan.directions[0]
+    return objective, direction == "maximize", [trial.values[0] for trial in found.trials]
+
+
+def _any(values: Sequence[float]) -> bool:
+    return any(map(math.isfinite, values))
+
+
+def _number(value: object) -> float:
+    return float(value) if isinstance(value, int | float) else math.nan
+
+
+def _parameter(found: Found) -> str:
+    """The first parameter that is one of a few values of a set; "" where there is none."""
+    few = (
+        dimension for dimension in found.space.dimensions if not dimension.ordered and 1 < (dimension.size or 0) <= MOST
+    )
+    return next((dimension.name for dimension in few), "")
+
+
+def _choice(found: Found, trial: Trial, parameter: str) -> str:
+    value = params_of(found.space, trial.candidate).get(parameter, "not there")
+    return text_of(value) if isinstance(value, bool) else str(value)

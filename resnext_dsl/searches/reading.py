@@ -1,0 +1,145 @@
+"""Reads what a search has found so far from its storage: nothing is evaluated, and nothing there is changed.
+
+A study keeps its own plan, so its storage and its name are enough. What it keeps is text of others: a name in it is not
+imported.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.storages import RDBStorage
+from sqlalchemy import create_engine, inspect
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+
+from resnext_dsl.bind import the_network
+from resnext_dsl.diagnostics import ArchError, Diagnostic, did_you_mean
+from resnext_dsl.network import parsed, source_of
+from resnext_dsl.options import DEFAULTS
+from resnext_dsl.searches.evaluator import COST, evaluator_of
+from resnext_dsl.searches.plan import Plan, identity
+from resnext_dsl.searches.run import STAGES, Found, found
+from resnext_dsl.searches.stages import Stage
+from resnext_dsl.searches.storage import PLAN, SPACE, close, open_storage
+from resnext_dsl.searches.trials import all_trials, standing
+from resnext_dsl.spaces import Space
+
+HEARTBEAT = 20
+"""Seconds that a storage is opened with, before it is known what its workers keep to."""
+
+
+def read(
+    spec: str | os.PathLike[str], /, *, storage: str = "", study: str = "", root: str | None = None, **fixed: Any
+) -> Found:
+    """What a search of a spec has found so far; its workers may be at work.
+
+    Args:
+        spec: A path, or the name of a shipped network.
+        storage: URL of the search's database; by default the file that a search makes in the working folder.
+        study: The name that the results are kept under; that of the network by default.
+        root: The folder that imports stay under.
+        **fixed: Values for parameters, where they are not those that the search began with.
+
+    Raises:
+        ArchError: E722 where there is no such storage or study, E723 where the study is not of this spec.
+    """
+    path = os.fspath(spec)
+    network = the_network(parsed(source_of(path, DEFAULTS), root, DEFAULTS)).name.text
+    url, name = storage or f"sqlite:///{network}.search.db", study or network
+    with _opened(url) as database:
+        kept = _study(database, url, name)
+        plan = _plan(kept, path, root, fixed)._replace(storage=url, study=name)
+        space = _space(kept, plan)
+        database.grace_period = plan.grace
+        silent = len(database._get_stale_trial_ids(kept._study_id))
+        stages = [Stage(*stage) for stage in kept.user_attrs.get(STAGES, [])]
+        so_far = found(space, plan, standing(all_trials(kept)), stages)
+    running = max(so_far.running - silent, 0)
+    waiting = so_far.waiting + so_far.running - running
+    return so_far._replace(exhausted=False, running=running, waiting=waiting)
+
+
+@contextmanager
+def _opened(url: str) -> Iterator[RDBStorage]:
+    """A database that is there already."""
+    _refuse_missing(url)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    database = open_storage(url, HEARTBEAT, 3 * HEARTBEAT)
+    try:
+        yield database
+    finally:
+        close(database)
+
+
+def _refuse_missing(url: str) -> None:
+    """Raises E722 where opening a database would make one, or its tables."""
+    try:
+        parts = make_url(url)
+        if parts.get_backend_name() == "sqlite" and not Path(parts.database or "").is_file():
+            raise _missing(url, f"there is no file {parts.database}" if parts.database else "it names no file")
+        engine = create_engine(url)
+    except (ArgumentError, NoSuchModuleError, ImportError, ValueError) as problem:
+        raise _missing(url, str(problem)) from None
+    try:
+        if not inspect(engine).has_table("studies"):
+            raise _missing(url, "it holds no searches")
+    except (SQLAlchemyError, OSError) as problem:
+        raise _missing(url, str(problem.__cause__ or problem)) from None
+    finally:
+        engine.dispose()
+
+
+def without_password(url: str) -> str:
+    """A URL as it may be shown."""
+    try:
+        return make_url(url).render_as_string(hide_password=True)
+    except (ArgumentError, ValueError):
+        return f"{url.partition('://')[0]}://..." if "://" in url else url
+
+
+def _missing(url: str, why: str, hint: str = "give the `--storage` and the `--study` of the search") -> ArchError:
+    message = f"cannot read a search from {without_password(url)}: {(why.strip() or 'no reason given').splitlines()[0]}"
+    return ArchError([Diagnostic("E722", message[:300], hint=hint, file="--storage")])
+
+
+def _study(database: RDBStorage, url: str, name: str) -> optuna.Study:
+    try:
+        return optuna.load_study(storage=database, study_name=name, sampler=optuna.samplers.RandomSampler())
+    except KeyError:
+        names = optuna.get_all_study_names(database)
+        listed = f"it has {', '.join(f'`{one}`' for one in names[:8])}" if names else "it has none"
+        raise _missing(url, f"there is no study `{name}`", did_you_mean(name, names) or listed) from None
+
+
+def _plan(study: optuna.Study, spec: str, root: str | None, fixed: Mapping[str, Any]) -> Plan:
+    """The plan that the study was begun with, for this spec."""
+    try:
+        plan = Plan.from_json(json.dumps(study.user_attrs[PLAN]))
+        plan = plan._replace(spec=spec, root=root, settings={**plan.settings, **fixed}, evaluator=str(plan.evaluator))
+        plan.check()
+    except (KeyError, TypeError, AttributeError, ArchError):
+        message = f"the study `{study.study_name}` is not of this program"
+        raise ArchError([Diagnostic("E723", message, hint="give another `--study`", file="--storage")]) from None
+    return plan
+
+
+def _space(study: optuna.Study, plan: Plan) -> Space:
+    """The space of the study, which is that of the spec still."""
+    known = study.user_attrs.get(SPACE)
+    space = plan.space()
+    if identity(plan, space) == known:
+        return space
+    if ":" not in plan.evaluator and plan.evaluator != COST:  # a built-in one, which may need values of parameters
+        space = plan.space(evaluator_of(plan).overrides(space.network, plan.settings))
+        if identity(plan, space) == known:
+            return space
+    message = f"the study `{study.study_name}` is of another space than `{plan.spec}` has now; nothing was written"
+    hint = "give the spec as it was searched, with the same `--set` values, or another `--study`"
+    raise ArchError([Diagnostic("E723", message, hint=hint, file="--storage")])

@@ -1,0 +1,109 @@
+"""The results of a search as rows for its charts, in the order they were finished; None where there is no number."""
+
+from __future__ import annotations
+
+import math
+import shlex
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from resnext_dsl.searches.run import Found, Trial
+from resnext_dsl.spaces.candidate import Candidate, text_of
+
+COST = "flops"
+"""What a single objective is shown against; where it is the objective, parameters are."""
+
+
+class Metric(NamedTuple):
+    """A metric of the results.
+
+    Attributes:
+        key: Its name in the rows: a letter and a number, whatever the metric is called.
+        name: Its own name.
+        direction: "maximize", "minimize", or "" for one that is no objective.
+    """
+
+    key: str
+    name: str
+    direction: str = ""
+
+    @property
+    def best(self) -> str:
+        """The name in the rows of the best value up to a result."""
+        return f"best_{self.key}"
+
+    def better(self, one: float, other: float) -> bool:
+        """Whether one value is better than another."""
+        return one > other if self.direction == "maximize" else one < other
+
+
+def metrics_of(found: Found) -> list[Metric]:
+    """The metrics of a search, the objectives first."""
+    directions = dict(zip(found.plan.objectives, found.plan.directions, strict=True))
+    names = dict.fromkeys((*directions, *(name for trial in found.trials for name in trial.metrics)))
+    return [Metric(f"m{place}", name, directions.get(name, "")) for place, name in enumerate(names)]
+
+
+def pairs_of(found: Found, metrics: Sequence[Metric]) -> list[tuple[Metric, Metric]]:
+    """The pairs of metrics that are drawn against each other, what goes up first."""
+    objectives = [metric for metric in metrics if metric.direction]
+    if len(objectives) > 1:
+        return [(one, other) for place, one in enumerate(objectives) for other in objectives[place + 1 :]]
+    against = COST if objectives[0].name != COST else "params"
+    cost = next((metric for metric in metrics if metric.name == against), None)
+    return [(objectives[0], cost._replace(direction="minimize"))] if cost is not None else []
+
+
+def rows_of(found: Found, metrics: Sequence[Metric]) -> list[dict[str, Any]]:
+    """A row for each result."""
+    front = front_numbers(found, metrics)
+    best: dict[str, float] = {}
+    rows: list[dict[str, Any]] = []
+    for place, trial in enumerate(finished(found), 1):
+        row: dict[str, Any] = {"trial": trial.number, "flags": flags(found, trial.candidate), "order": place}
+        row["front"] = trial.number in front
+        for metric in metrics:
+            row[metric.key] = shown = number(trial, metric)
+            if metric.direction and shown is not None:
+                if metric.key not in best or metric.better(shown, best[metric.key]):
+                    best[metric.key] = shown
+                row[metric.best] = best[metric.key]
+        rows.append(row)
+    return rows
+
+
+def finished(found: Found) -> list[Trial]:
+    """The results in the order they were finished."""
+    return sorted(found.trials, key=lambda trial: (str(trial.finished or ""), trial.number))
+
+
+def number(trial: Trial, metric: Metric) -> float | None:
+    """The value of a metric; None where it is missing, or no finite number."""
+    value = trial.metrics.get(metric.name)
+    return value if isinstance(value, int | float) and math.isfinite(value) else None
+
+
+def front_numbers(found: Found, metrics: Sequence[Metric]) -> set[int]:
+    """The trials that are marked: of several objectives their front, of one the best at each cost."""
+    pairs = pairs_of(found, metrics)
+    if len(found.plan.objectives) > 1 or not pairs:
+        return {trial.number for trial in found.front}
+    ((objective, cost),) = pairs
+    known = [(number(trial, cost), number(trial, objective), trial.number) for trial in found.trials]
+    sign = -1 if objective.direction == "maximize" else 1
+    ordered = sorted((low, sign * value, name) for low, value, name in known if low is not None and value is not None)
+    marked: set[int] = set()
+    best: tuple[float, float] | None = None
+    for low, value, name in ordered:
+        if best is None or value < best[1]:
+            best = (low, value)
+        if best == (low, value):
+            marked.add(name)
+    return marked
+
+
+def flags(found: Found, candidate: Candidate) -> str:
+    """The flags that reproduce a candidate, those of parameters that did not vary first."""
+    fixed = {name: value for name, value in found.space.fixed.items() if name not in candidate}
+    written = [f"{name}={value if isinstance(value, str) else text_of(value)}" for name, value in fixed.items()]
+    return " ".join([*(f"--set {shlex.quote(setting)}" for setting in written), str(candidate)]).strip()
