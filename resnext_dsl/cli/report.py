@@ -38,8 +38,8 @@ def report(
     """
     with answers.reported():
         from resnext_dsl.searches import read
-        from resnext_dsl.searches.document import write
-        from resnext_dsl.searches.sections import standing_of
+        from resnext_dsl.searches.report.document import write
+        from resnext_dsl.searches.report.sections import standing_of
         from resnext_dsl.searches.shown import answer
 
         found = read(spec, storage=storage, study=study, root=root, **answers.overrides(settings))

@@ -81,7 +81,7 @@ def search(
         from resnext_dsl.searches.winners import write
 
         if report is not None:
-            import resnext_dsl.searches.document  # noqa: F401  that it can be written, before hours of searching
+            import resnext_dsl.searches.report.document  # noqa: F401  that it can be written, before hours of searching
         fixed = answers.overrides(settings)
         goals = tuple(maximize or ()), tuple(minimize or ()), tuple(budget or ())
         plan = Plan(

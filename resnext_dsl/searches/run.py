@@ -87,7 +87,7 @@ class Found(NamedTuple):
             ArchError: E721 where what draws the charts is not installed.
             OSError: Where the file cannot be written.
         """
-        from resnext_dsl.searches.document import write
+        from resnext_dsl.searches.report.document import write
 
         return write(self, path)
 
@@ -243,6 +243,4 @@ def _result(space: Space, trial: Any) -> Trial:
     seconds = trial.duration.total_seconds() if trial.duration is not None else 0.0
     candidate = space.candidate(trial.user_attrs[CANDIDATE])
     values, feasible = tuple(trial.values), is_feasible(trial)
-    return Trial(
-        trial.number, candidate, trial.user_attrs[METRICS], values, seconds, feasible, trial.datetime_complete
-    )
+    return Trial(trial.number, candidate, trial.user_attrs[METRICS], values, seconds, feasible, trial.datetime_complete)

@@ -24,14 +24,14 @@ from typer.testing import CliRunner
 import resnext_dsl as rx
 from resnext_dsl.cli.app import app
 from resnext_dsl.searches import Found, read
-from resnext_dsl.searches.distribution import ALL, distribution_of, steps_of
-from resnext_dsl.searches.document import page
-from resnext_dsl.searches.importance import importance
-from resnext_dsl.searches.rows import metrics_of, pairs_of, rows_of
+from resnext_dsl.searches.report.distribution import ALL, distribution_of, steps_of
+from resnext_dsl.searches.report.document import page
+from resnext_dsl.searches.report.importance import importance
+from resnext_dsl.searches.report.rows import metrics_of, pairs_of, rows_of
+from resnext_dsl.searches.report.sections import facts_of, sections_of, standing_of
 from resnext_dsl.searches.run import STAGES
-from resnext_dsl.searches.sections import facts_of, sections_of, standing_of
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parent.parent  # where the evaluators of the tests are
 
 
 @pytest.fixture
@@ -284,6 +284,24 @@ def test_how_a_search_ended_is_said(tmp_path: Path) -> None:
 
 
 # --- reading a study ---
+
+
+def test_what_misses_a_constraint_is_drawn_and_on_no_front(tmp_path: Path) -> None:
+    whole = made(tmp_path, 40, minimize=(), constrain=("accuracy <= 0.7",))
+    trials = [trial._replace(feasible=trial.metrics["accuracy"] <= 0.7) for trial in whole.trials]
+    missed = sum(not trial.feasible for trial in trials)
+    assert 0 < missed < 40
+    found = whole._replace(trials=trials, front=best(whole.plan, [trial for trial in trials if trial.feasible]))
+    assert ("constraints", "accuracy <= 0.7") in facts_of(found)
+    sections, rows = sections_of(found)
+    assert f"{missed} results miss a constraint: they are drawn, and on no front." in sections[0].texts[0]
+    (metric,) = [metric for metric in metrics_of(found) if metric.direction]
+    assert len(rows) == 40
+    assert all(row[metric.key] <= 0.7 for row in rows if row["front"])
+    assert max(row[metric.best] for row in rows if metric.best in row) <= 0.7
+    none = found._replace(trials=[trial._replace(feasible=False) for trial in trials], front=[])
+    assert sections_of(none)[0][0].table is None
+    assert "40 results miss a constraint" in page(none)
 
 
 def test_a_study_is_read_back_as_the_search_gave_it(spec: str) -> None:

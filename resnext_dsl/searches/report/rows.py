@@ -64,9 +64,10 @@ def rows_of(found: Found, metrics: Sequence[Metric]) -> list[dict[str, Any]]:
         row["front"] = trial.number in front
         for metric in metrics:
             row[metric.key] = shown = number(trial, metric)
-            if metric.direction and shown is not None:
-                if metric.key not in best or metric.better(shown, best[metric.key]):
-                    best[metric.key] = shown
+            if metric.direction and shown is not None and trial.feasible:
+                known = best.get(metric.key)
+                best[metric.key] = shown if known is None or metric.better(shown, known) else known
+            if metric.key in best:
                 row[metric.best] = best[metric.key]
         rows.append(row)
     return rows
@@ -89,7 +90,8 @@ def front_numbers(found: Found, metrics: Sequence[Metric]) -> set[int]:
     if len(found.plan.objectives) > 1 or not pairs:
         return {trial.number for trial in found.front}
     ((objective, cost),) = pairs
-    known = [(number(trial, cost), number(trial, objective), trial.number) for trial in found.trials]
+    kept = [trial for trial in found.trials if trial.feasible]
+    known = [(number(trial, cost), number(trial, objective), trial.number) for trial in kept]
     sign = -1 if objective.direction == "maximize" else 1
     ordered = sorted((low, sign * value, name) for low, value, name in known if low is not None and value is not None)
     marked: set[int] = set()

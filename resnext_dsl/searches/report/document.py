@@ -22,7 +22,7 @@ try:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
-    from resnext_dsl.searches.sections import facts_of, sections_of, standing_of
+    from resnext_dsl.searches.report.sections import facts_of, sections_of, standing_of
 except ModuleNotFoundError as missing:
     if missing.name not in ("altair", "vl_convert", "jinja2", "markupsafe"):
         raise

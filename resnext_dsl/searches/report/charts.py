@@ -11,9 +11,9 @@ from typing import Any, Literal
 
 import altair as alt
 
-from resnext_dsl.searches.distribution import ALL, Distribution
-from resnext_dsl.searches.importance import Importance
-from resnext_dsl.searches.rows import Metric
+from resnext_dsl.searches.report.distribution import ALL, Distribution
+from resnext_dsl.searches.report.importance import Importance
+from resnext_dsl.searches.report.rows import Metric
 from resnext_dsl.spaces.totals import MEASURES
 
 Chart = dict[str, Any]

@@ -61,7 +61,7 @@ def made(
         }
         values = tuple(float(found[name]) for name in plan.objectives)
         ended = BEGAN + datetime.timedelta(seconds=number ^ 1)
-        trials.append(Trial(number, candidate, found, values, 0.5, ended))
+        trials.append(Trial(number, candidate, found, values, 0.5, finished=ended))
     failed = [Failure(count + place, drawn[count + place], reason) for place, reason in enumerate(failures)]
     sign = -1 if maximize else 1
     front = sorted(best(plan, trials), key=lambda trial: sign * trial.values[0])

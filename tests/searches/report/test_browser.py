@@ -11,8 +11,8 @@ from made_results import made
 from test_document import evil
 
 from resnext_dsl.searches import Found
-from resnext_dsl.searches.rows import metrics_of, rows_of
-from resnext_dsl.searches.sections import sections_of
+from resnext_dsl.searches.report.rows import metrics_of, rows_of
+from resnext_dsl.searches.report.sections import sections_of
 
 RESULT, BAR, LINE = ".mark-symbol.role-mark path", ".mark-rect.role-mark path", ".mark-line.role-mark path"
 

@@ -6,12 +6,12 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from resnext_dsl.searches.charts import Chart, distribution_chart, front_chart, history_chart, importance_chart
-from resnext_dsl.searches.distribution import distribution_of
-from resnext_dsl.searches.importance import BEST, importance
 from resnext_dsl.searches.plan import Plan
 from resnext_dsl.searches.reading import without_password
-from resnext_dsl.searches.rows import Metric, flags, metrics_of, number, pairs_of, rows_of
+from resnext_dsl.searches.report.charts import Chart, distribution_chart, front_chart, history_chart, importance_chart
+from resnext_dsl.searches.report.distribution import distribution_of
+from resnext_dsl.searches.report.importance import BEST, importance
+from resnext_dsl.searches.report.rows import Metric, flags, metrics_of, number, pairs_of, rows_of
 from resnext_dsl.searches.run import Found, Trial
 from resnext_dsl.searches.storage import url_of
 
@@ -71,6 +71,7 @@ def facts_of(found: Found) -> list[tuple[str, str]]:
         ("fixed", ", ".join(f"{name}={value}" for name, value in space.fixed.items())),
         ("objectives", ", ".join(f"{direction} {name}" for name, direction in goals)),
         ("budgets", _budgets(found)),
+        ("constraints", ", ".join(plan.constrain)),
         ("evaluator", plan.evaluator),
         ("sampler", plan.sampler),
         ("chosen before", f"by {plan.score or 'cost'}, of {plan.screen:,} candidates" if plan.screen else ""),
@@ -135,18 +136,27 @@ def _front(found: Found, rows: Sequence[dict[str, Any]], metrics: Sequence[Metri
     ]
     if count > 1:
         there = f"{len(found.front):,} of {_counted(len(found.trials), 'result')}"
-        text = f"On the front: {there}. No other result is better than one of these in every objective."
+        text = f"On the front: {there}. No other result is better than one of these in every objective.{_missed(found)}"
         caption = "the front, the first objective's best first"
         return Section("The front", [text], figures, _listed(found, metrics, found.front, caption))
     sign = -1 if metrics[0].direction == "maximize" else 1
-    leading = sorted(found.trials, key=lambda trial: (sign * trial.values[0], trial.number))[:LEADING]
+    kept = [trial for trial in found.trials if trial.feasible]
+    leading = sorted(kept, key=lambda trial: (sign * trial.values[0], trial.number))[:LEADING]
     cost = pairs[0][1].name if pairs else "cost"
-    text = f"There is one objective, so the front is the best that there is for each {cost}."
+    text = f"There is one objective, so the front is the best that there is for each {cost}.{_missed(found)}"
     caption = f"the best {len(leading)}" if len(leading) > 1 else "the best"
     return Section("The best", [text], figures, _listed(found, metrics, leading, caption))
 
 
-def _listed(found: Found, metrics: Sequence[Metric], trials: Sequence[Trial], caption: str) -> Table:
+def _missed(found: Found) -> str:
+    """What is said of results that miss a constraint."""
+    count = sum(not trial.feasible for trial in found.trials)
+    return f" {_counted(count, 'result')} miss a constraint: they are drawn, and on no front." if count else ""
+
+
+def _listed(found: Found, metrics: Sequence[Metric], trials: Sequence[Trial], caption: str) -> Table | None:
+    if not trials:
+        return None
     more = f"; {len(trials) - LISTED:,} more are not listed" if len(trials) > LISTED else ""
     rows = [
         [str(trial.number), *(number(trial, metric) for metric in metrics), flags(found, trial.candidate)]
