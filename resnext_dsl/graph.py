@@ -135,21 +135,25 @@ def fingerprint(graph: Graph) -> str:
     Each node is hashed with its operator, its attributes and the hashes of its inputs (sorted where they may change
     places); how often each hash occurs tells shared values from repeated ones.
     """
+    from hashlib import sha256
+
     hashes: list[str] = []
+    texts: dict[tuple[str, int], str] = {}  # most networks repeat a block
     for node in graph.nodes:
-        inputs = [hashes[source] for source in node.inputs]
+        key = node.operator, id(node.attributes)
+        text = texts.get(key)
+        if text is None:
+            attributes = dict(node.attributes) if node.attributes is not None else list(node.shape)
+            text = texts[key] = _json([node.operator, attributes])[1:-1]
+        inputs = [f'"{hashes[source]}"' for source in node.inputs]
         if node.operator in COMMUTES:
             inputs.sort()
-        attributes = dict(node.attributes) if node.attributes is not None else list(node.shape)
-        hashes.append(_digest([node.operator, attributes, inputs]))
+        hashes.append(sha256(f"[{text},[{','.join(inputs)}]]".encode()).hexdigest())
     outputs = sorted(
         (hashes[output.node], output.training_only, index > 0) for index, output in enumerate(graph.outputs)
     )
-    return _digest([outputs, sorted(Counter(hashes).items())])
+    return sha256(_json([outputs, sorted(Counter(hashes).items())]).encode()).hexdigest()
 
 
-def _digest(content: Any) -> str:
-    import hashlib
-
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
+def _json(content: Any) -> str:
+    return json.dumps(content, sort_keys=True, separators=(",", ":"))
