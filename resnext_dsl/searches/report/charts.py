@@ -16,6 +16,9 @@ from resnext_dsl.searches.report.importance import Importance
 from resnext_dsl.searches.report.rows import Metric
 from resnext_dsl.spaces.totals import MEASURES
 
+FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", sans-serif'
+"""That of the page: labels are placed by how wide they are in it, so it cannot be changed by a style."""
+
 Chart = dict[str, Any]
 """A Vega-Lite specification."""
 
@@ -161,5 +164,6 @@ def _spec(chart: Any, description: str, height: int) -> Chart:
     """A chart as wide as its place in the page; the page says what colours its texts have."""
     sized = chart.properties(width="container", height=height, description=description, background="transparent")
     texts = {"labelFontSize": 11, "titleFontSize": 12, "titleFontWeight": "normal"}
-    spec: Chart = sized.configure_view(stroke=None).configure_axis(**texts).configure_legend(labelFontSize=12).to_dict()
+    styled = sized.configure(font=FONT).configure_view(stroke=None).configure_axis(**texts)
+    spec: Chart = styled.configure_legend(labelFontSize=12).to_dict()
     return spec

@@ -89,7 +89,8 @@ def _budgets(found: Found) -> str:
     chosen = [
         limit for limit in found.space.network.limits if not found.plan.budget or limit.budget in found.plan.budget
     ]
-    return "; ".join(" ".join(filter(None, [limit.budget and f"{limit.budget}:", limit.span.text])) for limit in chosen)
+    texts = [" ".join(filter(None, [limit.budget and f"{limit.budget}:", limit.span.text])) for limit in chosen]
+    return "; ".join(dict.fromkeys(texts))  # a box is two limits
 
 
 def _times(found: Found) -> list[tuple[str, str]]:
@@ -216,7 +217,7 @@ def _described(plan: Plan) -> str:
     chosen = ranked if plan.screen else f"the sampler {plan.sampler}"
     return (
         f"Candidates were chosen by {chosen}, so the distribution describes that choice and not the space; "
-        "a search with `--sampler random` describes the space."
+        "a search with --sampler random describes the space."
     )
 
 

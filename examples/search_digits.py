@@ -1,0 +1,39 @@
+"""Searches the networks of `families.arch` for those that read handwritten digits best, and cheapest.
+
+`python examples/search_digits.py` prints the front and writes it as a page; run again, it goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import resnext_dsl as rx
+
+SPEC = Path(__file__).with_name("families.arch")
+
+
+def main() -> None:
+    """Searches, prints and writes."""
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--trials", type=int, default=60)
+    options.add_argument("--storage", default="sqlite:///search_digits.db")
+    given = options.parse_args()
+    found = rx.search(
+        str(SPEC),
+        maximize="accuracy",
+        minimize="flops",
+        budget="box",
+        trials=given.trials,
+        workers=2,
+        evaluator="digits",
+        storage=given.storage,
+    )
+    print(f"{len(found.trials)} networks trained, each in the box and each another")
+    for trial in found.front:
+        print(f"{trial.metrics['accuracy']:.1%}  {trial.metrics['flops']:,} FLOPs  {trial.candidate}")
+    found.report("search_digits.html")
+
+
+if __name__ == "__main__":
+    main()
