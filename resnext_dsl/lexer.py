@@ -136,28 +136,42 @@ class _Scan:
     def _same_line(self, before: int, after: int) -> bool:
         return "\n" not in self.source.text[before:after]
 
+    def _belongs(self, start: int) -> bool:
+        """Whether the last token is of the same word as what begins here: `caf` of `café`, `4.` of `4.1g`."""
+        before = self.tokens[-1] if self.tokens else None
+        if before is None or before.end != start:
+            return False
+        first = self.tokens[-2] if before.text == "." and len(self.tokens) > 1 else None
+        if first is not None:
+            return first.end == before.start and first.kind == "NUMBER" and self.source.text[start].isdigit()
+        return before.text[-1].isalnum() or before.text[-1] in '_"'
+
     def _unknown(self, start: int) -> int:
         """Reports the text that no token begins with; gives the offset to go on from."""
         text = self.source.text
-        tail = re.compile(r'[^\s;{}()\[\],="#]*').match(text, start)
+        tail = re.compile(r'(?:(?!\.\.)[^\s;{}()\[\],="#])*').match(text, start)
         end = max(start + 1, tail.end() if tail else start + 1)
         if text[start] == '"':
             end = text.find("\n", start) if "\n" in text[start:] else len(text)
         kind = "NUMBER" if text[start].isascii() and text[start].isdigit() else "NAME"
-        before = self.tokens[-1] if self.tokens else None
-        if before is not None and before.end == start and before.kind not in SIGN:
-            self.tokens.pop()
+        while self._belongs(start):
+            before = self.tokens.pop()
             start, kind = before.start, before.kind
         if len(self.diagnostics) < 50:
             self.diagnostics.append(_bad_text(self.source, start, end))
         # A stand-in of the likely kind keeps the statement whole, so that one bad character gives one error.
-        self.tokens.append(
-            Token("STRING" if text[start] == '"' else kind, "1" if kind == "NUMBER" else "_", start, end)
-        )
+        kind = "STRING" if text[start] == '"' else kind
+        self.tokens.append(Token(kind, STAND_INS.get(kind, "_"), start, end))
         return end
 
 
 _AMOUNT = re.compile(r"[0-9]+(?:\.[0-9]+)?(?!x)([A-Za-z]+)")
+
+
+STAND_INS = {"NUMBER": "1", "AMOUNT": "1s", "DIMENSIONS": "1x1", "STRING": '"_"'}
+
+MULTIPLES = ("k", "m", "g", "t")
+"""Factors of a plain number, as they are not written."""
 
 
 def _bad_text(source: Source, start: int, end: int) -> Diagnostic:
@@ -168,7 +182,8 @@ def _bad_text(source: Source, start: int, end: int) -> Diagnostic:
     amount = _AMOUNT.fullmatch(word)
     if amount is not None:
         unit = amount[1]
-        hint = did_you_mean(unit, UNITS) or f"units: {', '.join(UNITS)}; K, M, G, T multiply a plain number"
+        multiple = f"did you mean `{word.upper()}`?" if unit in MULTIPLES else ""
+        hint = multiple or did_you_mean(unit, UNITS) or f"units: {', '.join(UNITS)}; K, M, G, T multiply a plain number"
         return Diagnostic("E002", f"`{word[:40]}` is not a number: there is no unit `{unit[:40]}`", span, hint=hint)
     if word[0].isascii() and word[0].isdigit():
         hint = "write a shape with names as `3 x k`" if "x" in word else "numbers look like 64, 0.5, 1e-3, 25.1M"

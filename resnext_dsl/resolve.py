@@ -7,7 +7,7 @@ themselves in a circle, and declarations that are never used (warnings).
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterator
 from typing import Any
 
 from resnext_dsl import syntax as s
@@ -120,11 +120,15 @@ class _Resolver:
             level.used.add(network.name.text)
             self._unused(level, "declared")
 
-    def _unused(self, level: Level, what: str, names: Iterable[str] | None = None) -> None:
+    def _unused(self, level: Level, what: str, domains: Container[str] = ()) -> None:
+        """Warns of names that nothing reads; those of `domains` are searched all the same."""
         for name, span in level.spans.items():
-            if name not in level.used and (names is None or name in names) and not name.startswith("_"):
+            if name not in level.used and not name.startswith("_"):
                 message = f"`{name}` is {what} and never used"
-                self._found(Diagnostic("W901", message, span, severity="warning"))
+                hint = (
+                    "as it should be if an evaluator reads it; `_` before its name says so" if name in domains else ""
+                )
+                self._found(Diagnostic("W901", message, span, severity="warning", hint=hint))
 
     # --- definitions ---
 
@@ -182,7 +186,8 @@ class _Resolver:
         for entry in network.entries:
             self._entry(entry, level, values)
         self._inside = False
-        self._unused(level, "declared")
+        searched = {entry.name.text for entry in network.entries if isinstance(entry, s.Param) and entry.domain}
+        self._unused(level, "declared", searched)
 
     def _derived(self, network: s.Derived, outer: Level) -> None:
         if network.base.text in outer.names:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import os
 import subprocess
 import sys
@@ -209,3 +211,18 @@ def test_a_shipped_name_means_the_network_also_beside_a_folder_of_that_name(
 def test_odd_paths_give_an_error(path: str) -> None:
     with pytest.raises(rx.ArchError):
         rx.load(path)
+
+
+PIECES = [
+    *("1", "4.1", "g", "k", "3x3", "5ms", "é", "@", ".", "..", "_", '"a"', "true", "x", "1e3", "=", "16MiB", "7x")
+]
+
+
+@pytest.mark.parametrize("first", PIECES)
+def test_words_that_are_none_are_errors_wherever_they_stand(first: str) -> None:
+    """Broken words of every kind of token: what stands in for them must be of that kind."""
+    for rest in itertools.product(PIECES, repeat=2):
+        word = first + "".join(rest)
+        text = f"network n {{\n input image: 3x8x8\n param p = {word}\n conv({word}, 3x3)\n budget {{ flops <= {word} }}\n}}"
+        with contextlib.suppress(rx.ArchError):
+            rx.loads(text)

@@ -249,3 +249,12 @@ def test_the_graph_is_the_same_in_every_process() -> None:
         )
         seen.add(done.stdout)
     assert len(seen) == 1
+
+
+def test_a_parameter_that_only_an_evaluator_reads_is_told_so() -> None:
+    network = rx.loads(
+        "network n {\n input image: 3x8x8\n param lr = 0.1 in 0.01..1.0\n param _decay = 0 in 0..1\n conv(4, 3x3)\n}"
+    )
+    (warning,) = network.warnings
+    assert (warning.code, warning.message) == ("W901", "`lr` is declared and never used")
+    assert warning.hint == "as it should be if an evaluator reads it; `_` before its name says so"

@@ -56,6 +56,9 @@ def errors(budget: str) -> list[rx.Diagnostic]:
             "`latency` is a time; found `5MB`, a number of bytes",
             "units: ns, us, ms, s",
         ),
+        ("flops <= 5m", "E002", "5m", "`5m` is not a number: there is no unit `m`", "did you mean `5M`?"),
+        ("flops in 1 .. 4.1g", "E002", "4.1g", "`4.1g` is not a number: there is no unit `g`", "did you mean `4.1G`?"),
+        ("flops in 3k..4K", "E002", "3k", "`3k` is not a number: there is no unit `k`", "did you mean `3K`?"),
         ("latency(cpu, 1) <= 5mS", "E002", "5mS", "`5mS` is not a number: there is no unit `mS`", "did you mean `ms`?"),
         (
             "params <= 5Q",
