@@ -117,7 +117,10 @@ def save(path: str | PathLike[str], state: Mapping[str, Tensor]) -> None:
     tensors = _separate(state, file)
     try:
         if suffix == ".safetensors":
+            temporary.touch(exist_ok=False)
+            mode = temporary.stat().st_mode
             safetensors.torch.save_file(tensors, temporary)
+            temporary.chmod(mode)  # that of any new file; the library makes its own, which only its owner may read
         else:
             torch.save(tensors, temporary)
         os.replace(temporary, target)

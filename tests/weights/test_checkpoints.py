@@ -204,6 +204,13 @@ def test_a_view_is_saved_without_the_rest(tmp_path: Path) -> None:
     assert (tmp_path / "w.pt").stat().st_size < 10_000
 
 
+@pytest.mark.parametrize("suffix", [".safetensors", ".pt"])
+def test_what_is_saved_may_be_read_by_whom_other_files_may(suffix: str, tmp_path: Path) -> None:
+    (tmp_path / "other").touch()
+    save(tmp_path / f"w{suffix}", {"w": torch.zeros(2)})
+    assert (tmp_path / f"w{suffix}").stat().st_mode == (tmp_path / "other").stat().st_mode
+
+
 def test_a_failed_save_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "w.pt"
     save(file, {"a": torch.ones(2)})
