@@ -93,7 +93,7 @@ class Plan(NamedTuple):
     def from_json(cls, text: str) -> Plan:
         """The plan that `to_json` has written."""
         read = json.loads(text)
-        lists = {name: tuple(read[name]) for name in ("maximize", "minimize", "budget", "constrain")}
+        lists = {name: tuple(read.get(name, ())) for name in ("maximize", "minimize", "budget", "constrain")}
         return cls(**{**read, **lists})
 
     def check(self) -> None:
