@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shlex
+import subprocess
 import sys
 from pathlib import Path
 
@@ -63,3 +65,27 @@ def test_distributions_of_a_few_networks(
     error_distributions.main()
     assert re.findall(r"^\| (\w+) \| \d", capsys.readouterr().out, re.MULTILINE) == ["AnyNet", "regular"]
     assert (tmp_path / "plot.svg").read_text().startswith("<?xml")
+
+
+def run_example(name: str, folder: Path, *arguments: str) -> str:
+    command = [sys.executable, str(CHECKOUT / "examples" / name), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=folder, timeout=240)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_a_search_in_less_than_forty_lines(tmp_path: Path) -> None:
+    assert len((CHECKOUT / "examples" / "search_digits.py").read_text().splitlines()) < 40
+    first, *front = run_example("search_digits.py", tmp_path, "--trials", "2").splitlines()
+    assert first == "2 networks trained, each in the box and each another"
+    for line in front:
+        flags = shlex.split(re.fullmatch(r"[\d.]+%  ([\d,]+) FLOPs  (--set .*)", line)[2])
+        network = rx.load(CHECKOUT / "examples" / "families.arch", **dict(flag.split("=") for flag in flags[1::2]))
+        network.check("box")
+        assert f"{network.cost().flops:,} FLOPs" in line
+    assert {path.name for path in tmp_path.iterdir()} >= {"search_digits.db", "search_digits.html"}
+
+
+def test_the_same_in_plain_optuna(tmp_path: Path) -> None:
+    first = run_example("search_optuna.py", tmp_path, "--trials", "3").splitlines()[0]
+    assert re.fullmatch(r"3 trials: \d are no networks, \d are outside the box", first)
