@@ -18,23 +18,6 @@ import resnext_dsl as rx
 from resnext_dsl.cli.app import app
 from resnext_dsl.export import pt2
 
-SMALL = """\
-network small {
-    input image: 3x8x8
-    param width = 4 in 1..64
-    stem { conv(width, 3x3); bn; relu }
-    head { avgpool(global); flatten; linear(2) }
-    budget { params <= 150 }
-}
-"""
-
-
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "small.arch").write_text(SMALL)
-    return tmp_path
-
 
 def run(*arguments: str) -> tuple[int, str, str]:
     result = CliRunner().invoke(app, list(arguments))
