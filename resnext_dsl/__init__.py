@@ -5,9 +5,9 @@ One example through every stage, for a file `tiny.arch` that says `stage conv2 r
     text      read by `files`, cut into tokens by `lexer`
     tree      `parse` (the grammar is `grammar/arch.lark`) -> `Part("conv2", count=3, body=[Apply("block", ...)])`
     names     `resolve` finds `block` and checks its arguments; `bind` gives `width` its value
-    graph     `count` bounds the size, `expand` runs the statements -> nodes `conv2.0.conv1`, `conv2.0.bn1`, ... with
-              their shapes
+    graph     `construct`: `count` bounds the size, `expand` runs the statements -> nodes, `conv2.0.conv1` ...
     verified  `verify` holds every node against the rule of its operator (`operators`)
+    network   all of this is `pipeline`; what may be asked of its result is `network`
     cost      `cost` adds up the closed forms of the operators, `budget` compares them with the file's limits
     form      `rewrite` makes one convolution of 32 paths, and says how the weights move
     source    `emit` writes a class `Block` and `self.conv2 = nn.Sequential(...)`
@@ -35,8 +35,9 @@ from resnext_dsl.diagnostics import (
     TrainingError,
     WeightsError,
 )
-from resnext_dsl.network import Network, load, loads
+from resnext_dsl.network import Network
 from resnext_dsl.options import Options
+from resnext_dsl.pipeline import load, loads
 
 if TYPE_CHECKING:
     from resnext_dsl.searches import search

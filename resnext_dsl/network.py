@@ -1,30 +1,25 @@
-"""The whole pipeline: from a spec to a checked network, and from there to what is asked of it."""
+"""A checked network, and what may be asked of it: its cost, its limits, its source, its module."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from resnext_dsl import graph as graphs
 from resnext_dsl import syntax as s
-from resnext_dsl.bind import Binder, BoundNetwork, Parameter, unmet_requirements
+from resnext_dsl.bind import BoundNetwork, Parameter
 from resnext_dsl.budget import Usage, usage, violations
-from resnext_dsl.calls import Readings
+from resnext_dsl.construct import errors_of, graph_of, report_of
 from resnext_dsl.cost import NetworkCost, cost_of
-from resnext_dsl.count import check_size
-from resnext_dsl.diagnostics import ArchError, Diagnostic, ShapeError, error
+from resnext_dsl.diagnostics import Diagnostic
 from resnext_dsl.evaluate import Evaluator
-from resnext_dsl.expand import Expander
-from resnext_dsl.files import SHIPPED, Loader, Module, find, read, text_source
-from resnext_dsl.limits import Limit, bind_limits, misplaced, picked
+from resnext_dsl.files import Module
+from resnext_dsl.limits import Limit, picked
 from resnext_dsl.operators.base import Shape
-from resnext_dsl.options import DEFAULTS, Options
+from resnext_dsl.options import Options
 from resnext_dsl.records import NamedTuple
-from resnext_dsl.resolve import resolve
-from resnext_dsl.scope import Scopes
 from resnext_dsl.source import Source
 from resnext_dsl.targets import InitRule, settle
 from resnext_dsl.verify import verify
@@ -126,9 +121,9 @@ class Network:
         if shape == self.ir.nodes[0].shape:
             return self
         bound = self._bound.with_input(shape)
-        ir, found = _graph(bound, Evaluator(self._options))
-        if _errors(found):
-            raise _report(found, self._options)
+        ir, found = graph_of(bound, Evaluator(self._options))
+        if errors_of(found):
+            raise report_of(found, self._options)
         init, _ = settle(bound.init, verify(ir))
         return Network(self.source, bound, ir, init, self.limits, self._options, tuple(found))
 
@@ -298,146 +293,3 @@ class Network:
 
         options = {"form": form, "weights": weights, "seed": seed, "batch": batch, "dtype": dtype}
         return export(self, target, path, **options)  # type: ignore[arg-type]
-
-
-def load(
-    spec: str | os.PathLike[str],
-    /,
-    *,
-    root: str | os.PathLike[str] | None = None,
-    options: Options = DEFAULTS,
-    **overrides: Any,
-) -> Network:
-    """The network of a file, or of a shipped spec by its name.
-
-    Args:
-        spec: A path, or the name of a shipped network (`resnet50`).
-        root: The folder that imports stay under; that of the file by default.
-        options: Bounds on the spec.
-        **overrides: Values for the network's parameters; text is read as an expression of the language.
-
-    Raises:
-        ArchError: With everything that is wrong with the spec.
-        RequirementError: Where a `require` of the spec does not hold for these values.
-    """
-    return load_with(spec, overrides, root=root, options=options)
-
-
-def load_with(
-    spec: str | os.PathLike[str],
-    overrides: Mapping[str, Any],
-    root: str | os.PathLike[str] | None = None,
-    options: Options = DEFAULTS,
-) -> Network:
-    """`load`, with the overrides as a mapping."""
-    return network_of(source_of(spec, options), root, options, overrides)
-
-
-def source_of(spec: str | os.PathLike[str], options: Options) -> Source:
-    """The text of a file, or of a shipped spec by its name."""
-    path = find(spec)
-    return read(path, os.fspath(spec) if path.parent != SHIPPED else path.name, options)
-
-
-def loads(
-    text: str, root: str | os.PathLike[str] | None = None, *, options: Options = DEFAULTS, **overrides: Any
-) -> Network:
-    """The network of a text; `root` is the folder that its relative imports start from (without it, it has none)."""
-    return network_of(text_source(text, "<spec>", options), root, options, overrides)
-
-
-def network_of(
-    source: Source, root: str | os.PathLike[str] | None, options: Options, overrides: Mapping[str, Any]
-) -> Network:
-    """Runs the pipeline: parse, resolve names, bind parameters, expand, verify."""
-    try:
-        module = parsed(source, root, options)
-        return expanded(module, resolve(module), options, overrides)
-    except RecursionError:
-        raise error("E403", "the spec is nested too deep") from None
-
-
-def parsed(source: Source, root: str | os.PathLike[str] | None, options: Options) -> Module:
-    """The file and what it imports."""
-    folder = Path(root) if root is not None else source.path.parent if source.path is not None else None
-    loader = Loader(folder, options)
-    return loader.load(source, shipped=folder is not None and folder.resolve() == SHIPPED.resolve())
-
-
-def expanded(
-    module: Module,
-    resolved: Sequence[Diagnostic],
-    options: Options,
-    overrides: Mapping[str, Any],
-    readings: Readings | None = None,
-) -> Network:
-    """The network of a file that has been read.
-
-    Args:
-        module: The file.
-        resolved: What `resolve` found in it.
-        options: Bounds on the spec.
-        overrides: Values for parameters.
-        readings: What its text settles, kept from one binding to the next.
-    """
-    evaluator = Evaluator(options)
-    scopes = Scopes(evaluator)
-    binder = Binder(evaluator, scopes)
-    try:
-        bound = binder.bind(module, overrides)
-    except ArchError as problem:
-        raise _report([*resolved, *scopes.diagnostics, *problem.diagnostics], options) from None
-    limits, wrong_limits = bind_limits(bound, evaluator)
-    found = [*resolved, *scopes.diagnostics, *binder.diagnostics, *wrong_limits]
-    unmet = unmet_requirements(binder)
-    if unmet is not None and not _errors(found):
-        raise unmet
-    if any(diagnostic.code == "E104" for diagnostic in resolved):
-        raise _report(found, options)  # what calls itself cannot be expanded
-    wrong = bool(_errors(scopes.diagnostics + binder.diagnostics))
-    ir, met = _graph(bound, evaluator, readings, check=not wrong, before=found)
-    # What names a part is held against the parts of the text's own network: other values may have fewer of them.
-    own = not overrides
-    found += [*met, *(misplaced(limits, ir) if own and not _errors(met) else ())]
-    if _errors(found):
-        raise _report(found, options)
-    init, aimless = settle(bound.init, verify(ir))
-    if aimless and own:
-        raise _report([*found, *aimless], options)
-    origin = Origin(module, resolved, overrides)
-    return Network(module.file.span.source, bound, ir, init, limits, options, tuple(found), origin)
-
-
-def _graph(
-    bound: BoundNetwork,
-    evaluator: Evaluator,
-    readings: Readings | None = None,
-    check: bool = True,
-    before: Sequence[Diagnostic] = (),
-) -> tuple[graphs.Graph, list[Diagnostic]]:
-    """The graph of a bound network, and what expansion found; `check`: its size may be counted beforehand."""
-    options = evaluator.options
-    expander = Expander(bound, evaluator, lambda: check_size(bound, options) if check else None, readings)
-    try:
-        return expander.expand(), expander.diagnostics
-    except ArchError as problem:
-        raise _report([*before, *expander.diagnostics, *problem.diagnostics], options) from None
-
-
-def _errors(diagnostics: list[Diagnostic]) -> list[Diagnostic]:
-    return [diagnostic for diagnostic in diagnostics if diagnostic.severity == "error"]
-
-
-def _report(diagnostics: list[Diagnostic], options: Options) -> ArchError:
-    """One error of every distinct mistake, in the order of the text."""
-    unique: dict[tuple[str, str, int], Diagnostic] = {}
-    for diagnostic in diagnostics:
-        span = diagnostic.span
-        key = (diagnostic.code, span.source.name, span.start) if span else (diagnostic.code, diagnostic.message, -1)
-        known = unique.get(key)
-        if known is None or len(diagnostic.trail) > len(known.trail):
-            unique[key] = diagnostic
-    ordered = sorted(unique.values(), key=lambda d: (d.span.source.name, d.span.start) if d.span else ("", -1))
-    errors = [diagnostic for diagnostic in ordered if diagnostic.severity == "error"]
-    kind = ShapeError if all(d.code.startswith("E30") for d in errors) else ArchError
-    return kind(errors[: options.max_errors])

@@ -6,7 +6,8 @@ import random
 from dataclasses import dataclass, field
 
 from resnext_dsl.diagnostics import ArchError
-from resnext_dsl.network import Network, loads
+from resnext_dsl.network import Network
+from resnext_dsl.pipeline import loads
 
 MERGES = ("add", "mul", "mean", "maximum")
 LAYERS = ("bn", "relu", "gelu", "identity", "scale(0.5)", "layernorm", "bn; relu")

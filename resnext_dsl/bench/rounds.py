@@ -23,8 +23,9 @@ from resnext_dsl.bench.variants import (
 )
 from resnext_dsl.diagnostics import ArchError, error, nearest
 from resnext_dsl.export.targets import EXTRA, hold_installed
-from resnext_dsl.network import Network, load, load_with
+from resnext_dsl.network import Network
 from resnext_dsl.operators.base import Shape
+from resnext_dsl.pipeline import load, load_with
 from resnext_dsl.records import NamedTuple
 
 Progress = Callable[[str, int, int], None]

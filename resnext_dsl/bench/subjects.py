@@ -10,7 +10,8 @@ from torch import nn
 
 from resnext_dsl.bench.variants import Conditions, Subject
 from resnext_dsl.graph import Graph
-from resnext_dsl.network import Network, load_with
+from resnext_dsl.network import Network
+from resnext_dsl.pipeline import load_with
 
 NORMS = (nn.modules.batchnorm._BatchNorm,)
 

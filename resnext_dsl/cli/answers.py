@@ -47,7 +47,7 @@ def overrides(settings: list[str] | None, option: str = "--set") -> dict[str, st
 
 def load(spec: str, settings: list[str] | None, root: str | None = None) -> Network:
     """The network of a command's SPEC and settings."""
-    from resnext_dsl.network import load_with
+    from resnext_dsl.pipeline import load_with
 
     return load_with(spec, overrides(settings), root=root)
 

@@ -81,7 +81,7 @@ def _compared(a: Side, b: Side, root: str | None, depth: int) -> Comparison:
 def _network(side: Side, root: str | None) -> Network | ArchError:
     """The network of a side, its limits looked at; or what is wrong with it."""
     from resnext_dsl.diagnostics import ArchError
-    from resnext_dsl.network import load_with
+    from resnext_dsl.pipeline import load_with
 
     try:
         network = load_with(side.spec, side.settings, root=root)

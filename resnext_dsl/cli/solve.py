@@ -79,8 +79,8 @@ def solve(
 
 
 def _space(spec: str, settings: list[str] | None, root: str | None) -> Space:
-    from resnext_dsl.network import source_of
     from resnext_dsl.options import DEFAULTS
+    from resnext_dsl.pipeline import source_of
     from resnext_dsl.spaces import space_of
 
     return space_of(source_of(spec, DEFAULTS), root, DEFAULTS, answers.overrides(settings))
@@ -122,7 +122,7 @@ def _elements(name: str, domain: Domain) -> dict[str, Domain]:
 
 
 def _match(text: str, of: str, times: float, root: str | None) -> Match:
-    from resnext_dsl.network import load
+    from resnext_dsl.pipeline import load
     from resnext_dsl.spaces.solve import Match
     from resnext_dsl.spaces.totals import MEASURES
 

@@ -19,7 +19,7 @@ def zoo(
     """
     from resnext_dsl import report
     from resnext_dsl.files import shipped_names
-    from resnext_dsl.network import load
+    from resnext_dsl.pipeline import load
 
     with answers.reported():
         networks = [load(name) for name in shipped_names() if pattern in name]

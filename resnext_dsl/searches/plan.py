@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from resnext_dsl.diagnostics import ArchError, did_you_mean, error
-from resnext_dsl.network import source_of
 from resnext_dsl.options import DEFAULTS
 from resnext_dsl.overrides import override_source
+from resnext_dsl.pipeline import source_of
 from resnext_dsl.searches.constraints import Bound, bound_of
 from resnext_dsl.spaces import Space, space_of
 from resnext_dsl.spaces.totals import MEASURES

@@ -21,8 +21,8 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from resnext_dsl.bind import the_network
 from resnext_dsl.diagnostics import ArchError, Diagnostic, did_you_mean
-from resnext_dsl.network import parsed, source_of
 from resnext_dsl.options import DEFAULTS
+from resnext_dsl.pipeline import parsed, source_of
 from resnext_dsl.searches.evaluator import COST, evaluator_of
 from resnext_dsl.searches.plan import Plan, identity
 from resnext_dsl.searches.run import STAGES, Found, found

@@ -10,8 +10,8 @@ from resnext_dsl.bind import the_network
 from resnext_dsl.diagnostics import error
 from resnext_dsl.files import Module, text_source
 from resnext_dsl.format import format_text
-from resnext_dsl.network import network_of
 from resnext_dsl.options import DEFAULTS
+from resnext_dsl.pipeline import network_of
 from resnext_dsl.spaces import Candidate, Space
 from resnext_dsl.spaces.candidate import plain, text_of
 

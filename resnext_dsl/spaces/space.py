@@ -14,9 +14,10 @@ from resnext_dsl.calls import Readings
 from resnext_dsl.diagnostics import ArchError, Diagnostic, did_you_mean, error
 from resnext_dsl.evaluate import Evaluator
 from resnext_dsl.files import Module
-from resnext_dsl.network import Network, expanded, parsed, source_of
+from resnext_dsl.network import Network
 from resnext_dsl.options import DEFAULTS, Options
 from resnext_dsl.overrides import override_source
+from resnext_dsl.pipeline import expanded, parsed, source_of
 from resnext_dsl.resolve import resolve
 from resnext_dsl.scope import Scopes
 from resnext_dsl.source import Source

@@ -12,8 +12,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from resnext_dsl.diagnostics import ArchError, Diagnostic
-from resnext_dsl.network import Network, load_with
+from resnext_dsl.network import Network
 from resnext_dsl.operators.base import Shape
+from resnext_dsl.pipeline import load_with
 from resnext_dsl.train.datasets.source import Source
 
 

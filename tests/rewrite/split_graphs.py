@@ -6,7 +6,8 @@ import random
 from dataclasses import dataclass
 
 from resnext_dsl.diagnostics import ArchError
-from resnext_dsl.network import Network, loads
+from resnext_dsl.network import Network
+from resnext_dsl.pipeline import loads
 
 NORMS = ("", "; bn", "; bn(eps=1e-3)", "; groupnorm(2)", "; layer_scale(0.5)")
 ACTS = ("", "; relu", "; silu", "; leaky_relu(0.1)", "; prelu(per_channel=true)", "; identity", "; scale(0.5)")
