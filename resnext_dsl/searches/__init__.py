@@ -1,8 +1,8 @@
 """Searches a space: proposes candidates within their budgets, evaluates them in many processes, keeps every result.
 
 `plan` is what is asked; `evaluator` tells how good a candidate is; `storage` and `trials` keep what is known, for all
-processes; `propose` finds the next candidate, `worker` evaluates, `run` keeps the workers going.
-Optuna is imported here only.
+processes; `propose` finds the next candidate, `worker` evaluates; an `engine` starts workers, as `processes` or on a
+`cluster`, and `run` keeps them going. Optuna is imported here only; Ray, where it is asked for.
 """
 
 from __future__ import annotations
@@ -42,6 +42,8 @@ def search(
     screen: int = 0,
     score: str = "",
     heartbeat: int = 20,
+    engine: str = "processes",
+    resources: Mapping[str, float] | None = None,
     root: str | None = None,
     progress: Any = None,
     **fixed: Any,
@@ -54,7 +56,7 @@ def search(
         minimize: Metrics that should be small.
         budget: The budgets to keep, by name; all of the file by default.
         trials: Candidates to evaluate in all, those of earlier runs of the same study included.
-        workers: Processes.
+        workers: Processes; or, with "ray", how many trials the cluster is given at a time.
         storage: URL of a database: `sqlite:///FILE.db` (by default in the working folder), `postgresql://...`.
         study: The name that the results are kept under; that of the network by default.
         sampler: "nsga2", "tpe", "random" or "regularized-evolution".
@@ -65,6 +67,8 @@ def search(
         screen: Candidates to draw, of which `score` chooses those that are evaluated.
         score: A training-free score.
         heartbeat: Seconds between the signs of life of a trial.
+        engine: "processes" of this machine, or "ray": trials go to a cluster, that of RAY_ADDRESS or of this machine.
+        resources: What a trial needs of the cluster: {"cpu": 2, "gpu": 0.5}; a CPU by default.
         root: The folder that imports stay under.
         progress: Called with the standing and the stages now and then.
         **fixed: Values for parameters that do not vary.
@@ -75,12 +79,13 @@ def search(
     named = evaluator if isinstance(evaluator, str) else f"{evaluator.__module__}:{evaluator.__qualname__}"
     plan = Plan(
         str(spec), fixed, root, _names(maximize), _names(minimize), _names(budget), trials, workers, storage, study,
-        sampler, named, seed, screen, score, heartbeat,
+        sampler, named, seed, screen, score, heartbeat, engine, dict(resources or {}),
     )  # fmt: skip
     if isinstance(evaluator, str):
         return run(plan, progress=progress)
-    if workers != 1:
-        message = f"a function is called in this process; found {workers} workers"
+    if workers != 1 or engine != "processes":
+        found = f"{workers} workers" if workers != 1 else f"engine `{engine}`"
+        message = f"a function is called in this process; found {found}"
         raise ArchError([Diagnostic("E721", message, hint=f'give its name: evaluator="{named}"', file="evaluator")])
     return run(plan, Evaluator(evaluator), progress)
 

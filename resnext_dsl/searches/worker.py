@@ -122,9 +122,16 @@ class Worker:
             if trial is not None:
                 self._evaluate(trial)
             elif now.running or now.waiting or now.dead:
-                time.sleep(IDLE)
+                self._rest()
             else:
                 return
+
+    def _rest(self) -> None:
+        time.sleep(IDLE)
+
+    def close(self) -> None:
+        """Closes the session."""
+        self._session.__exit__()
 
     # --- what comes next ---
 
@@ -181,6 +188,8 @@ class Worker:
         try:
             with Alive(self._study, trial, self._plan.heartbeat):
                 self._evaluating = True
+                if self._stop:  # asked while the trial was being claimed
+                    raise StoppedError
                 metrics = self._session.evaluator(
                     space.bind(candidate), candidate, self._plan.objectives, self._plan.seed, self._report(trial)
                 )

@@ -1,4 +1,4 @@
-"""A PostgreSQL server of Debian's packages for the tests that need one."""
+"""A PostgreSQL server of Debian's packages, and Ray clusters, for the tests that need one."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ import pwd
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -43,3 +45,32 @@ def postgresql() -> Iterator[str]:
     finally:
         run("pg_ctl", "-m", "immediate", "stop")
         shutil.rmtree(folder)
+
+
+@contextmanager
+def ray_cluster(*nodes: str) -> Iterator[str]:
+    """The address of a cluster of such nodes, which ends with this process at the latest."""
+    pytest.importorskip("ray")
+    folder = tempfile.mkdtemp(prefix="ray-")  # a short one, since it holds sockets
+    # Workers are nice to others by default, which on two busy cores is to wait.
+    environment = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"}
+    command = [sys.executable, str(Path(__file__).parent / "ray_head.py"), folder, *nodes]
+    head = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment
+    )
+    assert head.stdin is not None
+    assert head.stdout is not None
+    try:
+        yield head.stdout.readline().strip()
+    finally:
+        head.stdin.close()
+        head.wait(60)
+        head.stdout.close()
+        shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def one_node() -> Iterator[str]:
+    """The address of a Ray cluster of one node of 8 CPUs."""
+    with ray_cluster("8:slot") as address:
+        yield address
