@@ -94,8 +94,8 @@ def search(
             screen,
             score,
             heartbeat,
-            engine,
-            _amounts(resources),
+            engine=engine,
+            resources=_amounts(resources),
         )
         with Progress(plan) as progress:
             found = run(plan, progress=progress)

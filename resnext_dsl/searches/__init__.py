@@ -79,7 +79,7 @@ def search(
     named = evaluator if isinstance(evaluator, str) else f"{evaluator.__module__}:{evaluator.__qualname__}"
     plan = Plan(
         str(spec), fixed, root, _names(maximize), _names(minimize), _names(budget), trials, workers, storage, study,
-        sampler, named, seed, screen, score, heartbeat, engine, dict(resources or {}),
+        sampler, named, seed, screen, score, heartbeat, engine=engine, resources=dict(resources or {}),
     )  # fmt: skip
     if isinstance(evaluator, str):
         return run(plan, progress=progress)

@@ -130,8 +130,9 @@ class Cluster:
             message = f"a SQLite file is for one machine, and the cluster has {len(nodes)} nodes"
             hint = "--storage postgresql://USER@HOST/DATABASE"
             raise ArchError([Diagnostic("E722", message, hint=hint, file="--storage")])
-        needed = {NAMES.get(name, name): amount for name, amount in self._plan.resources.items()}
-        _hold(self._plan.resources, needed, nodes)
+        asked = {"cpu": 1, **self._plan.resources}  # as Ray has it
+        needed = {NAMES.get(name, name): amount for name, amount in asked.items()}
+        _hold(asked, needed, nodes)
         more: dict[str, Any] = {}
         if self._here:  # a node that joins later has no such file
             node = ray.get_runtime_context().get_node_id()
@@ -140,7 +141,9 @@ class Cluster:
             if name in needed:
                 more[word] = needed.pop(name)
         try:
-            return ray.remote(turn).options(max_retries=0, name="resnext-dsl search", resources=needed, **more)
+            # Not by `.options`, with which a process would go on after a trial with GPUs, and keep their memory.
+            task = ray.remote(max_retries=0, resources=needed, **more)(turn)
+            return task.options(name="resnext-dsl search")
         except ValueError as problem:
             raise useless(f"Ray refuses these resources: {_first(problem)}", "", "--resources") from None
 
@@ -268,7 +271,7 @@ class Turn(Worker):
     found_any = False
     _until = 0.0
 
-    def again(self) -> None:
+    def begin(self) -> None:
         """Begins a turn."""
         self._stop, self.found_any, self._until = False, False, time.monotonic() + TURN
 
@@ -294,7 +297,7 @@ def turn(plan: str, number: int, folder: str | None) -> tuple[int | None, bool, 
             with _stopped_by_cancel(worker):
                 worker.run()
         except ArchError as problem:
-            return REFUSED, False, _first(problem)
+            return REFUSED, False, problem.diagnostics[0].headline()
     return (0 if worker.is_over else None), worker.found_any, "it said nothing"
 
 
@@ -305,7 +308,7 @@ def _worker(plan: str, number: int) -> Turn:
             other.close()
         _kept.clear()
         _kept[plan] = Turn(Session(Plan.from_json(plan)), number)
-    _kept[plan].again()
+    _kept[plan].begin()
     return _kept[plan]
 
 

@@ -240,7 +240,7 @@ def main() -> int:
         threading.Thread(target=_until_orphaned, daemon=True).start()
         worker.run()
     except ArchError as problem:
-        sys.stderr.write(f"{problem}\n")
+        sys.stderr.write(f"{problem.diagnostics[0].headline()}\n")  # the last words are one line
         return 2
     return 0
 

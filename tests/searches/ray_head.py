@@ -1,6 +1,7 @@
 """A Ray cluster of one node, or of several, that lives until its standard input ends: `ray_head.py FOLDER NODE...`.
 
-A node is its CPUs, or `CPUS:NAME` with a resource of its own. The address goes to standard output.
+A node is its CPUs, or `CPUS:NAME` with one of another resource too: Ray takes it at its word that it has a GPU. The
+address goes to standard output.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ LIGHT = {"object_store_memory": 80 * 2**20, "include_dashboard": False}
 
 def node(text: str) -> dict[str, Any]:
     cpus, _, name = text.partition(":")
-    return {"num_cpus": int(cpus), "resources": {name: 1} if name else {}, **LIGHT}
+    more = {"num_gpus": 1} if name == "gpu" else {"resources": {name: 1}} if name else {}
+    return {"num_cpus": int(cpus), **more, **LIGHT}
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ def accuracy(network, candidate):
     time.sleep(0.3)
     needs = ray.get_runtime_context().get_assigned_resources() if ray.is_initialized() else {}
     found = {"accuracy": candidate.get("width", 8) / (1 + sum(candidate.get("depths", [1]))), "began": began, "ended": time.time()}
-    on = {"cpu": needs.get("CPU", 0), "slot": needs.get("slot", 0), "other": needs.get("other", 0)}
+    on = {"cpu": needs.get("CPU", 0), "slot": needs.get("slot", 0), "gpu": needs.get("GPU", 0)}
     return {**found, **on, "copied": float("_ray_pkg_" in os.getcwd())}
 
 def endless(network, candidate):
@@ -110,13 +110,13 @@ def test_a_server_gets_the_working_folder_to_the_whole_cluster(
 def test_trials_run_on_another_node(
     spec: str, postgresql: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    with ray_cluster("2", "2:other") as address:
+    with ray_cluster("2", "2:gpu") as address:
         monkeypatch.setenv("RAY_ADDRESS", address)
-        more = {"trials": 6, "workers": 2, "resources": {"cpu": 1, "other": 0.5}}
+        more = {"trials": 6, "workers": 2, "resources": {"cpu": 1, "gpu": 0.5}}
         with pytest.raises(rx.ArchError, match=r"E722.*a SQLite file is for one machine, and the cluster has 2 nodes"):
             searched(spec, **more)
         found = searched(spec, **more, storage=postgresql, study="another")
-        assert [(trial.metrics["other"], trial.metrics["copied"]) for trial in found.trials] == [(0.5, 1)] * 6
+        assert [(trial.metrics["gpu"], trial.metrics["copied"]) for trial in found.trials] == [(0.5, 1)] * 6
         # What every worker finds impossible ends the search with their words, not with an endless try.
         (tmp_path / ".gitignore").write_text("mine.py\n")
         with pytest.raises(rx.ArchError, match=r"E724.*\(status 2\).*cannot import `mine`: ModuleNotFoundError"):
