@@ -90,7 +90,7 @@ ELSEWHERE: dict[str, str] = {
     "E721": "`resnext-dsl search SPEC --maximize accuracy --evaluator mine:acuracy`: the module has no such function.",
     "E722": "`resnext-dsl search SPEC --maximize params --evaluator cost --storage postgresql://nowhere/x`: nothing answers.",
     "E723": "`resnext-dsl search` of another spec, or for other objectives, with a `--study` that is there already.",
-    "E724": "The workers of a search die again and again, before any of them has a result; the last words of one are shown.",
+    "E724": "The workers of a search die again and again, before any of them has a result; the last words of one are shown. Or `--engine ray` finds no cluster, or none of its nodes has the `--resources`.",
     "E801": "Two counts of one network differ, or a graph breaks an invariant. That is a mistake of the tool; please report it.",
     "E802": "`resnext-dsl export SPEC --to aoti`: the file was read back, and its outputs differ. Nothing is written. Please report it.",
 }

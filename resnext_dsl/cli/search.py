@@ -29,7 +29,15 @@ def search(
     trials: Annotated[
         int, typer.Option("--trials", help="Candidates to evaluate in all, earlier runs included.")
     ] = 100,
-    workers: Annotated[int, typer.Option("--workers", help="Processes on this machine.")] = 1,
+    workers: Annotated[
+        int, typer.Option("--workers", help="Processes on this machine, or trials at a time on a cluster.")
+    ] = 1,
+    engine: Annotated[
+        str, typer.Option("--engine", metavar="NAME", help="processes of this machine, or ray: a cluster.")
+    ] = "processes",
+    resources: Annotated[
+        str, typer.Option("--resources", metavar="NAME=NUMBER,...", help="What a trial needs of it: cpu=2,gpu=0.5.")
+    ] = "",
     storage: Annotated[
         str,
         typer.Option("--storage", metavar="URL", help="Where results are kept: sqlite:///FILE.db, postgresql://..."),
@@ -101,6 +109,8 @@ def search(
             heartbeat,
             tuple(constrain or ()),
             measure,
+            engine=engine,
+            resources=_amounts(resources),
         )
         with Progress(plan) as progress:
             found = run(plan, progress=progress)
@@ -115,3 +125,14 @@ def search(
                 typer.echo(f"wrote {path}")
         if found.failures and not found.trials:
             raise typer.Exit(answers.UNMET)  # the spec is right, and no candidate could be evaluated
+
+
+def _amounts(resources: str) -> dict[str, float]:
+    """`cpu=2,gpu=0.5` as a mapping; a malformed one ends the command."""
+    amounts: dict[str, float] = {}
+    for name, text in answers.overrides(resources.split(",") if resources else None, "--resources").items():
+        try:
+            amounts[name] = float(text)
+        except ValueError:
+            answers.fail(f"`--resources {name}={text}` is no number")
+    return amounts

@@ -1,9 +1,9 @@
 """Searches a space: proposes candidates within their budgets, evaluates them in many processes, keeps every result.
 
 `plan` is what is asked; `evaluator` tells how good a candidate is; `storage` and `trials` keep what is known, for all
-processes; `propose` finds the next candidate, `worker` evaluates, `run` keeps the workers going. `reading` opens what
-an earlier run has found; `importance`, `distribution` and `charts` show it, `document` is the page around them.
-Optuna is imported here only.
+processes; `propose` finds the next candidate, `worker` evaluates; an `engine` starts workers, as `processes` or on a
+`cluster`, and `run` keeps them going. `reading` opens what an earlier run has found, `report` shows it as a page.
+Optuna is imported here only; Ray, where it is asked for.
 """
 
 from __future__ import annotations
@@ -46,6 +46,8 @@ def search(
     heartbeat: int = 20,
     constrain: str | Sequence[str] = (),
     measure: bool = False,
+    engine: str = "processes",
+    resources: Mapping[str, float] | None = None,
     root: str | None = None,
     progress: Any = None,
     **fixed: Any,
@@ -58,7 +60,7 @@ def search(
         minimize: Metrics that should be small.
         budget: The budgets to keep, by name; all of the file by default.
         trials: Candidates to evaluate in all, those of earlier runs of the same study included.
-        workers: Processes.
+        workers: Processes; or, with "ray", how many trials the cluster is given at a time.
         storage: URL of a database: `sqlite:///FILE.db` (by default in the working folder), `postgresql://...`.
         study: The name that the results are kept under; that of the network by default.
         sampler: "nsga2", "tpe", "random" or "regularized-evolution".
@@ -71,6 +73,8 @@ def search(
         heartbeat: Seconds between the signs of life of a trial.
         constrain: Bounds on metrics, such as "accuracy >= 0.9", that results on the front keep.
         measure: Times on this machine the latencies that budgets limit; what misses one is not evaluated.
+        engine: "processes" of this machine, or "ray": trials go to a cluster, that of RAY_ADDRESS or of this machine.
+        resources: What a trial needs of the cluster: {"cpu": 2, "gpu": 0.5}; a CPU by default.
         root: The folder that imports stay under.
         progress: Called with the standing and the stages now and then.
         **fixed: Values for parameters that do not vary.
@@ -81,12 +85,13 @@ def search(
     named = evaluator if isinstance(evaluator, str) else f"{evaluator.__module__}:{evaluator.__qualname__}"
     plan = Plan(
         str(spec), fixed, root, _names(maximize), _names(minimize), _names(budget), trials, workers, storage, study,
-        sampler, named, seed, screen, score, heartbeat, _names(constrain), measure,
+        sampler, named, seed, screen, score, heartbeat, _names(constrain), measure, engine, dict(resources or {}),
     )  # fmt: skip
     if isinstance(evaluator, str):
         return run(plan, progress=progress)
-    if workers != 1:
-        message = f"a function is called in this process; found {workers} workers"
+    if workers != 1 or engine != "processes":
+        found = f"{workers} workers" if workers != 1 else f"engine `{engine}`"
+        message = f"a function is called in this process; found {found}"
         raise ArchError([Diagnostic("E721", message, hint=f'give its name: evaluator="{named}"', file="evaluator")])
     return run(plan, Evaluator(evaluator), progress)
 

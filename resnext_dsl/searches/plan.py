@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from resnext_dsl.diagnostics import ArchError, did_you_mean, error
@@ -16,6 +18,9 @@ from resnext_dsl.spaces import Space, space_of
 from resnext_dsl.spaces.totals import MEASURES
 
 SAMPLERS = ("nsga2", "tpe", "random", "regularized-evolution")
+
+ENGINES = ("processes", "ray")
+"""What runs the workers: this machine, or a Ray cluster."""
 
 
 class Plan(NamedTuple):
@@ -29,7 +34,7 @@ class Plan(NamedTuple):
         minimize: Metrics that should be small.
         budget: The budgets that candidates keep, by name; all of the file where empty.
         trials: How many candidates are evaluated in all, those of earlier runs included.
-        workers: Processes.
+        workers: Processes; or trials at a time on a cluster, as far as it has room.
         storage: The URL of a database; "" stands for a SQLite file in the working folder.
         study: The name under which results are kept; "" stands for that of the network.
         sampler: One of `SAMPLERS`.
@@ -40,6 +45,8 @@ class Plan(NamedTuple):
         heartbeat: Seconds between the signs of life of a trial; after three of them without one it is taken for dead.
         constrain: Bounds on metrics, such as `accuracy >= 0.9`, that results on the front keep.
         measure: Whether latencies that the budgets limit are timed on this machine, and kept.
+        engine: One of `ENGINES`.
+        resources: What a trial needs of a cluster: `cpu`, `gpu`, `memory` in bytes, others by their own name.
     """
 
     spec: str
@@ -60,6 +67,8 @@ class Plan(NamedTuple):
     heartbeat: int
     constrain: tuple[str, ...] = ()
     measure: bool = False
+    engine: str = "processes"
+    resources: Mapping[str, float] = MappingProxyType({})
 
     @property
     def bounds(self) -> list[Bound]:
@@ -87,7 +96,11 @@ class Plan(NamedTuple):
 
     def to_json(self) -> str:
         """As text, for another process."""
-        return json.dumps(self._asdict())
+        return json.dumps(self.described())
+
+    def described(self) -> dict[str, Any]:
+        """As what JSON can hold."""
+        return {**self._asdict(), "resources": dict(self.resources)}
 
     @classmethod
     def from_json(cls, text: str) -> Plan:
@@ -100,22 +113,33 @@ class Plan(NamedTuple):
         """Refuses what cannot be done, whatever the spec.
 
         Raises:
-            ArchError: E202 without an objective, E203 for one that is named twice, E101 for an unknown sampler, E205
-                for a number out of range, or a text that is no constraint.
+            ArchError: E202 without an objective, E203 for one that is named twice, E101 for an unknown sampler or
+                engine, E205 for a number out of range, or a text that is no constraint.
         """
         if not self.objectives:
             raise _wrong("E202", "nothing is asked for", "search", "give an objective: `--maximize accuracy`")
         for name in self.objectives:
             if self.objectives.count(name) > 1:
                 raise _wrong("E203", f"`{name}` is an objective twice", name)
-        if self.sampler not in SAMPLERS:
-            hint = did_you_mean(self.sampler, SAMPLERS) or f"samplers: {', '.join(SAMPLERS)}"
-            raise _wrong("E101", f"unknown sampler `{self.sampler}`", self.sampler, hint)
+        for what, given, known in (("sampler", self.sampler, SAMPLERS), ("engine", self.engine, ENGINES)):
+            if given not in known:
+                hint = did_you_mean(given, known) or f"{what}s: {', '.join(known)}"
+                raise _wrong("E101", f"unknown {what} `{given}`", given, hint)
         for name, least in (("trials", 1), ("workers", 1), ("heartbeat", 1), ("screen", 0)):
             if getattr(self, name) < least:
                 raise _wrong("E205", f"`{name}` must be at least {least}; found {getattr(self, name)}", name)
+        self._check_engine()
         self._check_screen()
         assert len(self.bounds) == len(self.constrain)
+
+    def _check_engine(self) -> None:
+        """Refuses amounts that are none, and those that nothing would keep to."""
+        for name, amount in self.resources.items():
+            if not 0 <= amount < math.inf:
+                raise _wrong("E205", f"`{name}` must be 0 or more; found {amount:g}", name)
+        if self.resources and self.engine == "processes":
+            message = "processes of this machine share it; only `ray` gives each trial its own"
+            raise _wrong("E205", message, "resources", "give `--engine ray`")
 
     def _check_screen(self) -> None:
         """Refuses to rank too few candidates, or by what is not known of them."""

@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import optuna
 
-from resnext_dsl.diagnostics import ArchError, Diagnostic
+from resnext_dsl.searches.engine import REFUSED, Engine, Running, engine_of, useless
 from resnext_dsl.searches.plan import Plan
 from resnext_dsl.searches.propose import Proposer, front_of, params_of
 from resnext_dsl.searches.stages import Stage, chosen
 from resnext_dsl.searches.storage import patient
-from resnext_dsl.searches.trials import CANDIDATE, METRICS, Standing, all_trials, is_feasible, make, reason_of, standing
+from resnext_dsl.searches.trials import (
+    CANDIDATE,
+    METRICS,
+    Standing,
+    all_trials,
+    bury,
+    is_feasible,
+    make,
+    reason_of,
+    standing,
+)
 from resnext_dsl.searches.worker import Session, Worker, key_of
 from resnext_dsl.spaces import Candidate, Space
 
@@ -108,7 +114,7 @@ def run(plan: Plan, evaluator: Any = None, progress: Progress | None = None) -> 
     """
     plan.check()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    with Session(plan, evaluator) as session:
+    with Session(plan, evaluator) as session, engine_of(plan) as engine:
         session.space.sample(1, plan.seed, plan.budget or None)  # that something keeps the budgets
         stages = _staged(session)
         stopped = False
@@ -116,7 +122,7 @@ def run(plan: Plan, evaluator: Any = None, progress: Progress | None = None) -> 
             if evaluator is not None:
                 Worker(session, 0).run()
             else:
-                _supervise(session, lambda now: progress(now, stages) if progress is not None else None)
+                _supervise(session, engine, lambda now: progress(now, stages) if progress is not None else None)
         except KeyboardInterrupt:
             stopped = True
         return found(session.space, plan, standing(all_trials(session.study)), stages, stopped)
@@ -141,86 +147,41 @@ def _staged(session: Session) -> list[Stage]:
     return [Stage(*stage) for stage in known]
 
 
-class _Process:
-    """A worker, and what it has said; what an evaluator prints is not the answer of the command."""
-
-    def __init__(self, plan: Plan, number: int) -> None:
-        self._said = tempfile.TemporaryFile()  # noqa: SIM115
-        path = os.pathsep.join(filter(None, [str(Path.cwd()), os.environ.get("PYTHONPATH")]))
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "resnext_dsl.searches.worker", str(number)],
-            stdin=subprocess.PIPE,
-            stdout=self._said,
-            stderr=self._said,
-            env={**os.environ, "PYTHONPATH": path},
-        )
-        assert self._process.stdin is not None
-        with suppress(BrokenPipeError):  # it has died already, which is seen soon
-            self._process.stdin.write(plan.to_json().encode() + b"\n")
-            self._process.stdin.flush()
-
-    @property
-    def status(self) -> int | None:
-        """Its exit status; None while it works."""
-        return self._process.poll()
-
-    def ask_to_stop(self) -> None:
-        """Asks it to leave what it is doing."""
-        self._process.terminate()
-
-    def end(self, seconds: float) -> str:
-        """Waits for its end, and makes it end; gives its last line. What it was doing is tried again by another run."""
-        try:
-            self._process.wait(max(0.1, seconds))
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        assert self._process.stdin is not None
-        with suppress(BrokenPipeError):
-            self._process.stdin.close()
-        self._said.seek(0)
-        lines = self._said.read().decode(errors="replace").strip().splitlines()
-        self._said.close()
-        return lines[-1] if lines else "it said nothing"
-
-
-def _supervise(session: Session, told: Callable[[Standing], None]) -> None:
+def _supervise(session: Session, engine: Engine, told: Callable[[Standing], None]) -> None:
     """Keeps as many workers at work as the plan has, until they are done."""
     plan = session.plan
-    workers: dict[int, _Process] = {}
-    futile, results = 0, -1
+    workers: dict[int, Running] = {}
+    futile, results, buried = 0, -1, time.monotonic()
     try:
         for number in range(plan.workers):
-            workers[number] = _Process(plan, number)
+            workers[number] = engine.start(number)
         while workers:
+            if time.monotonic() - buried > plan.heartbeat:  # workers that wait for their turn cannot
+                bury(session.study)
+                buried = time.monotonic()
             now = standing(all_trials(session.study))
             told(now)
             if len(now.done) + len(now.failed) > results:
                 futile, results = 0, len(now.done) + len(now.failed)
-            for number, process in list(workers.items()):
-                if process.status is None:
+            for number, worker in list(workers.items()):
+                status = worker.status(now)
+                if status is None:
                     continue
-                status = process.status
                 last = workers.pop(number).end(0)
                 if status == 0:
                     continue
                 futile += 1
-                if status == 2 or futile > 10 * plan.workers:
-                    raise _useless(status, last)
-                workers[number] = _Process(plan, number)
+                if status == REFUSED or futile > 10 * plan.workers:
+                    message = f"the workers end without a result (status {status}): {last}"
+                    raise useless(message, "results so far are in the storage")
+                workers[number] = engine.start(number)
             time.sleep(LOOK)
     finally:
-        for process in workers.values():
-            process.ask_to_stop()
+        for worker in workers.values():
+            worker.ask_to_stop()
         end = time.monotonic() + STOPPING
-        for process in workers.values():
-            process.end(end - time.monotonic())
-
-
-def _useless(status: int, last: str) -> ArchError:
-    """The error for workers that die without getting anything done."""
-    message = f"the workers end without a result (status {status}): {last}"
-    return ArchError([Diagnostic("E724", message[:400], hint="results so far are in the storage", file="search")])
+        for worker in workers.values():
+            worker.end(end - time.monotonic())
 
 
 def found(space: Space, plan: Plan, now: Standing, stages: list[Stage], stopped: bool = False) -> Found:

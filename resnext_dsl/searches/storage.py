@@ -108,7 +108,7 @@ def open_study(storage: Database, name: str, plan: Plan, identity: str) -> optun
     directions = [StudyDirection[direction.upper()] for direction in plan.directions]
     try:
         study = optuna.create_study(storage=cached, study_name=name, directions=directions, sampler=sampler)
-        patient(lambda: study.set_user_attr(PLAN, plan._asdict()))
+        patient(lambda: study.set_user_attr(PLAN, plan.described()))
         patient(lambda: study.set_user_attr(SPACE, identity))
     except DuplicatedStudyError:
         study = _existing(cached, name, sampler, identity)

@@ -216,14 +216,17 @@ class Pulse:
         self._storage: Any = study._storage
         self._seconds = seconds
         self._done = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread: threading.Thread | None = None
 
     def __enter__(self) -> Pulse:
+        self._done.clear()
+        self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._done.set()
+        assert self._thread is not None
         self._thread.join()
 
     def _run(self) -> None:

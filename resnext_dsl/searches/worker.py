@@ -136,9 +136,16 @@ class Worker:
             if trial is not None:
                 self._evaluate(trial)
             elif now.running or now.waiting or now.dead:
-                time.sleep(IDLE)
+                self._rest()
             else:
                 return
+
+    def _rest(self) -> None:
+        time.sleep(IDLE)
+
+    def close(self) -> None:
+        """Closes the session."""
+        self._session.__exit__()
 
     # --- what comes next ---
 
@@ -201,6 +208,8 @@ class Worker:
         self._pulse.trial = trial
         try:
             self._evaluating = True
+            if self._stop:  # asked while the trial was being claimed
+                raise StoppedError
             metrics = self._metrics(candidate, self._report(trial))
             self._evaluating = False
         except optuna.TrialPruned as early:
@@ -264,7 +273,7 @@ def main() -> int:
         threading.Thread(target=_until_orphaned, daemon=True).start()
         worker.run()
     except ArchError as problem:
-        sys.stderr.write(f"{problem}\n")
+        sys.stderr.write(f"{problem.diagnostics[0].headline()}\n")  # the last words are one line
         return 2
     return 0
 

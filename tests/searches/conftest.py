@@ -1,4 +1,4 @@
-"""A PostgreSQL server and a browser of Debian's packages for the tests that need them."""
+"""A PostgreSQL server and a browser of Debian's packages, and Ray clusters, for the tests that need one."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ray_clusters import ray_cluster
 
 
 @pytest.fixture(scope="session")
@@ -67,3 +68,10 @@ def browser() -> Iterator[Any]:
             yield opened
         finally:
             opened.quit()
+
+
+@pytest.fixture(scope="session")
+def one_node() -> Iterator[str]:
+    """The address of a Ray cluster of one node of 8 CPUs."""
+    with ray_cluster("8:slot") as address:
+        yield address

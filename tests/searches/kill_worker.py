@@ -11,19 +11,21 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from resnext_dsl.searches import worker
 
-finish = worker.finish
 
+def write_to(path: str) -> None:
+    finish = worker.finish
 
-def acknowledged(study: Any, trial: Any, values: list[float], *kept: Any) -> bool:
-    known = finish(study, trial, values, *kept)
-    if known:
-        log = os.open(sys.argv[2], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-        os.write(log, f"{trial.number} {values[0]}\n".encode())
-        os.close(log)
-    return known
+    def acknowledged(study: Any, trial: Any, values: list[float], *kept: Any) -> bool:
+        known = finish(study, trial, values, *kept)
+        if known:
+            log = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+            os.write(log, f"{trial.number} {values[0]}\n".encode())
+            os.close(log)
+        return known
 
+    worker.finish = acknowledged
 
-worker.finish = acknowledged
 
 if __name__ == "__main__":
+    write_to(sys.argv[2])
     os._exit(worker.main())

@@ -1,0 +1,52 @@
+"""What a search asks of that which runs its workers: this machine (`processes`), or a Ray cluster (`cluster`)."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from resnext_dsl.diagnostics import ArchError, Diagnostic
+from resnext_dsl.searches.plan import Plan
+from resnext_dsl.searches.trials import Standing
+
+REFUSED = 2
+"""The status of a worker that has found the plan impossible; what it has said is the reason."""
+
+
+class Running(Protocol):
+    """A worker that has been started."""
+
+    def status(self, now: Standing) -> int | None:
+        """Its exit status, 0 where nothing is left to do; None while it works, or waits for its turn."""
+
+    def ask_to_stop(self) -> None:
+        """Asks it to leave what it is doing."""
+
+    def end(self, seconds: float) -> str:
+        """Waits for its end, and makes it end; gives its last words. What it was doing is tried again later."""
+
+
+class Engine(Protocol):
+    """Starts workers, between its entry and its exit."""
+
+    def __enter__(self) -> Engine: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def start(self, number: int) -> Running:
+        """Starts a worker; the number makes what it draws at random its own."""
+
+
+def engine_of(plan: Plan) -> Engine:
+    """The engine of a plan; Ray is imported for its own only."""
+    if plan.engine == "ray":
+        from resnext_dsl.searches.cluster import Cluster
+
+        return Cluster(plan)
+    from resnext_dsl.searches.processes import Processes
+
+    return Processes(plan)
+
+
+def useless(message: str, hint: str, where: str = "search") -> ArchError:
+    """The error for workers that cannot work."""
+    return ArchError([Diagnostic("E724", message[:400], hint=hint, file=where)])
