@@ -145,10 +145,12 @@ def fingerprint(graph: Graph) -> str:
         if text is None:
             attributes = dict(node.attributes) if node.attributes is not None else list(node.shape)
             text = texts[key] = _json([node.operator, attributes])[1:-1]
-        inputs = [f'"{hashes[source]}"' for source in node.inputs]
+        inputs = [hashes[source] for source in node.inputs]
         if node.operator in COMMUTES:
             inputs.sort()
-        hashes.append(sha256(f"[{text},[{','.join(inputs)}]]".encode()).hexdigest())
+        listed = '","'.join(inputs)
+        listed = f'"{listed}"' if listed else ""
+        hashes.append(sha256(f"[{text},[{listed}]]".encode()).hexdigest())
     outputs = sorted(
         (hashes[output.node], output.training_only, index > 0) for index, output in enumerate(graph.outputs)
     )

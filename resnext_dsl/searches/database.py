@@ -57,6 +57,7 @@ class Database(RDBStorage):
         super().__init__(*arguments, **options)
         self._fast = self.engine.dialect.name in FAST
         self._seen: dict[int, FrozenTrial] = {}
+        self._reporting: set[int] = set()
 
     # --- steps ---
 
@@ -110,20 +111,27 @@ class Database(RDBStorage):
         """
         alive = TRIALS.c.state.in_([TrialState.RUNNING, TrialState.WAITING])
         ending = update(TRIALS).where(TRIALS.c.trial_id == trial_id, alive)
+        named = {f"{_CONSTRAINTS_KEY}:{name}": value for name, value in (constraints or {}).items()}
+        now = _now()
         with self.engine.begin() as connection:
-            done = connection.execute(ending.values(state=state, datetime_complete=_now()))
+            done = connection.execute(ending.values(state=state, datetime_complete=now))
             if done.rowcount != 1:
                 return False
             if values is not None:
                 connection.execute(insert(VALUES), [_value_row(trial_id, *value) for value in enumerate(values)])
             if attributes:
-                stale = USER.c.trial_id == trial_id, USER.c.key.in_(list(attributes))
-                connection.execute(delete(USER).where(*stale))
                 connection.execute(insert(USER), _attribute_rows(trial_id, attributes))
-            if constraints:
-                named = {f"{_CONSTRAINTS_KEY}:{name}": value for name, value in constraints.items()}
+            if named:
                 connection.execute(insert(SYSTEM), _attribute_rows(trial_id, named))
-            return True
+        known = self._seen.pop(trial_id, None)
+        if known is not None and known.state is TrialState.RUNNING and trial_id not in self._reporting:
+            self._seen[trial_id] = _ended(known, state, values, attributes, named, now)
+        return True
+
+    def set_trial_intermediate_value(self, trial_id: int, step: int, intermediate_value: float) -> None:
+        """Keeps a value of a trial on its way; others read it when the trial has ended."""
+        self._reporting.add(trial_id)
+        super().set_trial_intermediate_value(trial_id, step, intermediate_value)
 
     # --- reading ---
 
@@ -206,6 +214,31 @@ def _inserted(connection: Connection, study_id: int, template: FrozenTrial) -> F
         system_attrs=dict(template.system_attrs),
         intermediate_values={},
         trial_id=trial_id,
+    )
+
+
+def _ended(
+    trial: FrozenTrial,
+    state: TrialState,
+    values: Sequence[float] | None,
+    attributes: Mapping[str, Any],
+    named: Mapping[str, float],
+    now: datetime,
+) -> FrozenTrial:
+    """A trial as it reads when it has ended so."""
+    return FrozenTrial(
+        number=trial.number,
+        state=state,
+        value=None,
+        values=None if values is None else list(values),
+        datetime_start=trial.datetime_start,
+        datetime_complete=_local(now),
+        params=trial.params,
+        distributions=trial.distributions,
+        user_attrs={**trial.user_attrs, **attributes},
+        system_attrs={**trial.system_attrs, **named},
+        intermediate_values={},
+        trial_id=trial._trial_id,
     )
 
 

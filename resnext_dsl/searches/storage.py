@@ -45,7 +45,7 @@ def open_storage(url: str, heartbeat: int, grace: int) -> Database:
     """
     try:
         parsed = make_url(url)
-        arguments: dict[str, Any] = {}
+        arguments: dict[str, Any] = {"pool_pre_ping": True}  # a server may have gone away, a file has not
         if parsed.get_backend_name() == "sqlite":
             _prepare_file(parsed.database)
             arguments = {"connect_args": {"timeout": BUSY}}
@@ -53,7 +53,7 @@ def open_storage(url: str, heartbeat: int, grace: int) -> Database:
             warnings.simplefilter("ignore", ExperimentalWarning)
             storage = Database(
                 url,
-                engine_kwargs={"pool_pre_ping": True, **arguments},
+                engine_kwargs=arguments,
                 heartbeat_interval=heartbeat,
                 grace_period=grace,
             )

@@ -106,7 +106,7 @@ class Worker:
         self._tally = Tally()
         self._known: set[Candidate] = set()
         self._looked_at = 0
-        self._bound: tuple[Candidate, Network] | None = None
+        self._bound: tuple[int, Candidate, Network] | None = None
         self._pulse = Pulse(session.study, session.plan.heartbeat)
         self._evaluating = False
         self._stop = False
@@ -159,7 +159,9 @@ class Worker:
             return trial if self._claimed(trial) else None
         if now.counted < self._plan.trials:
             made = self._made(trials, now)
-            return made if made is not None and self._counts(made) else None
+            if made is None or made.number == len(trials):  # nobody has made another since these were read
+                return made
+            return made if self._counts(made) else None
         return None
 
     def _claimed(self, trial: FrozenTrial) -> bool:
@@ -194,23 +196,24 @@ class Worker:
                 return None
             self._known.add(proposal.candidate)
             network = space.bind(proposal.candidate)
-            self._bound = proposal.candidate, network
             key = key_of(space, proposal.candidate, network)
             if key not in now.keys:
                 distributions, candidate = self._proposer.distributions, proposal.candidate.to_json()
                 running = TrialState.RUNNING
-                return make(self._study, proposal.params, distributions, candidate, key, proposal.notes, running)
+                trial = make(self._study, proposal.params, distributions, candidate, key, proposal.notes, running)
+                self._bound = trial.number, proposal.candidate, network
+                return trial
 
     # --- evaluation ---
 
     def _evaluate(self, trial: FrozenTrial) -> None:
-        candidate = self._session.space.candidate(trial.user_attrs[CANDIDATE])
         self._pulse.trial = trial
         try:
+            candidate, network = self._bound_of(trial)
             self._evaluating = True
             if self._stop:  # asked while the trial was being claimed
                 raise StoppedError
-            metrics = self._metrics(candidate, self._report(trial))
+            metrics = self._metrics(candidate, network, self._report(trial))
             self._evaluating = False
         except optuna.TrialPruned as early:
             fail(self._study, trial, REASON, f"given up early: {early}", pruned=True)
@@ -227,16 +230,18 @@ class Worker:
             self._evaluating = False
             self._pulse.trial = None
 
-    def _metrics(self, candidate: Candidate, report: Any) -> dict[str, float]:
-        plan, network = self._plan, self._network(candidate)
+    def _metrics(self, candidate: Candidate, network: Network, report: Any) -> dict[str, float]:
+        plan = self._plan
         known = timed(network, plan.budget) if plan.measure else {}
         wanted = [*plan.objectives, *(bound.metric for bound in self._bounds)]
         return self._session.evaluator(network, candidate, wanted, plan.seed, report, known)
 
-    def _network(self, candidate: Candidate) -> Network:
-        """The network of a candidate, which may just have been bound for its key."""
-        bound, self._bound = self._bound, None
-        return bound[1] if bound is not None and bound[0] == candidate else self._session.space.bind(candidate)
+    def _bound_of(self, trial: FrozenTrial) -> tuple[Candidate, Network]:
+        """The candidate of a trial and its network, which may just have been bound for its key."""
+        if self._bound is not None and self._bound[0] == trial.number:
+            return self._bound[1:]
+        candidate = self._session.space.candidate(trial.user_attrs[CANDIDATE])
+        return candidate, self._session.space.bind(candidate)
 
     def _report(self, trial: FrozenTrial) -> Any:
         """What an evaluator calls with a step and its metrics; a hopeless trial of one objective ends there."""
