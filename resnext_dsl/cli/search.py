@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -50,6 +51,10 @@ def search(
         str,
         typer.Option("--evaluator", metavar="MODULE:FUNCTION", help="Or a built-in one: digits trains, cost does not."),
     ] = "digits",
+    choices: Annotated[
+        list[str] | None,
+        typer.Option("--choice", metavar="NAME=VALUE", help="Of the evaluator: epochs=4, data_dir=DIR; repeatable."),
+    ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Of everything that is random.")] = 0,
     score: Annotated[
         str, typer.Option("--score", metavar="NAME", help="A training-free score that chooses what is evaluated.")
@@ -109,8 +114,9 @@ def search(
             heartbeat,
             tuple(constrain or ()),
             measure,
-            engine=engine,
-            resources=_amounts(resources),
+            _values(choices),
+            engine,
+            _amounts(resources),
         )
         with Progress(plan) as progress:
             found = run(plan, progress=progress)
@@ -125,6 +131,17 @@ def search(
                 typer.echo(f"wrote {path}")
         if found.failures and not found.trials:
             raise typer.Exit(answers.UNMET)  # the spec is right, and no candidate could be evaluated
+
+
+def _values(choices: list[str] | None) -> dict[str, Any]:
+    """Choices with their values: what JSON reads, else the text itself."""
+    values: dict[str, Any] = {}
+    for name, text in answers.overrides(choices, "--choice").items():
+        try:
+            values[name] = json.loads(text)
+        except ValueError:
+            values[name] = text
+    return values
 
 
 def _amounts(resources: str) -> dict[str, float]:

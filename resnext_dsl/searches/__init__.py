@@ -46,6 +46,7 @@ def search(
     heartbeat: int = 20,
     constrain: str | Sequence[str] = (),
     measure: bool = False,
+    choices: Mapping[str, Any] | None = None,
     engine: str = "processes",
     resources: Mapping[str, float] | None = None,
     root: str | None = None,
@@ -73,6 +74,7 @@ def search(
         heartbeat: Seconds between the signs of life of a trial.
         constrain: Bounds on metrics, such as "accuracy >= 0.9", that results on the front keep.
         measure: Times on this machine the latencies that budgets limit; what misses one is not evaluated.
+        choices: Keyword arguments of the evaluator: {"epochs": 4, "data_dir": "cifar"} for one that trains.
         engine: "processes" of this machine, or "ray": trials go to a cluster, that of RAY_ADDRESS or of this machine.
         resources: What a trial needs of the cluster: {"cpu": 2, "gpu": 0.5}; a CPU by default.
         root: The folder that imports stay under.
@@ -85,7 +87,8 @@ def search(
     named = evaluator if isinstance(evaluator, str) else f"{evaluator.__module__}:{evaluator.__qualname__}"
     plan = Plan(
         str(spec), fixed, root, _names(maximize), _names(minimize), _names(budget), trials, workers, storage, study,
-        sampler, named, seed, screen, score, heartbeat, _names(constrain), measure, engine, dict(resources or {}),
+        sampler, named, seed, screen, score, heartbeat, _names(constrain), measure, dict(choices or {}),
+        engine, dict(resources or {}),
     )  # fmt: skip
     if isinstance(evaluator, str):
         return run(plan, progress=progress)
@@ -93,7 +96,7 @@ def search(
         found = f"{workers} workers" if workers != 1 else f"engine `{engine}`"
         message = f"a function is called in this process; found {found}"
         raise ArchError([Diagnostic("E721", message, hint=f'give its name: evaluator="{named}"', file="evaluator")])
-    return run(plan, Evaluator(evaluator), progress)
+    return run(plan, Evaluator(evaluator, plan.choices), progress)
 
 
 def _names(given: str | Sequence[str]) -> tuple[str, ...]:

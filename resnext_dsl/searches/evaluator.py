@@ -8,6 +8,7 @@ import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from resnext_dsl.diagnostics import ArchError, Diagnostic, did_you_mean
@@ -35,8 +36,15 @@ class Evaluator:
         overrides: Values that it needs parameters of a network to have.
     """
 
-    def __init__(self, function: Callable[..., Any] | None) -> None:
+    def __init__(self, function: Callable[..., Any] | None, choices: Mapping[str, Any] = MappingProxyType({})) -> None:
+        """Takes a function and its keyword arguments.
+
+        Raises:
+            ArchError: E721 for an argument that it does not take.
+        """
         self._function = function
+        self._choices = dict(choices)
+        _check_choices(function, choices)
         self.builds = function is not None and next(iter(_parameters(function)), "") != "network"
         self.reports = function is not None and "report" in _parameters(function)
 
@@ -70,7 +78,7 @@ class Evaluator:
         if self._function is not None:
             given = {"report": report} if self.reports and report is not None else {}
             subject = network.compile(seed=seed) if self.builds else network
-            metrics |= _checked(self._function(subject, candidate, **given))
+            metrics |= _checked(self._function(subject, candidate, **self._choices, **given))
         for name in wanted:
             if name not in metrics:
                 raise EvaluationError(f"the evaluator gives no metric `{name}`; it gives {', '.join(metrics)}")
@@ -84,6 +92,22 @@ def _parameters(function: Callable[..., Any]) -> Mapping[str, Any]:
         return inspect.signature(function).parameters
     except (TypeError, ValueError):  # of what is not written in Python
         return {}
+
+
+def _check_choices(function: Callable[..., Any] | None, choices: Mapping[str, Any]) -> None:
+    """Refuses choices that a function does not take, before any candidate fails of them."""
+    if not choices:
+        return
+    if function is None:
+        raise _unusable(f"`{COST}` takes no choices; found `{next(iter(choices))}`", "leave `--choice` out")
+    taken = _parameters(function)
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in taken.values()):
+        return
+    names = [name for name in list(taken)[2:] if name != "report"]
+    for name in choices:
+        if name not in names:
+            hint = did_you_mean(name, names) or (f"it takes {', '.join(names)}" if names else "it takes none")
+            raise _unusable(f"the evaluator takes no choice `{name}`", hint)
 
 
 def _checked(found: Any) -> dict[str, float]:
@@ -104,14 +128,15 @@ def evaluator_of(plan: Plan) -> Evaluator:
     """The evaluator of a plan.
 
     Raises:
-        ArchError: E721 where there is none of this name, or it cannot be imported.
+        ArchError: E721 where there is none of this name, it cannot be imported, or does not take the choices; E711
+            for choices that a recipe does not have.
     """
     name = plan.evaluator
     if name == COST:
-        return Evaluator(None)
+        return Evaluator(None, plan.choices)
     module, sign, function = name.partition(":")
     if not sign:
-        return Evaluator(_built_in(name))
+        return Evaluator(_built_in(name, {"seed": plan.seed, **plan.choices}))
     if (folder := str(Path.cwd())) not in sys.path:
         sys.path.insert(0, folder)
     try:
@@ -126,17 +151,18 @@ def evaluator_of(plan: Plan) -> Evaluator:
         raise _unusable(f"`{name}` is no function; found {type(found).__name__}")
     if isinstance(found, type):
         raise _unusable(f"`{name}` is a class; give a function, or an object of it")
-    return Evaluator(found)
+    return Evaluator(found, plan.choices)
 
 
-def _built_in(name: str) -> Callable[..., Any]:
+def _built_in(name: str, choices: Mapping[str, Any]) -> Callable[..., Any]:
     from resnext_dsl.train.evaluators import EVALUATORS
 
     if name not in EVALUATORS:
         listed = (COST, *EVALUATORS)
         hint = did_you_mean(name, listed) or f"built in: {', '.join(listed)}; your own: `module:function`"
         raise _unusable(f"no evaluator is named `{name}`", hint)
-    made: Callable[..., Any] = EVALUATORS[name]()
+    settled = {key: tuple(value) if isinstance(value, list) else value for key, value in choices.items()}
+    made: Callable[..., Any] = EVALUATORS[name](**settled)
     return made
 
 

@@ -45,6 +45,7 @@ class Plan(NamedTuple):
         heartbeat: Seconds between the signs of life of a trial; after three of them without one it is taken for dead.
         constrain: Bounds on metrics, such as `accuracy >= 0.9`, that results on the front keep.
         measure: Whether latencies that the budgets limit are timed on this machine, and kept.
+        choices: Keyword arguments of the evaluator.
         engine: One of `ENGINES`.
         resources: What a trial needs of a cluster: `cpu`, `gpu`, `memory` in bytes, others by their own name.
     """
@@ -67,6 +68,7 @@ class Plan(NamedTuple):
     heartbeat: int
     constrain: tuple[str, ...] = ()
     measure: bool = False
+    choices: Mapping[str, Any] = MappingProxyType({})
     engine: str = "processes"
     resources: Mapping[str, float] = MappingProxyType({})
 
@@ -99,8 +101,9 @@ class Plan(NamedTuple):
         return json.dumps(self.described())
 
     def described(self) -> dict[str, Any]:
-        """As what JSON can hold."""
-        return {**self._asdict(), "resources": dict(self.resources)}
+        """As what JSON can hold; of a choice that it cannot, such as a path, the text."""
+        choices = {name: json.loads(json.dumps(value, default=str)) for name, value in self.choices.items()}
+        return {**self._asdict(), "choices": choices, "resources": dict(self.resources)}
 
     @classmethod
     def from_json(cls, text: str) -> Plan:
@@ -177,6 +180,7 @@ def identity(plan: Plan, space: Space) -> str:
         "evaluator": plan.evaluator,
         **({"constrain": plan.constrain} if plan.constrain else {}),
         **({"measure": True} if plan.measure else {}),
+        **({"choices": plan.described()["choices"]} if plan.choices else {}),
     }
     return hashlib.sha256(json.dumps(described, sort_keys=True, default=str).encode()).hexdigest()[:16]
 

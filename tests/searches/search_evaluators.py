@@ -11,6 +11,11 @@ def accuracy(network: Any, candidate: Any) -> dict[str, float]:
     return {"accuracy": candidate.get("width", 8) / (1 + sum(candidate["depths"])), "extra": 1.0}
 
 
+def scaled(network: Any, candidate: Any, scale: float = 1, *, offset: float = 0) -> dict[str, float]:
+    """The same, as it is chosen."""
+    return {"accuracy": scale * accuracy(network, candidate)["accuracy"] + offset}
+
+
 def slow(network: Any, candidate: Any) -> dict[str, float]:
     """The same, after a while."""
     time.sleep(0.15)

@@ -138,6 +138,45 @@ def test_hopeless_trials_are_given_up(spec: str) -> None:
     assert found.front[0].values[0] == 5 * max(trial.candidate["width"] for trial in found.trials)
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_evaluator_is_given_its_choices(spec: str, workers: int) -> None:
+    asked = {"evaluator": "search_evaluators:scaled", "choices": {"scale": 2, "offset": 0.5}, "workers": workers}
+    found = searched(spec, **asked, trials=3)
+    for trial in found.trials:
+        plain = search_evaluators.accuracy(None, trial.candidate)["accuracy"]
+        assert trial.metrics["accuracy"] == 2 * plain + 0.5
+    with pytest.raises(rx.ArchError, match="E723"):
+        searched(spec, **asked | {"choices": {"scale": 3}}, trials=3)
+
+
+def test_a_built_in_evaluator_is_given_its_choices(spec: str) -> None:
+    fixed = ["--set", "width=4", "--set", "act=relu", "--choice", "epochs=1", "--choice", "batch_size=256"]
+    more = ["--choice", "lr=0.05", "--choice", "augment=none", "--trials", "1", "--json"]
+    status, out, err = run(spec, "--maximize", "accuracy", "--budget", "small", "--evaluator", "digits", *fixed, *more)
+    assert (status, err) == (0, "")
+    (trial,) = json.loads(out)["trials"]
+    assert 0 < trial["metrics"]["accuracy"] <= 1
+
+
+CHOICES: list[tuple[str, dict[str, Any], str, str]] = [
+    ("search_evaluators:scaled", {"scal": 2}, "E721", "the evaluator takes no choice `scal` did you mean `scale`?"),
+    ("search_evaluators:accuracy", {"scale": 2}, "E721", "the evaluator takes no choice `scale` it takes none"),
+    ("cost", {"epochs": 2}, "E721", "`cost` takes no choices; found `epochs`"),
+    ("digits", {"epoch": 2}, "E711", "a recipe has no `epoch` did you mean `epochs`?"),
+    ("digits", {"epochs": "many"}, "E711", "`epochs` must be a whole number from 1; found 'many'"),
+    ("cifar10", {}, "E712", "say where it lies: --data-dir DIR, in a search --choice data_dir=DIR"),
+    ("cifar10", {"data_dir": "nowhere"}, "E712", "nowhere"),
+]
+
+
+@pytest.mark.parametrize(("evaluator", "choices", "code", "message"), CHOICES, ids=[str(case[:2]) for case in CHOICES])
+def test_choices_that_are_none(spec: str, evaluator: str, choices: dict[str, Any], code: str, message: str) -> None:
+    with pytest.raises(rx.ArchError) as caught:
+        searched(spec, evaluator=evaluator, choices=choices, maximize="params", minimize=(), trials=1)
+    (found,) = caught.value.diagnostics
+    assert (found.code, message in f"{found.file} {found.message} {found.hint}") == (code, True), found
+
+
 def test_several_processes_share_the_work(spec: str) -> None:
     found = searched(spec, evaluator="search_evaluators:slow", workers=3, trials=20)
     hold(found, 20)

@@ -49,7 +49,11 @@ def open_source(name: str, folder: Path | None = None, holdout: float = 0.0) -> 
 
     row = DATASETS[name]
     if row.has_folder != (folder is not None):
-        hint = "say where it lies with --data-dir DIR" if row.has_folder else "leave --data-dir out"
+        hint = (
+            "say where it lies: --data-dir DIR, in a search --choice data_dir=DIR"
+            if row.has_folder
+            else "leave --data-dir out, or the choice data_dir"
+        )
         message = "the data set lies in a folder" if row.has_folder else "the data set is read from no folder"
         raise error("E712", message, hint=hint, file=name)
     read: Callable[..., Source] = getattr(import_module(f"{__name__}.{row.room}"), row.read)
