@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -30,6 +31,26 @@ class Processes:
         return Process(self._plan, number)
 
 
+LISTED = Path("/proc/driver/nvidia/gpus")
+"""Where the driver lists the GPUs; to ask torch would take as long as to train for a while."""
+
+
+def gpus(environment: Mapping[str, str], listed: Path = LISTED) -> list[str]:
+    """The GPUs that a process may use, as CUDA_VISIBLE_DEVICES names them."""
+    named = environment.get("CUDA_VISIBLE_DEVICES")
+    if named is not None:
+        return [name.strip() for name in named.split(",") if name.strip()]
+    return [str(place) for place in range(len(list(listed.iterdir())))] if listed.is_dir() else []
+
+
+def _gpu_of(plan: Plan, number: int) -> dict[str, str]:
+    """What lets a worker see one of several GPUs, in turn; nothing where the evaluator is told which it uses."""
+    found = gpus(os.environ)
+    if len(found) < 2 or ":" in str(plan.choices.get("device", "")):
+        return {}
+    return {"CUDA_VISIBLE_DEVICES": found[number % len(found)]}
+
+
 class Process:
     """A worker, and what it has said; what an evaluator prints is not the answer of the command."""
 
@@ -41,7 +62,7 @@ class Process:
             stdin=subprocess.PIPE,
             stdout=self._said,
             stderr=self._said,
-            env={**os.environ, "PYTHONPATH": path},
+            env={**os.environ, **_gpu_of(plan, number), "PYTHONPATH": path},
         )
         assert self._process.stdin is not None
         with suppress(BrokenPipeError):  # it has died already, which is seen soon

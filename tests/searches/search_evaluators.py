@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import Any
 
@@ -9,6 +10,11 @@ from typing import Any
 def accuracy(network: Any, candidate: Any) -> dict[str, float]:
     """Something that grows with width and falls with the depth; needs no model."""
     return {"accuracy": candidate.get("width", 8) / (1 + sum(candidate["depths"])), "extra": 1.0}
+
+
+def sees(network: Any, candidate: Any, device: str = "") -> dict[str, float]:
+    """Which GPUs its process may use, as a number; slow enough for every worker to have its turn."""
+    return {**slow(network, candidate), "sees": float(os.environ["CUDA_VISIBLE_DEVICES"].replace(",", ""))}
 
 
 def scaled(network: Any, candidate: Any, scale: float = 1, *, offset: float = 0) -> dict[str, float]:
