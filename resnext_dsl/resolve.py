@@ -7,7 +7,7 @@ themselves in a circle, and declarations that are never used (warnings).
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Container, Iterator
+from collections.abc import Container
 from typing import Any
 
 from resnext_dsl import syntax as s
@@ -16,9 +16,8 @@ from resnext_dsl.evaluate import CONTEXT, WORDS
 from resnext_dsl.files import Module
 from resnext_dsl.functions import BUILTINS
 from resnext_dsl.operators import OPERATORS
+from resnext_dsl.recursion import Calls
 from resnext_dsl.signature import Signature, bind, function_signature, operator_signature, template_signature
-
-Definition = s.Template | s.Fn
 
 
 class Level:
@@ -70,15 +69,18 @@ class _Resolver:
     def __init__(self) -> None:
         self.diagnostics: list[Diagnostic] = []
         self._levels: dict[int, Level] = {}
-        self._calls: dict[int, dict[int, tuple[Definition, Span]]] = {}
-        self._definitions: dict[int, Definition] = {}
-        self._owner: Definition | None = None
+        self._calls = Calls()
         self._inside = False
 
     def _found(self, diagnostic: Diagnostic) -> None:
         self.diagnostics.append(diagnostic)
         if len(self.diagnostics) >= MOST:
             raise EnoughError
+
+    def circles(self) -> None:
+        """Notes definitions that call themselves."""
+        for circle in self._calls.circles():
+            self._found(circle)
 
     def module(self, module: Module, main: bool = False) -> Level:
         """Checks a module once, and those it imports; gives its names."""
@@ -132,14 +134,8 @@ class _Resolver:
 
     # --- definitions ---
 
-    def _owned(self, owner: Definition) -> None:
-        self._owner = owner
-        self._definitions[id(owner)] = owner
-        self._calls.setdefault(id(owner), {})
-
     def _template(self, template: s.Template, outer: Level) -> None:
-        before, inside = self._owner, self._inside
-        self._owned(template)
+        before, inside = self._calls.enter(template), self._inside
         self._inside = True
         level = Level(outer)
         for formal in template.parameters:
@@ -153,17 +149,16 @@ class _Resolver:
         values = Level(level, dict.fromkeys(_aliases(template.body)))
         self._block(template.body, values)
         self._unused(level, f"a parameter of template `{template.name.text}`")
-        self._owner, self._inside = before, inside
+        self._calls.owner, self._inside = before, inside
 
     def _function(self, function: s.Fn, outer: Level) -> None:
-        before = self._owner
-        self._owned(function)
+        before = self._calls.enter(function)
         level = Level(outer)
         for name in function.parameters:
             level.declare(name)
         self._expression(function.body, level)
         self._unused(level, f"a parameter of function `{function.name.text}`")
-        self._owner = before
+        self._calls.owner = before
 
     def _network(self, network: s.Network, outer: Level) -> None:
         level = Level(outer)
@@ -356,7 +351,7 @@ class _Resolver:
             self._arguments(operator_signature(OPERATORS[name.text]), call.arguments, name.span, partial=True)
             return
         if isinstance(meaning, s.Template):
-            self._called(meaning, name.span)
+            self._calls.add(meaning, name.span)
             self._arguments(template_signature(meaning), call.arguments, name.span)
 
     def _arguments(
@@ -398,7 +393,7 @@ class _Resolver:
                 self._unknown(name, level)
             return
         if isinstance(meaning, s.Template | s.Fn):
-            self._called(meaning, name.span)
+            self._calls.add(meaning, name.span)
 
     def _unknown(self, name: s.Name, level: Level) -> None:
         if name.text in CONTEXT or name.text in BUILTINS:
@@ -421,42 +416,11 @@ class _Resolver:
                 self._unknown(name, level)
             return
         if isinstance(meaning, s.Fn):
-            self._called(meaning, name.span)
+            self._calls.add(meaning, name.span)
             self._arguments(function_signature(meaning), expression.arguments, name.span)
         elif isinstance(meaning, s.Template):
-            self._called(meaning, name.span)
+            self._calls.add(meaning, name.span)
             self._arguments(template_signature(meaning), expression.arguments, name.span, partial=True)
-
-    # --- recursion ---
-
-    def _called(self, callee: Definition, span: Span) -> None:
-        if self._owner is not None:
-            self._calls[id(self._owner)].setdefault(id(callee), (callee, span))
-
-    def circles(self) -> None:
-        """Notes each circle of calls once, at the call that closes it."""
-        done: set[int] = set()
-        for start in self._definitions:
-            if start in done:
-                continue
-            path = [start]
-            stack: list[Iterator[int]] = [iter(self._calls.get(start, {}))]
-            while stack:
-                following = next(stack[-1], None)
-                if following is None:
-                    stack.pop()
-                    done.add(path.pop())
-                elif following in path:
-                    self._circle(path[path.index(following) :], self._calls[path[-1]][following][1])
-                elif following not in done:
-                    path.append(following)
-                    stack.append(iter(self._calls.get(following, {})))
-
-    def _circle(self, path: list[int], span: Span) -> None:
-        names = [self._definitions[place].name.text for place in (*path, path[0])]
-        kind = "template" if isinstance(self._definitions[path[0]], s.Template) else "function"
-        message = f"{kind} `{names[0]}` calls itself: {' -> '.join(names)}"
-        self._found(Diagnostic("E104", message, span, hint="use `repeat` or `for` to do something several times"))
 
 
 def _parts(expression: s.Expression) -> tuple[s.Expression, ...]:
