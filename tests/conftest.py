@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
+
+# A shell has its background jobs ignore interrupts, and what they start with them; tests send some.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Several test processes may share two cores, and small convolutions gain nothing from threads.
 os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import signal
 import statistics
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from pathlib import Path
 import pytest
 import torch
 from bench_examples import OTHER, SMALL
+from interrupts import interrupted
 from safetensors.torch import load_file
 
 import resnext_dsl as rx
@@ -224,8 +224,7 @@ def test_an_interrupt_leaves_no_process_and_no_file(folder: Path) -> None:
     while not list((folder / "temporary").glob("resnext-dsl-bench-*/0/weights.safetensors")):
         assert process.poll() is None, process.communicate()
         time.sleep(0.05)
-    os.kill(process.pid, signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    out, err = interrupted(process)
     assert (process.returncode, out) == (130, "")
     assert "Traceback" not in err
     assert list((folder / "temporary").iterdir()) == []

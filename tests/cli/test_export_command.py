@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import subprocess
 import sys
 import time
@@ -12,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from interrupts import interrupted
 from typer.testing import CliRunner
 
 import resnext_dsl as rx
@@ -113,8 +112,7 @@ def test_an_interrupt_leaves_nothing(folder: Path) -> None:
     while names(folder) == ["small.arch"]:
         assert process.poll() is None, process.communicate()
         time.sleep(0.02)
-    os.kill(process.pid, signal.SIGINT)
-    _, err = process.communicate(timeout=120)
+    _, err = interrupted(process, 120)
     assert process.returncode == 130
     assert "Traceback" not in err
     assert names(folder) == ["small.arch"]

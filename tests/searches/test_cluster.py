@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import sqlite3
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from interrupts import interrupted
 from ray_clusters import ray_cluster
 from search_specs import SPACE
 from typer.testing import CliRunner
@@ -139,8 +139,7 @@ def test_control_c_leaves_nothing_running_and_the_same_command_goes_on(
     while len(list(tmp_path.glob("began-*"))) < 2 and time.monotonic() < end:
         time.sleep(0.1)
     began = time.monotonic()
-    os.killpg(process.pid, signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    out, err = interrupted(process)
     assert time.monotonic() - began < 10  # it does not wait for evaluators that sleep
     assert (process.returncode, err) == (0, "")
     assert "n: 0 results (stopped; the same command goes on)" in out

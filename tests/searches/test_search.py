@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import sqlite3
 import subprocess
 import sys
@@ -14,6 +12,7 @@ from typing import Any
 
 import pytest
 import search_evaluators
+from interrupts import interrupted
 from search_specs import SPACE
 from typer.testing import CliRunner
 
@@ -273,8 +272,7 @@ def test_control_c_stops_cleanly_and_the_same_command_goes_on(spec: str, tmp_pat
     end = time.monotonic() + 90
     while _complete(tmp_path / "n.search.db") < 3 and time.monotonic() < end:
         time.sleep(0.2)
-    os.killpg(process.pid, signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    out, err = interrupted(process)
     assert process.returncode == 0, err
     assert "stopped; the same command goes on" in out
     assert "Traceback" not in err
