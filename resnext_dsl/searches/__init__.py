@@ -84,7 +84,7 @@ def search(
     Raises:
         ArchError: For what cannot be done; nothing is lost.
     """
-    named = evaluator if isinstance(evaluator, str) else f"{evaluator.__module__}:{evaluator.__qualname__}"
+    named = evaluator if isinstance(evaluator, str) else _name_of(evaluator)
     plan = Plan(
         str(spec), fixed, root, _names(maximize), _names(minimize), _names(budget), trials, workers, storage, study,
         sampler, named, seed, screen, score, heartbeat, _names(constrain), measure, dict(choices or {}),
@@ -97,6 +97,12 @@ def search(
         message = f"a function is called in this process; found {found}"
         raise ArchError([Diagnostic("E721", message, hint=f'give its name: evaluator="{named}"', file="evaluator")])
     return run(plan, Evaluator(evaluator, plan.choices), progress)
+
+
+def _name_of(evaluator: Callable[..., Any]) -> str:
+    """What a function is called; of an object that can be called, its class."""
+    named = evaluator if hasattr(evaluator, "__qualname__") else type(evaluator)
+    return f"{named.__module__}:{named.__qualname__}"
 
 
 def _names(given: str | Sequence[str]) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import sqlite3
 import subprocess
@@ -155,6 +156,14 @@ def test_a_built_in_evaluator_is_given_its_choices(spec: str) -> None:
     assert (status, err) == (0, "")
     (trial,) = json.loads(out)["trials"]
     assert 0 < trial["metrics"]["accuracy"] <= 1
+
+
+def test_an_object_that_can_be_called_is_an_evaluator(spec: str) -> None:
+    twice = functools.partial(search_evaluators.scaled, scale=2)
+    found = searched(spec, evaluator=twice, trials=2)
+    for trial in found.trials:
+        assert trial.metrics["accuracy"] == 2 * search_evaluators.accuracy(None, trial.candidate)["accuracy"]
+    assert found.plan.evaluator == "functools:partial"
 
 
 CHOICES: list[tuple[str, dict[str, Any], str, str]] = [
