@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 import search_evaluators
 from interrupts import interrupted
-from search_specs import SPACE
+from search_specs import SOMETIMES, SPACE
 from typer.testing import CliRunner
 
 import resnext_dsl as rx
 from resnext_dsl.cli.app import app
-from resnext_dsl.searches import Found
+from resnext_dsl.searches import Found, read
 from resnext_dsl.searches.shown import Progress, answer
 from resnext_dsl.searches.winners import write, written
 
@@ -87,6 +87,31 @@ def test_evolution_changes_one_value_of_an_earlier_candidate(spec: str) -> None:
         if place >= 10
     ]
     assert all(near)
+
+
+@pytest.mark.parametrize("sampler", ["nsga2", "tpe", "random", "regularized-evolution"])
+def test_dimensions_that_are_there_sometimes(spec: str, sampler: str) -> None:
+    Path(spec).write_text(SOMETIMES)
+
+    def evaluate(network: rx.Network, candidate: rx.spaces.Candidate) -> dict[str, float]:
+        assert ("more" in candidate) == ("rate" in candidate) == candidate["deep"]
+        return {"accuracy": candidate["width"] + candidate.get("more", 0) - candidate["_lr"]}
+
+    found = rx.search(spec, maximize="accuracy", minimize="flops", evaluator=evaluate, trials=40, sampler=sampler)
+    assert len(found.trials) == 40
+    assert {trial.candidate["deep"] for trial in found.trials} == {False, True}
+    for trial in found.trials:
+        assert found.space.bind(trial.candidate).cost().flops == trial.metrics["flops"]
+    assert searched_again(found).trials == found.trials
+    for path, trial in zip(
+        write(found.space, [t.candidate for t in found.front], Path("out")), found.front, strict=True
+    ):
+        assert rx.load(path).fingerprint == found.space.bind(trial.candidate).fingerprint
+
+
+def searched_again(found: Found) -> Found:
+    """What is read of a study."""
+    return read(found.plan.spec)
 
 
 def test_the_same_call_goes_on(spec: str) -> None:
