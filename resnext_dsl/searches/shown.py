@@ -15,7 +15,7 @@ from resnext_dsl.searches.plan import Plan
 from resnext_dsl.searches.propose import front_of
 from resnext_dsl.searches.run import Found
 from resnext_dsl.searches.stages import Stage
-from resnext_dsl.searches.trials import Standing, is_feasible
+from resnext_dsl.searches.trials import Standing
 from resnext_dsl.spaces.candidate import text_of
 
 MOST = 20
@@ -53,16 +53,19 @@ class Progress:
         if now.failed:
             parts.append(f"{len(now.failed)} failed")
         if now.done:
-            parts += [self._best(now), f"front {len(front_of(now.done, plan.directions))}"]
+            parts += self._best(now)
         if rate > 0:
             parts += [f"{3600 * rate:,.0f} an hour", f"{_duration((plan.trials - results) / rate)} left"]
         return " · ".join(parts)
 
-    def _best(self, now: Standing) -> str:
+    def _best(self, now: Standing) -> list[str]:
+        """The best of the first objective, and how many are on the front."""
+        front = front_of(now.done, self._plan.directions)
+        if not front:
+            return ["none keeps the constraints yet"]
         sign = -1 if self._plan.directions[0] == "maximize" else 1
-        values = [trial.values[0] for trial in now.done if is_feasible(trial)]
-        best = _number(min(values, key=lambda value: sign * value)) if values else "none keeps the constraints"
-        return f"best {self._plan.objectives[0]} {best}"
+        best = min((trial.values[0] for trial in front), key=lambda value: sign * value)
+        return [f"best {self._plan.objectives[0]} {_number(best)}", f"front {len(front)}"]
 
 
 def _duration(seconds: float) -> str:

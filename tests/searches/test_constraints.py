@@ -17,7 +17,8 @@ import resnext_dsl as rx
 from resnext_dsl.cli.app import app
 from resnext_dsl.searches import Found
 from resnext_dsl.searches.constraints import Bound, bound_of
-from resnext_dsl.searches.shown import answer
+from resnext_dsl.searches.shown import Progress, answer
+from resnext_dsl.searches.trials import standing
 
 HERE = Path(__file__).parent
 LATENCY = (
@@ -96,6 +97,11 @@ def test_optuna_knows_the_constraints(spec: str) -> None:
 def test_where_nothing_keeps_them_there_is_no_front(spec: str) -> None:
     found = searched(spec, constrain="accuracy >= 1e9", trials=5)
     assert (found.front, len(found.trials)) == ([], 5)
+    study = optuna.load_study(study_name="n", storage="sqlite:///n.search.db")
+    line = Progress(found.plan).line(standing(study.trials))
+    assert line == "5/5 trials · 0 running · none keeps the constraints yet"
+    study._storage.remove_session()
+    study._storage._backend.engine.dispose()
 
 
 def test_a_constraint_on_what_the_evaluator_does_not_give_fails_its_trials(spec: str) -> None:
