@@ -116,9 +116,10 @@ def run(plan: Plan, evaluator: Any = None, progress: Progress | None = None) -> 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     with Session(plan, evaluator) as session, engine_of(plan) as engine:
         session.space.sample(1, plan.seed, plan.budget or None)  # that something keeps the budgets
-        stages = _staged(session)
+        stages: list[Stage] = []
         stopped = False
         try:
+            stages = _staged(session, progress)
             if evaluator is not None:
                 Worker(session, 0).run()
             else:
@@ -128,14 +129,15 @@ def run(plan: Plan, evaluator: Any = None, progress: Progress | None = None) -> 
         return found(session.space, plan, standing(all_trials(session.study)), stages, stopped)
 
 
-def _staged(session: Session) -> list[Stage]:
+def _staged(session: Session, progress: Progress | None) -> list[Stage]:
     """Chooses what is evaluated first, once for a study."""
     plan, study = session.plan, session.study
     if not plan.screen:
         return []
     known = study.user_attrs.get(STAGES)
     if known is None:
-        candidates, stages = chosen(session.space, plan)
+        nothing = standing([])
+        candidates, stages = chosen(session.space, plan, lambda so_far: progress and progress(nothing, so_far))
         proposer = Proposer(session.space, plan, 0)
         trials = standing(all_trials(study))
         for candidate in candidates:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
@@ -41,10 +42,12 @@ class Progress:
 
     def __call__(self, now: Standing, stages: list[Stage]) -> None:
         """Shows where the search stands."""
-        self._live.update(Text(self.line(now)))
+        self._live.update(Text(self.line(now, stages)))
 
-    def line(self, now: Standing) -> str:
-        """Where the search stands, on one line."""
+    def line(self, now: Standing, stages: Sequence[Stage] = ()) -> str:
+        """Where the search stands, on one line; before there is a trial, where the last stage does."""
+        if stages and not now.counted:
+            return f"{stages[-1].name}: {stages[-1].went:,} of {stages[-1].came:,}"
         plan, results = self._plan, len(now.done) + len(now.failed)
         self._before = results if self._before is None else self._before
         seconds = max(time.monotonic() - self._began, 1e-9)

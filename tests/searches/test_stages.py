@@ -14,7 +14,10 @@ from search_specs import SPACE
 
 import resnext_dsl as rx
 from resnext_dsl.searches.plan import Plan
-from resnext_dsl.searches.stages import _scores, best, unbeaten
+from resnext_dsl.searches.scoring import scores
+from resnext_dsl.searches.shown import Progress
+from resnext_dsl.searches.stages import Stage, best, unbeaten
+from resnext_dsl.searches.trials import standing
 
 ROWS = st.integers(1, 4).flatmap(
     lambda width: st.lists(st.lists(st.integers(0, 9), min_size=width, max_size=width), min_size=1, max_size=60)
@@ -77,9 +80,37 @@ def test_scores_are_the_same_in_several_processes(spec: Path) -> None:
     asked = plan(spec, score="gradient_norm", trials=2)
     space = asked.space({"width": 8})
     candidates = list(itertools.islice(space.candidates("small"), 5))
-    alone = _scores(space, candidates, asked)
+    told: list[int] = []
+    alone = scores(space, candidates, asked, told.append)
     assert len(set(alone)) > 1
-    assert _scores(space, candidates, asked._replace(workers=2)) == pytest.approx(alone, rel=1e-4)
+    assert scores(space, candidates, asked._replace(workers=2), told.append) == pytest.approx(alone, rel=1e-4)
+    assert told == [1, 2, 3, 4, 5] * 2
+
+
+def test_a_process_that_cannot_score_is_one_error(spec: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = plan(spec, score="gradient_norm", trials=2, workers=2)
+    space = asked.space()
+    candidates = list(itertools.islice(space.candidates("small"), 4))
+    spec.write_text("network n { input image: 3x8x8 }")
+    with pytest.raises(rx.ArchError, match=r"E724.*a process that scores ends with status 1"):
+        scores(space, candidates, asked, lambda done: None)
+
+
+def test_an_interrupt_while_scoring_stops_cleanly_and_the_same_call_goes_on(spec: Path) -> None:
+    def stop(now: object, stages: list[Stage]) -> None:
+        if stages and stages[-1].name == "scored by gradient_norm" and stages[-1].went == 2:
+            raise KeyboardInterrupt
+
+    asked = {"maximize": "params", "evaluator": "cost", "budget": "small", "width": 8, "act": "relu", "trials": 2}
+    found = rx.search(str(spec), **asked, screen=6, score="gradient_norm", progress=stop)
+    assert (found.stopped, found.trials, found.stages) == (True, [], [])
+    again = rx.search(str(spec), **asked, screen=6, score="gradient_norm")
+    assert (len(again.trials), again.stages[-1].went) == (2, 2)
+
+
+def test_the_live_line_shows_a_stage(spec: Path) -> None:
+    line = Progress(plan(spec)).line(standing([]), [Stage("scored by naswot", 2000, 120)])
+    assert line == "scored by naswot: 120 of 2,000"
 
 
 def test_a_score_chooses_what_is_evaluated(spec: Path) -> None:
@@ -87,8 +118,8 @@ def test_a_score_chooses_what_is_evaluated(spec: Path) -> None:
     found = rx.search(str(spec), **asked, trials=2, screen=6, score="gradient_norm")
     assert [stage.name for stage in found.stages] == ["keep the budgets", "ranked by gradient_norm"]
     sample = found.space.sample(6, 0, "small")
-    scores = _scores(found.space, sample, found.plan)
-    two = sorted(range(6), key=lambda place: -scores[place])[:2]
+    known = scores(found.space, sample, found.plan, lambda done: None)
+    two = sorted(range(6), key=lambda place: -known[place])[:2]
     assert [trial.candidate for trial in found.trials] == [sample[place] for place in two]
 
 

@@ -1,0 +1,160 @@
+"""Scores candidates without training them: here, or in as many processes as a search has workers."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import IO
+
+from resnext_dsl.diagnostics import ArchError, Diagnostic, did_you_mean
+from resnext_dsl.searches.plan import Plan
+from resnext_dsl.spaces import Candidate, Space
+
+BATCH = 16
+"""Images that a score looks at."""
+
+Told = Callable[[int], None]
+"""Told how many candidates have a score, now and then."""
+
+
+def check_score(name: str) -> None:
+    """Raises ArchError E721, with the nearest name, where there is no such score."""
+    from resnext_dsl.scores import SCORES
+
+    if name not in SCORES:
+        hint = did_you_mean(name, SCORES) or f"scores: {', '.join(SCORES)}"
+        raise ArchError([Diagnostic("E721", f"no score is named `{name}`", hint=hint, file="--score")])
+
+
+def scores(space: Space, candidates: Sequence[Candidate], plan: Plan, told: Told) -> list[float]:
+    """The score of each candidate; one that is no number is worse than any.
+
+    Raises:
+        ArchError: E724 where a process ends without an answer.
+    """
+    count = min(plan.workers, len(candidates))
+    if count > 1:
+        return _shared(space, candidates, plan, told, count)
+    found = []
+    for candidate in candidates:
+        found.append(_score(space, candidate, plan))
+        told(len(found))
+    return found
+
+
+def _score(space: Space, candidate: Candidate, plan: Plan) -> float:
+    from resnext_dsl.scores import SCORES, random_batch
+
+    network = space.bind(candidate)
+    shape, classes = network.ir.nodes[0].shape, network.ir.nodes[network.ir.outputs[0].node].shape[0]
+    batch = random_batch(shape, classes, BATCH, plan.seed)  # type: ignore[arg-type]
+    value = float(SCORES[plan.score].compute(network.compile(seed=plan.seed), batch))
+    return value if math.isfinite(value) else -math.inf
+
+
+# --- in several processes ---
+
+
+def _shared(space: Space, candidates: Sequence[Candidate], plan: Plan, told: Told, count: int) -> list[float]:
+    """Every process has each `count`-th candidate, so that their shares take about as long."""
+    settled = plan._replace(settings=space.fixed).to_json()
+    found: dict[int, float] = {}
+
+    lock = threading.Lock()
+
+    def take(first: int, number: int, value: float) -> None:
+        with lock:
+            found[first + number * count] = value
+            told(len(found))
+
+    processes = [_Process() for _ in range(count)]
+    try:
+        with ThreadPoolExecutor(count) as pool:
+            try:
+                asked = [
+                    pool.submit(process.ask, count, settled, candidates[k::count], partial(take, k))
+                    for k, process in enumerate(processes)
+                ]
+                for answer in asked:
+                    answer.result()
+            except BaseException:
+                for process in processes:
+                    process.kill()
+                raise
+    finally:
+        for process in processes:
+            process.close()
+    return [found[place] for place in range(len(candidates))]
+
+
+class _Process:
+    """A process that scores."""
+
+    def __init__(self) -> None:
+        path = os.pathsep.join(filter(None, [str(Path.cwd()), os.environ.get("PYTHONPATH")]))
+        self._errors: IO[str] = tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "resnext_dsl.searches.scoring"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            text=True,
+            env={**os.environ, "PYTHONPATH": path},
+            start_new_session=True,  # an interrupt of the terminal is for the search, which ends it
+        )
+
+    def ask(self, count: int, plan: str, share: Sequence[Candidate], take: Callable[[int, float], None]) -> None:
+        """Hands over candidates and takes their scores, in order."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        values = json.dumps([candidate.to_json() for candidate in share])
+        try:
+            self._process.stdin.write(f"{count}\n{plan}\n{values}\n")
+            self._process.stdin.close()
+        except BrokenPipeError:  # it has ended already, and says why below
+            pass
+        for number, line in enumerate(self._process.stdout):
+            take(number, float(line))
+        if self._process.wait():
+            self._errors.seek(0)
+            last = (self._errors.read().strip().splitlines() or ["it said nothing"])[-1]
+            message = f"a process that scores ends with status {self._process.returncode}: {last}"
+            raise ArchError([Diagnostic("E724", message[:400], file="search")])
+
+    def kill(self) -> None:
+        """Ends it, whatever it does."""
+        self._process.kill()
+
+    def close(self) -> None:
+        """Takes what is left of it."""
+        self.kill()
+        self._process.wait()
+        for stream in (self._process.stdin, self._process.stdout, self._errors):
+            if stream is not None:
+                stream.close()
+
+
+def main() -> None:
+    """Scores the candidates that come on standard input, after how many processes share the cores, and the plan."""
+    import torch
+
+    processes, settled, values = sys.stdin.read().splitlines()
+    torch.set_num_threads(max(1, torch.get_num_threads() // int(processes)))
+    plan = Plan.from_json(settled)
+    space = plan.space()
+    for one in json.loads(values):
+        sys.stdout.write(f"{_score(space, space.candidate(one), plan)!r}\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
