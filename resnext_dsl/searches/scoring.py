@@ -68,7 +68,6 @@ def _shared(space: Space, candidates: Sequence[Candidate], plan: Plan, told: Tol
     """Every process has each `count`-th candidate, so that their shares take about as long."""
     settled = plan._replace(settings=space.fixed).to_json()
     found: dict[int, float] = {}
-
     lock = threading.Lock()
 
     def take(first: int, number: int, value: float) -> None:
@@ -103,7 +102,7 @@ class _Process:
         path = os.pathsep.join(filter(None, [str(Path.cwd()), os.environ.get("PYTHONPATH")]))
         self._errors: IO[str] = tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "resnext_dsl.searches.scoring"],
+            [sys.executable, "-c", "from resnext_dsl.searches.scoring import main; main()"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
@@ -154,7 +153,3 @@ def main() -> None:
     for one in json.loads(values):
         sys.stdout.write(f"{_score(space, space.candidate(one), plan)!r}\n")
         sys.stdout.flush()
-
-
-if __name__ == "__main__":
-    main()
