@@ -2,7 +2,8 @@
 
 `plan` is what is asked; `evaluator` tells how good a candidate is; `storage` and `trials` keep what is known, for all
 processes; `propose` finds the next candidate, `worker` evaluates; an `engine` starts workers, as `processes` or on a
-`cluster`, and `run` keeps them going. `reading` opens what an earlier run has found, `report` shows it as a page.
+`cluster`, and `run` keeps them going. `results` are what they find; `reading` opens those of an earlier run, `report`
+shows them as a page.
 Optuna is imported here only; Ray, where it is asked for.
 """
 
@@ -17,7 +18,8 @@ from resnext_dsl.searches.plan import Plan
 try:
     from resnext_dsl.searches.evaluator import Evaluator
     from resnext_dsl.searches.reading import read
-    from resnext_dsl.searches.run import Failure, Found, Trial, run
+    from resnext_dsl.searches.results import Failure, Found, Trial
+    from resnext_dsl.searches.run import run
 except ModuleNotFoundError as missing:
     if missing.name not in ("optuna", "sqlalchemy"):
         raise

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Protocol
 
 from resnext_dsl.diagnostics import ArchError, Diagnostic
-from resnext_dsl.searches.plan import Plan
 from resnext_dsl.searches.trials import Standing
 
 REFUSED = 2
@@ -34,17 +33,6 @@ class Engine(Protocol):
 
     def start(self, number: int) -> Running:
         """Starts a worker; the number makes what it draws at random its own."""
-
-
-def engine_of(plan: Plan) -> Engine:
-    """The engine of a plan; Ray is imported for its own only."""
-    if plan.engine == "ray":
-        from resnext_dsl.searches.cluster import Cluster
-
-        return Cluster(plan)
-    from resnext_dsl.searches.processes import Processes
-
-    return Processes(plan)
 
 
 def useless(message: str, hint: str, where: str = "search") -> ArchError:

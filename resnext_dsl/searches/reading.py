@@ -25,8 +25,8 @@ from resnext_dsl.options import DEFAULTS
 from resnext_dsl.pipeline import parsed, source_of
 from resnext_dsl.searches.evaluator import COST, evaluator_of
 from resnext_dsl.searches.plan import Plan, identity
-from resnext_dsl.searches.run import STAGES, Found, found
-from resnext_dsl.searches.stages import Stage
+from resnext_dsl.searches.results import Found, found
+from resnext_dsl.searches.stages import STAGES, Stage
 from resnext_dsl.searches.storage import PLAN, SPACE, close, open_storage
 from resnext_dsl.searches.trials import all_trials, standing
 from resnext_dsl.spaces import Space

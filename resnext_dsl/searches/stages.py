@@ -12,6 +12,9 @@ from resnext_dsl.searches.scoring import check_score, scores
 from resnext_dsl.spaces import Candidate, Space
 from resnext_dsl.spaces.lanes import Array
 
+STAGES = "stages"
+"""Where a study keeps what its stages have chosen."""
+
 
 class Stage(NamedTuple):
     """What a stage did: how many candidates came in, how many went on."""

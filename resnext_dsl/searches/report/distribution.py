@@ -11,7 +11,7 @@ from itertools import groupby
 from typing import NamedTuple
 
 from resnext_dsl.searches.propose import params_of
-from resnext_dsl.searches.run import Found, Trial
+from resnext_dsl.searches.results import Found, Trial
 from resnext_dsl.spaces.candidate import text_of
 
 ACCURACY, ERROR = "accuracy", "error"

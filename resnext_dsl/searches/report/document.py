@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from resnext_dsl.diagnostics import ArchError, Diagnostic
-from resnext_dsl.searches.run import Found
+from resnext_dsl.searches.results import Found
 
 try:
     import vl_convert

@@ -16,7 +16,7 @@ from optuna.study import StudyDirection
 from optuna.trial import create_trial
 
 from resnext_dsl.searches.propose import distribution, params_of
-from resnext_dsl.searches.run import Found
+from resnext_dsl.searches.results import Found
 
 BEST = 0.1
 """The share of the results that are the best."""

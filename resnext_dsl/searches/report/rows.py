@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from resnext_dsl.searches.run import Found, Trial
+from resnext_dsl.searches.results import Found, Trial
 from resnext_dsl.spaces.candidate import Candidate, text_of
 
 COST = "flops"

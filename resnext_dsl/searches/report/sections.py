@@ -12,7 +12,7 @@ from resnext_dsl.searches.report.charts import Chart, distribution_chart, front_
 from resnext_dsl.searches.report.distribution import distribution_of
 from resnext_dsl.searches.report.importance import BEST, importance
 from resnext_dsl.searches.report.rows import Metric, flags, metrics_of, number, pairs_of, rows_of
-from resnext_dsl.searches.run import Found, Trial
+from resnext_dsl.searches.results import Found, Trial
 from resnext_dsl.searches.storage import url_of
 
 LISTED = 200

@@ -29,7 +29,7 @@ from resnext_dsl.searches.report.document import page
 from resnext_dsl.searches.report.importance import importance
 from resnext_dsl.searches.report.rows import metrics_of, pairs_of, rows_of
 from resnext_dsl.searches.report.sections import facts_of, sections_of, standing_of
-from resnext_dsl.searches.run import STAGES
+from resnext_dsl.searches.stages import STAGES
 
 HERE = Path(__file__).parent.parent  # where the evaluators of the tests are
 
