@@ -10,11 +10,10 @@ from collections.abc import Callable
 from typing import Any
 
 from resnext_dsl import syntax as s
-from resnext_dsl.bind import BoundNetwork
-from resnext_dsl.calls import Caller, Frame, Place, Readings
+from resnext_dsl.calls import Caller, Frame, Place
 from resnext_dsl.diagnostics import Diagnostic, Note, Span, error
 from resnext_dsl.draft import Running, join, too_many
-from resnext_dsl.evaluate import SHORTCUTS, Evaluator, too_deep
+from resnext_dsl.evaluate import SHORTCUTS, too_deep
 from resnext_dsl.graph import Graph, Output, Part
 from resnext_dsl.naming import Names, body_of, safe, single_call
 from resnext_dsl.operators import OPERATORS, validate
@@ -35,15 +34,7 @@ RESIDUAL = Signature("residual", ("shortcut",), frozenset())
 class Expander(Caller):
     """Expands one network; the graph in the making is the draft that it is."""
 
-    def __init__(
-        self,
-        network: BoundNetwork,
-        evaluator: Evaluator,
-        check_size: Callable[[], None],
-        readings: Readings | None = None,
-    ) -> None:
-        super().__init__(network, evaluator, check_size, readings)
-        self.depth = 0
+    depth = 0
 
     def expand(self) -> Graph:
         """The graph; only to be used where `diagnostics` has no error."""

@@ -101,6 +101,31 @@ def single_call(block: s.Block) -> s.Apply | None:
     return only if isinstance(only, s.Apply) else None
 
 
+def aliases(block: s.Block) -> list[str]:
+    """Names given with `as` to values in a body, at any depth."""
+    names: list[str] = []
+    pending = [block]
+    while pending:
+        for statement in pending.pop().statements:
+            alias = getattr(statement, "alias", None)
+            if alias is not None:
+                names.append(alias.text)
+            pending += _blocks(statement)
+    return names
+
+
+def _blocks(statement: s.Statement) -> list[s.Block]:
+    if isinstance(statement, s.Repeat | s.ForEach):
+        return [statement.body]
+    if isinstance(statement, s.Condition):
+        return [*(block for _, block in statement.branches), *([statement.otherwise] if statement.otherwise else [])]
+    if isinstance(statement, s.Split):
+        return [*([statement.body] if statement.body else []), *statement.paths]
+    if isinstance(statement, s.Residual):
+        return [statement.body, *([statement.shortcut] if statement.shortcut else [])]
+    return []
+
+
 def body_of(span: Span, entries: tuple[s.Entry, ...]) -> s.Block:
     """The statements between the parts of a network, as one body."""
     return s.Block(span, tuple(entry for entry in entries if isinstance(entry, s.Statement)))

@@ -15,6 +15,7 @@ from resnext_dsl.diagnostics import MOST, ArchError, Diagnostic, EnoughError, No
 from resnext_dsl.evaluate import CONTEXT, WORDS
 from resnext_dsl.files import Module
 from resnext_dsl.functions import BUILTINS
+from resnext_dsl.naming import aliases
 from resnext_dsl.operators import OPERATORS
 from resnext_dsl.recursion import Calls
 from resnext_dsl.signature import Signature, bind, function_signature, operator_signature, template_signature
@@ -146,7 +147,7 @@ class _Resolver:
                 message = f"`{formal.name.text}` is declared twice"
                 self._found(Diagnostic("E102", message, formal.name.span, notes=(note,)))
             level.declare(formal.name)
-        values = Level(level, dict.fromkeys(_aliases(template.body)))
+        values = Level(level, dict.fromkeys(aliases(template.body)))
         self._block(template.body, values)
         self._unused(level, f"a parameter of template `{template.name.text}`")
         self._calls.owner, self._inside = before, inside
@@ -168,15 +169,15 @@ class _Resolver:
             elif isinstance(entry, s.Param | s.Let):
                 level.declare(entry.name)
         statements = s.Block(network.span, tuple(e for e in network.entries if isinstance(e, s.Statement)))
-        values = Level(level, dict.fromkeys(_aliases(statements)))
+        values = Level(level, dict.fromkeys(aliases(statements)))
         for entry in network.entries:
             if isinstance(entry, s.Part):
-                values.names.update(dict.fromkeys([entry.name.text, *_aliases(entry.body)]))
+                values.names.update(dict.fromkeys([entry.name.text, *aliases(entry.body)]))
                 values.names.update({entry.alias.text: None} if entry.alias is not None else {})
             elif isinstance(entry, s.Input):
                 values.names[entry.name.text] = None
             elif isinstance(entry, s.Output) and entry.body is not None:
-                values.names.update(dict.fromkeys(_aliases(entry.body)))
+                values.names.update(dict.fromkeys(aliases(entry.body)))
         self._inside = True
         for entry in network.entries:
             self._entry(entry, level, values)
@@ -436,28 +437,3 @@ def _parts(expression: s.Expression) -> tuple[s.Expression, ...]:
     if isinstance(expression, s.ListOf):
         return expression.items
     return ()
-
-
-def _aliases(block: s.Block) -> list[str]:
-    """Names given with `as` to values in a body, at any depth."""
-    names: list[str] = []
-    pending = [block]
-    while pending:
-        for statement in pending.pop().statements:
-            alias = getattr(statement, "alias", None)
-            if alias is not None:
-                names.append(alias.text)
-            pending += _blocks(statement)
-    return names
-
-
-def _blocks(statement: s.Statement) -> list[s.Block]:
-    if isinstance(statement, s.Repeat | s.ForEach):
-        return [statement.body]
-    if isinstance(statement, s.Condition):
-        return [*(block for _, block in statement.branches), *([statement.otherwise] if statement.otherwise else [])]
-    if isinstance(statement, s.Split):
-        return [*([statement.body] if statement.body else []), *statement.paths]
-    if isinstance(statement, s.Residual):
-        return [statement.body, *([statement.shortcut] if statement.shortcut else [])]
-    return []

@@ -78,6 +78,7 @@ def test_a_search_in_less_than_forty_lines(tmp_path: Path) -> None:
     assert len((CHECKOUT / "examples" / "search_digits.py").read_text().splitlines()) < 40
     first, *front = run_example("search_digits.py", tmp_path, "--trials", "2").splitlines()
     assert first == "2 networks trained, each in the box and each another"
+    assert front
     for line in front:
         flags = shlex.split(re.fullmatch(r"[\d.]+%  ([\d,]+) FLOPs  (--set .*)", line)[2])
         network = rx.load(CHECKOUT / "examples" / "families.arch", **dict(flag.split("=") for flag in flags[1::2]))

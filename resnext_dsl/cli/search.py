@@ -96,27 +96,28 @@ def search(
         if report is not None:
             import resnext_dsl.searches.report.document  # noqa: F401  that it can be written, before hours of searching
         fixed = answers.overrides(settings)
-        goals = tuple(maximize or ()), tuple(minimize or ()), tuple(budget or ())
         plan = Plan(
-            spec,
-            fixed,
-            root,
-            *goals,
-            trials,
-            workers,
-            storage,
-            study,
-            sampler,
-            evaluator,
-            seed,
-            screen,
-            score,
-            heartbeat,
-            tuple(constrain or ()),
-            measure,
-            _values(choices),
-            engine,
-            _amounts(resources),
+            spec=spec,
+            settings=fixed,
+            root=root,
+            maximize=tuple(maximize or ()),
+            minimize=tuple(minimize or ()),
+            budget=tuple(budget or ()),
+            trials=trials,
+            workers=workers,
+            storage=storage,
+            study=study,
+            sampler=sampler,
+            evaluator=evaluator,
+            seed=seed,
+            screen=screen,
+            score=score,
+            heartbeat=heartbeat,
+            constrain=tuple(constrain or ()),
+            measure=measure,
+            choices=_values(choices),
+            engine=engine,
+            resources=_amounts(resources),
         )
         with Progress(plan) as progress:
             found = run(plan, progress=progress)

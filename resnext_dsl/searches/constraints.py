@@ -19,6 +19,9 @@ from resnext_dsl.overrides import override_source
 
 FORM = re.compile(r"\s*(?P<metric>[^<>=]*[^<>=\s])\s*(?P<comparison><=|>=)\s*(?P<bound>[^<>=\s]+)\s*")
 
+LONGEST = 200
+"""Characters of a bound: it names a column's row, and databases bound the length of that."""
+
 
 class Bound(NamedTuple):
     """A bound on a metric."""
@@ -26,6 +29,10 @@ class Bound(NamedTuple):
     metric: str
     comparison: str
     bound: float
+
+    def __str__(self) -> str:
+        number = int(self.bound) if self.bound.is_integer() else self.bound
+        return f"{self.metric} {self.comparison} {number}"
 
     def violation(self, value: float) -> float:
         """How far a value is on the wrong side; zero or less where it is kept."""
@@ -43,7 +50,7 @@ def bound_of(text: str) -> Bound:
         number = float(found["bound"].replace("_", "")) if found else math.nan
     except ValueError:
         number = math.nan
-    if found is None or not math.isfinite(number):
+    if found is None or not math.isfinite(number) or len(text) > LONGEST:
         raise _wrong(f"a constraint is `METRIC <= NUMBER` or `METRIC >= NUMBER`; found `{text[:80]}`", text)
     return Bound(found["metric"], found["comparison"], number)
 
@@ -55,6 +62,14 @@ def latencies(network: Network, budgets: Sequence[str]) -> list[Limit]:
 
 class MissedError(Exception):
     """A candidate is too slow."""
+
+
+def check_devices(limits: Sequence[Limit]) -> None:
+    """Raises ArchError E603, at the limit, where this machine does not have the device of a latency."""
+    from resnext_dsl.latency import device_of
+
+    for limit in limits:
+        device_of(dict(limit.arguments)["device"], limit.span)
 
 
 def timed(network: Network, budgets: Sequence[str]) -> dict[str, float]:
@@ -79,9 +94,7 @@ def _missed(line: Usage) -> str:
 
 def violations(bounds: Sequence[Bound], metrics: Mapping[str, float]) -> dict[str, float]:
     """How far metrics are on the wrong side of each bound."""
-    return {
-        f"{bound.metric} {bound.comparison} {bound.bound:g}": bound.violation(metrics[bound.metric]) for bound in bounds
-    }
+    return {str(bound): bound.violation(metrics[bound.metric]) for bound in bounds}
 
 
 def _wrong(message: str, text: str) -> ArchError:

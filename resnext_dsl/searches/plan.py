@@ -133,7 +133,8 @@ class Plan(NamedTuple):
                 raise _wrong("E205", f"`{name}` must be at least {least}; found {getattr(self, name)}", name)
         self._check_engine()
         self._check_screen()
-        assert len(self.bounds) == len(self.constrain)
+        for text in self.constrain:
+            bound_of(text)
 
     def _check_engine(self) -> None:
         """Refuses amounts that are none, and those that nothing would keep to."""

@@ -22,7 +22,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from resnext_dsl.diagnostics import ArchError, error
 from resnext_dsl.network import Network
 from resnext_dsl.overrides import override_source
-from resnext_dsl.searches.constraints import MissedError, latencies, timed, violations
+from resnext_dsl.searches.constraints import MissedError, check_devices, latencies, timed, violations
 from resnext_dsl.searches.evaluator import Evaluator, evaluator_of
 from resnext_dsl.searches.plan import Plan, identity
 from resnext_dsl.searches.propose import Proposer
@@ -75,9 +75,8 @@ class Session:
         self.space: Space = plan.space(needed) if needed else own
         self.space.screen(plan.budget or None)
         self.evaluator.check(self.space.network)
-        if plan.measure and not latencies(self.space.network, plan.budget):
-            message = f"no budget of `{self.space.network.name}` limits a latency, so there is nothing to measure"
-            raise error("E202", message, override_source("measure", "measure"))
+        if plan.measure:
+            self._check_latencies()
         self.name = plan.study or self.space.network.name
         self._storage = open_storage(url_of(plan, self.space.network.name), plan.heartbeat, plan.grace)
         try:
@@ -85,6 +84,15 @@ class Session:
         except BaseException:
             close(self._storage)
             raise
+
+    def _check_latencies(self) -> None:
+        network, plan = self.space.network, self.plan
+        limits = latencies(network, plan.budget)
+        if not limits:
+            message = f"no budget of `{network.name}` limits a latency, so there is nothing to measure"
+            raise error("E202", message, override_source("measure", "measure"))
+        if plan.engine == "processes":  # the nodes of a cluster may have others
+            check_devices(limits)
 
     def __enter__(self) -> Session:
         return self

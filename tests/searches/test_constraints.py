@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 import resnext_dsl as rx
 from resnext_dsl.cli.app import app
 from resnext_dsl.searches import Found
-from resnext_dsl.searches.constraints import Bound, bound_of
+from resnext_dsl.searches.constraints import Bound, bound_of, violations
 from resnext_dsl.searches.shown import Progress, answer
 from resnext_dsl.searches.trials import standing
 
@@ -54,7 +54,8 @@ def test_a_bound_is_read(text: str, bound: Bound) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["accuracy", "accuracy > 0.9", "accuracy >= high", "<= 3", "a <= nan", "a <= 1 <= 2", ""]
+    "text",
+    ["accuracy", "accuracy > 0.9", "accuracy >= high", "<= 3", "a <= nan", "a <= 1 <= 2", "", f"{'a' * 200} <= 1"],
 )
 def test_what_is_no_bound_is_refused(spec: str, text: str) -> None:
     with pytest.raises(rx.ArchError, match=r"E205.*a constraint is `METRIC <= NUMBER` or `METRIC >= NUMBER`"):
@@ -68,6 +69,7 @@ def test_the_front_keeps_the_constraints(spec: str, sampler: str) -> None:
     for trial in found.trials:
         assert trial.feasible == (trial.metrics["accuracy"] >= 4 and trial.metrics["params"] <= 20000)
     kept = [trial for trial in found.trials if trial.feasible]
+    assert 0 < len(kept) < 40
     best = {
         trial.number
         for trial in kept
@@ -124,6 +126,7 @@ def test_latencies_are_timed_and_may_be_objectives(spec: str) -> None:
     found = searched(
         spec, budget="fast", measure=True, trials=2, minimize="latency(cpu, 1)", width=8, act="relu", workers=1
     )
+    assert len(found.trials) == 2
     for trial in found.trials:
         assert 0 < trial.metrics["latency(cpu, 1)"] < 1
         assert trial.values[1] == trial.metrics["latency(cpu, 1)"]
@@ -134,9 +137,27 @@ def test_what_is_too_slow_is_not_evaluated(spec: str, monkeypatch: pytest.Monkey
         raise AssertionError("it was evaluated")
 
     found = searched(spec, budget="slow", measure=True, trials=2, evaluator=never, minimize=())
-    assert not found.trials
+    assert (len(found.trials), len(found.failures)) == (0, 2)
     for failure in found.failures:
         assert re.fullmatch(r"`latency\(cpu, 1\)` is [\d.]+(us|ms|s); the limit is <= 1ns", failure.reason)
+
+
+def test_a_device_that_is_not_there_is_one_error_at_its_limit(spec: str) -> None:
+    text = Path(spec).read_text().replace("latency(cpu, 1) <= 0.001us", 'latency("cuda:99", 1) <= 1ms')
+    Path(spec).write_text(text)
+    with pytest.raises(rx.ArchError, match="this machine has no device `cuda:99`") as caught:
+        searched(spec, budget="slow", measure=True)
+    (found,) = caught.value.diagnostics
+    assert (found.code, found.span.text) == ("E603", 'latency("cuda:99", 1) <= 1ms')
+
+
+def test_bounds_that_differ_in_their_last_digit_are_two() -> None:
+    bounds = [bound_of("params <= 1234567"), bound_of("params <= 1234568"), bound_of("params <= 0.1")]
+    assert violations(bounds, {"params": 1234568}) == {
+        "params <= 1234567": 1,
+        "params <= 1234568": 0,
+        "params <= 0.1": 1234567.9,
+    }
 
 
 def test_without_a_latency_there_is_nothing_to_measure(spec: str) -> None:

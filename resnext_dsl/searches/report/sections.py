@@ -73,6 +73,7 @@ def facts_of(found: Found) -> list[tuple[str, str]]:
         ("budgets", _budgets(found)),
         ("constraints", ", ".join(plan.constrain)),
         ("evaluator", plan.evaluator),
+        ("its choices", ", ".join(f"{name}={value}" for name, value in plan.choices.items())),
         ("sampler", plan.sampler),
         ("chosen before", f"by {plan.score or 'cost'}, of {plan.screen:,} candidates" if plan.screen else ""),
         ("seed", str(plan.seed)),

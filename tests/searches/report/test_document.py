@@ -287,12 +287,14 @@ def test_how_a_search_ended_is_said(tmp_path: Path) -> None:
 
 
 def test_what_misses_a_constraint_is_drawn_and_on_no_front(tmp_path: Path) -> None:
-    whole = made(tmp_path, 40, minimize=(), constrain=("accuracy <= 0.7",))
+    whole = made(tmp_path, 40, minimize=(), constrain=("accuracy <= 0.7",), choices={"epochs": 4, "data_dir": "<b>"})
     trials = [trial._replace(feasible=trial.metrics["accuracy"] <= 0.7) for trial in whole.trials]
     missed = sum(not trial.feasible for trial in trials)
     assert 0 < missed < 40
     found = whole._replace(trials=trials, front=best(whole.plan, [trial for trial in trials if trial.feasible]))
     assert ("constraints", "accuracy <= 0.7") in facts_of(found)
+    assert ("its choices", "epochs=4, data_dir=<b>") in facts_of(found)
+    assert "data_dir=&lt;b&gt;" in page(found)
     sections, rows = sections_of(found)
     assert f"{missed} results miss a constraint: they are drawn, and on no front." in sections[0].texts[0]
     (metric,) = [metric for metric in metrics_of(found) if metric.direction]
