@@ -16,7 +16,7 @@ import numpy as np
 from timing import interleaved, line, machine, verdict
 
 import resnext_dsl as rx
-from resnext_dsl.measure import measure
+from resnext_dsl.costs.fvcore_count import measure
 
 SPEC = Path(__file__).parent.parent / "specs" / "resnext50_32x4d.arch"
 CANDIDATES = 1_000_000

@@ -11,7 +11,7 @@ import torch
 from timing import interleaved, line, machine
 
 import resnext_dsl as rx
-from resnext_dsl.compile import build
+from resnext_dsl.compiler.torch_module import build
 
 NAMES = ("googlenet", "inception_v3", "inception_v4")
 

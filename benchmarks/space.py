@@ -15,7 +15,7 @@ from typing import Any
 
 from timing import machine
 
-from resnext_dsl.measure import measure
+from resnext_dsl.costs.fvcore_count import measure
 
 SPEC = """
 from std.blocks import bottleneck

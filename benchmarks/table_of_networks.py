@@ -20,9 +20,9 @@ from types import ModuleType
 import torch
 
 import resnext_dsl as rx
-from resnext_dsl.parse import parse
-from resnext_dsl.source import Source
-from resnext_dsl.syntax import File, Import, Template
+from resnext_dsl.foundation.source import Source
+from resnext_dsl.syntax.nodes import File, Import, Template
+from resnext_dsl.syntax.parse import parse
 
 SPECS = Path(__file__).parent.parent / "specs"
 REFERENCES = Path(__file__).parent / "reference_python.csv"

@@ -18,7 +18,7 @@ import numpy as np
 from scipy import stats
 
 import resnext_dsl as rx
-from resnext_dsl.domain import Domain
+from resnext_dsl.semantics.domain import Domain
 from resnext_dsl.spaces.solve import Match, solve
 
 SPEC = Path(__file__).with_name("digits.arch")

@@ -6,7 +6,7 @@ And the authors' networks of twice the FLOPs of ResNet-101. `python examples/tab
 from __future__ import annotations
 
 import resnext_dsl as rx
-from resnext_dsl.domain import Domain
+from resnext_dsl.semantics.domain import Domain
 from resnext_dsl.spaces.solve import Match, solve
 
 WIDTHS = {"width": Domain(low=1, high=128)}

@@ -25,7 +25,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from resnext_dsl.diagnostics import (
+from resnext_dsl.foundation.diagnostics import (
     ArchError,
     BudgetError,
     Diagnostic,
@@ -35,9 +35,9 @@ from resnext_dsl.diagnostics import (
     TrainingError,
     WeightsError,
 )
-from resnext_dsl.network import Network
-from resnext_dsl.options import Options
-from resnext_dsl.pipeline import load, loads
+from resnext_dsl.foundation.options import Options
+from resnext_dsl.networks.loading import load, loads
+from resnext_dsl.networks.network import Network
 
 if TYPE_CHECKING:
     from resnext_dsl.searches import search

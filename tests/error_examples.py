@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import resnext_dsl as rx
-from resnext_dsl.budget import violations
-from resnext_dsl.diagnostics import CODES
+from resnext_dsl.budgets.usage import violations
+from resnext_dsl.foundation.diagnostics import CODES
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, field
 
-from resnext_dsl.diagnostics import ArchError
-from resnext_dsl.network import Network
-from resnext_dsl.pipeline import loads
+from resnext_dsl.foundation.diagnostics import ArchError
+from resnext_dsl.networks.loading import loads
+from resnext_dsl.networks.network import Network
 
 MERGES = ("add", "mul", "mean", "maximum")
 LAYERS = ("bn", "relu", "gelu", "identity", "scale(0.5)", "layernorm", "bn; relu")

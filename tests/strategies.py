@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from resnext_dsl.diagnostics import ArchError
-from resnext_dsl.lexer import lex
-from resnext_dsl.options import DEFAULTS
-from resnext_dsl.parse import parse
-from resnext_dsl.source import Source
+from resnext_dsl.foundation.diagnostics import ArchError
+from resnext_dsl.foundation.options import DEFAULTS
+from resnext_dsl.foundation.source import Source
+from resnext_dsl.syntax.lexer import lex
+from resnext_dsl.syntax.parse import parse
 
 names = st.sampled_from(["a", "b", "conv", "relu", "block", "width", "step", "x", "path", "input", "head", "shortcut"])
 plain_names = st.sampled_from(["a", "b", "conv", "relu", "block", "width", "channels_that_the_last_stage_puts_out"])

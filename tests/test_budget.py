@@ -9,9 +9,9 @@ import pytest
 from error_examples import net
 
 import resnext_dsl as rx
-from resnext_dsl import budget
-from resnext_dsl.measures import MEASURES
-from resnext_dsl.report import budget_lines
+from resnext_dsl.budgets import usage as budget
+from resnext_dsl.budgets.measures import MEASURES
+from resnext_dsl.display.stage_table import budget_lines
 
 CHECKOUT = Path(__file__).parent.parent
 BODY = """\

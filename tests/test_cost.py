@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 import resnext_dsl as rx
-from resnext_dsl.cost import CallCost, Cost, TemplateCall
-from resnext_dsl.files import shipped_names
+from resnext_dsl.costs.closed_form import CallCost, Cost, TemplateCall
+from resnext_dsl.semantics.spec_files import shipped_names
 
 SPEC = """\
 network net {

@@ -9,7 +9,7 @@ import pytest
 from error_examples import ELSEWHERE, EXAMPLES, net, output, page
 
 import resnext_dsl as rx
-from resnext_dsl.diagnostics import CODES
+from resnext_dsl.foundation.diagnostics import CODES
 
 CHECKOUT = Path(__file__).parent.parent
 

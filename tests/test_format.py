@@ -12,10 +12,10 @@ from strategies import commented_files
 from typer.testing import CliRunner
 
 from resnext_dsl.cli.app import app
-from resnext_dsl.diagnostics import SpecSyntaxError
-from resnext_dsl.format import diff, format_text
-from resnext_dsl.parse import parse
-from resnext_dsl.source import Source
+from resnext_dsl.formatter.format import diff, format_text
+from resnext_dsl.foundation.diagnostics import SpecSyntaxError
+from resnext_dsl.foundation.source import Source
+from resnext_dsl.syntax.parse import parse
 
 CHECKOUT = Path(__file__).parent.parent
 

@@ -13,12 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import files
 
-from resnext_dsl import lalr
-from resnext_dsl.grammar import GRAMMAR, TABLE, build
-from resnext_dsl.lexer import Token, lex
-from resnext_dsl.options import DEFAULTS
-from resnext_dsl.source import Source
-from resnext_dsl.syntax_errors import SYNTAX_ERRORS
+from resnext_dsl.foundation.options import DEFAULTS
+from resnext_dsl.foundation.source import Source
+from resnext_dsl.syntax import lalr
+from resnext_dsl.syntax.errors import SYNTAX_ERRORS
+from resnext_dsl.syntax.grammar import GRAMMAR, TABLE, build
+from resnext_dsl.syntax.lexer import Token, lex
 
 SPECS = sorted((Path(__file__).parent.parent / "specs").rglob("*.arch"))
 

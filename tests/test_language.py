@@ -10,7 +10,7 @@ import pytest
 from error_examples import net
 
 import resnext_dsl as rx
-from resnext_dsl.graph import Node
+from resnext_dsl.graph.ir import Node
 
 
 def nodes(body: str, before: str = "", **overrides: object) -> dict[str, Node]:

@@ -7,11 +7,11 @@ import torch
 from random_networks import drawn
 
 import resnext_dsl as rx
-from resnext_dsl.cost import Cost
-from resnext_dsl.diagnostics import ArchError
-from resnext_dsl.files import shipped_names
-from resnext_dsl.measure import FVCORE_NAMES, Measured, agree, measure, module_pairs, operator_pairs
+from resnext_dsl.costs.closed_form import Cost
+from resnext_dsl.costs.fvcore_count import FVCORE_NAMES, Measured, agree, measure, module_pairs, operator_pairs
+from resnext_dsl.foundation.diagnostics import ArchError
 from resnext_dsl.operators import OPERATORS
+from resnext_dsl.semantics.spec_files import shipped_names
 
 SIZES = {
     "inception_v3": (299, 310, 331),

@@ -11,8 +11,8 @@ from memory_oracle import alive_at_once, saved_for_backward
 from random_networks import drawn
 
 import resnext_dsl as rx
-from resnext_dsl.files import shipped_names
-from resnext_dsl.memory import BYTES, MemoryUse
+from resnext_dsl.costs.memory_use import BYTES, MemoryUse
+from resnext_dsl.semantics.spec_files import shipped_names
 
 SMALLER = {"inception_v3": 299, "inception_v4": 139, "inception_resnet_v2": 139, "alexnet_grouped": 96}
 """Resolutions for those that do not take 64."""

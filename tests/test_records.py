@@ -6,7 +6,7 @@ import typing
 
 import pytest
 
-from resnext_dsl.records import NamedTuple
+from resnext_dsl.foundation.records import NamedTuple
 
 
 class Place(NamedTuple):

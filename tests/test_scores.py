@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import resnext_dsl as rx
-from resnext_dsl.files import shipped_names
-from resnext_dsl.scores import SCORES, Batch, gradient_norm, naswot, random_batch, synflow, zen_score
+from resnext_dsl.semantics.spec_files import shipped_names
+from resnext_dsl.train.scores import SCORES, Batch, gradient_norm, naswot, random_batch, synflow, zen_score
 
 
 def drawn(*shape: int, seed: int = 0) -> Tensor:

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 import resnext_dsl as rx
-from resnext_dsl.graph import Graph, Node
-from resnext_dsl.verify import InvariantError, verify
+from resnext_dsl.graph.invariants import InvariantError, verify
+from resnext_dsl.graph.ir import Graph, Node
 
 TEXT = """network n {
     input image: 3x8x8

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from resnext_dsl.bench.memory import Memory, of_device, of_process
 from resnext_dsl.bench.variants import BACKENDS, Conditions, Subject
 from resnext_dsl.export.targets import unreported
-from resnext_dsl.records import NamedTuple
+from resnext_dsl.foundation.records import NamedTuple
 
 if TYPE_CHECKING:
     import torch
@@ -131,7 +131,7 @@ def _on_wall(once: Once) -> Callable[[], float]:
 
 
 def _on_device(once: Once, place: torch.device) -> Callable[[], float]:
-    from resnext_dsl.latency import cuda_seconds
+    from resnext_dsl.budgets.latency import cuda_seconds
 
     return lambda: cuda_seconds(once, place)
 

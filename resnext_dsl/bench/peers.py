@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from resnext_dsl.diagnostics import error, nearest
+from resnext_dsl.foundation.diagnostics import error, nearest
 
 _OPTIONS: dict[str, dict[str, bool]] = {
     "googlenet": {"init_weights": False, "aux_logits": True, "transform_input": False},

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import IO, Any, Self
 
 from resnext_dsl.bench.variants import untimed
-from resnext_dsl.diagnostics import error
+from resnext_dsl.foundation.diagnostics import error
 
 PACKAGE = Path(__file__).parent.parent.parent
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from resnext_dsl.bench.variants import Conditions, Variant
-from resnext_dsl.records import NamedTuple
-from resnext_dsl.units import TIME
+from resnext_dsl.foundation.records import NamedTuple
+from resnext_dsl.foundation.units import TIME
 
 
 class Spread(NamedTuple):
@@ -128,7 +128,7 @@ def print_report(report: Report) -> None:
     from rich import box
     from rich.table import Table
 
-    from resnext_dsl.report import print_rich
+    from resnext_dsl.display.stage_table import print_rich
 
     table = Table(box=box.SIMPLE)
     for header in ("network", "backend"):

@@ -21,12 +21,12 @@ from resnext_dsl.bench.variants import (
     misfit,
     untimed,
 )
-from resnext_dsl.diagnostics import ArchError, error, nearest
 from resnext_dsl.export.targets import EXTRA, hold_installed
-from resnext_dsl.network import Network
+from resnext_dsl.foundation.diagnostics import ArchError, error, nearest
+from resnext_dsl.foundation.records import NamedTuple
+from resnext_dsl.networks.loading import load, load_with
+from resnext_dsl.networks.network import Network
 from resnext_dsl.operators.base import Shape
-from resnext_dsl.pipeline import load, load_with
-from resnext_dsl.records import NamedTuple
 
 Progress = Callable[[str, int, int], None]
 """Is told what happens now, how many steps are done, and how many there are."""

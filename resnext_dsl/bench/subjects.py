@@ -9,9 +9,9 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from resnext_dsl.bench.variants import Conditions, Subject
-from resnext_dsl.graph import Graph
-from resnext_dsl.network import Network
-from resnext_dsl.pipeline import load_with
+from resnext_dsl.graph.ir import Graph
+from resnext_dsl.networks.loading import load_with
+from resnext_dsl.networks.network import Network
 
 NORMS = (nn.modules.batchnorm._BatchNorm,)
 

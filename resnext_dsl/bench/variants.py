@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from resnext_dsl.diagnostics import ArchError, did_you_mean, error
+from resnext_dsl.foundation.diagnostics import ArchError, did_you_mean, error
+from resnext_dsl.foundation.records import NamedTuple
 from resnext_dsl.operators.base import Shape
-from resnext_dsl.records import NamedTuple
 
 PEERS = ("torchvision", "timm")
 """Libraries whose network of the same name can be timed beside ours."""

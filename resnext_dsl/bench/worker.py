@@ -20,7 +20,7 @@ from typing import IO, Any
 
 from resnext_dsl.bench.backends import Ready, file_name, opened
 from resnext_dsl.bench.variants import BACKENDS, Conditions, Subject, subject_of_json
-from resnext_dsl.diagnostics import ArchError
+from resnext_dsl.foundation.diagnostics import ArchError
 
 Answer = dict[str, Any]
 
@@ -91,7 +91,7 @@ class Preparation:
         import torch
 
         from resnext_dsl.bench.subjects import save_weights
-        from resnext_dsl.latency import device_of
+        from resnext_dsl.budgets.latency import device_of
 
         device_of(conditions.device)
         if conditions.threads:
@@ -142,7 +142,7 @@ class Preparation:
         import torch
 
         from resnext_dsl import __version__
-        from resnext_dsl.latency import device_name
+        from resnext_dsl.budgets.latency import device_name
 
         return {
             "processor": device_name(torch.device("cpu")),

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 if TYPE_CHECKING:
-    from resnext_dsl.diagnostics import ArchError, Diagnostic
-    from resnext_dsl.network import Network
+    from resnext_dsl.foundation.diagnostics import ArchError, Diagnostic
+    from resnext_dsl.networks.network import Network
 
 UNMET, WRONG, OURS = 1, 2, 3
 """Exit status: a budget or requirement is not met; the spec or the command is wrong; a mistake of ours."""
@@ -47,7 +47,7 @@ def overrides(settings: list[str] | None, option: str = "--set") -> dict[str, st
 
 def load(spec: str, settings: list[str] | None, root: str | None = None) -> Network:
     """The network of a command's SPEC and settings."""
-    from resnext_dsl.pipeline import load_with
+    from resnext_dsl.networks.loading import load_with
 
     return load_with(spec, overrides(settings), root=root)
 
@@ -70,7 +70,7 @@ def fail(message: str, status: int = WRONG) -> NoReturn:
 
 def status_of(problem: ArchError) -> int:
     """The exit status that an error stands for."""
-    from resnext_dsl.diagnostics import BudgetError, RequirementError, TrainingError
+    from resnext_dsl.foundation.diagnostics import BudgetError, RequirementError, TrainingError
 
     if any(diagnostic.code.startswith("E8") for diagnostic in problem.diagnostics):
         return OURS
@@ -80,7 +80,7 @@ def status_of(problem: ArchError) -> int:
 @contextmanager
 def reported() -> Iterator[None]:
     """Prints the errors of a spec, and of files, as text; ends the command with their status."""
-    from resnext_dsl.diagnostics import ArchError
+    from resnext_dsl.foundation.diagnostics import ArchError
 
     try:
         yield

@@ -60,7 +60,7 @@ class Commands(TyperGroup):
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as problem:
-            from resnext_dsl.diagnostics import did_you_mean
+            from resnext_dsl.foundation.diagnostics import did_you_mean
 
             hint = did_you_mean(args[0], COMMANDS)
             raise click.UsageError(f"{problem.message} {hint.capitalize()}".rstrip(), ctx) from None

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from resnext_dsl.cli import answers
-from resnext_dsl.records import NamedTuple
+from resnext_dsl.foundation.records import NamedTuple
 
 if TYPE_CHECKING:
-    from resnext_dsl.budget import Usage
-    from resnext_dsl.diagnostics import ArchError, Diagnostic
-    from resnext_dsl.network import Network
+    from resnext_dsl.budgets.usage import Usage
+    from resnext_dsl.foundation.diagnostics import ArchError, Diagnostic
+    from resnext_dsl.networks.network import Network
 
 
 class Request(NamedTuple):
@@ -74,8 +74,8 @@ def check(
 
 
 def _outcome(spec: str, request: Request) -> Outcome:
-    from resnext_dsl.budget import violations
-    from resnext_dsl.diagnostics import ArchError
+    from resnext_dsl.budgets.usage import violations
+    from resnext_dsl.foundation.diagnostics import ArchError
 
     try:
         network = answers.load(spec, request.settings, request.root)
@@ -94,7 +94,7 @@ def _wrong(spec: str, problem: ArchError, libraries: bool) -> Outcome:
 
 
 def _show(outcome: Outcome, form: answers.Form) -> None:
-    from resnext_dsl.report import budget_lines, cost_line
+    from resnext_dsl.display.stage_table import budget_lines, cost_line
 
     if outcome.network is not None:
         typer.echo(f"{outcome.network.name}: {cost_line(outcome.network)}")

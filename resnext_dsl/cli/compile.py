@@ -11,8 +11,8 @@ from resnext_dsl.export.targets import TARGETS
 
 if TYPE_CHECKING:
     from resnext_dsl.export.write import Written
-    from resnext_dsl.graph import Graph
-    from resnext_dsl.network import Network
+    from resnext_dsl.graph.ir import Graph
+    from resnext_dsl.networks.network import Network
     from resnext_dsl.rewrite import Rewritten
 
 
@@ -40,7 +40,7 @@ def compile_(
 
     Example: resnext-dsl compile resnext50_32x4d -o model.py
     """
-    from resnext_dsl import report
+    from resnext_dsl.display import stage_table as report
 
     aside = output == "-" or as_json
     spelling = form.value
@@ -74,7 +74,7 @@ def compile_(
 
 def _hold(network: Network) -> None:
     """Holds the closed-form cost against fvcore on the compiled module."""
-    from resnext_dsl.measure import agree, measure
+    from resnext_dsl.costs.fvcore_count import agree, measure
 
     agree(network.cost(), measure(network.compile(form="written"), network.ir.nodes[0].shape))
 

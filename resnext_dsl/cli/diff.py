@@ -11,8 +11,8 @@ from resnext_dsl.cli import answers
 if TYPE_CHECKING:
     from resnext_dsl.compare import Comparison
     from resnext_dsl.compare.differences import Side
-    from resnext_dsl.diagnostics import ArchError
-    from resnext_dsl.network import Network
+    from resnext_dsl.foundation.diagnostics import ArchError
+    from resnext_dsl.networks.network import Network
 
 
 def diff(
@@ -80,8 +80,8 @@ def _compared(a: Side, b: Side, root: str | None, depth: int) -> Comparison:
 
 def _network(side: Side, root: str | None) -> Network | ArchError:
     """The network of a side, its limits looked at; or what is wrong with it."""
-    from resnext_dsl.diagnostics import ArchError
-    from resnext_dsl.pipeline import load_with
+    from resnext_dsl.foundation.diagnostics import ArchError
+    from resnext_dsl.networks.loading import load_with
 
     try:
         network = load_with(side.spec, side.settings, root=root)
@@ -103,7 +103,7 @@ def _report(wrong: list[tuple[Side, ArchError]]) -> NoReturn:
 
 
 def _of_part(found: Comparison, name: str) -> Comparison:
-    from resnext_dsl.diagnostics import did_you_mean
+    from resnext_dsl.foundation.diagnostics import did_you_mean
 
     graphs = found.a.ir, found.b.ir
     known = {n: None for graph in graphs for n in (*graph.scopes, *(node.name for node in graph.nodes)) if n}

@@ -15,7 +15,7 @@ from resnext_dsl.export.targets import TARGETS
 
 if TYPE_CHECKING:
     from resnext_dsl.export.write import Written
-    from resnext_dsl.network import Network
+    from resnext_dsl.networks.network import Network
 
 
 class To(StrEnum):

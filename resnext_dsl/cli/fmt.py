@@ -39,10 +39,10 @@ def _expand(files: list[str]) -> list[str]:
 
 def _format(name: str, check: bool, diff: bool) -> bool:
     """Formats one file; whether it changed (or would)."""
-    from resnext_dsl import format as layout
-    from resnext_dsl.files import decode, read
-    from resnext_dsl.options import DEFAULTS
-    from resnext_dsl.output import write_text
+    from resnext_dsl.formatter import format as layout
+    from resnext_dsl.foundation.atomic import write_text
+    from resnext_dsl.foundation.options import DEFAULTS
+    from resnext_dsl.semantics.spec_files import decode, read
 
     if name == "-":
         source = decode(sys.stdin.buffer.read(DEFAULTS.max_source_bytes + 1), "<stdin>", DEFAULTS)

@@ -10,7 +10,7 @@ import typer
 from resnext_dsl.cli import answers
 
 if TYPE_CHECKING:
-    from resnext_dsl.domain import Domain
+    from resnext_dsl.semantics.domain import Domain
     from resnext_dsl.spaces import Space
     from resnext_dsl.spaces.solve import Answer, Bound, Match
 
@@ -79,8 +79,8 @@ def solve(
 
 
 def _space(spec: str, settings: list[str] | None, root: str | None) -> Space:
-    from resnext_dsl.options import DEFAULTS
-    from resnext_dsl.pipeline import source_of
+    from resnext_dsl.foundation.options import DEFAULTS
+    from resnext_dsl.networks.loading import source_of
     from resnext_dsl.spaces import space_of
 
     return space_of(source_of(spec, DEFAULTS), root, DEFAULTS, answers.overrides(settings))
@@ -88,13 +88,13 @@ def _space(spec: str, settings: list[str] | None, root: str | None) -> Space:
 
 def _varied(space: Space, text: str, settings: list[str] | None) -> dict[str, Domain]:
     """A parameter, or the elements of a list, and the domains they vary in."""
-    from resnext_dsl.diagnostics import ArchError, error
-    from resnext_dsl.domain import domain_of
-    from resnext_dsl.evaluate import Evaluator
-    from resnext_dsl.options import DEFAULTS
-    from resnext_dsl.overrides import domain_in, override_source
+    from resnext_dsl.foundation.diagnostics import ArchError, error
+    from resnext_dsl.foundation.options import DEFAULTS
+    from resnext_dsl.semantics.domain import domain_of
+    from resnext_dsl.semantics.evaluate import Evaluator
+    from resnext_dsl.semantics.overrides import domain_in, override_source
+    from resnext_dsl.semantics.values import Environment
     from resnext_dsl.spaces.solve import element_of
-    from resnext_dsl.values import Environment
 
     name, sign, written = (part.strip() for part in text.partition("="))
     parameter, element = element_of(name)
@@ -122,9 +122,9 @@ def _elements(name: str, domain: Domain) -> dict[str, Domain]:
 
 
 def _match(text: str, of: str, times: float, root: str | None) -> Match:
-    from resnext_dsl.pipeline import load
+    from resnext_dsl.columns.totals import MEASURES
+    from resnext_dsl.networks.loading import load
     from resnext_dsl.spaces.solve import Match
-    from resnext_dsl.spaces.totals import MEASURES
 
     measure, sign, number = (part.strip() for part in text.partition("="))
     if sign:
@@ -144,11 +144,11 @@ def _bound(text: str) -> Bound:
 
 def _number(name: str, text: str) -> float:
     """A number as a spec would write it: 4.1G."""
-    from resnext_dsl.diagnostics import error
-    from resnext_dsl.evaluate import Evaluator
-    from resnext_dsl.options import DEFAULTS
-    from resnext_dsl.overrides import override_source, value_of
-    from resnext_dsl.values import Environment, show
+    from resnext_dsl.foundation.diagnostics import error
+    from resnext_dsl.foundation.options import DEFAULTS
+    from resnext_dsl.semantics.evaluate import Evaluator
+    from resnext_dsl.semantics.overrides import override_source, value_of
+    from resnext_dsl.semantics.values import Environment, show
 
     span = override_source(name, text)
     value = value_of(span, Evaluator(DEFAULTS), Environment())
@@ -177,6 +177,6 @@ def _answer(found: Answer, goals: list[Match]) -> dict[str, Any]:
 
 
 def _show(space: Space, found: Answer, goals: list[Match], count: int) -> None:
-    from resnext_dsl.views import print_solutions
+    from resnext_dsl.display.breakdowns import print_solutions
 
     print_solutions(space.network.name, found, goals, count)

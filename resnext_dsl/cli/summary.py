@@ -10,7 +10,7 @@ import typer
 from resnext_dsl.cli import answers
 
 if TYPE_CHECKING:
-    from resnext_dsl.network import Network
+    from resnext_dsl.networks.network import Network
 
 
 class View(StrEnum):
@@ -44,7 +44,8 @@ def summary(
 
 
 def _show(network: Network, by: View, depth: int, as_json: bool) -> None:
-    from resnext_dsl import report, views
+    from resnext_dsl.display import breakdowns as views
+    from resnext_dsl.display import stage_table as report
 
     if by is View.STAGE:
         rows = report.stage_table(network, depth)

@@ -13,7 +13,7 @@ from resnext_dsl.cli import answers
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from resnext_dsl.network import Network
+    from resnext_dsl.networks.network import Network
     from resnext_dsl.train.datasets.source import Source
     from resnext_dsl.train.loop import Epoch
     from resnext_dsl.train.recipes import Recipe

@@ -9,9 +9,9 @@ import typer
 from resnext_dsl.cli import answers
 
 if TYPE_CHECKING:
-    from resnext_dsl.diagnostics import ArchError
-    from resnext_dsl.measure import Measured
-    from resnext_dsl.network import Network
+    from resnext_dsl.costs.fvcore_count import Measured
+    from resnext_dsl.foundation.diagnostics import ArchError
+    from resnext_dsl.networks.network import Network
 
 
 def verify(
@@ -29,7 +29,7 @@ def verify(
 
     Example: resnext-dsl verify resnext50_32x4d --depth 2
     """
-    from resnext_dsl.measure import measure
+    from resnext_dsl.costs.fvcore_count import measure
 
     with answers.reported():
         network = answers.load(spec, settings, root)
@@ -48,8 +48,8 @@ def verify(
 
 
 def _mistake(network: Network, measured: Measured) -> ArchError | None:
-    from resnext_dsl.diagnostics import ArchError
-    from resnext_dsl.measure import agree
+    from resnext_dsl.costs.fvcore_count import agree
+    from resnext_dsl.foundation.diagnostics import ArchError
 
     try:
         agree(network.cost(), measured)
@@ -59,8 +59,8 @@ def _mistake(network: Network, measured: Measured) -> ArchError | None:
 
 
 def _in_words(network: Network, measured: Measured, depth: int) -> None:
-    from resnext_dsl.comparison import print_comparison
-    from resnext_dsl.report import budget_lines
+    from resnext_dsl.display.side_by_side import print_comparison
+    from resnext_dsl.display.stage_table import budget_lines
 
     answers.show_diagnostics(network.warnings)
     typer.echo(print_comparison(network, measured, depth))
@@ -69,7 +69,7 @@ def _in_words(network: Network, measured: Measured, depth: int) -> None:
 
 
 def _in_json(network: Network, measured: Measured, mistake: ArchError | None) -> None:
-    from resnext_dsl.comparison import comparison_json
+    from resnext_dsl.display.side_by_side import comparison_json
 
     usage = network.usage()
     answers.print_json(

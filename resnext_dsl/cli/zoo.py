@@ -17,9 +17,9 @@ def zoo(
 
     Example: resnext-dsl zoo resnext
     """
-    from resnext_dsl import report
-    from resnext_dsl.files import shipped_names
-    from resnext_dsl.pipeline import load
+    from resnext_dsl.display import stage_table as report
+    from resnext_dsl.networks.loading import load
+    from resnext_dsl.semantics.spec_files import shipped_names
 
     with answers.reported():
         networks = [load(name) for name in shipped_names() if pattern in name]

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from resnext_dsl.graph import Graph, Node
+from resnext_dsl.foundation.records import NamedTuple
+from resnext_dsl.graph.ir import Graph, Node
 from resnext_dsl.operators import OPERATORS
-from resnext_dsl.records import NamedTuple
 
 MOST = 250_000
 """Pairs of operators of one scope that are weighed against each other; with more, names decide."""

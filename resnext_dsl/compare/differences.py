@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 from resnext_dsl.compare.networks import Comparison, LimitPair, Pair, RowPair, verdict
 from resnext_dsl.compare.structure import Change, Patterns, starred
-from resnext_dsl.cost import Cost, NetworkCost
-from resnext_dsl.records import NamedTuple
-from resnext_dsl.report import CONVENTION, Row, cost_json, print_rich
-from resnext_dsl.values import show_shape
+from resnext_dsl.costs.closed_form import Cost, NetworkCost
+from resnext_dsl.display.stage_table import CONVENTION, Row, cost_json, print_rich
+from resnext_dsl.foundation.records import NamedTuple
+from resnext_dsl.semantics.values import show_shape
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from resnext_dsl.budget import Usage
-    from resnext_dsl.network import Network
+    from resnext_dsl.budgets.usage import Usage
+    from resnext_dsl.networks.network import Network
 
 SIGNS = {"changed": "~", "removed": "-", "added": "+", "renamed": "=", "reshaped": "~"}
 MEASURES = ("params", "flops", "activations")

@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from resnext_dsl import graph as graphs
-from resnext_dsl.budget import Usage
+from resnext_dsl.budgets.usage import Usage
 from resnext_dsl.compare.align import Alignment, align
 from resnext_dsl.compare.structure import Change, changes
-from resnext_dsl.network import Network
-from resnext_dsl.records import NamedTuple
-from resnext_dsl.report import Row, stage_table
-from resnext_dsl.values import List, show, show_shape
+from resnext_dsl.display.stage_table import Row, stage_table
+from resnext_dsl.foundation.records import NamedTuple
+from resnext_dsl.graph import ir as graphs
+from resnext_dsl.networks.network import Network
+from resnext_dsl.semantics.values import List, show, show_shape
 
 
 class Pair(NamedTuple):

@@ -10,10 +10,10 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 from resnext_dsl.compare.align import Alignment
-from resnext_dsl.graph import COMMUTES, Graph, Node
-from resnext_dsl.records import NamedTuple
-from resnext_dsl.report import operator_text
-from resnext_dsl.values import show, show_shape
+from resnext_dsl.display.stage_table import operator_text
+from resnext_dsl.foundation.records import NamedTuple
+from resnext_dsl.graph.ir import COMMUTES, Graph, Node
+from resnext_dsl.semantics.values import show, show_shape
 
 Kind = Literal["changed", "reshaped", "removed", "added", "renamed"]
 KINDS: tuple[Kind, ...] = ("changed", "reshaped", "removed", "added", "renamed")

@@ -15,7 +15,7 @@ from dataclasses import replace
 
 from resnext_dsl.emit.blocks import Block, Leaf, Make, Named, Numbered, Ref, Step, Value
 from resnext_dsl.emit.levels import Levels
-from resnext_dsl.graph import Node
+from resnext_dsl.graph.ir import Node
 from resnext_dsl.operators import OPERATORS, Module
 
 # Their results are tensors of their own whose backward does not read them, so the next layer may write over them.

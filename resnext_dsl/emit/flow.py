@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from resnext_dsl.emit.blocks import Ref
 from resnext_dsl.emit.patterns import StepPattern
-from resnext_dsl.graph import Graph
+from resnext_dsl.graph.ir import Graph
 
 INPUT: Ref = ("", 0)
 

@@ -9,9 +9,9 @@ from resnext_dsl.emit.blocks import Value
 from resnext_dsl.emit.layout import INDENT, WIDTH, Call, indented, lines
 from resnext_dsl.emit.levels import Levels
 from resnext_dsl.emit.names import literal, place_literal
-from resnext_dsl.graph import Node
-from resnext_dsl.initialization import FIELDS, Rule, applies, has_field
+from resnext_dsl.graph.ir import Node
 from resnext_dsl.operators import Module
+from resnext_dsl.semantics.init_schemes import FIELDS, Rule, applies, has_field
 
 
 @dataclass(frozen=True, slots=True)

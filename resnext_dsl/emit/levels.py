@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass
 
-from resnext_dsl.graph import Graph, Node
+from resnext_dsl.graph.ir import Graph, Node
 from resnext_dsl.operators import OPERATORS, Expression, Module
 
 Family = tuple[object, ...]

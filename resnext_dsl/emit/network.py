@@ -17,9 +17,9 @@ from resnext_dsl.emit.names import RESERVED, camel_case, identifier, literal, un
 from resnext_dsl.emit.parameters import Parameter
 from resnext_dsl.emit.patterns import StepPattern
 from resnext_dsl.emit.wiring import unify_blocks
-from resnext_dsl.graph import Graph, Node, Output
-from resnext_dsl.initialization import Rule
+from resnext_dsl.graph.ir import Graph, Node, Output
 from resnext_dsl.operators import OPERATORS, Module
+from resnext_dsl.semantics.init_schemes import Rule
 
 _LOOP = 3
 """Stages in a row from which on they are a loop."""

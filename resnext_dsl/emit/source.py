@@ -15,8 +15,8 @@ from resnext_dsl.emit.network import NetworkText
 from resnext_dsl.emit.parameters import Parameter
 from resnext_dsl.emit.support import SUPPORT
 from resnext_dsl.emit.wiring import unify_blocks
-from resnext_dsl.graph import Graph
-from resnext_dsl.initialization import Rule
+from resnext_dsl.graph.ir import Graph
+from resnext_dsl.semantics.init_schemes import Rule
 
 _CHAIN = '''\
 class Chain(nn.Sequential):

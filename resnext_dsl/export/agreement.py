@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from resnext_dsl.diagnostics import ArchError, error
 from resnext_dsl.export.signature import Run, Signature, outputs_of
-from resnext_dsl.records import NamedTuple
+from resnext_dsl.foundation.diagnostics import ArchError, error
+from resnext_dsl.foundation.records import NamedTuple
 
 BATCHES = (1, 3)
 """The sizes that a file for any batch is tried with; neither is the one that it was traced with."""

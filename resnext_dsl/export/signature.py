@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from resnext_dsl.foundation.records import NamedTuple
 from resnext_dsl.operators.base import Shape
-from resnext_dsl.records import NamedTuple
 
 if TYPE_CHECKING:
-    from resnext_dsl.graph import Graph
+    from resnext_dsl.graph.ir import Graph
 
 Outputs = tuple[Tensor, ...]
 Run = Callable[[Tensor], Outputs]

@@ -9,8 +9,8 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from resnext_dsl.diagnostics import did_you_mean, error
-from resnext_dsl.records import NamedTuple
+from resnext_dsl.foundation.diagnostics import did_you_mean, error
+from resnext_dsl.foundation.records import NamedTuple
 
 if TYPE_CHECKING:
     from pathlib import Path

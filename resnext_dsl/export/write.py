@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from resnext_dsl.diagnostics import ArchError, error
 from resnext_dsl.export.agreement import Agreement, agreement
 from resnext_dsl.export.signature import Signature, signature_of
 from resnext_dsl.export.targets import Target, target_of
-from resnext_dsl.output import staged
-from resnext_dsl.records import NamedTuple
+from resnext_dsl.foundation.atomic import staged
+from resnext_dsl.foundation.diagnostics import ArchError, error
+from resnext_dsl.foundation.records import NamedTuple
 
 if TYPE_CHECKING:
-    from resnext_dsl.network import Network
+    from resnext_dsl.networks.network import Network
 
 
 class Written(NamedTuple):

@@ -13,8 +13,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
+from resnext_dsl.foundation.records import NamedTuple
 from resnext_dsl.operators.base import Shape
-from resnext_dsl.records import NamedTuple
 
 
 class Tensor(NamedTuple):

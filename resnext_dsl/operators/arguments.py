@@ -13,9 +13,9 @@ from functools import cache, lru_cache
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from resnext_dsl.diagnostics import did_you_mean
+from resnext_dsl.foundation.diagnostics import did_you_mean
+from resnext_dsl.foundation.records import NamedTuple
 from resnext_dsl.operators.base import REQUIRED, Attributes, Operator, RuleError, is_int
-from resnext_dsl.records import NamedTuple
 
 
 class Bound(NamedTuple):

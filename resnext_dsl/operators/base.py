@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeGuard
 
-from resnext_dsl.records import NamedTuple
+from resnext_dsl.foundation.records import NamedTuple
 
 if TYPE_CHECKING:
     from resnext_dsl.operators.algebra import Algebra

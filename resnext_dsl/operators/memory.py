@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from resnext_dsl.foundation.records import NamedTuple
 from resnext_dsl.operators.base import Shape
-from resnext_dsl.records import NamedTuple
 
 
 class Amount(NamedTuple):

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import partial
 
-from resnext_dsl.diagnostics import Note, error
-from resnext_dsl.graph import Graph
-from resnext_dsl.options import DEFAULTS
-from resnext_dsl.records import NamedTuple
+from resnext_dsl.foundation.diagnostics import Note, error
+from resnext_dsl.foundation.options import DEFAULTS
+from resnext_dsl.foundation.records import NamedTuple
+from resnext_dsl.graph.invariants import InvariantError, verify
+from resnext_dsl.graph.ir import Graph
 from resnext_dsl.rewrite.fold import fold, remove_training, without_idle
 from resnext_dsl.rewrite.merges import join_paths
 from resnext_dsl.rewrite.report import Report, Size, size_of
@@ -16,7 +17,6 @@ from resnext_dsl.rewrite.siblings import join_siblings
 from resnext_dsl.rewrite.spread import spread_paths
 from resnext_dsl.rewrite.steps import WeightMap
 from resnext_dsl.rewrite.workspace import Workspace
-from resnext_dsl.verify import InvariantError, verify
 
 FORMS = ("written", "a", "b", "c", "fastest")
 """Spellings that a network can be compiled in: as written, in one of the three forms of Xie et al., CVPR 2017,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable
 from typing import Any, TypeVar
 
-from resnext_dsl.cost import cost_of
-from resnext_dsl.diagnostics import Span
-from resnext_dsl.graph import Graph
+from resnext_dsl.costs.closed_form import cost_of
+from resnext_dsl.foundation.diagnostics import Span
+from resnext_dsl.graph.ir import Graph
 from resnext_dsl.rewrite.driver import Rewritten
 from resnext_dsl.rewrite.report import Fired, Left
 

@@ -10,13 +10,13 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from resnext_dsl.graph import Graph, Node
-from resnext_dsl.initialization import FIELDS, Rule
+from resnext_dsl.foundation.records import NamedTuple
+from resnext_dsl.graph.ir import Graph, Node
 from resnext_dsl.operators import OPERATORS, Shape
-from resnext_dsl.records import NamedTuple
 from resnext_dsl.rewrite.driver import Rewritten
 from resnext_dsl.rewrite.steps import Key, WeightMap
 from resnext_dsl.rewrite.workspace import tensors_of
+from resnext_dsl.semantics.init_schemes import FIELDS, Rule
 
 Start = tuple[str, tuple[tuple[str, Any], ...]]
 """A scheme and its arguments; of those that look at shapes, what they come to."""

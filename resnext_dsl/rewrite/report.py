@@ -6,10 +6,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from resnext_dsl.diagnostics import Span
-from resnext_dsl.graph import Graph
+from resnext_dsl.foundation.diagnostics import Span
+from resnext_dsl.foundation.records import NamedTuple
+from resnext_dsl.graph.ir import Graph
 from resnext_dsl.operators import OPERATORS
-from resnext_dsl.records import NamedTuple
 from resnext_dsl.rewrite.workspace import Workspace
 
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from resnext_dsl.draft import join
-from resnext_dsl.graph import Scope
+from resnext_dsl.expansion.graph_builder import join
+from resnext_dsl.foundation.records import NamedTuple
+from resnext_dsl.graph.ir import Scope
 from resnext_dsl.operators import OPERATORS
 from resnext_dsl.operators.algebra import Tensor
-from resnext_dsl.records import NamedTuple
 from resnext_dsl.rewrite.join import Blocked
 from resnext_dsl.rewrite.report import Fired, Left, Report
 from resnext_dsl.rewrite.workspace import Workspace

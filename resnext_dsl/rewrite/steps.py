@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from resnext_dsl.records import NamedTuple
+from resnext_dsl.foundation.records import NamedTuple
 
 Key = tuple[int, str]
 """A tensor while rules are at work: the number of its node in the workspace and its field."""

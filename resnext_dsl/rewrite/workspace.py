@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from resnext_dsl.draft import join
-from resnext_dsl.graph import Graph, Node, Scope
+from resnext_dsl.expansion.graph_builder import join
+from resnext_dsl.foundation.records import NamedTuple
+from resnext_dsl.graph.ir import Graph, Node, Scope
 from resnext_dsl.operators import OPERATORS
 from resnext_dsl.operators.algebra import Tensor
 from resnext_dsl.operators.base import Attributes, Shape
-from resnext_dsl.records import NamedTuple
 from resnext_dsl.rewrite.steps import Key, Step, WeightMap
 
 

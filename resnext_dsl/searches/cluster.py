@@ -26,7 +26,7 @@ from typing import Any
 
 import optuna
 
-from resnext_dsl.diagnostics import ArchError, Diagnostic
+from resnext_dsl.foundation.diagnostics import ArchError, Diagnostic
 from resnext_dsl.searches.engine import REFUSED, useless
 from resnext_dsl.searches.plan import Plan
 from resnext_dsl.searches.trials import Standing

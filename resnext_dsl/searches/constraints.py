@@ -11,11 +11,11 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from resnext_dsl.budget import Usage, usage
-from resnext_dsl.diagnostics import ArchError, error
-from resnext_dsl.limits import Limit
-from resnext_dsl.network import Network
-from resnext_dsl.overrides import override_source
+from resnext_dsl.budgets.limits import Limit
+from resnext_dsl.budgets.usage import Usage, usage
+from resnext_dsl.foundation.diagnostics import ArchError, error
+from resnext_dsl.networks.network import Network
+from resnext_dsl.semantics.overrides import override_source
 
 FORM = re.compile(r"\s*(?P<metric>[^<>=]*[^<>=\s])\s*(?P<comparison><=|>=)\s*(?P<bound>[^<>=\s]+)\s*")
 
@@ -66,7 +66,7 @@ class MissedError(Exception):
 
 def check_devices(limits: Sequence[Limit]) -> None:
     """Raises ArchError E603, at the limit, where this machine does not have the device of a latency."""
-    from resnext_dsl.latency import device_of
+    from resnext_dsl.budgets.latency import device_of
 
     for limit in limits:
         device_of(dict(limit.arguments)["device"], limit.span)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from resnext_dsl.diagnostics import ArchError, Diagnostic
+from resnext_dsl.foundation.diagnostics import ArchError, Diagnostic
 from resnext_dsl.searches.trials import Standing
 
 REFUSED = 2

@@ -11,11 +11,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from resnext_dsl.diagnostics import ArchError, Diagnostic, did_you_mean
-from resnext_dsl.network import Network
+from resnext_dsl.columns.totals import MEASURES
+from resnext_dsl.foundation.diagnostics import ArchError, Diagnostic, did_you_mean
+from resnext_dsl.networks.network import Network
 from resnext_dsl.searches.plan import Plan
 from resnext_dsl.spaces import Candidate
-from resnext_dsl.spaces.totals import MEASURES
 
 COST = "cost"
 """The evaluator that looks at the closed-form cost only; no model is made."""

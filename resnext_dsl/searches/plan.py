@@ -9,13 +9,13 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from resnext_dsl.diagnostics import ArchError, did_you_mean, error
-from resnext_dsl.options import DEFAULTS
-from resnext_dsl.overrides import override_source
-from resnext_dsl.pipeline import source_of
+from resnext_dsl.columns.totals import MEASURES
+from resnext_dsl.foundation.diagnostics import ArchError, did_you_mean, error
+from resnext_dsl.foundation.options import DEFAULTS
+from resnext_dsl.networks.loading import source_of
 from resnext_dsl.searches.constraints import Bound, bound_of
+from resnext_dsl.semantics.overrides import override_source
 from resnext_dsl.spaces import Space, space_of
-from resnext_dsl.spaces.totals import MEASURES
 
 SAMPLERS = ("nsga2", "tpe", "random", "regularized-evolution")
 

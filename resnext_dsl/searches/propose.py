@@ -15,7 +15,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.samplers import BaseSampler, NSGAIISampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from resnext_dsl.diagnostics import ArchError
+from resnext_dsl.foundation.diagnostics import ArchError
 from resnext_dsl.searches.plan import Plan
 from resnext_dsl.searches.trials import CANDIDATE, is_feasible
 from resnext_dsl.spaces import Candidate, Dimension, Space

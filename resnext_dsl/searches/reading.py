@@ -19,16 +19,16 @@ from sqlalchemy import create_engine, inspect
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
-from resnext_dsl.bind import the_network
-from resnext_dsl.diagnostics import ArchError, Diagnostic, did_you_mean
-from resnext_dsl.options import DEFAULTS
-from resnext_dsl.pipeline import parsed, source_of
+from resnext_dsl.foundation.diagnostics import ArchError, Diagnostic, did_you_mean
+from resnext_dsl.foundation.options import DEFAULTS
+from resnext_dsl.networks.loading import parsed, source_of
 from resnext_dsl.searches.evaluator import COST, evaluator_of
 from resnext_dsl.searches.plan import Plan, identity
 from resnext_dsl.searches.results import Found, found
 from resnext_dsl.searches.stages import STAGES, Stage
 from resnext_dsl.searches.storage import PLAN, SPACE, close, open_storage
 from resnext_dsl.searches.trials import all_trials, standing
+from resnext_dsl.semantics.bind import the_network
 from resnext_dsl.spaces import Space
 
 HEARTBEAT = 20

@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO
 
-from resnext_dsl.diagnostics import ArchError, Diagnostic, did_you_mean
+from resnext_dsl.foundation.diagnostics import ArchError, Diagnostic, did_you_mean
 from resnext_dsl.searches.plan import Plan
 from resnext_dsl.spaces import Candidate, Space
 
@@ -28,7 +28,7 @@ Told = Callable[[int], None]
 
 def check_score(name: str) -> None:
     """Raises ArchError E721, with the nearest name, where there is no such score."""
-    from resnext_dsl.scores import SCORES
+    from resnext_dsl.train.scores import SCORES
 
     if name not in SCORES:
         hint = did_you_mean(name, SCORES) or f"scores: {', '.join(SCORES)}"
@@ -52,7 +52,7 @@ def scores(space: Space, candidates: Sequence[Candidate], plan: Plan, told: Told
 
 
 def _score(space: Space, candidate: Candidate, plan: Plan) -> float:
-    from resnext_dsl.scores import SCORES, random_batch
+    from resnext_dsl.train.scores import SCORES, random_batch
 
     network = space.bind(candidate)
     shape, classes = network.ir.nodes[0].shape, network.ir.nodes[network.ir.outputs[0].node].shape[0]

@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from resnext_dsl.columns.lanes import Array
 from resnext_dsl.searches.plan import Plan
 from resnext_dsl.searches.scoring import check_score, scores
 from resnext_dsl.spaces import Candidate, Space
-from resnext_dsl.spaces.lanes import Array
 
 STAGES = "stages"
 """Where a study keeps what its stages have chosen."""

@@ -16,7 +16,7 @@ from sqlalchemy import event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
-from resnext_dsl.diagnostics import ArchError, Diagnostic
+from resnext_dsl.foundation.diagnostics import ArchError, Diagnostic
 from resnext_dsl.searches.database import Database
 from resnext_dsl.searches.plan import Plan
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from resnext_dsl import syntax as s
-from resnext_dsl.bind import the_network
-from resnext_dsl.diagnostics import error
-from resnext_dsl.files import Module, text_source
-from resnext_dsl.format import format_text
-from resnext_dsl.options import DEFAULTS
-from resnext_dsl.pipeline import network_of
+from resnext_dsl.formatter.format import format_text
+from resnext_dsl.foundation.diagnostics import error
+from resnext_dsl.foundation.options import DEFAULTS
+from resnext_dsl.networks.loading import network_of
+from resnext_dsl.semantics.bind import the_network
+from resnext_dsl.semantics.spec_files import Module, text_source
 from resnext_dsl.spaces import Candidate, Space
 from resnext_dsl.spaces.candidate import plain, text_of
+from resnext_dsl.syntax import nodes as s
 
 
 def written(space: Space, candidate: Candidate) -> str:

@@ -19,9 +19,8 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from resnext_dsl.diagnostics import ArchError, error
-from resnext_dsl.network import Network
-from resnext_dsl.overrides import override_source
+from resnext_dsl.foundation.diagnostics import ArchError, error
+from resnext_dsl.networks.network import Network
 from resnext_dsl.searches.constraints import MissedError, check_devices, latencies, timed, violations
 from resnext_dsl.searches.evaluator import Evaluator, evaluator_of
 from resnext_dsl.searches.plan import Plan, identity
@@ -44,6 +43,7 @@ from resnext_dsl.searches.trials import (
     finish,
     make,
 )
+from resnext_dsl.semantics.overrides import override_source
 from resnext_dsl.spaces import Candidate, Space
 
 IDLE = 0.2

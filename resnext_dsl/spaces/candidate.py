@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from resnext_dsl.values import List, OperatorValue, TemplateValue, show_shape
+from resnext_dsl.semantics.values import List, OperatorValue, TemplateValue, show_shape
 
 
 class Written(str):

@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from resnext_dsl import syntax as s
-from resnext_dsl.bind import Parameter
-from resnext_dsl.diagnostics import Span, error
-from resnext_dsl.domain import Domain
+from resnext_dsl.columns.arithmetic import LARGEST
+from resnext_dsl.columns.lanes import Array
+from resnext_dsl.foundation.diagnostics import Span, error
+from resnext_dsl.foundation.records import NamedTuple
 from resnext_dsl.operators.base import is_int
-from resnext_dsl.records import NamedTuple
+from resnext_dsl.semantics.bind import Parameter
+from resnext_dsl.semantics.domain import Domain
+from resnext_dsl.semantics.values import show, type_name
 from resnext_dsl.spaces.candidate import Written, plain
-from resnext_dsl.spaces.columns import LARGEST
-from resnext_dsl.spaces.lanes import Array
-from resnext_dsl.values import show, type_name
+from resnext_dsl.syntax import nodes as s
 
 if TYPE_CHECKING:
-    from resnext_dsl.network import Network
+    from resnext_dsl.networks.network import Network
 
 WRITTEN = ("operator", "template", "shape")
 """Kinds of values that candidates hold as text."""

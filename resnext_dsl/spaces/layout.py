@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from resnext_dsl.diagnostics import error
-from resnext_dsl.records import NamedTuple
+from resnext_dsl.columns.lanes import Array, Mask
+from resnext_dsl.foundation.diagnostics import error
+from resnext_dsl.foundation.records import NamedTuple
 from resnext_dsl.spaces.dimensions import Dimension
-from resnext_dsl.spaces.lanes import Array, Mask
 
 MOST_DECIDING = 10_000
 """Combinations of values that may decide one `when`."""

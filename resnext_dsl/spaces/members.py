@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from resnext_dsl.diagnostics import ArchError, did_you_mean, error
-from resnext_dsl.overrides import override_source
+from resnext_dsl.columns.lanes import Array
+from resnext_dsl.foundation.diagnostics import ArchError, did_you_mean, error
+from resnext_dsl.semantics.overrides import override_source
 from resnext_dsl.spaces.candidate import Candidate, candidates_of, text_of
 from resnext_dsl.spaces.dimensions import Dimension, revived
-from resnext_dsl.spaces.lanes import Array
 from resnext_dsl.spaces.layout import Layout, Population
 
 

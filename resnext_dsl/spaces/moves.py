@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from resnext_dsl.diagnostics import Diagnostic, RequirementError
+from resnext_dsl.columns.lanes import Array
+from resnext_dsl.foundation.diagnostics import Diagnostic, RequirementError
 from resnext_dsl.spaces.candidate import Candidate, text_of
 from resnext_dsl.spaces.dimensions import Dimension
-from resnext_dsl.spaces.lanes import Array
 from resnext_dsl.spaces.layout import Population
 from resnext_dsl.spaces.screen import Screen
 

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from resnext_dsl.diagnostics import ArchError, Diagnostic, Note, RequirementError
-from resnext_dsl.limits import Limit
+from resnext_dsl.budgets.limits import Limit
+from resnext_dsl.columns.lanes import Array
+from resnext_dsl.columns.totals import MEASURES
+from resnext_dsl.foundation.diagnostics import ArchError, Diagnostic, Note, RequirementError
 from resnext_dsl.spaces.candidate import Candidate
-from resnext_dsl.spaces.lanes import Array
 from resnext_dsl.spaces.layout import Population
 from resnext_dsl.spaces.screen import Screen, Verdict
-from resnext_dsl.spaces.totals import MEASURES
 
 if TYPE_CHECKING:
     from resnext_dsl.spaces.space import Space

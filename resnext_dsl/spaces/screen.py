@@ -12,20 +12,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from resnext_dsl.budget import COMPARISONS, usage
-from resnext_dsl.diagnostics import ArchError
-from resnext_dsl.limits import Limit
+from resnext_dsl.budgets.limits import Limit
+from resnext_dsl.budgets.usage import COMPARISONS, usage
+from resnext_dsl.columns.arithmetic import LARGEST, Column
+from resnext_dsl.columns.axes import Axis
+from resnext_dsl.columns.column_expansion import Result, run
+from resnext_dsl.columns.lanes import Array, DeadError, Lanes, Mask, NoClosedFormError, TooWideError
+from resnext_dsl.columns.price import CHUNK, opened
+from resnext_dsl.columns.totals import MEASURES, Lookup, Totals
+from resnext_dsl.foundation.diagnostics import ArchError
+from resnext_dsl.foundation.records import NamedTuple
 from resnext_dsl.operators.base import Shape, is_int
-from resnext_dsl.records import NamedTuple
-from resnext_dsl.spaces.axes import Axis
 from resnext_dsl.spaces.candidate import override_of
-from resnext_dsl.spaces.columns import LARGEST, Column
 from resnext_dsl.spaces.dimensions import Dimension
-from resnext_dsl.spaces.lanes import Array, DeadError, Lanes, Mask, NoClosedFormError, TooWideError
 from resnext_dsl.spaces.layout import Population
-from resnext_dsl.spaces.price import CHUNK, opened
-from resnext_dsl.spaces.priced import Result, run
-from resnext_dsl.spaces.totals import MEASURES, Lookup, Totals
 
 if TYPE_CHECKING:
     from resnext_dsl.spaces.space import Space

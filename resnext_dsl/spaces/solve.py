@@ -11,14 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from resnext_dsl.diagnostics import Diagnostic, RequirementError, error
-from resnext_dsl.domain import Domain
-from resnext_dsl.overrides import override_source
-from resnext_dsl.records import NamedTuple
-from resnext_dsl.spaces.lanes import Array
-from resnext_dsl.spaces.price import CostColumns
+from resnext_dsl.columns.lanes import Array
+from resnext_dsl.columns.price import CostColumns
+from resnext_dsl.columns.totals import MEASURES
+from resnext_dsl.foundation.diagnostics import Diagnostic, RequirementError, error
+from resnext_dsl.foundation.records import NamedTuple
+from resnext_dsl.semantics.domain import Domain
+from resnext_dsl.semantics.overrides import override_source
 from resnext_dsl.spaces.space import Space
-from resnext_dsl.spaces.totals import MEASURES
 
 CHUNK = 1 << 20
 """Combinations priced at a time."""

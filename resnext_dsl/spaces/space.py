@@ -9,25 +9,25 @@ from typing import Any
 
 import numpy as np
 
-from resnext_dsl.bind import Binder
-from resnext_dsl.calls import Readings
-from resnext_dsl.diagnostics import ArchError, Diagnostic, did_you_mean, error
-from resnext_dsl.evaluate import Evaluator
-from resnext_dsl.files import Module
-from resnext_dsl.network import Network
-from resnext_dsl.options import DEFAULTS, Options
-from resnext_dsl.overrides import override_source
-from resnext_dsl.pipeline import expanded, parsed, source_of
-from resnext_dsl.resolve import resolve
-from resnext_dsl.scope import Scopes
-from resnext_dsl.source import Source
+from resnext_dsl.columns.lanes import Array
+from resnext_dsl.columns.price import CostColumns, price
+from resnext_dsl.expansion.calls import Readings
+from resnext_dsl.foundation.diagnostics import ArchError, Diagnostic, did_you_mean, error
+from resnext_dsl.foundation.options import DEFAULTS, Options
+from resnext_dsl.foundation.source import Source
+from resnext_dsl.networks.loading import expanded, parsed, source_of
+from resnext_dsl.networks.network import Network
+from resnext_dsl.semantics.bind import Binder
+from resnext_dsl.semantics.evaluate import Evaluator
+from resnext_dsl.semantics.overrides import override_source
+from resnext_dsl.semantics.resolve import resolve
+from resnext_dsl.semantics.scope import Scopes
+from resnext_dsl.semantics.spec_files import Module
 from resnext_dsl.spaces.candidate import Candidate, override_of
 from resnext_dsl.spaces.dimensions import Dimension, Reads, dimensions_of
-from resnext_dsl.spaces.lanes import Array
 from resnext_dsl.spaces.layout import Layout, Population, conditions_of
 from resnext_dsl.spaces.members import candidate_of, candidates, population_of
 from resnext_dsl.spaces.moves import coordinates, crossed, decoded, encoded, mutated, neighbours
-from resnext_dsl.spaces.price import CostColumns, price
 from resnext_dsl.spaces.sample import CHUNK, Sample, populations
 from resnext_dsl.spaces.sample import sample as drawn
 from resnext_dsl.spaces.screen import Screen

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
     from torch import nn
 
-    from resnext_dsl.network import Network
+    from resnext_dsl.networks.network import Network
     from resnext_dsl.train.datasets.source import Source
 
 Report = Callable[[int, Mapping[str, float]], None]

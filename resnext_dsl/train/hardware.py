@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from resnext_dsl.diagnostics import error
+from resnext_dsl.foundation.diagnostics import error
 from resnext_dsl.train.datasets.source import missing
 
 if TYPE_CHECKING:

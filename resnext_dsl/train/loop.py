@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from resnext_dsl.diagnostics import Diagnostic, TrainingError
+from resnext_dsl.foundation.diagnostics import Diagnostic, TrainingError
 from resnext_dsl.operators.base import Shape
 from resnext_dsl.train.batches import loader, measuring_draws, seed_of, training_draws
 from resnext_dsl.train.datasets.source import Source

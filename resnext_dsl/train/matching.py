@@ -11,10 +11,10 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from resnext_dsl.diagnostics import ArchError, Diagnostic
-from resnext_dsl.network import Network
+from resnext_dsl.foundation.diagnostics import ArchError, Diagnostic
+from resnext_dsl.networks.loading import load_with
+from resnext_dsl.networks.network import Network
 from resnext_dsl.operators.base import Shape
-from resnext_dsl.pipeline import load_with
 from resnext_dsl.train.datasets.source import Source
 
 

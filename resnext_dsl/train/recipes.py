@@ -8,7 +8,7 @@ from math import isfinite
 from types import MappingProxyType
 from typing import Any
 
-from resnext_dsl.diagnostics import ArchError, did_you_mean, error
+from resnext_dsl.foundation.diagnostics import ArchError, did_you_mean, error
 
 AUGMENTS: Mapping[str, str] = MappingProxyType(
     {

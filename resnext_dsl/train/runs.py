@@ -23,9 +23,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from resnext_dsl.diagnostics import ArchError, Diagnostic
-from resnext_dsl.network import Network
-from resnext_dsl.output import write_text
+from resnext_dsl.foundation.atomic import write_text
+from resnext_dsl.foundation.diagnostics import ArchError, Diagnostic
+from resnext_dsl.networks.network import Network
 from resnext_dsl.train.datasets.source import Source
 from resnext_dsl.train.loop import Epoch
 from resnext_dsl.train.recipes import Recipe

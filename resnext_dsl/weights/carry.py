@@ -8,7 +8,7 @@ from os import PathLike
 import torch
 from torch import Tensor, nn
 
-from resnext_dsl.diagnostics import Diagnostic, WeightsError
+from resnext_dsl.foundation.diagnostics import Diagnostic, WeightsError
 from resnext_dsl.weights.files import load_checkpoint, unwrap
 from resnext_dsl.weights.keymap import KeyMap, map_keys
 from resnext_dsl.weights.leaves import COUNTER, Parameter, Shapes, Whole, keys, layer_of

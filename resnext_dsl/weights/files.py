@@ -12,7 +12,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from resnext_dsl.diagnostics import Diagnostic, WeightsError
+from resnext_dsl.foundation.diagnostics import Diagnostic, WeightsError
 from resnext_dsl.weights.mismatch import shown
 
 WRAPPERS = ("state_dict", "model_state_dict", "model")

@@ -7,8 +7,8 @@ from os import PathLike
 
 from torch import Tensor
 
-from resnext_dsl.diagnostics import ArchError
-from resnext_dsl.graph import Graph
+from resnext_dsl.foundation.diagnostics import ArchError
+from resnext_dsl.graph.ir import Graph
 from resnext_dsl.rewrite import rewrite
 from resnext_dsl.rewrite.carry import carry
 from resnext_dsl.weights.files import load_checkpoint, unwrap

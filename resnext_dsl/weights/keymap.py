@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from resnext_dsl.diagnostics import Diagnostic, Note, WeightsError
+from resnext_dsl.foundation.diagnostics import Diagnostic, Note, WeightsError
 from resnext_dsl.weights.leaves import (
     COUNTER,
     Branch,

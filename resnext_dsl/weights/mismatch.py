@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from resnext_dsl.diagnostics import Diagnostic, Note
+from resnext_dsl.foundation.diagnostics import Diagnostic, Note
 from resnext_dsl.weights.leaves import Branch, Joined, Leaf, Parameter, Reading, Shape, Whole, fits
 from resnext_dsl.weights.match import Match, link
 from resnext_dsl.weights.nearest import first_difference

@@ -13,9 +13,9 @@ from small_spec import SMALL
 from typer.testing import CliRunner
 
 import resnext_dsl as rx
-from resnext_dsl import measure
 from resnext_dsl.cli.app import app
-from resnext_dsl.cost import Cost
+from resnext_dsl.costs import fvcore_count as measure
+from resnext_dsl.costs.closed_form import Cost
 
 
 def run(*arguments: str) -> tuple[int, str, str]:

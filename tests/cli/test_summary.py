@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from resnext_dsl.cli.app import app
-from resnext_dsl.files import shipped_names
+from resnext_dsl.semantics.spec_files import shipped_names
 
 
 def run(*arguments: str) -> str:

@@ -10,9 +10,9 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from resnext_dsl import measure
 from resnext_dsl.cli.app import app
-from resnext_dsl.cost import Cost
+from resnext_dsl.costs import fvcore_count as measure
+from resnext_dsl.costs.closed_form import Cost
 
 SMALL = """\
 network small {

@@ -16,7 +16,7 @@ from resnext_dsl.compare import Comparison, Pair, compare
 from resnext_dsl.compare import align as alignments
 from resnext_dsl.compare.align import align
 from resnext_dsl.compare.structure import Change, Detail, Patterns
-from resnext_dsl.cost import Cost
+from resnext_dsl.costs.closed_form import Cost
 
 PAIRS = [
     ("resnet50", "resnext50_32x4d"),

@@ -13,11 +13,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from resnext_dsl.compile import build
+from resnext_dsl.compiler.torch_module import build
 from resnext_dsl.emit.support import SUPPORT
-from resnext_dsl.graph import Graph
+from resnext_dsl.graph.ir import Graph
+from resnext_dsl.networks.loading import loads
 from resnext_dsl.operators import OPERATORS, Module
-from resnext_dsl.pipeline import loads
 
 _NAMES: dict[str, Any] = {"torch": torch, "nn": nn, "F": F}
 for _source in SUPPORT.values():

@@ -20,8 +20,8 @@ from emit_oracle import INCEPTION, NETWORKS, RESNEXT, compiled, image, network
 from torch import Tensor, nn
 
 import resnext_dsl as rx
-from resnext_dsl import compile as compiling
-from resnext_dsl.compile import build
+from resnext_dsl.compiler import torch_module as compiling
+from resnext_dsl.compiler.torch_module import build
 from resnext_dsl.emit import InitRule
 
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]

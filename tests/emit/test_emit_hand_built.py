@@ -8,13 +8,13 @@ import pytest
 import torch
 from emit_oracle import check_equal, network
 
-from resnext_dsl.diagnostics import Span
 from resnext_dsl.emit import emit
 from resnext_dsl.emit.names import camel_case, identifier, literal, unused
-from resnext_dsl.graph import Graph, Node, Output, Part, Scope
+from resnext_dsl.foundation.diagnostics import Span
+from resnext_dsl.foundation.source import Source
+from resnext_dsl.graph.invariants import verify
+from resnext_dsl.graph.ir import Graph, Node, Output, Part, Scope
 from resnext_dsl.operators import OPERATORS, validate
-from resnext_dsl.source import Source
-from resnext_dsl.verify import verify
 
 HERE = Span(Source("<test>", ""), 0, 0)
 

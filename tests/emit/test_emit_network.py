@@ -7,7 +7,7 @@ import torch
 from emit_oracle import INCEPTION, MOBILE, RESNEXT, UNET, compiled, image, network
 from torch import nn
 
-from resnext_dsl.compile import build
+from resnext_dsl.compiler.torch_module import build
 from resnext_dsl.emit import InitRule
 
 

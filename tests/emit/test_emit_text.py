@@ -12,7 +12,7 @@ import pytest
 from emit_oracle import AGGREGATED, DENSE, INCEPTION, MOBILE, NETWORKS, RESNEXT, UNET, check_equal, network
 
 from resnext_dsl.emit import emit
-from resnext_dsl.pipeline import load, loads
+from resnext_dsl.networks.loading import load, loads
 
 SPECS = Path(__file__).parents[2] / "specs"
 
@@ -231,7 +231,7 @@ def test_emitted_files_pass_ruff(tmp_path: Path) -> None:
 
 def test_the_text_does_not_depend_on_the_hash_seed() -> None:
     program = (
-        "import hashlib; from resnext_dsl.pipeline import load\n"
+        "import hashlib; from resnext_dsl.networks.loading import load\n"
         "names = 'googlenet', 'mobilenetv3_large_100', 'res2net50_26w_4s', 'unet'\n"
         "print(hashlib.sha256(''.join(load(name).emit() for name in names).encode()).hexdigest())\n"
     )

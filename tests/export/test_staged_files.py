@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from resnext_dsl.output import staged, write_text
+from resnext_dsl.foundation.atomic import staged, write_text
 
 
 def names(folder: Path) -> list[str]:

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from memory_oracle import alive_at_once, saved_for_backward
 from operator_cases import CASES, build, inputs_of, namespace, source_text
 
+from resnext_dsl.costs.dry_run import TORCH, Layer, Ledger, Storage, Value
 from resnext_dsl.operators import OPERATORS, Attributes, Module, Operator, RuleError, Shape, validate
 from resnext_dsl.operators.memory import Memory, Run
-from resnext_dsl.rehearse import TORCH, Layer, Ledger, Storage, Value
 
 Drawn = tuple[Operator, Attributes, tuple[Shape, ...]]
 WIDTH = 4

@@ -7,8 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from resnext_dsl.compile import build
-from resnext_dsl.network import Network
+from resnext_dsl.compiler.torch_module import build
+from resnext_dsl.networks.network import Network
 from resnext_dsl.rewrite import Rewritten, rewrite
 from resnext_dsl.rewrite.carry import carry
 from resnext_dsl.rewrite.steps import WeightMap

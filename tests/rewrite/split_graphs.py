@@ -5,9 +5,9 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from resnext_dsl.diagnostics import ArchError
-from resnext_dsl.network import Network
-from resnext_dsl.pipeline import loads
+from resnext_dsl.foundation.diagnostics import ArchError
+from resnext_dsl.networks.loading import loads
+from resnext_dsl.networks.network import Network
 
 NORMS = ("", "; bn", "; bn(eps=1e-3)", "; groupnorm(2)", "; layer_scale(0.5)")
 ACTS = ("", "; relu", "; silu", "; leaky_relu(0.1)", "; prelu(per_channel=true)", "; identity", "; scale(0.5)")

@@ -6,13 +6,13 @@ import pytest
 import torch
 
 import resnext_dsl as rx
+from resnext_dsl.graph.invariants import InvariantError
 from resnext_dsl.rewrite import driver, rewrite
 from resnext_dsl.rewrite.carry import FORMULAS, carry
 from resnext_dsl.rewrite.driver import ROUNDS, Pass
 from resnext_dsl.rewrite.report import Fired, Report
 from resnext_dsl.rewrite.steps import INVERSE
 from resnext_dsl.rewrite.workspace import Workspace
-from resnext_dsl.verify import InvariantError
 
 TEXT = "network n { input image: 8x4x4; stage s { split 2 { conv(4, 1x1); relu } merge concat }; relu }"
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import resnext_dsl as rx
-from resnext_dsl.compile import _network_class
+from resnext_dsl.compiler.torch_module import _network_class
 from resnext_dsl.rewrite.carry import carry
 
 BODY = """

@@ -6,9 +6,9 @@ import pytest
 from forms_oracle import compare, is_the_way_back, written
 from split_graphs import drawn
 
-from resnext_dsl.cost import cost_of
-from resnext_dsl.diagnostics import ArchError
-from resnext_dsl.graph import Graph
+from resnext_dsl.costs.closed_form import cost_of
+from resnext_dsl.foundation.diagnostics import ArchError
+from resnext_dsl.graph.ir import Graph
 
 CLOSE = 1e-10
 CHUNK = 25

@@ -9,7 +9,7 @@ import pytest
 from forms_oracle import compare
 
 import resnext_dsl as rx
-from resnext_dsl.network import Network
+from resnext_dsl.networks.network import Network
 from resnext_dsl.rewrite import FORMS, fold, join
 
 

@@ -9,9 +9,9 @@ import torch
 from forms_oracle import apart, compare, is_the_way_back, main, written
 
 import resnext_dsl as rx
-from resnext_dsl.compile import build
-from resnext_dsl.cost import cost_of
-from resnext_dsl.network import Network
+from resnext_dsl.compiler.torch_module import build
+from resnext_dsl.costs.closed_form import cost_of
+from resnext_dsl.networks.network import Network
 from resnext_dsl.rewrite import rewrite
 
 SPECS = Path(__file__).parents[2] / "specs"

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from space_oracle import space_from
 
 import resnext_dsl as rx
-from resnext_dsl.budget import usage
+from resnext_dsl.budgets.usage import usage
 from resnext_dsl.spaces import Candidate, Space
 
 Row = Mapping[str, Any]

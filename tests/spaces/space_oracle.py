@@ -10,13 +10,14 @@ from unittest import mock
 import numpy as np
 
 import resnext_dsl as rx
-from resnext_dsl.files import text_source
-from resnext_dsl.options import DEFAULTS, Options
-from resnext_dsl.spaces import Space, price, space_of
-from resnext_dsl.spaces.columns import LARGEST
-from resnext_dsl.spaces.lanes import NoClosedFormError, TooWideError
-from resnext_dsl.spaces.price import CostColumns
-from resnext_dsl.spaces.totals import MEASURES
+from resnext_dsl.columns import price
+from resnext_dsl.columns.arithmetic import LARGEST
+from resnext_dsl.columns.lanes import NoClosedFormError, TooWideError
+from resnext_dsl.columns.price import CostColumns
+from resnext_dsl.columns.totals import MEASURES
+from resnext_dsl.foundation.options import DEFAULTS, Options
+from resnext_dsl.semantics.spec_files import text_source
+from resnext_dsl.spaces import Space, space_of
 
 METHODS = ("closed form", "closed form, candidate by candidate", "one by one")
 

@@ -9,9 +9,9 @@ from typing import Any
 from random_networks import Writer
 from space_oracle import space_from
 
-from resnext_dsl.diagnostics import ArchError
+from resnext_dsl.foundation.diagnostics import ArchError
+from resnext_dsl.semantics.values import List
 from resnext_dsl.spaces import Space
-from resnext_dsl.values import List
 
 CONSTANT = re.compile(r"(?<![\w.])(?:true|false|\d+x\d+|\d+)(?![\w.])")
 

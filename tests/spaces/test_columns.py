@@ -12,15 +12,15 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from resnext_dsl.diagnostics import ArchError
-from resnext_dsl.evaluate import Evaluator
-from resnext_dsl.files import text_source
-from resnext_dsl.options import DEFAULTS
-from resnext_dsl.parse import parse
-from resnext_dsl.spaces.columns import LARGEST, Column, column
-from resnext_dsl.spaces.lanes import DeadError, Lanes, NoClosedFormError
-from resnext_dsl.spaces.symbolic import ColumnEvaluator
-from resnext_dsl.values import Environment, List
+from resnext_dsl.columns.arithmetic import LARGEST, Column, column
+from resnext_dsl.columns.binding import ColumnEvaluator
+from resnext_dsl.columns.lanes import DeadError, Lanes, NoClosedFormError
+from resnext_dsl.foundation.diagnostics import ArchError
+from resnext_dsl.foundation.options import DEFAULTS
+from resnext_dsl.semantics.evaluate import Evaluator
+from resnext_dsl.semantics.spec_files import text_source
+from resnext_dsl.semantics.values import Environment, List
+from resnext_dsl.syntax.parse import parse
 
 GONE = "gone"
 """Stands for the value of a candidate that has none."""

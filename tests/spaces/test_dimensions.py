@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from space_oracle import space_from
 
 import resnext_dsl as rx
-from resnext_dsl.domain import Domain
+from resnext_dsl.semantics.domain import Domain
 from resnext_dsl.spaces import Candidate, Dimension
 
 

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from space_oracle import space_from
 
 import resnext_dsl as rx
+from resnext_dsl.columns.totals import MEASURES
 from resnext_dsl.spaces import Candidate, Space, sample
-from resnext_dsl.spaces.totals import MEASURES
 
 BUDGETS = ("part", "other", "bound", "memory")
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import resnext_dsl as rx
-from resnext_dsl.domain import Domain
+from resnext_dsl.semantics.domain import Domain
 from resnext_dsl.spaces import Space, space
 from resnext_dsl.spaces.solve import Answer, Bound, Match, element_of, nothing, solve
 

@@ -18,11 +18,11 @@ from space_oracle import METHODS, bound, candidates, check, compare, space_from
 from space_random import columns_near, drawn_space
 
 import resnext_dsl as rx
-from resnext_dsl.files import SHIPPED, shipped_names
-from resnext_dsl.measure import measure
-from resnext_dsl.options import Options
+from resnext_dsl.columns.totals import MEASURES
+from resnext_dsl.costs.fvcore_count import measure
+from resnext_dsl.foundation.options import Options
+from resnext_dsl.semantics.spec_files import SHIPPED, shipped_names
 from resnext_dsl.spaces import Space
-from resnext_dsl.spaces.totals import MEASURES
 
 EXAMPLES = list(ALL.values())
 
@@ -296,7 +296,7 @@ def test_too_many_parameters_in_one_number_are_counted_candidate_by_candidate() 
 
 
 def test_candidates_beyond_one_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("resnext_dsl.spaces.price.CHUNK", 7)
+    monkeypatch.setattr("resnext_dsl.columns.price.CHUNK", 7)
     example = ALL["networks: dense"]
     check(space_from(example.text), example.columns, METHODS[1:2])
 

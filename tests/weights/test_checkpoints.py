@@ -16,7 +16,7 @@ import torchvision
 from torch import Tensor, nn
 from torchvision.models.resnet import Bottleneck, ResNet
 
-from resnext_dsl.diagnostics import WeightsError
+from resnext_dsl.foundation.diagnostics import WeightsError
 from resnext_dsl.weights import (
     export_state_dict,
     load_checkpoint,

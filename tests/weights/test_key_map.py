@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
-from resnext_dsl.diagnostics import WeightsError
+from resnext_dsl.foundation.diagnostics import WeightsError
 from resnext_dsl.weights import export_state_dict, load_checkpoint, load_weights, map_keys, save, shapes_of
 from resnext_dsl.weights.leaves import COUNTER, Shapes, layer_of
 

@@ -11,10 +11,10 @@ from typing import Any, Literal
 
 import altair as alt
 
+from resnext_dsl.columns.totals import MEASURES
 from resnext_dsl.searches.report.distribution import ALL, Distribution
 from resnext_dsl.searches.report.importance import Importance
 from resnext_dsl.searches.report.rows import Metric
-from resnext_dsl.spaces.totals import MEASURES
 
 FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", sans-serif'
 """That of the page: labels are placed by how wide they are in it, so it cannot be changed by a style."""

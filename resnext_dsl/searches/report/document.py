@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from resnext_dsl.diagnostics import ArchError, Diagnostic
+from resnext_dsl.foundation.diagnostics import ArchError, Diagnostic
 from resnext_dsl.searches.results import Found
 
 try:

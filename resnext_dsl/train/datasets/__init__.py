@@ -8,7 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
-from resnext_dsl.diagnostics import error
+from resnext_dsl.foundation.diagnostics import error
 
 if TYPE_CHECKING:
     from resnext_dsl.train.datasets.source import Source

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from resnext_dsl.diagnostics import nearest
+from resnext_dsl.foundation.diagnostics import nearest
 from resnext_dsl.train.datasets.source import Source, missing, unreadable
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".ppm", ".pgm", ".webp", ".tif", ".tiff"})

@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from resnext_dsl.diagnostics import ArchError, Diagnostic
+from resnext_dsl.foundation.diagnostics import ArchError, Diagnostic
 
 
 class Images(Protocol):

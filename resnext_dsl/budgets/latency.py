@@ -1,0 +1,153 @@
+"""Times a network's inference on a device of this machine. torch is imported here, when something is timed."""
+
+from __future__ import annotations
+
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from resnext_dsl.foundation.diagnostics import Span, error
+from resnext_dsl.foundation.records import NamedTuple
+
+if TYPE_CHECKING:
+    import torch
+
+    from resnext_dsl.networks.network import Network
+    from resnext_dsl.operators.base import Shape
+
+WARM_UP_RUNS, WARM_UP_SECONDS = 3, 0.3
+"""Least of runs and of time before the first run that counts: caches fill, clocks rise, kernels are chosen."""
+LEAST_RUNS, MOST_RUNS, SECONDS = 10, 200, 2.0
+"""Runs that count: as many as fit into the time, within these bounds."""
+
+
+class Timing(NamedTuple):
+    """How long one inference takes, and on what it was timed.
+
+    Attributes:
+        median, low, high: Seconds: the median of all runs, and the quartiles around it.
+        machine: Name, system and architecture.
+        device: The name of the processor or accelerator.
+        threads: Those that torch uses within an operator, on the CPU.
+    """
+
+    median: float
+    low: float
+    high: float
+    runs: int
+    machine: str
+    device: str
+    threads: int
+    torch: str
+    dtype: str
+    batch: int
+    input: Shape
+
+    def to_json(self) -> dict[str, object]:
+        """The fields by name."""
+        return self._asdict() | {"input": list(self.input)}
+
+
+def latency(network: Network, device: str, batch: int, dtype: str, span: Span) -> Timing:
+    """Times the inference of a network: compiled, in eval mode, random input that is on the device already.
+
+    Args:
+        network: At the input to time it with.
+        device: "cpu", "cuda" or "cuda:N".
+        batch: Samples.
+        dtype: A torch dtype by its name.
+        span: The limit that asks, for errors.
+
+    Raises:
+        ArchError: E603 where this machine does not have the device, or cannot run the network on it.
+    """
+    import torch
+
+    place = device_of(device, span)
+    try:
+        times = _inferences(network, place, batch, getattr(torch, dtype))
+    except (RuntimeError, MemoryError) as problem:
+        reason = (str(problem).splitlines() or [type(problem).__name__])[0]
+        message = f"batch {batch} in {dtype} does not run on {device}: {reason[:200]}"
+        raise error("E603", message, span) from None
+    low, median, high = statistics.quantiles(times, n=4, method="inclusive")
+    machine = f"{platform.node()}, {platform.system()} {platform.machine()}"
+    shape = network.ir.nodes[0].shape
+    used = (machine, device_name(place), torch.get_num_threads(), torch.__version__, dtype, batch, shape)
+    return Timing(median, low, high, len(times), *used)
+
+
+def _inferences(network: Network, place: torch.device, batch: int, dtype: torch.dtype) -> list[float]:
+    """Seconds of each inference that counts."""
+    import torch
+
+    model = network.compile(mode="inference", device=place, dtype=dtype, seed=0)
+    shape = (batch, *network.ir.nodes[0].shape)
+    images = torch.rand(shape, generator=torch.Generator().manual_seed(0)).to(place, dtype)
+    with torch.inference_mode():
+        return _times(lambda: model(images), place)
+
+
+def device_of(name: str, span: Span | None = None) -> torch.device:
+    """The device of a name.
+
+    Raises:
+        ArchError: E603 where this machine does not have it.
+    """
+    import torch
+
+    devices = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
+    if name not in (*devices, *(["cuda"] if len(devices) > 1 else [])):
+        hint = f"devices here: {', '.join(devices)}"
+        raise error("E603", f"this machine has no device `{name}`", span, file="" if span else "bench", hint=hint)
+    return torch.device(name)
+
+
+def _times(run: Callable[[], object], place: torch.device) -> list[float]:
+    """Seconds of each run that counts."""
+    clock = cuda_seconds if place.type == "cuda" else _wall_seconds
+    start, warm = time.perf_counter(), 0
+    while warm < WARM_UP_RUNS or time.perf_counter() - start < WARM_UP_SECONDS:
+        clock(run, place)
+        warm += 1
+    start = time.perf_counter()
+    times: list[float] = []
+    while len(times) < LEAST_RUNS or (len(times) < MOST_RUNS and time.perf_counter() - start < SECONDS):
+        times.append(clock(run, place))
+    return times
+
+
+def _wall_seconds(run: Callable[[], object], place: torch.device) -> float:
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
+
+
+def cuda_seconds(run: Callable[[], object], place: torch.device) -> float:
+    """Time between two events on the device, which does not see when the host is told that the work is done."""
+    import torch
+
+    with torch.cuda.device(place):
+        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
+        start.record()
+        run()
+        end.record()
+        end.synchronize()
+    return float(start.elapsed_time(end)) / 1000  # it counts milliseconds
+
+
+def device_name(place: torch.device) -> str:
+    """The name of a processor or accelerator."""
+    import torch
+
+    if place.type == "cuda":
+        return torch.cuda.get_device_name(place)
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return named[0] if named else platform.processor() or platform.machine()

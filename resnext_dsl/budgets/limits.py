@@ -1,0 +1,276 @@
+"""Gives the limits of a network's budgets their values: bounds, the part and the conditions they hold for.
+
+What a network uses of them is the matter of `budget`, what can be limited that of `measures`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+from resnext_dsl.budgets.measures import DTYPE, MEASURES, Argument, Measure
+from resnext_dsl.foundation.diagnostics import ArchError, Diagnostic, Note, Span, did_you_mean, error
+from resnext_dsl.foundation.records import NamedTuple
+from resnext_dsl.foundation.units import UNITS
+from resnext_dsl.graph.ir import Graph
+from resnext_dsl.operators.base import REQUIRED, Shape
+from resnext_dsl.semantics.bind import BoundNetwork, input_shape
+from resnext_dsl.semantics.evaluate import Evaluator
+from resnext_dsl.semantics.naming import safe
+from resnext_dsl.semantics.signature import Signature
+from resnext_dsl.semantics.signature import bind as bind_arguments
+from resnext_dsl.semantics.values import Environment, UnsettledError, show, show_shape
+from resnext_dsl.syntax import nodes as s
+
+SIDES = {"<=": ("upper",), "<": ("upper",), ">=": ("lower",), ">": ("lower",), "==": ("upper", "lower")}
+"""Comparison -> the sides on which it bounds a measure."""
+
+MOST_NAMED = 8
+"""Names that are listed where none of them is like the one that was written."""
+
+
+class Conditions(NamedTuple):
+    """What a budget holds for.
+
+    Attributes:
+        input: Input shape without batch; None for the declared one.
+        dtype: Type of numbers, for the measures that depend on it.
+        span: Where the input is stated.
+    """
+
+    input: Shape | None = None
+    dtype: str = DTYPE.default
+    span: Span | None = None
+
+    def __str__(self) -> str:
+        stated = [show_shape(self.input)] if self.input is not None else []
+        return ", ".join([*stated, self.dtype] if self.dtype != DTYPE.default else stated)
+
+
+class Limit(NamedTuple):
+    """One bound of a budget: a measure of a network, or of a part of it, compared with a number.
+
+    Attributes:
+        budget: The budget's name; "" for the one without.
+        measure: Name of its row in the table of measures.
+        bound: In the base of the measure's unit.
+        part: The part, scope or operator that it holds for; "" for the network.
+        part_span: Where that is written.
+        arguments: Those of the measure, in order.
+    """
+
+    budget: str
+    measure: str
+    comparison: str
+    bound: int | float
+    span: Span
+    part: str = ""
+    part_span: Span | None = None
+    arguments: tuple[tuple[str, Any], ...] = ()
+    conditions: Conditions = Conditions()
+
+    @property
+    def row(self) -> Measure:
+        """The row of its measure."""
+        return MEASURES[self.measure]
+
+    @property
+    def subject(self) -> str:
+        """What is limited, as one would write it: `conv3.flops`, `latency(cpu, 1)`."""
+        name = f"{self.part}.{self.measure}" if self.part else self.measure
+        return f"{name}({', '.join(str(value) for _, value in self.arguments)})" if self.arguments else name
+
+
+def bind_limits(bound: BoundNetwork, evaluator: Evaluator) -> tuple[tuple[Limit, ...], list[Diagnostic]]:
+    """The limits of a network in the order of the text, and what is wrong with the others."""
+    binder = _Binder(evaluator, bound.budget_names)
+    for budget in bound.budgets:
+        binder.budget(budget)
+    return tuple(binder.limits), binder.diagnostics
+
+
+def picked(limits: Sequence[Limit], declared: Iterable[str], names: Sequence[str], file: str) -> tuple[Limit, ...]:
+    """The limits of the budgets of these names; those of all budgets where none is named.
+
+    Raises:
+        ArchError: E101 for each name that no budget has.
+    """
+    known = [name for name in declared if name]
+    listed = f"budgets: {', '.join(known)}" if known else "no budget of it has a name"
+    wrong = [
+        Diagnostic("E101", f"no budget is named `{name}`", hint=did_you_mean(name, known) or listed, file=file)
+        for name in dict.fromkeys(names)
+        if name not in known
+    ]
+    if wrong:
+        raise ArchError(wrong)
+    return tuple(limit for limit in limits if not names or limit.budget in names)
+
+
+def misplaced(limits: Sequence[Limit], graph: Graph) -> list[Diagnostic]:
+    """Diagnostics for the limits of parts that a graph does not have."""
+    known = {node.name for node in graph.nodes} | {part.name for part in graph.parts} | set(graph.scopes)
+    wrong: list[Diagnostic] = []
+    for limit in limits:
+        if limit.part and limit.part not in known:
+            parent = limit.part.rpartition(".")[0]
+            near = sorted(name for name in known if name and name.rpartition(".")[0] == parent)
+            inside = f"`{parent}` holds: " if parent and near else "parts: "
+            listed = ", ".join(near[:MOST_NAMED] if parent and near else [part.name for part in graph.parts])
+            hint = did_you_mean(limit.part, near) or did_you_mean(limit.part, known) or inside + listed
+            message = f"network `{graph.name}` has no part `{limit.part}`"
+            wrong.append(Diagnostic("E101", message, limit.part_span, hint=hint))
+    return wrong
+
+
+class _Binder:
+    """Binds the budgets of one network; what is wrong with one limit leaves the others."""
+
+    def __init__(self, evaluator: Evaluator, env: Environment) -> None:
+        self.evaluator = evaluator
+        self.env = env
+        self.limits: list[Limit] = []
+        self.diagnostics: list[Diagnostic] = []
+        self._budgets: dict[str, Span] = {}
+
+    def budget(self, budget: s.Budget) -> None:
+        """Binds the limits of a budget."""
+        name = budget.name.text if budget.name is not None else ""
+        try:
+            self._declare(name, budget)
+            conditions = self._conditions(budget)
+        except ArchError as problem:
+            self.diagnostics += problem.diagnostics
+            conditions = Conditions()
+        except UnsettledError:
+            conditions = Conditions()
+        stated: dict[tuple[Any, ...], Span] = {}
+        for limit in budget.limits:
+            try:
+                self.limits += self._limit(name, limit, conditions, stated)
+            except ArchError as problem:
+                self.diagnostics += problem.diagnostics
+            except UnsettledError:
+                pass
+
+    def _declare(self, name: str, budget: s.Budget) -> None:
+        span = (
+            budget.name.span if budget.name is not None else budget.span._replace(end=budget.span.start + len("budget"))
+        )
+        if name in self._budgets:
+            what = f"budget `{name}` is declared twice" if name else "a second budget without a name"
+            note = Note("the first one is here", self._budgets[name])
+            raise error("E102", what, span, notes=(note,), hint="give it another name, or write one budget")
+        self._budgets[name] = span
+
+    def _conditions(self, budget: s.Budget) -> Conditions:
+        signature = Signature("budget", ("input", "dtype"), frozenset())
+        given = bind_arguments(signature, budget.arguments).named
+        shape, span = None, None
+        if "input" in given:
+            value = given["input"].value
+            shape, span = input_shape(self.evaluator.evaluate(value, self.env), value.span), value.span
+        dtype = self._argument(DTYPE, given["dtype"].value) if "dtype" in given else DTYPE.default
+        return Conditions(shape, dtype, span)
+
+    def _limit(
+        self, budget: str, limit: s.Limit, conditions: Conditions, stated: dict[tuple[Any, ...], Span]
+    ) -> list[Limit]:
+        row = self._row(limit.measure)
+        part = ".".join(safe(word.text) for word in limit.measure.part)
+        words = limit.measure.part
+        part_span = words[0].span.to(words[-1].span) if words else None
+        arguments = self._arguments(row, limit.measure)
+        measure = limit.measure.name.text
+        for comparison, _ in limit.bounds:
+            for side in SIDES.get(comparison, ()):
+                self._once((part, measure, arguments, side), limit, stated)
+        return [
+            Limit(budget, measure, comparison, value, limit.span, part, part_span, arguments, conditions)
+            for comparison, value in self._bounds(measure, row, limit)
+        ]
+
+    def _row(self, measure: s.Measure) -> Measure:
+        name = measure.name
+        row = MEASURES.get(name.text)
+        if row is None:
+            hint = did_you_mean(name.text, MEASURES) or f"measures: {', '.join(MEASURES)}"
+            raise error("E208", f"unknown measure `{name.text}`", name.span, hint=hint)
+        if measure.part and not row.of_parts:
+            message = f"`{name.text}` is of the whole network, not of a part of it"
+            raise error("E105", message, measure.span, hint=f"write `{_call(name.text, row)}`")
+        return row
+
+    def _arguments(self, row: Measure, measure: s.Measure) -> tuple[tuple[str, Any], ...]:
+        name = measure.name
+        required = frozenset(argument.name for argument in row.arguments if argument.default is REQUIRED)
+        signature = Signature(name.text, tuple(argument.name for argument in row.arguments), required)
+        given = bind_arguments(signature, measure.arguments or (), callee_span=name.span).named
+        return tuple(
+            (argument.name, self._argument(argument, given[argument.name].value))
+            if argument.name in given
+            else (argument.name, argument.default)
+            for argument in row.arguments
+        )
+
+    def _argument(self, argument: Argument, written: s.Expression) -> Any:
+        """The value of an argument; a word such as `float16` means itself where nothing else has that name."""
+        if isinstance(written, s.Name) and written.text not in self.env.all_names():
+            if written.text in argument.words:
+                return written.text
+            message = f"unknown {argument.name} `{written.text}`"
+            hint = did_you_mean(written.text, argument.words) or f"it is {argument.expected}"
+            raise error("E101", message, written.span, hint=hint)
+        value = self.evaluator.evaluate(written, self.env)
+        right = value.__class__ is argument.type
+        if not right or not argument.fits(value):
+            message = f"`{argument.name}` must be {argument.expected}; found {show(value)}"
+            raise error("E205" if right else "E204", message, written.span)
+        return argument.type(value)  # a plain one, also where many candidates are bound at once
+
+    def _once(self, key: tuple[Any, ...], limit: s.Limit, stated: dict[tuple[Any, ...], Span]) -> None:
+        if key in stated:
+            what = limit.measure.span.text
+            message = f"`{what}` has {'an upper' if key[-1] == 'upper' else 'a lower'} bound already in this budget"
+            raise error("E102", message, limit.span, notes=(Note("the first one is here", stated[key]),))
+        stated[key] = limit.span
+
+    def _bounds(self, measure: str, row: Measure, limit: s.Limit) -> list[tuple[str, int | float]]:
+        """The comparisons of a limit with their numbers; two for a box."""
+        bounds = [(comparison, self._bound(measure, row, bound)) for comparison, bound in limit.bounds]
+        if len(bounds) == 2 and bounds[0][1] > bounds[1][1]:
+            (_, first), (_, last) = limit.bounds
+            low, high = first.span.text, last.span.text
+            hint = f"did you mean `{high}..{low}`?"
+            raise error("E205", f"the range {low}..{high} is empty", first.span.to(last.span), hint=hint)
+        return bounds
+
+    def _bound(self, measure: str, row: Measure, written: s.Expression | s.Amount) -> int | float:
+        if isinstance(written, s.Amount):
+            return _amount(measure, row, written)
+        value = self.evaluator.evaluate(written, self.env)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise error("E204", f"a bound is a number; found {show(value)}", written.span)
+        if value < 0:
+            raise error("E205", f"a bound must be at least 0; found {show(value)}", written.span)
+        if row.unit.needed:
+            units = ", ".join(row.unit.factors)
+            message = f"`{measure}` is {row.unit.name}: its bound needs a unit"
+            raise error("E210", message, written.span, hint=f"units: {units}")
+        return value
+
+
+def _amount(measure: str, row: Measure, written: s.Amount) -> int | float:
+    """An amount in the base of a measure's unit."""
+    factors: Mapping[str, Decimal] = row.unit.factors
+    if written.unit not in factors:
+        message = f"`{measure}` is {row.unit.name}; found `{written.span.text}`, {UNITS[written.unit].name}"
+        hint = f"units: {', '.join(factors)}" if factors else "write a plain number; K, M, G, T are powers of 1000"
+        raise error("E210", message, written.span, hint=hint)
+    value = written.number * factors[written.unit]
+    return int(value) if row.unit.base == "B" and value == value.to_integral_value() else float(value)
+
+
+def _call(name: str, row: Measure) -> str:
+    return f"{name}({', '.join(argument.name for argument in row.arguments)})" if row.arguments else name

@@ -1,0 +1,135 @@
+"""The measures that a budget may limit, one row each: unit, arguments, how it is read off a network.
+
+A row says everything that is particular to a measure; what binds, checks and reports limits reads the table.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from resnext_dsl.costs.closed_form import Cost, depth_of, reachable
+from resnext_dsl.foundation.records import NamedTuple
+from resnext_dsl.foundation.units import BYTES, COUNT, TIME, Unit
+from resnext_dsl.operators.base import REQUIRED
+
+if TYPE_CHECKING:
+    from resnext_dsl.networks.network import Network
+
+
+class Argument(NamedTuple):
+    """What a measure, or a budget as a whole, must be told.
+
+    Attributes:
+        name: Its name.
+        type: The type of its values.
+        fits: Whether a value of that type will do.
+        expected: What does, in words.
+        words: Names that mean themselves where nothing else has that name.
+        default: Its value where it is not given, or `REQUIRED`.
+    """
+
+    name: str
+    type: type
+    fits: Callable[[Any], bool]
+    expected: str
+    words: tuple[str, ...] = ()
+    default: Any = REQUIRED
+
+
+DTYPES = ("float64", "float32", "bfloat16", "float16")
+"""Types of numbers that a network can compute in."""
+
+DTYPE = Argument("dtype", str, DTYPES.__contains__, f"one of {', '.join(DTYPES)}", DTYPES, "float32")
+DEVICE = Argument(
+    "device",
+    str,
+    lambda name: re.fullmatch(r"cpu|cuda(:[0-9]{1,3})?", name) is not None,
+    'cpu, cuda or a numbered one such as "cuda:1"',
+    ("cpu", "cuda"),
+)
+BATCH = Argument("batch", int, lambda count: 1 <= count < 2**31, "an int of at least 1")
+
+
+class Subject(NamedTuple):
+    """What is measured: a network at some input, or a part of it, and what else was stated.
+
+    Attributes:
+        part: Name of a part, a scope or an operator in the graph; "" for the whole network.
+        dtype: One of `DTYPES`.
+        arguments: The measure's own, by name.
+    """
+
+    network: Network
+    part: str
+    dtype: str
+    arguments: Mapping[str, Any]
+
+
+class Measure(NamedTuple):
+    """What a budget may limit.
+
+    Attributes:
+        unit: What its bounds are written in.
+        read: Its value in closed form; None for a measure that is taken on a machine.
+        share: What one operator adds to it; None where it is not a sum over operators.
+        of_parts: Whether a part of a network has it too.
+        arguments: What it must be told.
+    """
+
+    unit: Unit
+    read: Callable[[Subject], float] | None
+    share: Callable[[Cost], int] | None = None
+    of_parts: bool = True
+    arguments: tuple[Argument, ...] = ()
+
+
+def _sum_of(share: Callable[[Cost], int]) -> Measure:
+    """The row of a measure that is a sum over operators."""
+
+    def read(subject: Subject) -> int:
+        members = members_of(subject)
+        return sum(share(cost) for index, (_, cost) in enumerate(subject.network.cost().nodes) if index in members)
+
+    return Measure(COUNT, read, share)
+
+
+def _depth(subject: Subject) -> int:
+    graph = subject.network.ir
+    runs = reachable(graph, [output.node for output in graph.outputs if not output.training_only])
+    return depth_of(graph, runs, members_of(subject))
+
+
+def members_of(subject: Subject) -> frozenset[int]:
+    """The positions of the nodes that a subject is made of."""
+    nodes = subject.network.ir.nodes
+    if not subject.part:
+        return frozenset(range(len(nodes)))
+    inside = f"{subject.part}."
+    return frozenset(i for i, node in enumerate(nodes) if node.name == subject.part or node.name.startswith(inside))
+
+
+def _memory(attribute: str, *arguments: Argument) -> Measure:
+    """The row of a figure of `Network.memory`."""
+
+    def read(subject: Subject) -> int:
+        use = subject.network.memory(subject.dtype, subject.arguments.get("batch", 1))
+        return int(getattr(use, attribute))
+
+    return Measure(BYTES, read, of_parts=False, arguments=arguments)
+
+
+ONE_SAMPLE = BATCH._replace(default=1)
+
+MEASURES: dict[str, Measure] = {
+    "params": _sum_of(lambda cost: cost.params),
+    "flops": _sum_of(lambda cost: cost.flops),
+    "macs": _sum_of(lambda cost: cost.macs),
+    "activations": _sum_of(lambda cost: cost.activations),
+    "depth": Measure(COUNT, _depth),
+    "weights": _memory("weights"),
+    "peak_activations": _memory("peak_activations", ONE_SAMPLE),
+    "saved_activations": _memory("saved_activations", ONE_SAMPLE),
+    "latency": Measure(TIME, None, of_parts=False, arguments=(DEVICE, BATCH)),
+}

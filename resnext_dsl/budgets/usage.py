@@ -1,0 +1,167 @@
+"""Holds a network against the budgets that its file states: what it uses of each limit, and where that goes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from operator import eq, ge, gt, le, lt
+from typing import TYPE_CHECKING
+
+from resnext_dsl.budgets.limits import Limit
+from resnext_dsl.budgets.measures import Subject, members_of
+from resnext_dsl.foundation.diagnostics import ArchError, BudgetError, Diagnostic, Note, Span
+from resnext_dsl.foundation.records import NamedTuple
+from resnext_dsl.operators.base import Shape
+from resnext_dsl.semantics.values import show_shape
+
+if TYPE_CHECKING:
+    from resnext_dsl.budgets.latency import Timing
+    from resnext_dsl.networks.network import Network
+
+COMPARISONS: Mapping[str, Callable[[float, float], bool]] = {"<=": le, "<": lt, ">=": ge, ">": gt, "==": eq}
+
+COSTLIEST = 3
+"""Lines of source that are named where a limit is exceeded."""
+
+
+class Usage(NamedTuple):
+    """One limit of a budget, and what the network uses of it.
+
+    Attributes:
+        used: In the base of the measure's unit; None for a measure that was not taken.
+        input: The input shape that it holds for.
+        costliest: Where an upper bound is exceeded: the lines of source that cost most, with their shares.
+        timing: What a latency was timed on.
+        suggestion: A change that would meet the limit, or "".
+    """
+
+    limit: Limit
+    used: int | float | None
+    input: Shape
+    costliest: tuple[Note, ...] = ()
+    timing: Timing | None = None
+    suggestion: str = ""
+
+    @property
+    def met(self) -> bool:
+        """Whether the network keeps the limit, as far as it was measured."""
+        return self.used is None or COMPARISONS[self.limit.comparison](self.used, self.limit.bound)
+
+    def to_json(self) -> dict[str, object]:
+        """The line of `check --json`."""
+        limit = self.limit
+        return {
+            "budget": limit.budget,
+            "measure": limit.measure,
+            "comparison": limit.comparison,
+            "allowed": limit.bound,
+            "used": self.used,
+            "ok": self.met if self.used is not None else None,
+            "line": limit.span.line,
+            "part": limit.part,
+            "arguments": dict(limit.arguments),
+            "unit": limit.row.unit.base,
+            "input": list(self.input),
+            "dtype": limit.conditions.dtype,
+            "suggestion": self.suggestion,
+            "measured": self.timing.to_json() if self.timing is not None else None,
+        }
+
+
+def usage(limits: tuple[Limit, ...], network: Network, measure: bool = False) -> tuple[Usage, ...]:
+    """What a network uses of each limit, in the order of the text.
+
+    Args:
+        limits: Of the network's budgets.
+        network: The network at its declared input.
+        measure: Take the measures that need a machine too.
+
+    Raises:
+        ArchError: Where the network cannot have the input that a budget states, or a measure cannot be taken here.
+    """
+    networks: dict[Shape | None, Network] = {None: network}
+    timings: dict[object, Timing] = {}
+    lines: list[Usage] = []
+    for limit in limits:
+        at = limit.conditions.input
+        if at not in networks:
+            networks[at] = _at_input(network, limit)
+        subject = Subject(networks[at], limit.part, limit.conditions.dtype, dict(limit.arguments))
+        if limit.row.read is not None:
+            lines.append(_used(limit, subject, limit.row.read(subject)))
+        elif measure:
+            key = (limit.subject, limit.conditions)
+            timings[key] = timings.get(key) or _timed(limit, subject)
+            lines.append(_used(limit, subject, timings[key].median)._replace(timing=timings[key]))
+        else:
+            lines.append(_used(limit, subject, None))
+    return tuple(lines)
+
+
+def _at_input(network: Network, limit: Limit) -> Network:
+    """The network at the input that a budget states; what is wrong with that is blamed on the budget."""
+    conditions = limit.conditions
+    assert conditions.input is not None
+    try:
+        return network.at(conditions.input)
+    except ArchError as problem:
+        raise ArchError(
+            [_moved(diagnostic, conditions.input, conditions.span) for diagnostic in problem.diagnostics]
+        ) from None
+
+
+def _moved(diagnostic: Diagnostic, shape: Shape, span: Span | None) -> Diagnostic:
+    message = f"with an input of {show_shape(shape)}, {diagnostic.message}"
+    notes = (Note("it fails here", diagnostic.span), *diagnostic.notes)
+    return diagnostic._replace(message=message, span=span, notes=notes)
+
+
+def _timed(limit: Limit, subject: Subject) -> Timing:
+    from resnext_dsl.budgets.latency import latency
+
+    device, batch = subject.arguments["device"], subject.arguments["batch"]
+    return latency(subject.network, device, batch, subject.dtype, limit.span)
+
+
+def _used(limit: Limit, subject: Subject, used: int | float | None) -> Usage:
+    line = Usage(limit, used, subject.network.ir.nodes[0].shape)
+    above = used is not None and used > limit.bound
+    return line._replace(costliest=_costliest(limit, subject)) if above and not line.met else line
+
+
+def _costliest(limit: Limit, subject: Subject) -> tuple[Note, ...]:
+    """The lines of source whose operators cost most, as notes."""
+    share = limit.row.share
+    if share is None:
+        return ()
+    spans: dict[tuple[str, int], Span] = {}
+    costs: dict[tuple[str, int], int] = {}
+    members = members_of(subject)
+    for index, (node, cost) in enumerate(subject.network.cost().nodes):
+        if index in members:
+            line = node.span.source.name, node.span.line
+            spans.setdefault(line, node.span)
+            costs[line] = costs.get(line, 0) + share(cost)
+    total = sum(costs.values())
+    most = sorted((line for line in costs if costs[line]), key=lambda line: -costs[line])[:COSTLIEST]
+    what = limit.subject
+    shares = [f"this line costs {costs[line]:,}, {100 * costs[line] / total:.1f}% of `{what}`" for line in most]
+    return tuple(Note(share, spans[line]) for share, line in zip(shares, most, strict=True))
+
+
+def violations(report: tuple[Usage, ...]) -> BudgetError | None:
+    """The error that lists every limit that is not kept, or None."""
+    exceeded = [_violation(line) for line in report if not line.met]
+    return BudgetError(exceeded) if exceeded else None
+
+
+def _violation(line: Usage) -> Diagnostic:
+    limit = line.limit
+    assert line.used is not None
+    unit = limit.row.unit
+    name = f" of budget `{limit.budget}`" if limit.budget else ""
+    at = f" at {limit.conditions}" if str(limit.conditions) else ""
+    over = line.used - limit.bound
+    share = f" ({'+' if over >= 0 else ''}{100 * over / limit.bound:.1f}%)" if limit.bound else ""
+    allowed = f"{limit.comparison} {unit.show(limit.bound)}"
+    message = f"`{limit.subject}`{at} is {unit.show(line.used)}{share}; the limit{name} is {allowed}"
+    return Diagnostic("E601", message, limit.span, hint=line.suggestion, notes=line.costliest)

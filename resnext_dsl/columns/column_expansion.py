@@ -1,0 +1,388 @@
+"""Expands all candidates of a space at once, and prices each operator when it is made.
+
+The expander is that of single networks; what differs is what is said in `symbolic`.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from resnext_dsl.columns.arithmetic import Column, merged, settled
+from resnext_dsl.columns.binding import ColumnEvaluator, bind
+from resnext_dsl.columns.lanes import FAILED, Choice, DeadError, Lanes, Mask, NoClosedFormError
+from resnext_dsl.expansion.calls import Frame, Place
+from resnext_dsl.expansion.graph_builder import LARGE, Running
+from resnext_dsl.expansion.recordings import enters
+from resnext_dsl.expansion.statements import Expander
+from resnext_dsl.foundation.diagnostics import ArchError, Diagnostic, Note, Span, error
+from resnext_dsl.foundation.options import Options
+from resnext_dsl.foundation.records import NamedTuple
+from resnext_dsl.graph.ir import Output
+from resnext_dsl.operators import OPERATORS
+from resnext_dsl.operators.base import Attributes, Shape
+from resnext_dsl.semantics.bind import BoundNetwork
+from resnext_dsl.semantics.naming import safe
+from resnext_dsl.semantics.spec_files import Module
+from resnext_dsl.semantics.values import Environment, GraphValue, OperatorValue, TemplateValue
+from resnext_dsl.syntax import nodes as s
+
+
+class Priced(NamedTuple):
+    """An operator of some candidates: its number in `Lanes.masks`, the nodes it reads, and what it costs.
+
+    Attributes:
+        part: The part of the network (stem, stage, head, output) that it is in; "" between them.
+        counts: Whether it adds to the depth.
+    """
+
+    mark: int
+    inputs: tuple[int, ...]
+    part: str
+    counts: bool
+    params: Any
+    flops: Any
+    macs: Any
+    activations: Any
+
+
+class Joined(NamedTuple):
+    """A value that is one node for some candidates and another for others; its number in `Lanes.masks`."""
+
+    mark: int
+    sources: tuple[tuple[Mask, int], ...]
+
+
+class Result(NamedTuple):
+    """The outcome for every candidate.
+
+    Attributes:
+        nodes: In the order of execution; the input is None.
+        outputs: Their number in `Lanes.masks`, their node, and whether they are of training only.
+        bounds: Of each limit of its budgets what is allowed, and the input it holds for (None: the declared one).
+    """
+
+    lanes: Lanes
+    nodes: list[Priced | Joined | None]
+    outputs: list[tuple[int, int, bool]]
+    bounds: tuple[tuple[Any, Any], ...]
+
+
+def run(
+    module: Module, overrides: Mapping[str, Any], lanes: Lanes, options: Options, shape: Shape | None = None
+) -> Result:
+    """Binds and expands a network whose parameters are columns or choices; `shape`: another input than declared.
+
+    Raises:
+        DeadError: Where no candidate is valid.
+        NoClosedFormError: Where candidates have to be taken one by one.
+    """
+    evaluator = ColumnEvaluator(options, lanes)
+    try:
+        bound, bounds = bind(module, overrides, evaluator)
+        expander = ColumnExpander(bound if shape is None else bound.with_input(shape), evaluator, lanes)
+        expander.run()
+    except FAILED:
+        raise DeadError from None
+    outputs = [(mark, output.node, output.training_only) for mark, output in expander.results]
+    return Result(lanes, expander.priced, outputs, bounds)
+
+
+class ColumnExpander(Expander):
+    """Expands all candidates at once, and prices each operator when it is made."""
+
+    def __init__(self, network: BoundNetwork, evaluator: ColumnEvaluator, lanes: Lanes) -> None:
+        super().__init__(network, evaluator, lambda: None)
+        self.lanes = lanes
+        self.priced: list[Priced | Joined | None] = []
+        self.results: list[tuple[int, Output]] = []
+        self._prices = Known(lanes)
+        self._calls = Known(lanes)
+        self._tops: dict[str, Span] = {}
+        self._inside = ""
+
+    def run(self) -> None:
+        """Runs every entry of the network; the main output comes last."""
+        super().run()
+        self.results += [(self.lanes.note(), output) for output in self.outputs]
+        self.outputs = []
+        if self.results:
+            self.lanes.kill(self._untouched(self.results[-1][1].node))
+
+    def _untouched(self, node: int) -> Mask:
+        """Candidates for which a value is the network's input."""
+        place = self.priced[node]
+        if not isinstance(place, Joined):
+            return np.full_like(self.lanes.active, place is None, shape=(1,) * self.lanes.active.ndim)
+        parts = [self.lanes.both(mask, self._untouched(source)) for mask, source in place.sources]
+        whole = parts[0]
+        for part in parts[1:]:
+            self.lanes.fits(whole, part)
+            whole = whole | part
+        return whole
+
+    def put_input(self) -> Running:
+        """The input, which costs nothing."""
+        if self.network.input_name is None or self.network.input_shape is None:
+            raise error("E305", f"network `{self.network.name}` has no input", self.network.span)
+        self.priced.append(None)
+        return GraphValue(0, self.network.input_shape)
+
+    def put_scope(
+        self, name: str, kind: Any, label: str, span: Span, arguments: tuple[tuple[str, Any], ...] = ()
+    ) -> None:
+        """No scopes: nothing is named. But what is outermost takes a name that an output may want."""
+        if "." not in name:
+            self._tops.setdefault(name, span)
+
+    def _entry(self, entry: s.Entry, place: Place, env: Environment, x: Running) -> Running:
+        self._inside = safe(entry.name.text) if isinstance(entry, s.Part | s.Output) else ""
+        return super()._entry(entry, place, env, x)
+
+    def _output(self, output: s.Output, place: Place, env: Environment, x: Running) -> None:
+        if self._tops.get(safe(output.name.text), output.span) is not output.span:
+            raise NoClosedFormError(f"for some candidates something else is called `{output.name.text}`")
+        super()._output(output, place, env, x)
+
+    def put_node(
+        self,
+        operator: str,
+        attributes: Attributes,
+        inputs: list[GraphValue],
+        scope: str,
+        name: str,
+        span: Span,
+        spans: dict[str, Span] | None = None,
+    ) -> GraphValue:
+        """An operator on some values, and its price by the rules of its row."""
+        shapes = tuple(value.shape for value in inputs)
+        if len(self.priced) > self.options.max_nodes:
+            raise NoClosedFormError("the candidates together have too many operators")
+        key = operator, _identity(tuple(attributes.__dict__.values())), _identity(shapes)
+        prices = self._prices.find(key)
+        if prices is None:
+            active = self.lanes.active
+            prices = self._price(operator, attributes, shapes)
+            self._prices.keep(key, active, prices, (attributes, shapes))
+        shape, *costs = prices
+        sources = tuple(value.node for value in inputs)
+        self.priced.append(Priced(self.lanes.note(), sources, self._inside, OPERATORS[operator].multiplies, *costs))
+        return GraphValue(len(self.priced) - 1, shape)
+
+    def _price(self, operator: str, attributes: Attributes, shapes: tuple[Shape, ...]) -> tuple[Any, ...]:
+        """Output shape, parameters, FLOPs, multiply-adds and activations."""
+        row, lanes, rule = OPERATORS[operator], self.lanes, OPERATORS[operator].flops
+        shape = settled(lanes, lambda: row.shape(attributes, shapes))
+        params = settled(lanes, lambda: row.parameters(attributes, shapes))
+        flops = settled(lanes, lambda: _counted(rule(attributes, shapes))) if rule is not None else 0
+        activations = settled(lanes, lambda: row.activations(shape))
+        return shape, params, flops, flops if row.multiplies else 0, activations
+
+    def origins(self, inputs: list[GraphValue]) -> tuple[Note, ...]:
+        """Nothing: no error is shown."""
+        return ()
+
+    def note(self, diagnostic: Diagnostic) -> None:
+        """A mistake takes its candidates out."""
+        raise ArchError([diagnostic])
+
+    def guarded(self, run: Callable[..., Any], *arguments: Any) -> Any:
+        """The result of a step, one for all the ways through it."""
+        depth, trail, frame = self.depth, self.trail, self._frame
+        values = frame.values
+
+        def fresh() -> Any:
+            self.depth, self.trail, self._frame = depth, trail, frame
+            frame.values = dict(values)
+            made = len(self.outputs)
+            value = run(*arguments)
+            self.results += [(self.lanes.note(), output) for output in self.outputs[made:]]
+            del self.outputs[made:]
+            return value, frame.values
+
+        outcomes = self.lanes.explore(fresh)
+        frame.values = self._named_by([(mask, named) for mask, (_, named) in outcomes])
+        return self._joined([(mask, value) for mask, (value, _) in outcomes])
+
+    def _joined(self, outcomes: list[tuple[Mask, Any]]) -> Any:
+        """The result of several ways as one; a running value must be."""
+        result = merged(self.lanes, outcomes, self._node)
+        if type(result) is Choice and isinstance(result.outcomes[0][1], GraphValue):
+            raise NoClosedFormError("a value is a map for some candidates and features for others")
+        return result
+
+    def _named_by(self, outcomes: list[tuple[Mask, dict[str, Any]]]) -> dict[str, Any]:
+        """The named values of several ways; None where a way has not named it."""
+        if len(outcomes) == 1:
+            return outcomes[0][1]
+        names = dict.fromkeys(name for _, values in outcomes for name in values)
+        return {
+            name: merged(self.lanes, [(mask, values.get(name)) for mask, values in outcomes], self._node)
+            for name in names
+        }
+
+    def _own(self, name: str) -> Any:
+        value = super()._own(name)
+        return value.settle() if type(value) is Choice else value
+
+    def _checked_value(self, value: Any, span: Span, text: str) -> GraphValue:
+        return super()._checked_value(value.settle() if type(value) is Choice else value, span, text)
+
+    def _node(self, outcomes: list[tuple[Mask, Any]]) -> GraphValue | None:
+        if not all(isinstance(value, GraphValue) for _, value in outcomes):
+            return None
+        shape = merged(self.lanes, [(mask, value.shape) for mask, value in outcomes])
+        if type(shape) is Choice:
+            return None
+        nodes: set[int] = {value.node for _, value in outcomes}
+        if len(nodes) == 1:
+            return GraphValue(nodes.pop(), shape)
+        self.priced.append(Joined(self.lanes.note(), tuple((mask, value.node) for mask, value in outcomes)))
+        return GraphValue(len(self.priced) - 1, shape)
+
+    def defaults(self, operator: str) -> tuple[dict[str, Any], dict[str, Span]]:
+        """The network's own defaults on this way."""
+        values, spans = super().defaults(operator)
+        return {k: v.settle() if type(v) is Choice else v for k, v in values.items()}, spans
+
+    def in_turn(self, count: int, run: Callable[[int, Running], Running], x: Running) -> Running:
+        """The value after as many passes as each candidate has."""
+        columns: Any = count  # an int to the type checker
+        if type(columns) is not Column:
+            return super().in_turn(count, run, x)
+        lanes = self.lanes
+        # Each pass is a step, or counts as one where the size of the network is bounded.
+        lanes.kill(columns.values > max(self.options.max_steps, LARGE))
+        if lanes.both(lanes.active, columns.values > self.options.max_nodes).any():
+            raise NoClosedFormError("some candidates have more passes than operators are allowed")
+        for turn in itertools.count():
+            more = columns.values > turn
+            going = lanes.both(lanes.active, more)
+            if not going.any():
+                break
+            x = self._pass_for(going, lanes.both(lanes.active, ~more), partial(run, turn), x)
+        return x
+
+    def _pass_for(self, going: Mask, rest: Mask, run: Callable[[Running], Running], x: Running) -> Running:
+        """The value after a pass that some candidates have, and others have not."""
+        lanes, before = self.lanes, self.lanes.active
+        frame, values = self._frame, self._frame.values
+        lanes.active = going
+        try:
+            y: Running = self.guarded(run, x)
+        except DeadError:
+            if not rest.any():
+                raise
+            lanes.active, frame.values = rest, values
+            return x
+        alive = lanes.active
+        lost = lanes.both(going, ~alive)
+        lanes.active = lanes.both(before, ~lost) if lost.any() else before
+        if not rest.any():
+            return y
+        frame.values = self._named_by([(alive, frame.values), (rest, values)])
+        joined: Running = self._joined([(alive, y), (rest, x)])
+        return joined
+
+    def _instance(
+        self, callee: TemplateValue, inner: Environment, given: frozenset[str], scope: str, x: GraphValue
+    ) -> Running:
+        names = tuple(inner.names.values())
+        self._tops.setdefault(scope, callee.template.span)
+        key = id(callee.template), id(callee.environment), _identity(names), _identity(x.shape), enters(names, x)
+        known: Call | None = self._calls.find(key)
+        if known is not None:
+            self.evaluator.step(callee.template.span, known.steps)
+            return self._again(known, x)
+        active, start, steps = self.lanes.active, len(self.priced), self.evaluator.steps
+        value = self._body(callee.template.body, Frame(x, x), inner, scope, x)
+        if value is not None:
+            # Steps that part leave operators behind for candidates that went another way.
+            placed = enumerate(self.priced[start:], start)
+            masked = ((place, node, self.lanes.masks[node.mark]) for place, node in placed if node is not None)
+            made = tuple(one for one in masked if one[2].any())
+            call = Call(x.node, value, made, self.evaluator.steps - steps)
+            self._calls.keep(key, active, call, (names, x, inner))
+        return value
+
+    def _again(self, call: Call, x: GraphValue) -> GraphValue:
+        """The value of a call that has been expanded before: its operators once more, on another value."""
+        places = {call.entry: x.node}
+        for place, node, mask in call.made:
+            alive = self.lanes.both(mask, self.lanes.active)
+            if alive.any():
+                places[place] = self._copied(node, alive, places)
+        result = call.value.node
+        return GraphValue(places.get(result, result), call.value.shape)
+
+    def _copied(self, node: Priced | Joined, alive: Mask, places: dict[int, int]) -> int:
+        """A copy of a node for some candidates, on the copies of what it reads."""
+        if isinstance(node, Joined):
+            sources = [(own, places.get(source, source)) for own, source in node.sources]
+            kept = tuple((own, source) for own, source in sources if self.lanes.both(own, alive).any())
+            if len(kept) == 1:
+                return kept[0][1]
+            self.priced.append(Joined(self.lanes.note(alive), kept))
+        else:
+            inputs = tuple(places.get(source, source) for source in node.inputs)
+            self.priced.append(node._replace(mark=self.lanes.note(alive), inputs=inputs, part=self._inside))
+        return len(self.priced) - 1
+
+
+class Call(NamedTuple):
+    """What a call of a template made.
+
+    Attributes:
+        entry: The node that entered.
+        made: Its nodes with their places and their candidates.
+        steps: Steps of computation that it took.
+    """
+
+    entry: int
+    value: GraphValue
+    made: tuple[tuple[int, Priced | Joined, Mask], ...]
+    steps: int
+
+
+class Known:
+    """What has been computed for some candidates, and holds for them and for any part of them."""
+
+    def __init__(self, lanes: Lanes) -> None:
+        self._lanes = lanes
+        self._entries: dict[Any, tuple[Mask, Any, Any]] = {}
+
+    def find(self, key: Any) -> Any:
+        """What has been kept under a key for all candidates of this way, or None."""
+        lanes, entry = self._lanes, self._entries.get(key)
+        if entry is None or (entry[0] is not lanes.active and lanes.both(lanes.active, ~entry[0]).any()):
+            return None
+        return entry[1]
+
+    def keep(self, key: Any, active: Mask, result: Any, kept: Any) -> None:
+        """Keeps what has been computed for `active`, if nobody was lost; `kept` are the objects in the key."""
+        if self._lanes.active is active:
+            self._entries[key] = active, result, kept
+
+
+def _identity(value: Any) -> Any:
+    """What tells a value from others: which column it is; of plain values also the type (1, 1.0 and true are equal)."""
+    if type(value) is Column or type(value) is Choice:
+        return id(value)
+    if isinstance(value, tuple):
+        return (type(value), *map(_identity, value))
+    if isinstance(value, OperatorValue):
+        return value.operator.name, tuple((name, _identity(argument)) for name, argument in value.arguments)
+    if isinstance(value, TemplateValue):
+        arguments = tuple((name, _identity(argument)) for name, argument in value.arguments)
+        return id(value.template), id(value.environment), arguments
+    if isinstance(value, bool | int | float | str):
+        return type(value), value
+    return id(value)
+
+
+def _counted(flops: Any) -> Any:
+    return 0 if flops is None else flops  # fvcore counts some uses of an operator and others not

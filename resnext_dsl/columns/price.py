@@ -1,0 +1,213 @@
+"""The cost of many candidates: in closed form where they have one, one by one where they have none.
+
+Each parameter that varies is an axis of its own, so the work grows with the combinations that meet in one operator and
+not with the candidates; what an operator costs is then looked up for every candidate. Where too many combinations meet,
+the candidates themselves are the only axis.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from resnext_dsl.columns.arithmetic import LARGEST, column
+from resnext_dsl.columns.axes import Axis, python_value, texts, varied
+from resnext_dsl.columns.column_expansion import run
+from resnext_dsl.columns.lanes import Array, Choice, DeadError, Lanes, NoClosedFormError, TooWideError
+from resnext_dsl.columns.totals import MEASURES, Lookup, Totals
+from resnext_dsl.foundation.diagnostics import ArchError
+from resnext_dsl.foundation.options import Options
+from resnext_dsl.foundation.records import NamedTuple
+from resnext_dsl.networks.network import Network
+from resnext_dsl.semantics.overrides import override_source
+from resnext_dsl.semantics.spec_files import Module
+
+CHUNK = 1 << 16
+"""Candidates that are priced together where they are the only axis."""
+
+
+class CostColumns(NamedTuple):
+    """What candidates cost: int64 arrays, 0 where `valid` is false.
+
+    Attributes:
+        valid: Whether the candidate is a network.
+        overflowed: Whether it is left out because its figures, or what they are computed from, leave 64 bits.
+        method: "closed form", "closed form, candidate by candidate" (too many parameters meet in one number), or "one
+            by one" (the candidates have no closed form); `reason` says why.
+    """
+
+    params: Array
+    flops: Array
+    macs: Array
+    activations: Array
+    valid: Array
+    overflowed: Array
+    method: str
+    reason: str = ""
+
+
+def price(
+    module: Module,
+    network: Network,
+    fixed: Mapping[str, Any],
+    columns: Mapping[str, Any],
+    bind: Callable[[Mapping[str, Any]], Network],
+    options: Options,
+) -> CostColumns:
+    """What candidates cost.
+
+    Args:
+        module: The file.
+        network: Its network, for the types of the parameters.
+        fixed: Values of parameters that are the same for all candidates.
+        columns: As `Space.cost` takes them.
+        bind: Makes the network of a single candidate.
+        options: Bounds on the spec.
+
+    Raises:
+        ArchError: For a value that its parameter cannot have.
+        ValueError: For columns of different lengths.
+    """
+    _check_texts(bind, texts(network.parameters, columns))
+    count, axes, given = varied(network.parameters, columns)
+    plain = {**fixed, **given}
+    if count == 0 or not axes:
+        return _one_by_one(bind, count, axes, plain, "")
+    try:
+        try:
+            return _factored(module, count, axes, plain, options)
+        except TooWideError as problem:
+            return _chunked(module, count, axes, plain, options, str(problem))
+    except NoClosedFormError as problem:
+        return _one_by_one(bind, count, axes, plain, str(problem))
+    except RecursionError:
+        return _one_by_one(bind, count, axes, plain, "the spec is nested too deep")
+
+
+UNREADABLE = ("E001", "E002", "E003", "E101", "E204")
+"""Codes of a text that is wrong whatever the other parameters are."""
+
+
+def _check_texts(bind: Callable[[Mapping[str, Any]], Network], given: Mapping[str, list[str]]) -> None:
+    """Refuses a text that cannot be read or has the wrong type: more likely a slip than a candidate."""
+    for name, options in given.items():
+        for text in options:
+            place = override_source(name, text).source.name
+            try:
+                bind({name: text})
+            except ArchError as problem:
+                for found in problem.diagnostics:
+                    if found.code in UNREADABLE and found.span is not None and found.span.source.name == place:
+                        raise ArchError([found]) from None
+
+
+# --- closed form ---
+
+
+def _factored(module: Module, count: int, axes: list[Axis], plain: dict[str, Any], options: Options) -> CostColumns:
+    """One axis for each parameter."""
+    lanes = Lanes(len(axes), max(4 * count, 1024))
+    places = np.ix_(*(np.arange(len(axis.values)) for axis in axes))
+    values = plain | opened(lanes, axes, places)
+    columns = _looked_up(module, values, lanes, options, [axis.place for axis in axes])
+    return _columns(columns, "closed form")
+
+
+def _chunked(
+    module: Module, count: int, axes: list[Axis], plain: dict[str, Any], options: Options, reason: str
+) -> CostColumns:
+    """The candidates as the only axis, so many at a time."""
+    parts = []
+    for start in range(0, count, CHUNK):
+        chunk = slice(start, min(start + CHUNK, count))
+        size = chunk.stop - chunk.start
+        lanes = Lanes(1, size)
+        values = plain | opened(lanes, axes, [axis.place[chunk] for axis in axes])
+        parts.append(_looked_up(module, values, lanes, options, [np.arange(size)]))
+    columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
+    return _columns(columns, "closed form, candidate by candidate", reason)
+
+
+def opened(lanes: Lanes, axes: Sequence[Axis], places: Sequence[Array]) -> dict[str, Any]:
+    """The parameters as columns, lists of columns, and choices."""
+    values: dict[str, Any] = {}
+    for axis, place in zip(axes, places, strict=True):
+        value = _open(lanes, axis.values, place)
+        if axis.element is None:
+            values[axis.name] = value
+        else:
+            values[axis.name] = [*values.get(axis.name, ()), value]
+    return values
+
+
+def _open(lanes: Lanes, values: Any, place: Array) -> Any:
+    if isinstance(values, np.ndarray):
+        return column(lanes, values[place])
+    return Choice(lanes, [(place == number, value) for number, value in enumerate(values)])
+
+
+def _looked_up(
+    module: Module, values: Mapping[str, Any], lanes: Lanes, options: Options, index: list[Array]
+) -> list[Array]:
+    """The four measures, `valid` and `overflowed` of each candidate, whose places on the axes are `index`."""
+    find = Lookup(index)
+    size = len(index[0])
+    try:
+        tables = Totals(run(module, values, lanes, options))
+        valid = find(lanes.active)
+    except DeadError:
+        nothing = [np.zeros(size, dtype=np.int64) for _ in MEASURES]
+        return [*nothing, np.zeros(size, dtype=bool), find(lanes.overflowed)]
+    overflowed = find(lanes.overflowed)
+    found = []
+    for measure in MEASURES:
+        total, large = tables.of(measure, find)
+        valid &= ~large
+        overflowed |= large
+        found.append(total)
+    return [*(np.where(valid, total, 0) for total in found), valid, overflowed]
+
+
+def _columns(columns: list[Any], method: str, reason: str = "") -> CostColumns:
+    params, flops, macs, activations, valid, overflowed = columns
+    return CostColumns(params, flops, macs, activations, valid, overflowed, method, reason)
+
+
+# --- one by one ---
+
+
+def _one_by_one(
+    bind: Callable[[Mapping[str, Any]], Network], count: int, axes: list[Axis], plain: dict[str, Any], reason: str
+) -> CostColumns:
+    """Each distinct candidate's network expanded."""
+    known: dict[tuple[int, ...], tuple[int, ...]] = {}
+    rows = []
+    for candidate in range(count):
+        key = tuple(int(axis.place[candidate]) for axis in axes)
+        if key not in known:
+            known[key] = _single(bind, plain | _values(axes, key))
+        rows.append(known[key])
+    table = np.array(rows, dtype=object).reshape(count, len(MEASURES) + 1)
+    large = np.array([any(abs(value) > LARGEST for value in row) for row in rows], dtype=bool)
+    figures = [np.where(large, 0, table[:, place]).astype(np.int64) for place in range(len(MEASURES))]
+    valid = table[:, -1].astype(bool) & ~large
+    return _columns([*figures, valid, large], "one by one" if reason else "closed form", reason)
+
+
+def _values(axes: list[Axis], key: tuple[int, ...]) -> dict[str, Any]:
+    """The values of a candidate."""
+    values: dict[str, Any] = {}
+    for axis, place in zip(axes, key, strict=True):
+        value = python_value(axis.values[place])
+        values[axis.name] = value if axis.element is None else [*values.get(axis.name, ()), value]
+    return values
+
+
+def _single(bind: Callable[[Mapping[str, Any]], Network], values: dict[str, Any]) -> tuple[int, ...]:
+    try:
+        cost = bind(values).cost()
+    except ArchError:
+        return (0,) * (len(MEASURES) + 1)
+    return cost.params, cost.flops, cost.macs, cost.activations, 1

@@ -1,0 +1,250 @@
+"""What a network costs, in closed form: exact integers in fvcore's convention, batch 1, the declared input.
+
+One fused multiply-add is one FLOP; an affine batch norm in eval mode counts 2 per element. The rules are those of the
+operator table.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Container, Iterable
+from operator import attrgetter
+from typing import Any, TypeVar
+
+from resnext_dsl.foundation.records import NamedTuple
+from resnext_dsl.graph.ir import Graph, Node
+from resnext_dsl.operators import OPERATORS
+from resnext_dsl.operators.base import Shape
+
+Key = TypeVar("Key")
+
+
+class Cost:
+    """The cost of a network or of a part of it.
+
+    Attributes:
+        params: Learnable scalars, those of training-only outputs included.
+        flops: FLOPs of one inference as fvcore counts them.
+        macs: The part of `flops` that convolutions and linear layers do.
+        activations: Elements that convolutions and linear layers put out, as fvcore's ActivationCountAnalysis counts.
+    """
+
+    __slots__ = ("activations", "flops", "macs", "params")
+
+    def __init__(self, params: int = 0, flops: int = 0, macs: int = 0, activations: int = 0) -> None:
+        self.params = params
+        self.flops = flops
+        self.macs = macs
+        self.activations = activations
+
+    @property
+    def figures(self) -> tuple[int, int, int, int]:
+        """Parameters, FLOPs, multiply-adds and activations."""
+        return _FIGURES(self)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Cost) and self.figures == other.figures
+
+    def __hash__(self) -> int:
+        return hash(self.figures)
+
+    def __repr__(self) -> str:
+        names = ("params", "flops", "macs", "activations")
+        return f"Cost({', '.join(f'{name}={value}' for name, value in zip(names, self.figures, strict=True))})"
+
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(
+            self.params + other.params,
+            self.flops + other.flops,
+            self.macs + other.macs,
+            self.activations + other.activations,
+        )
+
+
+class TemplateCall(NamedTuple):
+    """A place where a template is called: its name, and the file and line of the call."""
+
+    template: str
+    file: str
+    line: int
+
+
+class CallCost(NamedTuple):
+    """How often a place calls its template, and what all these calls cost, those inside them included."""
+
+    calls: int
+    cost: Cost
+
+
+_FIGURES: Callable[[Cost], tuple[int, int, int, int]] = attrgetter("params", "flops", "macs", "activations")
+
+
+class _Alike:
+    """Nodes of one operator, with the same attributes, on the same shapes: most networks repeat a block."""
+
+    __slots__ = ("cost", "count", "counted")
+
+    def __init__(self, cost: Cost, counted: bool) -> None:
+        self.cost = cost
+        self.counted = counted
+        self.count = 0
+
+
+def _total(groups: Iterable[_Alike]) -> Cost:
+    params = flops = macs = activations = 0
+    for group in groups:
+        cost, count = group.cost, group.count
+        params += count * cost.params
+        flops += count * cost.flops
+        macs += count * cost.macs
+        activations += count * cost.activations
+    return Cost(params, flops, macs, activations)
+
+
+class NetworkCost(Cost):
+    """The cost of a whole network, and what each part of it contributes.
+
+    Attributes:
+        uncounted: Operators that fvcore gives no FLOPs, with how often they occur.
+        nodes: Each node with its cost.
+        uncounted_nodes: Names of the nodes that fvcore gives no FLOPs.
+    """
+
+    __slots__ = ("_graph", "_runs", "nodes", "uncounted", "uncounted_nodes")
+
+    def __init__(
+        self,
+        graph: Graph,
+        runs: set[int],
+        total: Cost,
+        uncounted: tuple[tuple[str, int], ...],
+        nodes: tuple[tuple[Node, Cost], ...],
+        uncounted_nodes: frozenset[str],
+    ) -> None:
+        super().__init__(*total.figures)
+        self.uncounted = uncounted
+        self.nodes = nodes
+        self.uncounted_nodes = uncounted_nodes
+        self._graph = graph
+        self._runs = runs
+
+    @property
+    def depth(self) -> int:
+        """Convolutions and linear layers on the longest way from the input to an output."""
+        return depth_of(self._graph, self._runs)
+
+    def by_stage(self) -> dict[str, Cost]:
+        """Cost of each part (stem, stage, head, output) and of each node between them, in order."""
+        return self._grouped(lambda node: [node.name.partition(".")[0]])
+
+    def by_operator(self) -> dict[str, Cost]:
+        """Cost of each operator, all its uses together; `uncounted` says for which of them 0 FLOPs mean no count."""
+        return self._grouped(lambda node: [node.operator])
+
+    def by_line(self) -> dict[tuple[str, int], Cost]:
+        """Cost of each source line: (file, line) -> all operators that its statements made."""
+        return self._grouped(lambda node: [(node.span.source.name, node.span.line)])
+
+    def by_module(self) -> dict[str, Cost]:
+        """Cost of each level of the module tree and of each node, by name: "" is the network, then `conv2`, ..."""
+        return self._grouped(lambda node: _with_parents(node.name))
+
+    def by_template(self) -> dict[TemplateCall, CallCost]:
+        """Cost of each place that calls a template, in order of first call.
+
+        Calls inside a call count in both, so the costs add up to more than the whole where templates call templates.
+        """
+        made: dict[TemplateCall, set[int]] = {}
+        costs = self._grouped(lambda node: _calls(node, made))
+        return {place: CallCost(len(made[place]), cost) for place, cost in costs.items()}
+
+    def _grouped(self, keys: Callable[[Node], Iterable[Key]]) -> dict[Key, Cost]:
+        groups: dict[Key, Cost] = {}
+        for node, cost in self.nodes:
+            if node.operator != "input":
+                for key in keys(node):
+                    groups[key] = groups.get(key, Cost()) + cost
+        return groups
+
+
+def _with_parents(name: str) -> list[str]:
+    parts = name.split(".")
+    return [".".join(parts[:count]) for count in range(len(parts) + 1)]
+
+
+def _calls(node: Node, made: dict[TemplateCall, set[int]]) -> list[TemplateCall]:
+    """The places of the calls that led to a node, outermost first; `made` gets each call under its place."""
+    places: dict[TemplateCall, None] = {}
+    for note in node.trail:
+        kind, _, name = note.message.partition(" `")
+        if kind == "template" and note.span is not None:
+            place = TemplateCall(name.rstrip("`"), note.span.source.name, note.span.line)
+            made.setdefault(place, set()).add(id(note))  # expansion makes one note for each call
+            places[place] = None
+    return list(places)
+
+
+def cost_of(graph: Graph, training: bool = False) -> NetworkCost:
+    """The cost of a graph; training-only outputs count in `params`, and in the rest where `training` asks for it."""
+    runs = reachable(graph, [output.node for output in graph.outputs if training or not output.training_only])
+    known: dict[Any, _Alike] = {}
+    groups: list[_Alike] = []
+    nodes = graph.nodes
+    shapes = [node.shape for node in nodes]
+    for index, node in enumerate(nodes):
+        key = node.operator, id(node.attributes), tuple([shapes[source] for source in node.inputs]), index in runs
+        group = known.get(key)
+        if group is None:
+            group = known[key] = _Alike(*_priced(node, key[2], key[3]))
+        group.count += 1
+        groups.append(group)
+    silent = [node for node, group in zip(nodes, groups, strict=True) if not group.counted]
+    return NetworkCost(
+        graph,
+        runs,
+        _total(known.values()),
+        uncounted=tuple(sorted(Counter([node.operator for node in silent]).items())),
+        nodes=tuple(zip(nodes, [group.cost for group in groups], strict=True)),
+        uncounted_nodes=frozenset([node.name for node in silent]),
+    )
+
+
+def _priced(node: Node, shapes: tuple[Shape, ...], runs: bool) -> tuple[Cost, bool]:
+    """The cost of a node, and whether fvcore counts it (what does not run is not missed)."""
+    if node.operator == "input":
+        return Cost(), True
+    row = OPERATORS[node.operator]
+    params = row.parameters(node.attributes, shapes)
+    if not runs:
+        return Cost(params), True
+    flops = row.flops(node.attributes, shapes) if row.flops is not None else None
+    macs = flops or 0 if row.multiplies else 0
+    return Cost(params, flops or 0, macs, row.activations(node.shape)), flops is not None
+
+
+def reachable(graph: Graph, outputs: Iterable[int]) -> set[int]:
+    """The nodes that some of these nodes depend on, themselves included."""
+    ends = set(outputs)
+    read = ends.union(*[node.inputs for node in graph.nodes])
+    if len(read) == len(graph.nodes):
+        return read  # where every node is read, each is on a way to an output
+    seen = ends
+    for index in range(len(graph.nodes) - 1, -1, -1):
+        if index in seen:
+            seen.update(graph.nodes[index].inputs)
+    return seen
+
+
+def depth_of(graph: Graph, runs: set[int], members: Container[int] | None = None) -> int:
+    """Convolutions and linear layers on the longest way from the input to an output; of `members` only, if given."""
+    depths = [0] * len(graph.nodes)
+    for index in sorted(runs):
+        node = graph.nodes[index]
+        inputs = node.inputs
+        before = depths[inputs[0]] if len(inputs) == 1 else max([depths[source] for source in inputs], default=0)
+        counts = node.operator in _MULTIPLIERS and (members is None or index in members)
+        depths[index] = before + 1 if counts else before
+    return max(depths, default=0)
+
+
+_MULTIPLIERS = frozenset(name for name, row in OPERATORS.items() if row.multiplies)

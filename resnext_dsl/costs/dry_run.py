@@ -1,0 +1,270 @@
+"""Runs an emitted file on values that have a size and no elements, to see how much of them is alive at a time.
+
+When a value dies is settled by the file's own statements: its variables, the arguments of its calls, the order in
+which it sums paths. So the file itself is run, with stand-ins for the few names of torch that it uses; layers take
+their shapes from the graph and their rules from the operator table. No torch is needed, and no time for arithmetic.
+"""
+
+from __future__ import annotations
+
+import builtins
+import math
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+from resnext_dsl.emit.support import SUPPORT
+from resnext_dsl.graph.ir import Graph, Node
+from resnext_dsl.operators import OPERATORS, Attributes, Shape
+
+
+class Ledger:
+    """Counts what is alive.
+
+    Attributes:
+        alive: Bytes now.
+        most: The most bytes at any time.
+    """
+
+    def __init__(self, width: int, batch: int) -> None:
+        self.width = width
+        self.batch = batch
+        self.alive = 0
+        self.most = 0
+
+    def note(self, extra: int = 0) -> None:
+        """Notes a moment, at which `extra` bytes are alive beside the values."""
+        self.most = max(self.most, self.alive + extra)
+
+
+class Storage:
+    """The memory of a value; alive until CPython lets go of the last value in it."""
+
+    def __init__(self, ledger: Ledger, shape: Shape) -> None:
+        self.ledger = ledger
+        self.bytes = ledger.batch * ledger.width * math.prod(shape)
+        ledger.alive += self.bytes
+        ledger.note()
+
+    def __del__(self) -> None:
+        self.ledger.alive -= self.bytes
+
+
+class Value:
+    """Stands for a tensor; `shape` is that of a sample."""
+
+    def __init__(self, storage: Storage, shape: Shape) -> None:
+        self.storage = storage
+        self.shape = shape
+
+    def made(self, shape: Shape) -> Value:
+        """A value in memory of its own."""
+        return Value(Storage(self.storage.ledger, shape), shape)
+
+    def _with(self, other: Value | float) -> Value:
+        return self.made(tuple(map(max, self.shape, other.shape)) if isinstance(other, Value) else self.shape)
+
+    __add__ = __mul__ = __truediv__ = _with
+
+    def __getitem__(self, key: tuple[slice, ...]) -> Value:
+        """A view: channels from one to another, or every so many rows and columns."""
+        cut = [len(range(side)[part]) for side, part in zip(self.shape, key[1:], strict=False)]
+        return Value(self.storage, (*cut, *self.shape[len(cut) :]))
+
+    def chunk(self, count: int, dim: int) -> tuple[Value, ...]:
+        """Views of the channels in so many equal parts."""
+        assert dim == 1
+        return (Value(self.storage, (self.shape[0] // count, *self.shape[1:])),) * count
+
+    def amax(self, dim: int) -> Value:
+        """The largest of stacked values."""
+        assert dim == 0
+        return self.made(self.shape[1:])
+
+
+def _cat(values: list[Value], dim: int) -> Value:
+    assert dim == 1
+    return values[0].made((sum(value.shape[0] for value in values), *values[0].shape[1:]))
+
+
+def _stack(values: list[Value]) -> Value:
+    return values[0].made((len(values), *values[0].shape))
+
+
+def _maximum(one: Value, other: Value) -> Value:
+    return one.made(one.shape)
+
+
+def _pad(value: Value, around: tuple[int, ...]) -> Value:
+    return value.made((value.shape[0] + around[-1], *value.shape[1:]))
+
+
+class Module:
+    """Stands for `nn.Module`: children by name. Like torch's, a call holds its arguments until it returns."""
+
+    training = False
+    children: dict[str, Module]
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        self.__dict__["children"] = {}
+
+    def __setattr__(self, name: str, value: object) -> None:
+        self.__dict__[name] = value
+        if isinstance(value, Module):
+            self.children[name] = value
+
+    def add_module(self, name: str, module: Module) -> None:
+        """A child under a name that need not be an attribute."""
+        setattr(self, name, module)
+
+    def named_modules(self, *_: Any, **__: Any) -> Iterator[tuple[str, Module]]:
+        """None: there are no weights to initialise."""
+        return iter(())
+
+    def modules(self) -> Iterator[Module]:
+        """None: there are no weights to initialise."""
+        return iter(())
+
+    def __call__(self, *values: Value) -> Any:
+        """What `forward` gives."""
+        return self.forward(*values)
+
+    def forward(self, *values: Value) -> Any:
+        """What a class of the file, or of the stand-ins below, makes of its values."""
+        raise NotImplementedError
+
+
+class ModuleList(Module):
+    """Stands for `nn.ModuleList`."""
+
+    def __init__(self, modules: Any = ()) -> None:
+        super().__init__()
+        for number, module in enumerate(modules):
+            self.add_module(str(number), module)
+
+    def __iter__(self) -> Iterator[Module]:
+        return iter(self.children.values())
+
+    def __len__(self) -> int:
+        return len(self.children)
+
+    def __getitem__(self, key: int | str) -> Module:
+        return self.children[str(key)]
+
+
+class ModuleDict(ModuleList):
+    """Stands for `nn.ModuleDict`."""
+
+    def __init__(self, modules: dict[str, Module]) -> None:
+        super().__init__()
+        for name, module in modules.items():
+            self.add_module(name, module)
+
+
+class Sequential(ModuleList):
+    """Stands for `nn.Sequential`."""
+
+    def __init__(self, *modules: Module) -> None:
+        super().__init__(modules)
+
+    def forward(self, *values: Value) -> Any:
+        """The modules in turn."""
+        (value,) = values
+        for module in self:
+            value = module(value)
+        return value
+
+
+class Layer(Module):
+    """Stands for a layer of torch or of `emit.support`.
+
+    Without a node it is an `nn.Identity` in the place of what an instance of a template does not have.
+    """
+
+    def __init__(self, *_: Any, inplace: bool = False, **__: Any) -> None:
+        super().__init__()
+        self.inplace = inplace
+        self.operator = ""
+
+    def bind(self, operator: str, attributes: Attributes | None, inputs: tuple[Shape, ...], shape: Shape) -> None:
+        """Makes it the layer of an operator with these attributes, on inputs and with a result of these shapes."""
+        self.operator, self.attributes, self.inputs, self.shape = operator, attributes, inputs, shape
+
+    def forward(self, *values: Value) -> Value:
+        """A value of the layer's own, or its input in another way."""
+        value = values[0]
+        if not self.operator:
+            return value
+        rules, ledger = OPERATORS[self.operator].memory, value.storage.ledger
+        if self.inplace or rules.view(self.attributes, self.inputs, False):
+            return Value(value.storage, self.shape)
+        made = value.made(self.shape)
+        ledger.note(rules.scratch(self.attributes, self.inputs, ledger.batch).bytes(ledger.width))
+        return made
+
+
+class _Layers(SimpleNamespace):
+    """Stands for `torch.nn`."""
+
+    def __getattr__(self, name: str) -> type[Layer]:
+        return Layer
+
+
+_NN = _Layers(
+    Module=Module,
+    ModuleList=ModuleList,
+    ModuleDict=ModuleDict,
+    Sequential=Sequential,
+    functional=SimpleNamespace(pad=_pad),
+)
+TORCH = SimpleNamespace(nn=_NN, Tensor=Value, cat=_cat, stack=_stack, maximum=_maximum)
+"""Stands for `torch`."""
+
+_MODULES: dict[str, Any] = {
+    "torch": TORCH,
+    "torch.nn.functional": TORCH,  # `import a.b.c` gives `a`
+    "torch.utils.checkpoint": SimpleNamespace(checkpoint=None),
+}
+
+
+def _import(name: str, *rest: Any) -> Any:
+    return _MODULES[name] if name in _MODULES else builtins.__import__(name, *rest)
+
+
+def rehearse(graph: Graph, source: str, width: int, batch: int) -> int:
+    """The most bytes of values alive together while the network runs in eval mode, without gradients.
+
+    Args:
+        graph: The network.
+        source: Its emitted source.
+        width: Bytes of a number.
+        batch: Samples.
+    """
+    model = _constructed(graph, source)
+    ledger = Ledger(width, batch)
+    shape = graph.nodes[0].shape
+    image = Value(Storage(ledger, shape), shape)
+    model(image)
+    return ledger.most
+
+
+def _constructed(graph: Graph, source: str) -> Module:
+    """The network of an emitted file, of stand-ins."""
+    names: dict[str, Any] = {"__builtins__": {**vars(builtins), "__import__": _import}, "__name__": graph.name}
+    exec(compile(source, f"<{graph.name}>", "exec"), names)
+    names.update({name: Layer for name in SUPPORT if name in names})
+    # the network's own class is the last one of the file
+    root = [value for value in names.values() if isinstance(value, type) and issubclass(value, Module)][-1]
+    model: Module = root()
+    _bind(model, "", {node.name: node for node in graph.nodes}, graph)
+    return model
+
+
+def _bind(module: Module, name: str, nodes: dict[str, Node], graph: Graph) -> None:
+    """Gives every layer its node: the names of modules are those of nodes."""
+    if isinstance(module, Layer) and name in nodes:
+        node = nodes[name]
+        inputs = tuple([graph.nodes[source].shape for source in node.inputs])
+        module.bind(node.operator, node.attributes, inputs, node.shape)
+    for key, child in module.children.items():
+        _bind(child, f"{name}.{key}" if name else key, nodes, graph)

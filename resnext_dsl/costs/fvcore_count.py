@@ -1,0 +1,157 @@
+"""Costs as fvcore measures them on a module: the oracle that closed forms are held against."""
+
+from __future__ import annotations
+
+import warnings
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from resnext_dsl.costs.closed_form import Cost, NetworkCost
+from resnext_dsl.foundation.diagnostics import ArchError, Diagnostic
+from resnext_dsl.graph.ir import Node
+from resnext_dsl.operators.base import Shape
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What fvcore counts on a module at batch 1 in eval mode.
+
+    Attributes:
+        cost: Totals; `macs` is the part of convolutions and linear layers.
+        flops_by_operator: fvcore's own names: conv, linear, batch_norm, ...
+        modules: Each module by name, "" the whole; what runs in a module counts in those around it too.
+    """
+
+    cost: Cost
+    flops_by_operator: dict[str, int]
+    modules: dict[str, Cost] = field(default_factory=dict)
+
+
+MEASURES = ("params", "flops", "macs", "activations")
+
+MULTIPLIES = ("conv", "linear", "addmm", "matmul")
+
+FVCORE_NAMES: Mapping[str, str] = {
+    "conv": "conv",
+    "conv_transpose": "conv",
+    "linear": "linear",
+    "bn": "batch_norm",
+    "layernorm": "layer_norm",
+    "groupnorm": "group_norm",
+    "instancenorm": "instance_norm",
+    "avgpool": "adaptive_avg_pool2d",
+    "adaptive_avgpool": "adaptive_avg_pool2d",
+    "upsample": "upsample_{mode}2d",
+}
+"""What fvcore calls our operators, of those that it counts; `{...}` stands for an attribute."""
+
+
+def measure(model: nn.Module, shape: Shape) -> Measured:
+    """Runs fvcore on a module on the CPU (it fails on meta tensors); the module's mode is put back.
+
+    Args:
+        model: The compiled network.
+        shape: Input shape without batch.
+    """
+    training = model.training
+    model.eval()
+    try:
+        with warnings.catch_warnings():
+            # fvcore counts on a trace; torch has deprecated tracing, which is no news to who counts.
+            warnings.filterwarnings("ignore", category=DeprecationWarning, message=r"`torch\.jit")
+            return _counted(model, shape)
+    finally:
+        model.train(training)
+
+
+def _counted(model: nn.Module, shape: Shape) -> Measured:
+    import torch
+    from fvcore.nn import ActivationCountAnalysis, FlopCountAnalysis
+
+    example = (torch.zeros(1, *shape),)
+    counted = FlopCountAnalysis(model, example).unsupported_ops_warnings(False).uncalled_modules_warnings(False)
+    activations = ActivationCountAnalysis(model, example)
+    activations = activations.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
+    flops, elements = counted.by_module_and_operator(), activations.by_module()
+    modules = {
+        name: Cost(
+            params=sum(parameter.numel() for parameter in module.parameters()),
+            flops=int(sum(flops[name].values())),
+            macs=int(sum(flops[name].get(operator, 0) for operator in MULTIPLIES)),
+            activations=int(elements[name]),
+        )
+        for name, module in model.named_modules()
+    }
+    return Measured(modules[""], {name: int(count) for name, count in counted.by_operator().items()}, modules)
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """One thing counted twice: in closed form, and by fvcore."""
+
+    name: str
+    closed: Cost
+    measured: Cost
+
+    @property
+    def equal(self) -> bool:
+        """Whether the counts agree to the digit."""
+        return self.closed == self.measured
+
+
+def module_pairs(closed: NetworkCost, measured: Measured) -> list[Pair]:
+    """Every module, the whole network first; and what the closed form alone gives a cost."""
+    ours = closed.by_module()
+    others = [name for name, cost in ours.items() if name not in measured.modules and cost != Cost()]
+    names = [*measured.modules, *others]
+    return [Pair(name, ours.get(name, Cost()), measured.modules.get(name, Cost())) for name in names]
+
+
+def operator_pairs(closed: NetworkCost, measured: Measured) -> list[tuple[str, int, int]]:
+    """FLOPs by fvcore's operators: name, in closed form, by fvcore."""
+    ours: Counter[str] = Counter()
+    for node, cost in closed.nodes:
+        if cost.flops:
+            ours[_fvcore_name(node)] += cost.flops
+    counted = {name: count for name, count in measured.flops_by_operator.items() if count}
+    return [(name, ours[name], counted.get(name, 0)) for name in sorted({*ours, *counted})]
+
+
+def _fvcore_name(node: Node) -> str:
+    attributes = dict(node.attributes) if node.attributes is not None else {}
+    return FVCORE_NAMES[node.operator].format(**attributes)
+
+
+def agree(closed: NetworkCost, measured: Measured) -> None:
+    """Holds the closed form against the measurement: in total, for each module and for each operator.
+
+    Raises:
+        ArchError: E801 with every figure that differs in total, or else the first module or operator that differs;
+            that is a mistake of the compiler, not of the spec.
+    """
+    wrong = _difference(closed, measured.cost)
+    if wrong:
+        raise _mistake(f"two counts of the same network differ: {wrong}")
+    for pair in module_pairs(closed, measured) if measured.modules else []:
+        if not pair.equal:
+            raise _mistake(f"two counts of `{pair.name}` differ: {_difference(pair.closed, pair.measured)}")
+    for name, ours, theirs in operator_pairs(closed, measured):
+        if ours != theirs:
+            raise _mistake(f"two counts of {name} differ: flops {ours:,} in closed form, {theirs:,} by fvcore")
+
+
+def _difference(closed: Cost, measured: Cost) -> str:
+    """The figures that differ, both values of each; "" where none does."""
+    pairs = [(name, getattr(closed, name), getattr(measured, name)) for name in MEASURES]
+    return "; ".join(
+        f"{name} {ours:,} in closed form, {theirs:,} by fvcore" for name, ours, theirs in pairs if ours != theirs
+    )
+
+
+def _mistake(message: str) -> ArchError:
+    return ArchError([Diagnostic("E801", message, hint="please report this, with the spec")])

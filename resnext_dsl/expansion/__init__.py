@@ -1,0 +1,1 @@
+"""From a bound network to its graph: templates are expanded, statements are run, shapes are computed."""

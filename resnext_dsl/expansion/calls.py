@@ -1,0 +1,281 @@
+"""Calls of operators and templates: their arguments evaluated, and the names of what flows where they stand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from resnext_dsl.expansion.graph_builder import Draft, Running
+from resnext_dsl.expansion.recordings import Recorder, Recording, call_key, replay
+from resnext_dsl.foundation.diagnostics import ArchError, Diagnostic, Note, Span, did_you_mean, error
+from resnext_dsl.foundation.records import NamedTuple
+from resnext_dsl.graph.ir import Scope
+from resnext_dsl.operators import OPERATORS
+from resnext_dsl.operators.base import Attributes, Operator
+from resnext_dsl.semantics.bind import BoundNetwork
+from resnext_dsl.semantics.evaluate import CONTEXT, Evaluator, too_deep
+from resnext_dsl.semantics.naming import Names
+from resnext_dsl.semantics.signature import Bound, bind, signature_of
+from resnext_dsl.semantics.values import (
+    MISSING,
+    SCALARS,
+    UNKNOWN,
+    Environment,
+    FunctionValue,
+    GraphValue,
+    OperatorValue,
+    TemplateValue,
+    UnsettledError,
+    show,
+    type_name,
+)
+from resnext_dsl.syntax import nodes as s
+
+
+class Frame:
+    """One instance of a template, or the network itself: what its statements share.
+
+    Attributes:
+        entry: The value that entered it (in a part: the current pass).
+        here: The running value before the current statement.
+        values: The values named in it so far.
+    """
+
+    __slots__ = ("entry", "here", "values")
+
+    def __init__(self, entry: Running, here: Running) -> None:
+        self.entry = entry
+        self.here = here
+        self.values: dict[str, Any] = {}
+
+
+class Readings:
+    """What the text alone settles, so that it is the same for all values of its parameters.
+
+    Attributes:
+        matched: (call, callee) -> the call's arguments matched to the callee's parameters.
+        names: (body, reserved names) -> the local names in it.
+    """
+
+    __slots__ = ("matched", "names")
+
+    def __init__(self) -> None:
+        self.matched: dict[tuple[int, object], tuple[s.Apply, Bound]] = {}
+        self.names: dict[tuple[int, tuple[str, ...]], Names] = {}
+
+
+class Place(NamedTuple):
+    """Where statements run: their frame, the scope their nodes belong to, and the local names of the body."""
+
+    frame: Frame
+    scope: str
+    names: Names
+
+
+class Caller(Draft):
+    """A graph in the making that operators and templates are called on; who derives it says how a body runs."""
+
+    def __init__(
+        self,
+        network: BoundNetwork,
+        evaluator: Evaluator,
+        check_size: Callable[[], None],
+        readings: Readings | None = None,
+    ) -> None:
+        super().__init__(network, evaluator.options, check_size)
+        self.evaluator = evaluator
+        self._readings = Readings() if readings is None else readings
+        self._frame = Frame(None, None)
+        self._recordings: dict[Any, Recording] = {}
+        self._bares: dict[str, Attributes] = {}
+        evaluator.context = self._context
+
+    def _body(self, block: s.Block, frame: Frame, env: Environment, scope: str, x: Running) -> Running:
+        raise NotImplementedError
+
+    # --- names of what flows ---
+
+    def _context(self, name: str) -> Any:
+        value = self._own(name)
+        if value is not None:
+            return value
+        if name not in CONTEXT:
+            return MISSING
+        return self._flowing(name, self._frame.entry if name.endswith("_in") else self._frame.here)
+
+    def _own(self, name: str) -> Any:
+        """The value that has been named so in this frame, or None."""
+        return self._frame.values.get(name)
+
+    def _flowing(self, name: str, value: Running) -> Any:
+        if value is None:
+            raise UnsettledError
+        return value.shape[0] if name.startswith("channels") else value.shape
+
+    def _named(self, alias: s.Name | None, frame: Frame, x: Running) -> Running:
+        if alias is not None:
+            frame.values[alias.text] = x if x is not None else UNKNOWN
+        return x
+
+    def _value(self, name: s.Name, env: Environment) -> GraphValue:
+        """The value of the network that a name stands for."""
+        value = self._own(name.text)
+        if value is None:
+            try:
+                value = env.find(name.text)
+            except KeyError:
+                hint = did_you_mean(name.text, self._frame.values) or "name a value with `as NAME` before it is used"
+                raise error("E101", f"no value is named `{name.text}` here", name.span, hint=hint) from None
+        return self._checked_value(value, name.span, name.text)
+
+    def _checked_value(self, value: Any, span: Span, text: str) -> GraphValue:
+        if value is UNKNOWN:
+            raise UnsettledError
+        if not isinstance(value, GraphValue):
+            hint = "attributes are given by name, values by position"
+            raise error("E204", f"`{text[:40]}` is not a value of the network; found {show(value)}", span, hint=hint)
+        return value
+
+    # --- calls ---
+
+    def _callee(self, call: s.Apply, env: Environment) -> OperatorValue | TemplateValue:
+        try:
+            callee = self.evaluator.find(call.callee, env)
+        except ArchError as problem:
+            raise _as_operator(problem, call, env) from None
+        if isinstance(callee, OperatorValue | TemplateValue):
+            return callee
+        if callee is UNKNOWN:
+            raise UnsettledError
+        name = call.callee.text
+        hint = f"write `use {name}` to go on from that value" if isinstance(callee, GraphValue) else ""
+        kind = "a function" if isinstance(callee, FunctionValue) else f"a value of type {type_name(callee)}"
+        raise error("E207", f"`{name}` is {kind}, not an operator or template", call.callee.span, hint=hint)
+
+    def _template(self, call: s.Apply, callee: TemplateValue, env: Environment, scope: str, x: Running) -> Running:
+        template = callee.template
+        if len(self.trail) >= self.options.max_calls:
+            raise too_deep(call.span, self.options)
+        inner, given = self._arguments(call, callee, env)
+        if x is None:
+            return None
+        outer_trail, outer_frame = self.trail, self._frame
+        self.trail = (*outer_trail, Note(f"template `{template.name.text}`", call.callee.span))
+        try:
+            return self._instance(callee, inner, given, scope, x)
+        finally:
+            self.trail, self._frame = outer_trail, outer_frame
+
+    def _instance(
+        self, callee: TemplateValue, inner: Environment, given: frozenset[str], scope: str, x: GraphValue
+    ) -> Running:
+        """The value of a template's body, copied where the same call has been expanded before."""
+        template = callee.template
+        key = call_key(callee, inner.names, given, x)
+        if key in self._recordings:
+            recording = self._recordings[key]
+            self.evaluator.step(template.span, recording.steps)
+            return replay(self, recording, scope, x)
+        scalars = tuple([(name, scalar) for name, scalar in map(_scalar, inner.names.items()) if scalar is not None])
+        self.scopes[scope] = Scope(scope, "template", template.name.text, scalars, template.span, given)
+        recorder = Recorder(self, scope, x, self.evaluator.steps)
+        result = self._body(template.body, Frame(x, x), inner, scope, x)
+        if result is not None and recorder.clean:
+            self._recordings[key] = recorder.recording(result, self.evaluator.steps)
+        return result
+
+    def _arguments(self, call: s.Apply, callee: TemplateValue, env: Environment) -> tuple[Environment, frozenset[str]]:
+        """The environment of a template's body (its parameters, then what is around it), and which were given."""
+        template = callee.template
+        bound = self._bound(call, callee, id(template) if not callee.arguments else "").named
+        inner = Environment(callee.environment)
+        inner.turn = None
+        filled = dict(callee.arguments)
+        failed: list[Diagnostic] = []
+        unsettled = False
+        for formal in template.parameters:
+            name = formal.name.text
+            try:
+                if name in bound:
+                    inner.names[name] = self.evaluator.bound(bound[name].value, env)
+                elif name in filled:
+                    inner.names[name] = filled[name]
+                else:
+                    assert formal.default is not None
+                    inner.names[name] = self.evaluator.bound(formal.default, inner)
+            except ArchError as problem:
+                failed += problem.diagnostics
+                inner.names[name] = UNKNOWN
+            except UnsettledError:
+                unsettled = True
+                inner.names[name] = UNKNOWN
+        if failed:
+            raise ArchError(failed)
+        if unsettled:
+            raise UnsettledError
+        return inner, frozenset((*bound, *filled))
+
+    def _operator(
+        self, call: s.Apply, callee: OperatorValue, place: Place, env: Environment, inputs: list[Running], name: str
+    ) -> Running:
+        operator = callee.operator
+        if not (call.arguments or callee.arguments or operator.name in self.network.defaults or operator.merges):
+            return self._bare(call, operator, place, inputs[0], name)
+        arguments, spans = self.defaults(operator.name)
+        filled = (*callee.arguments, *arguments.items())
+        bound = self._bound(call, OperatorValue(operator, filled), operator.name if not filled else "")
+        spans |= bound.spans
+        arguments.update(callee.arguments)
+        for key, argument in bound.named.items():
+            arguments[key] = self.evaluator.evaluate(argument.value, env)
+        taken = [value for value in inputs if value is not None]
+        taken += [self._operand(argument, env) for argument in bound.values]
+        attributes = self.validated(call.span, operator.name, arguments, spans)
+        if len(taken) < len(inputs) + len(bound.values):
+            return None
+        if operator.merges and len(taken) == 1:
+            return taken[0]
+        return self.put_node(operator.name, attributes, taken, place.scope, name, call.span, spans)
+
+    def _bare(self, call: s.Apply, operator: Operator, place: Place, x: Running, name: str) -> Running:
+        """An operator without arguments or defaults of the network: its attributes are the same every time."""
+        attributes = self._bares.get(operator.name)
+        if attributes is None:
+            self._bound(call, OperatorValue(operator), operator.name)
+            attributes = self._bares[operator.name] = self.validated(call.span, operator.name, {}, {})
+        return self.put_node(operator.name, attributes, [x], place.scope, name, call.span) if x is not None else None
+
+    def _bound(self, call: s.Apply, callee: OperatorValue | TemplateValue, name: object) -> Bound:
+        """The arguments of a call matched; once for a callee that has a name and nothing filled in."""
+        key = id(call), name
+        known = self._readings.matched.get(key) if name else None
+        if known is not None:
+            return known[1]
+        bound = bind(signature_of(callee), call.arguments, callee_span=call.callee.span)
+        if name:
+            self._readings.matched[key] = call, bound  # the call too: what is known by identity must stay
+        return bound
+
+    def _operand(self, argument: s.Argument, env: Environment) -> GraphValue:
+        if isinstance(argument.value, s.Name):
+            return self._value(argument.value, env)
+        value = self.evaluator.evaluate(argument.value, env)
+        return self._checked_value(value, argument.span, argument.span.text)
+
+
+def _scalar(argument: tuple[str, Any]) -> tuple[str, Any]:
+    """A template's argument as the graph keeps it: plain values, and operators by name; None for others."""
+    name, value = argument
+    if isinstance(value, OperatorValue):
+        return name, value.operator.name
+    return name, value if type(value) in SCALARS or type(value) is tuple else None
+
+
+def _as_operator(problem: ArchError, call: s.Apply, env: Environment) -> ArchError:
+    """The error for a statement whose name is unknown: what would have fitted there."""
+    first = problem.diagnostics[0]
+    if first.code != "E101":
+        return problem
+    known = {name for name in env.all_names() if isinstance(env.find(name), OperatorValue | TemplateValue)}
+    hint = did_you_mean(call.callee.text, known | set(OPERATORS)) or first.hint
+    return error("E101", f"unknown operator or template `{call.callee.text}`", call.callee.span, hint=hint)

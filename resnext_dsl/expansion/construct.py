@@ -1,0 +1,58 @@
+"""Makes the graph of a bound network, within the bounds of its options; every distinct mistake is in one error."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from resnext_dsl.expansion.calls import Readings
+from resnext_dsl.expansion.size_estimate import check_size
+from resnext_dsl.expansion.statements import Expander
+from resnext_dsl.foundation.diagnostics import ArchError, Diagnostic, ShapeError
+from resnext_dsl.foundation.options import Options
+from resnext_dsl.graph.ir import Graph
+from resnext_dsl.semantics.bind import BoundNetwork
+from resnext_dsl.semantics.evaluate import Evaluator
+
+
+def graph_of(
+    bound: BoundNetwork,
+    evaluator: Evaluator,
+    readings: Readings | None = None,
+    check: bool = True,
+    before: Sequence[Diagnostic] = (),
+) -> tuple[Graph, list[Diagnostic]]:
+    """The graph of a network, and what expansion found.
+
+    Args:
+        bound: The network.
+        evaluator: What its expressions are computed with.
+        readings: What its text settles, kept from one binding to the next.
+        check: Whether its size may be counted beforehand.
+        before: What was found before, for an error that ends everything.
+    """
+    options = evaluator.options
+    expander = Expander(bound, evaluator, lambda: check_size(bound, options) if check else None, readings)
+    try:
+        return expander.expand(), expander.diagnostics
+    except ArchError as problem:
+        raise report_of([*before, *expander.diagnostics, *problem.diagnostics], options) from None
+
+
+def errors_of(diagnostics: Sequence[Diagnostic]) -> list[Diagnostic]:
+    """Those that are no warnings."""
+    return [diagnostic for diagnostic in diagnostics if diagnostic.severity == "error"]
+
+
+def report_of(diagnostics: list[Diagnostic], options: Options) -> ArchError:
+    """One error of every distinct mistake, in the order of the text."""
+    unique: dict[tuple[str, str, int], Diagnostic] = {}
+    for diagnostic in diagnostics:
+        span = diagnostic.span
+        key = (diagnostic.code, span.source.name, span.start) if span else (diagnostic.code, diagnostic.message, -1)
+        known = unique.get(key)
+        if known is None or len(diagnostic.trail) > len(known.trail):
+            unique[key] = diagnostic
+    ordered = sorted(unique.values(), key=lambda d: (d.span.source.name, d.span.start) if d.span else ("", -1))
+    errors = [diagnostic for diagnostic in ordered if diagnostic.severity == "error"]
+    kind = ShapeError if all(d.code.startswith("E30") for d in errors) else ArchError
+    return kind(errors[: options.max_errors])

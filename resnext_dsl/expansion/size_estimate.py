@@ -1,0 +1,224 @@
+"""Counts what a network would expand to, before it is expanded.
+
+Goes through the statements as expansion does, but without shapes and without making anything; calls of equal
+arguments are counted once. What cannot be
+told without shapes counts as its least, so the count is a lower bound: past the limits it refuses a spec at once, and
+expansion itself keeps the exact bound.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from resnext_dsl.expansion.graph_builder import too_many
+from resnext_dsl.foundation.diagnostics import ArchError, error
+from resnext_dsl.foundation.options import Options
+from resnext_dsl.semantics.bind import BoundNetwork
+from resnext_dsl.semantics.evaluate import Evaluator
+from resnext_dsl.semantics.signature import bind, signature_of
+from resnext_dsl.semantics.values import MISSING, UNKNOWN, Environment, OperatorValue, TemplateValue, UnsettledError
+from resnext_dsl.syntax import nodes as s
+
+CONCRETE_PASSES = 2000
+"""Passes gone through one by one in all; past that, a pass counts as its least."""
+
+
+class Size:
+    """At least so many operators, in at least so many steps."""
+
+    __slots__ = ("nodes", "steps")
+
+    def __init__(self, nodes: int = 0, steps: int = 0) -> None:
+        self.nodes = nodes
+        self.steps = steps
+
+    def __add__(self, other: Size) -> Size:
+        return Size(self.nodes + other.nodes, self.steps + other.steps)
+
+    def times(self, count: int) -> Size:
+        """The size of `count` passes, each of which is a step too."""
+        return Size(self.nodes * count, (self.steps + 1) * count)
+
+
+class Counter:
+    """Counts one network."""
+
+    def __init__(self, network: BoundNetwork, options: Options) -> None:
+        self.network = network
+        self.options = options
+        self.evaluator = Evaluator(options, _nothing_flows, quiet=True)
+        self._counted: dict[Any, Size] = {}
+        self._passes = 0
+        self._depth = 0
+
+    def check(self) -> None:
+        """Refuses a network that is too large.
+
+        Raises:
+            ArchError: E405 with about how many operators it would have.
+        """
+        env = Environment(self.network.environment)
+        total = Size()
+        for entry in self.network.entries:
+            total += self._entry(entry, env)
+            if total.nodes > self.options.max_nodes:
+                raise too_many(entry.span, self.options.max_nodes, total.nodes)
+            if total.steps > self.options.max_steps:
+                found = f"the spec needs about {total.steps} steps; at most {self.options.max_steps} are allowed"
+                raise error("E405", found, entry.span, hint="the bound is the option `max_steps`")
+
+    def _entry(self, entry: s.Entry, env: Environment) -> Size:
+        if isinstance(entry, s.Part):
+            if entry.times is None:
+                return self._block(entry.body, env)
+            return self._repeated(entry.times, entry.counter, entry.body, env)
+        if isinstance(entry, s.Output):
+            return self._block(entry.body, env) if entry.body is not None else Size()
+        return self._statement(entry, env)  # type: ignore[arg-type]
+
+    def _block(self, block: s.Block, env: Environment) -> Size:
+        if self._depth >= self.options.max_calls:
+            return Size()
+        self._depth += 1
+        inner = Environment(env)
+        total = Size()
+        for statement in block.statements:
+            total += self._statement(statement, inner)
+        self._depth -= 1
+        return total
+
+    def _statement(self, statement: s.Statement, env: Environment) -> Size:
+        try:
+            if isinstance(statement, s.Let):
+                env.names[statement.name.text] = UNKNOWN
+                env.names[statement.name.text] = self.evaluator.evaluate(statement.value, env)
+            elif isinstance(statement, s.Apply):
+                return self._apply(statement, env)
+            elif isinstance(statement, s.Repeat):
+                return self._repeated(statement.times, statement.counter, statement.body, env)
+            elif isinstance(statement, s.ForEach):
+                return self._for(statement, env)
+            elif isinstance(statement, s.Condition):
+                return self._condition(statement, env)
+            elif isinstance(statement, s.Split):
+                return self._split(statement, env)
+            elif isinstance(statement, s.Residual):
+                body = self._block(statement.body, env)
+                return body + (self._block(statement.shortcut, env) if statement.shortcut is not None else Size())
+        except (ArchError, UnsettledError):
+            pass  # expansion reports it
+        return Size()
+
+    def _apply(self, call: s.Apply, env: Environment) -> Size:
+        callee = self.evaluator.find(call.callee, env)
+        if isinstance(callee, OperatorValue):
+            return Size(1 - callee.operator.merges, 1)
+        if not isinstance(callee, TemplateValue):
+            return Size()
+        inner = self._arguments(call, callee, env)
+        key = (id(callee.template), tuple(inner.names.items()))
+        if key not in self._counted:
+            self._counted[key] = Size()
+            self._counted[key] = Size(0, 1) + self._block(callee.template.body, inner)
+        return self._counted[key]
+
+    def _arguments(self, call: s.Apply, callee: TemplateValue, env: Environment) -> Environment:
+        bound = bind(signature_of(callee), call.arguments).named
+        filled = dict(callee.arguments)
+        inner = Environment(callee.environment)
+        inner.turn = None
+        for formal in callee.template.parameters:
+            name = formal.name.text
+            if name in bound:
+                inner.names[name] = self._known(bound[name].value, env)
+            elif name in filled:
+                inner.names[name] = filled[name]
+            elif formal.default is not None:
+                inner.names[name] = self._known(formal.default, inner)
+        return inner
+
+    def _known(self, expression: s.Expression, env: Environment) -> Any:
+        try:
+            return self.evaluator.evaluate(expression, env)
+        except (ArchError, UnsettledError):
+            return UNKNOWN
+
+    def _repeated(self, count: s.Expression, index: s.Name | None, body: s.Block, env: Environment) -> Size:
+        try:
+            passes = self.evaluator.whole(count, env, "the number of passes")
+        except (ArchError, UnsettledError):
+            return Size()
+        return self._turns(passes, index, body, env)
+
+    def _turns(self, passes: int, index: s.Name | None, body: s.Block, env: Environment) -> Size:
+        """Passes one by one while they are few, else as many times the least of one."""
+        if passes <= 0:
+            return Size()
+        if passes > 4 and self._passes + passes > CONCRETE_PASSES:
+            return self._pass(body, env, None, passes, index).times(passes)
+        self._passes += passes
+        total = Size(0, passes)
+        for turn in range(passes):
+            total += self._pass(body, env, turn, passes, index)
+            if total.nodes > self.options.max_nodes:
+                left = passes - turn - 1
+                return total + self._pass(body, env, None, passes, index).times(left)
+        return total
+
+    def _pass(self, body: s.Block, env: Environment, turn: int | None, passes: int, index: s.Name | None) -> Size:
+        inner = Environment(env)
+        # Without a known pass, `first` and `last` have no value: a count of passes that no turn equals makes them take
+        # their second.
+        inner.turn = (turn, passes) if turn is not None else (1, 3)
+        if index is not None:
+            inner.names[index.text] = turn if turn is not None else UNKNOWN
+        return self._block(body, inner)
+
+    def _for(self, statement: s.ForEach, env: Environment) -> Size:
+        elements = self.evaluator.elements(statement.iterable, env)
+        total = Size(0, len(elements))
+        for turn, element in enumerate(elements):
+            inner = Environment(env)
+            inner.turn = (turn, len(elements))
+            self.evaluator.unpack(statement.targets, element, statement.iterable.span, inner)
+            total += self._block(statement.body, inner)
+        return total
+
+    def _condition(self, statement: s.Condition, env: Environment) -> Size:
+        least: Size | None = None
+        for condition, block in statement.branches:
+            try:
+                if self.evaluator.truth(condition, env):
+                    return _least(least, self._block(block, env))
+            except (ArchError, UnsettledError):
+                least = _least(least, self._block(block, env))
+        otherwise = self._block(statement.otherwise, env) if statement.otherwise is not None else Size()
+        return _least(least, otherwise)
+
+    def _split(self, statement: s.Split, env: Environment) -> Size:
+        if statement.body is None:
+            total = Size(1, 1)
+            for path in statement.paths:
+                total += self._block(path, env)
+            return total
+        if statement.times is None:
+            return Size()
+        count = self.evaluator.whole(statement.times, env, "the number of paths")
+        merge = Size(1 if count > 1 else 0, 1)
+        slices = Size(count if statement.sliced else 0, 0)
+        return merge + slices + self._turns(count, statement.counter, statement.body, env)
+
+
+def _least(left: Size | None, right: Size) -> Size:
+    return right if left is None else Size(min(left.nodes, right.nodes), min(left.steps, right.steps))
+
+
+def _nothing_flows(name: str) -> Any:
+    if name in ("channels_in", "shape_in", "channels_here", "shape_here"):
+        raise UnsettledError
+    return MISSING
+
+
+def check_size(network: BoundNetwork, options: Options) -> None:
+    """Refuses a network that would expand beyond the bounds (`Counter.check`)."""
+    Counter(network, options).check()

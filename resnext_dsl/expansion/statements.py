@@ -1,0 +1,366 @@
+"""Runs the statements of a bound network and makes its graph, shapes included.
+
+One mistake gives one error: a statement that fails leaves an unknown value behind, and what depends on it is passed
+over in silence. A mistake in a template is reported for its first call only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from resnext_dsl.expansion.calls import Caller, Frame, Place
+from resnext_dsl.expansion.graph_builder import Running, join, too_many
+from resnext_dsl.expansion.shortcuts import shortcut
+from resnext_dsl.foundation.diagnostics import Diagnostic, Note, Span, error
+from resnext_dsl.graph.ir import Graph, Output, Part
+from resnext_dsl.operators import OPERATORS, validate
+from resnext_dsl.semantics.evaluate import SHORTCUTS, too_deep
+from resnext_dsl.semantics.naming import Names, body_of, safe, single_call
+from resnext_dsl.semantics.signature import Signature, bind
+from resnext_dsl.semantics.values import (
+    UNKNOWN,
+    Environment,
+    GraphValue,
+    OperatorValue,
+    TemplateValue,
+    show_shape,
+)
+from resnext_dsl.syntax import nodes as s
+
+RESIDUAL = Signature("residual", ("shortcut",), frozenset())
+
+
+class Expander(Caller):
+    """Expands one network; the graph in the making is the draft that it is."""
+
+    depth = 0
+
+    def expand(self) -> Graph:
+        """The graph; only to be used where `diagnostics` has no error."""
+        self.run()
+        graph = Graph(self.network.name, tuple(self.nodes), self.scopes, tuple(self.parts), tuple(self.outputs))
+        return graph if self.diagnostics else self.pruned(graph)
+
+    def run(self) -> None:
+        """Runs every entry of the network, the main output's last."""
+        network = self.network
+        self.put_scope("", "network", network.name, network.span)
+        x = self.put_input()
+        names = Names(body_of(network.span, network.entries))
+        frame = Frame(x, x)
+        place = Place(frame, "", names)
+        if network.input_name is not None:
+            frame.values[network.input_name.text] = x if x is not None else UNKNOWN
+        env = Environment(network.environment)
+        for entry in network.entries:
+            x = self._entry(entry, place, env, x)
+        if x is not None:
+            if x.node == 0 and not self.diagnostics:
+                self.note(Diagnostic("E305", f"network `{network.name}` has no operators", network.span))
+            self.outputs.insert(0, Output("main", x.node))
+        self.evaluator.context = None  # what holds itself in a circle stays until the collector comes
+
+    # --- the network's own entries ---
+
+    def _entry(self, entry: s.Entry, place: Place, env: Environment, x: Running) -> Running:
+        self._frame = place.frame
+        if isinstance(entry, s.Part):
+            return self._part(entry, place, env, x)
+        if isinstance(entry, s.Output):
+            self.guarded(self._output, entry, place, env, x)
+            return x
+        return self._statement(entry, place, env, x)  # type: ignore[arg-type]
+
+    def _part(self, part: s.Part, place: Place, env: Environment, x: Running) -> Running:
+        name = safe(part.name.text)
+        label = f"{part.kind} `{part.name.text}`" if part.kind == "stage" else f"the {part.kind}"
+        outer = self.trail
+        if part.times is None:
+            self.put_scope(name, "part", name, part.span)
+            self.trail = (*outer, Note(label, part.name.span))
+            x = self._pass(part.body, place.frame, env, name, x)
+        else:
+            self.put_scope(name, "passes", name, part.span)
+            count = self.guarded(self.evaluator.whole, part.times, env, "the number of passes")
+
+            def run(turn: int, x: Running) -> Running:
+                self.trail = (*outer, Note(f"{label}, pass {turn}", part.name.span))
+                inner = _turn(env, turn, count, part.counter)
+                self.put_scope(f"{name}.{turn}", "pass", str(turn), part.span)
+                return self._pass(part.body, place.frame, inner, f"{name}.{turn}", x)
+
+            x = self.in_turn(count, run, x) if count is not None else None
+        self.trail = outer
+        if x is not None:
+            self.parts.append(Part(name, part.kind, x.node))  # type: ignore[arg-type]
+        for alias in (part.name, part.alias):
+            if alias is not None:
+                place.frame.values[alias.text] = x if x is not None else UNKNOWN
+        return x
+
+    def _pass(self, body: s.Block, frame: Frame, env: Environment, scope: str, x: Running) -> Running:
+        """One pass of a part: `channels_in` is that of the pass."""
+        outer = frame.entry
+        frame.entry = x
+        try:
+            return self._body(body, frame, Environment(env), scope, x)
+        finally:
+            frame.entry = outer
+
+    def _output(self, output: s.Output, place: Place, env: Environment, x: Running) -> None:
+        name = output.name.text
+        if output.when is not None and output.when.text != "training":
+            raise error("E105", f"an output is `when training`; found `{output.when.text}`", output.when.span)
+        if safe(name) in self.scopes or name == "main":
+            raise error("E102", f"`{name}` is declared twice", output.name.span)
+        value = x if output.value is None else self._value(output.value, env)
+        if output.body is not None:
+            self.put_scope(safe(name), "part", safe(name), output.span)
+            outer, self.trail = self.trail, (*self.trail, Note(f"output `{name}`", output.name.span))
+            value = self._pass(output.body, place.frame, env, safe(name), value)
+            self.trail = outer
+            if value is not None:
+                self.parts.append(Part(safe(name), "output", value.node))
+        if value is not None:
+            self.outputs.append(Output(safe(name), value.node, output.when is not None))
+
+    # --- bodies ---
+
+    def _body(
+        self, block: s.Block, frame: Frame, env: Environment, scope: str, x: Running, reserved: tuple[str, ...] = ()
+    ) -> Running:
+        """A body with a scope of its own; one that is a single template call gives its scope to that call."""
+        names = self._names_of(block, reserved)
+        call = single_call(block)
+        if call is not None and x is not None:
+            for statement in block.statements:
+                if isinstance(statement, s.Let):
+                    self._statement(statement, Place(frame, scope, names), env, x)
+            self._frame = frame
+            frame.here = x
+            callee = self.guarded(self._callee, call, env)
+            if callee is None:
+                return None
+            if isinstance(callee, TemplateValue):
+                result = self.guarded(self._template, call, callee, env, scope, x)
+                return self._named(call.alias, frame, result)
+            return self._statement(call, Place(frame, scope, names), env, x)
+        return self._block(block, Place(frame, scope, names), env, x)
+
+    def _names_of(self, block: s.Block, reserved: tuple[str, ...]) -> Names:
+        key = (id(block), reserved)
+        names = self._readings.names.get(key)
+        if names is None:
+            names = self._readings.names[key] = Names(block, reserved)
+        return names
+
+    def _block(self, block: s.Block, place: Place, env: Environment, x: Running) -> Running:
+        """Statements in turn; their constants hold to the end of the block."""
+        if self.depth >= self.options.max_calls:
+            raise too_deep(block.span, self.options)
+        self.depth += 1
+        for statement in block.statements:
+            x = self._statement(statement, place, env, x)
+        self.depth -= 1
+        return x
+
+    def _statement(self, statement: s.Statement, place: Place, env: Environment, x: Running) -> Running:
+        frame = place.frame
+        self._frame = frame
+        frame.here = x
+        if isinstance(statement, s.Let):
+            value = self.guarded(self.evaluator.bound, statement.value, env)
+            env.names[statement.name.text] = value if value is not None else UNKNOWN
+            return x
+        if isinstance(statement, s.Use):
+            return self.guarded(self._value, statement.value, env)  # type: ignore[no-any-return]
+        self.evaluator.step(statement.span)
+        depth = self.depth
+        result = self.guarded(_RUN[type(statement)], self, statement, place, env, x)
+        self.depth = depth
+        return self._named(statement.alias, frame, result)
+
+    def _apply(self, call: s.Apply, place: Place, env: Environment, x: Running) -> Running:
+        callee = self._callee(call, env)
+        name = place.names.of(call)
+        if isinstance(callee, TemplateValue):
+            return self._template(call, callee, env, join(place.scope, name), x)
+        return self._operator(call, callee, place, env, [x], name)
+
+    # --- statements with bodies ---
+
+    def _repeat(self, statement: s.Repeat, place: Place, env: Environment, x: Running) -> Running:
+        count = self.evaluator.whole(statement.times, env, "the number of passes")
+        return self._passes(statement, place, lambda turn: _turn(env, turn, count, statement.counter), count, x)
+
+    def _for(self, statement: s.ForEach, place: Place, env: Environment, x: Running) -> Running:
+        elements = self.evaluator.elements(statement.iterable, env)
+
+        def environment(turn: int) -> Environment:
+            inner = _turn(env, turn, len(elements), None)
+            self.evaluator.unpack(statement.targets, elements[turn], statement.iterable.span, inner)
+            return inner
+
+        return self._passes(statement, place, environment, len(elements), x)
+
+    def _passes(
+        self,
+        statement: s.Repeat | s.ForEach,
+        place: Place,
+        environment: Callable[[int], Environment],
+        count: int,
+        x: Running,
+    ) -> Running:
+        scope = join(place.scope, place.names.of(statement))
+        self.put_scope(scope, "passes", place.names.of(statement), statement.span)
+
+        def run(turn: int, x: Running) -> Running:
+            self.evaluator.step(statement.span)
+            self.put_scope(f"{scope}.{turn}", "pass", str(turn), statement.span)
+            return self._body(statement.body, place.frame, environment(turn), f"{scope}.{turn}", x)
+
+        return self.in_turn(count, run, x)
+
+    def in_turn(self, count: int, run: Callable[[int, Running], Running], x: Running) -> Running:
+        """The value after `count` passes, each on the value of the one before."""
+        for turn in range(count):
+            x = run(turn, x)
+        return x
+
+    def _condition(self, statement: s.Condition, place: Place, env: Environment, x: Running) -> Running:
+        for condition, block in statement.branches:
+            if self.evaluator.truth(condition, env):
+                return self._block(block, place, Environment(env), x)
+        if statement.otherwise is not None:
+            return self._block(statement.otherwise, place, Environment(env), x)
+        return x
+
+    def _split(self, statement: s.Split, place: Place, env: Environment, x: Running) -> Running:
+        merge = self._merge(statement, env)
+        bodies, environments = self._paths(statement, env)
+        if x is None:
+            return None
+        scope = join(place.scope, place.names.of(statement, "paths"))
+        self.put_scope(scope, "paths", place.names.of(statement, "paths"), statement.span)
+        starts = self._starts(statement, scope, len(bodies), x)
+        ends: list[Running] = []
+        reserved = ("slice",) if statement.sliced else ()
+        for k, (body, inner, start) in enumerate(zip(bodies, environments, starts, strict=True)):
+            place.frame.here = start
+            ends.append(self._body(body, place.frame, inner, f"{scope}.{k}", start, reserved))
+        self._frame = place.frame
+        place.frame.here = x
+        name = place.names.of(statement, "merge")
+        return self._operator(statement.merge, merge, place, env, ends, name)
+
+    def _merge(self, statement: s.Split, env: Environment) -> OperatorValue:
+        merge = self._callee(statement.merge, env)
+        if isinstance(merge, OperatorValue) and merge.operator.merges:
+            return merge
+        known = [name for name, operator in OPERATORS.items() if operator.merges]
+        text = statement.merge.callee.text
+        raise error(
+            "E207", f"`{text}` does not merge values", statement.merge.callee.span, hint=f"merges: {', '.join(known)}"
+        )
+
+    def _paths(self, statement: s.Split, env: Environment) -> tuple[list[s.Block], list[Environment]]:
+        """The body of each path with its environment."""
+        if statement.body is None:
+            if statement.times is not None:
+                found = "a split that lists its paths has no count"
+                raise error("E105", found, statement.times.span, hint="remove it; the paths are counted")
+            return list(statement.paths), [Environment(env) for _ in statement.paths]
+        if statement.times is None:
+            hint = "write `split N { ... }`, or list the paths: `split { path { ... } ... }`"
+            raise error("E202", "a split needs the number of its paths", statement.span, hint=hint)
+        count = self.evaluator.whole(statement.times, env, "the number of paths", least=1)
+        if count > self.options.max_nodes:
+            raise too_many(statement.times.span, self.options.max_nodes)
+        return [statement.body] * count, [_indexed(env, k, statement.counter) for k in range(count)]
+
+    def _starts(self, statement: s.Split, scope: str, count: int, x: GraphValue) -> list[GraphValue]:
+        """What each path starts from: the running value, or its slice of the channels."""
+        for k in range(count):
+            self.put_scope(f"{scope}.{k}", "path", str(k), statement.span)
+        if not statement.sliced:
+            return [x] * count
+        channels = x.shape[0]
+        if channels % count:
+            low, high = channels // count * count, -(-channels // count) * count
+            span = statement.times.span if statement.times is not None else statement.span
+            message = f"`channels` (={channels}) must be divisible by the number of paths (={count})"
+            hint = f"nearest: {high if high - channels <= channels - low or low == 0 else low}"
+            raise error("E302", message, span, hint=hint, notes=self.origins([x]))
+        width = channels // count
+        row = OPERATORS["slice"]
+        starts = []
+        for k in range(count):
+            attributes = validate(row, {"start": k * width, "stop": (k + 1) * width})
+            starts.append(self.put_node("slice", attributes, [x], f"{scope}.{k}", "slice", statement.span))
+        return starts
+
+    def _residual(self, statement: s.Residual, place: Place, env: Environment, x: Running) -> Running:
+        kind = self._shortcut_kind(statement, env)
+        body = self._block(statement.body, place, Environment(env), x)
+        if x is None or body is None:
+            return None
+        self._frame = place.frame
+        place.frame.here = x
+        scope = join(place.scope, place.names.of(statement, "shortcut"))
+        if statement.shortcut is not None:
+            self.put_scope(scope, "shortcut", "shortcut", statement.shortcut.span)
+            other = self._body(statement.shortcut, place.frame, Environment(env), scope, x)
+        elif kind == "skip" and x.shape != body.shape:
+            return body
+        else:
+            other = shortcut(self, kind, statement, scope, x, body)
+        if other is None:
+            return None
+        return self._add(statement, place, body, other)
+
+    def _add(self, statement: s.Residual, place: Place, body: GraphValue, other: GraphValue) -> GraphValue:
+        if body.shape != other.shape:
+            shapes = f"the body gives {show_shape(body.shape)}, the shortcut {show_shape(other.shape)}"
+            hint = "`shortcut=auto` projects where shapes differ" if statement.arguments else ""
+            span = Span(statement.span.source, statement.span.start, statement.span.start + len("residual"))
+            notes = self.origins([body, other])
+            raise error("E304", f"a residual adds values of one shape: {shapes}", span, hint=hint, notes=notes)
+        name = place.names.of(statement, "add")
+        return self.put_node("add", validate(OPERATORS["add"], {}), [body, other], place.scope, name, statement.span)
+
+    def _shortcut_kind(self, statement: s.Residual, env: Environment) -> str:
+        bound = bind(RESIDUAL, statement.arguments).named
+        if "shortcut" not in bound:
+            return "auto"
+        argument = bound["shortcut"]
+        if statement.shortcut is not None:
+            found = "a residual with a shortcut of its own takes no `shortcut=`"
+            raise error("E203", found, argument.span)
+        kind = self.evaluator.evaluate(argument.value, env)
+        word = kind.operator.name if isinstance(kind, OperatorValue) else kind
+        if not isinstance(word, str) or word not in SHORTCUTS:
+            hint = f"kinds: {', '.join(SHORTCUTS)}"
+            raise error("E205", f"`{argument.value.span.text[:40]}` is no kind of shortcut", argument.span, hint=hint)
+        return word
+
+
+_RUN: dict[type, Callable[[Expander, Any, Place, Environment, Running], Running]] = {
+    s.Apply: Expander._apply,
+    s.Repeat: Expander._repeat,
+    s.ForEach: Expander._for,
+    s.Condition: Expander._condition,
+    s.Split: Expander._split,
+    s.Residual: Expander._residual,
+}
+
+
+def _turn(env: Environment, turn: int, turns: int, index: s.Name | None) -> Environment:
+    """The environment of one pass of a repeat."""
+    inner = _indexed(env, turn, index)
+    inner.turn = (turn, turns)
+    return inner
+
+
+def _indexed(env: Environment, number: int, index: s.Name | None) -> Environment:
+    return Environment(env, {index.text: number} if index is not None else {})

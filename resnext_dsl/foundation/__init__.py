@@ -1,0 +1,1 @@
+"""What every stage stands on: source texts with spans, diagnostics, options, units, records, atomic writing."""

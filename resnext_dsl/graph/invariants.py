@@ -1,0 +1,109 @@
+"""Checks the invariants of a graph: what every later stage relies on, and every pass must keep.
+
+A broken invariant is a mistake of ours, not of the spec's author: `InvariantError` names the node.
+"""
+
+from __future__ import annotations
+
+from resnext_dsl.graph.ir import Graph, Node
+from resnext_dsl.operators import OPERATORS
+from resnext_dsl.operators.base import RuleError, Shape
+
+
+class InvariantError(AssertionError):
+    """The graph is not well formed."""
+
+
+def verify(graph: Graph) -> Graph:
+    """The graph itself, if it is well formed.
+
+    Raises:
+        InvariantError: With the name of the node, scope or output that breaks an invariant, and how.
+    """
+    _names(graph)
+    _operators(graph)
+    _scopes(graph)
+    _results(graph)
+    return graph
+
+
+def _names(graph: Graph) -> None:
+    names = [node.name for node in graph.nodes]
+    held = [node.scope for node in graph.nodes]
+    for name, scope in zip(names, held, strict=True):
+        if name.rpartition(".")[0] != scope or name[-1:] in (".", ""):
+            raise InvariantError(f"node `{name}` is not named after its scope `{scope}`")
+    unlike = set(names)
+    if len(unlike) != len(names):
+        twice = next(name for place, name in enumerate(names) if name in names[:place])
+        raise InvariantError(f"node `{twice}` is there twice")
+    for scope in set(held).difference(graph.scopes):
+        raise InvariantError(f"node `{names[held.index(scope)]}` is in no scope: `{scope}`")
+    for name in unlike.intersection(graph.scopes):
+        raise InvariantError(f"node `{name}` has the name of a scope")
+
+
+def _operators(graph: Graph) -> None:
+    """Checks what each operator reads, and what it gives by the rules of its row; those that repeat once."""
+    right: set[tuple[str, int, tuple[Shape, ...], Shape]] = set()
+    shapes: list[Shape] = []
+    for index, node in enumerate(graph.nodes):
+        read = []
+        for source in node.inputs:
+            if not 0 <= source < index:
+                raise InvariantError(f"node `{node.name}` reads a node that does not stand before it")
+            read.append(shapes[source])
+        shape = node.shape
+        applied = node.operator, id(node.attributes), tuple(read), shape
+        if applied not in right:
+            _sized(node)
+            _is_input(node) if index == 0 else _keeps_rules(node, applied[2])
+            right.add(applied)
+        shapes.append(shape)
+
+
+def _sized(node: Node) -> None:
+    if not node.shape or min(node.shape) < 1:
+        raise InvariantError(f"node `{node.name}` has the shape {node.shape}")
+
+
+def _is_input(node: Node) -> None:
+    if node.operator != "input" or node.inputs:
+        raise InvariantError(f"node `{node.name}` is first and not the input")
+
+
+def _keeps_rules(node: Node, shapes: tuple[Shape, ...]) -> None:
+    row = OPERATORS.get(node.operator)
+    if row is None:
+        raise InvariantError(f"node `{node.name}` has the unknown operator `{node.operator}`")
+    if not isinstance(node.attributes, row.attributes):
+        raise InvariantError(f"node `{node.name}` has no attributes of `{node.operator}`")
+    least, most = row.inputs
+    if len(shapes) < least or (most is not None and len(shapes) > most):
+        raise InvariantError(f"node `{node.name}` has {len(shapes)} inputs")
+    try:
+        shape = row.shape(node.attributes, shapes)
+    except RuleError as problem:
+        raise InvariantError(f"node `{node.name}`: {problem}") from None
+    if shape != node.shape:
+        raise InvariantError(f"node `{node.name}` has the shape {node.shape}, its rule says {shape}")
+
+
+def _scopes(graph: Graph) -> None:
+    seen: set[str] = set()
+    for name, scope in graph.scopes.items():
+        if name != scope.name:
+            raise InvariantError(f"scope `{name}` calls itself `{scope.name}`")
+        parent = name.rpartition(".")[0]
+        if name and parent not in seen:
+            raise InvariantError(f"scope `{name}` stands before its parent")
+        seen.add(name)
+
+
+def _results(graph: Graph) -> None:
+    if not graph.outputs or graph.outputs[0].training_only:
+        raise InvariantError("the graph has no main output")
+    places = [(output.name, output.node) for output in graph.outputs] + [(part.name, part.node) for part in graph.parts]
+    for name, node in places:
+        if not 0 <= node < len(graph.nodes):
+            raise InvariantError(f"`{name}` is no node")

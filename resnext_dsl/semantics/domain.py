@@ -1,0 +1,179 @@
+"""What a search may pick for a parameter: a value of a set, a number of a range, or that for each element of a list."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any
+
+from resnext_dsl.foundation.diagnostics import ArchError, error
+from resnext_dsl.foundation.records import NamedTuple
+from resnext_dsl.operators.base import is_int
+from resnext_dsl.semantics.evaluate import Evaluator
+from resnext_dsl.semantics.values import Environment, List, fits_type, show, type_name
+from resnext_dsl.syntax import nodes as s
+
+
+class Domain(NamedTuple):
+    """What a search may pick.
+
+    Attributes:
+        values: Those of a set.
+        low: The lower end of a range; None where it is none.
+        high: The upper end, which belongs to the range.
+        step: The distance between the values of a range; without it, ints are one apart and floats are dense.
+        log: Whether a range is to be drawn from evenly in the logarithm.
+        each: Of a list, the domain of each element.
+    """
+
+    values: tuple[Any, ...] = ()
+    low: Any = None
+    high: Any = None
+    step: Any = None
+    log: bool = False
+    each: tuple[Domain, ...] = ()
+
+    def __contains__(self, value: Any) -> bool:
+        if self.each:
+            fits = isinstance(value, List) and len(value) == len(self.each)
+            return fits and all(item in domain for item, domain in zip(value, self.each, strict=True))
+        if self.low is None:
+            return any(type_name(value) == type_name(item) and value == item for item in self.values)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not self.low <= value <= self.high:
+            return False
+        if is_int(self.low) and is_int(self.high) and not is_int(value):
+            return False
+        if self.step is None:
+            return True
+        if all(map(is_int, (self.low, self.step, value))):
+            return bool((value - self.low) % self.step == 0)
+        return (exact(value) - exact(self.low)) % exact(self.step) == 0
+
+    @property
+    def size(self) -> int | None:
+        """How many values it has; None for a range of floats without a step."""
+        if self.each:
+            sizes = [domain.size for domain in self.each]
+            return None if None in sizes else math.prod(size for size in sizes if size is not None)
+        if self.low is None:
+            return len(self.values)
+        if self.step is None:
+            return self.high - self.low + 1 if is_int(self.low) and is_int(self.high) else None
+        return int((exact(self.high) - exact(self.low)) // exact(self.step)) + 1
+
+    def value_at(self, place: int) -> Any:
+        """The value at a place in their order; not of a list, nor of a range of floats without a step."""
+        if self.low is None:
+            return self.values[place]
+        step = 1 if self.step is None else self.step
+        if is_int(self.low) and is_int(step):
+            return self.low + place * step
+        return float(exact(self.low) + place * exact(step))  # 0.3, where 0.1 + 2 * 0.1 is 0.30000000000000004
+
+    def place_of(self, value: Any) -> int | None:
+        """The place of a value in their order; None where it is not one of them."""
+        if value not in self:
+            return None
+        if self.low is None:
+            return next(i for i, v in enumerate(self.values) if type_name(v) == type_name(value) and v == value)
+        return int((exact(value) - exact(self.low)) / exact(1 if self.step is None else self.step))
+
+    def elements(self) -> tuple[Any, ...]:
+        """Its values in order.
+
+        Raises:
+            ValueError: For a range of floats without a step.
+        """
+        if self.size is None:
+            raise ValueError(f"{self} has no end of values")
+        if self.each:
+            return tuple(map(List, itertools.product(*(domain.elements() for domain in self.each))))
+        return tuple(map(self.value_at, range(self.size)))
+
+    def __str__(self) -> str:
+        if self.each:
+            return "[" + ", ".join(map(str, self.each)) + "]"
+        if self.low is None:
+            return "{" + ", ".join(map(show, self.values)) + "}"
+        step = f" step {self.step}" if self.step is not None else ""
+        return f"{self.low}..{self.high}{step}{' log' if self.log else ''}"
+
+
+def exact(number: Any) -> Decimal:
+    """A number as the decimal that one would write for it."""
+    return Decimal(int(number)) if isinstance(number, int) else Decimal(repr(float(number)))
+
+
+def domain_of(written: s.Domain, evaluator: Evaluator, env: Environment) -> Domain:
+    """The domain that a text declares.
+
+    Raises:
+        ArchError: E204 for what is no number in a range, E205 for a range that is empty, a step that is not above 0, or
+            a range in the logarithm that does not begin above 0.
+    """
+    if isinstance(written, s.ListDomain):
+        return Domain(each=tuple(domain_of(element, evaluator, env) for element in written.elements))
+    if isinstance(written, s.SetDomain):
+        return Domain(tuple(evaluator.evaluate(item, env) for item in written.items))
+    ends = [part for part in (written.low, written.high, written.step) if part is not None]
+    numbers = [evaluator.evaluate(part, env) for part in ends]
+    for number, part in zip(numbers, ends, strict=True):
+        if isinstance(number, bool) or not isinstance(number, int | float):
+            raise error("E204", f"a range is of numbers; found {show(number)}", part.span)
+    low, high = numbers[:2]
+    step = numbers[2] if written.step is not None else None
+    if low > high:
+        raise error("E205", f"the range {low}..{high} is empty", written.span, hint=f"did you mean `{high}..{low}`?")
+    if step is not None and step <= 0:
+        raise error("E205", f"the step must be above 0; found {step}", ends[2].span)
+    if written.log and low <= 0:
+        raise error("E205", f"a range with `log` begins above 0; found {low}", ends[0].span)
+    return Domain(low=low, high=high, step=step, log=written.log)
+
+
+def typed(domain: Domain, written: s.Domain, kind: str, default: Any) -> Domain:
+    """The domain of a parameter, or of an element of a list, whose values are all of its type.
+
+    Args:
+        domain: What `domain_of` has made of `written`.
+        written: For the places of errors.
+        kind: The type.
+        default: Tells the types of a list's elements.
+
+    Raises:
+        ArchError: E204 for a value of another type, E205 for a list of another length.
+    """
+    if isinstance(written, s.ListDomain):
+        if not isinstance(default, List):
+            raise error(
+                "E204", f"domains in `[ ]` are for the elements of a list; this is {show(default)}", written.span
+            )
+        if len(default) != len(domain.each):
+            found = f"a list of {len(default)} elements needs as many domains; found {len(domain.each)}"
+            raise error("E205", found, written.span)
+        elements = zip(domain.each, written.elements, default, strict=True)
+        return domain._replace(each=tuple(typed(own, text, type_name(item), item) for own, text, item in elements))
+    if isinstance(written, s.SetDomain):
+        for value, item in zip(domain.values, written.items, strict=True):
+            if not fits_type(value, kind):
+                raise _wrong_type(value, kind, item)
+        return domain._replace(values=_floats(domain.values)) if kind == "float" else domain
+    parts = (domain.low, domain.high, domain.step)
+    for number, part in zip(parts, (written.low, written.high, written.step), strict=True):
+        if part is not None and not fits_type(number, kind):
+            raise _wrong_type(number, kind, part)
+    if kind != "float":
+        return domain
+    low, high = _floats((domain.low, domain.high))
+    return domain._replace(low=low, high=high, step=None if domain.step is None else domain.step + 0.0)
+
+
+def _wrong_type(value: Any, kind: str, part: s.Expression) -> ArchError:
+    found = f"the parameter is {'an' if kind[0] in 'aeio' else 'a'} {kind}; its domain has {show(value)}"
+    return error("E204", found, part.span)
+
+
+def _floats(values: Sequence[Any]) -> tuple[Any, ...]:
+    return tuple(value + 0.0 for value in values)

@@ -1,0 +1,367 @@
+"""Computes expressions: total, bounded, and with an error that points at the part that cannot be computed."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from resnext_dsl.foundation.diagnostics import ArchError, Diagnostic, Note, Span, did_you_mean, error
+from resnext_dsl.foundation.options import Options
+from resnext_dsl.operators import OPERATORS, SYMBOLS
+from resnext_dsl.operators.base import is_int
+from resnext_dsl.semantics.functions import BUILTINS, INFIX, WHOLE, BadValueError, number
+from resnext_dsl.semantics.init_schemes import INIT_WORDS
+from resnext_dsl.semantics.signature import bind, signature_of
+from resnext_dsl.semantics.values import (
+    MISSING,
+    UNKNOWN,
+    Environment,
+    FunctionValue,
+    List,
+    OperatorValue,
+    TemplateValue,
+    UnsettledError,
+    show,
+    type_name,
+)
+from resnext_dsl.syntax import nodes as s
+
+SHORTCUTS = ("auto", "identity", "projection", "pad", "skip")
+WORDS = SYMBOLS | set(SHORTCUTS) | INIT_WORDS
+"""Option words: names that mean themselves where nothing else has that name."""
+
+_MEANINGS: dict[str, Any] = {word: word for word in WORDS} | {
+    name: OperatorValue(operator) for name, operator in OPERATORS.items()
+}
+"""What operators' names and option words stand for."""
+
+CONTEXT = frozenset({"channels_in", "shape_in", "channels_here", "shape_here"})
+"""Names of what flows where an expression stands; the expander gives them their values."""
+
+
+class Evaluator:
+    """Evaluates expressions under one budget of steps.
+
+    Attributes:
+        context: Gives the value of a `CONTEXT` name or of a value of the network; `MISSING` for other names; raises
+            `UnsettledError` where it cannot be told here.
+        quiet: An unknown name is `UnsettledError` too, for who reports nothing: the error with its hint takes time.
+    """
+
+    def __init__(self, options: Options, context: Callable[[str], Any] | None = None, quiet: bool = False) -> None:
+        self.options = options
+        self.context = context
+        self.quiet = quiet
+        self.steps = 0
+        self.depth = 0
+        self._limit = 10**options.max_digits
+        self._most_steps = options.max_steps
+
+    def evaluate(self, expression: s.Expression, env: Environment) -> Any:
+        """The value of an expression.
+
+        Raises:
+            ArchError: Where it cannot be computed; one diagnostic, at the innermost part.
+            UnsettledError: Where it depends on something that failed before.
+        """
+        self.steps += 1
+        if self.steps > self._most_steps:
+            self.step(expression.span, 0)
+        if isinstance(expression, s.Literal):
+            return expression.value
+        return _DISPATCH[type(expression)](self, expression, env)
+
+    def bound(self, expression: s.Expression, env: Environment) -> Any:
+        """The value that a name is bound to: that of the expression."""
+        return self.evaluate(expression, env)
+
+    def step(self, span: Span, count: int = 1) -> None:
+        """Spends steps of the budget."""
+        self.steps += count
+        if self.steps > self.options.max_steps:
+            raise error(
+                "E405",
+                f"the spec needs more than {self.options.max_steps} steps of computation",
+                span,
+                hint="the bound is the option `max_steps`",
+            )
+
+    def whole(self, expression: s.Expression, env: Environment, what: str, least: int = 0) -> int:
+        """The value of an expression that must be an int of at least `least`."""
+        value = self.evaluate(expression, env)
+        if not is_int(value):
+            hint = "use `//` to divide, or round(...)" if isinstance(value, float) else ""
+            raise error("E204", f"{what} must be an int; found {show(value)}", expression.span, hint=hint)
+        if value < least:
+            raise error("E205", f"{what} must be at least {least}; found {value}", expression.span)
+        return value
+
+    # --- one method for each kind of expression ---
+
+    def _name(self, expression: s.Name, env: Environment) -> Any:
+        value = self.find(expression, env)
+        if value is UNKNOWN:
+            raise UnsettledError
+        return value
+
+    def find(self, name: s.Name, env: Environment) -> Any:
+        """What a name stands for: a declaration, a value of the network, an operator or an option word."""
+        text = name.text
+        value = env.get(text)
+        if value is MISSING and self.context is not None:
+            value = self.context(text)
+        if value is MISSING:
+            value = _MEANINGS.get(text, MISSING)
+        if value is not MISSING:
+            return value
+        if self.quiet:
+            raise UnsettledError
+        raise self.unknown_name(name, env)
+
+    def unknown_name(self, name: s.Name, env: Environment) -> ArchError:
+        """The error for a name that nothing has."""
+        if name.text in CONTEXT:
+            return error("E105", f"`{name.text}` has a value only inside a template or a part", name.span)
+        if name.text in BUILTINS:
+            return error("E206", f"`{name.text}` is a function", name.span, hint=f"call it: `{name.text}(...)`")
+        known = env.all_names() | set(OPERATORS) | set(BUILTINS) | set(CONTEXT)
+        return error("E101", f"unknown name `{name.text}`", name.span, hint=did_you_mean(name.text, known))
+
+    def _invoke(self, expression: s.Invoke, env: Environment) -> Any:
+        name = expression.callee.text
+        try:
+            callee = self.find(expression.callee, env)
+        except ArchError:
+            if name not in BUILTINS:
+                raise
+            return self._builtin(expression, env)
+        if callee is UNKNOWN:
+            raise UnsettledError
+        if isinstance(callee, FunctionValue):
+            return self._function(callee, expression, env)
+        if isinstance(callee, OperatorValue | TemplateValue):
+            return self.fill_in(callee, expression.arguments, env)
+        raise error("E207", f"`{name}` is {_a(type_name(callee))}, not a function", expression.callee.span)
+
+    def fill_in(
+        self, callee: OperatorValue | TemplateValue, arguments: tuple[s.Argument, ...], env: Environment
+    ) -> Any:
+        """The operator or template with these arguments filled in, over those it has."""
+        signature = signature_of(callee)
+        bound = bind(signature, arguments, partial=True)
+        given = dict(callee.arguments) | {k: self.evaluate(a.value, env) for k, a in bound.named.items()}
+        filled = tuple(given.items())
+        if isinstance(callee, OperatorValue):
+            return OperatorValue(callee.operator, filled)
+        return TemplateValue(callee.template, callee.environment, filled)
+
+    def _function(self, callee: FunctionValue, expression: s.Invoke, env: Environment) -> Any:
+        bound = bind(signature_of(callee), expression.arguments, callee_span=expression.callee.span)
+        inner = Environment(callee.environment)
+        inner.turn = None
+        for name, argument in bound.named.items():
+            inner.names[name] = self.evaluate(argument.value, env)
+        if self.depth >= self.options.max_calls:
+            raise too_deep(expression.span, self.options)
+        self.depth += 1
+        try:
+            return self.evaluate(callee.function.body, inner)
+        except ArchError as problem:
+            raise _called(problem, expression) from None
+        finally:
+            self.depth -= 1
+
+    def _builtin(self, expression: s.Invoke, env: Environment) -> Any:
+        name = expression.callee.text
+        function, least, most = BUILTINS[name]
+        for argument in expression.arguments:
+            if argument.name is not None:
+                raise error("E201", f"`{name}` takes no named arguments; found `{argument.name.text}`", argument.span)
+        found = len(expression.arguments)
+        if found < least or (most is not None and found > most):
+            raise error(*_wrong_count(name, found, least, most), expression.span)
+        if name in ("first", "last") and env.turn is None:
+            where = "a `repeat` or a repeated stage"
+            raise error("E105", f"`{name}` stands only inside {where}", expression.span)
+        values = [self.evaluate(argument.value, env) for argument in expression.arguments]
+        if name in ("first", "last"):
+            turn, turns = env.turn or (0, 1)
+            return values[0] if turn == (0 if name == "first" else turns - 1) else values[1]
+        return self._checked(expression, lambda: function(*values), name, values)
+
+    def _checked(self, expression: s.Expression, compute: Callable[[], Any], what: str, values: list[Any]) -> Any:
+        """The result of a computation that may fail, kept within the bounds of numbers and lists."""
+        try:
+            result = compute()
+        except BadValueError as bad:
+            raise error(bad.code, str(bad), expression.span, hint=bad.hint) from None
+        except ZeroDivisionError:
+            raise error("E206", "division by zero", expression.span) from None
+        except (OverflowError, ValueError):
+            raise error("E206", f"`{what}` has no result for {_listed(values)}", expression.span) from None
+        except TypeError:
+            raise error("E204", f"`{what}` does not take {_kinds(values)}", expression.span) from None
+        return self._bounded(result, expression)
+
+    def _bounded(self, result: Any, expression: s.Expression) -> Any:
+        if is_int(result) and abs(result) >= self._limit:
+            digits = f"more than {self.options.max_digits} digits"
+            hint = "the bound is the option `max_digits`"
+            raise error("E404", f"the result has {digits}", expression.span, hint=hint)
+        if isinstance(result, float) and not abs(result) <= sys.float_info.max:
+            raise error("E206", "the result is not a finite number", expression.span)
+        if isinstance(result, tuple) and len(result) > self.options.max_nodes:
+            raise error("E205", f"a list has at most {self.options.max_nodes} elements", expression.span)
+        return result
+
+    def _chain(self, expression: s.Chain, env: Environment) -> Any:
+        signs = expression.rest[0][0]
+        if signs in ("and", "or"):
+            return self._logic(expression, env, signs)
+        if signs == "**":
+            return self._power(expression, env)
+        value = self.evaluate(expression.first, env)
+        for sign, operand in expression.rest:
+            right = self.evaluate(operand, env)
+            value = self._infix(expression, sign, value, right)
+        return value
+
+    def _logic(self, expression: s.Chain, env: Environment, sign: str) -> bool:
+        for operand in (expression.first, *(operand for _, operand in expression.rest)):
+            if self.truth(operand, env) == (sign == "or"):
+                return sign == "or"
+        return sign == "and"
+
+    def truth(self, expression: s.Expression, env: Environment) -> bool:
+        """The value of a condition, which must be a bool."""
+        value = self.evaluate(expression, env)
+        if not isinstance(value, bool):
+            hint = f"compare it: `{expression.span.text[:40]} != 0`" if type(value) is int else ""
+            raise error("E204", f"a condition must be true or false; found {show(value)}", expression.span, hint=hint)
+        return value
+
+    def _power(self, expression: s.Chain, env: Environment) -> Any:
+        operands = [self.evaluate(operand, env) for operand in (expression.first, *(o for _, o in expression.rest))]
+        value = operands.pop()
+        while operands:
+            value = self._infix(expression, "**", operands.pop(), value)
+        return value
+
+    def _infix(self, expression: s.Expression, sign: str, left: Any, right: Any) -> Any:
+        self.step(expression.span)
+        if type(left) is int and type(right) is int and sign in WHOLE:
+            return self._bounded(WHOLE[sign](left, right), expression)
+        return self._checked(expression, lambda: INFIX[sign](left, right), sign, [left, right])
+
+    def _unary(self, expression: s.Unary, env: Environment) -> Any:
+        if expression.operator == "not":
+            return not self.truth(expression.operand, env)
+        value = self.evaluate(expression.operand, env)
+        return self._checked(expression, lambda: -number(value), "-", [value])
+
+    def _conditional(self, expression: s.Conditional, env: Environment) -> Any:
+        *pairs, otherwise = expression.parts
+        for value, condition in zip(pairs[::2], pairs[1::2], strict=True):
+            if self.truth(condition, env):
+                return self.evaluate(value, env)
+        return self.evaluate(otherwise, env)
+
+    def _dimensions(self, expression: s.Dimensions, env: Environment) -> tuple[int, ...]:
+        return tuple(self.whole(part, env, "a size in a shape") for part in expression.parts)
+
+    def _index(self, expression: s.Index, env: Environment) -> Any:
+        value = self.evaluate(expression.base, env)
+        for position in expression.indices:
+            if not isinstance(value, tuple):
+                raise error("E204", f"only a list or a shape has elements; found {show(value)}", expression.span)
+            place = self.evaluate(position, env)
+            if not is_int(place):
+                raise error("E204", f"an index must be an int; found {show(place)}", position.span)
+            if not -len(value) <= place < len(value):
+                found = f"index {place} is out of range: {show(value)} has {len(value)} elements, counted from 0"
+                raise error("E205", found, position.span)
+            value = value[place]
+        return value
+
+    def _list(self, expression: s.ListOf, env: Environment) -> List:
+        return List(self.evaluate(item, env) for item in expression.items)
+
+    def _comprehension(self, expression: s.Comprehension, env: Environment) -> List:
+        items = []
+        for element in self.elements(expression.iterable, env):
+            inner = Environment(env)
+            self.unpack(expression.targets, element, expression.iterable.span, inner)
+            if expression.condition is None or self.truth(expression.condition, inner):
+                items.append(self.evaluate(expression.element, inner))
+        return List(items)
+
+    def elements(self, expression: s.Expression, env: Environment) -> tuple[Any, ...]:
+        """The elements of an expression that must be a list or a shape."""
+        value = self.evaluate(expression, env)
+        if not isinstance(value, tuple):
+            hint = f"write `range({expression.span.text[:40]})`" if type(value) is int else ""
+            raise error("E204", f"`for` needs a list; found {show(value)}", expression.span, hint=hint)
+        self.step(expression.span, len(value))
+        return value
+
+    def unpack(self, targets: tuple[s.Name, ...], element: Any, span: Span, env: Environment) -> None:
+        """Binds the names of a `for` to an element."""
+        if len(targets) == 1:
+            env.names[targets[0].text] = element
+            return
+        if not isinstance(element, tuple) or len(element) != len(targets):
+            names = ", ".join(target.text for target in targets)
+            raise error("E204", f"`{names}` needs elements of {len(targets)} values; found {show(element)}", span)
+        for target, part in zip(targets, element, strict=True):
+            env.names[target.text] = part
+
+
+_DISPATCH: dict[type, Callable[[Evaluator, Any, Environment], Any]] = {
+    s.Name: Evaluator._name,
+    s.Invoke: Evaluator._invoke,
+    s.Chain: Evaluator._chain,
+    s.Unary: Evaluator._unary,
+    s.Conditional: Evaluator._conditional,
+    s.Dimensions: Evaluator._dimensions,
+    s.Index: Evaluator._index,
+    s.ListOf: Evaluator._list,
+    s.Comprehension: Evaluator._comprehension,
+}
+
+
+def _a(noun: str) -> str:
+    return f"an {noun}" if noun[0] in "aeio" else f"a {noun}"
+
+
+def _kinds(values: list[Any]) -> str:
+    return " and ".join(_a(type_name(value)) for value in values)
+
+
+def _listed(values: list[Any]) -> str:
+    return ", ".join(show(value) for value in values)
+
+
+def _wrong_count(name: str, found: int, least: int, most: int | None) -> tuple[str, str]:
+    code = "E202" if found < least else "E203"
+    wanted = str(least) if most == least else f"{least} to {most}" if most is not None else f"at least {least}"
+    return code, f"`{name}` takes {wanted} argument{'s' if wanted != '1' else ''}; found {found}"
+
+
+def _called(problem: ArchError, expression: s.Invoke) -> ArchError:
+    """The error with the call of a function added to its trail."""
+    first = problem.diagnostics[0]
+    note = Note(f"function `{expression.callee.text}`", expression.span)
+    return ArchError(
+        [
+            Diagnostic(
+                first.code, first.message, first.span, first.hint, first.notes, (note, *first.trail), first.severity
+            )
+        ]
+    )
+
+
+def too_deep(span: Span, options: Options) -> ArchError:
+    """The error for calls inside calls beyond the bound."""
+    found = f"templates, functions and blocks are nested deeper than {options.max_calls}"
+    return error("E403", found, span, hint="the bound is the option `max_calls`")

@@ -1,0 +1,146 @@
+"""The schemes that an `init` block may name: their arguments and what those may be. What they do is the compiler's."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from resnext_dsl.foundation.diagnostics import Span, did_you_mean, error
+from resnext_dsl.operators import OPERATORS
+from resnext_dsl.operators.base import Attributes
+from resnext_dsl.semantics.values import show
+from resnext_dsl.syntax import nodes as s
+
+FANS = ("fan_in", "fan_out")
+SCHEMES: dict[str, tuple[tuple[str, type | tuple[str, ...], Any], ...]] = {
+    "kaiming_normal": (("fan", FANS, "fan_in"), ("gain", ("relu", "linear"), "relu"), ("per_group", bool, False)),
+    "kaiming_uniform": (("fan", FANS, "fan_in"), ("gain", ("relu", "linear"), "relu"), ("per_group", bool, False)),
+    "xavier_normal": (),
+    "xavier_uniform": (),
+    "normal": (("std", float, None),),
+    "trunc_normal": (("std", float, None),),
+    "uniform": (("bound", float, None),),
+    "linear_uniform": (),
+    "zeros": (),
+    "ones": (),
+    "constant": (("value", float, None),),
+}
+"""Scheme -> its arguments in order: name, type or words, default (None: it must be given)."""
+
+
+class Rule(Protocol):
+    """What an init rule says; `InitRule` and the binder's own rules do."""
+
+    @property
+    def operator(self) -> str:
+        """Name of its row in the operator table."""
+
+    @property
+    def field(self) -> str:
+        """`weight` or `bias`."""
+
+    @property
+    def scheme(self) -> str:
+        """A key of `SCHEMES`."""
+
+    @property
+    def arguments(self) -> tuple[tuple[str, Any], ...]:
+        """Of the scheme, by name."""
+
+    @property
+    def path(self) -> str:
+        """Name of the scope or node that it is about; "" for all of the network."""
+
+
+FIELDS: dict[str, tuple[str, ...]] = {
+    "conv": ("weight", "bias"),
+    "conv_transpose": ("weight", "bias"),
+    "linear": ("weight", "bias"),
+    "bn": ("weight", "bias"),
+    "layernorm": ("weight", "bias"),
+    "groupnorm": ("weight", "bias"),
+    "instancenorm": ("weight", "bias"),
+    "prelu": ("weight",),
+}
+"""Operators whose modules have weights to start, and their names."""
+
+MATRICES = frozenset({"kaiming_normal", "kaiming_uniform", "xavier_normal", "xavier_uniform", "linear_uniform"})
+"""Schemes that ask for a weight of two dimensions at least."""
+
+
+def applies(operator: str, field: str, scheme: str) -> bool:
+    """Whether a scheme can start a field of an operator's modules."""
+    matrix = OPERATORS[operator].multiplies and field == "weight"
+    return field in FIELDS.get(operator, ()) and scheme in SCHEMES and (matrix or scheme not in MATRICES)
+
+
+def has_field(operator: str, attributes: Attributes, field: str) -> bool:
+    """Whether the module of an operator with these attributes has a field."""
+    if field not in FIELDS.get(operator, ()) or not getattr(attributes, "affine", True):
+        return False
+    return field != "bias" or bool(getattr(attributes, "bias", True))
+
+
+def check_field(rule: s.InitRule, operator: str) -> None:
+    """Holds the field and the scheme of a rule against the operator that it is about.
+
+    Raises:
+        ArchError: For an operator without weights, an unknown field, or a scheme that cannot start it.
+    """
+    if operator not in FIELDS:
+        hint = f"operators that have: {', '.join(FIELDS)}"
+        raise error("E201", f"`{operator}` has no weights to start", rule.operator.span, hint=hint)
+    _known(rule.field, FIELDS[operator], "field")
+    _known(rule.scheme, SCHEMES, "scheme")
+    if not applies(operator, rule.field.text, rule.scheme.text):
+        message = f"`{rule.scheme.text}` starts weights of convolutions and linear layers only"
+        raise error("E205", message, rule.scheme.span, hint="use constant, normal, uniform, ones or zeros")
+
+
+def check_arguments(rule: s.InitRule, given: list[tuple[str, Any, Span]]) -> tuple[tuple[str, Any], ...]:
+    """The arguments of a rule by name, defaults filled in.
+
+    Raises:
+        ArchError: For an unknown scheme or argument, or a value of the wrong type.
+    """
+    _known(rule.scheme, SCHEMES, "scheme")
+    formals = SCHEMES[rule.scheme.text]
+    values: dict[str, Any] = {}
+    for position, (name, value, span) in enumerate(given):
+        if not name and position >= len(formals):
+            raise error("E203", f"`{rule.scheme.text}` takes {len(formals)} arguments; this is one too many", span)
+        key = name or formals[position][0]
+        kind = next((formal[1] for formal in formals if formal[0] == key), None)
+        if kind is None:
+            hint = did_you_mean(key, [formal[0] for formal in formals])
+            raise error("E201", f"`{rule.scheme.text}` has no argument `{key}`", span, hint=hint)
+        values[key] = _typed(key, value, kind, span)
+    for name, _, default in formals:
+        if name not in values and default is None:
+            raise error("E202", f"`{rule.scheme.text}` needs the argument `{name}`", rule.scheme.span)
+        values.setdefault(name, default)
+    return tuple((name, values[name]) for name, _, _ in formals)
+
+
+def _typed(name: str, value: Any, kind: type | tuple[str, ...], span: Span) -> Any:
+    if isinstance(kind, tuple):
+        word = getattr(getattr(value, "operator", None), "name", value)
+        if word not in kind:
+            raise error("E205", f"`{name}` is one of {', '.join(kind)}; found {show(value)}", span)
+        return word
+    if kind is bool and isinstance(value, bool):
+        return value
+    if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
+        if name == "std" and value <= 0:
+            raise error("E205", f"`std` must be above 0; found {value}", span)
+        return float(value)
+    raise error("E204", f"`{name}` must be a {kind.__name__}; found {show(value)}", span)
+
+
+def _known(name: s.Name, known: Any, what: str) -> None:
+    if name.text not in known:
+        hint = did_you_mean(name.text, known) or f"{what}s: {', '.join(sorted(known))}"
+        raise error("E101", f"unknown {what} `{name.text}`", name.span, hint=hint)
+
+
+INIT_WORDS = frozenset({"fan_in", "fan_out", "linear"})
+"""Option words of the schemes."""

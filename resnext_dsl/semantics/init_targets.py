@@ -1,0 +1,156 @@
+"""What the rules of an `init` block are about: the nodes that a path, an operator and a field mean.
+
+The text alone tells which words can be right; the rest is known once the network is expanded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from typing import Any
+
+from resnext_dsl.foundation.diagnostics import MOST, ArchError, Diagnostic, did_you_mean, error
+from resnext_dsl.foundation.records import NamedTuple
+from resnext_dsl.graph.ir import Graph, Node
+from resnext_dsl.operators import OPERATORS
+from resnext_dsl.semantics.init_schemes import FIELDS, check_field, has_field
+from resnext_dsl.syntax import nodes as s
+
+LISTED = 6
+"""Names that a hint lists at most."""
+
+
+class InitRule(NamedTuple):
+    """How a field of some modules starts; the scheme and its arguments as the compiler knows them.
+
+    Attributes:
+        path: Name of the scope or node whose operators are meant; "" for all of the network.
+        written: The rule in the text.
+    """
+
+    operator: str
+    field: str
+    scheme: str
+    arguments: tuple[tuple[str, Any], ...]
+    path: str
+    written: s.InitRule
+
+
+def check_words(rule: s.InitRule, tops: Collection[str]) -> None:
+    """Holds a rule against what the text tells: the operators, and the names outermost in the network.
+
+    Raises:
+        ArchError: For a rule that is wrong whatever the network expands to.
+    """
+    known = rule.operator.text in OPERATORS
+    first = (*rule.path, rule.operator)[0]
+    if (rule.path or not known) and first.text not in tops:
+        raise _unknown(first, "", tops) if rule.path else _unknown_operator(first, tops)
+    if known:
+        check_field(rule, rule.operator.text)
+
+
+def settle(rules: Iterable[InitRule], graph: Graph) -> tuple[tuple[InitRule, ...], list[Diagnostic]]:
+    """The rules with the scope or node and the operator that each is about, and what is wrong with the others."""
+    settled: list[InitRule] = []
+    diagnostics: list[Diagnostic] = []
+    tree: _Tree | None = None
+    for rule in rules:
+        if len(diagnostics) >= MOST:
+            break
+        try:
+            if rule.path or rule.operator not in OPERATORS:
+                tree = tree or _Tree(graph)
+                rule = _settled(rule, tree)  # noqa: PLW2901
+            settled.append(rule)
+        except ArchError as problem:
+            diagnostics += problem.diagnostics
+    return tuple(settled), diagnostics
+
+
+class _Tree:
+    """The names of a graph, as they lie inside each other.
+
+    Attributes:
+        nodes: The operators by name.
+        inside: Of each scope the names directly in it.
+        fields: Of each scope and node the operators with weights in it, and of those the fields that one of them has.
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        self.nodes = {node.name: node for node in graph.nodes if node.operator != "input"}
+        self.inside: dict[str, dict[str, None]] = {}
+        self.fields: dict[str, dict[str, set[str]]] = {}
+        for name in (*filter(None, graph.scopes), *self.nodes):
+            outer, _, own = name.rpartition(".")
+            self.inside.setdefault(outer, {})[own] = None
+        for node in self.nodes.values():
+            if node.operator in FIELDS:
+                self._count(node)
+
+    def _count(self, node: Node) -> None:
+        assert node.attributes is not None
+        fields = {field for field in FIELDS[node.operator] if has_field(node.operator, node.attributes, field)}
+        path = node.name
+        while path:
+            self.fields.setdefault(path, {}).setdefault(node.operator, set()).update(fields)
+            path = path.rpartition(".")[0]
+
+    def find(self, words: Iterable[s.Name]) -> str:
+        """The name that a path means; ArchError for the first of its words that means nothing."""
+        name = ""
+        for word in words:
+            if word.text not in self.inside.get(name, ()):
+                raise _unknown(word, name, self.inside.get(name, ()))
+            name = f"{name}.{word.text}" if name else word.text
+        return name
+
+
+def _settled(rule: InitRule, tree: _Tree) -> InitRule:
+    written = rule.written
+    if rule.operator in OPERATORS:
+        tree.find(written.path)
+    else:
+        name = tree.find((*written.path, written.operator))
+        if name not in tree.nodes:
+            raise _no_operator(rule, name, tree)
+        rule = rule._replace(path=name, operator=tree.nodes[name].operator)
+        check_field(written, rule.operator)
+    fields = tree.fields.get(rule.path, {})
+    if rule.operator not in fields:
+        raise _without_operator(rule, list(fields))
+    if rule.field not in fields[rule.operator]:
+        raise _without_field(rule, rule.path in tree.nodes)
+    return rule
+
+
+def _unknown(word: s.Name, outer: str, inside: Collection[str]) -> ArchError:
+    hint = did_you_mean(word.text, inside) or (f"it holds: {_listed(inside)}" if inside else "it is an operator")
+    return error("E101", f"{f'`{outer}`' if outer else 'the network'} holds no `{word.text}`", word.span, hint=hint)
+
+
+def _unknown_operator(word: s.Name, tops: Collection[str]) -> ArchError:
+    hint = did_you_mean(word.text, {*OPERATORS, *tops}) or f"operators with weights: {', '.join(FIELDS)}"
+    return error("E101", f"unknown operator or node `{word.text}`", word.span, hint=hint)
+
+
+def _no_operator(rule: InitRule, name: str, tree: _Tree) -> ArchError:
+    operators = list(tree.fields.get(name, ()))
+    hint = f"name one that it holds: `{name}.{operators[0]}.{rule.field}`" if operators else ""
+    return error("E207", f"`{name}` is not an operator", rule.written.operator.span, hint=hint)
+
+
+def _without_operator(rule: InitRule, operators: list[str]) -> ArchError:
+    hint = f"operators with weights in it: {', '.join(operators)}" if operators else "it has no weights"
+    return error("E209", f"`{rule.path}` holds no `{rule.operator}`", rule.written.operator.span, hint=hint)
+
+
+def _without_field(rule: InitRule, node: bool) -> ArchError:
+    switch = "affine" if "affine" in OPERATORS[rule.operator].attributes.fields else "bias"
+    hint = f"`{rule.operator}(..., {switch}=true)` has one"
+    found = f"`{rule.path}` has no" if node else f"no `{rule.operator}` in `{rule.path}` has a"
+    return error("E209", f"{found} {rule.field}", rule.written.field.span, hint=hint)
+
+
+def _listed(names: Collection[str]) -> str:
+    shown = sorted(names) if isinstance(names, frozenset) else list(names)
+    return ", ".join(shown[:LISTED]) + (", ..." if len(shown) > LISTED else "")

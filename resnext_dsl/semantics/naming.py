@@ -1,0 +1,197 @@
+"""The local names of statements: settled by the text alone, so the same in every instance of a template."""
+
+from __future__ import annotations
+
+import keyword
+from collections import Counter
+
+from resnext_dsl.foundation.diagnostics import Span
+from resnext_dsl.syntax import nodes as s
+
+# Attributes that torch.nn.Module, Sequential and ModuleList have, and methods of compiled networks: a child of that
+# name would hide them.
+TAKEN = frozenset(
+    [
+        "T",
+        "T_destination",
+        "add_module",
+        "append",
+        "apply",
+        "bfloat16",
+        "buffers",
+        "call_super_init",
+        "children",
+        "compile",
+        "cpu",
+        "cuda",
+        "double",
+        "dump_patches",
+        "eval",
+        "extend",
+        "extra_repr",
+        "feature_info",
+        "float",
+        "forward",
+        "forward_features",
+        "forward_head",
+        "forward_stages",
+        "get_buffer",
+        "get_extra_state",
+        "get_parameter",
+        "get_submodule",
+        "half",
+        "init_weights",
+        "insert",
+        "ipu",
+        "load_state_dict",
+        "modules",
+        "mtia",
+        "named_buffers",
+        "named_children",
+        "named_modules",
+        "named_parameters",
+        "num_features",
+        "parameters",
+        "pop",
+        "register_backward_hook",
+        "register_buffer",
+        "register_forward_hook",
+        "register_forward_pre_hook",
+        "register_full_backward_hook",
+        "register_full_backward_pre_hook",
+        "register_load_state_dict_post_hook",
+        "register_load_state_dict_pre_hook",
+        "register_module",
+        "register_parameter",
+        "register_state_dict_post_hook",
+        "register_state_dict_pre_hook",
+        "requires_grad_",
+        "reset_classifier",
+        "set_extra_state",
+        "set_grad_checkpointing",
+        "set_submodule",
+        "share_memory",
+        "state_dict",
+        "to",
+        "to_empty",
+        "train",
+        "training",
+        "type",
+        "xpu",
+        "zero_grad",
+        "nn",
+        "torch",
+        "F",
+        "self",
+        "x",
+    ]
+)
+
+
+def safe(name: str) -> str:
+    """The name as an attribute of a module: `_` after Python's keywords, private names and those of modules."""
+    taken = name.startswith("_") or name in TAKEN or keyword.iskeyword(name) or keyword.issoftkeyword(name)
+    return f"{name}_" if taken else name
+
+
+def single_call(block: s.Block) -> s.Apply | None:
+    """The one operator or template call that a block consists of, constants aside; None where there is more."""
+    statements = [statement for statement in block.statements if not isinstance(statement, s.Let)]
+    only = statements[0] if len(statements) == 1 else None
+    return only if isinstance(only, s.Apply) else None
+
+
+def aliases(block: s.Block) -> list[str]:
+    """Names given with `as` to values in a body, at any depth."""
+    names: list[str] = []
+    pending = [block]
+    while pending:
+        for statement in pending.pop().statements:
+            alias = getattr(statement, "alias", None)
+            if alias is not None:
+                names.append(alias.text)
+            pending += _blocks(statement)
+    return names
+
+
+def _blocks(statement: s.Statement) -> list[s.Block]:
+    if isinstance(statement, s.Repeat | s.ForEach):
+        return [statement.body]
+    if isinstance(statement, s.Condition):
+        return [*(block for _, block in statement.branches), *([statement.otherwise] if statement.otherwise else [])]
+    if isinstance(statement, s.Split):
+        return [*([statement.body] if statement.body else []), *statement.paths]
+    if isinstance(statement, s.Residual):
+        return [statement.body, *([statement.shortcut] if statement.shortcut else [])]
+    return []
+
+
+def body_of(span: Span, entries: tuple[s.Entry, ...]) -> s.Block:
+    """The statements between the parts of a network, as one body."""
+    return s.Block(span, tuple(entry for entry in entries if isinstance(entry, s.Statement)))
+
+
+def top_names(span: Span, entries: tuple[s.Entry, ...]) -> frozenset[str]:
+    """The names that parts, outputs and statements of a network may have in its graph."""
+    parts = {safe(entry.name.text) for entry in entries if isinstance(entry, s.Part | s.Output)}
+    return Names(body_of(span, entries)).all() | parts
+
+
+class Names:
+    """The local names in one body: those of its statements, through residuals and conditions.
+
+    `of(statement)` is the name of an operator, call or loop; `of(statement, role)` with a role of "paths", "merge",
+    "add" or "shortcut" that of a part of a split or residual. Names that occur more than once are numbered from 1.
+    """
+
+    def __init__(self, block: s.Block, reserved: tuple[str, ...] = ()) -> None:
+        self._bases: list[tuple[tuple[int, str], str]] = []
+        self._walk(block)
+        self._names = self._number(reserved)
+        self._block = block  # keeps the statements alive: they are known by identity
+
+    def of(self, statement: s.Statement, role: str = "") -> str:
+        """The local name of a statement, or of a part of it."""
+        return self._names[id(statement), role]
+
+    def all(self) -> frozenset[str]:
+        """The names of all statements and of their parts."""
+        return frozenset(self._names.values())
+
+    def _note(self, statement: s.Statement, base: str, role: str = "") -> None:
+        self._bases.append(((id(statement), role), safe(base)))
+
+    def _walk(self, block: s.Block) -> None:
+        for statement in block.statements:
+            if isinstance(statement, s.Apply):
+                self._note(statement, statement.callee.text)
+            elif isinstance(statement, s.Repeat | s.ForEach):
+                call = single_call(statement.body)
+                self._note(statement, call.callee.text if call is not None else "repeat")
+            elif isinstance(statement, s.Condition):
+                for _, branch in statement.branches:
+                    self._walk(branch)
+                if statement.otherwise is not None:
+                    self._walk(statement.otherwise)
+            elif isinstance(statement, s.Split):
+                self._note(statement, "paths", "paths")
+                self._note(statement, statement.merge.callee.text, "merge")
+            elif isinstance(statement, s.Residual):
+                self._walk(statement.body)
+                self._note(statement, "shortcut", "shortcut")
+                self._note(statement, "add", "add")
+
+    def _number(self, reserved: tuple[str, ...]) -> dict[tuple[int, str], str]:
+        counts = Counter(base for _, base in self._bases)
+        taken = {base for base in counts if counts[base] == 1} | set(reserved)
+        seen: Counter[str] = Counter()
+        names: dict[tuple[int, str], str] = {}
+        for key, base in self._bases:
+            if counts[base] == 1 and base not in reserved:
+                names[key] = base
+                continue
+            seen[base] += 1
+            while f"{base}{seen[base]}" in taken:
+                seen[base] += 1
+            names[key] = f"{base}{seen[base]}"
+        return names

@@ -1,0 +1,102 @@
+"""Parameter values that come from outside the text: from Python, or as text from a command line."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from resnext_dsl.foundation.diagnostics import ArchError, Diagnostic, Note, Span, error
+from resnext_dsl.foundation.options import DEFAULTS
+from resnext_dsl.foundation.source import Source
+from resnext_dsl.semantics.evaluate import Evaluator
+from resnext_dsl.semantics.spec_files import text_source
+from resnext_dsl.semantics.values import Environment, List
+from resnext_dsl.syntax import nodes as s
+from resnext_dsl.syntax.parse import parse
+
+
+def override_source(name: str, value: Any) -> Span:
+    """A place for diagnostics about a value that came from outside the text."""
+    shown = value if isinstance(value, str) else repr(value)
+    source = Source(f"<override {name[:40]}>", shown[:200] or " ")
+    return Span(source, 0, len(source.text))
+
+
+_BEFORE = "let value = ("
+"""What makes an expression a file."""
+
+
+def value_of(span: Span, evaluator: Evaluator, env: Environment) -> Any:
+    """The value of an override's text.
+
+    Raises:
+        ArchError: Where it is no expression, or one that cannot be computed; its places are in the override's text.
+    """
+    try:
+        return evaluator.evaluate(_expression(span), env)
+    except ArchError as problem:
+        raise ArchError([_placed(diagnostic, span) for diagnostic in problem.diagnostics]) from None
+
+
+def _placed(diagnostic: Diagnostic, override: Span) -> Diagnostic:
+    notes, trail = _moved(diagnostic.notes, override), _moved(diagnostic.trail, override)
+    return diagnostic._replace(span=_inside(diagnostic.span, override), notes=notes, trail=trail)
+
+
+def _moved(notes: tuple[Note, ...], override: Span) -> tuple[Note, ...]:
+    return tuple(note._replace(span=_inside(note.span, override)) for note in notes)
+
+
+def _inside(span: Span | None, override: Span) -> Span | None:
+    """A place in what the override was read as, in the override itself."""
+    if span is None or span.source is override.source or span.source.name != override.source.name:
+        return span
+    start, end = (max(0, min(place - len(_BEFORE), override.end)) for place in (span.start, span.end))
+    return Span(override.source, start, end)
+
+
+def _expression(span: Span) -> s.Expression:
+    source = text_source(f"{_BEFORE}{span.text})", span.source.name, DEFAULTS)
+    try:
+        item = parse(source).items[0]
+    except ArchError as problem:
+        message = f"cannot read the value: {problem.diagnostics[0].message}"
+        raise error("E002", message, span, hint=problem.diagnostics[0].hint) from None
+    assert isinstance(item, s.Let)
+    return item.value
+
+
+def domain_in(text: str, name: str) -> s.Domain:
+    """A domain given as text: `1..64`, `4..128 step 4`, `{1, 2, 4}`.
+
+    Raises:
+        ArchError: E002 where it is none.
+    """
+    span = override_source(name, text)
+    source = text_source(f"network n {{ param {_VALUE} = 0 in {text}\n}}", span.source.name, DEFAULTS)
+    hint = "a domain is written 1..64, 4..128 step 4 or {1, 2, 4}"
+    try:
+        item, *more = parse(source).items
+    except ArchError as problem:
+        raise error("E002", f"cannot read the domain: {problem.diagnostics[0].message}", span, hint=hint) from None
+    entry = item.entries[0] if isinstance(item, s.Network) and len(item.entries) == 1 else None
+    if more or not isinstance(entry, s.Param) or entry.domain is None or entry.condition is not None:
+        raise error("E002", f"`{text[:40]}` is no domain", span, hint=hint)
+    return entry.domain
+
+
+_VALUE = "value"
+
+
+def from_python(value: Any, kind: str) -> Any:
+    """A Python value as one of the language; None where it is none."""
+    if getattr(value, "ndim", None) == 0 and hasattr(value, "item"):
+        value = value.item()  # a scalar of numpy or torch
+    for scalar in (bool, int, float, str):
+        if isinstance(value, scalar):
+            return scalar(value)  # not one of a subclass
+    if isinstance(value, list | tuple):
+        items = [from_python(item, "") for item in value]
+        if any(item is None for item in items):
+            return None
+        return tuple(items) if kind == "shape" else List(items)
+    return None

@@ -1,0 +1,99 @@
+"""The names that a file declares, its imports included, bound to their definitions."""
+
+from __future__ import annotations
+
+from resnext_dsl.foundation.diagnostics import MOST, ArchError, Diagnostic, EnoughError, Note, Span, did_you_mean
+from resnext_dsl.semantics.evaluate import Evaluator
+from resnext_dsl.semantics.spec_files import Module
+from resnext_dsl.semantics.values import UNKNOWN, Environment, FunctionValue, TemplateValue, UnsettledError
+from resnext_dsl.syntax import nodes as s
+
+
+class NetworkValue:
+    """A network as a name in a file, with the names around it."""
+
+    __slots__ = ("environment", "network")
+
+    def __init__(self, network: s.Network | s.Derived, environment: Environment) -> None:
+        self.network = network
+        self.environment = environment
+
+
+class Scopes:
+    """Environments of modules, each made once.
+
+    Attributes:
+        diagnostics: Names declared twice, names that an import does not find, constants that cannot be computed.
+    """
+
+    def __init__(self, evaluator: Evaluator) -> None:
+        self.evaluator = evaluator
+        self.diagnostics: list[Diagnostic] = []
+        self._made: dict[int, Environment] = {}
+
+    def of(self, module: Module) -> Environment:
+        """The environment of a module."""
+        made = self._made.get(id(module))
+        if made is None:
+            made = self._made[id(module)] = Environment()
+            places: dict[str, Span] = {}
+            for item, imported in module.imports:
+                self._take(item, imported, made, places)
+            self._declare(module, made, places)
+        return made
+
+    def _take(self, item: s.Import, imported: Module, env: Environment, places: dict[str, Span]) -> None:
+        theirs = self.of(imported).names
+        if item.names is None:
+            env.names.update(theirs)
+            places.update(dict.fromkeys(theirs, item.span))
+            return
+        for name, alias in item.names:
+            if name.text not in theirs:
+                hint = did_you_mean(name.text, theirs)
+                message = f"`{item.path or item.library}` declares no `{name.text}`"
+                self._note(Diagnostic("E101", message, name.span, hint=hint))
+                env.names[alias.text] = UNKNOWN
+            else:
+                self._fresh(alias, places)
+                env.names[alias.text] = theirs[name.text]
+
+    def _declare(self, module: Module, env: Environment, places: dict[str, Span]) -> None:
+        for item in module.file.items:
+            if isinstance(item, s.Import):
+                continue
+            self._fresh(item.name, places)
+            if isinstance(item, s.Template):
+                env.names[item.name.text] = TemplateValue(item, env)
+            elif isinstance(item, s.Fn):
+                env.names[item.name.text] = FunctionValue(item, env)
+            elif isinstance(item, s.Network | s.Derived):
+                env.names[item.name.text] = NetworkValue(item, env)
+            else:
+                self.constant(item, env)
+
+    def constant(self, item: s.Let, env: Environment) -> None:
+        """Binds a `let`; a value that cannot be computed is noted, and unknown from then on."""
+        try:
+            env.names[item.name.text] = self.evaluator.bound(item.value, env)
+        except ArchError as problem:
+            self._note(*problem.diagnostics)
+            env.names[item.name.text] = UNKNOWN
+        except UnsettledError:
+            env.names[item.name.text] = UNKNOWN
+
+    def _note(self, *found: Diagnostic) -> None:
+        self.diagnostics += found
+        if len(self.diagnostics) >= MOST:
+            raise EnoughError
+
+    def _fresh(self, name: s.Name, places: dict[str, Span]) -> None:
+        if name.text in places:
+            self._note(declared_twice(name, places[name.text]))
+        places[name.text] = name.span
+
+
+def declared_twice(name: s.Name, first: Span) -> Diagnostic:
+    """The diagnostic for a name that has been declared before."""
+    note = Note(f"`{name.text}` was declared here", first)
+    return Diagnostic("E102", f"`{name.text}` is declared twice", name.span, notes=(note,))

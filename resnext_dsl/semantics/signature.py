@@ -1,0 +1,140 @@
+"""Which arguments a callee takes, and matching a call's arguments to them."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from resnext_dsl.foundation.diagnostics import ArchError, Diagnostic, Span, did_you_mean
+from resnext_dsl.foundation.records import NamedTuple
+from resnext_dsl.operators.base import REQUIRED, Operator
+from resnext_dsl.semantics.values import FunctionValue, OperatorValue, TemplateValue
+from resnext_dsl.syntax import nodes as s
+
+
+class Signature(NamedTuple):
+    """The parameters of a callee in order.
+
+    Attributes:
+        name: The callee's name.
+        parameters: Names, in the order of positional arguments.
+        required: Those that must be given.
+        takes_values: Positional arguments are values of the network instead (merges).
+    """
+
+    name: str
+    parameters: tuple[str, ...]
+    required: frozenset[str]
+    takes_values: bool = False
+
+
+class Bound(NamedTuple):
+    """Arguments by parameter name, where their values are written, and the values of a merge."""
+
+    named: dict[str, s.Argument]
+    spans: dict[str, Span]
+    values: tuple[s.Argument, ...]
+
+
+@cache
+def operator_signature(operator: Operator) -> Signature:
+    """The signature of an operator: its attributes."""
+    fields = operator.attributes.fields
+    required = frozenset(name for name, default in fields.items() if default is REQUIRED)
+    return Signature(operator.name, tuple(fields), required, operator.merges)
+
+
+def template_signature(template: s.Template) -> Signature:
+    """The signature of a template."""
+    names = tuple(formal.name.text for formal in template.parameters)
+    required = frozenset(formal.name.text for formal in template.parameters if formal.default is None)
+    return Signature(template.name.text, names, required)
+
+
+def function_signature(function: s.Fn) -> Signature:
+    """The signature of a one-line function: every parameter must be given."""
+    names = tuple(name.text for name in function.parameters)
+    return Signature(function.name.text, names, frozenset(names))
+
+
+def signature_of(callee: OperatorValue | TemplateValue | FunctionValue) -> Signature:
+    """The signature of a value that can be called; arguments filled in already are no longer required."""
+    if isinstance(callee, FunctionValue):
+        return function_signature(callee.function)
+    if isinstance(callee, OperatorValue):
+        signature = operator_signature(callee.operator)
+    else:
+        signature = template_signature(callee.template)
+    if not callee.arguments:
+        return signature
+    filled = {name for name, _ in callee.arguments}
+    return Signature(signature.name, signature.parameters, signature.required - filled, signature.takes_values)
+
+
+def bind(
+    signature: Signature,
+    arguments: tuple[s.Argument, ...],
+    partial: bool = False,
+    callee_span: Span | None = None,
+) -> Bound:
+    """Matches arguments to parameters; `partial` lets required ones be missing.
+
+    Raises:
+        ArchError: With a diagnostic for each argument that is unknown, surplus, given twice or missing.
+    """
+    problems: list[Diagnostic] = []
+    named: dict[str, s.Argument] = {}
+    values: list[s.Argument] = []
+    position = 0
+    for argument in arguments:
+        if argument.name is None and signature.takes_values:
+            values.append(argument)
+            continue
+        if argument.name is None:
+            if position >= len(signature.parameters):
+                problems.append(_surplus(signature, argument))
+                continue
+            name = signature.parameters[position]
+            position += 1
+        else:
+            name = argument.name.text
+        problem = _problem(signature, argument, name, named)
+        if problem is not None:
+            problems.append(problem)
+        else:
+            named[name] = argument
+    # A misspelt argument is the likely reason for a missing one: one mistake, one error.
+    if not partial and not problems and not signature.required <= named.keys():
+        missing = [name for name in signature.parameters if name in signature.required and name not in named]
+        problems.append(_missing(signature, missing, callee_span))
+    if problems:
+        raise ArchError(problems)
+    return Bound(named, {name: argument.value.span for name, argument in named.items()}, tuple(values))
+
+
+def _problem(signature: Signature, argument: s.Argument, name: str, named: dict[str, s.Argument]) -> Diagnostic | None:
+    span = argument.name.span if argument.name is not None else argument.span
+    if name not in signature.parameters:
+        hint = did_you_mean(name, signature.parameters) or _takes(signature)
+        return Diagnostic("E201", f"`{signature.name}` has no argument `{name}`", span, hint=hint)
+    if name in named:
+        return Diagnostic("E203", f"`{signature.name}` is given `{name}` twice", span)
+    return None
+
+
+def _surplus(signature: Signature, argument: s.Argument) -> Diagnostic:
+    count = len(signature.parameters)
+    message = f"`{signature.name}` takes {count} argument{'' if count == 1 else 's'}; this is one too many"
+    return Diagnostic("E203", message, argument.span, hint=_takes(signature))
+
+
+def _missing(signature: Signature, missing: list[str], span: Span | None) -> Diagnostic:
+    names = ", ".join(f"`{name}`" for name in missing)
+    plural = "s" if len(missing) > 1 else ""
+    return Diagnostic("E202", f"`{signature.name}` needs the argument{plural} {names}", span, hint=_takes(signature))
+
+
+def _takes(signature: Signature) -> str:
+    if not signature.parameters:
+        return f"`{signature.name}` takes no arguments"
+    shown = ", ".join(name if name in signature.required else f"{name}=..." for name in signature.parameters)
+    return f"it is `{signature.name}({shown})`"

@@ -1,0 +1,124 @@
+"""The LALR(1) driver: runs the table that lark made of the grammar over tokens, one pass, no recursion."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from resnext_dsl.foundation.records import NamedTuple
+from resnext_dsl.syntax.grammar import Rule, Table, table
+from resnext_dsl.syntax.lexer import Token
+
+
+class Failure(NamedTuple):
+    """Where tokens stop being a file: the token that does not fit, and the terminals that would have."""
+
+    place: int
+    expected: frozenset[str]
+
+
+def run(tokens: list[Token], builder: object) -> list[Any] | Failure:
+    """The items of a file, made by the builder's methods (named as the grammar's rules), or the first failure."""
+    grammar = table()
+    actions, rules, accept, climbs = grammar.actions, grammar.rules, grammar.accept, grammar.climbs
+    methods: dict[str, Any] = {}
+    states: list[int] = [grammar.start]
+    values: list[Any] = []
+    for index, token in enumerate(tokens):
+        kind = token.kind
+        while True:
+            action = actions[states[-1]].get(kind)
+            if action is None:
+                return Failure(index, _expected(states))
+            if action >= 0:
+                states.append(action)
+                values.append(token)
+                break
+            rule = rules[-1 - action]
+            if rule.unit:
+                # An operand climbs some fifteen levels of precedence, the same way each time.
+                way = (states[-2], states[-1], kind)
+                if way not in climbs:
+                    climbs[way] = _climb(grammar, *way)
+                states[-1] = climbs[way]
+                continue
+            length = rule.length
+            taken = values[len(values) - length :]
+            if length:
+                del states[-length:], values[-length:]
+            values.append(_reduce(rule, taken, methods, builder))
+            states.append(actions[states[-1]][rule.origin])
+            if states[-1] == accept and kind == "$END":
+                return list(values[-1])
+    raise AssertionError("the token stream has no end")
+
+
+def _climb(grammar: Table, below: int, top: int, kind: str) -> int:
+    """The state that stands on `below` once the rules of one child that apply to `top` before `kind` have been run."""
+    while True:
+        action = grammar.actions[top].get(kind)
+        if action is None or action >= 0 or not grammar.rules[-1 - action].unit:
+            return top
+        top = grammar.actions[below][grammar.rules[-1 - action].origin]
+
+
+def _reduce(rule: Rule, taken: list[Any], methods: dict[str, Any], builder: object) -> Any:
+    """The value of a reduction: a list where the rule is a helper of lark's own, else what the builder makes."""
+    children: list[Any]
+    if not rule.build and rule.children and rule.children[0][1]:
+        # A helper of lark's own for `(...)*`: its list grows in place, or long texts would take quadratic time.
+        children, rest = taken[rule.children[0][0]], rule.children[1:]
+    else:
+        children, rest = [], rule.children
+    for position, splice, nones in rest:
+        if nones:
+            children += [None] * nones
+        if splice:
+            children += taken[position]
+        else:
+            children.append(taken[position])
+    if rule.trailing:
+        children += [None] * rule.trailing
+    if not rule.build:
+        return children
+    if rule.inline_single and len(children) == 1:
+        return children[0]
+    method = methods.get(rule.build)
+    if method is None:
+        method = methods[rule.build] = getattr(builder, rule.build)
+    return method(children)
+
+
+def first_failure(tokens: list[Token]) -> Failure | None:
+    """Where tokens stop being a file, or None where they are one."""
+    result = run(tokens, _Nothing())
+    return result if isinstance(result, Failure) else None
+
+
+class _Nothing:
+    """A builder that builds nothing."""
+
+    def __getattr__(self, name: str) -> Any:
+        return list
+
+
+def _expected(states: list[int]) -> frozenset[str]:
+    """Terminals that can really follow: a reduction counts only where the terminal can be shifted after it."""
+    candidates = table().actions[states[-1]]
+    return frozenset(kind for kind in candidates if not kind.islower() and _fits(states, kind))
+
+
+def _fits(states: list[int], kind: str) -> bool:
+    grammar = table()
+    stack = list(states)
+    while True:
+        action = grammar.actions[stack[-1]].get(kind)
+        if action is None:
+            return False
+        if action >= 0:
+            return True
+        rule = grammar.rules[-1 - action]
+        if rule.length:
+            del stack[-rule.length :]
+        stack.append(grammar.actions[stack[-1]][rule.origin])
+        if stack[-1] == grammar.accept:
+            return kind == "$END"

@@ -1,0 +1,417 @@
+"""The syntax tree: what a file says, with a span for every part of it.
+
+Plain frozen data (named tuples: forty dataclasses would take a fifth of a whole `check` to declare). Chains such as
+`a + b + c` are flat, so that the depth of the tree is that of the brackets in the text.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from resnext_dsl.foundation.diagnostics import Span
+from resnext_dsl.foundation.records import NamedTuple
+
+# --- expressions ---
+
+
+class Literal(NamedTuple):
+    """A number, string, bool or shape as written."""
+
+    span: Span
+    value: int | float | str | bool | tuple[int, ...]
+
+
+class Name(NamedTuple):
+    """A name, where it is used or declared."""
+
+    span: Span
+    text: str
+
+
+class Argument(NamedTuple):
+    """One argument of a call; positional where `name` is None."""
+
+    span: Span
+    name: Name | None
+    value: Expression
+
+
+class Invoke(NamedTuple):
+    """`f(a, k=b)` inside an expression: a function, or an operator or template with arguments filled in."""
+
+    span: Span
+    callee: Name
+    arguments: tuple[Argument, ...]
+
+
+class Chain(NamedTuple):
+    """Operands joined by infix operators of one level: `first op operand op operand ...`."""
+
+    span: Span
+    first: Expression
+    rest: tuple[tuple[str, Expression], ...]
+
+
+class Unary(NamedTuple):
+    """`-a` or `not a`."""
+
+    span: Span
+    operator: str
+    operand: Expression
+
+
+class Conditional(NamedTuple):
+    """`a if c else b`, chained: values and conditions in turn, a value last."""
+
+    span: Span
+    parts: tuple[Expression, ...]
+
+
+class Dimensions(NamedTuple):
+    """A shape with computed parts: `3 x n x n`."""
+
+    span: Span
+    parts: tuple[Expression, ...]
+
+
+class Index(NamedTuple):
+    """`list[i]`, chained: `list[i][j]`."""
+
+    span: Span
+    base: Expression
+    indices: tuple[Expression, ...]
+
+
+class ListOf(NamedTuple):
+    """`[a, b, c]`."""
+
+    span: Span
+    items: tuple[Expression, ...]
+
+
+class Comprehension(NamedTuple):
+    """`[element for targets in iterable if condition]`."""
+
+    span: Span
+    element: Expression
+    targets: tuple[Name, ...]
+    iterable: Expression
+    condition: Expression | None
+
+
+Expression = Literal | Name | Invoke | Chain | Unary | Conditional | Dimensions | Index | ListOf | Comprehension
+
+# --- statements ---
+
+
+class Apply(NamedTuple):
+    """`conv(64, 3x3)`, `relu`: an operator or template on the running value."""
+
+    span: Span
+    callee: Name
+    arguments: tuple[Argument, ...]
+    alias: Name | None
+
+
+class Use(NamedTuple):
+    """`use NAME`."""
+
+    span: Span
+    value: Name
+
+
+class Let(NamedTuple):
+    """`let NAME = EXPR`."""
+
+    span: Span
+    name: Name
+    value: Expression
+    doc: str = ""
+
+
+class Repeat(NamedTuple):
+    """`repeat N as i { ... }`."""
+
+    span: Span
+    times: Expression
+    counter: Name | None
+    body: Block
+    alias: Name | None
+
+
+class ForEach(NamedTuple):
+    """`for a, b in LIST { ... }`."""
+
+    span: Span
+    targets: tuple[Name, ...]
+    iterable: Expression
+    body: Block
+    alias: Name | None
+
+
+class Condition(NamedTuple):
+    """`if c { ... } else if d { ... } else { ... }`."""
+
+    span: Span
+    branches: tuple[tuple[Expression, Block], ...]
+    otherwise: Block | None
+    alias: Name | None
+
+
+class Split(NamedTuple):
+    """`split N slice as i { ... } merge OP`, or with listed paths (`body` is None then)."""
+
+    span: Span
+    times: Expression | None
+    sliced: bool
+    counter: Name | None
+    body: Block | None
+    paths: tuple[Block, ...]
+    merge: Apply
+    alias: Name | None
+
+
+class Residual(NamedTuple):
+    """`residual(shortcut=KIND) { ... } shortcut { ... }`."""
+
+    span: Span
+    arguments: tuple[Argument, ...]
+    body: Block
+    shortcut: Block | None
+    alias: Name | None
+
+
+Statement = Apply | Use | Let | Repeat | ForEach | Condition | Split | Residual
+
+
+class Block(NamedTuple):
+    """Statements in braces."""
+
+    span: Span
+    statements: tuple[Statement, ...]
+
+
+# --- declarations ---
+
+
+class SetDomain(NamedTuple):
+    """`in {a, b, c}`."""
+
+    span: Span
+    items: tuple[Expression, ...]
+
+
+class RangeDomain(NamedTuple):
+    """`in low..high step s` or `in low..high log`, both ends included."""
+
+    span: Span
+    low: Expression
+    high: Expression
+    step: Expression | None
+    log: bool
+
+
+class ListDomain(NamedTuple):
+    """`in [1..4, {2, 4}]`: a domain for each element of a list."""
+
+    span: Span
+    elements: tuple[SetDomain | RangeDomain, ...]
+
+
+Domain = SetDomain | RangeDomain | ListDomain
+
+
+class Param(NamedTuple):
+    """`param NAME: TYPE = DEFAULT in DOMAIN when CONDITION`."""
+
+    span: Span
+    name: Name
+    type: Name | None
+    default: Expression
+    domain: Domain | None
+    condition: Expression | None
+    doc: str = ""
+
+
+class Fn(NamedTuple):
+    """`fn NAME(a, b) = EXPR`."""
+
+    span: Span
+    name: Name
+    parameters: tuple[Name, ...]
+    body: Expression
+    doc: str = ""
+
+
+class Formal(NamedTuple):
+    """A template's parameter; it must be given where `default` is None."""
+
+    span: Span
+    name: Name
+    default: Expression | None
+
+
+class Template(NamedTuple):
+    """`template NAME(a, b = 1) { ... }`."""
+
+    span: Span
+    name: Name
+    parameters: tuple[Formal, ...]
+    body: Block
+    doc: str = ""
+
+
+class Require(NamedTuple):
+    """`require EXPR, "why"`."""
+
+    span: Span
+    condition: Expression
+    reason: str
+
+
+class Default(NamedTuple):
+    """`default OPERATOR(k=v)`."""
+
+    span: Span
+    operator: Name
+    arguments: tuple[Argument, ...]
+
+
+class InitRule(NamedTuple):
+    """`PATH.OPERATOR.FIELD = SCHEME(arguments)`; the path may be missing.
+
+    Where the last word before the field names no operator, it is the end of the path, which is a node's name.
+    """
+
+    span: Span
+    path: tuple[Name, ...]
+    operator: Name
+    field: Name
+    scheme: Name
+    arguments: tuple[Argument, ...]
+
+
+class Init(NamedTuple):
+    """`init { ... }`."""
+
+    span: Span
+    rules: tuple[InitRule, ...]
+
+
+class Input(NamedTuple):
+    """`input NAME: SHAPE`."""
+
+    span: Span
+    name: Name
+    shape: Expression
+
+
+class Amount(NamedTuple):
+    """A number with a unit as written: `5ms`, `64MiB`."""
+
+    span: Span
+    number: Decimal
+    unit: str
+
+
+class Measure(NamedTuple):
+    """`flops`, `conv3.0.flops`, `latency(cpu, 1)`: what a limit limits; `arguments` is None where no brackets stand."""
+
+    span: Span
+    part: tuple[Name, ...]
+    name: Name
+    arguments: tuple[Argument, ...] | None
+
+
+class Limit(NamedTuple):
+    """`measure <= EXPR`, or `measure in LOW..HIGH` as the two bounds `>= LOW` and `<= HIGH`."""
+
+    span: Span
+    measure: Measure
+    bounds: tuple[tuple[str, Expression | Amount], ...]
+
+
+class Budget(NamedTuple):
+    """`budget NAME(input=SHAPE, dtype=NAME) { ... }`; `name` is None for the one without a name."""
+
+    span: Span
+    name: Name | None
+    arguments: tuple[Argument, ...]
+    limits: tuple[Limit, ...]
+
+
+class Part(NamedTuple):
+    """`stem`, `head` or `stage NAME repeat N as i { ... }`; `kind` is the keyword."""
+
+    span: Span
+    kind: str
+    name: Name
+    times: Expression | None
+    counter: Name | None
+    body: Block
+    alias: Name | None
+    doc: str = ""
+
+
+class Output(NamedTuple):
+    """`output NAME when training from VALUE { ... }`."""
+
+    span: Span
+    name: Name
+    when: Name | None
+    value: Name | None
+    body: Block | None
+
+
+class Import(NamedTuple):
+    """`import "PATH"` (`names` is None), `from "PATH" import a, b as c`, `from std.blocks import a`.
+
+    `library` is the dotted name of a shipped library, `path` the relative path; one of them is "".
+    """
+
+    span: Span
+    path: str
+    library: str
+    names: tuple[tuple[Name, Name], ...] | None
+
+
+Entry = Param | Let | Fn | Template | Require | Default | Init | Input | Budget | Part | Output | Statement
+
+
+class Network(NamedTuple):
+    """`network NAME { ... }`."""
+
+    span: Span
+    name: Name
+    entries: tuple[Entry, ...]
+    doc: str = ""
+
+
+class Derived(NamedTuple):
+    """`network NAME = BASE(k=v) { ... }`."""
+
+    span: Span
+    name: Name
+    base: Name
+    arguments: tuple[Argument, ...]
+    entries: tuple[Entry, ...]
+    doc: str = ""
+
+
+Item = Import | Let | Fn | Template | Network | Derived
+
+
+class Comment(NamedTuple):
+    """A comment, from its `#` to the end of the line; `alone` where nothing stands before it."""
+
+    span: Span
+    text: str
+    alone: bool
+
+
+class File(NamedTuple):
+    """A whole file and its comments in the order of the text."""
+
+    span: Span
+    items: tuple[Item, ...]
+    comments: tuple[Comment, ...]
