@@ -36,14 +36,13 @@ from resnext_dsl.foundation.diagnostics import (
     WeightsError,
 )
 from resnext_dsl.foundation.options import Options
+from resnext_dsl.foundation.version import __version__
 from resnext_dsl.networks.loading import load, loads
 from resnext_dsl.networks.network import Network
 
 if TYPE_CHECKING:
     from resnext_dsl.searches import search
     from resnext_dsl.spaces.space import space
-
-__version__ = "0.1.0"
 
 __all__ = [
     "ArchError",
@@ -56,6 +55,7 @@ __all__ = [
     "SpecSyntaxError",
     "TrainingError",
     "WeightsError",
+    "__version__",
     "load",
     "loads",
     "search",
@@ -65,8 +65,8 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     # Importing numpy takes longer than all of `check`, importing Optuna longer still.
-    rooms = {"space": "spaces", "search": "searches"}
-    if name not in rooms:
+    modules = {"space": "spaces.space", "search": "searches"}
+    if name not in modules:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    globals()[name] = getattr(import_module(f"{__name__}.{rooms[name]}"), name)
+    globals()[name] = getattr(import_module(f"{__name__}.{modules[name]}"), name)
     return globals()[name]

@@ -141,8 +141,8 @@ class Preparation:
 
         import torch
 
-        from resnext_dsl import __version__
         from resnext_dsl.budgets.latency import device_name
+        from resnext_dsl.foundation.version import __version__
 
         return {
             "processor": device_name(torch.device("cpu")),

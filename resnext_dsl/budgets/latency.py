@@ -15,7 +15,7 @@ from resnext_dsl.foundation.records import NamedTuple
 if TYPE_CHECKING:
     import torch
 
-    from resnext_dsl.networks.network import Network
+    from resnext_dsl.budgets.measures import Measurable
     from resnext_dsl.operators.base import Shape
 
 WARM_UP_RUNS, WARM_UP_SECONDS = 3, 0.3
@@ -51,7 +51,7 @@ class Timing(NamedTuple):
         return self._asdict() | {"input": list(self.input)}
 
 
-def latency(network: Network, device: str, batch: int, dtype: str, span: Span) -> Timing:
+def latency(network: Measurable, device: str, batch: int, dtype: str, span: Span) -> Timing:
     """Times the inference of a network: compiled, in eval mode, random input that is on the device already.
 
     Args:
@@ -80,7 +80,7 @@ def latency(network: Network, device: str, batch: int, dtype: str, span: Span) -
     return Timing(median, low, high, len(times), *used)
 
 
-def _inferences(network: Network, place: torch.device, batch: int, dtype: torch.dtype) -> list[float]:
+def _inferences(network: Measurable, place: torch.device, batch: int, dtype: torch.dtype) -> list[float]:
     """Seconds of each inference that counts."""
     import torch
 

@@ -7,15 +7,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from resnext_dsl.costs.closed_form import Cost, depth_of, reachable
+from resnext_dsl.costs.closed_form import Cost, depth_of
 from resnext_dsl.foundation.records import NamedTuple
 from resnext_dsl.foundation.units import BYTES, COUNT, TIME, Unit
-from resnext_dsl.operators.base import REQUIRED
+from resnext_dsl.graph.ir import reachable
+from resnext_dsl.operators.base import REQUIRED, Shape
 
 if TYPE_CHECKING:
-    from resnext_dsl.networks.network import Network
+    import torch
+
+    from resnext_dsl.costs.closed_form import NetworkCost
+    from resnext_dsl.costs.memory_use import MemoryUse
+    from resnext_dsl.graph.ir import Graph
 
 
 class Argument(NamedTuple):
@@ -52,6 +57,28 @@ DEVICE = Argument(
 BATCH = Argument("batch", int, lambda count: 1 <= count < 2**31, "an int of at least 1")
 
 
+class Measurable(Protocol):
+    """The part of a network that measures read; `Network` says what each member gives."""
+
+    @property
+    def ir(self) -> Graph: ...  # noqa: D102
+
+    def cost(self, training: bool = False) -> NetworkCost: ...  # noqa: D102
+
+    def memory(self, dtype: str = "float32", batch: int = 1) -> MemoryUse: ...  # noqa: D102
+
+    def at(self, shape: Shape) -> Measurable: ...  # noqa: D102
+
+    def compile(  # noqa: D102
+        self,
+        *,
+        mode: str = "train",
+        device: str | torch.device | None = None,
+        dtype: torch.dtype | None = None,
+        seed: int | None = None,
+    ) -> torch.nn.Module: ...
+
+
 class Subject(NamedTuple):
     """What is measured: a network at some input, or a part of it, and what else was stated.
 
@@ -61,7 +88,7 @@ class Subject(NamedTuple):
         arguments: The measure's own, by name.
     """
 
-    network: Network
+    network: Measurable
     part: str
     dtype: str
     arguments: Mapping[str, Any]

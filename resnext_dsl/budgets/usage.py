@@ -7,7 +7,7 @@ from operator import eq, ge, gt, le, lt
 from typing import TYPE_CHECKING
 
 from resnext_dsl.budgets.limits import Limit
-from resnext_dsl.budgets.measures import Subject, members_of
+from resnext_dsl.budgets.measures import Measurable, Subject, members_of
 from resnext_dsl.foundation.diagnostics import ArchError, BudgetError, Diagnostic, Note, Span
 from resnext_dsl.foundation.records import NamedTuple
 from resnext_dsl.operators.base import Shape
@@ -15,7 +15,6 @@ from resnext_dsl.semantics.values import show_shape
 
 if TYPE_CHECKING:
     from resnext_dsl.budgets.latency import Timing
-    from resnext_dsl.networks.network import Network
 
 COMPARISONS: Mapping[str, Callable[[float, float], bool]] = {"<=": le, "<": lt, ">=": ge, ">": gt, "==": eq}
 
@@ -67,7 +66,7 @@ class Usage(NamedTuple):
         }
 
 
-def usage(limits: tuple[Limit, ...], network: Network, measure: bool = False) -> tuple[Usage, ...]:
+def usage(limits: tuple[Limit, ...], network: Measurable, measure: bool = False) -> tuple[Usage, ...]:
     """What a network uses of each limit, in the order of the text.
 
     Args:
@@ -78,7 +77,7 @@ def usage(limits: tuple[Limit, ...], network: Network, measure: bool = False) ->
     Raises:
         ArchError: Where the network cannot have the input that a budget states, or a measure cannot be taken here.
     """
-    networks: dict[Shape | None, Network] = {None: network}
+    networks: dict[Shape | None, Measurable] = {None: network}
     timings: dict[object, Timing] = {}
     lines: list[Usage] = []
     for limit in limits:
@@ -97,7 +96,7 @@ def usage(limits: tuple[Limit, ...], network: Network, measure: bool = False) ->
     return tuple(lines)
 
 
-def _at_input(network: Network, limit: Limit) -> Network:
+def _at_input(network: Measurable, limit: Limit) -> Measurable:
     """The network at the input that a budget states; what is wrong with that is blamed on the budget."""
     conditions = limit.conditions
     assert conditions.input is not None

@@ -79,7 +79,7 @@ app = typer.Typer(
 
 def _version(show: bool) -> None:
     if show:
-        from resnext_dsl import __version__
+        from resnext_dsl.foundation.version import __version__
 
         typer.echo(f"resnext-dsl {__version__}")
         raise typer.Exit

@@ -11,8 +11,8 @@ from resnext_dsl.cli import answers
 
 if TYPE_CHECKING:
     from resnext_dsl.semantics.domain import Domain
-    from resnext_dsl.spaces import Space
     from resnext_dsl.spaces.solve import Answer, Bound, Match
+    from resnext_dsl.spaces.space import Space
 
 Measures = list[str] | None
 
@@ -81,7 +81,7 @@ def solve(
 def _space(spec: str, settings: list[str] | None, root: str | None) -> Space:
     from resnext_dsl.foundation.options import DEFAULTS
     from resnext_dsl.networks.loading import source_of
-    from resnext_dsl.spaces import space_of
+    from resnext_dsl.spaces.space import space_of
 
     return space_of(source_of(spec, DEFAULTS), root, DEFAULTS, answers.overrides(settings))
 
@@ -122,7 +122,7 @@ def _elements(name: str, domain: Domain) -> dict[str, Domain]:
 
 
 def _match(text: str, of: str, times: float, root: str | None) -> Match:
-    from resnext_dsl.columns.totals import MEASURES
+    from resnext_dsl.costs.closed_form import COST_MEASURES
     from resnext_dsl.networks.loading import load
     from resnext_dsl.spaces.solve import Match
 
@@ -130,7 +130,7 @@ def _match(text: str, of: str, times: float, root: str | None) -> Match:
     if sign:
         return Match(measure, round(_number(measure, number) * times))
     cost = load(of, root=root).cost()
-    return Match(measure, round(getattr(cost, measure) * times) if measure in MEASURES else 0)
+    return Match(measure, round(getattr(cost, measure) * times) if measure in COST_MEASURES else 0)
 
 
 def _bound(text: str) -> Bound:

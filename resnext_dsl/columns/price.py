@@ -16,11 +16,12 @@ from resnext_dsl.columns.arithmetic import LARGEST, column
 from resnext_dsl.columns.axes import Axis, python_value, texts, varied
 from resnext_dsl.columns.column_expansion import run
 from resnext_dsl.columns.lanes import Array, Choice, DeadError, Lanes, NoClosedFormError, TooWideError
-from resnext_dsl.columns.totals import MEASURES, Lookup, Totals
+from resnext_dsl.columns.totals import Lookup, Totals
+from resnext_dsl.costs.closed_form import COST_MEASURES, Cost
 from resnext_dsl.foundation.diagnostics import ArchError
 from resnext_dsl.foundation.options import Options
 from resnext_dsl.foundation.records import NamedTuple
-from resnext_dsl.networks.network import Network
+from resnext_dsl.semantics.bind import Parameter
 from resnext_dsl.semantics.overrides import override_source
 from resnext_dsl.semantics.spec_files import Module
 
@@ -50,53 +51,53 @@ class CostColumns(NamedTuple):
 
 def price(
     module: Module,
-    network: Network,
+    parameters: Mapping[str, Parameter],
     fixed: Mapping[str, Any],
     columns: Mapping[str, Any],
-    bind: Callable[[Mapping[str, Any]], Network],
+    cost: Callable[[Mapping[str, Any]], Cost],
     options: Options,
 ) -> CostColumns:
     """What candidates cost.
 
     Args:
         module: The file.
-        network: Its network, for the types of the parameters.
+        parameters: Those of its network, for their types.
         fixed: Values of parameters that are the same for all candidates.
         columns: As `Space.cost` takes them.
-        bind: Makes the network of a single candidate.
+        cost: The cost of the network of a single candidate; raises ArchError if there is none.
         options: Bounds on the spec.
 
     Raises:
         ArchError: For a value that its parameter cannot have.
         ValueError: For columns of different lengths.
     """
-    _check_texts(bind, texts(network.parameters, columns))
-    count, axes, given = varied(network.parameters, columns)
+    _check_texts(cost, texts(parameters, columns))
+    count, axes, given = varied(parameters, columns)
     plain = {**fixed, **given}
     if count == 0 or not axes:
-        return _one_by_one(bind, count, axes, plain, "")
+        return _one_by_one(cost, count, axes, plain, "")
     try:
         try:
             return _factored(module, count, axes, plain, options)
         except TooWideError as problem:
             return _chunked(module, count, axes, plain, options, str(problem))
     except NoClosedFormError as problem:
-        return _one_by_one(bind, count, axes, plain, str(problem))
+        return _one_by_one(cost, count, axes, plain, str(problem))
     except RecursionError:
-        return _one_by_one(bind, count, axes, plain, "the spec is nested too deep")
+        return _one_by_one(cost, count, axes, plain, "the spec is nested too deep")
 
 
 UNREADABLE = ("E001", "E002", "E003", "E101", "E204")
 """Codes of a text that is wrong whatever the other parameters are."""
 
 
-def _check_texts(bind: Callable[[Mapping[str, Any]], Network], given: Mapping[str, list[str]]) -> None:
+def _check_texts(cost: Callable[[Mapping[str, Any]], Cost], given: Mapping[str, list[str]]) -> None:
     """Refuses a text that cannot be read or has the wrong type: more likely a slip than a candidate."""
     for name, options in given.items():
         for text in options:
             place = override_source(name, text).source.name
             try:
-                bind({name: text})
+                cost({name: text})
             except ArchError as problem:
                 for found in problem.diagnostics:
                     if found.code in UNREADABLE and found.span is not None and found.span.source.name == place:
@@ -158,11 +159,11 @@ def _looked_up(
         tables = Totals(run(module, values, lanes, options))
         valid = find(lanes.active)
     except DeadError:
-        nothing = [np.zeros(size, dtype=np.int64) for _ in MEASURES]
+        nothing = [np.zeros(size, dtype=np.int64) for _ in COST_MEASURES]
         return [*nothing, np.zeros(size, dtype=bool), find(lanes.overflowed)]
     overflowed = find(lanes.overflowed)
     found = []
-    for measure in MEASURES:
+    for measure in COST_MEASURES:
         total, large = tables.of(measure, find)
         valid &= ~large
         overflowed |= large
@@ -179,7 +180,7 @@ def _columns(columns: list[Any], method: str, reason: str = "") -> CostColumns:
 
 
 def _one_by_one(
-    bind: Callable[[Mapping[str, Any]], Network], count: int, axes: list[Axis], plain: dict[str, Any], reason: str
+    cost: Callable[[Mapping[str, Any]], Cost], count: int, axes: list[Axis], plain: dict[str, Any], reason: str
 ) -> CostColumns:
     """Each distinct candidate's network expanded."""
     known: dict[tuple[int, ...], tuple[int, ...]] = {}
@@ -187,11 +188,11 @@ def _one_by_one(
     for candidate in range(count):
         key = tuple(int(axis.place[candidate]) for axis in axes)
         if key not in known:
-            known[key] = _single(bind, plain | _values(axes, key))
+            known[key] = _single(cost, plain | _values(axes, key))
         rows.append(known[key])
-    table = np.array(rows, dtype=object).reshape(count, len(MEASURES) + 1)
+    table = np.array(rows, dtype=object).reshape(count, len(COST_MEASURES) + 1)
     large = np.array([any(abs(value) > LARGEST for value in row) for row in rows], dtype=bool)
-    figures = [np.where(large, 0, table[:, place]).astype(np.int64) for place in range(len(MEASURES))]
+    figures = [np.where(large, 0, table[:, place]).astype(np.int64) for place in range(len(COST_MEASURES))]
     valid = table[:, -1].astype(bool) & ~large
     return _columns([*figures, valid, large], "one by one" if reason else "closed form", reason)
 
@@ -205,9 +206,9 @@ def _values(axes: list[Axis], key: tuple[int, ...]) -> dict[str, Any]:
     return values
 
 
-def _single(bind: Callable[[Mapping[str, Any]], Network], values: dict[str, Any]) -> tuple[int, ...]:
+def _single(cost: Callable[[Mapping[str, Any]], Cost], values: dict[str, Any]) -> tuple[int, ...]:
     try:
-        cost = bind(values).cost()
+        figures = cost(values).figures
     except ArchError:
-        return (0,) * (len(MEASURES) + 1)
-    return cost.params, cost.flops, cost.macs, cost.activations, 1
+        return (0,) * (len(COST_MEASURES) + 1)
+    return *figures, 1

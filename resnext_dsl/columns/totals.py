@@ -14,8 +14,7 @@ import numpy as np
 from resnext_dsl.columns.arithmetic import LARGEST, Column
 from resnext_dsl.columns.column_expansion import Joined, Priced, Result
 from resnext_dsl.columns.lanes import Array, Mask
-
-MEASURES = ("params", "flops", "macs", "activations")
+from resnext_dsl.costs.closed_form import COST_MEASURES
 
 
 class Lookup:
@@ -56,11 +55,11 @@ class Totals:
         self._summed: dict[tuple[str, str, Any], list[Array]] = {}
         self._deepest: dict[str, Array] = {}
         self._bounds: dict[str, float] = {}
-        self._costs: dict[str, list[tuple[Mask, Any, str]]] = {measure: [] for measure in MEASURES}
+        self._costs: dict[str, list[tuple[Mask, Any, str]]] = {measure: [] for measure in COST_MEASURES}
         for place, node in enumerate(result.nodes):
             if isinstance(node, Priced):
                 self._add("params", node.params, self._where(there[place], node.mark), node.part)
-                for measure in MEASURES[1:]:
+                for measure in COST_MEASURES[1:]:
                     self._add(measure, getattr(node, measure), self._where(runs[place], node.mark), node.part)
 
         for measure, costs in self._costs.items():

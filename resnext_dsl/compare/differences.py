@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from resnext_dsl.networks.network import Network
 
 SIGNS = {"changed": "~", "removed": "-", "added": "+", "renamed": "=", "reshaped": "~"}
-MEASURES = ("params", "flops", "activations")
+SHOWN = ("params", "flops", "activations")
 
 
 class Side(NamedTuple):
@@ -119,7 +119,7 @@ def _three_lines(name: str, a: Row | None, b: Row | None, cost_a: Cost, cost_b: 
         output = show_shape(row.output) if row is not None else ""
         block = "" if row is None or made_alike else _block(row)
         yield [first, side, output, block, *_figures(cost)]
-    yield ["", "change", "", "", *(_change_text(getattr(cost_a, m), getattr(cost_b, m)) for m in MEASURES)]
+    yield ["", "change", "", "", *(_change_text(getattr(cost_a, m), getattr(cost_b, m)) for m in SHOWN)]
 
 
 def _row_name(pair: RowPair) -> str:
@@ -136,7 +136,7 @@ def _block(row: Row) -> str:
 
 
 def _figures(cost: Cost) -> list[str]:
-    return [f"{getattr(cost, measure):,}" for measure in MEASURES]
+    return [f"{getattr(cost, measure):,}" for measure in SHOWN]
 
 
 def _change_text(a: int, b: int) -> str:

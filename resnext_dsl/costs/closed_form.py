@@ -12,11 +12,14 @@ from operator import attrgetter
 from typing import Any, TypeVar
 
 from resnext_dsl.foundation.records import NamedTuple
-from resnext_dsl.graph.ir import Graph, Node
+from resnext_dsl.graph.ir import Graph, Node, reachable
 from resnext_dsl.operators import OPERATORS
 from resnext_dsl.operators.base import Shape
 
 Key = TypeVar("Key")
+
+COST_MEASURES = ("params", "flops", "macs", "activations")
+"""The figures of a cost, by name, in the order of its tables."""
 
 
 class Cost:
@@ -49,8 +52,8 @@ class Cost:
         return hash(self.figures)
 
     def __repr__(self) -> str:
-        names = ("params", "flops", "macs", "activations")
-        return f"Cost({', '.join(f'{name}={value}' for name, value in zip(names, self.figures, strict=True))})"
+        figures = zip(COST_MEASURES, self.figures, strict=True)
+        return f"Cost({', '.join(f'{name}={value}' for name, value in figures)})"
 
     def __add__(self, other: Cost) -> Cost:
         return Cost(
@@ -76,7 +79,7 @@ class CallCost(NamedTuple):
     cost: Cost
 
 
-_FIGURES: Callable[[Cost], tuple[int, int, int, int]] = attrgetter("params", "flops", "macs", "activations")
+_FIGURES: Callable[[Cost], tuple[int, int, int, int]] = attrgetter(*COST_MEASURES)
 
 
 class _Alike:
@@ -220,19 +223,6 @@ def _priced(node: Node, shapes: tuple[Shape, ...], runs: bool) -> tuple[Cost, bo
     flops = row.flops(node.attributes, shapes) if row.flops is not None else None
     macs = flops or 0 if row.multiplies else 0
     return Cost(params, flops or 0, macs, row.activations(node.shape)), flops is not None
-
-
-def reachable(graph: Graph, outputs: Iterable[int]) -> set[int]:
-    """The nodes that some of these nodes depend on, themselves included."""
-    ends = set(outputs)
-    read = ends.union(*[node.inputs for node in graph.nodes])
-    if len(read) == len(graph.nodes):
-        return read  # where every node is read, each is on a way to an output
-    seen = ends
-    for index in range(len(graph.nodes) - 1, -1, -1):
-        if index in seen:
-            seen.update(graph.nodes[index].inputs)
-    return seen
 
 
 def depth_of(graph: Graph, runs: set[int], members: Container[int] | None = None) -> int:

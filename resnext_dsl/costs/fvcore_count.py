@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from resnext_dsl.costs.closed_form import Cost, NetworkCost
+from resnext_dsl.costs.closed_form import COST_MEASURES, Cost, NetworkCost
 from resnext_dsl.foundation.diagnostics import ArchError, Diagnostic
 from resnext_dsl.graph.ir import Node
 from resnext_dsl.operators.base import Shape
@@ -31,8 +31,6 @@ class Measured:
     flops_by_operator: dict[str, int]
     modules: dict[str, Cost] = field(default_factory=dict)
 
-
-MEASURES = ("params", "flops", "macs", "activations")
 
 MULTIPLIES = ("conv", "linear", "addmm", "matmul")
 
@@ -147,7 +145,7 @@ def agree(closed: NetworkCost, measured: Measured) -> None:
 
 def _difference(closed: Cost, measured: Cost) -> str:
     """The figures that differ, both values of each; "" where none does."""
-    pairs = [(name, getattr(closed, name), getattr(measured, name)) for name in MEASURES]
+    pairs = [(name, getattr(closed, name), getattr(measured, name)) for name in COST_MEASURES]
     return "; ".join(
         f"{name} {ours:,} in closed form, {theirs:,} by fvcore" for name, ours, theirs in pairs if ours != theirs
     )

@@ -11,7 +11,8 @@ from resnext_dsl.foundation.diagnostics import ArchError, Diagnostic, Note, Span
 from resnext_dsl.foundation.records import NamedTuple
 from resnext_dsl.graph.ir import Scope
 from resnext_dsl.operators import OPERATORS
-from resnext_dsl.operators.base import Attributes, Operator
+from resnext_dsl.operators.base import Attributes
+from resnext_dsl.operators.row import Operator
 from resnext_dsl.semantics.bind import BoundNetwork
 from resnext_dsl.semantics.evaluate import CONTEXT, Evaluator, too_deep
 from resnext_dsl.semantics.naming import Names
@@ -49,8 +50,8 @@ class Frame:
         self.values: dict[str, Any] = {}
 
 
-class Readings:
-    """What the text alone settles, so that it is the same for all values of its parameters.
+class ResolutionCache:
+    """Caches the parts of name resolution that do not depend on parameter values, for reuse by the next binding.
 
     Attributes:
         matched: (call, callee) -> the call's arguments matched to the callee's parameters.
@@ -80,11 +81,11 @@ class Caller(Draft):
         network: BoundNetwork,
         evaluator: Evaluator,
         check_size: Callable[[], None],
-        readings: Readings | None = None,
+        cache: ResolutionCache | None = None,
     ) -> None:
         super().__init__(network, evaluator.options, check_size)
         self.evaluator = evaluator
-        self._readings = Readings() if readings is None else readings
+        self._cache = ResolutionCache() if cache is None else cache
         self._frame = Frame(None, None)
         self._recordings: dict[Any, Recording] = {}
         self._bares: dict[str, Attributes] = {}
@@ -248,12 +249,12 @@ class Caller(Draft):
     def _bound(self, call: s.Apply, callee: OperatorValue | TemplateValue, name: object) -> Bound:
         """The arguments of a call matched; once for a callee that has a name and nothing filled in."""
         key = id(call), name
-        known = self._readings.matched.get(key) if name else None
+        known = self._cache.matched.get(key) if name else None
         if known is not None:
             return known[1]
         bound = bind(signature_of(callee), call.arguments, callee_span=call.callee.span)
         if name:
-            self._readings.matched[key] = call, bound  # the call too: what is known by identity must stay
+            self._cache.matched[key] = call, bound  # the call too: what is known by identity must stay
         return bound
 
     def _operand(self, argument: s.Argument, env: Environment) -> GraphValue:

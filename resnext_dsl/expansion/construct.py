@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from resnext_dsl.expansion.calls import Readings
+from resnext_dsl.expansion.calls import ResolutionCache
 from resnext_dsl.expansion.size_estimate import check_size
 from resnext_dsl.expansion.statements import Expander
 from resnext_dsl.foundation.diagnostics import ArchError, Diagnostic, ShapeError
@@ -17,7 +17,7 @@ from resnext_dsl.semantics.evaluate import Evaluator
 def graph_of(
     bound: BoundNetwork,
     evaluator: Evaluator,
-    readings: Readings | None = None,
+    cache: ResolutionCache | None = None,
     check: bool = True,
     before: Sequence[Diagnostic] = (),
 ) -> tuple[Graph, list[Diagnostic]]:
@@ -26,12 +26,12 @@ def graph_of(
     Args:
         bound: The network.
         evaluator: What its expressions are computed with.
-        readings: What its text settles, kept from one binding to the next.
+        cache: Kept from one binding of the spec to the next.
         check: Whether its size may be counted beforehand.
         before: What was found before, for an error that ends everything.
     """
     options = evaluator.options
-    expander = Expander(bound, evaluator, lambda: check_size(bound, options) if check else None, readings)
+    expander = Expander(bound, evaluator, lambda: check_size(bound, options) if check else None, cache)
     try:
         return expander.expand(), expander.diagnostics
     except ArchError as problem:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from resnext_dsl.costs.closed_form import reachable
 from resnext_dsl.foundation.diagnostics import MOST, ArchError, Diagnostic, Note, Span, error
 from resnext_dsl.foundation.options import Options
-from resnext_dsl.graph.ir import Graph, Node, Output, Part, Scope
+from resnext_dsl.graph.ir import Graph, Node, Output, Part, Scope, reachable
 from resnext_dsl.operators import OPERATORS, validate
 from resnext_dsl.operators.base import Attributes, RuleError, Shape
 from resnext_dsl.semantics.bind import BoundNetwork

@@ -150,9 +150,9 @@ class Expander(Caller):
 
     def _names_of(self, block: s.Block, reserved: tuple[str, ...]) -> Names:
         key = (id(block), reserved)
-        names = self._readings.names.get(key)
+        names = self._cache.names.get(key)
         if names is None:
-            names = self._readings.names[key] = Names(block, reserved)
+            names = self._cache.names[key] = Names(block, reserved)
         return names
 
     def _block(self, block: s.Block, place: Place, env: Environment, x: Running) -> Running:

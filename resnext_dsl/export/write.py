@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import nn
@@ -20,7 +20,25 @@ from resnext_dsl.foundation.diagnostics import ArchError, error
 from resnext_dsl.foundation.records import NamedTuple
 
 if TYPE_CHECKING:
-    from resnext_dsl.networks.network import Network
+    from resnext_dsl.foundation.source import Source
+    from resnext_dsl.graph.ir import Graph
+
+
+class Exportable(Protocol):
+    """The part of a network that an export reads; `Network` says what each member gives."""
+
+    source: Source
+    ir: Graph
+
+    def compile(  # noqa: D102
+        self,
+        form: str = "fastest",
+        mode: str = "train",
+        weights: str | os.PathLike[str] | Mapping[str, torch.Tensor] | None = None,
+        device: str | torch.device | None = None,
+        dtype: torch.dtype | None = None,
+        seed: int | None = None,
+    ) -> nn.Module: ...
 
 
 class Written(NamedTuple):
@@ -38,7 +56,7 @@ class Written(NamedTuple):
 
 
 def export(
-    network: Network,
+    network: Exportable,
     target: str,
     path: str | os.PathLike[str],
     *,
@@ -92,13 +110,13 @@ def _named(target: Target, path: str | os.PathLike[str]) -> Path:
     return file
 
 
-def _spare_the_spec(network: Network, file: Path) -> None:
+def _spare_the_spec(network: Exportable, file: Path) -> None:
     spec = network.source.path
     if spec is not None and file.exists() and file.samefile(spec):
         raise error("E704", "the file is the spec itself; it is not replaced", file=str(file))
 
 
-def _signature(network: Network, target: Target, batch: int | str, dtype: str | None) -> Signature:
+def _signature(network: Exportable, target: Target, batch: int | str, dtype: str | None) -> Signature:
     if batch != "dynamic" and (isinstance(batch, bool) or not isinstance(batch, int) or batch < 1):
         raise error("E705", f'a batch is "dynamic" or a number from 1; found {batch!r}', file="export")
     if target.dtypes and dtype is not None and dtype not in target.dtypes:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Literal
 
 from resnext_dsl.foundation.diagnostics import Note, Span
@@ -90,6 +91,19 @@ class Graph(NamedTuple):
     scopes: dict[str, Scope]
     parts: tuple[Part, ...]
     outputs: tuple[Output, ...]
+
+
+def reachable(graph: Graph, outputs: Iterable[int]) -> set[int]:
+    """The nodes that some of these nodes depend on, themselves included."""
+    ends = set(outputs)
+    read = ends.union(*[node.inputs for node in graph.nodes])
+    if len(read) == len(graph.nodes):
+        return read  # where every node is read, each is on a way to an output
+    seen = ends
+    for index in range(len(graph.nodes) - 1, -1, -1):
+        if index in seen:
+            seen.update(graph.nodes[index].inputs)
+    return seen
 
 
 def to_networkx(graph: Graph) -> networkx.MultiDiGraph:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from resnext_dsl.budgets.measures import Subject
 from resnext_dsl.budgets.usage import COMPARISONS, Usage
-from resnext_dsl.columns.totals import MEASURES
+from resnext_dsl.columns.price import CostColumns
+from resnext_dsl.costs.closed_form import COST_MEASURES
 from resnext_dsl.foundation.diagnostics import ArchError
 from resnext_dsl.foundation.records import NamedTuple
+from resnext_dsl.semantics.bind import Parameter
 from resnext_dsl.semantics.values import show
 
 if TYPE_CHECKING:
     from resnext_dsl.networks.network import Network
-    from resnext_dsl.semantics.bind import Parameter
-    from resnext_dsl.spaces.space import Space
 
 MOST = 100_000
 """Values of one parameter that are priced together."""
@@ -32,49 +33,82 @@ class Change(NamedTuple):
     measured: int | float
 
 
-def suggestion(space: Space, line: Usage) -> str:
-    """What to change, in words; "" where no parameter has a domain, or the limit is of another kind.
+class Advisor:
+    """Finds changes for the exceeded limits of one network; each parameter is priced once for all of them."""
 
-    Cheapest is what changes the measure least.
-    """
-    if line.used is None or (line.limit.row.share is None and line.limit.measure != "depth"):
-        return ""
-    limit = line.limit
-    met = COMPARISONS[limit.comparison]
-    opened = [p for p in space.network.parameters.values() if p.domain is not None and p.domain.size and p.active]
-    changes = [change for p in opened for change in _changes(space, p, line) if met(change.measured, limit.bound)]
-    if not changes:
-        return "no value of a single parameter, within its domain, would meet it" if opened else ""
-    used = line.used
-    best = min(changes, key=lambda change: abs(change.measured - used))
-    return f"`--set {best.name}={show(best.value)}` would meet it, with {best.measured:,}"
+    def __init__(
+        self,
+        parameters: Mapping[str, Parameter],
+        price: Callable[[Mapping[str, Any]], CostColumns],
+        bind: Callable[[Mapping[str, Any]], Network],
+    ) -> None:
+        """Keeps what it needs to know of a network.
+
+        Args:
+            parameters: Its parameters.
+            price: The cost of columns of values; other parameters keep the values of the network.
+            bind: The network of other values.
+        """
+        self._open = [p for p in parameters.values() if p.domain is not None and p.domain.size and p.active]
+        self._price = price
+        self._bind = bind
+        self._priced: dict[str, tuple[list[Any], CostColumns]] = {}
+        self._bound: dict[str, list[tuple[Any, Network]]] = {}
+
+    def suggestion(self, line: Usage) -> str:
+        """The change in words; "" if no parameter has a domain, or the limit is of another kind.
+
+        The cheapest change is the one that changes the measure least.
+        """
+        if line.used is None or (line.limit.row.share is None and line.limit.measure != "depth"):
+            return ""
+        limit, used = line.limit, line.used
+        met = COMPARISONS[limit.comparison]
+        changes = [change for p in self._open for change in self._changes(p, line) if met(change.measured, limit.bound)]
+        if not changes:
+            return "no value of a single parameter, within its domain, would meet it" if self._open else ""
+        best = min(changes, key=lambda change: abs(change.measured - used))
+        return f"`--set {best.name}={show(best.value)}` would meet it, with {best.measured:,}"
+
+    def _changes(self, parameter: Parameter, line: Usage) -> Iterator[Change]:
+        assert parameter.domain is not None
+        size = parameter.domain.size or 0
+        limit = line.limit
+        in_columns = limit.measure in COST_MEASURES and not limit.part and limit.conditions.input is None
+        if size > (MOST if in_columns else MOST_NETWORKS):
+            return
+        if in_columns:
+            values, cost = self._columns(parameter)
+            for value, valid, measured in zip(values, cost.valid, getattr(cost, limit.measure).tolist(), strict=True):
+                if valid:
+                    yield Change(parameter.name, value, measured)
+            return
+        assert limit.row.read is not None
+        for value, network in self._networks(parameter):
+            try:
+                at = network.at(limit.conditions.input) if limit.conditions.input is not None else network
+            except ArchError:
+                continue
+            subject = Subject(at, limit.part, limit.conditions.dtype, dict(limit.arguments))
+            yield Change(parameter.name, value, limit.row.read(subject))
+
+    def _columns(self, parameter: Parameter) -> tuple[list[Any], CostColumns]:
+        if parameter.name not in self._priced:
+            values = _others(parameter)
+            self._priced[parameter.name] = values, self._price({parameter.name: values})
+        return self._priced[parameter.name]
+
+    def _networks(self, parameter: Parameter) -> list[tuple[Any, Network]]:
+        if parameter.name not in self._bound:
+            networks = []
+            for value in _others(parameter):
+                with suppress(ArchError):
+                    networks.append((value, self._bind({parameter.name: value})))
+            self._bound[parameter.name] = networks
+        return self._bound[parameter.name]
 
 
-def _changes(space: Space, parameter: Parameter, line: Usage) -> Iterator[Change]:
+def _others(parameter: Parameter) -> list[Any]:
+    """The values of its domain other than its own."""
     assert parameter.domain is not None
-    size = parameter.domain.size or 0
-    limit = line.limit
-    in_columns = limit.measure in MEASURES and not limit.part and limit.conditions.input is None
-    if size > (MOST if in_columns else MOST_NETWORKS):
-        return
-    values = [value for value in parameter.domain.elements() if value != parameter.value]
-    if in_columns and values:
-        cost = space.cost({parameter.name: values})
-        for value, valid, measured in zip(values, cost.valid, getattr(cost, limit.measure).tolist(), strict=True):
-            if valid:
-                yield Change(parameter.name, value, measured)
-    elif values:
-        yield from _one_by_one(lambda value: space.bind({parameter.name: value}), parameter.name, values, line)
-
-
-def _one_by_one(bind: Callable[[Any], Network], name: str, values: list[Any], line: Usage) -> Iterator[Change]:
-    limit = line.limit
-    assert limit.row.read is not None
-    for value in values:
-        try:
-            network = bind(value)
-            at = network.at(limit.conditions.input) if limit.conditions.input is not None else network
-        except ArchError:
-            continue
-        subject = Subject(at, limit.part, limit.conditions.dtype, dict(limit.arguments))
-        yield Change(name, value, limit.row.read(subject))
+    return [value for value in parameter.domain.elements() if value != parameter.value]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from resnext_dsl.budgets.limits import Limit, picked
 from resnext_dsl.budgets.usage import Usage, usage, violations
@@ -13,7 +13,6 @@ from resnext_dsl.costs.closed_form import NetworkCost, cost_of
 from resnext_dsl.expansion.construct import errors_of, graph_of, report_of
 from resnext_dsl.foundation.diagnostics import Diagnostic
 from resnext_dsl.foundation.options import Options
-from resnext_dsl.foundation.records import NamedTuple
 from resnext_dsl.foundation.source import Source
 from resnext_dsl.graph import ir as graphs
 from resnext_dsl.graph.invariants import verify
@@ -21,7 +20,6 @@ from resnext_dsl.operators.base import Shape
 from resnext_dsl.semantics.bind import BoundNetwork, Parameter
 from resnext_dsl.semantics.evaluate import Evaluator
 from resnext_dsl.semantics.init_targets import InitRule, settle
-from resnext_dsl.semantics.spec_files import Module
 from resnext_dsl.syntax import nodes as s
 
 if TYPE_CHECKING:
@@ -31,14 +29,6 @@ if TYPE_CHECKING:
     from resnext_dsl.costs.memory_use import MemoryUse
     from resnext_dsl.export.write import Written
     from resnext_dsl.rewrite import Rewritten
-
-
-class Origin(NamedTuple):
-    """What a network was bound from: its file, what was found there, and the values given for parameters."""
-
-    module: Module
-    resolved: Sequence[Diagnostic]
-    overrides: Mapping[str, Any]
 
 
 class Network:
@@ -62,7 +52,7 @@ class Network:
         limits: tuple[Limit, ...],
         options: Options,
         warnings: tuple[Diagnostic, ...],
-        origin: Origin | None = None,
+        advise: Callable[[Usage], str] | None = None,
     ) -> None:
         self.name = bound.name
         self.doc = bound.doc
@@ -74,7 +64,7 @@ class Network:
         self.limits = limits
         self._bound = bound
         self._options = options
-        self._origin = origin
+        self._advise = advise
 
     def __repr__(self) -> str:
         return f"<Network {self.name}: {len(self.ir.nodes)} nodes, {self.cost().params:,} parameters>"
@@ -156,13 +146,7 @@ class Network:
 
     def _advised(self, line: Usage) -> Usage:
         """An exceeded limit with the change that would meet it."""
-        if self._origin is None:
-            return line
-        from resnext_dsl.networks.advice import suggestion
-        from resnext_dsl.spaces import Space
-
-        module, resolved, overrides = self._origin
-        return line._replace(suggestion=suggestion(Space(module, resolved, self, overrides, self._options), line))
+        return line if self._advise is None else line._replace(suggestion=self._advise(line))
 
     def check(self, *budgets: str, measure: bool = False) -> tuple[Usage, ...]:
         """What the network uses of each limit of its budgets; arguments as those of `usage`.

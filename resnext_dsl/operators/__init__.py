@@ -17,7 +17,8 @@ from resnext_dsl.operators import (
     shaping,
 )
 from resnext_dsl.operators.arguments import Argument, arguments_of, validate, value_text
-from resnext_dsl.operators.base import Attributes, Expression, Module, Operator, RuleError, Shape
+from resnext_dsl.operators.base import Attributes, Expression, Module, RuleError, Shape
+from resnext_dsl.operators.row import Operator
 from resnext_dsl.operators.rules import shape_text
 
 _ROOMS = (convolution, normalization, activation, pooling, merge, regularization, scaling, shaping)

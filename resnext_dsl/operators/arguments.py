@@ -15,7 +15,8 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from resnext_dsl.foundation.diagnostics import did_you_mean
 from resnext_dsl.foundation.records import NamedTuple
-from resnext_dsl.operators.base import REQUIRED, Attributes, Operator, RuleError, is_int
+from resnext_dsl.operators.base import REQUIRED, Attributes, RuleError, is_int
+from resnext_dsl.operators.row import Operator
 
 
 class Bound(NamedTuple):

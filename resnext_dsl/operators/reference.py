@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from resnext_dsl.operators import OPERATORS
 from resnext_dsl.operators.arguments import LARGEST, Argument, arguments_of, value_text
-from resnext_dsl.operators.base import Operator
+from resnext_dsl.operators.row import Operator
 
 _OPENING = f"""\
 # Operators

@@ -17,8 +17,9 @@ from resnext_dsl.searches.plan import Plan
 
 try:
     from resnext_dsl.searches.evaluator import Evaluator
+    from resnext_dsl.searches.found import Found
     from resnext_dsl.searches.reading import read
-    from resnext_dsl.searches.results import Failure, Found, Trial
+    from resnext_dsl.searches.results import Failure, Trial
     from resnext_dsl.searches.run import run
 except ModuleNotFoundError as missing:
     if missing.name not in ("optuna", "sqlalchemy"):

@@ -11,11 +11,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from resnext_dsl.columns.totals import MEASURES
+from resnext_dsl.costs.closed_form import COST_MEASURES
 from resnext_dsl.foundation.diagnostics import ArchError, Diagnostic, did_you_mean
 from resnext_dsl.networks.network import Network
 from resnext_dsl.searches.plan import Plan
-from resnext_dsl.spaces import Candidate
+from resnext_dsl.spaces.candidate import Candidate
 
 COST = "cost"
 """The evaluator that looks at the closed-form cost only; no model is made."""
@@ -74,7 +74,7 @@ class Evaluator:
             EvaluationError: Where a wanted metric is missing or is no finite number.
             Exception: Whatever the evaluator raises.
         """
-        metrics: dict[str, float] = {measure: getattr(network.cost(), measure) for measure in MEASURES} | {**known}
+        metrics: dict[str, float] = {measure: getattr(network.cost(), measure) for measure in COST_MEASURES} | {**known}
         if self._function is not None:
             given = {"report": report} if self.reports and report is not None else {}
             subject = network.compile(seed=seed) if self.builds else network

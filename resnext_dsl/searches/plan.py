@@ -9,13 +9,13 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from resnext_dsl.columns.totals import MEASURES
+from resnext_dsl.costs.closed_form import COST_MEASURES
 from resnext_dsl.foundation.diagnostics import ArchError, did_you_mean, error
 from resnext_dsl.foundation.options import DEFAULTS
 from resnext_dsl.networks.loading import source_of
 from resnext_dsl.searches.constraints import Bound, bound_of
 from resnext_dsl.semantics.overrides import override_source
-from resnext_dsl.spaces import Space, space_of
+from resnext_dsl.spaces.space import Space, space_of
 
 SAMPLERS = ("nsga2", "tpe", "random", "regularized-evolution")
 
@@ -151,10 +151,10 @@ class Plan(NamedTuple):
             what = f"`{self.score}` chooses" if self.score else "the screen is for choosing"
             message = f"{what} {self.trials} of the candidates drawn, which are only {self.screen}"
             raise _wrong("E205", message, "screen", "give a larger `--screen`")
-        unknown = [name for name in self.objectives if name not in MEASURES]
+        unknown = [name for name in self.objectives if name not in COST_MEASURES]
         if self.screen and not self.score and unknown:
             message = f"candidates are ranked before `{unknown[0]}` is known, and it is no measure of cost"
-            raise _wrong("E205", message, "screen", f"give a `--score`; measures of cost: {', '.join(MEASURES)}")
+            raise _wrong("E205", message, "screen", f"give a `--score`; measures of cost: {', '.join(COST_MEASURES)}")
 
     def space(self, more: Mapping[str, Any] | None = None) -> Space:
         """The space that is searched; `more`: values that the evaluator needs parameters to have.

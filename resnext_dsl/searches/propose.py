@@ -18,8 +18,9 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from resnext_dsl.foundation.diagnostics import ArchError
 from resnext_dsl.searches.plan import Plan
 from resnext_dsl.searches.trials import CANDIDATE, is_feasible
-from resnext_dsl.spaces import Candidate, Dimension, Space
-from resnext_dsl.spaces.candidate import text_of
+from resnext_dsl.spaces.candidate import Candidate, text_of
+from resnext_dsl.spaces.dimensions import Dimension
+from resnext_dsl.spaces.space import Space
 
 TRIES = {"nsga2": 40, "tpe": 8}
 """Proposals of a sampler, before a candidate is drawn evenly instead."""

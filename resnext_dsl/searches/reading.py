@@ -23,13 +23,13 @@ from resnext_dsl.foundation.diagnostics import ArchError, Diagnostic, did_you_me
 from resnext_dsl.foundation.options import DEFAULTS
 from resnext_dsl.networks.loading import parsed, source_of
 from resnext_dsl.searches.evaluator import COST, evaluator_of
+from resnext_dsl.searches.found import Found, found
 from resnext_dsl.searches.plan import Plan, identity
-from resnext_dsl.searches.results import Found, found
 from resnext_dsl.searches.stages import STAGES, Stage
-from resnext_dsl.searches.storage import PLAN, SPACE, close, open_storage
+from resnext_dsl.searches.storage import PLAN, SPACE, close, open_storage, without_password
 from resnext_dsl.searches.trials import all_trials, standing
 from resnext_dsl.semantics.bind import the_network
-from resnext_dsl.spaces import Space
+from resnext_dsl.spaces.space import Space
 
 HEARTBEAT = 20
 """Seconds that a storage is opened with, before it is known what its workers keep to."""
@@ -94,14 +94,6 @@ def _refuse_missing(url: str) -> None:
         raise _missing(url, str(problem.__cause__ or problem)) from None
     finally:
         engine.dispose()
-
-
-def without_password(url: str) -> str:
-    """A URL as it may be shown."""
-    try:
-        return make_url(url).render_as_string(hide_password=True)
-    except (ArgumentError, ValueError):
-        return f"{url.partition('://')[0]}://..." if "://" in url else url
 
 
 def _missing(url: str, why: str, hint: str = "give the `--storage` and the `--study` of the search") -> ArchError:

@@ -17,7 +17,8 @@ from typing import IO
 
 from resnext_dsl.foundation.diagnostics import ArchError, Diagnostic, did_you_mean
 from resnext_dsl.searches.plan import Plan
-from resnext_dsl.spaces import Candidate, Space
+from resnext_dsl.spaces.candidate import Candidate
+from resnext_dsl.spaces.space import Space
 
 BATCH = 16
 """Images that a score looks at."""

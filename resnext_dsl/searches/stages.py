@@ -10,7 +10,8 @@ import numpy as np
 from resnext_dsl.columns.lanes import Array
 from resnext_dsl.searches.plan import Plan
 from resnext_dsl.searches.scoring import check_score, scores
-from resnext_dsl.spaces import Candidate, Space
+from resnext_dsl.spaces.candidate import Candidate
+from resnext_dsl.spaces.space import Space
 
 STAGES = "stages"
 """Where a study keeps what its stages have chosen."""

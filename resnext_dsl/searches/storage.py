@@ -149,3 +149,11 @@ def patient(run: Callable[[], Result], seconds: float = AWAY) -> Result:
                 raise
             time.sleep(wait)
             wait = min(2 * wait, 10.0)
+
+
+def without_password(url: str) -> str:
+    """A URL as it may be shown."""
+    try:
+        return make_url(url).render_as_string(hide_password=True)
+    except (ArgumentError, ValueError):
+        return f"{url.partition('://')[0]}://..." if "://" in url else url

@@ -44,7 +44,8 @@ from resnext_dsl.searches.trials import (
     make,
 )
 from resnext_dsl.semantics.overrides import override_source
-from resnext_dsl.spaces import Candidate, Space
+from resnext_dsl.spaces.candidate import Candidate
+from resnext_dsl.spaces.space import Space
 
 IDLE = 0.2
 """Seconds between looks for work, where others have all there is."""

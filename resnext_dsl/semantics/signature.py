@@ -6,7 +6,8 @@ from functools import cache
 
 from resnext_dsl.foundation.diagnostics import ArchError, Diagnostic, Span, did_you_mean
 from resnext_dsl.foundation.records import NamedTuple
-from resnext_dsl.operators.base import REQUIRED, Operator
+from resnext_dsl.operators.base import REQUIRED
+from resnext_dsl.operators.row import Operator
 from resnext_dsl.semantics.values import FunctionValue, OperatorValue, TemplateValue
 from resnext_dsl.syntax import nodes as s
 

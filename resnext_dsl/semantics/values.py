@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from resnext_dsl.foundation.records import NamedTuple
-from resnext_dsl.operators.base import Operator, Shape
+from resnext_dsl.operators.base import Shape
+from resnext_dsl.operators.row import Operator
 from resnext_dsl.syntax.nodes import Fn, Template
 
 if TYPE_CHECKING:

@@ -1,16 +1,6 @@
-"""Spaces of networks: many candidates priced at once, and the values that do what is asked for.
+"""Spaces of networks: the candidates that a spec's domains allow, and the questions asked of them.
 
-`lanes` and `columns` are numbers of many candidates, which stand wherever the language takes an int; `symbolic` binds
-and `priced` expands a spec on them; `axes` makes them of a caller's columns, `totals` adds up what operators cost,
-`price` runs it all. Dimensions (`dimensions`, `layout`) say which candidates there are, `screen` which of them keep the
-budgets, `sample` and `moves` find such. `space` is the door, `solve` and `suggest` ask questions through it.
+Dimensions (`dimensions`, `layout`, `grid`) say which candidates exist, `screen` holds them against the budgets,
+`sample` and `moves` find candidates that keep them. `space` is the interface; `solve` finds the values that match a
+cost. The cost of many candidates at once is computed in `resnext_dsl.columns`.
 """
-
-from __future__ import annotations
-
-from resnext_dsl.spaces.candidate import Candidate
-from resnext_dsl.spaces.dimensions import Dimension
-from resnext_dsl.spaces.sample import Sample
-from resnext_dsl.spaces.space import Space, space, space_of
-
-__all__ = ["Candidate", "Dimension", "Sample", "Space", "space", "space_of"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,11 +10,9 @@ from resnext_dsl.columns.lanes import Array
 from resnext_dsl.foundation.diagnostics import Diagnostic, RequirementError
 from resnext_dsl.spaces.candidate import Candidate, text_of
 from resnext_dsl.spaces.dimensions import Dimension
+from resnext_dsl.spaces.grid import Grid
 from resnext_dsl.spaces.layout import Population
 from resnext_dsl.spaces.screen import Screen
-
-if TYPE_CHECKING:
-    from resnext_dsl.spaces.space import Space
 
 TRIES = 64
 """Changes that are tried together."""
@@ -29,16 +26,16 @@ STEP = 0.05
 Rng = np.random.Generator
 
 
-def neighbours(space: Space, screen: Screen, candidate: Candidate) -> list[Candidate]:
+def neighbours(grid: Grid, screen: Screen, candidate: Candidate) -> list[Candidate]:
     """As `Space.neighbours` says."""
-    places = space.population([candidate])
+    places = grid.population([candidate])
     rows: list[Population] = []
-    for number, dimension in enumerate(space.layout.dimensions):
+    for number, dimension in enumerate(grid.layout.dimensions):
         for other in _beside(dimension, places[number]):
             rows.append([*places[:number], other, *places[number + 1 :]])
     if not rows:
         return []
-    return _kept(space, screen, [np.concatenate(columns) for columns in zip(*rows, strict=True)], {candidate})
+    return _kept(grid, screen, [np.concatenate(columns) for columns in zip(*rows, strict=True)], {candidate})
 
 
 def _beside(dimension: Dimension, place: Array) -> list[Array]:
@@ -71,12 +68,12 @@ def _numbers(dimension: Dimension, shares: Array) -> Array:
     return np.asarray(np.clip(numbers, low, high))
 
 
-def mutated(space: Space, screen: Screen, candidate: Candidate, rng: Rng) -> Candidate:
+def mutated(grid: Grid, screen: Screen, candidate: Candidate, rng: Rng) -> Candidate:
     """As `Space.mutate` says."""
-    places = space.population([candidate])
+    places = grid.population([candidate])
     there = [
         number
-        for number, dimension in enumerate(space.layout.dimensions)
+        for number, dimension in enumerate(grid.layout.dimensions)
         if dimension.size != 1
         and not (np.isnan(places[number][0]) if dimension.size is None else places[number][0] < 0)
     ]
@@ -85,18 +82,18 @@ def mutated(space: Space, screen: Screen, candidate: Candidate, rng: Rng) -> Can
         population = [np.repeat(column, TRIES) for column in places]
         chosen = rng.choice(there, TRIES)
         for number in there:
-            drawn = space.layout.dimensions[number].drawn(rng, TRIES)
+            drawn = grid.layout.dimensions[number].drawn(rng, TRIES)
             population[number] = np.where(chosen == number, drawn, population[number])
         return population
 
     return _first(
-        space, screen, tried if there else None, [candidate], f"no other value in {candidate} keeps the budgets"
+        grid, screen, tried if there else None, [candidate], f"no other value in {candidate} keeps the budgets"
     )
 
 
-def crossed(space: Space, screen: Screen, one: Candidate, other: Candidate, rng: Rng) -> Candidate:
+def crossed(grid: Grid, screen: Screen, one: Candidate, other: Candidate, rng: Rng) -> Candidate:
     """As `Space.crossover` says."""
-    parents = space.population([one, other])
+    parents = grid.population([one, other])
 
     def tried() -> Population:
         made = []
@@ -107,30 +104,30 @@ def crossed(space: Space, screen: Screen, one: Candidate, other: Candidate, rng:
             made.append(column[choice])
         return made
 
-    return _first(space, screen, tried, [one, other], "no mixture of the two keeps the budgets")
+    return _first(grid, screen, tried, [one, other], "no mixture of the two keeps the budgets")
 
 
 def _first(
-    space: Space, screen: Screen, tried: Callable[[], Population] | None, known: list[Candidate], message: str
+    grid: Grid, screen: Screen, tried: Callable[[], Population] | None, known: list[Candidate], message: str
 ) -> Candidate:
     """The first candidate tried that is new and keeps the budgets; where all are known, one of those that do."""
     for _ in range(ROUNDS if tried is not None else 0):
         assert tried is not None
-        found = _kept(space, screen, tried(), set(known))
+        found = _kept(grid, screen, tried(), set(known))
         if found:
             return found[0]
-    kept = _kept(space, screen, space.population(known), set()) if len(known) > 1 else []
+    kept = _kept(grid, screen, grid.population(known), set()) if len(known) > 1 else []
     if kept:
         return kept[0]
     hint = "widen the budget, or begin with another candidate"
-    raise RequirementError([Diagnostic("E604", message[:300], None, hint, file=space.network.source.name)])
+    raise RequirementError([Diagnostic("E604", message[:300], None, hint, file=grid.network.source.name)])
 
 
-def _kept(space: Space, screen: Screen, population: Population, known: set[Candidate]) -> list[Candidate]:
+def _kept(grid: Grid, screen: Screen, population: Population, known: set[Candidate]) -> list[Candidate]:
     """Those that keep the budgets and are not known, each once."""
-    settled = space.layout.settled(population)
+    settled = grid.layout.settled(population)
     kept = np.flatnonzero(screen.judge(settled).kept)
-    made = space.candidates_of([column[kept] for column in settled], len(kept))
+    made = grid.candidates_of([column[kept] for column in settled], len(kept))
     return [candidate for candidate in dict.fromkeys(made) if candidate not in known]
 
 

@@ -6,20 +6,18 @@ Even draws from all candidates, less those that will not do, are even draws from
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from resnext_dsl.budgets.limits import Limit
 from resnext_dsl.columns.lanes import Array
-from resnext_dsl.columns.totals import MEASURES
+from resnext_dsl.costs.closed_form import COST_MEASURES
 from resnext_dsl.foundation.diagnostics import ArchError, Diagnostic, Note, RequirementError
 from resnext_dsl.spaces.candidate import Candidate
+from resnext_dsl.spaces.grid import Grid
 from resnext_dsl.spaces.layout import Population
 from resnext_dsl.spaces.screen import Screen, Verdict
-
-if TYPE_CHECKING:
-    from resnext_dsl.spaces.space import Space
 
 FIRST = {True: 1 << 12, False: 1 << 5}
 """Candidates that are looked at first, in closed form and one by one; then twice as many each time."""
@@ -94,8 +92,8 @@ class Tally:
 class Kept:
     """Candidates that will do, none of them twice."""
 
-    def __init__(self, space: Space) -> None:
-        self._layout = space.layout
+    def __init__(self, grid: Grid) -> None:
+        self._layout = grid.layout
         self._seen: set[Any] = set()
         self.parts: list[tuple[Population, dict[str, Array]]] = []
 
@@ -115,36 +113,36 @@ class Kept:
             if key not in seen:
                 seen.add(key)
                 fresh.append(place)
-        costs = {measure: verdict.costs[measure][fresh] for measure in MEASURES}
+        costs = {measure: verdict.costs[measure][fresh] for measure in COST_MEASURES}
         self.parts.append(([column[fresh] for column in population], costs))
 
 
-def sample(space: Space, screen: Screen, count: int, seed: int) -> Sample:
+def sample(grid: Grid, screen: Screen, count: int, seed: int) -> Sample:
     """As `Space.sample` says."""
-    layout = space.layout
+    layout = grid.layout
     rng = np.random.default_rng(seed)
-    tally, kept = Tally(screen), Kept(space)
+    tally, kept = Tally(screen), Kept(grid)
     complete, fast = False, screen.fast
     while len(kept) < count and not complete:
         if layout.size is not None and layout.size <= min(LISTED, tally.looked_at):
-            tally, complete = _rest(space, screen, rng, kept, count), True
+            tally, complete = _rest(grid, screen, rng, kept, count), True
             continue
         if tally.looked_at >= max(LOOKS[fast], 200 * count):
-            raise emptied(space, screen, tally, rng) if not len(kept) else _too_few(space, tally, len(kept), count)
+            raise emptied(grid, screen, tally, rng) if not len(kept) else _too_few(grid, tally, len(kept), count)
         population = layout.draw(rng, min(CHUNK[fast], max(FIRST[fast], tally.looked_at)))
         verdict = screen.judge(population)
         tally.add(verdict)
         kept.add(population, verdict, count)
     if not len(kept) and count:
-        raise emptied(space, screen, tally, rng)
-    return _sample(space, kept, tally, complete)
+        raise emptied(grid, screen, tally, rng)
+    return _sample(grid, kept, tally, complete)
 
 
-def _rest(space: Space, screen: Screen, rng: np.random.Generator, kept: Kept, count: int) -> Tally:
-    """Goes through the whole space, and adds what is left in a random order."""
+def _rest(grid: Grid, screen: Screen, rng: np.random.Generator, kept: Kept, count: int) -> Tally:
+    """Goes through the whole grid, and adds what is left in a random order."""
     tally = Tally(screen)
     whole, verdicts = [], []
-    for population in populations(space, CHUNK[screen.fast]):
+    for population in populations(grid, CHUNK[screen.fast]):
         verdict = screen.judge(population)
         tally.add(verdict)
         # Only what will do is held on to.
@@ -154,35 +152,35 @@ def _rest(space: Space, screen: Screen, rng: np.random.Generator, kept: Kept, co
             Verdict(verdict.valid[place], verdict.kept[place], {m: c[place] for m, c in verdict.costs.items()}, [], [])
         )
     population = [np.concatenate(columns) for columns in zip(*whole, strict=True)]
-    costs = {measure: np.concatenate([verdict.costs[measure] for verdict in verdicts]) for measure in MEASURES}
+    costs = {measure: np.concatenate([verdict.costs[measure] for verdict in verdicts]) for measure in COST_MEASURES}
     everything = np.ones(tally.kept, dtype=bool)
     kept.add(population, Verdict(everything, everything, costs, [], []), count, rng.permutation(tally.kept))
     return tally
 
 
-def populations(space: Space, chunk: int) -> Iterator[Population]:
+def populations(grid: Grid, chunk: int) -> Iterator[Population]:
     """All candidates of a space in order, so many at a time."""
-    size = space.layout.size
+    size = grid.layout.size
     assert size is not None
     for start in range(0, size, chunk):
-        yield space.layout.at(start, min(start + chunk, size))
+        yield grid.layout.at(start, min(start + chunk, size))
 
 
-def _sample(space: Space, kept: Kept, tally: Tally, complete: bool) -> Sample:
+def _sample(grid: Grid, kept: Kept, tally: Tally, complete: bool) -> Sample:
     candidates: list[Candidate] = []
     for population, costs in kept.parts:
-        candidates += space.candidates_of(population, len(costs["params"]))
+        candidates += grid.candidates_of(population, len(costs["params"]))
     empty = np.zeros(0, dtype=np.int64)
-    joined = {m: np.concatenate([empty, *(costs[m] for _, costs in kept.parts)]) for m in MEASURES}
+    joined = {m: np.concatenate([empty, *(costs[m] for _, costs in kept.parts)]) for m in COST_MEASURES}
     return Sample(candidates, joined, tally.looked_at, tally.valid, tally.kept, complete)
 
 
 # --- nothing left ---
 
 
-def emptied(space: Space, screen: Screen, tally: Tally, rng: np.random.Generator) -> RequirementError:
+def emptied(grid: Grid, screen: Screen, tally: Tally, rng: np.random.Generator) -> RequirementError:
     """The error that says that no candidate will do, and what is in the way of how many."""
-    size = space.layout.size
+    size = grid.layout.size
     whole = size is not None and tally.looked_at >= size
     of = "of all" if whole else "drawn of" if size is not None else "drawn"
     total = f" {size:,} candidates" if size is not None else " candidates"
@@ -195,9 +193,9 @@ def emptied(space: Space, screen: Screen, tally: Tally, rng: np.random.Generator
     ]
     lost = tally.looked_at - tally.valid
     if lost:
-        notes += [Note(f"{lost:,} are no networks"), *_reasons(space, screen, rng)]
+        notes += [Note(f"{lost:,} are no networks"), *_reasons(grid, screen, rng)]
     hint = "widen a domain or the budget" if tally.valid else "widen a domain, or look at what it requires"
-    return RequirementError([Diagnostic("E604", head, None, hint, tuple(notes), file=space.network.source.name)])
+    return RequirementError([Diagnostic("E604", head, None, hint, tuple(notes), file=grid.network.source.name)])
 
 
 def _limited(limit: Limit) -> str:
@@ -205,15 +203,15 @@ def _limited(limit: Limit) -> str:
     return f"`{limit.subject} {limit.comparison} {limit.row.unit.show(limit.bound)}`{name}"
 
 
-def _reasons(space: Space, screen: Screen, rng: np.random.Generator) -> list[Note]:
+def _reasons(grid: Grid, screen: Screen, rng: np.random.Generator) -> list[Note]:
     """Why some candidates are no networks, the most frequent reason first."""
-    population = space.layout.draw(rng, REASONS)
+    population = grid.layout.draw(rng, REASONS)
     found: dict[tuple[str, Any], int] = {}
     valid = screen.judge(population).valid
-    for place, candidate in enumerate(space.candidates_of(population, REASONS)):
+    for place, candidate in enumerate(grid.candidates_of(population, REASONS)):
         if not valid[place]:
             try:
-                space.bind(candidate)
+                grid.bind(candidate)
             except ArchError as problem:
                 first = problem.diagnostics[0]
                 key = f"{first.code}, {first.message}"[:200], first.span
@@ -222,10 +220,10 @@ def _reasons(space: Space, screen: Screen, rng: np.random.Generator) -> list[Not
     return [Note(f"in {count} of {REASONS} looked at again: {message}", span) for (message, span), count in ordered]
 
 
-def _too_few(space: Space, tally: Tally, found: int, count: int) -> RequirementError:
+def _too_few(grid: Grid, tally: Tally, found: int, count: int) -> RequirementError:
     message = (
         f"only {found:,} of {count:,} candidates were found among {tally.looked_at:,} drawn: "
         f"{tally.kept:,} of these are networks that keep the budgets"
     )
     hint = "ask for fewer, widen the budget, or narrow the domains to where the budget is kept"
-    return RequirementError([Diagnostic("E604", message, None, hint, file=space.network.source.name)])
+    return RequirementError([Diagnostic("E604", message, None, hint, file=grid.network.source.name)])

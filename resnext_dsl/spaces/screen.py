@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -19,16 +19,15 @@ from resnext_dsl.columns.axes import Axis
 from resnext_dsl.columns.column_expansion import Result, run
 from resnext_dsl.columns.lanes import Array, DeadError, Lanes, Mask, NoClosedFormError, TooWideError
 from resnext_dsl.columns.price import CHUNK, opened
-from resnext_dsl.columns.totals import MEASURES, Lookup, Totals
+from resnext_dsl.columns.totals import Lookup, Totals
+from resnext_dsl.costs.closed_form import COST_MEASURES
 from resnext_dsl.foundation.diagnostics import ArchError
 from resnext_dsl.foundation.records import NamedTuple
 from resnext_dsl.operators.base import Shape, is_int
 from resnext_dsl.spaces.candidate import override_of
 from resnext_dsl.spaces.dimensions import Dimension
+from resnext_dsl.spaces.grid import Grid
 from resnext_dsl.spaces.layout import Population
-
-if TYPE_CHECKING:
-    from resnext_dsl.spaces.space import Space
 
 FEW = 1 << 16
 """Values of a parameter, at most, of which a table is made beforehand."""
@@ -77,14 +76,14 @@ class Screen:
         method: One of `METHODS`; `reason` says why it is not the first.
     """
 
-    def __init__(self, space: Space, limits: Sequence[tuple[int, Limit]]) -> None:
-        self._space = space
+    def __init__(self, grid: Grid, limits: Sequence[tuple[int, Limit]]) -> None:
+        self._grid = grid
         self._places = [place for place, limit in limits if limit.row.read is not None]
         self.limits = [limit for _, limit in limits if limit.row.read is not None]
-        parts = {part.name for part in space.network.ir.parts}
+        parts = {part.name for part in grid.network.ir.parts}
         self._apart = [n for n, limit in enumerate(self.limits) if not _in_columns(limit, parts)]
-        dimensions = space.layout.dimensions
-        self._axes = [n for n, dimension in enumerate(dimensions) if dimension.parameter in space.reads.elsewhere]
+        dimensions = grid.layout.dimensions
+        self._axes = [n for n, dimension in enumerate(dimensions) if dimension.parameter in grid.reads.elsewhere]
         wide = [dimensions[n].name for n in self._axes if (dimensions[n].size or FEW + 1) > FEW]
         self.method, self.reason = METHODS[0], ""
         if wide:
@@ -93,7 +92,7 @@ class Screen:
     @cached_property
     def fast(self) -> bool:
         """Whether everything is held in closed form; a candidate is tried to know."""
-        self.judge(self._space.layout.draw(np.random.default_rng(0), 1))
+        self.judge(self._grid.layout.draw(np.random.default_rng(0), 1))
         return self.method != METHODS[2] and not self._apart
 
     def judge(self, population: Population) -> Verdict:
@@ -121,7 +120,7 @@ class Screen:
 
     def _index(self, population: Population) -> list[Array]:
         """The places of candidates on the axes; that of what is not there is the last."""
-        conditions, sizes = self._space.layout.conditions, [len(axis.values) for axis in self._axis_values]
+        conditions, sizes = self._grid.layout.conditions, [len(axis.values) for axis in self._axis_values]
         return [
             np.where(population[number] < 0, size - 1, population[number])
             if number in conditions
@@ -132,7 +131,7 @@ class Screen:
     @cached_property
     def _axis_values(self) -> list[Axis]:
         """The axes with all their values; of what may not be there, the file's own is the last."""
-        layout = self._space.layout
+        layout = self._grid.layout
         return [_axis(layout.dimensions[number], number in layout.conditions) for number in self._axes]
 
     @cached_property
@@ -148,10 +147,10 @@ class Screen:
         return self._tables[shape]
 
     def _run(self, lanes: Lanes, axes: list[Axis], places: Sequence[Array], shape: Shape | None) -> _Run | None:
-        space = self._space
+        grid = self._grid
         try:
-            values = space.fixed | opened(lanes, axes, places)
-            result = run(space.module, values, lanes, space.options, shape)
+            values = grid.fixed | opened(lanes, axes, places)
+            result = run(grid.spec.module, values, lanes, grid.options, shape)
             return _Run(lanes, result, Totals(result))
         except DeadError:
             return None
@@ -166,7 +165,7 @@ class Screen:
         return _together(parts)
 
     def _chunk(self, population: Population, count: int) -> Verdict:
-        layout = self._space.layout
+        layout = self._grid.layout
         axes, places = [], []
         for number in self._axes:
             axis, place = _column_of(layout.dimensions[number], population[number], number in layout.conditions)
@@ -186,12 +185,12 @@ class Screen:
         base = runs(None)
         nothing = np.zeros(count, dtype=bool)
         if base is None:
-            costs = {measure: np.zeros(count, dtype=np.int64) for measure in MEASURES}
+            costs = {measure: np.zeros(count, dtype=np.int64) for measure in COST_MEASURES}
             return Verdict(nothing, nothing, costs, [0] * len(self.limits), self._nothing())
         if not isinstance(base.result.bounds, tuple):
             raise NoClosedFormError("the input that a budget holds for is there for some candidates only")
         valid = find(base.lanes.active)
-        for measure in MEASURES:
+        for measure in COST_MEASURES:
             valid &= ~base.totals.large(measure, find)
         left = np.flatnonzero(valid)
         missed, nearest = [0] * len(self.limits), self._nothing()
@@ -205,7 +204,7 @@ class Screen:
                 left = left[ok]
         kept, costs = np.zeros(count, dtype=bool), {}
         kept[left], rest = True, find[left]
-        for measure in MEASURES:
+        for measure in COST_MEASURES:
             costs[measure] = np.zeros(count, dtype=np.int64)
             costs[measure][left] = base.totals.of(measure, rest)[0]
         return Verdict(valid, kept, costs, missed, nearest)
@@ -233,7 +232,7 @@ class Screen:
         used: list[list[float]] = [[] for _ in limits]
         for place, candidate in zip(places, self._candidates(population, places), strict=True):
             try:
-                lines = usage(tuple(limits), self._space.bind(candidate))
+                lines = usage(tuple(limits), self._grid.bind(candidate))
             except ArchError:  # it cannot have the input of a budget
                 kept[place] = False
                 continue
@@ -247,24 +246,24 @@ class Screen:
         return verdict._replace(kept=kept, missed=missed, nearest=nearest)
 
     def _candidates(self, population: Population, places: Array) -> Any:
-        return self._space.candidates_of([column[places] for column in population], len(places))
+        return self._grid.candidates_of([column[places] for column in population], len(places))
 
     def _one_by_one(self, population: Population) -> Verdict:
         """Each candidate's network expanded."""
         count = len(population[0]) if population else 1
         valid, kept = np.zeros(count, dtype=bool), np.zeros(count, dtype=bool)
-        costs = {measure: np.zeros(count, dtype=np.int64) for measure in MEASURES}
+        costs = {measure: np.zeros(count, dtype=np.int64) for measure in COST_MEASURES}
         used: list[list[float]] = [[] for _ in self.limits]
-        for place, candidate in enumerate(self._space.candidates_of(population, count)):
+        for place, candidate in enumerate(self._grid.candidates_of(population, count)):
             try:
-                network = self._space.bind(candidate)
+                network = self._grid.bind(candidate)
             except ArchError:
                 continue
-            figures = [getattr(network.cost(), measure) for measure in MEASURES]
+            figures = [getattr(network.cost(), measure) for measure in COST_MEASURES]
             if max(figures) > LARGEST:
                 continue
             valid[place] = True
-            for measure, figure in zip(MEASURES, figures, strict=True):
+            for measure, figure in zip(COST_MEASURES, figures, strict=True):
                 costs[measure][place] = figure
             try:
                 lines = usage(tuple(self.limits), network)
@@ -283,7 +282,7 @@ class Screen:
 
 def _in_columns(limit: Limit, parts: set[str]) -> bool:
     """Whether a limit has a closed form: a sum of costs, or the depth, of the whole or of a part."""
-    return (limit.measure in MEASURES or limit.measure == "depth") and (not limit.part or limit.part in parts)
+    return (limit.measure in COST_MEASURES or limit.measure == "depth") and (not limit.part or limit.part in parts)
 
 
 def _plain_shape(shape: Any) -> Shape | None:
@@ -331,7 +330,7 @@ def _together(parts: list[Verdict]) -> Verdict:
     """One verdict on the candidates of several."""
     if len(parts) == 1:
         return parts[0]
-    costs = {measure: np.concatenate([part.costs[measure] for part in parts]) for measure in MEASURES}
+    costs = {measure: np.concatenate([part.costs[measure] for part in parts]) for measure in COST_MEASURES}
     missed = [sum(column) for column in zip(*(part.missed for part in parts), strict=True)]
     nearest = [
         next((value for value in column if value is not None), None)

@@ -13,7 +13,7 @@ import numpy as np
 
 from resnext_dsl.columns.lanes import Array
 from resnext_dsl.columns.price import CostColumns
-from resnext_dsl.columns.totals import MEASURES
+from resnext_dsl.costs.closed_form import COST_MEASURES
 from resnext_dsl.foundation.diagnostics import Diagnostic, RequirementError, error
 from resnext_dsl.foundation.records import NamedTuple
 from resnext_dsl.semantics.domain import Domain
@@ -58,7 +58,7 @@ class Solution(NamedTuple):
 
     def to_json(self) -> dict[str, Any]:
         """The values and the figures, side by side."""
-        return self.values | {measure: getattr(self, measure) for measure in MEASURES}
+        return self.values | {measure: getattr(self, measure) for measure in COST_MEASURES}
 
 
 class Answer(NamedTuple):
@@ -135,19 +135,19 @@ def solve(
                 least[bound.measure] = min(lowest, least.get(bound.measure, lowest))
         valid, met = valid + int(cost.valid.sum()), met + int(kept.sum())
         scores = np.stack([score(cost, domains, places) for score in objectives], axis=1)[kept]
-        costs = np.stack([getattr(cost, measure) for measure in MEASURES], axis=1)[kept]
+        costs = np.stack([getattr(cost, measure) for measure in COST_MEASURES], axis=1)[kept]
         best = _better(best, _Best(places[kept], scores, costs), count)
     return Answer(_solutions(best, domains, match), len(objectives) > 1, total, valid, met, least)
 
 
 def _check(space: Space, vary: Mapping[str, Domain], measures: Sequence[str], wanted: Sequence[str]) -> None:
     for measure in measures:
-        if measure not in MEASURES:
-            hint = f"measures: {', '.join(MEASURES)}"
+        if measure not in COST_MEASURES:
+            hint = f"measures: {', '.join(COST_MEASURES)}"
             raise error("E208", f"unknown measure `{measure}`", override_source("measure", measure), hint=hint)
     for name in wanted:
-        if name not in MEASURES and name not in vary:
-            hint = f"measures: {', '.join(MEASURES)}; or one of the parameters that vary"
+        if name not in COST_MEASURES and name not in vary:
+            hint = f"measures: {', '.join(COST_MEASURES)}; or one of the parameters that vary"
             raise error("E208", f"unknown measure `{name}`", override_source("measure", name), hint=hint)
     sizes = 1
     for name, domain in vary.items():
@@ -205,7 +205,7 @@ def _distance(goal: Match) -> Score:
 
 def _value(name: str, sign: int) -> Score:
     def score(cost: CostColumns, domains: Mapping[str, Sequence[Any]], places: Array) -> Array:
-        if name in MEASURES:
+        if name in COST_MEASURES:
             return np.asarray(sign * getattr(cost, name))
         return sign * np.asarray(domains[name])[places[:, list(domains).index(name)]]
 
@@ -284,7 +284,7 @@ def _solutions(best: _Best, domains: Mapping[str, Sequence[Any]], match: Sequenc
     for place, cost in zip(best.places.tolist(), best.costs.tolist(), strict=True):
         values = {name: values[at] for (name, values), at in zip(domains.items(), place, strict=True)}
         params, flops, macs, activations = cost
-        differences = tuple(cost[MEASURES.index(goal.measure)] - goal.target for goal in match)
+        differences = tuple(cost[COST_MEASURES.index(goal.measure)] - goal.target for goal in match)
         found.append(Solution(values, params, flops, macs, activations, differences))
     return tuple(found)
 

@@ -4,29 +4,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from resnext_dsl.columns.lanes import Array
-from resnext_dsl.columns.price import CostColumns, price
-from resnext_dsl.expansion.calls import Readings
-from resnext_dsl.foundation.diagnostics import ArchError, Diagnostic, did_you_mean, error
+from resnext_dsl.columns.price import CostColumns
+from resnext_dsl.foundation.diagnostics import ArchError, error
 from resnext_dsl.foundation.options import DEFAULTS, Options
 from resnext_dsl.foundation.source import Source
-from resnext_dsl.networks.loading import expanded, parsed, source_of
-from resnext_dsl.networks.network import Network
-from resnext_dsl.semantics.bind import Binder
-from resnext_dsl.semantics.evaluate import Evaluator
+from resnext_dsl.networks.loading import source_of, spec_of
+from resnext_dsl.networks.spec import Spec
 from resnext_dsl.semantics.overrides import override_source
-from resnext_dsl.semantics.resolve import resolve
-from resnext_dsl.semantics.scope import Scopes
-from resnext_dsl.semantics.spec_files import Module
-from resnext_dsl.spaces.candidate import Candidate, override_of
-from resnext_dsl.spaces.dimensions import Dimension, Reads, dimensions_of
-from resnext_dsl.spaces.layout import Layout, Population, conditions_of
-from resnext_dsl.spaces.members import candidate_of, candidates, population_of
+from resnext_dsl.spaces.candidate import Candidate
+from resnext_dsl.spaces.grid import Grid
+from resnext_dsl.spaces.members import candidate_of
 from resnext_dsl.spaces.moves import coordinates, crossed, decoded, encoded, mutated, neighbours
 from resnext_dsl.spaces.sample import CHUNK, Sample, populations
 from resnext_dsl.spaces.sample import sample as drawn
@@ -35,80 +27,24 @@ from resnext_dsl.spaces.screen import Screen
 Seed = int | np.random.Generator | None
 
 
-class Space:
+class Space(Grid):
     """A file whose parameters are open.
 
     Those with a domain are its dimensions: what a search may pick. `sample`, `neighbours` and the like give candidates
     that are networks and keep the budgets.
 
     Attributes:
+        spec: The file.
         network: The network of the parameters' own values.
-        module: The file.
         fixed: Values of parameters that do not vary.
-        options: Bounds on the spec.
     """
 
-    def __init__(
-        self,
-        module: Module,
-        resolved: Sequence[Diagnostic],
-        network: Network,
-        fixed: Mapping[str, Any],
-        options: Options,
-    ) -> None:
-        self.module = module
-        self._resolved = resolved
-        self.network = network
-        self.fixed = dict(fixed)
-        self.options = options
-        self._readings = Readings()
+    def __init__(self, spec: Spec, fixed: Mapping[str, Any]) -> None:
+        super().__init__(spec, fixed)
         self._screens: dict[tuple[str, ...], Screen] = {}
 
     def __repr__(self) -> str:
         return f"<Space of {self.network.name}: {', '.join(self.network.parameters)}>"
-
-    # --- dimensions ---
-
-    @cached_property
-    def dimensions(self) -> tuple[Dimension, ...]:
-        """One for each parameter with a domain, or for each element of a list with domains, in the order of the file.
-
-        Raises:
-            ArchError: E205 for one that has no values of its own, whatever the others are.
-        """
-        return dimensions_of(self.network, self._open, self.reads)
-
-    @property
-    def size(self) -> int | None:
-        """How many candidates there are, before requirements and budgets; None where a range of floats has no step."""
-        return self.layout.size
-
-    @cached_property
-    def reads(self) -> Reads:
-        """Which names the declarations of the file read."""
-        return Reads(self.network.declared)
-
-    @cached_property
-    def layout(self) -> Layout:
-        """How the dimensions hang together."""
-        deciding = {
-            name: self.reads.dimensions(self.reads.params[name].condition, self._open)
-            for name in self._open
-            if self.reads.params[name].condition is not None
-        }
-        return Layout(self.dimensions, conditions_of(self.dimensions, deciding, self._holds))
-
-    @property
-    def _open(self) -> list[str]:
-        parameters = self.network.parameters.values()
-        return [p.name for p in parameters if p.domain is not None and p.name not in self.fixed]
-
-    def _holds(self, name: str, values: Mapping[str, Any]) -> bool:
-        """Whether the `when` of a parameter holds for some values of others."""
-        evaluator = Evaluator(self.options)
-        overrides = self.fixed | {key: override_of(value) for key, value in values.items()}
-        parameter = Binder(evaluator, Scopes(evaluator)).bind(self.module, overrides).parameters.get(name)
-        return parameter is None or bool(parameter.active)
 
     # --- candidates ---
 
@@ -236,18 +172,6 @@ class Space:
             self._screens[names] = Screen(self, [(self.network.limits.index(limit), limit) for limit in limits])
         return self._screens[names]
 
-    def population(self, found: Sequence[Candidate]) -> Population:
-        """The places of candidates in the dimensions.
-
-        Raises:
-            ArchError: For a candidate of another space.
-        """
-        return population_of(self.layout, found)
-
-    def candidates_of(self, population: Population, count: int) -> list[Candidate]:
-        """The candidates at some places; `count`: how many, for a space without dimensions."""
-        return candidates(self.layout, population, count)
-
     def to_json(self) -> dict[str, Any]:
         """The dimensions and budgets as JSON; `Dimension.from_json` reads a dimension."""
         return {
@@ -277,29 +201,7 @@ class Space:
         """
         for name, values in columns.items():
             self.known(name, values)
-        return price(self.module, self.network, self.fixed, columns, self.bind, self.options)
-
-    def bind(self, values: Mapping[str, Any]) -> Network:
-        """The network of a candidate, or of any values; other parameters keep theirs. The file is not read again.
-
-        Raises:
-            ArchError: Where the values give no network, or a candidate is of another space.
-        """
-        if isinstance(values, Candidate) and len(values):
-            self.population([values])
-            values = {name: override_of(value) for name, value in values.items()}
-        try:
-            return expanded(self.module, self._resolved, self.options, {**self.fixed, **values}, self._readings)
-        except RecursionError:
-            raise error("E403", "the spec is nested too deep") from None
-
-    def known(self, name: str, values: Any) -> None:
-        """Raises ArchError E201, with the nearest name, where there is no parameter of this name."""
-        known = self.network.parameters
-        if name not in known:
-            hint = did_you_mean(name, known) or f"parameters: {', '.join(known)}"
-            message = f"network `{self.network.name}` has no parameter `{name}`"
-            raise error("E201", message, override_source(name, values), hint=hint)
+        return self.spec.price(self.network.parameters, self.fixed, columns)
 
 
 def space(
@@ -325,7 +227,5 @@ def space(
 
 
 def space_of(source: Source, root: str | os.PathLike[str] | None, options: Options, fixed: Mapping[str, Any]) -> Space:
-    """The space of a text, whose own network is bound, so that every mistake is found."""
-    module = parsed(source, root, options)
-    resolved = resolve(module)
-    return Space(module, resolved, expanded(module, resolved, options, fixed), fixed, options)
+    """The space of a text."""
+    return Space(spec_of(source, root, options), fixed)

@@ -20,8 +20,7 @@ from resnext_dsl.operators.base import Shape
 from resnext_dsl.train.batches import loader, measuring_draws, seed_of, training_draws
 from resnext_dsl.train.datasets.source import Source
 from resnext_dsl.train.prepare import Prepared
-from resnext_dsl.train.recipes import Recipe
-from resnext_dsl.train.schedule import rate
+from resnext_dsl.train.recipes import Recipe, rate
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric

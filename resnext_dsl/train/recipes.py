@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
-from math import isfinite
 from types import MappingProxyType
 from typing import Any
 
@@ -34,7 +34,7 @@ class Recipe:
         nesterov: Whether the momentum is Nesterov's.
         weight_decay: Factor of the L2 penalty.
         decay_all: Whether biases and normalisations decay too, as in the paper's code; else matrices and kernels only.
-        schedule: One of `schedule.SCHEDULES`.
+        schedule: One of `SCHEDULES`.
         milestones: Epochs after which "step" multiplies the rate by `gamma`.
         gamma: See `milestones`.
         warmup: Epochs in which the rate grows linearly from 0.
@@ -149,13 +149,12 @@ def _whole(value: Any) -> bool:
 
 
 def _number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _words(table: str) -> tuple[str, ...]:
     """The words that a choice may take; each table stands where they mean something."""
     from resnext_dsl.train.datasets import DATASETS
-    from resnext_dsl.train.schedule import SCHEDULES
 
     return tuple({"data": DATASETS, "schedule": SCHEDULES, "augment": AUGMENTS}[table])
 
@@ -195,3 +194,35 @@ def _check(choice: str, value: Any) -> None:
 
 def _wrong(message: str, hint: str = "") -> ArchError:
     return error("E711", message, hint=hint, file="recipe")
+
+
+# --- the learning rate: a function of the moment in training; it has no state, so a resumed run needs none ---
+
+
+def rate(recipe: Recipe, epoch: float) -> float:
+    """The learning rate at a moment, in epochs since the start: 1.5 is the middle of the second epoch.
+
+    The warm-up multiplies the schedule: Goyal et al., "Accurate, Large Minibatch SGD", 2017, Section 2.2.
+    """
+    grown = min(1.0, epoch / recipe.warmup) if recipe.warmup else 1.0
+    return recipe.lr * grown * SCHEDULES[recipe.schedule](recipe, epoch)
+
+
+def _step(recipe: Recipe, epoch: float) -> float:
+    passed = sum(milestone <= epoch for milestone in recipe.milestones)
+    return float(recipe.gamma**passed)
+
+
+def _cosine(recipe: Recipe, epoch: float) -> float:
+    # Loshchilov and Hutter, "SGDR", ICLR 2017, equation 5, without restarts.
+    return 0.5 * (1 + math.cos(math.pi * min(epoch / recipe.epochs, 1.0)))
+
+
+def _constant(recipe: Recipe, epoch: float) -> float:
+    return 1.0
+
+
+SCHEDULES: Mapping[str, Callable[[Recipe, float], float]] = MappingProxyType(
+    {"step": _step, "cosine": _cosine, "constant": _constant}
+)
+"""Name -> the share of the recipe's rate at a moment."""

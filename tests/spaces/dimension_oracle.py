@@ -14,7 +14,8 @@ from space_oracle import space_from
 
 import resnext_dsl as rx
 from resnext_dsl.budgets.usage import usage
-from resnext_dsl.spaces import Candidate, Space
+from resnext_dsl.spaces.candidate import Candidate
+from resnext_dsl.spaces.space import Space
 
 Row = Mapping[str, Any]
 

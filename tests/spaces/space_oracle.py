@@ -14,10 +14,10 @@ from resnext_dsl.columns import price
 from resnext_dsl.columns.arithmetic import LARGEST
 from resnext_dsl.columns.lanes import NoClosedFormError, TooWideError
 from resnext_dsl.columns.price import CostColumns
-from resnext_dsl.columns.totals import MEASURES
+from resnext_dsl.costs.closed_form import COST_MEASURES
 from resnext_dsl.foundation.options import DEFAULTS, Options
 from resnext_dsl.semantics.spec_files import text_source
-from resnext_dsl.spaces import Space, space_of
+from resnext_dsl.spaces.space import Space, space_of
 
 METHODS = ("closed form", "closed form, candidate by candidate", "one by one")
 
@@ -93,12 +93,12 @@ def check(
 
 def compare(found: CostColumns, wanted: Sequence[tuple[int, ...]], rows: Sequence[Mapping[str, Any]]) -> None:
     """Asserts the figures of every candidate."""
-    for measure in MEASURES:
+    for measure in COST_MEASURES:
         assert getattr(found, measure).dtype == np.int64
         assert getattr(found, measure).shape == (len(rows),)
     assert found.valid.dtype == found.overflowed.dtype == np.bool_
     for place, (row, want) in enumerate(zip(rows, wanted, strict=True)):
-        got = tuple(getattr(found, measure)[place].item() for measure in MEASURES)
+        got = tuple(getattr(found, measure)[place].item() for measure in COST_MEASURES)
         if found.overflowed[place] or max(want[:4]) > LARGEST:
             assert found.overflowed[place], (place, row, "overflows unseen")
             assert not found.valid[place]

@@ -11,7 +11,7 @@ from space_oracle import space_from
 
 from resnext_dsl.foundation.diagnostics import ArchError
 from resnext_dsl.semantics.values import List
-from resnext_dsl.spaces import Space
+from resnext_dsl.spaces.space import Space
 
 CONSTANT = re.compile(r"(?<![\w.])(?:true|false|\d+x\d+|\d+)(?![\w.])")
 

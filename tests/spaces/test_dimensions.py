@@ -13,7 +13,8 @@ from space_oracle import space_from
 
 import resnext_dsl as rx
 from resnext_dsl.semantics.domain import Domain
-from resnext_dsl.spaces import Candidate, Dimension
+from resnext_dsl.spaces.candidate import Candidate
+from resnext_dsl.spaces.dimensions import Dimension
 
 
 def of(declared: str, body: str = "") -> rx.Network:

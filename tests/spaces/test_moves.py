@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from space_oracle import space_from
 
 import resnext_dsl as rx
-from resnext_dsl.spaces import Candidate
+from resnext_dsl.spaces.candidate import Candidate
 
 Row = dict[str, Any]
 

@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 from space_oracle import space_from
 
 import resnext_dsl as rx
-from resnext_dsl.columns.totals import MEASURES
-from resnext_dsl.spaces import Candidate, Space, sample
+from resnext_dsl.costs.closed_form import COST_MEASURES
+from resnext_dsl.spaces import sample
+from resnext_dsl.spaces.candidate import Candidate
+from resnext_dsl.spaces.space import Space
 
 BUDGETS = ("part", "other", "bound", "memory")
 
@@ -29,7 +31,7 @@ def hold(space: Space, budget: str | None, count: int, seed: int) -> None:
         network = space.bind(candidate)
         network.check(*([budget] if budget else []))
         cost = network.cost()
-        assert tuple(found.costs[m][place] for m in MEASURES) == tuple(getattr(cost, m) for m in MEASURES)
+        assert tuple(found.costs[m][place] for m in COST_MEASURES) == tuple(getattr(cost, m) for m in COST_MEASURES)
 
 
 @pytest.mark.parametrize("budget", BUDGETS)

@@ -11,8 +11,8 @@ import pytest
 
 import resnext_dsl as rx
 from resnext_dsl.semantics.domain import Domain
-from resnext_dsl.spaces import Space, space
 from resnext_dsl.spaces.solve import Answer, Bound, Match, element_of, nothing, solve
+from resnext_dsl.spaces.space import Space, space
 
 PAPER = Path(__file__).parent.parent / "data" / "resnext_paper.csv"
 SMALL = """

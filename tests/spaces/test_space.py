@@ -18,11 +18,11 @@ from space_oracle import METHODS, bound, candidates, check, compare, space_from
 from space_random import columns_near, drawn_space
 
 import resnext_dsl as rx
-from resnext_dsl.columns.totals import MEASURES
+from resnext_dsl.costs.closed_form import COST_MEASURES
 from resnext_dsl.costs.fvcore_count import measure
 from resnext_dsl.foundation.options import Options
 from resnext_dsl.semantics.spec_files import SHIPPED, shipped_names
-from resnext_dsl.spaces import Space
+from resnext_dsl.spaces.space import Space
 
 EXAMPLES = list(ALL.values())
 
@@ -45,11 +45,11 @@ def test_many_candidates_cost_what_a_few_do(example: Example) -> None:
     many = space.cost(columns)
     _, first = np.unique(picked, return_index=True)
     compare(
-        many._replace(**{name: getattr(many, name)[first] for name in (*MEASURES, "valid", "overflowed")}),
+        many._replace(**{name: getattr(many, name)[first] for name in (*COST_MEASURES, "valid", "overflowed")}),
         [wanted[picked[place]] for place in first],
         [rows[picked[place]] for place in first],
     )
-    for name in MEASURES:
+    for name in COST_MEASURES:
         figures = getattr(many, name)
         assert (figures == figures[first][np.searchsorted(picked[first], picked)]).all()
 
@@ -120,7 +120,7 @@ def test_what_does_not_vary_is_fixed_or_a_single_value() -> None:
 def test_no_candidates_cost_nothing(empty: Any) -> None:
     name = "depths" if isinstance(empty, np.ndarray) and empty.ndim == 2 else "w"
     found = small().cost({name: empty})
-    assert all(getattr(found, measure).shape == (0,) for measure in (*MEASURES, "valid", "overflowed"))
+    assert all(getattr(found, measure).shape == (0,) for measure in (*COST_MEASURES, "valid", "overflowed"))
     assert found.params.dtype == np.int64
 
 
@@ -419,8 +419,8 @@ def hold_fvcore(count: int, seed: int) -> None:
     for place, row in enumerate(candidates(columns)):
         counted = measure(space.bind(row).compile(form="written"), (3, 32, 32)).cost
         assert found.valid[place]
-        assert tuple(int(getattr(found, name)[place]) for name in MEASURES) == tuple(
-            getattr(counted, name) for name in MEASURES
+        assert tuple(int(getattr(found, name)[place]) for name in COST_MEASURES) == tuple(
+            getattr(counted, name) for name in COST_MEASURES
         )
 
 

@@ -10,8 +10,7 @@ import pytest
 import torch
 
 import resnext_dsl as rx
-from resnext_dsl.train.recipes import RECIPES, recipe, varied
-from resnext_dsl.train.schedule import rate
+from resnext_dsl.train.recipes import RECIPES, rate, recipe, varied
 
 
 def test_the_recipe_for_cifar_is_that_of_the_paper() -> None:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import altair as alt
 
-from resnext_dsl.columns.totals import MEASURES
+from resnext_dsl.costs.closed_form import COST_MEASURES
 from resnext_dsl.searches.report.distribution import ALL, Distribution
 from resnext_dsl.searches.report.importance import Importance
 from resnext_dsl.searches.report.rows import Metric
@@ -132,7 +132,7 @@ def _scale(rows: Sequence[dict[str, Any]], metric: Metric) -> alt.Scale:
     values = [row[metric.key] for row in rows if row[metric.key] is not None]
     if len(set(values)) == 1:
         return _around(values[0])
-    wide = metric.name in MEASURES and values and min(values) > 0 and max(values) / min(values) > SPREAD
+    wide = metric.name in COST_MEASURES and values and min(values) > 0 and max(values) / min(values) > SPREAD
     return alt.Scale(type="log", nice=False, padding=12) if wide else alt.Scale(zero=False)
 
 
@@ -144,12 +144,14 @@ def _around(value: float) -> alt.Scale:
 
 def _axis(metric: Metric) -> alt.Axis:
     """Costs in thousands, millions and so on."""
-    return alt.Axis(format="~s") if metric.name in MEASURES else alt.Axis()
+    return alt.Axis(format="~s") if metric.name in COST_MEASURES else alt.Axis()
 
 
 def _tooltip(metrics: Sequence[Metric]) -> list[alt.Tooltip]:
     shown = [
-        alt.Tooltip(f"{metric.key}:Q", title=_title(metric.name), format="," if metric.name in MEASURES else ".6~g")
+        alt.Tooltip(
+            f"{metric.key}:Q", title=_title(metric.name), format="," if metric.name in COST_MEASURES else ".6~g"
+        )
         for metric in metrics[:SHOWN]
     ]
     return [alt.Tooltip("trial:Q", title="trial", format="d"), alt.Tooltip("flags:N", title="flags"), *shown]

@@ -11,7 +11,7 @@ from itertools import groupby
 from typing import NamedTuple
 
 from resnext_dsl.searches.propose import params_of
-from resnext_dsl.searches.results import Found, Trial
+from resnext_dsl.searches.results import Results, Trial
 from resnext_dsl.spaces.candidate import text_of
 
 ACCURACY, ERROR = "accuracy", "error"
@@ -46,7 +46,7 @@ class Distribution(NamedTuple):
     steps: dict[str, list[Step]]
 
 
-def distribution_of(found: Found) -> Distribution | None:
+def distribution_of(found: Results) -> Distribution | None:
     """The distribution of error of a search; None without a result."""
     name, large, values = _measured(found)
     known = [(trial, value) for trial, value in zip(found.trials, values, strict=True) if math.isfinite(value)]
@@ -74,7 +74,7 @@ def steps_of(values: Iterable[float], large: bool) -> list[Step]:
     return steps
 
 
-def _measured(found: Found) -> tuple[str, bool, Sequence[float]]:
+def _measured(found: Results) -> tuple[str, bool, Sequence[float]]:
     """What is distributed, whether it should be large, and its value for each result."""
     accuracies = [_number(trial.metrics.get(ACCURACY)) for trial in found.trials]
     if found.trials and all(0 <= value <= 1 or math.isnan(value) for value in accuracies) and _any(accuracies):
@@ -94,7 +94,7 @@ def _number(value: object) -> float:
     return float(value) if isinstance(value, int | float) else math.nan
 
 
-def _parameter(found: Found) -> str:
+def _parameter(found: Results) -> str:
     """The first parameter that is one of a few values of a set; "" where there is none."""
     few = (
         dimension for dimension in found.space.dimensions if not dimension.ordered and 1 < (dimension.size or 0) <= MOST
@@ -102,6 +102,6 @@ def _parameter(found: Found) -> str:
     return next((dimension.name for dimension in few), "")
 
 
-def _choice(found: Found, trial: Trial, parameter: str) -> str:
+def _choice(found: Results, trial: Trial, parameter: str) -> str:
     value = params_of(found.space, trial.candidate).get(parameter, "not there")
     return text_of(value) if isinstance(value, bool) else str(value)

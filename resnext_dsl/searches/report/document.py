@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from resnext_dsl.foundation.diagnostics import ArchError, Diagnostic
-from resnext_dsl.searches.results import Found
+from resnext_dsl.searches.results import Results
 
 try:
     import vl_convert
@@ -32,7 +32,7 @@ except ModuleNotFoundError as missing:
 HERE = Path(__file__).parent
 
 
-def write(found: Found, path: str | os.PathLike[str]) -> Path:
+def write(found: Results, path: str | os.PathLike[str]) -> Path:
     """Writes the report of a search, and gives its path.
 
     Raises:
@@ -46,9 +46,9 @@ def write(found: Found, path: str | os.PathLike[str]) -> Path:
     return target
 
 
-def page(found: Found) -> str:
+def page(found: Results) -> str:
     """The text of the page."""
-    from resnext_dsl import __version__
+    from resnext_dsl.foundation.version import __version__
 
     sections, rows = sections_of(found)
     charts = [figure.chart for section in sections for figure in section.figures if figure.chart is not None]

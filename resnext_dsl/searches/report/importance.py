@@ -16,7 +16,7 @@ from optuna.study import StudyDirection
 from optuna.trial import create_trial
 
 from resnext_dsl.searches.propose import distribution, params_of
-from resnext_dsl.searches.results import Found
+from resnext_dsl.searches.results import Results
 
 BEST = 0.1
 """The share of the results that are the best."""
@@ -37,7 +37,7 @@ class Importance(NamedTuple):
     remark: str
 
 
-def importance(found: Found, place: int) -> Importance:
+def importance(found: Results, place: int) -> Importance:
     """The importance of the parameters for one objective of a search."""
     count = len(found.trials)
     if count < LEAST:
@@ -56,7 +56,7 @@ def importance(found: Found, place: int) -> Importance:
     return Importance(shares, uncertain)
 
 
-def _study(found: Found, place: int) -> optuna.Study:
+def _study(found: Results, place: int) -> optuna.Study:
     """The results as a study of one objective."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = optuna.create_study(direction=StudyDirection[found.plan.directions[place].upper()])

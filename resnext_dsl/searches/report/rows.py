@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from resnext_dsl.searches.results import Found, Trial
+from resnext_dsl.searches.results import Results, Trial
 from resnext_dsl.spaces.candidate import Candidate, text_of
 
 COST = "flops"
@@ -37,14 +37,14 @@ class Metric(NamedTuple):
         return one > other if self.direction == "maximize" else one < other
 
 
-def metrics_of(found: Found) -> list[Metric]:
+def metrics_of(found: Results) -> list[Metric]:
     """The metrics of a search, the objectives first."""
     directions = dict(zip(found.plan.objectives, found.plan.directions, strict=True))
     names = dict.fromkeys((*directions, *(name for trial in found.trials for name in trial.metrics)))
     return [Metric(f"m{place}", name, directions.get(name, "")) for place, name in enumerate(names)]
 
 
-def pairs_of(found: Found, metrics: Sequence[Metric]) -> list[tuple[Metric, Metric]]:
+def pairs_of(found: Results, metrics: Sequence[Metric]) -> list[tuple[Metric, Metric]]:
     """The pairs of metrics that are drawn against each other, what goes up first."""
     objectives = [metric for metric in metrics if metric.direction]
     if len(objectives) > 1:
@@ -54,7 +54,7 @@ def pairs_of(found: Found, metrics: Sequence[Metric]) -> list[tuple[Metric, Metr
     return [(objectives[0], cost._replace(direction="minimize"))] if cost is not None else []
 
 
-def rows_of(found: Found, metrics: Sequence[Metric]) -> list[dict[str, Any]]:
+def rows_of(found: Results, metrics: Sequence[Metric]) -> list[dict[str, Any]]:
     """A row for each result."""
     front = front_numbers(found, metrics)
     best: dict[str, float] = {}
@@ -73,7 +73,7 @@ def rows_of(found: Found, metrics: Sequence[Metric]) -> list[dict[str, Any]]:
     return rows
 
 
-def finished(found: Found) -> list[Trial]:
+def finished(found: Results) -> list[Trial]:
     """The results in the order they were finished."""
     return sorted(found.trials, key=lambda trial: (str(trial.finished or ""), trial.number))
 
@@ -84,7 +84,7 @@ def number(trial: Trial, metric: Metric) -> float | None:
     return value if isinstance(value, int | float) and math.isfinite(value) else None
 
 
-def front_numbers(found: Found, metrics: Sequence[Metric]) -> set[int]:
+def front_numbers(found: Results, metrics: Sequence[Metric]) -> set[int]:
     """The trials that are marked: of several objectives their front, of one the best at each cost."""
     pairs = pairs_of(found, metrics)
     if len(found.plan.objectives) > 1 or not pairs:
@@ -104,7 +104,7 @@ def front_numbers(found: Found, metrics: Sequence[Metric]) -> set[int]:
     return marked
 
 
-def flags(found: Found, candidate: Candidate) -> str:
+def flags(found: Results, candidate: Candidate) -> str:
     """The flags that reproduce a candidate, those of parameters that did not vary first."""
     fixed = {name: value for name, value in found.space.fixed.items() if name not in candidate}
     written = [f"{name}={value if isinstance(value, str) else text_of(value)}" for name, value in fixed.items()]

@@ -7,13 +7,12 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from resnext_dsl.searches.plan import Plan
-from resnext_dsl.searches.reading import without_password
 from resnext_dsl.searches.report.charts import Chart, distribution_chart, front_chart, history_chart, importance_chart
 from resnext_dsl.searches.report.distribution import distribution_of
 from resnext_dsl.searches.report.importance import BEST, importance
 from resnext_dsl.searches.report.rows import Metric, flags, metrics_of, number, pairs_of, rows_of
-from resnext_dsl.searches.results import Found, Trial
-from resnext_dsl.searches.storage import url_of
+from resnext_dsl.searches.results import Results, Trial
+from resnext_dsl.searches.storage import url_of, without_password
 
 LISTED = 200
 """Rows of a table; the charts show all results."""
@@ -47,7 +46,7 @@ class Section(NamedTuple):
     table: Table | None = None
 
 
-def standing_of(found: Found) -> str:
+def standing_of(found: Results) -> str:
     """How the search stands, in a line."""
     parts = [_counted(len(found.trials), "result"), f"{len(found.failures):,} failed"]
     if found.running or found.waiting:
@@ -59,7 +58,7 @@ def standing_of(found: Found) -> str:
     return ", ".join(parts)
 
 
-def facts_of(found: Found) -> list[tuple[str, str]]:
+def facts_of(found: Results) -> list[tuple[str, str]]:
     """What was asked, and what it took."""
     plan, space = found.plan, found.space
     goals = zip(plan.objectives, plan.directions, strict=True)
@@ -85,7 +84,7 @@ def facts_of(found: Found) -> list[tuple[str, str]]:
     return [(name, text) for name, text in facts if text]
 
 
-def _budgets(found: Found) -> str:
+def _budgets(found: Results) -> str:
     """The limits that candidates keep, as the file has them."""
     chosen = [
         limit for limit in found.space.network.limits if not found.plan.budget or limit.budget in found.plan.budget
@@ -94,7 +93,7 @@ def _budgets(found: Found) -> str:
     return "; ".join(dict.fromkeys(texts))  # a box is two limits
 
 
-def _times(found: Found) -> list[tuple[str, str]]:
+def _times(found: Results) -> list[tuple[str, str]]:
     ended = [trial.finished for trial in found.trials if trial.finished is not None]
     if not ended:
         return []
@@ -106,7 +105,7 @@ def _times(found: Found) -> list[tuple[str, str]]:
     ]
 
 
-def sections_of(found: Found) -> tuple[list[Section], list[dict[str, Any]]]:
+def sections_of(found: Results) -> tuple[list[Section], list[dict[str, Any]]]:
     """The sections of the page, and the rows that their charts share."""
     sections = [Section("Results", ["There is no result yet, so there is nothing to draw."], [])]
     rows: list[dict[str, Any]] = []
@@ -129,7 +128,7 @@ def sections_of(found: Found) -> tuple[list[Section], list[dict[str, Any]]]:
     return sections, rows
 
 
-def _front(found: Found, rows: Sequence[dict[str, Any]], metrics: Sequence[Metric]) -> Section:
+def _front(found: Results, rows: Sequence[dict[str, Any]], metrics: Sequence[Metric]) -> Section:
     """The front of several objectives, or the best of one, in charts and as a table."""
     pairs, count = pairs_of(found, metrics), len(found.plan.objectives)
     figures = [
@@ -150,13 +149,13 @@ def _front(found: Found, rows: Sequence[dict[str, Any]], metrics: Sequence[Metri
     return Section("The best", [text], figures, _listed(found, metrics, leading, caption))
 
 
-def _missed(found: Found) -> str:
+def _missed(found: Results) -> str:
     """What is said of results that miss a constraint."""
     count = sum(not trial.feasible for trial in found.trials)
     return f" {_counted(count, 'result')} miss a constraint: they are drawn, and on no front." if count else ""
 
 
-def _listed(found: Found, metrics: Sequence[Metric], trials: Sequence[Trial], caption: str) -> Table | None:
+def _listed(found: Results, metrics: Sequence[Metric], trials: Sequence[Trial], caption: str) -> Table | None:
     if not trials:
         return None
     more = f"; {len(trials) - LISTED:,} more are not listed" if len(trials) > LISTED else ""
@@ -177,7 +176,7 @@ def _history(rows: Sequence[dict[str, Any]], metrics: Sequence[Metric], objectiv
     )
 
 
-def _importance(found: Found, objectives: Sequence[Metric]) -> Section:
+def _importance(found: Results, objectives: Sequence[Metric]) -> Section:
     figures = []
     for place, objective in enumerate(objectives):
         known = importance(found, place)
@@ -191,7 +190,7 @@ def _importance(found: Found, objectives: Sequence[Metric]) -> Section:
     return Section("Importance of the parameters", [text], figures)
 
 
-def _distribution(found: Found) -> Section:
+def _distribution(found: Results) -> Section:
     known = distribution_of(found)
     title = "Distribution of error"
     if known is None:
@@ -222,7 +221,7 @@ def _described(plan: Plan) -> str:
     )
 
 
-def _failures(found: Found) -> Section:
+def _failures(found: Results) -> Section:
     reasons = Counter(failure.reason for failure in found.failures).most_common(LISTED)
     rows: list[list[Any]] = []
     for reason, count in reasons:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from resnext_dsl.searches import Failure, Found, Plan, Trial
-from resnext_dsl.spaces import Candidate
+from resnext_dsl.spaces.candidate import Candidate
 
 WIDE = """network wide {
     input image: 3x8x8

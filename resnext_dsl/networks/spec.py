@@ -1,0 +1,125 @@
+"""A spec: a file that is read and resolved. It gives the network of any parameter values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from resnext_dsl.budgets.limits import bind_limits, misplaced
+from resnext_dsl.expansion.calls import ResolutionCache
+from resnext_dsl.expansion.construct import errors_of, graph_of, report_of
+from resnext_dsl.foundation.diagnostics import ArchError, error
+from resnext_dsl.foundation.options import DEFAULTS, Options
+from resnext_dsl.graph.invariants import verify
+from resnext_dsl.networks.network import Network
+from resnext_dsl.semantics.bind import Binder, Parameter, unmet_requirements
+from resnext_dsl.semantics.evaluate import Evaluator
+from resnext_dsl.semantics.init_targets import settle
+from resnext_dsl.semantics.resolve import resolve
+from resnext_dsl.semantics.scope import Scopes
+from resnext_dsl.semantics.spec_files import Module
+
+if TYPE_CHECKING:
+    from resnext_dsl.budgets.usage import Usage
+    from resnext_dsl.columns.price import CostColumns
+    from resnext_dsl.costs.closed_form import Cost
+    from resnext_dsl.networks.advice import Advisor
+
+
+class Spec:
+    """A file with everything that it imports, its names resolved.
+
+    Attributes:
+        module: The file.
+        options: Bounds on the spec.
+        diagnostics: Errors and warnings of name resolution.
+    """
+
+    def __init__(self, module: Module, options: Options = DEFAULTS) -> None:
+        self.module = module
+        self.options = options
+        self.diagnostics = tuple(resolve(module))
+        self._cache = ResolutionCache()
+
+    def network(self, overrides: Mapping[str, Any] | None = None) -> Network:
+        """The network of some parameter values: binds the parameters, expands the templates, verifies the graph.
+
+        Args:
+            overrides: Values for parameters; text is read as an expression of the language.
+
+        Raises:
+            ArchError: With every error of the spec for these values.
+            RequirementError: If a `require` of the spec does not hold for these values.
+        """
+        try:
+            return self._network(overrides or {})
+        except RecursionError:
+            raise error("E403", "the spec is nested too deep") from None
+
+    def _network(self, overrides: Mapping[str, Any]) -> Network:
+        options = self.options
+        evaluator = Evaluator(options)
+        scopes = Scopes(evaluator)
+        binder = Binder(evaluator, scopes)
+        try:
+            bound = binder.bind(self.module, overrides)
+        except ArchError as problem:
+            raise report_of([*self.diagnostics, *scopes.diagnostics, *problem.diagnostics], options) from None
+        limits, wrong_limits = bind_limits(bound, evaluator)
+        diagnostics = [*self.diagnostics, *scopes.diagnostics, *binder.diagnostics, *wrong_limits]
+        unmet = unmet_requirements(binder)
+        if unmet is not None and not errors_of(diagnostics):
+            raise unmet
+        if any(diagnostic.code == "E104" for diagnostic in self.diagnostics):
+            raise report_of(diagnostics, options)  # a template that calls itself cannot be expanded
+        countable = not errors_of(scopes.diagnostics + binder.diagnostics)
+        ir, of_graph = graph_of(bound, evaluator, self._cache, check=countable, before=diagnostics)
+        # Names of parts are checked for the values of the file only: other values may give fewer parts.
+        own = not overrides
+        diagnostics += [*of_graph, *(misplaced(limits, ir) if own and not errors_of(of_graph) else ())]
+        if errors_of(diagnostics):
+            raise report_of(diagnostics, options)
+        init, aimless = settle(bound.init, verify(ir))
+        if aimless and own:
+            raise report_of([*diagnostics, *aimless], options)
+        advise = self._advise(bound.parameters, overrides)
+        return Network(self.module.file.span.source, bound, ir, init, limits, options, tuple(diagnostics), advise)
+
+    def price(
+        self, parameters: Mapping[str, Parameter], fixed: Mapping[str, Any], columns: Mapping[str, Any]
+    ) -> CostColumns:
+        """The cost of many candidates, as `Space.cost` gives it.
+
+        Args:
+            parameters: The parameters of the network of the fixed values.
+            fixed: Values of parameters that are the same for all candidates.
+            columns: For each parameter that varies, its value for every candidate.
+
+        Raises:
+            ArchError: If a parameter cannot have one of its values.
+            ValueError: If the columns have different lengths.
+        """
+        from resnext_dsl.columns.price import price  # numpy takes longer to import than all of `check`
+
+        def cost(values: Mapping[str, Any]) -> Cost:
+            return self.network({**fixed, **values}).cost()
+
+        return price(self.module, parameters, fixed, columns, cost, self.options)
+
+    def _advise(self, parameters: Mapping[str, Parameter], overrides: Mapping[str, Any]) -> Callable[[Usage], str]:
+        """Gives the cheapest change of one parameter that meets an exceeded limit."""
+        advisor: Advisor | None = None
+
+        def advise(line: Usage) -> str:
+            nonlocal advisor
+            if advisor is None:
+                from resnext_dsl.networks.advice import Advisor
+
+                advisor = Advisor(
+                    parameters,
+                    lambda columns: self.price(parameters, overrides, columns),
+                    lambda values: self.network({**overrides, **values}),
+                )
+            return advisor.suggestion(line)
+
+        return advise

@@ -1,0 +1,54 @@
+"""Reads the results of a search from the trials of its study; a result can be written as a report."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from resnext_dsl.searches.plan import Plan
+from resnext_dsl.searches.propose import front_of
+from resnext_dsl.searches.results import Failure, Results, Trial
+from resnext_dsl.searches.stages import Stage
+from resnext_dsl.searches.trials import CANDIDATE, METRICS, Standing, is_feasible, reason_of
+from resnext_dsl.spaces.space import Space
+
+
+class Found(Results):
+    """The results of a search, which can be written as a report."""
+
+    __slots__ = ()
+
+    def report(self, path: str | os.PathLike[str]) -> Path:
+        """Writes all of it as one HTML file, which needs nothing else to be read.
+
+        Raises:
+            ArchError: E721 where what draws the charts is not installed.
+            OSError: Where the file cannot be written.
+        """
+        from resnext_dsl.searches.report.document import write
+
+        return write(self, path)
+
+
+def found(space: Space, plan: Plan, now: Standing, stages: list[Stage], stopped: bool = False) -> Found:
+    """The results of a study."""
+    results = {trial.number: _result(space, trial) for trial in sorted(now.done, key=lambda trial: trial.number)}
+    signs = [-1 if direction == "maximize" else 1 for direction in plan.directions]
+    front = [results[trial.number] for trial in front_of(now.done, plan.directions)]
+    front.sort(key=lambda one: tuple(sign * value for sign, value in zip(signs, one.values, strict=True)))
+    failures = [
+        Failure(trial.number, space.candidate(trial.user_attrs[CANDIDATE]), reason_of(trial))
+        for trial in sorted(now.failed, key=lambda trial: trial.number)
+    ]
+    count = len(now.done) + len(now.failed)
+    exhausted = not stopped and count < plan.trials
+    alive = len(now.running), len(now.waiting) + len(now.dead)
+    return Found(plan, space, front, list(results.values()), failures, stages, stopped, exhausted, *alive)
+
+
+def _result(space: Space, trial: Any) -> Trial:
+    seconds = trial.duration.total_seconds() if trial.duration is not None else 0.0
+    candidate = space.candidate(trial.user_attrs[CANDIDATE])
+    values, feasible = tuple(trial.values), is_feasible(trial)
+    return Trial(trial.number, candidate, trial.user_attrs[METRICS], values, seconds, feasible, trial.datetime_complete)
