@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 
 from resnext_dsl.bench import bench
-from resnext_dsl.bench.report import print_report
+from resnext_dsl.bench.result_table import print_report
 from resnext_dsl.bench.variants import Conditions
 
 WRITTEN, GROUPED = "resnext50_32x4d_a", "resnext50_32x4d"

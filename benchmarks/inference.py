@@ -9,7 +9,7 @@ import statistics
 import sys
 
 from resnext_dsl.bench import bench
-from resnext_dsl.bench.report import Report, Timed, print_report
+from resnext_dsl.bench.result_table import Report, Timed, print_report
 from resnext_dsl.bench.variants import Conditions
 
 NAME = "resnext50_32x4d"

@@ -19,7 +19,7 @@ from scipy import stats
 
 import resnext_dsl as rx
 from resnext_dsl.semantics.domain import Domain
-from resnext_dsl.spaces.solve import Match, solve
+from resnext_dsl.spaces.solver import Match, solve
 
 SPEC = Path(__file__).with_name("digits.arch")
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import resnext_dsl as rx
 from resnext_dsl.semantics.domain import Domain
-from resnext_dsl.spaces.solve import Match, solve
+from resnext_dsl.spaces.solver import Match, solve
 
 WIDTHS = {"width": Domain(low=1, high=128)}
 

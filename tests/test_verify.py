@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import resnext_dsl as rx
-from resnext_dsl.graph.invariants import InvariantError, verify
+from resnext_dsl.graph.invariants import InvariantError, check_invariants
 from resnext_dsl.graph.ir import Graph, Node
 
 TEXT = """network n {
@@ -89,8 +89,8 @@ BROKEN: list[tuple[str, Callable[[Graph], Graph]]] = [
 @pytest.mark.parametrize(("message", "breaks"), BROKEN, ids=[message for message, _ in BROKEN])
 def test_what_is_broken_is_named(graph: Graph, message: str, breaks: Callable[[Graph], Graph]) -> None:
     with pytest.raises(InvariantError, match=re.escape(message)):
-        verify(breaks(graph))
+        check_invariants(breaks(graph))
 
 
 def test_a_graph_that_is_right_is_given_back(graph: Graph) -> None:
-    assert verify(graph) is graph
+    assert check_invariants(graph) is graph

@@ -12,7 +12,7 @@
 The process that asks imports no torch; the workers import what their backend needs.
 """
 
-from resnext_dsl.bench.report import Report
+from resnext_dsl.bench.result_table import Report
 from resnext_dsl.bench.rounds import bench
 
 __all__ = ["Report", "bench"]

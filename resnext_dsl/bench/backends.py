@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from resnext_dsl.bench.memory import Memory, of_device, of_process
+from resnext_dsl.bench.peak_memory import Memory, of_device, of_process
 from resnext_dsl.bench.variants import BACKENDS, Conditions, Subject
 from resnext_dsl.export.targets import unreported
 from resnext_dsl.foundation.records import NamedTuple
@@ -108,7 +108,7 @@ def _step(model: nn.Module, images: torch.Tensor) -> Once:
     """Forward, backward and a step of SGD with momentum, on the mean square of every output."""
     import torch
 
-    from resnext_dsl.export.signature import outputs_of
+    from resnext_dsl.export.interface import outputs_of
 
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-6, momentum=0.9)
 

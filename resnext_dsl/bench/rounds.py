@@ -8,8 +8,8 @@ from contextlib import ExitStack
 from importlib.util import find_spec
 from pathlib import Path
 
-from resnext_dsl.bench.processes import Process
-from resnext_dsl.bench.report import LeftOut, Report, Timed
+from resnext_dsl.bench.result_table import LeftOut, Report, Timed
+from resnext_dsl.bench.timing_processes import Process
 from resnext_dsl.bench.variants import (
     BACKENDS,
     PEERS,

@@ -66,7 +66,7 @@ def bench(
     Example: resnext-dsl bench resnext50_32x4d --against torchvision --backend eager --backend openvino
     """
     from resnext_dsl.bench import bench as measured
-    from resnext_dsl.bench.report import print_report
+    from resnext_dsl.bench.result_table import print_report
     from resnext_dsl.bench.variants import Conditions
 
     with answers.reported(), _watched() as progress:

@@ -38,9 +38,9 @@ def report(
     """
     with answers.reported():
         from resnext_dsl.searches import read
+        from resnext_dsl.searches.progress_display import answer
         from resnext_dsl.searches.report.document import write
         from resnext_dsl.searches.report.sections import standing_of
-        from resnext_dsl.searches.shown import answer
 
         found = read(spec, storage=storage, study=study, root=root, **answers.overrides(settings))
         path = write(found, output if output is not None else Path(f"{found.space.network.name}.report.html"))

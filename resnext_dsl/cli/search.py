@@ -90,7 +90,7 @@ def search(
     """
     with answers.reported():
         from resnext_dsl.searches import Plan, run
-        from resnext_dsl.searches.shown import Progress, answer, print_found
+        from resnext_dsl.searches.progress_display import Progress, answer, print_found
         from resnext_dsl.searches.winners import write
 
         if report is not None:

@@ -11,7 +11,7 @@ from resnext_dsl.cli import answers
 
 if TYPE_CHECKING:
     from resnext_dsl.semantics.domain import Domain
-    from resnext_dsl.spaces.solve import Answer, Bound, Match
+    from resnext_dsl.spaces.solver import Answer, Bound, Match
     from resnext_dsl.spaces.space import Space
 
 Measures = list[str] | None
@@ -61,8 +61,8 @@ def solve(
 
     Example: resnext-dsl solve resnext50_32x4d --vary width --set cardinality=8 --match params --of resnet50
     """
-    from resnext_dsl.spaces.solve import nothing
-    from resnext_dsl.spaces.solve import solve as best
+    from resnext_dsl.spaces.solver import nothing
+    from resnext_dsl.spaces.solver import solve as best
 
     with answers.reported():
         space = _space(spec, settings, root)
@@ -94,7 +94,7 @@ def _varied(space: Space, text: str, settings: list[str] | None) -> dict[str, Do
     from resnext_dsl.semantics.evaluate import Evaluator
     from resnext_dsl.semantics.overrides import domain_in, override_source
     from resnext_dsl.semantics.values import Environment
-    from resnext_dsl.spaces.solve import element_of
+    from resnext_dsl.spaces.solver import element_of
 
     name, sign, written = (part.strip() for part in text.partition("="))
     parameter, element = element_of(name)
@@ -124,7 +124,7 @@ def _elements(name: str, domain: Domain) -> dict[str, Domain]:
 def _match(text: str, of: str, times: float, root: str | None) -> Match:
     from resnext_dsl.costs.closed_form import COST_MEASURES
     from resnext_dsl.networks.loading import load
-    from resnext_dsl.spaces.solve import Match
+    from resnext_dsl.spaces.solver import Match
 
     measure, sign, number = (part.strip() for part in text.partition("="))
     if sign:
@@ -134,7 +134,7 @@ def _match(text: str, of: str, times: float, root: str | None) -> Match:
 
 
 def _bound(text: str) -> Bound:
-    from resnext_dsl.spaces.solve import Bound
+    from resnext_dsl.spaces.solver import Bound
 
     measure, sign, number = (part.strip() for part in text.partition("="))
     if not sign:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from resnext_dsl.networks.network import Network
-    from resnext_dsl.train.datasets.source import Source
+    from resnext_dsl.train.datasets.image_set import Source
     from resnext_dsl.train.loop import Epoch
     from resnext_dsl.train.recipes import Recipe
     from resnext_dsl.train.run import Job, Result, Watch
@@ -215,7 +215,7 @@ def _answer(result: Result, out: Path | None, as_json: bool) -> None:
     if as_json:
         answers.print_json({"ok": True, **result.to_json(), "out": str(out) if out is not None else None})
         return
-    from resnext_dsl.train.runs import best
+    from resnext_dsl.train.run_folder import best
 
     test = f"{result.test.accuracy:.2%} right, {result.test.top5:.2%} among five, loss {result.test.loss:.4f}"
     typer.echo(f"{result.network.name} on {result.source.name}: {test}")

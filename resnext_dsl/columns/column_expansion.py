@@ -15,10 +15,10 @@ import numpy as np
 from resnext_dsl.columns.arithmetic import Column, merged, settled
 from resnext_dsl.columns.binding import ColumnEvaluator, bind
 from resnext_dsl.columns.lanes import FAILED, Choice, DeadError, Lanes, Mask, NoClosedFormError
-from resnext_dsl.expansion.calls import Frame, Place
+from resnext_dsl.expansion.call_cache import enters
 from resnext_dsl.expansion.graph_builder import LARGE, Running
-from resnext_dsl.expansion.recordings import enters
 from resnext_dsl.expansion.statements import Expander
+from resnext_dsl.expansion.template_calls import Frame, Place
 from resnext_dsl.foundation.diagnostics import ArchError, Diagnostic, Note, Span, error
 from resnext_dsl.foundation.options import Options
 from resnext_dsl.foundation.records import NamedTuple

@@ -15,7 +15,7 @@ from resnext_dsl.emit.collect import overwritable
 from resnext_dsl.emit.levels import Levels
 from resnext_dsl.graph.ir import Graph, Node
 from resnext_dsl.operators import OPERATORS, Shape
-from resnext_dsl.operators.memory import Run, Saved
+from resnext_dsl.operators.memory_rules import Run, Saved
 
 BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
 """Types of numbers that a network can compute in, and the bytes of one."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from resnext_dsl.networks.network import Network
-    from resnext_dsl.spaces.solve import Answer, Match
+    from resnext_dsl.spaces.solver import Answer, Match
 
 Line = tuple[str, int]
 

@@ -12,7 +12,7 @@
 Nothing here reads the spec or imports torch. Of a spec only names and literals get into the text, through `names`.
 """
 
+from resnext_dsl.emit.emitted_file import emit
 from resnext_dsl.emit.initialize import InitRule
-from resnext_dsl.emit.source import emit
 
 __all__ = ["InitRule", "emit"]

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from itertools import groupby
 
 from resnext_dsl.emit.blocks import Step
+from resnext_dsl.emit.call_layout import WIDTH, Call, Code, broken, call, indented, lines, prefixed, suffixed
 from resnext_dsl.emit.forward import Speech, Writer, inputs_of, tensors
-from resnext_dsl.emit.layout import WIDTH, Call, Code, broken, call, indented, lines, prefixed, suffixed
 from resnext_dsl.emit.names import identifier, literal, unused
 from resnext_dsl.emit.parameters import Parameter, Parameters
 from resnext_dsl.emit.patterns import (

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from resnext_dsl.emit.blocks import Ref, Step
-from resnext_dsl.emit.layout import INDENT, WIDTH
+from resnext_dsl.emit.call_layout import INDENT, WIDTH
 from resnext_dsl.emit.names import unused
 from resnext_dsl.emit.patterns import StepPattern
 from resnext_dsl.emit.wiring import is_slot, passed_on, step_groups

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from resnext_dsl.emit.blocks import Value
-from resnext_dsl.emit.layout import INDENT, WIDTH, Call, indented, lines
+from resnext_dsl.emit.call_layout import INDENT, WIDTH, Call, indented, lines
 from resnext_dsl.emit.levels import Levels
 from resnext_dsl.emit.names import literal, place_literal
 from resnext_dsl.graph.ir import Node

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from resnext_dsl.expansion.calls import Caller, Frame, Place
 from resnext_dsl.expansion.graph_builder import Running, join, too_many
 from resnext_dsl.expansion.shortcuts import shortcut
+from resnext_dsl.expansion.template_calls import Caller, Frame, Place
 from resnext_dsl.foundation.diagnostics import Diagnostic, Note, Span, error
 from resnext_dsl.graph.ir import Graph, Output, Part
 from resnext_dsl.operators import OPERATORS, validate

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from resnext_dsl.export.signature import Run, Signature, outputs_of
+from resnext_dsl.export.interface import Run, Signature, outputs_of
 from resnext_dsl.foundation.diagnostics import ArchError, error
 from resnext_dsl.foundation.records import NamedTuple
 

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch._inductor import aoti_compile_and_package, aoti_load_package
 
-from resnext_dsl.export.signature import Run, Signature, outputs_of, trace
+from resnext_dsl.export.interface import Run, Signature, outputs_of, trace
 
 
 def write(model: nn.Module, signature: Signature, path: Path) -> None:

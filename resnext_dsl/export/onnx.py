@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from resnext_dsl.export.signature import Outputs, Run, Signature, sizes, trace
+from resnext_dsl.export.interface import Outputs, Run, Signature, sizes, trace
 from resnext_dsl.export.targets import unreported
 
 OPSET = 20

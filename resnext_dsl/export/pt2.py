@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from resnext_dsl.export.signature import Run, Signature, outputs_of, trace
+from resnext_dsl.export.interface import Run, Signature, outputs_of, trace
 
 
 def write(model: nn.Module, signature: Signature, path: Path) -> None:

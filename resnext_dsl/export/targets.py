@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     import torch
 
-    from resnext_dsl.export.signature import Run, Signature
+    from resnext_dsl.export.interface import Run, Signature
 
 EXTRA = "pip install 'resnext-dsl[export]'"
 """What installs every backend."""
@@ -112,7 +112,7 @@ _FLOATS = ("float32", "float64", "bfloat16", "float16")
 TARGETS: Mapping[str, Target] = {
     target.name: target
     for target in (
-        Target("py", "PyTorch source", ".py", (), (), "source"),
+        Target("py", "PyTorch source", ".py", (), (), "python"),
         Target("pt2", "torch.export archive", ".pt2", (), _FLOATS, "pt2"),
         Target("aoti", "AOTInductor package", ".pt2", (), ("float32", "bfloat16", "float16"), "aoti"),
         Target("onnx", "ONNX", ".onnx", ("onnx", "onnxscript", "onnxruntime"), ("float32", "float16"), "onnx"),

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from resnext_dsl.export.agreement import Agreement, agreement
-from resnext_dsl.export.signature import Signature, signature_of
+from resnext_dsl.export.interface import Signature, signature_of
 from resnext_dsl.export.targets import Target, target_of
 from resnext_dsl.foundation.atomic import staged
 from resnext_dsl.foundation.diagnostics import ArchError, error

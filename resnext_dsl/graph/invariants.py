@@ -14,7 +14,7 @@ class InvariantError(AssertionError):
     """The graph is not well formed."""
 
 
-def verify(graph: Graph) -> Graph:
+def check_invariants(graph: Graph) -> Graph:
     """The graph itself, if it is well formed.
 
     Raises:

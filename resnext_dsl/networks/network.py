@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 from resnext_dsl.budgets.limits import Limit, picked
 from resnext_dsl.budgets.usage import Usage, usage, violations
 from resnext_dsl.costs.closed_form import NetworkCost, cost_of
-from resnext_dsl.expansion.construct import errors_of, graph_of, report_of
+from resnext_dsl.expansion.expand import errors_of, graph_of, report_of
 from resnext_dsl.foundation.diagnostics import Diagnostic
 from resnext_dsl.foundation.options import Options
 from resnext_dsl.foundation.source import Source
 from resnext_dsl.graph import ir as graphs
-from resnext_dsl.graph.invariants import verify
+from resnext_dsl.graph.invariants import check_invariants
 from resnext_dsl.operators.base import Shape
 from resnext_dsl.semantics.bind import BoundNetwork, Parameter
 from resnext_dsl.semantics.evaluate import Evaluator
@@ -114,7 +114,7 @@ class Network:
         ir, found = graph_of(bound, Evaluator(self._options))
         if errors_of(found):
             raise report_of(found, self._options)
-        init, _ = settle(bound.init, verify(ir))
+        init, _ = settle(bound.init, check_invariants(ir))
         return Network(self.source, bound, ir, init, self.limits, self._options, tuple(found))
 
     def usage(self, *budgets: str, measure: bool = False) -> tuple[Usage, ...]:

@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from resnext_dsl.budgets.limits import bind_limits, misplaced
-from resnext_dsl.expansion.calls import ResolutionCache
-from resnext_dsl.expansion.construct import errors_of, graph_of, report_of
+from resnext_dsl.expansion.expand import errors_of, graph_of, report_of
+from resnext_dsl.expansion.template_calls import ResolutionCache
 from resnext_dsl.foundation.diagnostics import ArchError, error
 from resnext_dsl.foundation.options import DEFAULTS, Options
-from resnext_dsl.graph.invariants import verify
+from resnext_dsl.graph.invariants import check_invariants
 from resnext_dsl.networks.network import Network
 from resnext_dsl.semantics.bind import Binder, Parameter, unmet_requirements
 from resnext_dsl.semantics.evaluate import Evaluator
@@ -79,7 +79,7 @@ class Spec:
         diagnostics += [*of_graph, *(misplaced(limits, ir) if own and not errors_of(of_graph) else ())]
         if errors_of(diagnostics):
             raise report_of(diagnostics, options)
-        init, aimless = settle(bound.init, verify(ir))
+        init, aimless = settle(bound.init, check_invariants(ir))
         if aimless and own:
             raise report_of([*diagnostics, *aimless], options)
         advise = self._advise(bound.parameters, overrides)

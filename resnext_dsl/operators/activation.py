@@ -10,7 +10,7 @@ from typing import Any, Literal
 from resnext_dsl.operators.algebra import CHANNELWISE, NOTHING, Algebra, Joined, Tensor, alike, crosses
 from resnext_dsl.operators.arguments import PositiveFloat
 from resnext_dsl.operators.base import Attributes, Module, RuleError, Shape
-from resnext_dsl.operators.memory import INPUT_SAVED, OUTPUT_SAVED, VIEW, Amount, Memory, Run, Saved
+from resnext_dsl.operators.memory_rules import INPUT_SAVED, OUTPUT_SAVED, VIEW, Amount, Memory, Run, Saved
 from resnext_dsl.operators.row import Operator
 from resnext_dsl.operators.rules import elements, first_shape, keywords, map_or_features, no_parameters
 

@@ -5,7 +5,7 @@ from typing import Literal
 from resnext_dsl.operators.algebra import Tensor, crosses
 from resnext_dsl.operators.arguments import NaturalPair, Positive, PositivePair
 from resnext_dsl.operators.base import Attributes, Module, RuleError, Shape
-from resnext_dsl.operators.memory import INPUT_SAVED
+from resnext_dsl.operators.memory_rules import INPUT_SAVED
 from resnext_dsl.operators.row import Operator
 from resnext_dsl.operators.rules import (
     Pair,

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from resnext_dsl.operators.activation import NoAttributes
 from resnext_dsl.operators.algebra import CHANNELWISE, Algebra, crosses
 from resnext_dsl.operators.base import Expression, RuleError, Shape
-from resnext_dsl.operators.memory import Amount, Memory, Run, Saved, SaveRule, saves_nothing
+from resnext_dsl.operators.memory_rules import Amount, Memory, Run, Saved, SaveRule, saves_nothing
 from resnext_dsl.operators.row import Operator
 from resnext_dsl.operators.rules import elements, no_parameters, shape_text
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from resnext_dsl.operators.algebra import Algebra, Joined, Tensor, alike, crosses
 from resnext_dsl.operators.arguments import Fraction, NaturalFloat, Positive, PositiveFloat
 from resnext_dsl.operators.base import Attributes, Module, RuleError, Shape
-from resnext_dsl.operators.memory import Amount, Memory, Run, Saved
+from resnext_dsl.operators.memory_rules import Amount, Memory, Run, Saved
 from resnext_dsl.operators.row import Operator
 from resnext_dsl.operators.rules import (
     check_divisible,

@@ -8,7 +8,7 @@ from typing import Literal
 from resnext_dsl.operators.algebra import CHANNELWISE
 from resnext_dsl.operators.arguments import NaturalPair, PositivePair
 from resnext_dsl.operators.base import Attributes, Module, RuleError, Shape
-from resnext_dsl.operators.memory import Amount, Memory, Run, Saved
+from resnext_dsl.operators.memory_rules import Amount, Memory, Run, Saved
 from resnext_dsl.operators.row import Operator
 from resnext_dsl.operators.rules import (
     Pair,

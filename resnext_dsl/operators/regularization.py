@@ -5,7 +5,7 @@ from typing import Annotated
 from resnext_dsl.operators.algebra import RANDOM
 from resnext_dsl.operators.arguments import Bound, Fraction
 from resnext_dsl.operators.base import Attributes, Module, Shape
-from resnext_dsl.operators.memory import Amount, Memory, Run, Saved, is_view_in_inference
+from resnext_dsl.operators.memory_rules import Amount, Memory, Run, Saved, is_view_in_inference
 from resnext_dsl.operators.row import Operator
 from resnext_dsl.operators.rules import elements, first_shape, keywords, map_of, no_parameters
 

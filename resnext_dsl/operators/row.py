@@ -9,7 +9,7 @@ from typing import Any
 from resnext_dsl.foundation.records import NamedTuple
 from resnext_dsl.operators.algebra import Algebra
 from resnext_dsl.operators.base import Attributes, Shape
-from resnext_dsl.operators.memory import Memory
+from resnext_dsl.operators.memory_rules import Memory
 
 Rule = Callable[[Any, tuple[Shape, ...]], Any]
 

@@ -2,7 +2,7 @@
 
 from resnext_dsl.operators.algebra import CHANNELWISE, Algebra, Tensor, alike
 from resnext_dsl.operators.base import Attributes, Expression, Module, Shape
-from resnext_dsl.operators.memory import INPUT_SAVED, NOTHING_SAVED
+from resnext_dsl.operators.memory_rules import INPUT_SAVED, NOTHING_SAVED
 from resnext_dsl.operators.row import Operator
 from resnext_dsl.operators.rules import first_shape, keywords, map_or_features, no_parameters
 

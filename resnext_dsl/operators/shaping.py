@@ -6,7 +6,7 @@ from resnext_dsl.operators.activation import NoAttributes
 from resnext_dsl.operators.algebra import CHANNELWISE, crosses
 from resnext_dsl.operators.arguments import Natural, Positive, PositivePair
 from resnext_dsl.operators.base import Attributes, Expression, Module, RuleError, Shape
-from resnext_dsl.operators.memory import NOTHING_SAVED, VIEW
+from resnext_dsl.operators.memory_rules import NOTHING_SAVED, VIEW
 from resnext_dsl.operators.row import Operator
 from resnext_dsl.operators.rules import (
     check_divisible,

@@ -8,11 +8,11 @@ from functools import partial
 from resnext_dsl.foundation.diagnostics import Note, error
 from resnext_dsl.foundation.options import DEFAULTS
 from resnext_dsl.foundation.records import NamedTuple
-from resnext_dsl.graph.invariants import InvariantError, verify
+from resnext_dsl.graph.invariants import InvariantError, check_invariants
 from resnext_dsl.graph.ir import Graph
 from resnext_dsl.rewrite.fold import fold, remove_training, without_idle
 from resnext_dsl.rewrite.merges import join_paths
-from resnext_dsl.rewrite.report import Report, Size, size_of
+from resnext_dsl.rewrite.rewrite_report import Report, Size, size_of
 from resnext_dsl.rewrite.siblings import join_siblings
 from resnext_dsl.rewrite.spread import spread_paths
 from resnext_dsl.rewrite.steps import WeightMap
@@ -127,7 +127,7 @@ def _passed(each: Pass, work: Workspace, report: Report, before: Graph) -> Graph
     fired = len(report.fired)
     try:
         each.run(work, report)
-        return verify(work.graph()) if len(report.fired) > fired else before
+        return check_invariants(work.graph()) if len(report.fired) > fired else before
     except InvariantError as broken:
         rules = ", ".join(dict.fromkeys(rule for entry in report.fired[fired:] for rule in entry.rules))
         raise InvariantError(f"pass `{each.name}` ({rules}): {broken}") from None

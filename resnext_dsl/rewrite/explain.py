@@ -9,7 +9,7 @@ from resnext_dsl.costs.closed_form import cost_of
 from resnext_dsl.foundation.diagnostics import Span
 from resnext_dsl.graph.ir import Graph
 from resnext_dsl.rewrite.driver import Rewritten
-from resnext_dsl.rewrite.report import Fired, Left
+from resnext_dsl.rewrite.rewrite_report import Fired, Left
 
 Entry = TypeVar("Entry", Fired, Left)
 

@@ -14,7 +14,7 @@ from resnext_dsl.foundation.records import NamedTuple
 from resnext_dsl.operators import OPERATORS
 from resnext_dsl.operators.rules import reach, resolved_padding
 from resnext_dsl.rewrite.join import MULTIPLIERS
-from resnext_dsl.rewrite.report import Fired, Report
+from resnext_dsl.rewrite.rewrite_report import Fired, Report
 from resnext_dsl.rewrite.workspace import Workspace
 
 Rule = Callable[[Workspace, int], int]

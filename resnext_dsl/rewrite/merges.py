@@ -7,7 +7,7 @@ from itertools import groupby
 
 from resnext_dsl.operators import OPERATORS
 from resnext_dsl.rewrite.join import CONCAT, MULTIPLIERS, Blocked, Lift, sum_of_convolutions
-from resnext_dsl.rewrite.report import Fired, Left, Report
+from resnext_dsl.rewrite.rewrite_report import Fired, Left, Report
 from resnext_dsl.rewrite.workspace import Workspace
 
 

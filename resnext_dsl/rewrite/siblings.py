@@ -12,7 +12,7 @@ from typing import Any
 
 from resnext_dsl.operators import OPERATORS
 from resnext_dsl.rewrite.join import MULTIPLIERS, Lift, same_input
-from resnext_dsl.rewrite.report import Fired, Report
+from resnext_dsl.rewrite.rewrite_report import Fired, Report
 from resnext_dsl.rewrite.workspace import Workspace
 
 

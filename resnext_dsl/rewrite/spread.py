@@ -15,7 +15,7 @@ from resnext_dsl.graph.ir import Scope
 from resnext_dsl.operators import OPERATORS
 from resnext_dsl.operators.algebra import Tensor
 from resnext_dsl.rewrite.join import Blocked
-from resnext_dsl.rewrite.report import Fired, Left, Report
+from resnext_dsl.rewrite.rewrite_report import Fired, Left, Report
 from resnext_dsl.rewrite.workspace import Workspace
 
 Cut = Literal["rows", "groups", "columns", "channels"]

@@ -20,7 +20,7 @@ try:
     from resnext_dsl.searches.found import Found
     from resnext_dsl.searches.reading import read
     from resnext_dsl.searches.results import Failure, Trial
-    from resnext_dsl.searches.run import run
+    from resnext_dsl.searches.supervisor import run
 except ModuleNotFoundError as missing:
     if missing.name not in ("optuna", "sqlalchemy"):
         raise

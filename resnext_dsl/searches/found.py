@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from resnext_dsl.searches.plan import Plan
+from resnext_dsl.searches.preselection import Stage
 from resnext_dsl.searches.propose import front_of
 from resnext_dsl.searches.results import Failure, Results, Trial
-from resnext_dsl.searches.stages import Stage
 from resnext_dsl.searches.trials import CANDIDATE, METRICS, Standing, is_feasible, reason_of
 from resnext_dsl.spaces.space import Space
 

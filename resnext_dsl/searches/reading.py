@@ -25,7 +25,7 @@ from resnext_dsl.networks.loading import parsed, source_of
 from resnext_dsl.searches.evaluator import COST, evaluator_of
 from resnext_dsl.searches.found import Found, found
 from resnext_dsl.searches.plan import Plan, identity
-from resnext_dsl.searches.stages import STAGES, Stage
+from resnext_dsl.searches.preselection import STAGES, Stage
 from resnext_dsl.searches.storage import PLAN, SPACE, close, open_storage, without_password
 from resnext_dsl.searches.trials import all_trials, standing
 from resnext_dsl.semantics.bind import the_network

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from resnext_dsl.searches.plan import Plan
-from resnext_dsl.searches.stages import Stage
+from resnext_dsl.searches.preselection import Stage
 from resnext_dsl.spaces.candidate import Candidate
 from resnext_dsl.spaces.space import Space
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from resnext_dsl.networks.network import Network
-    from resnext_dsl.train.datasets.source import Source
+    from resnext_dsl.train.datasets.image_set import Source
 
 Report = Callable[[int, Mapping[str, float]], None]
 """Told the epoch, from 1, and its metrics; what it raises ends the evaluation, so that a search can prune."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from resnext_dsl.foundation.diagnostics import error
-from resnext_dsl.train.datasets.source import missing
+from resnext_dsl.train.datasets.image_set import missing
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric

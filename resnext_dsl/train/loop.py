@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from resnext_dsl.foundation.diagnostics import Diagnostic, TrainingError
 from resnext_dsl.operators.base import Shape
 from resnext_dsl.train.batches import loader, measuring_draws, seed_of, training_draws
-from resnext_dsl.train.datasets.source import Source
+from resnext_dsl.train.datasets.image_set import Source
 from resnext_dsl.train.prepare import Prepared
 from resnext_dsl.train.recipes import Recipe, rate
 

@@ -15,7 +15,7 @@ from resnext_dsl.foundation.diagnostics import ArchError, Diagnostic
 from resnext_dsl.networks.loading import load_with
 from resnext_dsl.networks.network import Network
 from resnext_dsl.operators.base import Shape
-from resnext_dsl.train.datasets.source import Source
+from resnext_dsl.train.datasets.image_set import Source
 
 
 def adapted(network: Network, source: Source, given: Mapping[str, Any]) -> dict[str, int]:

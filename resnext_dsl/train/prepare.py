@@ -10,7 +10,7 @@ from torch.utils.data import Dataset
 
 from resnext_dsl.operators.base import Shape
 from resnext_dsl.train import augment
-from resnext_dsl.train.datasets.source import Images, Pixels, Source
+from resnext_dsl.train.datasets.image_set import Images, Pixels, Source
 
 SHIFTED, MIRRORED = ("shift", "crop"), ("crop", "imagenet")
 """Of `recipes.AUGMENTS`, those that move an image about and those that mirror it."""

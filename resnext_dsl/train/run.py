@@ -15,12 +15,12 @@ from resnext_dsl.networks.loading import load_with
 from resnext_dsl.networks.network import Network
 from resnext_dsl.train.batches import seed_of
 from resnext_dsl.train.datasets import open_source
-from resnext_dsl.train.datasets.source import Source
+from resnext_dsl.train.datasets.image_set import Source
 from resnext_dsl.train.hardware import Hardware, check_shares, fabric_of
 from resnext_dsl.train.loop import Epoch, Measured, Tick, Training
 from resnext_dsl.train.matching import network_for
 from resnext_dsl.train.recipes import Recipe
-from resnext_dsl.train.runs import WEIGHTS, Progress, Run, best, identity
+from resnext_dsl.train.run_folder import WEIGHTS, Progress, Run, best, identity
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric

@@ -21,11 +21,11 @@ from safetensors.torch import load_file
 import resnext_dsl as rx
 from resnext_dsl.bench import bench, peers, rounds
 from resnext_dsl.bench.backends import opened
-from resnext_dsl.bench.memory import of_process
-from resnext_dsl.bench.processes import Process
+from resnext_dsl.bench.peak_memory import of_process
 from resnext_dsl.bench.subjects import module_of, save_weights
+from resnext_dsl.bench.timing_processes import Process
+from resnext_dsl.bench.timing_worker import Worker
 from resnext_dsl.bench.variants import BACKENDS, Conditions, Subject
-from resnext_dsl.bench.worker import Worker
 from resnext_dsl.export import TARGETS
 
 
@@ -41,7 +41,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def children() -> set[str]:
     done = subprocess.run(["ps", "-o", "args=", "--ppid", str(os.getpid())], capture_output=True, text=True)
-    return {line for line in done.stdout.splitlines() if "resnext_dsl.bench.worker" in line}
+    return {line for line in done.stdout.splitlines() if "resnext_dsl.bench.timing_worker" in line}
 
 
 def test_a_network_and_another_on_three_backends(folder: Path) -> None:
@@ -202,7 +202,7 @@ def test_a_worker_takes_no_module_from_the_working_directory(folder: Path) -> No
 def test_a_stopped_worker_ends_with_the_one_who_asks() -> None:
     program = (
         "import os, signal\n"
-        "from resnext_dsl.bench.processes import Process\n"
+        "from resnext_dsl.bench.timing_processes import Process\n"
         "process = Process('small')\n"
         "try:\n    process.ask('fly')\nexcept Exception:\n    pass\n"
         "process.stop()\n"

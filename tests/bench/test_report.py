@@ -7,7 +7,7 @@ import json
 import numpy
 import pytest
 
-from resnext_dsl.bench.report import LeftOut, Report, Timed, notes, print_report, spread
+from resnext_dsl.bench.result_table import LeftOut, Report, Timed, notes, print_report, spread
 from resnext_dsl.bench.variants import Conditions, Subject, Variant
 
 OURS = Subject("", "small", (3, 8, 8), "small.arch")

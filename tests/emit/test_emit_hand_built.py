@@ -12,7 +12,7 @@ from resnext_dsl.emit import emit
 from resnext_dsl.emit.names import camel_case, identifier, literal, unused
 from resnext_dsl.foundation.diagnostics import Span
 from resnext_dsl.foundation.source import Source
-from resnext_dsl.graph.invariants import verify
+from resnext_dsl.graph.invariants import check_invariants
 from resnext_dsl.graph.ir import Graph, Node, Output, Part, Scope
 from resnext_dsl.operators import OPERATORS, validate
 
@@ -39,7 +39,7 @@ class Builder:
 
     def graph(self, *outputs: int, name: str = "net") -> Graph:
         results = tuple(Output("main" if place == 0 else f"out{place}", node) for place, node in enumerate(outputs))
-        return verify(Graph(name, tuple(self.nodes), self.scopes, tuple(self.parts), results))
+        return check_invariants(Graph(name, tuple(self.nodes), self.scopes, tuple(self.parts), results))
 
 
 def test_a_scope_whose_nodes_stand_apart_is_run_by_the_one_around_it() -> None:

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 import resnext_dsl as rx
 from resnext_dsl.cli.export import To
 from resnext_dsl.export import TARGETS, targets
+from resnext_dsl.export.interface import outputs_of, signature_of
 from resnext_dsl.export.onnx import OPSET
-from resnext_dsl.export.signature import outputs_of, signature_of
 from resnext_dsl.foundation import atomic as output
 
 EXPORTS = [(target, name) for target in ("pt2", "onnx", "openvino") for name in NETWORKS] + [("aoti", "outputs")]

@@ -14,7 +14,7 @@ from operator_cases import CASES, build, inputs_of, namespace, source_text
 
 from resnext_dsl.costs.dry_run import TORCH, Layer, Ledger, Storage, Value
 from resnext_dsl.operators import OPERATORS, Attributes, Module, Operator, RuleError, Shape, validate
-from resnext_dsl.operators.memory import Memory, Run
+from resnext_dsl.operators.memory_rules import Memory, Run
 
 Drawn = tuple[Operator, Attributes, tuple[Shape, ...]]
 WIDTH = 4

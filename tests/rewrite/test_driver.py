@@ -10,7 +10,7 @@ from resnext_dsl.graph.invariants import InvariantError
 from resnext_dsl.rewrite import driver, rewrite
 from resnext_dsl.rewrite.carry import FORMULAS, carry
 from resnext_dsl.rewrite.driver import ROUNDS, Pass
-from resnext_dsl.rewrite.report import Fired, Report
+from resnext_dsl.rewrite.rewrite_report import Fired, Report
 from resnext_dsl.rewrite.steps import INVERSE
 from resnext_dsl.rewrite.workspace import Workspace
 

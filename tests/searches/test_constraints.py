@@ -17,7 +17,7 @@ import resnext_dsl as rx
 from resnext_dsl.cli.app import app
 from resnext_dsl.searches import Found
 from resnext_dsl.searches.constraints import Bound, bound_of, violations
-from resnext_dsl.searches.shown import Progress, answer
+from resnext_dsl.searches.progress_display import Progress, answer
 from resnext_dsl.searches.trials import standing
 
 HERE = Path(__file__).parent

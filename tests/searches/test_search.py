@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 import resnext_dsl as rx
 from resnext_dsl.cli.app import app
 from resnext_dsl.searches import Found, read
-from resnext_dsl.searches.shown import Progress, answer
+from resnext_dsl.searches.progress_display import Progress, answer
 from resnext_dsl.searches.winners import write, written
 
 HERE = Path(__file__).parent

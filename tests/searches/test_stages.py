@@ -14,9 +14,9 @@ from search_specs import SPACE
 
 import resnext_dsl as rx
 from resnext_dsl.searches.plan import Plan
+from resnext_dsl.searches.preselection import Stage, best, unbeaten
+from resnext_dsl.searches.progress_display import Progress
 from resnext_dsl.searches.scoring import scores
-from resnext_dsl.searches.shown import Progress
-from resnext_dsl.searches.stages import Stage, best, unbeaten
 from resnext_dsl.searches.trials import standing
 
 ROWS = st.integers(1, 4).flatmap(

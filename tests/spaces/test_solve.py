@@ -11,7 +11,7 @@ import pytest
 
 import resnext_dsl as rx
 from resnext_dsl.semantics.domain import Domain
-from resnext_dsl.spaces.solve import Answer, Bound, Match, element_of, nothing, solve
+from resnext_dsl.spaces.solver import Answer, Bound, Match, element_of, nothing, solve
 from resnext_dsl.spaces.space import Space, space
 
 PAPER = Path(__file__).parent.parent / "data" / "resnext_paper.csv"

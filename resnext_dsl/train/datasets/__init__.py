@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from resnext_dsl.foundation.diagnostics import error
 
 if TYPE_CHECKING:
-    from resnext_dsl.train.datasets.source import Source
+    from resnext_dsl.train.datasets.image_set import Source
 
 
 class Format(NamedTuple):
@@ -45,7 +45,7 @@ def open_source(name: str, folder: Path | None = None, holdout: float = 0.0) -> 
     Raises:
         ArchError: E712 where it cannot be read.
     """
-    from resnext_dsl.train.datasets.source import held_out
+    from resnext_dsl.train.datasets.image_set import held_out
 
     row = DATASETS[name]
     if row.has_folder != (folder is not None):

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from resnext_dsl.train.datasets.source import Pixels, Source, check_labels, unreadable
+from resnext_dsl.train.datasets.image_set import Pixels, Source, check_labels, unreadable
 
 PIXELS = 3 * 32 * 32
 

@@ -9,7 +9,7 @@ from functools import cache
 
 import torch
 
-from resnext_dsl.train.datasets.source import Pixels, Source, missing
+from resnext_dsl.train.datasets.image_set import Pixels, Source, missing
 
 TRAINING = 1347
 """Three quarters of the images, the first of them: the file has them by writer, so most test writers are new."""

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from resnext_dsl.foundation.diagnostics import nearest
-from resnext_dsl.train.datasets.source import Source, missing, unreadable
+from resnext_dsl.train.datasets.image_set import Source, missing, unreadable
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".ppm", ".pgm", ".webp", ".tif", ".tiff"})
 

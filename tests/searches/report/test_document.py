@@ -24,12 +24,12 @@ from typer.testing import CliRunner
 import resnext_dsl as rx
 from resnext_dsl.cli.app import app
 from resnext_dsl.searches import Found, read
+from resnext_dsl.searches.preselection import STAGES
 from resnext_dsl.searches.report.distribution import ALL, distribution_of, steps_of
 from resnext_dsl.searches.report.document import page
 from resnext_dsl.searches.report.importance import importance
 from resnext_dsl.searches.report.rows import metrics_of, pairs_of, rows_of
 from resnext_dsl.searches.report.sections import facts_of, sections_of, standing_of
-from resnext_dsl.searches.stages import STAGES
 
 HERE = Path(__file__).parent.parent  # where the evaluators of the tests are
 
@@ -404,7 +404,7 @@ def test_a_stopped_search_writes_its_report_too(spec: str, tmp_path: Path, monke
     def interrupted(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("resnext_dsl.searches.shown.Progress.__call__", interrupted)
+    monkeypatch.setattr("resnext_dsl.searches.progress_display.Progress.__call__", interrupted)
     asked = ("--maximize", "params", "--evaluator", "cost", "--budget", "small", "--report", "found.html", "--json")
     status, out, err = run("search", spec, *asked)
     assert (status, err) == (0, "")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from resnext_dsl.expansion.call_cache import Recorder, Recording, call_key, replay
 from resnext_dsl.expansion.graph_builder import Draft, Running
-from resnext_dsl.expansion.recordings import Recorder, Recording, call_key, replay
 from resnext_dsl.foundation.diagnostics import ArchError, Diagnostic, Note, Span, did_you_mean, error
 from resnext_dsl.foundation.records import NamedTuple
 from resnext_dsl.graph.ir import Scope

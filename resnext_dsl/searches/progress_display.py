@@ -14,8 +14,8 @@ from rich.text import Text
 
 from resnext_dsl.searches.found import Found
 from resnext_dsl.searches.plan import Plan
+from resnext_dsl.searches.preselection import Stage
 from resnext_dsl.searches.propose import front_of
-from resnext_dsl.searches.stages import Stage
 from resnext_dsl.searches.trials import Standing
 from resnext_dsl.spaces.candidate import text_of
 

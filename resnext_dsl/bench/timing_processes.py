@@ -36,7 +36,7 @@ class Process:
             environment |= {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
         self._said: IO[str] = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115  (`close`)
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "resnext_dsl.bench.worker"],
+            [sys.executable, "-P", "-m", "resnext_dsl.bench.timing_worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._said,

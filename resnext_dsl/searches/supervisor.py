@@ -11,9 +11,9 @@ import optuna
 from resnext_dsl.searches.engine import REFUSED, Engine, Running, useless
 from resnext_dsl.searches.found import Found, found
 from resnext_dsl.searches.plan import Plan
+from resnext_dsl.searches.preselection import STAGES, Stage, chosen
 from resnext_dsl.searches.processes import Processes
 from resnext_dsl.searches.propose import Proposer, params_of
-from resnext_dsl.searches.stages import STAGES, Stage, chosen
 from resnext_dsl.searches.storage import patient
 from resnext_dsl.searches.trials import (
     Standing,

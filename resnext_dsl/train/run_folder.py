@@ -26,7 +26,7 @@ from torch import Tensor
 from resnext_dsl.foundation.atomic import write_text
 from resnext_dsl.foundation.diagnostics import ArchError, Diagnostic
 from resnext_dsl.networks.network import Network
-from resnext_dsl.train.datasets.source import Source
+from resnext_dsl.train.datasets.image_set import Source
 from resnext_dsl.train.loop import Epoch
 from resnext_dsl.train.recipes import Recipe
 from resnext_dsl.weights import save

@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from resnext_dsl.emit.blocks import Ref, Step
+from resnext_dsl.emit.call_layout import Call, broken, call, flat, indented, lines, prefixed
 from resnext_dsl.emit.classes import ClassText
 from resnext_dsl.emit.collect import Collector
 from resnext_dsl.emit.flow import INPUT, Flow
 from resnext_dsl.emit.forward import Writer, tensors
 from resnext_dsl.emit.initialize import init_weights
-from resnext_dsl.emit.layout import Call, broken, call, flat, indented, lines, prefixed
 from resnext_dsl.emit.names import RESERVED, camel_case, identifier, literal, unused
 from resnext_dsl.emit.parameters import Parameter
 from resnext_dsl.emit.patterns import StepPattern

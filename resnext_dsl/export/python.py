@@ -10,7 +10,7 @@ from types import ModuleType
 import torch
 from torch import nn
 
-from resnext_dsl.export.signature import Run, Signature, outputs_of
+from resnext_dsl.export.interface import Run, Signature, outputs_of
 
 
 def write(model: nn.Module, signature: Signature, path: Path) -> None:

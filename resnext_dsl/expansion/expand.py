@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from resnext_dsl.expansion.calls import ResolutionCache
 from resnext_dsl.expansion.size_estimate import check_size
 from resnext_dsl.expansion.statements import Expander
+from resnext_dsl.expansion.template_calls import ResolutionCache
 from resnext_dsl.foundation.diagnostics import ArchError, Diagnostic, ShapeError
 from resnext_dsl.foundation.options import Options
 from resnext_dsl.graph.ir import Graph

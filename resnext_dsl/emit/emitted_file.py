@@ -11,7 +11,7 @@ from resnext_dsl.emit.classes import ClassText
 from resnext_dsl.emit.collect import Collector, as_list
 from resnext_dsl.emit.levels import Levels
 from resnext_dsl.emit.names import camel_case, identifier, unused
-from resnext_dsl.emit.network import NetworkText
+from resnext_dsl.emit.network_class import NetworkText
 from resnext_dsl.emit.parameters import Parameter
 from resnext_dsl.emit.support import SUPPORT
 from resnext_dsl.emit.wiring import unify_blocks

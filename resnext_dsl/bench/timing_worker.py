@@ -1,4 +1,4 @@
-"""The process of a variant: `python -m resnext_dsl.bench.worker`. A request is a line of JSON, and so is its answer.
+"""The process that times a variant, `python -m resnext_dsl.bench.timing_worker`: requests and answers are JSON lines.
 
 prepare     draws weights and writes the files of backends, all of one subject
 open        makes a variant ready, and runs it twice
@@ -114,7 +114,7 @@ class Preparation:
         import torch
 
         from resnext_dsl.bench.subjects import module_of
-        from resnext_dsl.export.signature import Signature, signature_of
+        from resnext_dsl.export.interface import Signature, signature_of
         from resnext_dsl.export.targets import TARGETS
         from resnext_dsl.export.write import write_module
 
