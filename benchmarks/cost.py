@@ -27,7 +27,7 @@ LARGEST = 6_000_000_000
 
 def main() -> None:
     """Prints the figures."""
-    sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+    sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "support"))
     from references import torchvision
 
     print(machine())

@@ -51,7 +51,7 @@ def main() -> None:
 
 def models(device: str, ours_first: bool) -> tuple[nn.Module, nn.Module]:
     """Our module and torchvision's with the same weights."""
-    sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+    sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "support"))
     from references import reference
 
     if ours_first:

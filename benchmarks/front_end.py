@@ -21,7 +21,7 @@ CHECK_LIMIT = 250.0
 
 def main() -> None:
     """Prints the figures."""
-    sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+    sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "support"))
     from references import torchvision
 
     print(machine())

@@ -40,8 +40,7 @@ CHECKED = 20
 def main() -> None:
     """Prints the figures."""
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
-    sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
-    sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "spaces"))
+    sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "support"))
     from space_oracle import space_from
 
     print(machine())

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from resnext_dsl.bench.peers import declare_missing_operators
 
-DATA = Path(__file__).parent / "data"
+DATA = Path(__file__).parents[1] / "data"
 
 
 _DECLARED = declare_missing_operators()

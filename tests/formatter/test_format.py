@@ -17,7 +17,7 @@ from resnext_dsl.foundation.diagnostics import SpecSyntaxError
 from resnext_dsl.foundation.source import Source
 from resnext_dsl.syntax.parse import parse
 
-CHECKOUT = Path(__file__).parent.parent
+CHECKOUT = Path(__file__).parents[2]
 
 
 def formatted(text: str) -> str:

@@ -13,7 +13,7 @@ from resnext_dsl.budgets import usage as budget
 from resnext_dsl.budgets.measures import MEASURES
 from resnext_dsl.display.stage_table import budget_lines
 
-CHECKOUT = Path(__file__).parent.parent
+CHECKOUT = Path(__file__).parents[2]
 BODY = """\
     stem { conv(16, 3x3); bn; relu }
     stage a repeat 2 { conv(16, 3x3); bn; relu }

@@ -20,7 +20,7 @@ from resnext_dsl.syntax.errors import SYNTAX_ERRORS
 from resnext_dsl.syntax.grammar import GRAMMAR, TABLE, build
 from resnext_dsl.syntax.lexer import Token, lex
 
-SPECS = sorted((Path(__file__).parent.parent / "specs").rglob("*.arch"))
+SPECS = sorted((Path(__file__).parents[2] / "specs").rglob("*.arch"))
 
 
 @pytest.fixture(scope="module")

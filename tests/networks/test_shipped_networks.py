@@ -23,7 +23,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # fvcore scripts a loss of its own when it is imported
     from fvcore.nn import FlopCountAnalysis
 
-SPECS = Path(__file__).parent.parent / "specs"
+SPECS = Path(__file__).parents[2] / "specs"
 SHIPPED = sorted(path.stem for path in SPECS.glob("*.arch"))
 PUBLISHED = published_costs()
 STATED = [row for row in paper_costs() if row.kind != "preserve"]

@@ -1,4 +1,4 @@
-"""A small bad spec for every diagnostic code, and the page that shows them: `python tests/error_examples.py > docs/errors.md`."""
+"""A small bad spec for every diagnostic code, and the page that shows them: `python tests/support/error_examples.py > docs/errors.md`."""
 
 from __future__ import annotations
 
