@@ -19,7 +19,7 @@ from scipy import stats
 
 import resnext_dsl as rx
 from resnext_dsl.semantics.domain import Domain
-from resnext_dsl.spaces.solver import Match, solve
+from resnext_dsl.spaces.solver import MatchTarget, solve
 
 SPEC = Path(__file__).with_name("digits.arch")
 
@@ -36,7 +36,7 @@ class Variant(NamedTuple):
 
 def variant(group: str, name: str, fixed: dict[str, Any], vary: dict[str, Domain], flops: int) -> Variant:
     """The network whose FLOPs come nearest, with what varies settled by that."""
-    (best,) = solve(rx.space(SPEC, **fixed), vary, [Match("flops", flops)], count=1).solutions
+    (best,) = solve(rx.space(SPEC, **fixed), vary, [MatchTarget("flops", flops)], count=1).solutions
     settings = {**fixed, **best.values}
     return Variant(group, name.format(**settings), settings, best.flops, best.params)
 

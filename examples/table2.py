@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import resnext_dsl as rx
 from resnext_dsl.semantics.domain import Domain
-from resnext_dsl.spaces.solver import Match, solve
+from resnext_dsl.spaces.solver import MatchTarget, solve
 
 WIDTHS = {"width": Domain(low=1, high=128)}
 
@@ -22,7 +22,7 @@ def main() -> None:
         space = rx.space("resnext50_32x4d", cardinality=cardinality)
         cells = [str(cardinality)]
         for measure in ("params", "flops"):
-            (best,) = solve(space, WIDTHS, [Match(measure, getattr(target, measure))], count=1).solutions
+            (best,) = solve(space, WIDTHS, [MatchTarget(measure, getattr(target, measure))], count=1).solutions
             cells += [str(best.values["width"]), f"{getattr(best, measure):,}"]
         print(f"| {' | '.join(cells)} |")
 
@@ -37,7 +37,7 @@ def main() -> None:
         ({"width": 4}, "cardinality", paths),
     ):
         space = rx.space("resnext101_32x4d", **given)
-        (best,) = solve(space, {name: domain}, [Match("flops", twice)], count=1).solutions
+        (best,) = solve(space, {name: domain}, [MatchTarget("flops", twice)], count=1).solutions
         ((fixed, value),) = given.items()
         print(f"| {fixed} {value} | {name} {best.values[name]} | {best.flops:,} |")
 

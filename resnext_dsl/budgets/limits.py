@@ -9,14 +9,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-from resnext_dsl.budgets.measures import DTYPE, MEASURES, Argument, Measure
+from resnext_dsl.budgets.measures import DTYPE, MEASURES, Measure, MeasureArgument
 from resnext_dsl.foundation.diagnostics import ArchError, Diagnostic, Note, Span, did_you_mean, error
 from resnext_dsl.foundation.records import NamedTuple
 from resnext_dsl.foundation.units import UNITS
 from resnext_dsl.graph.ir import Graph
 from resnext_dsl.operators.base import REQUIRED, Shape
 from resnext_dsl.semantics.bind import BoundNetwork, input_shape
-from resnext_dsl.semantics.evaluate import Evaluator
+from resnext_dsl.semantics.evaluate import Interpreter
 from resnext_dsl.semantics.naming import safe
 from resnext_dsl.semantics.signature import Signature
 from resnext_dsl.semantics.signature import bind as bind_arguments
@@ -30,7 +30,7 @@ MOST_NAMED = 8
 """Names that are listed where none of them is like the one that was written."""
 
 
-class Conditions(NamedTuple):
+class LimitConditions(NamedTuple):
     """What a budget holds for.
 
     Attributes:
@@ -68,7 +68,7 @@ class Limit(NamedTuple):
     part: str = ""
     part_span: Span | None = None
     arguments: tuple[tuple[str, Any], ...] = ()
-    conditions: Conditions = Conditions()
+    conditions: LimitConditions = LimitConditions()
 
     @property
     def row(self) -> Measure:
@@ -82,7 +82,7 @@ class Limit(NamedTuple):
         return f"{name}({', '.join(str(value) for _, value in self.arguments)})" if self.arguments else name
 
 
-def bind_limits(bound: BoundNetwork, evaluator: Evaluator) -> tuple[tuple[Limit, ...], list[Diagnostic]]:
+def bind_limits(bound: BoundNetwork, evaluator: Interpreter) -> tuple[tuple[Limit, ...], list[Diagnostic]]:
     """The limits of a network in the order of the text, and what is wrong with the others."""
     binder = _Binder(evaluator, bound.budget_names)
     for budget in bound.budgets:
@@ -127,7 +127,7 @@ def misplaced(limits: Sequence[Limit], graph: Graph) -> list[Diagnostic]:
 class _Binder:
     """Binds the budgets of one network; what is wrong with one limit leaves the others."""
 
-    def __init__(self, evaluator: Evaluator, env: Environment) -> None:
+    def __init__(self, evaluator: Interpreter, env: Environment) -> None:
         self.evaluator = evaluator
         self.env = env
         self.limits: list[Limit] = []
@@ -142,9 +142,9 @@ class _Binder:
             conditions = self._conditions(budget)
         except ArchError as problem:
             self.diagnostics += problem.diagnostics
-            conditions = Conditions()
+            conditions = LimitConditions()
         except UnsettledError:
-            conditions = Conditions()
+            conditions = LimitConditions()
         stated: dict[tuple[Any, ...], Span] = {}
         for limit in budget.limits:
             try:
@@ -164,7 +164,7 @@ class _Binder:
             raise error("E102", what, span, notes=(note,), hint="give it another name, or write one budget")
         self._budgets[name] = span
 
-    def _conditions(self, budget: s.Budget) -> Conditions:
+    def _conditions(self, budget: s.Budget) -> LimitConditions:
         signature = Signature("budget", ("input", "dtype"), frozenset())
         given = bind_arguments(signature, budget.arguments).named
         shape, span = None, None
@@ -172,10 +172,10 @@ class _Binder:
             value = given["input"].value
             shape, span = input_shape(self.evaluator.evaluate(value, self.env), value.span), value.span
         dtype = self._argument(DTYPE, given["dtype"].value) if "dtype" in given else DTYPE.default
-        return Conditions(shape, dtype, span)
+        return LimitConditions(shape, dtype, span)
 
     def _limit(
-        self, budget: str, limit: s.Limit, conditions: Conditions, stated: dict[tuple[Any, ...], Span]
+        self, budget: str, limit: s.LimitDeclaration, conditions: LimitConditions, stated: dict[tuple[Any, ...], Span]
     ) -> list[Limit]:
         row = self._row(limit.measure)
         part = ".".join(safe(word.text) for word in limit.measure.part)
@@ -191,7 +191,7 @@ class _Binder:
             for comparison, value in self._bounds(measure, row, limit)
         ]
 
-    def _row(self, measure: s.Measure) -> Measure:
+    def _row(self, measure: s.MeasureReference) -> Measure:
         name = measure.name
         row = MEASURES.get(name.text)
         if row is None:
@@ -202,7 +202,7 @@ class _Binder:
             raise error("E105", message, measure.span, hint=f"write `{_call(name.text, row)}`")
         return row
 
-    def _arguments(self, row: Measure, measure: s.Measure) -> tuple[tuple[str, Any], ...]:
+    def _arguments(self, row: Measure, measure: s.MeasureReference) -> tuple[tuple[str, Any], ...]:
         name = measure.name
         required = frozenset(argument.name for argument in row.arguments if argument.default is REQUIRED)
         signature = Signature(name.text, tuple(argument.name for argument in row.arguments), required)
@@ -214,7 +214,7 @@ class _Binder:
             for argument in row.arguments
         )
 
-    def _argument(self, argument: Argument, written: s.Expression) -> Any:
+    def _argument(self, argument: MeasureArgument, written: s.Expression) -> Any:
         """The value of an argument; a word such as `float16` means itself where nothing else has that name."""
         if isinstance(written, s.Name) and written.text not in self.env.all_names():
             if written.text in argument.words:
@@ -229,14 +229,14 @@ class _Binder:
             raise error("E205" if right else "E204", message, written.span)
         return argument.type(value)  # a plain one, also where many candidates are bound at once
 
-    def _once(self, key: tuple[Any, ...], limit: s.Limit, stated: dict[tuple[Any, ...], Span]) -> None:
+    def _once(self, key: tuple[Any, ...], limit: s.LimitDeclaration, stated: dict[tuple[Any, ...], Span]) -> None:
         if key in stated:
             what = limit.measure.span.text
             message = f"`{what}` has {'an upper' if key[-1] == 'upper' else 'a lower'} bound already in this budget"
             raise error("E102", message, limit.span, notes=(Note("the first one is here", stated[key]),))
         stated[key] = limit.span
 
-    def _bounds(self, measure: str, row: Measure, limit: s.Limit) -> list[tuple[str, int | float]]:
+    def _bounds(self, measure: str, row: Measure, limit: s.LimitDeclaration) -> list[tuple[str, int | float]]:
         """The comparisons of a limit with their numbers; two for a box."""
         bounds = [(comparison, self._bound(measure, row, bound)) for comparison, bound in limit.bounds]
         if len(bounds) == 2 and bounds[0][1] > bounds[1][1]:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from resnext_dsl.graph.ir import Graph
 
 
-class Argument(NamedTuple):
+class MeasureArgument(NamedTuple):
     """What a measure, or a budget as a whole, must be told.
 
     Attributes:
@@ -46,15 +46,15 @@ class Argument(NamedTuple):
 DTYPES = ("float64", "float32", "bfloat16", "float16")
 """Types of numbers that a network can compute in."""
 
-DTYPE = Argument("dtype", str, DTYPES.__contains__, f"one of {', '.join(DTYPES)}", DTYPES, "float32")
-DEVICE = Argument(
+DTYPE = MeasureArgument("dtype", str, DTYPES.__contains__, f"one of {', '.join(DTYPES)}", DTYPES, "float32")
+DEVICE = MeasureArgument(
     "device",
     str,
     lambda name: re.fullmatch(r"cpu|cuda(:[0-9]{1,3})?", name) is not None,
     'cpu, cuda or a numbered one such as "cuda:1"',
     ("cpu", "cuda"),
 )
-BATCH = Argument("batch", int, lambda count: 1 <= count < 2**31, "an int of at least 1")
+BATCH = MeasureArgument("batch", int, lambda count: 1 <= count < 2**31, "an int of at least 1")
 
 
 class Measurable(Protocol):
@@ -109,7 +109,7 @@ class Measure(NamedTuple):
     read: Callable[[Subject], float] | None
     share: Callable[[Cost], int] | None = None
     of_parts: bool = True
-    arguments: tuple[Argument, ...] = ()
+    arguments: tuple[MeasureArgument, ...] = ()
 
 
 def _sum_of(share: Callable[[Cost], int]) -> Measure:
@@ -137,7 +137,7 @@ def members_of(subject: Subject) -> frozenset[int]:
     return frozenset(i for i, node in enumerate(nodes) if node.name == subject.part or node.name.startswith(inside))
 
 
-def _memory(attribute: str, *arguments: Argument) -> Measure:
+def _memory(attribute: str, *arguments: MeasureArgument) -> Measure:
     """The row of a figure of `Network.memory`."""
 
     def read(subject: Subject) -> int:

@@ -93,7 +93,7 @@ def reported() -> Iterator[None]:
         fail(f"{problem.filename or 'file'}: {(problem.strerror or str(problem)).lower()}")
 
 
-class Form(StrEnum):
+class DiagnosticFormat(StrEnum):
     """How diagnostics are shown: with the text they speak of, on one line each, or as annotations of GitHub."""
 
     TEXT = "text"
@@ -101,12 +101,12 @@ class Form(StrEnum):
     GITHUB = "github"
 
 
-def show_diagnostics(diagnostics: tuple[Diagnostic, ...], form: Form = Form.TEXT) -> None:
+def show_diagnostics(diagnostics: tuple[Diagnostic, ...], form: DiagnosticFormat = DiagnosticFormat.TEXT) -> None:
     """Diagnostics on standard error, as text with their number where there are several."""
     if not diagnostics:
         return
-    if form is not Form.TEXT:
-        one_line = annotation if form is Form.GITHUB else headline
+    if form is not DiagnosticFormat.TEXT:
+        one_line = annotation if form is DiagnosticFormat.GITHUB else headline
         typer.echo("\n".join(one_line(diagnostic) for diagnostic in diagnostics), err=True)
         return
     typer.echo("\n\n".join(diagnostic.render() for diagnostic in diagnostics), err=True)

@@ -46,8 +46,9 @@ def check(
         bool, typer.Option("--libraries", help="A file without a network is a library: check its names.")
     ] = False,
     form: Annotated[
-        answers.Form, typer.Option("--format", help="How problems are shown; `github`: as annotations of a workflow.")
-    ] = answers.Form.TEXT,
+        answers.DiagnosticFormat,
+        typer.Option("--format", help="Format of diagnostics; `github`: annotations of a workflow."),
+    ] = answers.DiagnosticFormat.TEXT,
     as_json: answers.Json = False,
     root: answers.Root = None,
 ) -> None:
@@ -57,7 +58,7 @@ def check(
 
     Example: resnext-dsl check resnext50_32x4d --set cardinality=8 --set width=14
     """
-    if as_json and form is not answers.Form.TEXT:
+    if as_json and form is not answers.DiagnosticFormat.TEXT:
         answers.fail("`--json` and `--format` are two forms of one answer: give one of them")
     request = Request(settings, tuple(budgets or ()), measure, libraries, root)
     with answers.reported():
@@ -93,7 +94,7 @@ def _wrong(spec: str, problem: ArchError, libraries: bool) -> Outcome:
     return Outcome(spec, answers.status_of(problem) if found else 0, found)
 
 
-def _show(outcome: Outcome, form: answers.Form) -> None:
+def _show(outcome: Outcome, form: answers.DiagnosticFormat) -> None:
     from resnext_dsl.display.stage_table import budget_lines, cost_line
 
     if outcome.network is not None:

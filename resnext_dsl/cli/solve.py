@@ -11,7 +11,7 @@ from resnext_dsl.cli import answers
 
 if TYPE_CHECKING:
     from resnext_dsl.semantics.domain import Domain
-    from resnext_dsl.spaces.solver import Answer, Bound, Match
+    from resnext_dsl.spaces.solver import Answer, MatchTarget, UpperBound
     from resnext_dsl.spaces.space import Space
 
 Measures = list[str] | None
@@ -91,7 +91,7 @@ def _varied(space: Space, text: str, settings: list[str] | None) -> dict[str, Do
     from resnext_dsl.foundation.diagnostics import ArchError, error
     from resnext_dsl.foundation.options import DEFAULTS
     from resnext_dsl.semantics.domain import domain_of
-    from resnext_dsl.semantics.evaluate import Evaluator
+    from resnext_dsl.semantics.evaluate import Interpreter
     from resnext_dsl.semantics.overrides import domain_in, override_source
     from resnext_dsl.semantics.values import Environment
     from resnext_dsl.spaces.solver import element_of
@@ -103,7 +103,7 @@ def _varied(space: Space, text: str, settings: list[str] | None) -> dict[str, Do
         answers.fail(f"`{name}` is given a value by --set, so it cannot vary")
     if sign:
         try:
-            return _elements(name, domain_of(domain_in(written, name), Evaluator(DEFAULTS), Environment()))
+            return _elements(name, domain_of(domain_in(written, name), Interpreter(DEFAULTS), Environment()))
         except ArchError as problem:
             first = problem.diagnostics[0]
             raise error(first.code, first.message, override_source(name, written), hint=first.hint) from None
@@ -121,37 +121,37 @@ def _elements(name: str, domain: Domain) -> dict[str, Domain]:
     return {f"{name}[{place}]": each for place, each in enumerate(domain.each)} or {name: domain}
 
 
-def _match(text: str, of: str, times: float, root: str | None) -> Match:
+def _match(text: str, of: str, times: float, root: str | None) -> MatchTarget:
     from resnext_dsl.costs.closed_form import COST_MEASURES
     from resnext_dsl.networks.loading import load
-    from resnext_dsl.spaces.solver import Match
+    from resnext_dsl.spaces.solver import MatchTarget
 
     measure, sign, number = (part.strip() for part in text.partition("="))
     if sign:
-        return Match(measure, round(_number(measure, number) * times))
+        return MatchTarget(measure, round(_number(measure, number) * times))
     cost = load(of, root=root).cost()
-    return Match(measure, round(getattr(cost, measure) * times) if measure in COST_MEASURES else 0)
+    return MatchTarget(measure, round(getattr(cost, measure) * times) if measure in COST_MEASURES else 0)
 
 
-def _bound(text: str) -> Bound:
-    from resnext_dsl.spaces.solver import Bound
+def _bound(text: str) -> UpperBound:
+    from resnext_dsl.spaces.solver import UpperBound
 
     measure, sign, number = (part.strip() for part in text.partition("="))
     if not sign:
         answers.fail(f"`--under {text}` is not MEASURE=NUMBER")
-    return Bound(measure, _number(measure, number))
+    return UpperBound(measure, _number(measure, number))
 
 
 def _number(name: str, text: str) -> float:
     """A number as a spec would write it: 4.1G."""
     from resnext_dsl.foundation.diagnostics import error
     from resnext_dsl.foundation.options import DEFAULTS
-    from resnext_dsl.semantics.evaluate import Evaluator
+    from resnext_dsl.semantics.evaluate import Interpreter
     from resnext_dsl.semantics.overrides import override_source, value_of
     from resnext_dsl.semantics.values import Environment, show
 
     span = override_source(name, text)
-    value = value_of(span, Evaluator(DEFAULTS), Environment())
+    value = value_of(span, Interpreter(DEFAULTS), Environment())
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise error("E204", f"`{name}` is a number; found {show(value)}", span)
     return value
@@ -165,7 +165,7 @@ def _share(text: str | None) -> float | None:
     return float(text.removesuffix("%")) / 100
 
 
-def _answer(found: Answer, goals: list[Match]) -> dict[str, Any]:
+def _answer(found: Answer, goals: list[MatchTarget]) -> dict[str, Any]:
     return {
         "solutions": [solution.to_json() for solution in found.solutions],
         "targets": {goal.measure: goal.target for goal in goals},
@@ -176,7 +176,7 @@ def _answer(found: Answer, goals: list[Match]) -> dict[str, Any]:
     }
 
 
-def _show(space: Space, found: Answer, goals: list[Match], count: int) -> None:
+def _show(space: Space, found: Answer, goals: list[MatchTarget], count: int) -> None:
     from resnext_dsl.display.breakdowns import print_solutions
 
     print_solutions(space.network.name, found, goals, count)

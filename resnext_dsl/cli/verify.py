@@ -9,7 +9,7 @@ import typer
 from resnext_dsl.cli import answers
 
 if TYPE_CHECKING:
-    from resnext_dsl.costs.fvcore_count import Measured
+    from resnext_dsl.costs.fvcore_count import FvcoreCount
     from resnext_dsl.foundation.diagnostics import ArchError
     from resnext_dsl.networks.network import Network
 
@@ -47,7 +47,7 @@ def verify(
         network.check()
 
 
-def _mistake(network: Network, measured: Measured) -> ArchError | None:
+def _mistake(network: Network, measured: FvcoreCount) -> ArchError | None:
     from resnext_dsl.costs.fvcore_count import agree
     from resnext_dsl.foundation.diagnostics import ArchError
 
@@ -58,7 +58,7 @@ def _mistake(network: Network, measured: Measured) -> ArchError | None:
     return None
 
 
-def _in_words(network: Network, measured: Measured, depth: int) -> None:
+def _in_words(network: Network, measured: FvcoreCount, depth: int) -> None:
     from resnext_dsl.display.side_by_side import print_comparison
     from resnext_dsl.display.stage_table import budget_lines
 
@@ -68,7 +68,7 @@ def _in_words(network: Network, measured: Measured, depth: int) -> None:
         typer.echo(line)
 
 
-def _in_json(network: Network, measured: Measured, mistake: ArchError | None) -> None:
+def _in_json(network: Network, measured: FvcoreCount, mistake: ArchError | None) -> None:
     from resnext_dsl.display.side_by_side import comparison_json
 
     usage = network.usage()

@@ -15,16 +15,16 @@ from resnext_dsl.columns.lanes import Choice, Lanes, NoClosedFormError
 from resnext_dsl.foundation.diagnostics import ArchError, Span, error
 from resnext_dsl.foundation.options import Options
 from resnext_dsl.semantics.bind import Binder, BoundNetwork
-from resnext_dsl.semantics.evaluate import Evaluator
+from resnext_dsl.semantics.evaluate import Interpreter
 from resnext_dsl.semantics.overrides import override_source
 from resnext_dsl.semantics.scope import Scopes
-from resnext_dsl.semantics.spec_files import Module
+from resnext_dsl.semantics.spec_files import SpecFile
 from resnext_dsl.semantics.values import Environment, List
 from resnext_dsl.syntax import nodes as s
 
 
 def bind(
-    module: Module, overrides: Mapping[str, Any], evaluator: ColumnEvaluator
+    module: SpecFile, overrides: Mapping[str, Any], evaluator: ColumnEvaluator
 ) -> tuple[BoundNetwork, tuple[tuple[Any, Any], ...]]:
     """Binds parameters, and whatever else may fail for some candidates before there are operators.
 
@@ -48,7 +48,7 @@ def _limits(bound: BoundNetwork, evaluator: ColumnEvaluator) -> tuple[tuple[Any,
     return tuple((limit.bound, limit.conditions.input) for limit in limits)
 
 
-class ColumnEvaluator(Evaluator):
+class ColumnEvaluator(Interpreter):
     """Evaluates an expression for every way through it."""
 
     def __init__(self, options: Options, lanes: Lanes) -> None:
@@ -112,7 +112,7 @@ class ColumnBinder(Binder):
         entry: s.Param,
         env: Environment,
         bound: BoundNetwork,
-        given: dict[str, tuple[s.Argument, Environment]],
+        given: dict[str, tuple[s.CallArgument, Environment]],
         overrides: Mapping[str, Any],
     ) -> None:
         def value() -> Any:

@@ -27,7 +27,7 @@ from resnext_dsl.operators import OPERATORS
 from resnext_dsl.operators.base import Attributes, Shape
 from resnext_dsl.semantics.bind import BoundNetwork
 from resnext_dsl.semantics.naming import safe
-from resnext_dsl.semantics.spec_files import Module
+from resnext_dsl.semantics.spec_files import SpecFile
 from resnext_dsl.semantics.values import Environment, GraphValue, OperatorValue, TemplateValue
 from resnext_dsl.syntax import nodes as s
 
@@ -50,14 +50,14 @@ class Priced(NamedTuple):
     activations: Any
 
 
-class Joined(NamedTuple):
+class MergedValue(NamedTuple):
     """A value that is one node for some candidates and another for others; its number in `Lanes.masks`."""
 
     mark: int
     sources: tuple[tuple[Mask, int], ...]
 
 
-class Result(NamedTuple):
+class ColumnResult(NamedTuple):
     """The outcome for every candidate.
 
     Attributes:
@@ -67,14 +67,14 @@ class Result(NamedTuple):
     """
 
     lanes: Lanes
-    nodes: list[Priced | Joined | None]
+    nodes: list[Priced | MergedValue | None]
     outputs: list[tuple[int, int, bool]]
     bounds: tuple[tuple[Any, Any], ...]
 
 
 def run(
-    module: Module, overrides: Mapping[str, Any], lanes: Lanes, options: Options, shape: Shape | None = None
-) -> Result:
+    module: SpecFile, overrides: Mapping[str, Any], lanes: Lanes, options: Options, shape: Shape | None = None
+) -> ColumnResult:
     """Binds and expands a network whose parameters are columns or choices; `shape`: another input than declared.
 
     Raises:
@@ -89,7 +89,7 @@ def run(
     except FAILED:
         raise DeadError from None
     outputs = [(mark, output.node, output.training_only) for mark, output in expander.results]
-    return Result(lanes, expander.priced, outputs, bounds)
+    return ColumnResult(lanes, expander.priced, outputs, bounds)
 
 
 class ColumnExpander(Expander):
@@ -98,7 +98,7 @@ class ColumnExpander(Expander):
     def __init__(self, network: BoundNetwork, evaluator: ColumnEvaluator, lanes: Lanes) -> None:
         super().__init__(network, evaluator, lambda: None)
         self.lanes = lanes
-        self.priced: list[Priced | Joined | None] = []
+        self.priced: list[Priced | MergedValue | None] = []
         self.results: list[tuple[int, Output]] = []
         self._prices = Known(lanes)
         self._calls = Known(lanes)
@@ -116,7 +116,7 @@ class ColumnExpander(Expander):
     def _untouched(self, node: int) -> Mask:
         """Candidates for which a value is the network's input."""
         place = self.priced[node]
-        if not isinstance(place, Joined):
+        if not isinstance(place, MergedValue):
             return np.full_like(self.lanes.active, place is None, shape=(1,) * self.lanes.active.ndim)
         parts = [self.lanes.both(mask, self._untouched(source)) for mask, source in place.sources]
         whole = parts[0]
@@ -140,10 +140,10 @@ class ColumnExpander(Expander):
             self._tops.setdefault(name, span)
 
     def _entry(self, entry: s.Entry, place: Place, env: Environment, x: Running) -> Running:
-        self._inside = safe(entry.name.text) if isinstance(entry, s.Part | s.Output) else ""
+        self._inside = safe(entry.name.text) if isinstance(entry, s.PartDeclaration | s.OutputDeclaration) else ""
         return super()._entry(entry, place, env, x)
 
-    def _output(self, output: s.Output, place: Place, env: Environment, x: Running) -> None:
+    def _output(self, output: s.OutputDeclaration, place: Place, env: Environment, x: Running) -> None:
         if self._tops.get(safe(output.name.text), output.span) is not output.span:
             raise NoClosedFormError(f"for some candidates something else is called `{output.name.text}`")
         super()._output(output, place, env, x)
@@ -241,7 +241,7 @@ class ColumnExpander(Expander):
         nodes: set[int] = {value.node for _, value in outcomes}
         if len(nodes) == 1:
             return GraphValue(nodes.pop(), shape)
-        self.priced.append(Joined(self.lanes.note(), tuple((mask, value.node) for mask, value in outcomes)))
+        self.priced.append(MergedValue(self.lanes.note(), tuple((mask, value.node) for mask, value in outcomes)))
         return GraphValue(len(self.priced) - 1, shape)
 
     def defaults(self, operator: str) -> tuple[dict[str, Any], dict[str, Span]]:
@@ -294,7 +294,7 @@ class ColumnExpander(Expander):
         names = tuple(inner.names.values())
         self._tops.setdefault(scope, callee.template.span)
         key = id(callee.template), id(callee.environment), _identity(names), _identity(x.shape), enters(names, x)
-        known: Call | None = self._calls.find(key)
+        known: CallRecord | None = self._calls.find(key)
         if known is not None:
             self.evaluator.step(callee.template.span, known.steps)
             return self._again(known, x)
@@ -305,11 +305,11 @@ class ColumnExpander(Expander):
             placed = enumerate(self.priced[start:], start)
             masked = ((place, node, self.lanes.masks[node.mark]) for place, node in placed if node is not None)
             made = tuple(one for one in masked if one[2].any())
-            call = Call(x.node, value, made, self.evaluator.steps - steps)
+            call = CallRecord(x.node, value, made, self.evaluator.steps - steps)
             self._calls.keep(key, active, call, (names, x, inner))
         return value
 
-    def _again(self, call: Call, x: GraphValue) -> GraphValue:
+    def _again(self, call: CallRecord, x: GraphValue) -> GraphValue:
         """The value of a call that has been expanded before: its operators once more, on another value."""
         places = {call.entry: x.node}
         for place, node, mask in call.made:
@@ -319,21 +319,21 @@ class ColumnExpander(Expander):
         result = call.value.node
         return GraphValue(places.get(result, result), call.value.shape)
 
-    def _copied(self, node: Priced | Joined, alive: Mask, places: dict[int, int]) -> int:
+    def _copied(self, node: Priced | MergedValue, alive: Mask, places: dict[int, int]) -> int:
         """A copy of a node for some candidates, on the copies of what it reads."""
-        if isinstance(node, Joined):
+        if isinstance(node, MergedValue):
             sources = [(own, places.get(source, source)) for own, source in node.sources]
             kept = tuple((own, source) for own, source in sources if self.lanes.both(own, alive).any())
             if len(kept) == 1:
                 return kept[0][1]
-            self.priced.append(Joined(self.lanes.note(alive), kept))
+            self.priced.append(MergedValue(self.lanes.note(alive), kept))
         else:
             inputs = tuple(places.get(source, source) for source in node.inputs)
             self.priced.append(node._replace(mark=self.lanes.note(alive), inputs=inputs, part=self._inside))
         return len(self.priced) - 1
 
 
-class Call(NamedTuple):
+class CallRecord(NamedTuple):
     """What a call of a template made.
 
     Attributes:
@@ -344,7 +344,7 @@ class Call(NamedTuple):
 
     entry: int
     value: GraphValue
-    made: tuple[tuple[int, Priced | Joined, Mask], ...]
+    made: tuple[tuple[int, Priced | MergedValue, Mask], ...]
     steps: int
 
 

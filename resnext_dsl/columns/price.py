@@ -23,7 +23,7 @@ from resnext_dsl.foundation.options import Options
 from resnext_dsl.foundation.records import NamedTuple
 from resnext_dsl.semantics.bind import Parameter
 from resnext_dsl.semantics.overrides import override_source
-from resnext_dsl.semantics.spec_files import Module
+from resnext_dsl.semantics.spec_files import SpecFile
 
 CHUNK = 1 << 16
 """Candidates that are priced together where they are the only axis."""
@@ -50,7 +50,7 @@ class CostColumns(NamedTuple):
 
 
 def price(
-    module: Module,
+    module: SpecFile,
     parameters: Mapping[str, Parameter],
     fixed: Mapping[str, Any],
     columns: Mapping[str, Any],
@@ -107,7 +107,7 @@ def _check_texts(cost: Callable[[Mapping[str, Any]], Cost], given: Mapping[str, 
 # --- closed form ---
 
 
-def _factored(module: Module, count: int, axes: list[Axis], plain: dict[str, Any], options: Options) -> CostColumns:
+def _factored(module: SpecFile, count: int, axes: list[Axis], plain: dict[str, Any], options: Options) -> CostColumns:
     """One axis for each parameter."""
     lanes = Lanes(len(axes), max(4 * count, 1024))
     places = np.ix_(*(np.arange(len(axis.values)) for axis in axes))
@@ -117,7 +117,7 @@ def _factored(module: Module, count: int, axes: list[Axis], plain: dict[str, Any
 
 
 def _chunked(
-    module: Module, count: int, axes: list[Axis], plain: dict[str, Any], options: Options, reason: str
+    module: SpecFile, count: int, axes: list[Axis], plain: dict[str, Any], options: Options, reason: str
 ) -> CostColumns:
     """The candidates as the only axis, so many at a time."""
     parts = []
@@ -150,7 +150,7 @@ def _open(lanes: Lanes, values: Any, place: Array) -> Any:
 
 
 def _looked_up(
-    module: Module, values: Mapping[str, Any], lanes: Lanes, options: Options, index: list[Array]
+    module: SpecFile, values: Mapping[str, Any], lanes: Lanes, options: Options, index: list[Array]
 ) -> list[Array]:
     """The four measures, `valid` and `overflowed` of each candidate, whose places on the axes are `index`."""
     find = Lookup(index)

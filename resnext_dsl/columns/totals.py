@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from resnext_dsl.columns.arithmetic import LARGEST, Column
-from resnext_dsl.columns.column_expansion import Joined, Priced, Result
+from resnext_dsl.columns.column_expansion import ColumnResult, MergedValue, Priced
 from resnext_dsl.columns.lanes import Array, Mask
 from resnext_dsl.costs.closed_form import COST_MEASURES
 
@@ -45,7 +45,7 @@ class Lookup:
 class Totals:
     """Sums over the operators of a result, in as few tables as there are sets of axes."""
 
-    def __init__(self, result: Result) -> None:
+    def __init__(self, result: ColumnResult) -> None:
         self._lanes = result.lanes
         there = _reached(result, [output[:2] for output in result.outputs])
         runs = _reached(result, [output[:2] for output in result.outputs if not output[2]])
@@ -113,7 +113,7 @@ class Totals:
             if node is None or runs[place] is None:
                 depths.append(np.zeros_like(deepest, shape=(1,) * lanes.active.ndim))
                 continue
-            if isinstance(node, Joined):
+            if isinstance(node, MergedValue):
                 made = depths[node.sources[0][1]]
                 for mask, source in node.sources[1:]:
                     lanes.fits(mask, made, depths[source])
@@ -151,7 +151,7 @@ def _covers(wide: tuple[int, ...], narrow: tuple[int, ...]) -> bool:
     return all(size in (1, more) for size, more in zip(narrow, wide, strict=True))
 
 
-def _reached(result: Result, outputs: list[tuple[int, int]]) -> list[Mask | None]:
+def _reached(result: ColumnResult, outputs: list[tuple[int, int]]) -> list[Mask | None]:
     """For each node the candidates in which one of these outputs depends on it; None where there are none."""
     lanes = result.lanes
     needed: list[Mask | None] = [None] * len(result.nodes)
@@ -174,7 +174,7 @@ def _reached(result: Result, outputs: list[tuple[int, int]]) -> list[Mask | None
         made, wanted = result.nodes[place], needed[place]
         if wanted is None or made is None:
             continue
-        if isinstance(made, Joined):
+        if isinstance(made, MergedValue):
             for own, source in made.sources:
                 need(source, lanes.both(wanted, own))
         else:

@@ -5,6 +5,6 @@
 
 from __future__ import annotations
 
-from resnext_dsl.compare.networks import Comparison, LimitPair, Pair, RowPair, compare, verdict
+from resnext_dsl.compare.networks import Comparison, LimitPair, RowPair, TextPair, compare, verdict
 
-__all__ = ["Comparison", "LimitPair", "Pair", "RowPair", "compare", "verdict"]
+__all__ = ["Comparison", "LimitPair", "RowPair", "TextPair", "compare", "verdict"]

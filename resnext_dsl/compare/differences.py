@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from resnext_dsl.compare.networks import Comparison, LimitPair, Pair, RowPair, verdict
-from resnext_dsl.compare.structure import Change, Patterns, starred
+from resnext_dsl.compare.networks import Comparison, LimitPair, RowPair, TextPair, verdict
+from resnext_dsl.compare.structure import Patterns, StructuralChange, starred
 from resnext_dsl.costs.closed_form import Cost, NetworkCost
-from resnext_dsl.display.stage_table import CONVENTION, Row, cost_json, print_rich
+from resnext_dsl.display.stage_table import CONVENTION, StageRow, cost_json, print_rich
 from resnext_dsl.foundation.records import NamedTuple
 from resnext_dsl.semantics.values import show_shape
 
@@ -67,13 +67,13 @@ def _verdict(found: Comparison) -> str:
     return "the architectures differ" + ("; parameters and FLOPs are equal" if equal else "")
 
 
-def _pair_lines(pairs: Iterable[Pair]) -> list[str]:
+def _pair_lines(pairs: Iterable[TextPair]) -> list[str]:
     pairs = tuple(pairs)
     width = max(len(pair.name) for pair in pairs)
     return [f"  {pair.name:{width}}  {_pair_text(pair)}" for pair in pairs]
 
 
-def _pair_text(pair: Pair) -> str:
+def _pair_text(pair: TextPair) -> str:
     if pair.b is None:
         return f"{pair.a} (only in A)"
     return f"{pair.b} (only in B)" if pair.a is None else f"{pair.a} -> {pair.b}"
@@ -113,7 +113,7 @@ def _row_lines(pair: RowPair) -> Iterator[list[str]]:
         yield from _three_lines(name, a, b, a.cost, b.cost)
 
 
-def _three_lines(name: str, a: Row | None, b: Row | None, cost_a: Cost, cost_b: Cost) -> Iterator[list[str]]:
+def _three_lines(name: str, a: StageRow | None, b: StageRow | None, cost_a: Cost, cost_b: Cost) -> Iterator[list[str]]:
     made_alike = a is None or b is None or _block(a) == _block(b)
     for side, row, cost, first in (("A", a, cost_a, name), ("B", b, cost_b, "")):
         output = show_shape(row.output) if row is not None else ""
@@ -127,7 +127,7 @@ def _row_name(pair: RowPair) -> str:
     return "  " * pair.row.level + " -> ".join(dict.fromkeys(own))
 
 
-def _block(row: Row) -> str:
+def _block(row: StageRow) -> str:
     """What a row is made of, and how often; a list of operators in brackets, a template's call without."""
     if row.repeats == 1:
         return row.block
@@ -160,7 +160,7 @@ def _convention(found: Comparison) -> str:
 def _change_lines(found: Comparison) -> Iterator[str]:
     """A line for each change; what happens alike to several operators of the same scopes is one line."""
     patterns = Patterns(found.a.ir, found.b.ir)
-    lines: dict[tuple[object, ...], list[Change]] = {}
+    lines: dict[tuple[object, ...], list[StructuralChange]] = {}
     for change in found.changes:
         lines.setdefault(_line_key(change), []).append(change)
     for changes in lines.values():
@@ -173,12 +173,12 @@ def _change_lines(found: Comparison) -> Iterator[str]:
         yield f"  {SIGNS[first.kind]} {names}{_count(first)}{_what(changes)}"
 
 
-def _line_key(change: Change) -> tuple[object, ...]:
+def _line_key(change: StructuralChange) -> tuple[object, ...]:
     scopes = tuple(starred(names[0]).rpartition(".")[0] if names else "" for names in (change.a, change.b))
     return change.kind, change.part, scopes, change.details, len(change.a), len(change.b)
 
 
-def _sides(changes: list[Change]) -> list[list[tuple[str, ...]]]:
+def _sides(changes: list[StructuralChange]) -> list[list[tuple[str, ...]]]:
     """The names on both sides, once where they are the same."""
     sides = [[change.a for change in changes], [change.b for change in changes]]
     return sides[:1] if sides[0] == sides[1] else [side for side in sides if side[0]]
@@ -193,12 +193,12 @@ def _names_text(patterns: Patterns, groups: list[tuple[str, ...]]) -> str:
     return f"{before}{dot}{{{', '.join(text.rpartition('.')[2] for text in texts)}}}"
 
 
-def _count(change: Change) -> str:
+def _count(change: StructuralChange) -> str:
     count = max(len(change.a), len(change.b))
     return f" ({count})" if count > 1 else ""
 
 
-def _what(changes: list[Change]) -> str:
+def _what(changes: list[StructuralChange]) -> str:
     details = ", ".join(f"{detail.attribute} {detail.a} -> {detail.b}" for detail in changes[0].details)
     text = details or ", ".join(change.holds for change in changes if change.holds)
     return f": {text}" if text else ""
@@ -268,7 +268,7 @@ def _stage_json(pair: RowPair) -> dict[str, object]:
     return {"name": pair.row.name, "level": pair.row.level, **sides, "change": _less(b, a)}
 
 
-def _row_json(row: Row) -> dict[str, object]:
+def _row_json(row: StageRow) -> dict[str, object]:
     return {
         "name": row.name,
         "output": list(row.output),
@@ -287,7 +287,7 @@ def _less(left: dict[str, int], right: dict[str, int]) -> dict[str, int]:
     return {name: number - right[name] for name, number in left.items()}
 
 
-def _change_json(change: Change) -> dict[str, object]:
+def _change_json(change: StructuralChange) -> dict[str, object]:
     changed = {detail.attribute: [detail.a, detail.b] for detail in change.details}
     return {
         "kind": change.kind,

@@ -10,15 +10,15 @@ from typing import Any
 
 from resnext_dsl.budgets.usage import Usage
 from resnext_dsl.compare.align import Alignment, align
-from resnext_dsl.compare.structure import Change, changes
-from resnext_dsl.display.stage_table import Row, stage_table
+from resnext_dsl.compare.structure import StructuralChange, changes
+from resnext_dsl.display.stage_table import StageRow, stage_table
 from resnext_dsl.foundation.records import NamedTuple
 from resnext_dsl.graph import ir as graphs
 from resnext_dsl.networks.network import Network
 from resnext_dsl.semantics.values import List, show, show_shape
 
 
-class Pair(NamedTuple):
+class TextPair(NamedTuple):
     """A name with what each side has under it, as text; None where a side has nothing."""
 
     name: str
@@ -29,11 +29,11 @@ class Pair(NamedTuple):
 class RowPair(NamedTuple):
     """A line of the stage table on both sides, None on the side that has no such part."""
 
-    a: Row | None
-    b: Row | None
+    a: StageRow | None
+    b: StageRow | None
 
     @property
-    def row(self) -> Row:
+    def row(self) -> StageRow:
         """The line of the first side that has one."""
         row = self.a or self.b
         assert row is not None
@@ -77,14 +77,14 @@ class Comparison(NamedTuple):
 
     a: Network
     b: Network
-    parameters: tuple[Pair, ...]
-    inputs: tuple[Pair, ...]
-    outputs: tuple[Pair, ...]
-    init: tuple[Pair, ...]
+    parameters: tuple[TextPair, ...]
+    inputs: tuple[TextPair, ...]
+    outputs: tuple[TextPair, ...]
+    init: tuple[TextPair, ...]
     rows: tuple[RowPair, ...]
     same_architecture: bool
     same_graph: bool
-    changes: tuple[Change, ...]
+    changes: tuple[StructuralChange, ...]
     other_names: int
     limits: tuple[LimitPair, ...]
 
@@ -146,8 +146,8 @@ def _lies_in(name: str, outer: str) -> bool:
 # --- what is compared by name ---
 
 
-def _pairs(a: Mapping[str, str], b: Mapping[str, str]) -> tuple[Pair, ...]:
-    return tuple(Pair(name, a.get(name), b.get(name)) for name in _merged(a, b) if a.get(name) != b.get(name))
+def _pairs(a: Mapping[str, str], b: Mapping[str, str]) -> tuple[TextPair, ...]:
+    return tuple(TextPair(name, a.get(name), b.get(name)) for name in _merged(a, b) if a.get(name) != b.get(name))
 
 
 def _merged(a: Iterable[str], b: Iterable[str]) -> list[str]:
@@ -195,7 +195,7 @@ def _init(network: Network) -> dict[str, str]:
     return found
 
 
-def _outputs(a: Network, b: Network, alignment: Alignment) -> tuple[Pair, ...]:
+def _outputs(a: Network, b: Network, alignment: Alignment) -> tuple[TextPair, ...]:
     """Outputs by name; the operator of one is named where both graphs have it and it is another."""
     nodes_b = {output.name: output.node for output in b.ir.outputs}
     moved = {
@@ -230,7 +230,9 @@ def _other_names(a: Network, b: Network) -> int:
 # --- tables and limits ---
 
 
-def _rows(rows_a: list[Row], rows_b: list[Row], a: Network, b: Network, alignment: Alignment) -> tuple[RowPair, ...]:
+def _rows(
+    rows_a: list[StageRow], rows_b: list[StageRow], a: Network, b: Network, alignment: Alignment
+) -> tuple[RowPair, ...]:
     """The lines of both tables: scopes aligned by name, operators as the graphs are aligned."""
     # An operator may bear the name of another one on the other side, or of a scope: no name has a sign at its end.
     pairs, back = alignment.pairs, alignment.back

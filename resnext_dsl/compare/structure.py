@@ -28,7 +28,7 @@ class Detail(NamedTuple):
     b: str
 
 
-class Change(NamedTuple):
+class StructuralChange(NamedTuple):
     """One change that some operators have in common.
 
     Attributes:
@@ -63,7 +63,7 @@ class _Entry(NamedTuple):
     operators: int = 1
 
 
-def changes(a: Graph, b: Graph, alignment: Alignment) -> tuple[Change, ...]:
+def changes(a: Graph, b: Graph, alignment: Alignment) -> tuple[StructuralChange, ...]:
     """The changes that lead from one graph to another: part by part, kind by kind, in the order of the graphs."""
     entries = [*_renamed_parts(a, alignment), *_paired(a, b, alignment)]
     entries += [*_removed(a, b, alignment), *_added(a, b, alignment)]
@@ -76,11 +76,11 @@ def changes(a: Graph, b: Graph, alignment: Alignment) -> tuple[Change, ...]:
     return tuple(_change(group) for group in groups.values())
 
 
-def _change(group: list[_Entry]) -> Change:
+def _change(group: list[_Entry]) -> StructuralChange:
     first = group[0]
     names_a, names_b = (tuple(filter(None, names)) for names in zip(*((e.a, e.b) for e in group), strict=True))
     count = sum(entry.operators for entry in group)
-    return Change(first.kind, first.part, names_a, names_b, first.details, first.holds, count)
+    return StructuralChange(first.kind, first.part, names_a, names_b, first.details, first.holds, count)
 
 
 # --- operators that both graphs have ---

@@ -24,7 +24,7 @@ from resnext_dsl.graph.ir import Graph
 from resnext_dsl.rewrite import rewrite
 from resnext_dsl.rewrite.carry import carry
 from resnext_dsl.rewrite.initial import moved
-from resnext_dsl.semantics.init_schemes import Rule
+from resnext_dsl.semantics.init_schemes import SchemeRule
 from resnext_dsl.weights import load_weights
 from resnext_dsl.weights.forms import as_written
 
@@ -38,7 +38,7 @@ _PREFIX = "resnext_dsl_compiled_"
 
 def build(
     graph: Graph,
-    init: Sequence[Rule] = (),
+    init: Sequence[SchemeRule] = (),
     *,
     form: str = "fastest",
     mode: str = "train",

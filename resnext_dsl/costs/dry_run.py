@@ -99,29 +99,29 @@ def _pad(value: Value, around: tuple[int, ...]) -> Value:
     return value.made((value.shape[0] + around[-1], *value.shape[1:]))
 
 
-class Module:
+class ModuleStandIn:
     """Stands for `nn.Module`: children by name. Like torch's, a call holds its arguments until it returns."""
 
     training = False
-    children: dict[str, Module]
+    children: dict[str, ModuleStandIn]
 
     def __init__(self, *_: Any, **__: Any) -> None:
         self.__dict__["children"] = {}
 
     def __setattr__(self, name: str, value: object) -> None:
         self.__dict__[name] = value
-        if isinstance(value, Module):
+        if isinstance(value, ModuleStandIn):
             self.children[name] = value
 
-    def add_module(self, name: str, module: Module) -> None:
+    def add_module(self, name: str, module: ModuleStandIn) -> None:
         """A child under a name that need not be an attribute."""
         setattr(self, name, module)
 
-    def named_modules(self, *_: Any, **__: Any) -> Iterator[tuple[str, Module]]:
+    def named_modules(self, *_: Any, **__: Any) -> Iterator[tuple[str, ModuleStandIn]]:
         """None: there are no weights to initialise."""
         return iter(())
 
-    def modules(self) -> Iterator[Module]:
+    def modules(self) -> Iterator[ModuleStandIn]:
         """None: there are no weights to initialise."""
         return iter(())
 
@@ -134,7 +134,7 @@ class Module:
         raise NotImplementedError
 
 
-class ModuleList(Module):
+class ModuleList(ModuleStandIn):
     """Stands for `nn.ModuleList`."""
 
     def __init__(self, modules: Any = ()) -> None:
@@ -142,20 +142,20 @@ class ModuleList(Module):
         for number, module in enumerate(modules):
             self.add_module(str(number), module)
 
-    def __iter__(self) -> Iterator[Module]:
+    def __iter__(self) -> Iterator[ModuleStandIn]:
         return iter(self.children.values())
 
     def __len__(self) -> int:
         return len(self.children)
 
-    def __getitem__(self, key: int | str) -> Module:
+    def __getitem__(self, key: int | str) -> ModuleStandIn:
         return self.children[str(key)]
 
 
 class ModuleDict(ModuleList):
     """Stands for `nn.ModuleDict`."""
 
-    def __init__(self, modules: dict[str, Module]) -> None:
+    def __init__(self, modules: dict[str, ModuleStandIn]) -> None:
         super().__init__()
         for name, module in modules.items():
             self.add_module(name, module)
@@ -164,7 +164,7 @@ class ModuleDict(ModuleList):
 class Sequential(ModuleList):
     """Stands for `nn.Sequential`."""
 
-    def __init__(self, *modules: Module) -> None:
+    def __init__(self, *modules: ModuleStandIn) -> None:
         super().__init__(modules)
 
     def forward(self, *values: Value) -> Any:
@@ -175,7 +175,7 @@ class Sequential(ModuleList):
         return value
 
 
-class Layer(Module):
+class Layer(ModuleStandIn):
     """Stands for a layer of torch or of `emit.support`.
 
     Without a node it is an `nn.Identity` in the place of what an instance of a template does not have.
@@ -211,7 +211,7 @@ class _Layers(SimpleNamespace):
 
 
 _NN = _Layers(
-    Module=Module,
+    ModuleStandIn=ModuleStandIn,
     ModuleList=ModuleList,
     ModuleDict=ModuleDict,
     Sequential=Sequential,
@@ -248,19 +248,19 @@ def rehearse(graph: Graph, source: str, width: int, batch: int) -> int:
     return ledger.most
 
 
-def _constructed(graph: Graph, source: str) -> Module:
+def _constructed(graph: Graph, source: str) -> ModuleStandIn:
     """The network of an emitted file, of stand-ins."""
     names: dict[str, Any] = {"__builtins__": {**vars(builtins), "__import__": _import}, "__name__": graph.name}
     exec(compile(source, f"<{graph.name}>", "exec"), names)
     names.update({name: Layer for name in SUPPORT if name in names})
     # the network's own class is the last one of the file
-    root = [value for value in names.values() if isinstance(value, type) and issubclass(value, Module)][-1]
-    model: Module = root()
+    root = [value for value in names.values() if isinstance(value, type) and issubclass(value, ModuleStandIn)][-1]
+    model: ModuleStandIn = root()
     _bind(model, "", {node.name: node for node in graph.nodes}, graph)
     return model
 
 
-def _bind(module: Module, name: str, nodes: dict[str, Node], graph: Graph) -> None:
+def _bind(module: ModuleStandIn, name: str, nodes: dict[str, Node], graph: Graph) -> None:
     """Gives every layer its node: the names of modules are those of nodes."""
     if isinstance(module, Layer) and name in nodes:
         node = nodes[name]

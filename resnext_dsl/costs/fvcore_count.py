@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class FvcoreCount:
     """What fvcore counts on a module at batch 1 in eval mode.
 
     Attributes:
@@ -49,7 +49,7 @@ FVCORE_NAMES: Mapping[str, str] = {
 """What fvcore calls our operators, of those that it counts; `{...}` stands for an attribute."""
 
 
-def measure(model: nn.Module, shape: Shape) -> Measured:
+def measure(model: nn.Module, shape: Shape) -> FvcoreCount:
     """Runs fvcore on a module on the CPU (it fails on meta tensors); the module's mode is put back.
 
     Args:
@@ -67,7 +67,7 @@ def measure(model: nn.Module, shape: Shape) -> Measured:
         model.train(training)
 
 
-def _counted(model: nn.Module, shape: Shape) -> Measured:
+def _counted(model: nn.Module, shape: Shape) -> FvcoreCount:
     import torch
     from fvcore.nn import ActivationCountAnalysis, FlopCountAnalysis
 
@@ -85,11 +85,11 @@ def _counted(model: nn.Module, shape: Shape) -> Measured:
         )
         for name, module in model.named_modules()
     }
-    return Measured(modules[""], {name: int(count) for name, count in counted.by_operator().items()}, modules)
+    return FvcoreCount(modules[""], {name: int(count) for name, count in counted.by_operator().items()}, modules)
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
+class CountPair:
     """One thing counted twice: in closed form, and by fvcore."""
 
     name: str
@@ -102,15 +102,15 @@ class Pair:
         return self.closed == self.measured
 
 
-def module_pairs(closed: NetworkCost, measured: Measured) -> list[Pair]:
+def module_pairs(closed: NetworkCost, measured: FvcoreCount) -> list[CountPair]:
     """Every module, the whole network first; and what the closed form alone gives a cost."""
     ours = closed.by_module()
     others = [name for name, cost in ours.items() if name not in measured.modules and cost != Cost()]
     names = [*measured.modules, *others]
-    return [Pair(name, ours.get(name, Cost()), measured.modules.get(name, Cost())) for name in names]
+    return [CountPair(name, ours.get(name, Cost()), measured.modules.get(name, Cost())) for name in names]
 
 
-def operator_pairs(closed: NetworkCost, measured: Measured) -> list[tuple[str, int, int]]:
+def operator_pairs(closed: NetworkCost, measured: FvcoreCount) -> list[tuple[str, int, int]]:
     """FLOPs by fvcore's operators: name, in closed form, by fvcore."""
     ours: Counter[str] = Counter()
     for node, cost in closed.nodes:
@@ -125,7 +125,7 @@ def _fvcore_name(node: Node) -> str:
     return FVCORE_NAMES[node.operator].format(**attributes)
 
 
-def agree(closed: NetworkCost, measured: Measured) -> None:
+def agree(closed: NetworkCost, measured: FvcoreCount) -> None:
     """Holds the closed form against the measurement: in total, for each module and for each operator.
 
     Raises:

@@ -15,7 +15,7 @@ from resnext_dsl.emit.collect import overwritable
 from resnext_dsl.emit.levels import Levels
 from resnext_dsl.graph.ir import Graph, Node
 from resnext_dsl.operators import OPERATORS, Shape
-from resnext_dsl.operators.memory_rules import Run, Saved
+from resnext_dsl.operators.memory_rules import Saved, TrainingStep
 
 BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
 """Types of numbers that a network can compute in, and the bytes of one."""
@@ -102,7 +102,7 @@ def saved_bytes(graph: Graph, width: int, batch: int) -> int:
     made = 0
     for index, node in enumerate(graph.nodes):
         gradients = tuple([flows[source] for source in node.inputs])
-        home, saved = _trained(graph, node, Run(batch, index in written, gradients))
+        home, saved = _trained(graph, node, TrainingStep(batch, index in written, gradients))
         homes.append(homes[node.inputs[0]] if home == 0 else index)
         flows.append(any(gradients) or _parameters(graph, node) > 0)
         if flows[index]:
@@ -112,7 +112,7 @@ def saved_bytes(graph: Graph, width: int, batch: int) -> int:
     return made + sum(batch * width * math.prod(graph.nodes[home].shape) for home in kept)
 
 
-def _trained(graph: Graph, node: Node, run: Run) -> tuple[int | None, Saved]:
+def _trained(graph: Graph, node: Node, run: TrainingStep) -> tuple[int | None, Saved]:
     """The place of the input whose memory a node's value lies in, if any, and what is saved for it."""
     if node.operator == "input":
         return None, Saved()

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from resnext_dsl.networks.network import Network
-    from resnext_dsl.spaces.solver import Answer, Match
+    from resnext_dsl.spaces.solver import Answer, MatchTarget
 
 Line = tuple[str, int]
 
@@ -198,7 +198,7 @@ def _finish(table: Table, network: Network, blanks: int, *notes: str) -> None:
     print_rich(table, notes=[*_footnotes(network), *notes])
 
 
-def print_solutions(name: str, found: Answer, goals: Sequence[Match], count: int) -> None:
+def print_solutions(name: str, found: Answer, goals: Sequence[MatchTarget], count: int) -> None:
     """Prints what `solve` has found, the best first."""
     from rich import box
     from rich.table import Table

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from resnext_dsl.costs.closed_form import Cost
-from resnext_dsl.costs.fvcore_count import Measured, Pair, module_pairs, operator_pairs
+from resnext_dsl.costs.fvcore_count import CountPair, FvcoreCount, module_pairs, operator_pairs
 from resnext_dsl.display.stage_table import CONVENTION, cost_json, print_rich
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 MARK = "differs"
 
 
-def print_comparison(network: Network, measured: Measured, depth: int) -> str:
+def print_comparison(network: Network, measured: FvcoreCount, depth: int) -> str:
     """Prints the counts of modules down to a depth, and of any that differ; then those of operators. Gives the verdict.
 
     Args:
@@ -30,11 +30,11 @@ def print_comparison(network: Network, measured: Measured, depth: int) -> str:
     return f"{len(pairs):,} modules counted in closed form and by fvcore: {verdict}"
 
 
-def _level(pair: Pair) -> int:
+def _level(pair: CountPair) -> int:
     return pair.name.count(".") + 1 if pair.name else 0
 
 
-def _print_modules(network: Network, pairs: list[Pair]) -> None:
+def _print_modules(network: Network, pairs: list[CountPair]) -> None:
     from rich import box
     from rich.table import Table
 
@@ -55,7 +55,7 @@ def _three(cost: Cost) -> tuple[int, int, int]:
     return cost.params, cost.flops, cost.activations
 
 
-def _print_operators(network: Network, measured: Measured) -> None:
+def _print_operators(network: Network, measured: FvcoreCount) -> None:
     from rich import box
     from rich.table import Table
 
@@ -71,7 +71,7 @@ def _print_operators(network: Network, measured: Measured) -> None:
     print_rich(table, notes=[f"uncounted by fvcore: {listed}"] if uncounted else [])
 
 
-def comparison_json(network: Network, measured: Measured) -> dict[str, object]:
+def comparison_json(network: Network, measured: FvcoreCount) -> dict[str, object]:
     """Both counts as JSON: in total, of every module, of every operator of fvcore's."""
     cost = network.cost()
     return {

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 CONVENTION = "FLOPs are fused multiply-adds as fvcore counts them, batch 1"
 
 
-class Row(NamedTuple):
+class StageRow(NamedTuple):
     """A line of the stage table.
 
     Attributes:
@@ -46,16 +46,16 @@ class Row(NamedTuple):
     cost: Cost
 
 
-def stage_table(network: Network, depth: int) -> list[Row]:
+def stage_table(network: Network, depth: int) -> list[StageRow]:
     """The parts of a network in order, down to `depth` levels of the module tree."""
     graph, costs = network.ir, [cost for _, cost in network.cost().nodes]
-    rows = [Row(graph.nodes[0].name, 0, graph.nodes[0].shape, "input", 1, "", Cost())]
+    rows = [StageRow(graph.nodes[0].name, 0, graph.nodes[0].shape, "input", 1, "", Cost())]
     _add_rows(graph, costs, "", list(range(1, len(graph.nodes))), 0, depth, rows)
     return rows
 
 
 def _add_rows(
-    graph: Graph, costs: list[Cost], prefix: str, members: list[int], level: int, depth: int, rows: list[Row]
+    graph: Graph, costs: list[Cost], prefix: str, members: list[int], level: int, depth: int, rows: list[StageRow]
 ) -> None:
     groups: dict[str, list[int]] = {}
     for index in members:
@@ -67,12 +67,12 @@ def _add_rows(
             _add_rows(graph, costs, f"{name}.", group, level + 1, depth, rows)
 
 
-def _row(graph: Graph, costs: list[Cost], name: str, group: list[int], level: int) -> Row:
+def _row(graph: Graph, costs: list[Cost], name: str, group: list[int], level: int) -> StageRow:
     nodes = [graph.nodes[index] for index in group]
     cost = sum((costs[index] for index in group), Cost())
     passes = _passes(graph, name)
     block = _described(graph, graph.scopes.get(name), passes, nodes)
-    return Row(name, level, nodes[-1].shape, block, max(1, len(passes)), _paths(graph, name, nodes), cost)
+    return StageRow(name, level, nodes[-1].shape, block, max(1, len(passes)), _paths(graph, name, nodes), cost)
 
 
 def _passes(graph: Graph, name: str) -> list[Scope]:
@@ -213,7 +213,7 @@ def timing_line(timing: Timing) -> str:
     )
 
 
-def print_table(network: Network, rows: list[Row], to_error: bool = False) -> None:
+def print_table(network: Network, rows: list[StageRow], to_error: bool = False) -> None:
     """Prints the stage table."""
     from rich import box
     from rich.table import Table
@@ -250,7 +250,7 @@ def print_rich(table: Table, to_error: bool = False, notes: Iterable[str] = ()) 
         console.print(note, soft_wrap=True)
 
 
-def summary_json(network: Network, rows: list[Row]) -> dict[str, object]:
+def summary_json(network: Network, rows: list[StageRow]) -> dict[str, object]:
     """The stage table as JSON."""
     cost = network.cost()
     return {

@@ -13,6 +13,6 @@ Nothing here reads the spec or imports torch. Of a spec only names and literals 
 """
 
 from resnext_dsl.emit.emitted_file import emit
-from resnext_dsl.emit.initialize import InitRule
+from resnext_dsl.emit.initialize import FieldInit
 
-__all__ = ["InitRule", "emit"]
+__all__ = ["FieldInit", "emit"]

@@ -35,7 +35,7 @@ class Hashed:
 
 
 @dataclass(frozen=True, slots=True)
-class Leaf(Hashed):
+class LeafModule(Hashed):
     """A module of torch or of `support`: `nn.Conv2d(64, 128, 3, padding=1)`."""
 
     target: str
@@ -75,13 +75,13 @@ class Numbered(Hashed):
     __hash__ = Hashed.cached_hash
 
 
-Make = Leaf | Built | Named | Numbered
+Make = LeafModule | Built | Named | Numbered
 
 StepKind = Literal["call", "compute", "merge", "loop", "stages"]
 
 
 @dataclass(frozen=True, slots=True)
-class Step(Hashed):
+class ForwardStep(Hashed):
     """One step of a forward.
 
     Attributes:
@@ -112,7 +112,7 @@ class Step(Hashed):
 
 
 @dataclass(frozen=True, slots=True)
-class Block(Hashed):
+class ModuleBlock(Hashed):
     """A scope as a module.
 
     Attributes:
@@ -131,7 +131,7 @@ class Block(Hashed):
     out_channels: int
     arguments: tuple[tuple[str, Value], ...]
     children: tuple[tuple[str, Make], ...]
-    steps: tuple[Step, ...]
+    steps: tuple[ForwardStep, ...]
     outputs: tuple[Ref, ...]
     listed: bool = False
 

@@ -12,7 +12,7 @@ INDENT = "    "
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class Bracketed:
     """Something in brackets.
 
     Attributes:
@@ -30,13 +30,13 @@ class Call:
     soft: bool = False
 
 
-Code = str | Call
+Code = str | Bracketed
 
 
 def call(name: str, items: Iterable[Code]) -> Code:
     """`name(item, item)`."""
     made = tuple(items)
-    return Call(f"{name}(", made) if made else f"{name}()"
+    return Bracketed(f"{name}(", made) if made else f"{name}()"
 
 
 def prefixed(prefix: str, code: Code) -> Code:
@@ -86,7 +86,7 @@ def broken(line: str) -> list[str]:
     head = _head(text)
     if head.endswith(" = ") and head.count(", ") > 2:
         targets = head.removesuffix(" = ").split(", ")
-        return lines(Call("(", tuple(targets), f") = {text[len(head) :]}", soft=True), depth)
+        return lines(Bracketed("(", tuple(targets), f") = {text[len(head) :]}", soft=True), depth)
     return lines(suffixed(prefixed(head, _parsed(text[len(head) :])), ":" * line.endswith(":")), depth)
 
 
@@ -103,16 +103,16 @@ def _parsed(text: str) -> Code:
     """An expression as code that can be laid out: several values, a sum, or a call with its arguments."""
     values = _parts(text, ", ")
     if len(values) > 1:
-        return Call("(", tuple(values), soft=True)
+        return Bracketed("(", tuple(values), soft=True)
     terms = _parts(text, " + ")
     if len(terms) > 1:
-        return Call("(", (terms[0], *(f"+ {term}" for term in terms[1:])), ")", comma=False, soft=True)
+        return Bracketed("(", (terms[0], *(f"+ {term}" for term in terms[1:])), ")", comma=False, soft=True)
     end = _closing(text)
     start = _opening(text)
     if start is None or end is None:
         return text
     inside = text[start + 1 : end]
-    return Call(text[: start + 1], tuple(_parsed(part) for part in _parts(inside, ", ")), text[end:])
+    return Bracketed(text[: start + 1], tuple(_parsed(part) for part in _parts(inside, ", ")), text[end:])
 
 
 def _opening(text: str) -> int | None:

@@ -6,24 +6,24 @@ import re
 from collections.abc import Mapping
 from itertools import groupby
 
-from resnext_dsl.emit.blocks import Step
-from resnext_dsl.emit.call_layout import WIDTH, Call, Code, broken, call, indented, lines, prefixed, suffixed
+from resnext_dsl.emit.blocks import ForwardStep
+from resnext_dsl.emit.call_layout import WIDTH, Bracketed, Code, broken, call, indented, lines, prefixed, suffixed
 from resnext_dsl.emit.forward import Speech, Writer, inputs_of, tensors
 from resnext_dsl.emit.names import identifier, literal, unused
-from resnext_dsl.emit.parameters import Parameter, Parameters
+from resnext_dsl.emit.parameters import ConstructorParameter, Parameters
 from resnext_dsl.emit.patterns import (
+    AffineSlot,
     BuiltPattern,
     ChoicePattern,
     ClassPattern,
     Hole,
     LeafPattern,
-    Line,
     Listed,
+    LoopPattern,
     NamedPattern,
     NumberedPattern,
     OptionalPattern,
     Pattern,
-    Run,
     Slot,
     StepPattern,
     holes,
@@ -49,7 +49,7 @@ _POSITIONAL = {
 
 _NAME = re.compile(r"[A-Za-z_]\w*")
 
-Classes = Mapping[str, list[Parameter]]
+Classes = Mapping[str, list[ConstructorParameter]]
 
 
 class ClassText:
@@ -80,7 +80,7 @@ class ClassText:
         constructor = [*opening, *self.settings, *(children[1:] if self.pattern.listed else children)]
         return [
             f"class {identifier(name)}({base}):",
-            *lines(Call("def __init__(", tuple(signature), ") -> None:"), 1, WIDTH + 12),
+            *lines(Bracketed("def __init__(", tuple(signature), ") -> None:"), 1, WIDTH + 12),
             *indented(constructor, 2),
             "",
             *indented(forward),
@@ -106,7 +106,7 @@ class ClassText:
         writer = Writer(self.speech(), self.pattern.steps, names, self.pattern.outputs)
         returned = ", ".join(writer.write())
         body = [line for text in [*writer.lines, f"return {returned}"] for line in broken(text)]
-        return [*lines(Call("def forward(", tuple(values), f") -> {result}:")), *indented(body)]
+        return [*lines(Bracketed("def forward(", tuple(values), f") -> {result}:")), *indented(body)]
 
     def speech(self) -> Speech:
         """How this class speaks of its children and settings."""
@@ -226,7 +226,7 @@ class ClassText:
         if pattern.row or all(name.isidentifier() for name, _ in pattern.children):
             return call("Chain", [prefixed(f"{identifier(name)}=", self.code(c, name)) for name, c in pattern.children])
         items = [prefixed(f'"{name}": ', self.code(child, name)) for name, child in pattern.children]
-        return Call("nn.ModuleDict({", tuple(items), "})")
+        return Bracketed("nn.ModuleDict({", tuple(items), "})")
 
     def _numbered(self, pattern: NumberedPattern, child: str) -> Code:
         if pattern.container == "nn.Sequential":
@@ -237,11 +237,11 @@ class ClassText:
         """The modules as the one argument of a list's constructor."""
         items = [self._run(run, child) for run in pattern.runs]
         only = items[0]
-        if len(items) == 1 and isinstance(only, Call) and only.opening == "*(":
-            return Call("", only.items, "", comma=False)
-        return Call("[", tuple(items), "]")
+        if len(items) == 1 and isinstance(only, Bracketed) and only.opening == "*(":
+            return Bracketed("", only.items, "", comma=False)
+        return Bracketed("[", tuple(items), "]")
 
-    def _run(self, run: Run, child: str) -> Code:
+    def _run(self, run: LoopPattern, child: str) -> Code:
         if run.count is None:
             return self.code(run.body, child)
         listed = _listed(run.body)
@@ -249,11 +249,11 @@ class ClassText:
             rows = [f"({', '.join(map(literal, row))})" for row in zip(*listed.values(), strict=True)]
             if len(listed) == 1:
                 rows = [literal(value) for value in next(iter(listed.values()))]
-            over: Code = Call(f"for {', '.join(listed)} in (", tuple(rows))
+            over: Code = Bracketed(f"for {', '.join(listed)} in (", tuple(rows))
         else:
             count = self.parameters.count(run.count, child)
             over = f"for {'i' if _has_line(run.body) else '_'} in range({count})"
-        return Call("*(", (self.code(run.body, child), over), ")", comma=False)
+        return Bracketed("*(", (self.code(run.body, child), over), ")", comma=False)
 
     def _choice(self, pattern: ChoicePattern, child: str) -> Code:
         *options, (_, last) = pattern.options
@@ -274,7 +274,7 @@ class ClassText:
 
     # --- the forward ---
 
-    def _call(self, step: Step, arguments: list[str]) -> str:
+    def _call(self, step: ForwardStep, arguments: list[str]) -> str:
         return f"{self.access(step.child)}({', '.join(arguments)})"
 
     def _size(self, path: str) -> int | None:
@@ -293,7 +293,7 @@ class ClassText:
         return _NAME.sub(lambda found: f"self.{self._kept(found[0])}", text)
 
 
-def _formal(parameter: Parameter) -> str:
+def _formal(parameter: ConstructorParameter) -> str:
     default = f" = {parameter.default}" if parameter.default else ""
     return f"{identifier(parameter.name)}: {parameter.annotation}{default}"
 
@@ -305,7 +305,7 @@ def _body(pattern: Pattern) -> Pattern:
 def _either(code: Code, flag: str, other: Code) -> Code:
     if code == other:
         return code
-    return Call("(", (code, f"if {flag}", prefixed("else ", other)), ")", comma=False, soft=True)
+    return Bracketed("(", (code, f"if {flag}", prefixed("else ", other)), ")", comma=False, soft=True)
 
 
 def _kind(pattern: Pattern) -> str:
@@ -317,7 +317,7 @@ def _kind(pattern: Pattern) -> str:
 
 
 def _has_line(pattern: Pattern) -> bool:
-    return any(isinstance(hole, Line) for hole in holes(pattern))
+    return any(isinstance(hole, AffineSlot) for hole in holes(pattern))
 
 
 def _listed(pattern: Pattern) -> dict[str, tuple[object, ...]]:

@@ -13,10 +13,10 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 
-from resnext_dsl.emit.blocks import Block, Leaf, Make, Named, Numbered, Ref, Step, Value
+from resnext_dsl.emit.blocks import ForwardStep, LeafModule, Make, ModuleBlock, Named, Numbered, Ref, Value
 from resnext_dsl.emit.levels import Levels
 from resnext_dsl.graph.ir import Node
-from resnext_dsl.operators import OPERATORS, Module
+from resnext_dsl.operators import OPERATORS, ModuleCall
 
 # Their results are tensors of their own whose backward does not read them, so the next layer may write over them.
 _OVERWRITABLE = frozenset({"conv", "conv_transpose", "linear", "bn", "add", "concat"})
@@ -34,18 +34,18 @@ class Collector:
         self.graph = levels.graph
         self.makes: dict[str, Make] = {}
         self._overwritable = overwritable(levels)
-        self._steps: dict[tuple[str, int, tuple[Ref, ...]], Step] = {}
-        self._leaves: dict[tuple[int, bool], Leaf] = {}
+        self._steps: dict[tuple[str, int, tuple[Ref, ...]], ForwardStep] = {}
+        self._leaves: dict[tuple[int, bool], LeafModule] = {}
         self._arguments: dict[str, tuple[tuple[str, Value], ...]] = {}
 
-    def block(self, name: str, merged: bool = True) -> Block:
+    def block(self, name: str, merged: bool = True) -> ModuleBlock:
         """The block of a level; `merged`: with the calls of all paths and what joins them as one step."""
         level, nodes = self.levels.of[name], self.graph.nodes
         names = [self.local(name, item) for item in level.items]
         values = {node: ref for ref, node in self.values(name).items()}
         made = [(local, self._make(item)) for local, item in zip(names, level.items, strict=True)]
         taken = next(iter(level.takes), 0)
-        block = Block(
+        block = ModuleBlock(
             len(level.takes),
             nodes[taken].shape[0],
             nodes[level.gives[0]].shape[0] if level.gives else 0,
@@ -59,7 +59,7 @@ class Collector:
             return replace(block, steps=_with_merges(block, channels))
         return block
 
-    def row(self, block: Block) -> Make | None:
+    def row(self, block: ModuleBlock) -> Make | None:
         """The block as an `nn.Sequential`, where it is a plain row of modules."""
         if block.inputs != 1 or not _is_row(block):
             return None
@@ -77,29 +77,29 @@ class Collector:
         if isinstance(item, str):
             return self.makes[item]
         source = self.levels.sources[item]
-        if not isinstance(source, Module):
+        if not isinstance(source, ModuleCall):
             return None
         key = (id(source), item in self._overwritable)
         if key not in self._leaves:
             keywords = (*source.keywords, ("inplace", True)) if key[1] else source.keywords
-            self._leaves[key] = Leaf(source.target, source.positional, keywords)
+            self._leaves[key] = LeafModule(source.target, source.positional, keywords)
         return self._leaves[key]
 
-    def _step(self, name: str, item: int | str, values: Mapping[int, Ref]) -> Step:
+    def _step(self, name: str, item: int | str, values: Mapping[int, Ref]) -> ForwardStep:
         if isinstance(item, str):
             inner = self.levels.of[item]
             inputs = tuple([values[node] for node in inner.takes])
-            return Step(name, "call", name, "", (), inputs, max(1, len(inner.gives)), heavy=True)
+            return ForwardStep(name, "call", name, "", (), inputs, max(1, len(inner.gives)), heavy=True)
         node, source = self.graph.nodes[item], self.levels.sources[item]
         assert source is not None
         inputs = tuple([values[origin] for origin in node.inputs])
         key = (name, id(source), inputs)
         if key not in self._steps:
             heavy = OPERATORS[node.operator].multiplies
-            if isinstance(source, Module):
-                self._steps[key] = Step(name, "call", name, "", (), inputs, heavy=heavy)
+            if isinstance(source, ModuleCall):
+                self._steps[key] = ForwardStep(name, "call", name, "", (), inputs, heavy=heavy)
             else:
-                self._steps[key] = Step(name, "compute", "", source.text, source.literals, inputs)
+                self._steps[key] = ForwardStep(name, "compute", "", source.text, source.literals, inputs)
         return self._steps[key]
 
     def values(self, name: str) -> dict[Ref, int]:
@@ -181,7 +181,7 @@ def _are_numbers(names: list[str]) -> bool:
     return bool(names) and names == [str(number) for number in range(len(names))]
 
 
-def _is_row(block: Block) -> bool:
+def _is_row(block: ModuleBlock) -> bool:
     """Whether every step calls the next child on the value of the step before."""
     value: Ref = ("", 0)
     for step in block.steps:
@@ -191,7 +191,7 @@ def _is_row(block: Block) -> bool:
     return bool(block.steps) and block.outputs in ((value,), ())
 
 
-def as_list(block: Block) -> Block:
+def as_list(block: ModuleBlock) -> ModuleBlock:
     """A block of numbered children as a list of them; in one step, where each takes the value of the one before."""
     if not _are_numbers([name for name, _ in block.children]):
         return block
@@ -205,11 +205,11 @@ def as_list(block: Block) -> Block:
         value = (step.name, 0)
     if block.outputs not in ((value,), ()):
         return listed
-    loop = Step("loop", "loop", "", "", (), (("", 0), *others), heavy=True)
+    loop = ForwardStep("loop", "loop", "", "", (), (("", 0), *others), heavy=True)
     return replace(listed, steps=(loop,), outputs=(("loop", 0),))
 
 
-def _with_merges(block: Block, channels: Channels) -> tuple[Step, ...]:
+def _with_merges(block: ModuleBlock, channels: Channels) -> tuple[ForwardStep, ...]:
     """The steps with every call of all paths, joined by one expression, as one step."""
     steps = list(block.steps)
     reads = Counter(name for step in steps for name, _ in step.inputs)
@@ -226,7 +226,9 @@ def _with_merges(block: Block, channels: Channels) -> tuple[Step, ...]:
     return tuple(steps)
 
 
-def _merge_at(reads: Counter[str], steps: list[Step], at: int, channels: Channels) -> tuple[int, list[Step]] | None:
+def _merge_at(
+    reads: Counter[str], steps: list[ForwardStep], at: int, channels: Channels
+) -> tuple[int, list[ForwardStep]] | None:
     """The steps that the expression at `at` joins: where they start, and what takes the place of all."""
     join = steps[at]
     count = len(join.inputs)
@@ -254,7 +256,9 @@ def _merge_at(reads: Counter[str], steps: list[Step], at: int, channels: Channel
         return None
     source = slices[0].inputs[0] if chunks and slices[0] is not None else taken[0]
     text, outer = form
-    merge = Step(join.name if outer == "{0}" else container, "merge", container, text, (), (source,), chunks=chunks)
+    merge = ForwardStep(
+        join.name if outer == "{0}" else container, "merge", container, text, (), (source,), chunks=chunks
+    )
     if outer == "{0}":
         return start, [merge]
     return start, [merge, replace(join, text=outer, inputs=((container, 0),))]
@@ -275,7 +279,7 @@ def _merge_form(text: str, count: int) -> tuple[str, str] | None:
     return None
 
 
-def _are_chunks(slices: list[Step | None], channels: Channels) -> bool:
+def _are_chunks(slices: list[ForwardStep | None], channels: Channels) -> bool:
     """Whether the paths take equal slices of all channels of one value, in order."""
     first = slices[0]
     if first is None or first.text != _SLICE:

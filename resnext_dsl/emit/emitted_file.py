@@ -6,17 +6,17 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
-from resnext_dsl.emit.blocks import Block, Built, MismatchError
+from resnext_dsl.emit.blocks import Built, MismatchError, ModuleBlock
 from resnext_dsl.emit.classes import ClassText
 from resnext_dsl.emit.collect import Collector, as_list
 from resnext_dsl.emit.levels import Levels
 from resnext_dsl.emit.names import camel_case, identifier, unused
 from resnext_dsl.emit.network_class import NetworkText
-from resnext_dsl.emit.parameters import Parameter
+from resnext_dsl.emit.parameters import ConstructorParameter
 from resnext_dsl.emit.support import SUPPORT
 from resnext_dsl.emit.wiring import unify_blocks
 from resnext_dsl.graph.ir import Graph
-from resnext_dsl.semantics.init_schemes import Rule
+from resnext_dsl.semantics.init_schemes import SchemeRule
 
 _CHAIN = '''\
 class Chain(nn.Sequential):
@@ -29,7 +29,7 @@ class Chain(nn.Sequential):
 '''
 
 
-def emit(graph: Graph, init: Sequence[Rule] = ()) -> str:
+def emit(graph: Graph, init: Sequence[SchemeRule] = ()) -> str:
     """The PyTorch source of a network.
 
     Args:
@@ -54,7 +54,7 @@ class _File:
         self.graph = graph
         self.levels = Levels(graph)
         self.collector = Collector(self.levels)
-        self.classes: dict[str, list[Parameter]] = {}
+        self.classes: dict[str, list[ConstructorParameter]] = {}
         self.taken = {"Chain", *SUPPORT}
         self.texts: list[list[str]] = []
 
@@ -71,7 +71,7 @@ class _File:
             own = set(group)
             self._add_class(group, {name: block for name, block in blocks.items() if block in own})
 
-    def _groups(self, blocks: dict[str, Block]) -> list[list[Block]]:
+    def _groups(self, blocks: dict[str, ModuleBlock]) -> list[list[ModuleBlock]]:
         """Different blocks, grouped by the class that can make them; updates `blocks` to the form that unites most."""
         merged = {name: as_list(block) for name, block in blocks.items()}
         blocks.update(merged)
@@ -83,7 +83,7 @@ class _File:
         if _unites(distinct):
             blocks.update(apart)
             return [distinct]
-        groups: list[list[Block]] = []
+        groups: list[list[ModuleBlock]] = []
         for block in dict.fromkeys(merged.values()):
             home = next((group for group in groups if _unites([*group, block])), None)
             if home is None:
@@ -92,7 +92,7 @@ class _File:
                 home.append(block)
         return groups
 
-    def _add_class(self, group: list[Block], members: dict[str, Block]) -> None:
+    def _add_class(self, group: list[ModuleBlock], members: dict[str, ModuleBlock]) -> None:
         name = unused(self._class_name(next(iter(members))), self.taken)
         self.taken.add(name)
         weights = Counter(members.values())
@@ -126,7 +126,7 @@ class _File:
         return "\n".join([heading, "", *_imports(everything)]) + "\n\n\n" + "\n\n\n".join(blocks) + "\n"
 
 
-def _unites(blocks: list[Block]) -> bool:
+def _unites(blocks: list[ModuleBlock]) -> bool:
     try:
         unify_blocks(blocks, [1] * len(blocks))
     except MismatchError:

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from resnext_dsl.emit.blocks import Ref, Step
+from resnext_dsl.emit.blocks import ForwardStep, Ref
 from resnext_dsl.emit.call_layout import INDENT, WIDTH
 from resnext_dsl.emit.names import unused
 from resnext_dsl.emit.patterns import StepPattern
@@ -41,7 +41,7 @@ class Speech:
     size: Callable[[str], int | None]
     literal: Callable[[StepPattern, str], str]
     flag: Callable[[StepPattern], str]
-    call: Callable[[Step, list[str]], str]
+    call: Callable[[ForwardStep, list[str]], str]
     stage: str = ""
 
 
@@ -101,7 +101,7 @@ class Writer:
         else:
             self.lines.append(text)
 
-    def _is_loop(self, step: Step) -> bool:
+    def _is_loop(self, step: ForwardStep) -> bool:
         if step.kind == "merge" and "{paths}" not in step.text:
             return step.chunks or (self.speech.size(step.child) or _EXPLICIT + 1) > _EXPLICIT
         return step.kind in ("loop", "stages")
@@ -117,7 +117,7 @@ class Writer:
         places = [_operand(step.text, place, text) for place, text in enumerate(arguments)]
         return step.text.format(*places, **literals)
 
-    def _joined(self, step: Step) -> str:
+    def _joined(self, step: ForwardStep) -> str:
         value = self._take(step.inputs[0])
         container = self.speech.access(step.child)
         if "{paths}" not in step.text:
@@ -130,10 +130,10 @@ class Writer:
         self._chunked(step, value, container)
         return step.text.replace("{paths}", f"path(parts[k]) for k, path in enumerate({container})")
 
-    def _chunked(self, step: Step, value: str, container: str) -> None:
+    def _chunked(self, step: ForwardStep, value: str, container: str) -> None:
         self.lines.append(f"parts = {value}.chunk({self.speech.size(step.child) or f'len({container})'}, 1)")
 
-    def _loop(self, step: Step) -> None:
+    def _loop(self, step: ForwardStep) -> None:
         """Statements for a list of children: in turn, or side by side and summed."""
         arguments = [self._take(ref) for ref in step.inputs]
         if step.kind in ("loop", "stages"):
@@ -141,7 +141,7 @@ class Writer:
             return
         self._summed(step, self.speech.access(step.child), arguments[0])
 
-    def _in_turn(self, step: Step, arguments: list[str]) -> None:
+    def _in_turn(self, step: ForwardStep, arguments: list[str]) -> None:
         name = self._name(step)
         if name != arguments[0]:
             self.lines.append(f"{name} = {arguments[0]}")
@@ -155,7 +155,7 @@ class Writer:
             self.lines.append(f"{INDENT}{name} = self.{self.speech.stage}({', '.join(['stage', *inner])})")
         self.names[step.name, 0] = name
 
-    def _summed(self, step: Step, container: str, value: str) -> None:
+    def _summed(self, step: ForwardStep, container: str, value: str) -> None:
         # Path by path, so that one sum and one path's value are all that is held at a time.
         name = self._name(step, keep=value)
         if step.chunks:
@@ -191,7 +191,7 @@ class Writer:
                 self._read(ref, times)
         self.names[result] = name
 
-    def _nests(self, step: Step, text: str, following: list[StepPattern] | None) -> bool:
+    def _nests(self, step: ForwardStep, text: str, following: list[StepPattern] | None) -> bool:
         """Whether a value goes straight into the next statement."""
         result: Ref = (step.name, 0)
         if step.outputs > 1 or self._reads[result] != 1 or len(text) > WIDTH - 15:
@@ -220,12 +220,12 @@ class Writer:
         if not self._reads[ref]:
             self._freed[ref] = self.names.pop(ref)
 
-    def _assign(self, step: Step, text: str) -> None:
+    def _assign(self, step: ForwardStep, text: str) -> None:
         name = self._name(step)
         self.lines.append(f"{name} = {text}")
         self.names[step.name, 0] = name
 
-    def _unpack(self, step: Step, text: str) -> None:
+    def _unpack(self, step: ForwardStep, text: str) -> None:
         names = []
         for number in range(step.outputs):
             name = self._name(step) if number == 0 else self._free(step, keep="", running=())
@@ -233,7 +233,7 @@ class Writer:
             names.append(name)
         self.lines.append(f"{', '.join(names)} = {text}")
 
-    def _name(self, step: Step, keep: str = "") -> str:
+    def _name(self, step: ForwardStep, keep: str = "") -> str:
         """The variable for the value of a step: the one that it takes the place of, or one of its own."""
         result: Ref = (step.name, 0)
         lasting = self._reads[result] > 1 or (result in self.wanted and len(self.wanted) > 1)
@@ -245,7 +245,7 @@ class Writer:
                 return name
         return self._free(step, keep)
 
-    def _free(self, step: Step, keep: str, running: tuple[str, ...] = _RUNNING) -> str:
+    def _free(self, step: ForwardStep, keep: str, running: tuple[str, ...] = _RUNNING) -> str:
         taken = {*self._live(), keep}
         for name in running:
             if name not in taken:

@@ -6,16 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from resnext_dsl.emit.blocks import Value
-from resnext_dsl.emit.call_layout import INDENT, WIDTH, Call, indented, lines
+from resnext_dsl.emit.call_layout import INDENT, WIDTH, Bracketed, indented, lines
 from resnext_dsl.emit.levels import Levels
 from resnext_dsl.emit.names import literal, place_literal
 from resnext_dsl.graph.ir import Node
-from resnext_dsl.operators import Module
-from resnext_dsl.semantics.init_schemes import FIELDS, Rule, applies, has_field
+from resnext_dsl.operators import ModuleCall
+from resnext_dsl.semantics.init_schemes import FIELDS, SchemeRule, applies, has_field
 
 
 @dataclass(frozen=True, slots=True)
-class InitRule:
+class FieldInit:
     """How one field of one operator's modules starts; a rule of a longer path goes before others, then a later one.
 
     Attributes:
@@ -49,7 +49,7 @@ SCHEMES: dict[str, dict[str, Value]] = {
 """Scheme -> its arguments and their defaults."""
 
 
-def init_weights(levels: Levels, rules: Sequence[Rule]) -> list[str]:
+def init_weights(levels: Levels, rules: Sequence[SchemeRule]) -> list[str]:
     """The method `init_weights`; no lines where no rule concerns a module of the graph.
 
     Raises:
@@ -72,7 +72,7 @@ def init_weights(levels: Levels, rules: Sequence[Rule]) -> list[str]:
     ]
 
 
-def _bodies(levels: Levels, rules: Sequence[Rule]) -> dict[str, list[str]]:
+def _bodies(levels: Levels, rules: Sequence[SchemeRule]) -> dict[str, list[str]]:
     """Class -> statements that start its modules."""
     targets = _targets(levels)
     bodies: dict[str, list[str]] = {}
@@ -101,12 +101,12 @@ def _targets(levels: Levels) -> dict[str, dict[str, list[Node]]]:
     """Operator -> class -> nodes whose modules are of it."""
     found: dict[str, dict[str, list[Node]]] = {}
     for node, source in zip(levels.graph.nodes, levels.sources, strict=True):
-        if isinstance(source, Module) and node.operator in FIELDS:
+        if isinstance(source, ModuleCall) and node.operator in FIELDS:
             found.setdefault(node.operator, {}).setdefault(source.target, []).append(node)
     return found
 
 
-def _started(field: str, rules: Mapping[str, Rule], target: str, nodes: Sequence[Node]) -> list[str]:
+def _started(field: str, rules: Mapping[str, SchemeRule], target: str, nodes: Sequence[Node]) -> list[str]:
     """Statements that start one field of the modules of a class, each by the rule that it follows."""
     having = {node.name for node in nodes if node.attributes and has_field(node.operator, node.attributes, field)}
     followed = {node.name: _followed(rules, node.name) for node in nodes}
@@ -117,7 +117,7 @@ def _started(field: str, rules: Mapping[str, Rule], target: str, nodes: Sequence
     return statements
 
 
-def _followed(rules: Mapping[str, Rule], name: str) -> Rule | None:
+def _followed(rules: Mapping[str, SchemeRule], name: str) -> SchemeRule | None:
     """The rule that a node follows, of those by path: that of the longest path."""
     while name and name not in rules:
         name = name.rpartition(".")[0]
@@ -141,7 +141,7 @@ def _under(paths: Sequence[str], word: str) -> list[str]:
     texts = tuple(place_literal(path) for path in paths)
     if len(texts) == 1:
         return [f"{word} place.startswith({texts[0]}):"]
-    return lines(Call(f"{word} place.startswith((", texts, ")):"), width=WIDTH - 2 * len(INDENT))
+    return lines(Bracketed(f"{word} place.startswith((", texts, ")):"), width=WIDTH - 2 * len(INDENT))
 
 
 def _only_if(condition: str, body: Sequence[str]) -> list[str]:
@@ -157,7 +157,7 @@ def _depth(path: str) -> int:
     return len(path.split(".")) if path else 0
 
 
-def _statements(field: str, rule: Rule, target: str) -> list[str]:
+def _statements(field: str, rule: SchemeRule, target: str) -> list[str]:
     values = SCHEMES[rule.scheme] | dict(rule.arguments)
     weight = f"module.{field}"
     if rule.scheme.startswith("kaiming"):

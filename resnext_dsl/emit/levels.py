@@ -10,13 +10,13 @@ import itertools
 from dataclasses import dataclass
 
 from resnext_dsl.graph.ir import Graph, Node
-from resnext_dsl.operators import OPERATORS, Expression, Module
+from resnext_dsl.operators import OPERATORS, Expression, ModuleCall
 
 Family = tuple[object, ...]
 
 
 @dataclass(slots=True)
-class Level:
+class ModuleLevel:
     """A scope that is called as a module.
 
     Attributes:
@@ -68,7 +68,9 @@ class Levels:
         for name in graph.scopes:
             outer = self.chain[name.rpartition(".")[0]] if name else ()
             self.chain[name] = (*outer, name) if name in called else outer
-        self.of: dict[str, Level] = {name: Level(name, [], {}, []) for name in graph.scopes if name in called}
+        self.of: dict[str, ModuleLevel] = {
+            name: ModuleLevel(name, [], {}, []) for name in graph.scopes if name in called
+        }
         self._place()
         self._connect()
 
@@ -103,7 +105,7 @@ class Levels:
         """Where the nodes of each scope stand, those of the scopes inside it included."""
         extents: dict[str, _Extent] = {}
         for index, home in enumerate(self.home):
-            layered = isinstance(self.sources[index], Module)
+            layered = isinstance(self.sources[index], ModuleCall)
             extent = extents.get(home)
             if extent is None:
                 extents[home] = _Extent(index, index, 1, layered)
@@ -200,12 +202,12 @@ class Levels:
         return name
 
 
-def _sources(graph: Graph) -> list[Module | Expression | None]:
-    known: dict[object, Module | Expression] = {}
+def _sources(graph: Graph) -> list[ModuleCall | Expression | None]:
+    known: dict[object, ModuleCall | Expression] = {}
     return [_source(graph, node, known) for node in graph.nodes]
 
 
-def _source(graph: Graph, node: Node, known: dict[object, Module | Expression]) -> Module | Expression | None:
+def _source(graph: Graph, node: Node, known: dict[object, ModuleCall | Expression]) -> ModuleCall | Expression | None:
     if node.operator == "input":
         return None
     shapes = tuple([graph.nodes[source].shape for source in node.inputs])
@@ -228,7 +230,7 @@ def _common(left: tuple[str, ...], right: tuple[str, ...]) -> int:
     return shared
 
 
-def _inside_out(levels: dict[str, Level], families: dict[str, Family]) -> list[Family] | None:
+def _inside_out(levels: dict[str, ModuleLevel], families: dict[str, Family]) -> list[Family] | None:
     """The families, each after those inside it; None where they hold each other."""
     inner: dict[Family, dict[Family, None]] = {family: {} for family in families.values()}
     for name, family in families.items():

@@ -6,20 +6,20 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from resnext_dsl.emit.blocks import Ref, Step
-from resnext_dsl.emit.call_layout import Call, broken, call, flat, indented, lines, prefixed
+from resnext_dsl.emit.blocks import ForwardStep, Ref
+from resnext_dsl.emit.call_layout import Bracketed, broken, call, flat, indented, lines, prefixed
 from resnext_dsl.emit.classes import ClassText
 from resnext_dsl.emit.collect import Collector
 from resnext_dsl.emit.flow import INPUT, Flow
 from resnext_dsl.emit.forward import Writer, tensors
 from resnext_dsl.emit.initialize import init_weights
 from resnext_dsl.emit.names import RESERVED, camel_case, identifier, literal, unused
-from resnext_dsl.emit.parameters import Parameter
+from resnext_dsl.emit.parameters import ConstructorParameter
 from resnext_dsl.emit.patterns import StepPattern
 from resnext_dsl.emit.wiring import unify_blocks
 from resnext_dsl.graph.ir import Graph, Node, Output
-from resnext_dsl.operators import OPERATORS, Module
-from resnext_dsl.semantics.init_schemes import Rule
+from resnext_dsl.operators import OPERATORS, ModuleCall
+from resnext_dsl.semantics.init_schemes import SchemeRule
 
 _LOOP = 3
 """Stages in a row from which on they are a loop."""
@@ -29,7 +29,11 @@ class NetworkText:
     """Writes the class of the network, and that of its results where there are several."""
 
     def __init__(
-        self, collector: Collector, classes: Mapping[str, list[Parameter]], init: Sequence[Rule], taken: set[str]
+        self,
+        collector: Collector,
+        classes: Mapping[str, list[ConstructorParameter]],
+        init: Sequence[SchemeRule],
+        taken: set[str],
     ) -> None:
         self.graph: Graph = collector.graph
         self._name = unused(camel_case(self.graph.name), taken)
@@ -61,7 +65,7 @@ class NetworkText:
     def _ref(self, node: int) -> Ref:
         return self._refs[node]
 
-    def _call(self, step: Step, arguments: list[str]) -> str:
+    def _call(self, step: ForwardStep, arguments: list[str]) -> str:
         child = self._class.access(step.child)
         if step.name in self._stages:
             return f"self.{self._run}({', '.join([child, *arguments])})"
@@ -91,7 +95,7 @@ class NetworkText:
                 shape = self.graph.nodes[part.node].shape
                 row = {"module": part.name, "channels": shape[0], "reduction": _reduction(size, shape)}
                 rows.append("{" + ", ".join(f'"{key}": {literal(value)}' for key, value in row.items()) + "}")
-        return lines(Call("self.feature_info = [", tuple(rows), "]"))
+        return lines(Bracketed("self.feature_info = [", tuple(rows), "]"))
 
     # --- forward ---
 
@@ -260,7 +264,7 @@ class NetworkText:
         body = self._stage_loop(steps, wanted)
         if not body:
             texts, values = self._write(steps, {INPUT: "x"}, wanted)
-            body = [*texts, *lines(Call("return [", tuple(values), "]"))]
+            body = [*texts, *lines(Bracketed("return [", tuple(values), "]"))]
         title = '"""The values after the stem and after each stage, as `feature_info` lists them."""'
         return ["def forward_stages(self, x: Tensor) -> list[Tensor]:", *indented([title, *body])]
 
@@ -273,7 +277,7 @@ class NetworkText:
         if any(step.step.inputs != (before,) for step, before in zip(steps, chain, strict=False)):
             return []
         first = self._call(steps[0].step, ["x"])
-        over = Call("for stage in (", tuple(self._class.access(step.step.child) for step in steps[1:]), "):")
+        over = Bracketed("for stage in (", tuple(self._class.access(step.step.child) for step in steps[1:]), "):")
         return [
             f"stages = [{first}]",
             *lines(over),
@@ -339,18 +343,18 @@ class NetworkText:
             body += [f"self.init_weights({place})"] if self._init else []
         return ["def reset_classifier(self, num_classes: int) -> None:", *indented(body)]
 
-    def _layer(self, node: Node) -> Call:
+    def _layer(self, node: Node) -> Bracketed:
         source = OPERATORS[node.operator].source(node.attributes, tuple(self.graph.nodes[i].shape for i in node.inputs))
-        assert isinstance(source, Module)
+        assert isinstance(source, ModuleCall)
         first, _, *rest = map(literal, source.positional)
         keywords = [f"{name}={literal(value)}" for name, value in source.keywords]
         made = flat(call(source.target, [first, "num_classes", *rest, *keywords, "**made"]))
-        return Call("(", (made, "if num_classes", "else nn.Identity()"), ")", comma=False, soft=True)
+        return Bracketed("(", (made, "if num_classes", "else nn.Identity()"), ")", comma=False, soft=True)
 
 
 def _loop(run: list[StepPattern]) -> StepPattern:
     children = " ".join(step.step.child for step in run)
-    step = Step(run[-1].step.name, "stages", children, "", (), run[0].step.inputs)
+    step = ForwardStep(run[-1].step.name, "stages", children, "", (), run[0].step.inputs)
     return StepPattern(step, (), None)
 
 

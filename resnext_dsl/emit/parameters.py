@@ -21,7 +21,7 @@ _WIDTHS = ("channels", "features")
 
 
 @dataclass(frozen=True, slots=True)
-class Parameter:
+class ConstructorParameter:
     """A parameter of a constructor.
 
     Attributes:
@@ -102,7 +102,7 @@ class Parameters:
                     return f"{name} - 1"
         return self.expression(slot, child, "depth")
 
-    def finished(self) -> list[Parameter]:
+    def finished(self) -> list[ConstructorParameter]:
         """The parameters that were used: those without a default first, each kind in the order of the template."""
         order = ["in_channels", *self._known, *self._own, *self._classes]
         own = {name: _filled(slot) for name, slot in self._own.items()}
@@ -235,7 +235,7 @@ class Parameters:
         self._own[name] = slot
         return name
 
-    def _parameter(self, name: str, slot: Slot) -> Parameter:
+    def _parameter(self, name: str, slot: Slot) -> ConstructorParameter:
         weighted: Counter[tuple[type, Value]] = Counter()
         for value, weight in zip(slot.values, self.pattern.weights, strict=True):
             weighted[exact(value)] += weight
@@ -243,11 +243,11 @@ class Parameters:
         value = next(value for value in slot.values if exact(value) == common)
         if name in self._classes:
             default = value if 2 * count >= weighted.total() else ""
-            return Parameter(name, slot.values, _CLASS, default)
+            return ConstructorParameter(name, slot.values, _CLASS, default)
         small = value in (0, 1) or all(not isinstance(each, int) or each <= _LARGEST_DEFAULT for each in slot.values)
         wide = name.endswith("channels") or type(value) is tuple
         default = literal(value) if 2 * count >= weighted.total() and small and not wide else ""
-        return Parameter(name, slot.values, _annotation(slot.values), default)
+        return ConstructorParameter(name, slot.values, _annotation(slot.values), default)
 
 
 def _full_columns(pattern: ClassPattern) -> list[Slot]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from resnext_dsl.emit.blocks import MismatchError, Ref, Step, Value
+from resnext_dsl.emit.blocks import ForwardStep, MismatchError, Ref, Value
 
 
 class _Absent:
@@ -38,7 +38,7 @@ class Slot:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class AffineSlot:
     """A hole inside a loop over an index i: start + step * i."""
 
     start: Slot
@@ -53,7 +53,7 @@ class Listed:
     values: tuple[Value, ...]
 
 
-Hole = Slot | Line | Listed
+Hole = Slot | AffineSlot | Listed
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ class NamedPattern:
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class LoopPattern:
     """`count` modules in a loop; None for a single one."""
 
     count: Slot | None
@@ -94,7 +94,7 @@ class NumberedPattern:
     """Modules under numbers."""
 
     container: str
-    runs: tuple[Run, ...]
+    runs: tuple[LoopPattern, ...]
 
     def size(self) -> int | None:
         """How many modules, where that is the same in all rows."""
@@ -134,7 +134,7 @@ class StepPattern:
         flag: The rows that take it; None for all.
     """
 
-    step: Step
+    step: ForwardStep
     literals: tuple[tuple[str, Slot], ...]
     flag: Slot | None
 
@@ -179,10 +179,10 @@ def fill(pattern: Pattern, change: Callable[[Slot], Hole], flag: Callable[[Slot]
     def hole(old: Hole) -> Hole:
         if isinstance(old, Slot):
             return change(old)
-        if isinstance(old, Line):
+        if isinstance(old, AffineSlot):
             start, step = change(old.start), change(old.step)
             if isinstance(start, Slot) and isinstance(step, Slot):
-                return Line(start, step)
+                return AffineSlot(start, step)
         raise MismatchError("a loop in a loop")
 
     if isinstance(pattern, LeafPattern):
@@ -194,7 +194,9 @@ def fill(pattern: Pattern, change: Callable[[Slot], Hole], flag: Callable[[Slot]
     if isinstance(pattern, NamedPattern):
         return NamedPattern(tuple((name, fill(child, change, flag)) for name, child in pattern.children), pattern.row)
     if isinstance(pattern, NumberedPattern):
-        runs = [Run(flag(run.count) if run.count else None, fill(run.body, change, flag)) for run in pattern.runs]
+        runs = [
+            LoopPattern(flag(run.count) if run.count else None, fill(run.body, change, flag)) for run in pattern.runs
+        ]
         return NumberedPattern(pattern.container, tuple(runs))
     if isinstance(pattern, OptionalPattern):
         return OptionalPattern(flag(pattern.flag), fill(pattern.body, change, flag))

@@ -12,21 +12,21 @@ from collections.abc import Callable, Sequence
 from heapq import heapify, heappop, heappush
 from itertools import groupby, pairwise
 
-from resnext_dsl.emit.blocks import Built, Leaf, Make, MismatchError, Named, Numbered, Value
+from resnext_dsl.emit.blocks import Built, LeafModule, Make, MismatchError, Named, Numbered, Value
 from resnext_dsl.emit.defaults import DEFAULTS
 from resnext_dsl.emit.patterns import (
     ABSENT,
+    AffineSlot,
     BuiltPattern,
     ChoicePattern,
     Hole,
     LeafPattern,
-    Line,
     Listed,
+    LoopPattern,
     NamedPattern,
     NumberedPattern,
     OptionalPattern,
     Pattern,
-    Run,
     Slot,
     exact,
     fill,
@@ -111,12 +111,12 @@ def _kind(row: Row) -> object:
         return Built, row.name
     if isinstance(row, Named):
         return Named, row.row
-    return (Numbered, row.container) if isinstance(row, Numbered) else Leaf
+    return (Numbered, row.container) if isinstance(row, Numbered) else LeafModule
 
 
 def _unify_kind(rows: Sequence[Row]) -> Pattern:
     first = next(row for row in rows if row is not ABSENT)
-    if isinstance(first, Leaf):
+    if isinstance(first, LeafModule):
         return _leaf(rows)
     if isinstance(first, Built):
         names = [name for name, _ in first.arguments]
@@ -140,7 +140,7 @@ def _choice(rows: Sequence[Row], groups: list[list[int]]) -> Pattern:
 
 
 def _leaf(rows: Sequence[Row]) -> Pattern:
-    targets = Slot(tuple(row.target if isinstance(row, Leaf) else ABSENT for row in rows))
+    targets = Slot(tuple(row.target if isinstance(row, LeafModule) else ABSENT for row in rows))
     try:
         return _leaves(rows, targets)
     except MismatchError:
@@ -154,12 +154,12 @@ def _leaf(rows: Sequence[Row]) -> Pattern:
 
 
 def _leaves(rows: Sequence[Row], targets: Slot) -> LeafPattern:
-    leaves = [row for row in rows if isinstance(row, Leaf)]
+    leaves = [row for row in rows if isinstance(row, LeafModule)]
     count = len(leaves[0].positional)
     if any(len(leaf.positional) != count for leaf in leaves):
         raise MismatchError("different numbers of arguments")
     positional = [
-        Slot(tuple(row.positional[place] if isinstance(row, Leaf) else ABSENT for row in rows))
+        Slot(tuple(row.positional[place] if isinstance(row, LeafModule) else ABSENT for row in rows))
         for place in range(count)
     ]
     names = list(dict.fromkeys(name for leaf in leaves for name, _ in leaf.keywords))
@@ -171,14 +171,14 @@ def _leaves(rows: Sequence[Row], targets: Slot) -> LeafPattern:
 
 
 def _positional(rows: Sequence[Row], place: int) -> Slot:
-    return Slot(tuple(row.positional[place] if isinstance(row, Leaf) else ABSENT for row in rows))
+    return Slot(tuple(row.positional[place] if isinstance(row, LeafModule) else ABSENT for row in rows))
 
 
 def _keyword(rows: Sequence[Row], name: str) -> Slot:
-    return Slot(tuple(_keyword_of(row, name) if isinstance(row, Leaf) else ABSENT for row in rows))
+    return Slot(tuple(_keyword_of(row, name) if isinstance(row, LeafModule) else ABSENT for row in rows))
 
 
-def _keyword_of(leaf: Leaf, name: str) -> Value:
+def _keyword_of(leaf: LeafModule, name: str) -> Value:
     for keyword, value in leaf.keywords:
         if keyword == name:
             return value
@@ -217,7 +217,7 @@ def _numbered(rows: Sequence[Row]) -> NumberedPattern:
 
 Items = tuple[Make, ...] | None
 
-Attempt = Callable[[list[Items]], list[Run]]
+Attempt = Callable[[list[Items]], list[LoopPattern]]
 
 
 def _attempts(lists: list[Items]) -> list[Attempt]:
@@ -238,7 +238,7 @@ def _runs_of(items: tuple[Make, ...]) -> list[tuple[Make, int]]:
     return [(make, len(list(equal))) for make, equal in groupby(items)]
 
 
-def _by_runs(lists: list[Items]) -> list[Run]:
+def _by_runs(lists: list[Items]) -> list[LoopPattern]:
     """[A, B, B, B] -> A, then B three times."""
     runs = [None if items is None else _runs_of(items) for items in lists]
     longest = max(len(run) for run in runs if run is not None)
@@ -254,11 +254,11 @@ def _by_runs(lists: list[Items]) -> list[Run]:
             bodies.append(there[0] if there[1] else ABSENT)
             counts.append(ABSENT if run is None else there[1])
         once = all(count in (1, ABSENT) for count in counts)
-        found.append(Run(None if once else Slot(tuple(counts)), _unify_present(bodies)))
+        found.append(LoopPattern(None if once else Slot(tuple(counts)), _unify_present(bodies)))
     return found
 
 
-def _by_place(lists: list[Items]) -> list[Run]:
+def _by_place(lists: list[Items]) -> list[LoopPattern]:
     """Item by item; shorter lists lack the last ones."""
     longest = max(len(items) for items in lists if items is not None)
     found = []
@@ -266,11 +266,11 @@ def _by_place(lists: list[Items]) -> list[Run]:
         bodies: list[Row] = [
             ABSENT if items is None else items[place] if place < len(items) else None for items in lists
         ]
-        found.append(Run(None, unify(bodies)))
+        found.append(LoopPattern(None, unify(bodies)))
     return found
 
 
-def _by_line(lists: list[Items]) -> list[Run]:
+def _by_line(lists: list[Items]) -> list[LoopPattern]:
     """[Layer(64), Layer(96), Layer(128)] -> Layer(64 + i * 32) for i in range(3)."""
     sizes = [0 if items is None else len(items) for items in lists]
     if max(sizes) < 3:
@@ -284,7 +284,7 @@ def _by_line(lists: list[Items]) -> list[Run]:
     def line(slot: Slot) -> Hole:
         lines = [_line_through(values) for values in parts(slot)]
         starts, steps = Slot(tuple(start for start, _ in lines)), Slot(tuple(step for _, step in lines))
-        return starts if all(step == 0 for step in steps.present()) else Line(starts, steps)
+        return starts if all(step == 0 for step in steps.present()) else AffineSlot(starts, steps)
 
     def flag(slot: Slot) -> Slot:
         lines = [_line_through(values) for values in parts(slot)]
@@ -293,7 +293,7 @@ def _by_line(lists: list[Items]) -> list[Run]:
         return Slot(tuple(start for start, _ in lines))
 
     counts = Slot(tuple(ABSENT if items is None else len(items) for items in lists))
-    return [Run(counts, fill(pattern, line, flag))]
+    return [LoopPattern(counts, fill(pattern, line, flag))]
 
 
 def _line_through(values: list[Value]) -> tuple[Value, Value]:
@@ -313,7 +313,7 @@ def _line_through(values: list[Value]) -> tuple[Value, Value]:
     return start - step * place, step
 
 
-def _by_list(lists: list[Items]) -> list[Run]:
+def _by_list(lists: list[Items]) -> list[LoopPattern]:
     """[Block(64, 1), Block(96, 2), ...] -> Block(c, s) for c, s in ((64, 1), (96, 2), ...)."""
     items = next(items for items in lists if items is not None)
     pattern = _unify_present(items)
@@ -326,4 +326,4 @@ def _by_list(lists: list[Items]) -> list[Run]:
         hole: Hole = Slot(tuple(ABSENT if each is None else present[0] for each in lists))
         arguments.append((name, hole if slot.constant() else Listed(name, present)))
     counts = Slot(tuple(ABSENT if each is None else len(each) for each in lists))
-    return [Run(counts, BuiltPattern(pattern.name, tuple(arguments)))]
+    return [LoopPattern(counts, BuiltPattern(pattern.name, tuple(arguments)))]

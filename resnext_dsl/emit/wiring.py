@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import groupby
 
-from resnext_dsl.emit.blocks import Block, MismatchError, Ref, Step
+from resnext_dsl.emit.blocks import ForwardStep, MismatchError, ModuleBlock, Ref
 from resnext_dsl.emit.patterns import (
     ABSENT,
     ChoicePattern,
@@ -25,7 +25,7 @@ from resnext_dsl.emit.patterns import (
 from resnext_dsl.emit.unify import check_alike, merged_order, unify
 
 
-def unify_blocks(blocks: Sequence[Block], weights: Sequence[int]) -> ClassPattern:
+def unify_blocks(blocks: Sequence[ModuleBlock], weights: Sequence[int]) -> ClassPattern:
     """The class that makes all of the blocks.
 
     Args:
@@ -89,7 +89,7 @@ def passed_on(group: Sequence[StepPattern]) -> Ref:
 class _Wires:
     """What each step of the union reads."""
 
-    def __init__(self, order: list[str], tables: list[dict[str, Step]]) -> None:
+    def __init__(self, order: list[str], tables: list[dict[str, ForwardStep]]) -> None:
         self.tables = tables
         self.place = {name: place for place, name in enumerate(order)}
         self.inputs = {name: self._latest([t[name].inputs for t in tables if name in t]) for name in order}
@@ -112,11 +112,11 @@ class _Wires:
             max(refs, key=lambda ref: (self.place.get(ref[0], -1), ref[1])) for refs in zip(*choices, strict=True)
         )
 
-    def _check(self, union: tuple[Ref, ...], actual: tuple[Ref, ...], table: dict[str, Step]) -> None:
+    def _check(self, union: tuple[Ref, ...], actual: tuple[Ref, ...], table: dict[str, ForwardStep]) -> None:
         if tuple(self._resolve(ref, table) for ref in union) != actual:
             raise MismatchError("wired differently")
 
-    def _resolve(self, ref: Ref, table: dict[str, Step]) -> Ref:
+    def _resolve(self, ref: Ref, table: dict[str, ForwardStep]) -> Ref:
         while ref[0] and ref[0] not in table:
             if ref[1]:
                 raise MismatchError("an absent step gives one value only")
@@ -124,7 +124,7 @@ class _Wires:
         return ref
 
 
-def _step(wires: _Wires, tables: list[dict[str, Step]], name: str) -> StepPattern:
+def _step(wires: _Wires, tables: list[dict[str, ForwardStep]], name: str) -> StepPattern:
     steps = [table.get(name) for table in tables]
     present = [step for step in steps if step is not None]
     first = replace(present[0], inputs=wires.inputs[name], literals=(), heavy=any(step.heavy for step in present))
@@ -141,13 +141,13 @@ def _step(wires: _Wires, tables: list[dict[str, Step]], name: str) -> StepPatter
     return StepPattern(first, tuple(zip(keys, columns, strict=True)), flag)
 
 
-def _arguments(blocks: Sequence[Block]) -> tuple[tuple[str, Slot], ...]:
+def _arguments(blocks: Sequence[ModuleBlock]) -> tuple[tuple[str, Slot], ...]:
     tables = [dict(block.arguments) for block in blocks]
     names = list(dict.fromkeys(name for table in tables for name in table))
     return tuple((name, Slot(tuple(table.get(name, ABSENT) for table in tables))) for name in names)
 
 
-def _children(blocks: Sequence[Block]) -> tuple[tuple[str, Pattern], ...]:
+def _children(blocks: Sequence[ModuleBlock]) -> tuple[tuple[str, Pattern], ...]:
     tables = [dict(block.children) for block in blocks]
     order = merged_order([list(table) for table in tables])
     return tuple((name, unify([table.get(name) for table in tables])) for name in order)

@@ -11,12 +11,12 @@ from resnext_dsl.foundation.diagnostics import ArchError, Diagnostic, ShapeError
 from resnext_dsl.foundation.options import Options
 from resnext_dsl.graph.ir import Graph
 from resnext_dsl.semantics.bind import BoundNetwork
-from resnext_dsl.semantics.evaluate import Evaluator
+from resnext_dsl.semantics.evaluate import Interpreter
 
 
 def graph_of(
     bound: BoundNetwork,
-    evaluator: Evaluator,
+    evaluator: Interpreter,
     cache: ResolutionCache | None = None,
     check: bool = True,
     before: Sequence[Diagnostic] = (),

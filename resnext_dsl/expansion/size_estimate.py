@@ -14,7 +14,7 @@ from resnext_dsl.expansion.graph_builder import too_many
 from resnext_dsl.foundation.diagnostics import ArchError, error
 from resnext_dsl.foundation.options import Options
 from resnext_dsl.semantics.bind import BoundNetwork
-from resnext_dsl.semantics.evaluate import Evaluator
+from resnext_dsl.semantics.evaluate import Interpreter
 from resnext_dsl.semantics.signature import bind, signature_of
 from resnext_dsl.semantics.values import MISSING, UNKNOWN, Environment, OperatorValue, TemplateValue, UnsettledError
 from resnext_dsl.syntax import nodes as s
@@ -23,7 +23,7 @@ CONCRETE_PASSES = 2000
 """Passes gone through one by one in all; past that, a pass counts as its least."""
 
 
-class Size:
+class SizeEstimate:
     """At least so many operators, in at least so many steps."""
 
     __slots__ = ("nodes", "steps")
@@ -32,12 +32,12 @@ class Size:
         self.nodes = nodes
         self.steps = steps
 
-    def __add__(self, other: Size) -> Size:
-        return Size(self.nodes + other.nodes, self.steps + other.steps)
+    def __add__(self, other: SizeEstimate) -> SizeEstimate:
+        return SizeEstimate(self.nodes + other.nodes, self.steps + other.steps)
 
-    def times(self, count: int) -> Size:
+    def times(self, count: int) -> SizeEstimate:
         """The size of `count` passes, each of which is a step too."""
-        return Size(self.nodes * count, (self.steps + 1) * count)
+        return SizeEstimate(self.nodes * count, (self.steps + 1) * count)
 
 
 class Counter:
@@ -46,8 +46,8 @@ class Counter:
     def __init__(self, network: BoundNetwork, options: Options) -> None:
         self.network = network
         self.options = options
-        self.evaluator = Evaluator(options, _nothing_flows, quiet=True)
-        self._counted: dict[Any, Size] = {}
+        self.evaluator = Interpreter(options, _nothing_flows, quiet=True)
+        self._counted: dict[Any, SizeEstimate] = {}
         self._passes = 0
         self._depth = 0
 
@@ -58,7 +58,7 @@ class Counter:
             ArchError: E405 with about how many operators it would have.
         """
         env = Environment(self.network.environment)
-        total = Size()
+        total = SizeEstimate()
         for entry in self.network.entries:
             total += self._entry(entry, env)
             if total.nodes > self.options.max_nodes:
@@ -67,27 +67,27 @@ class Counter:
                 found = f"the spec needs about {total.steps} steps; at most {self.options.max_steps} are allowed"
                 raise error("E405", found, entry.span, hint="the bound is the option `max_steps`")
 
-    def _entry(self, entry: s.Entry, env: Environment) -> Size:
-        if isinstance(entry, s.Part):
+    def _entry(self, entry: s.Entry, env: Environment) -> SizeEstimate:
+        if isinstance(entry, s.PartDeclaration):
             if entry.times is None:
                 return self._block(entry.body, env)
             return self._repeated(entry.times, entry.counter, entry.body, env)
-        if isinstance(entry, s.Output):
-            return self._block(entry.body, env) if entry.body is not None else Size()
+        if isinstance(entry, s.OutputDeclaration):
+            return self._block(entry.body, env) if entry.body is not None else SizeEstimate()
         return self._statement(entry, env)  # type: ignore[arg-type]
 
-    def _block(self, block: s.Block, env: Environment) -> Size:
+    def _block(self, block: s.Block, env: Environment) -> SizeEstimate:
         if self._depth >= self.options.max_calls:
-            return Size()
+            return SizeEstimate()
         self._depth += 1
         inner = Environment(env)
-        total = Size()
+        total = SizeEstimate()
         for statement in block.statements:
             total += self._statement(statement, inner)
         self._depth -= 1
         return total
 
-    def _statement(self, statement: s.Statement, env: Environment) -> Size:
+    def _statement(self, statement: s.Statement, env: Environment) -> SizeEstimate:
         try:
             if isinstance(statement, s.Let):
                 env.names[statement.name.text] = UNKNOWN
@@ -98,28 +98,30 @@ class Counter:
                 return self._repeated(statement.times, statement.counter, statement.body, env)
             elif isinstance(statement, s.ForEach):
                 return self._for(statement, env)
-            elif isinstance(statement, s.Condition):
+            elif isinstance(statement, s.If):
                 return self._condition(statement, env)
             elif isinstance(statement, s.Split):
                 return self._split(statement, env)
             elif isinstance(statement, s.Residual):
                 body = self._block(statement.body, env)
-                return body + (self._block(statement.shortcut, env) if statement.shortcut is not None else Size())
+                return body + (
+                    self._block(statement.shortcut, env) if statement.shortcut is not None else SizeEstimate()
+                )
         except (ArchError, UnsettledError):
             pass  # expansion reports it
-        return Size()
+        return SizeEstimate()
 
-    def _apply(self, call: s.Apply, env: Environment) -> Size:
+    def _apply(self, call: s.Apply, env: Environment) -> SizeEstimate:
         callee = self.evaluator.find(call.callee, env)
         if isinstance(callee, OperatorValue):
-            return Size(1 - callee.operator.merges, 1)
+            return SizeEstimate(1 - callee.operator.merges, 1)
         if not isinstance(callee, TemplateValue):
-            return Size()
+            return SizeEstimate()
         inner = self._arguments(call, callee, env)
         key = (id(callee.template), tuple(inner.names.items()))
         if key not in self._counted:
-            self._counted[key] = Size()
-            self._counted[key] = Size(0, 1) + self._block(callee.template.body, inner)
+            self._counted[key] = SizeEstimate()
+            self._counted[key] = SizeEstimate(0, 1) + self._block(callee.template.body, inner)
         return self._counted[key]
 
     def _arguments(self, call: s.Apply, callee: TemplateValue, env: Environment) -> Environment:
@@ -143,21 +145,21 @@ class Counter:
         except (ArchError, UnsettledError):
             return UNKNOWN
 
-    def _repeated(self, count: s.Expression, index: s.Name | None, body: s.Block, env: Environment) -> Size:
+    def _repeated(self, count: s.Expression, index: s.Name | None, body: s.Block, env: Environment) -> SizeEstimate:
         try:
             passes = self.evaluator.whole(count, env, "the number of passes")
         except (ArchError, UnsettledError):
-            return Size()
+            return SizeEstimate()
         return self._turns(passes, index, body, env)
 
-    def _turns(self, passes: int, index: s.Name | None, body: s.Block, env: Environment) -> Size:
+    def _turns(self, passes: int, index: s.Name | None, body: s.Block, env: Environment) -> SizeEstimate:
         """Passes one by one while they are few, else as many times the least of one."""
         if passes <= 0:
-            return Size()
+            return SizeEstimate()
         if passes > 4 and self._passes + passes > CONCRETE_PASSES:
             return self._pass(body, env, None, passes, index).times(passes)
         self._passes += passes
-        total = Size(0, passes)
+        total = SizeEstimate(0, passes)
         for turn in range(passes):
             total += self._pass(body, env, turn, passes, index)
             if total.nodes > self.options.max_nodes:
@@ -165,7 +167,9 @@ class Counter:
                 return total + self._pass(body, env, None, passes, index).times(left)
         return total
 
-    def _pass(self, body: s.Block, env: Environment, turn: int | None, passes: int, index: s.Name | None) -> Size:
+    def _pass(
+        self, body: s.Block, env: Environment, turn: int | None, passes: int, index: s.Name | None
+    ) -> SizeEstimate:
         inner = Environment(env)
         # Without a known pass, `first` and `last` have no value: a count of passes that no turn equals makes them take
         # their second.
@@ -174,9 +178,9 @@ class Counter:
             inner.names[index.text] = turn if turn is not None else UNKNOWN
         return self._block(body, inner)
 
-    def _for(self, statement: s.ForEach, env: Environment) -> Size:
+    def _for(self, statement: s.ForEach, env: Environment) -> SizeEstimate:
         elements = self.evaluator.elements(statement.iterable, env)
-        total = Size(0, len(elements))
+        total = SizeEstimate(0, len(elements))
         for turn, element in enumerate(elements):
             inner = Environment(env)
             inner.turn = (turn, len(elements))
@@ -184,33 +188,33 @@ class Counter:
             total += self._block(statement.body, inner)
         return total
 
-    def _condition(self, statement: s.Condition, env: Environment) -> Size:
-        least: Size | None = None
+    def _condition(self, statement: s.If, env: Environment) -> SizeEstimate:
+        least: SizeEstimate | None = None
         for condition, block in statement.branches:
             try:
                 if self.evaluator.truth(condition, env):
                     return _least(least, self._block(block, env))
             except (ArchError, UnsettledError):
                 least = _least(least, self._block(block, env))
-        otherwise = self._block(statement.otherwise, env) if statement.otherwise is not None else Size()
+        otherwise = self._block(statement.otherwise, env) if statement.otherwise is not None else SizeEstimate()
         return _least(least, otherwise)
 
-    def _split(self, statement: s.Split, env: Environment) -> Size:
+    def _split(self, statement: s.Split, env: Environment) -> SizeEstimate:
         if statement.body is None:
-            total = Size(1, 1)
+            total = SizeEstimate(1, 1)
             for path in statement.paths:
                 total += self._block(path, env)
             return total
         if statement.times is None:
-            return Size()
+            return SizeEstimate()
         count = self.evaluator.whole(statement.times, env, "the number of paths")
-        merge = Size(1 if count > 1 else 0, 1)
-        slices = Size(count if statement.sliced else 0, 0)
+        merge = SizeEstimate(1 if count > 1 else 0, 1)
+        slices = SizeEstimate(count if statement.sliced else 0, 0)
         return merge + slices + self._turns(count, statement.counter, statement.body, env)
 
 
-def _least(left: Size | None, right: Size) -> Size:
-    return right if left is None else Size(min(left.nodes, right.nodes), min(left.steps, right.steps))
+def _least(left: SizeEstimate | None, right: SizeEstimate) -> SizeEstimate:
+    return right if left is None else SizeEstimate(min(left.nodes, right.nodes), min(left.steps, right.steps))
 
 
 def _nothing_flows(name: str) -> Any:

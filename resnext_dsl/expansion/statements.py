@@ -65,14 +65,14 @@ class Expander(Caller):
 
     def _entry(self, entry: s.Entry, place: Place, env: Environment, x: Running) -> Running:
         self._frame = place.frame
-        if isinstance(entry, s.Part):
+        if isinstance(entry, s.PartDeclaration):
             return self._part(entry, place, env, x)
-        if isinstance(entry, s.Output):
+        if isinstance(entry, s.OutputDeclaration):
             self.guarded(self._output, entry, place, env, x)
             return x
         return self._statement(entry, place, env, x)  # type: ignore[arg-type]
 
-    def _part(self, part: s.Part, place: Place, env: Environment, x: Running) -> Running:
+    def _part(self, part: s.PartDeclaration, place: Place, env: Environment, x: Running) -> Running:
         name = safe(part.name.text)
         label = f"{part.kind} `{part.name.text}`" if part.kind == "stage" else f"the {part.kind}"
         outer = self.trail
@@ -108,7 +108,7 @@ class Expander(Caller):
         finally:
             frame.entry = outer
 
-    def _output(self, output: s.Output, place: Place, env: Environment, x: Running) -> None:
+    def _output(self, output: s.OutputDeclaration, place: Place, env: Environment, x: Running) -> None:
         name = output.name.text
         if output.when is not None and output.when.text != "training":
             raise error("E105", f"an output is `when training`; found `{output.when.text}`", output.when.span)
@@ -228,7 +228,7 @@ class Expander(Caller):
             x = run(turn, x)
         return x
 
-    def _condition(self, statement: s.Condition, place: Place, env: Environment, x: Running) -> Running:
+    def _condition(self, statement: s.If, place: Place, env: Environment, x: Running) -> Running:
         for condition, block in statement.branches:
             if self.evaluator.truth(condition, env):
                 return self._block(block, place, Environment(env), x)
@@ -349,7 +349,7 @@ _RUN: dict[type, Callable[[Expander, Any, Place, Environment, Running], Running]
     s.Apply: Expander._apply,
     s.Repeat: Expander._repeat,
     s.ForEach: Expander._for,
-    s.Condition: Expander._condition,
+    s.If: Expander._condition,
     s.Split: Expander._split,
     s.Residual: Expander._residual,
 }

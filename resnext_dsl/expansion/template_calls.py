@@ -14,9 +14,9 @@ from resnext_dsl.operators import OPERATORS
 from resnext_dsl.operators.base import Attributes
 from resnext_dsl.operators.row import Operator
 from resnext_dsl.semantics.bind import BoundNetwork
-from resnext_dsl.semantics.evaluate import CONTEXT, Evaluator, too_deep
+from resnext_dsl.semantics.evaluate import CONTEXT, Interpreter, too_deep
 from resnext_dsl.semantics.naming import Names
-from resnext_dsl.semantics.signature import Bound, bind, signature_of
+from resnext_dsl.semantics.signature import BoundArguments, bind, signature_of
 from resnext_dsl.semantics.values import (
     MISSING,
     SCALARS,
@@ -61,7 +61,7 @@ class ResolutionCache:
     __slots__ = ("matched", "names")
 
     def __init__(self) -> None:
-        self.matched: dict[tuple[int, object], tuple[s.Apply, Bound]] = {}
+        self.matched: dict[tuple[int, object], tuple[s.Apply, BoundArguments]] = {}
         self.names: dict[tuple[int, tuple[str, ...]], Names] = {}
 
 
@@ -79,7 +79,7 @@ class Caller(Draft):
     def __init__(
         self,
         network: BoundNetwork,
-        evaluator: Evaluator,
+        evaluator: Interpreter,
         check_size: Callable[[], None],
         cache: ResolutionCache | None = None,
     ) -> None:
@@ -246,7 +246,7 @@ class Caller(Draft):
             attributes = self._bares[operator.name] = self.validated(call.span, operator.name, {}, {})
         return self.put_node(operator.name, attributes, [x], place.scope, name, call.span) if x is not None else None
 
-    def _bound(self, call: s.Apply, callee: OperatorValue | TemplateValue, name: object) -> Bound:
+    def _bound(self, call: s.Apply, callee: OperatorValue | TemplateValue, name: object) -> BoundArguments:
         """The arguments of a call matched; once for a callee that has a name and nothing filled in."""
         key = id(call), name
         known = self._cache.matched.get(key) if name else None
@@ -257,7 +257,7 @@ class Caller(Draft):
             self._cache.matched[key] = call, bound  # the call too: what is known by identity must stay
         return bound
 
-    def _operand(self, argument: s.Argument, env: Environment) -> GraphValue:
+    def _operand(self, argument: s.CallArgument, env: Environment) -> GraphValue:
         if isinstance(argument.value, s.Name):
             return self._value(argument.value, env)
         value = self.evaluator.evaluate(argument.value, env)

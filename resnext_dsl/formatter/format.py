@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
-from resnext_dsl.formatter.outline import Body, Node, Remark, Standing, Statement, Word, flat, outline
+from resnext_dsl.formatter.outline import Body, Node, OwnLineComment, Remark, Statement, Word, flat, outline
 from resnext_dsl.formatter.page import STEP, WIDTH, Page, code
 from resnext_dsl.foundation.diagnostics import Span, SpecSyntaxError, error
 from resnext_dsl.foundation.options import DEFAULTS, Options
@@ -95,7 +95,7 @@ def same_meaning(one: object, other: object) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class StatementRow:
     """What stands on one line, or begins on it: a comment of its own, or statements joined by `;`."""
 
     blank: bool
@@ -121,15 +121,15 @@ def _entries(page: Page, body: Body, indent: int) -> None:
             page.remark(row.remark, alone=False, indent=indent)
 
 
-def _rows(body: Body) -> Iterator[Row]:
+def _rows(body: Body) -> Iterator[StatementRow]:
     """The statements that the author put on one line together; a declaration always has its own."""
     pending: list[Statement] = []
     for entry in body.entries:
         if pending and not (isinstance(entry, Statement) and _joins(pending[-1], entry, body)):
             yield _row(pending)
             pending = []
-        if isinstance(entry, Standing):
-            yield Row(entry.blank, (), entry.text)
+        if isinstance(entry, OwnLineComment):
+            yield StatementRow(entry.blank, (), entry.text)
         else:
             pending.append(entry)
     if pending:
@@ -142,11 +142,11 @@ def _joins(before: Statement, entry: Statement, body: Body) -> bool:
     return not body.declares or not {before.kind, entry.kind} & DECLARATIONS
 
 
-def _row(statements: list[Statement]) -> Row:
-    return Row(statements[0].blank, tuple(statements), statements[-1].remark)
+def _row(statements: list[Statement]) -> StatementRow:
+    return StatementRow(statements[0].blank, tuple(statements), statements[-1].remark)
 
 
-def _joined(row: Row) -> str:
+def _joined(row: StatementRow) -> str:
     parts = [row.statements[0].flat or ""]
     for before, statement in zip(row.statements, row.statements[1:], strict=False):
         parts.append(" " if before.kind == statement.kind == "PATH" else "; ")
@@ -154,14 +154,14 @@ def _joined(row: Row) -> str:
     return "".join(parts)
 
 
-def _fitting(row: Row, indent: int) -> list[Row]:
+def _fitting(row: StatementRow, indent: int) -> list[StatementRow]:
     """The row, or one row for each of its statements if they do not fit on a line together."""
     if len(row.statements) < 2 or indent + len(_joined(row)) <= WIDTH:
         return [row]
     return [_row([statement]) for statement in row.statements]
 
 
-def _pads(rows: Sequence[Row], indent: int) -> list[int]:
+def _pads(rows: Sequence[StatementRow], indent: int) -> list[int]:
     """For each row the spaces that bring its `=` below those of its neighbours."""
     pads: list[int] = []
     for kind, run in groupby(_runs(rows, indent), key=lambda pair: pair[0]):
@@ -174,7 +174,7 @@ def _pads(rows: Sequence[Row], indent: int) -> list[int]:
     return pads
 
 
-def _runs(rows: Sequence[Row], indent: int) -> Iterator[tuple[tuple[str, int], int]]:
+def _runs(rows: Sequence[StatementRow], indent: int) -> Iterator[tuple[tuple[str, int], int]]:
     """For each row its keyword (if its `=` may be aligned) with the number of its run; and the columns before `=`."""
     run = 0
     for row in rows:
@@ -187,7 +187,7 @@ def _runs(rows: Sequence[Row], indent: int) -> Iterator[tuple[tuple[str, int], i
             yield (kind, run), len(flat(nodes[: _equal(nodes)]) or "")
 
 
-def _columns(row: Row, indent: int) -> int:
+def _columns(row: StatementRow, indent: int) -> int:
     """The columns of a row of one statement on one line, beyond all bounds where it cannot be."""
     whole = row.statements[0].flat if row.statements else None
     return WIDTH + 1 if whole is None else indent + len(whole)

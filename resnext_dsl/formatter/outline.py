@@ -81,7 +81,7 @@ class Bracket:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class OwnLineComment:
     """A comment on a line of its own, between statements."""
 
     text: str
@@ -118,7 +118,7 @@ class Body:
         flat: `{ a; b }` where the author wrote it on one line, else None.
     """
 
-    entries: tuple[Statement | Standing, ...]
+    entries: tuple[Statement | OwnLineComment, ...]
     declares: bool
     remark: str
     flat: str | None
@@ -171,7 +171,7 @@ class _Reader:
 
     def body(self, floated: list[Remark], opened: int, *, declares: bool) -> Body:
         """The statements up to the closing brace, which is taken too; `floated` are comments from before the brace."""
-        entries: list[Statement | Standing] = []
+        entries: list[Statement | OwnLineComment] = []
         remarks = [remark.text for remark in floated]
         self.end, statement_end = opened, -1
         while True:
@@ -194,17 +194,17 @@ class _Reader:
         one_line = bool(opened) and "\n" not in self.text[opened : token.start]
         return _body(entries, remarks, declares, one_line)
 
-    def _place(self, comment: Comment, entries: list[Statement | Standing]) -> None:
+    def _place(self, comment: Comment, entries: list[Statement | OwnLineComment]) -> None:
         """Puts a comment at the end of the line before it, or on a line of its own."""
         last = entries[-1] if entries else None
         if not comment.alone and isinstance(last, Statement) and not last.remark:
             entries[-1] = _with_remark(last, comment.text)
         else:
-            entries.append(Standing(comment.text, self._blank_before(entries, comment.span.start)))
+            entries.append(OwnLineComment(comment.text, self._blank_before(entries, comment.span.start)))
             # It stood behind something: alone and directly above a declaration, a `##` would document it.
             self.apart = not comment.alone
 
-    def _blank_before(self, entries: list[Statement | Standing], start: int) -> bool:
+    def _blank_before(self, entries: list[Statement | OwnLineComment], start: int) -> bool:
         apart, self.apart = self.apart, False
         return bool(entries) and (apart or _BLANK_LINE.search(self.text, self.end, start) is not None)
 
@@ -270,23 +270,23 @@ class _Reader:
             before = self.tokens[self.index - 1]
 
 
-def _body(entries: list[Statement | Standing], remarks: list[str], declares: bool, one_line: bool) -> Body:
+def _body(entries: list[Statement | OwnLineComment], remarks: list[str], declares: bool, one_line: bool) -> Body:
     """A body whose first remark stands beside its brace, the others above its first statement."""
     if len(remarks) > 1:
         # The blank line keeps a `##` from becoming the documentation of what follows.
         first = [_after_blank(entry) for entry in entries[:1]]
-        entries = [*(Standing(text, False) for text in remarks[1:]), *first, *entries[1:]]
+        entries = [*(OwnLineComment(text, False) for text in remarks[1:]), *first, *entries[1:]]
     remark = remarks[0] if remarks else ""
     if not entries and not remark:
         return Body((), declares, "", "{}")
     return Body(tuple(entries), declares, remark, _flat_body(entries) if one_line and not remark else None)
 
 
-def _flat_body(entries: list[Statement | Standing]) -> str | None:
+def _flat_body(entries: list[Statement | OwnLineComment]) -> str | None:
     parts: list[str] = []
     before = ""
     for entry in entries:
-        if isinstance(entry, Standing) or entry.flat is None:
+        if isinstance(entry, OwnLineComment) or entry.flat is None:
             return None
         if parts:
             parts.append(" " if before == entry.kind == "PATH" else "; ")
@@ -299,9 +299,9 @@ def _with_remark(entry: Statement, remark: str) -> Statement:
     return Statement(entry.kind, entry.nodes, entry.joined, entry.blank, remark, entry.flat)
 
 
-def _after_blank(entry: Statement | Standing) -> Statement | Standing:
-    if isinstance(entry, Standing):
-        return Standing(entry.text, True)
+def _after_blank(entry: Statement | OwnLineComment) -> Statement | OwnLineComment:
+    if isinstance(entry, OwnLineComment):
+        return OwnLineComment(entry.text, True)
     return Statement(entry.kind, entry.nodes, entry.joined, True, entry.remark, entry.flat)
 
 

@@ -25,7 +25,7 @@ MOST_NETWORKS = 250
 """Values that are tried one by one, for limits that have no closed form over parameters."""
 
 
-class Change(NamedTuple):
+class ParameterChange(NamedTuple):
     """A parameter's other value, and what the measure is with it."""
 
     name: str
@@ -70,7 +70,7 @@ class Advisor:
         best = min(changes, key=lambda change: abs(change.measured - used))
         return f"`--set {best.name}={show(best.value)}` would meet it, with {best.measured:,}"
 
-    def _changes(self, parameter: Parameter, line: Usage) -> Iterator[Change]:
+    def _changes(self, parameter: Parameter, line: Usage) -> Iterator[ParameterChange]:
         assert parameter.domain is not None
         size = parameter.domain.size or 0
         limit = line.limit
@@ -81,7 +81,7 @@ class Advisor:
             values, cost = self._columns(parameter)
             for value, valid, measured in zip(values, cost.valid, getattr(cost, limit.measure).tolist(), strict=True):
                 if valid:
-                    yield Change(parameter.name, value, measured)
+                    yield ParameterChange(parameter.name, value, measured)
             return
         assert limit.row.read is not None
         for value, network in self._networks(parameter):
@@ -90,7 +90,7 @@ class Advisor:
             except ArchError:
                 continue
             subject = Subject(at, limit.part, limit.conditions.dtype, dict(limit.arguments))
-            yield Change(parameter.name, value, limit.row.read(subject))
+            yield ParameterChange(parameter.name, value, limit.row.read(subject))
 
     def _columns(self, parameter: Parameter) -> tuple[list[Any], CostColumns]:
         if parameter.name not in self._priced:

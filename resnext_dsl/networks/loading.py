@@ -12,7 +12,7 @@ from resnext_dsl.foundation.options import DEFAULTS, Options
 from resnext_dsl.foundation.source import Source
 from resnext_dsl.networks.network import Network
 from resnext_dsl.networks.spec import Spec
-from resnext_dsl.semantics.spec_files import SHIPPED, Loader, Module, find, read, text_source
+from resnext_dsl.semantics.spec_files import SHIPPED, Loader, SpecFile, find, read, text_source
 
 
 def load(
@@ -85,7 +85,7 @@ def spec_of(source: Source, root: str | os.PathLike[str] | None, options: Option
         raise error("E403", "the spec is nested too deep") from None
 
 
-def parsed(source: Source, root: str | os.PathLike[str] | None, options: Options) -> Module:
+def parsed(source: Source, root: str | os.PathLike[str] | None, options: Options) -> SpecFile:
     """The syntax tree of a text, and those of the files that it imports."""
     folder = Path(root) if root is not None else source.path.parent if source.path is not None else None
     loader = Loader(folder, options)

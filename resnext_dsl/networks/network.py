@@ -18,7 +18,7 @@ from resnext_dsl.graph import ir as graphs
 from resnext_dsl.graph.invariants import check_invariants
 from resnext_dsl.operators.base import Shape
 from resnext_dsl.semantics.bind import BoundNetwork, Parameter
-from resnext_dsl.semantics.evaluate import Evaluator
+from resnext_dsl.semantics.evaluate import Interpreter
 from resnext_dsl.semantics.init_targets import InitRule, settle
 from resnext_dsl.syntax import nodes as s
 
@@ -111,7 +111,7 @@ class Network:
         if shape == self.ir.nodes[0].shape:
             return self
         bound = self._bound.with_input(shape)
-        ir, found = graph_of(bound, Evaluator(self._options))
+        ir, found = graph_of(bound, Interpreter(self._options))
         if errors_of(found):
             raise report_of(found, self._options)
         init, _ = settle(bound.init, check_invariants(ir))

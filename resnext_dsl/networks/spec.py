@@ -13,11 +13,11 @@ from resnext_dsl.foundation.options import DEFAULTS, Options
 from resnext_dsl.graph.invariants import check_invariants
 from resnext_dsl.networks.network import Network
 from resnext_dsl.semantics.bind import Binder, Parameter, unmet_requirements
-from resnext_dsl.semantics.evaluate import Evaluator
+from resnext_dsl.semantics.evaluate import Interpreter
 from resnext_dsl.semantics.init_targets import settle
 from resnext_dsl.semantics.resolve import resolve
 from resnext_dsl.semantics.scope import Scopes
-from resnext_dsl.semantics.spec_files import Module
+from resnext_dsl.semantics.spec_files import SpecFile
 
 if TYPE_CHECKING:
     from resnext_dsl.budgets.usage import Usage
@@ -35,7 +35,7 @@ class Spec:
         diagnostics: Errors and warnings of name resolution.
     """
 
-    def __init__(self, module: Module, options: Options = DEFAULTS) -> None:
+    def __init__(self, module: SpecFile, options: Options = DEFAULTS) -> None:
         self.module = module
         self.options = options
         self.diagnostics = tuple(resolve(module))
@@ -58,7 +58,7 @@ class Spec:
 
     def _network(self, overrides: Mapping[str, Any]) -> Network:
         options = self.options
-        evaluator = Evaluator(options)
+        evaluator = Interpreter(options)
         scopes = Scopes(evaluator)
         binder = Binder(evaluator, scopes)
         try:

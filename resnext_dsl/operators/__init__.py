@@ -16,8 +16,8 @@ from resnext_dsl.operators import (
     scaling,
     shaping,
 )
-from resnext_dsl.operators.arguments import Argument, arguments_of, validate, value_text
-from resnext_dsl.operators.base import Attributes, Expression, Module, RuleError, Shape
+from resnext_dsl.operators.arguments import AttributeField, arguments_of, validate, value_text
+from resnext_dsl.operators.base import Attributes, Expression, ModuleCall, RuleError, Shape
 from resnext_dsl.operators.row import Operator
 from resnext_dsl.operators.rules import shape_text
 
@@ -34,10 +34,10 @@ SYMBOLS: frozenset[str] = frozenset(
 __all__ = [
     "OPERATORS",
     "SYMBOLS",
-    "Argument",
+    "AttributeField",
     "Attributes",
     "Expression",
-    "Module",
+    "ModuleCall",
     "Operator",
     "RuleError",
     "Shape",

@@ -9,8 +9,16 @@ from typing import Any, Literal
 
 from resnext_dsl.operators.algebra import CHANNELWISE, NOTHING, Algebra, Joined, Tensor, alike, crosses
 from resnext_dsl.operators.arguments import PositiveFloat
-from resnext_dsl.operators.base import Attributes, Module, RuleError, Shape
-from resnext_dsl.operators.memory_rules import INPUT_SAVED, OUTPUT_SAVED, VIEW, Amount, Memory, Run, Saved
+from resnext_dsl.operators.base import Attributes, ModuleCall, RuleError, Shape
+from resnext_dsl.operators.memory_rules import (
+    INPUT_SAVED,
+    OUTPUT_SAVED,
+    VIEW,
+    MemoryRules,
+    Saved,
+    ScalarCount,
+    TrainingStep,
+)
 from resnext_dsl.operators.row import Operator
 from resnext_dsl.operators.rules import elements, first_shape, keywords, map_or_features, no_parameters
 
@@ -58,8 +66,8 @@ class Softplus(Attributes):
     threshold: float = 20.0
 
 
-def _leaky_source(attributes: LeakyReLU, inputs: tuple[Shape, ...]) -> Module:
-    return Module("nn.LeakyReLU", (), keywords(negative_slope=(attributes.slope, 0.01)))
+def _leaky_source(attributes: LeakyReLU, inputs: tuple[Shape, ...]) -> ModuleCall:
+    return ModuleCall("nn.LeakyReLU", (), keywords(negative_slope=(attributes.slope, 0.01)))
 
 
 def _slopes(attributes: PReLU, inputs: tuple[Shape, ...]) -> int:
@@ -70,17 +78,17 @@ def _prelu_shape(attributes: PReLU, inputs: tuple[Shape, ...]) -> Shape:
     return map_or_features("prelu", inputs)
 
 
-def _prelu_source(attributes: PReLU, inputs: tuple[Shape, ...]) -> Module:
+def _prelu_source(attributes: PReLU, inputs: tuple[Shape, ...]) -> ModuleCall:
     positional = (_slopes(attributes, inputs),) if attributes.per_channel else ()
-    return Module("nn.PReLU", positional, keywords(init=(attributes.init, 0.25)))
+    return ModuleCall("nn.PReLU", positional, keywords(init=(attributes.init, 0.25)))
 
 
-def _elu_source(attributes: ELU, inputs: tuple[Shape, ...]) -> Module:
-    return Module("nn.ELU", (), keywords(alpha=(attributes.alpha, 1.0)))
+def _elu_source(attributes: ELU, inputs: tuple[Shape, ...]) -> ModuleCall:
+    return ModuleCall("nn.ELU", (), keywords(alpha=(attributes.alpha, 1.0)))
 
 
-def _gelu_source(attributes: GELU, inputs: tuple[Shape, ...]) -> Module:
-    return Module("nn.GELU", (), keywords(approximate=(attributes.approximate, "none")))
+def _gelu_source(attributes: GELU, inputs: tuple[Shape, ...]) -> ModuleCall:
+    return ModuleCall("nn.GELU", (), keywords(approximate=(attributes.approximate, "none")))
 
 
 def _hardtanh_shape(attributes: Hardtanh, inputs: tuple[Shape, ...]) -> Shape:
@@ -90,50 +98,52 @@ def _hardtanh_shape(attributes: Hardtanh, inputs: tuple[Shape, ...]) -> Shape:
     return inputs[0]
 
 
-def _hardtanh_source(attributes: Hardtanh, inputs: tuple[Shape, ...]) -> Module:
+def _hardtanh_source(attributes: Hardtanh, inputs: tuple[Shape, ...]) -> ModuleCall:
     chosen = keywords(min_val=(attributes.min, -1.0), max_val=(attributes.max, 1.0))
-    return Module("nn.Hardtanh", (), chosen)
+    return ModuleCall("nn.Hardtanh", (), chosen)
 
 
-def _softplus_source(attributes: Softplus, inputs: tuple[Shape, ...]) -> Module:
+def _softplus_source(attributes: Softplus, inputs: tuple[Shape, ...]) -> ModuleCall:
     chosen = keywords(beta=(attributes.beta, 1.0), threshold=(attributes.threshold, 20.0))
-    return Module("nn.Softplus", (), chosen)
+    return ModuleCall("nn.Softplus", (), chosen)
 
 
 def _softmax_shape(attributes: NoAttributes, inputs: tuple[Shape, ...]) -> Shape:
     return map_or_features("softmax", inputs)
 
 
-def _softmax_source(attributes: NoAttributes, inputs: tuple[Shape, ...]) -> Module:
-    return Module("nn.Softmax", (), (("dim", 1),))
+def _softmax_source(attributes: NoAttributes, inputs: tuple[Shape, ...]) -> ModuleCall:
+    return ModuleCall("nn.Softmax", (), (("dim", 1),))
 
 
-def _plain(target: str) -> Callable[[NoAttributes, tuple[Shape, ...]], Module]:
-    def source(attributes: NoAttributes, inputs: tuple[Shape, ...]) -> Module:
-        return Module(target)
+def _plain(target: str) -> Callable[[NoAttributes, tuple[Shape, ...]], ModuleCall]:
+    def source(attributes: NoAttributes, inputs: tuple[Shape, ...]) -> ModuleCall:
+        return ModuleCall(target)
 
     return source
 
 
-def _saves_copy(attributes: Attributes, inputs: tuple[Shape, ...], run: Run) -> Saved:
+def _saves_copy(attributes: Attributes, inputs: tuple[Shape, ...], run: TrainingStep) -> Saved:
     # in place, autograd copies the input before it is written over
-    return Saved(made=Amount(run.batch * elements(inputs[0]))) if run.inplace else Saved(inputs=(0,))
+    return Saved(made=ScalarCount(run.batch * elements(inputs[0]))) if run.inplace else Saved(inputs=(0,))
 
 
-def _saves_either(attributes: Attributes, inputs: tuple[Shape, ...], run: Run) -> Saved:
+def _saves_either(attributes: Attributes, inputs: tuple[Shape, ...], run: TrainingStep) -> Saved:
     # their slope follows from the result as well, which is what is left in place
     return Saved(output=True) if run.inplace else Saved(inputs=(0,))
 
 
-_COPY_SAVED, _EITHER_SAVED = Memory(_saves_copy), Memory(_saves_either)
+_COPY_SAVED, _EITHER_SAVED = MemoryRules(_saves_copy), MemoryRules(_saves_either)
 
 
-def _row(name: str, summary: str, attributes: type[Attributes], source: Any, memory: Memory, **more: Any) -> Operator:
+def _row(
+    name: str, summary: str, attributes: type[Attributes], source: Any, memory: MemoryRules, **more: Any
+) -> Operator:
     rules = {"shape": first_shape, "parameters": no_parameters, "memory": memory, "algebra": CHANNELWISE, **more}
     return Operator(name, "activation", summary, attributes, source=source, flops=None, **rules)
 
 
-def _plain_row(name: str, target: str, summary: str, memory: Memory, **more: Any) -> Operator:
+def _plain_row(name: str, target: str, summary: str, memory: MemoryRules, **more: Any) -> Operator:
     return _row(name, f"{summary} (`{target}`).", NoAttributes, _plain(target), memory, **more)
 
 

@@ -19,14 +19,14 @@ from resnext_dsl.operators.base import REQUIRED, Attributes, RuleError, is_int
 from resnext_dsl.operators.row import Operator
 
 
-class Bound(NamedTuple):
+class NumberBound(NamedTuple):
     """A mark on a number: "at least", "at most", "greater than" or "less than" a limit."""
 
     phrase: str
     limit: float
 
 
-class Pair(NamedTuple):
+class PairMark(NamedTuple):
     """A mark on a pair: one int stands for both."""
 
 
@@ -34,18 +34,18 @@ LARGEST = 2**31 - 1
 """The largest int that an operator takes: torch holds the product of two such sizes in 64 bits."""
 
 
-Positive = Annotated[int, Bound("at least", 1), Bound("at most", LARGEST)]
-Natural = Annotated[int, Bound("at least", 0), Bound("at most", LARGEST)]
-PositivePair = Annotated[tuple[Positive, Positive], Pair()]
+Positive = Annotated[int, NumberBound("at least", 1), NumberBound("at most", LARGEST)]
+Natural = Annotated[int, NumberBound("at least", 0), NumberBound("at most", LARGEST)]
+PositivePair = Annotated[tuple[Positive, Positive], PairMark()]
 """(vertical, horizontal), each at least 1; one int stands for both."""
-NaturalPair = Annotated[tuple[Natural, Natural], Pair()]
+NaturalPair = Annotated[tuple[Natural, Natural], PairMark()]
 """(vertical, horizontal), each at least 0; one int stands for both."""
-PositiveFloat = Annotated[float, Bound("greater than", 0)]
-NaturalFloat = Annotated[float, Bound("at least", 0)]
-Fraction = Annotated[float, Bound("at least", 0), Bound("at most", 1)]
+PositiveFloat = Annotated[float, NumberBound("greater than", 0)]
+NaturalFloat = Annotated[float, NumberBound("at least", 0)]
+Fraction = Annotated[float, NumberBound("at least", 0), NumberBound("at most", 1)]
 
 
-class Argument(NamedTuple):
+class AttributeField(NamedTuple):
     """One attribute of an operator as its model declares it.
 
     Attributes:
@@ -78,20 +78,20 @@ class Argument(NamedTuple):
         return f"{', '.join(most)} or {last}" if most else last
 
 
-def arguments_of(model: type[Attributes]) -> tuple[Argument, ...]:
+def arguments_of(model: type[Attributes]) -> tuple[AttributeField, ...]:
     """The arguments of a row's attributes, in positional order."""
     key: Any = model  # mypy takes an instance's __hash__ for the class's own
     return _arguments_of(key)
 
 
 @cache
-def _arguments_of(model: Any) -> tuple[Argument, ...]:
+def _arguments_of(model: Any) -> tuple[AttributeField, ...]:
     # The rooms of the rows do without annotations in strings: to evaluate those takes longer than to parse a spec.
     declared = model.__annotations__
     return tuple(_argument(name, declared[name], default) for name, default in model.fields.items())
 
 
-def _argument(name: str, declared: Any, default: Any) -> Argument:
+def _argument(name: str, declared: Any, default: Any) -> AttributeField:
     words: list[str] = []
     taken: tuple[type | None, tuple[Any, ...]] = (None, ())
     for annotation, marks in _alternatives(declared, ()):
@@ -102,7 +102,7 @@ def _argument(name: str, declared: Any, default: Any) -> Argument:
             assert annotation in (int, float, bool, tuple), f"`{name}` is declared as {annotation}"
             taken = annotation, marks
     required = default is REQUIRED
-    return Argument(name, taken[0], tuple(words), _bounds(taken[1]), required, None if required else default)
+    return AttributeField(name, taken[0], tuple(words), _bounds(taken[1]), required, None if required else default)
 
 
 def _alternatives(annotation: Any, metadata: tuple[Any, ...]) -> Iterator[tuple[Any, tuple[Any, ...]]]:
@@ -120,7 +120,7 @@ def _alternatives(annotation: Any, metadata: tuple[Any, ...]) -> Iterator[tuple[
 
 
 def _bounds(marks: tuple[Any, ...]) -> tuple[tuple[str, float], ...]:
-    return tuple((mark.phrase, mark.limit) for mark in marks if isinstance(mark, Bound))
+    return tuple((mark.phrase, mark.limit) for mark in marks if isinstance(mark, NumberBound))
 
 
 def validate(operator: Operator, arguments: Mapping[str, object]) -> Attributes:
@@ -165,7 +165,7 @@ def _checked(model: type[Attributes], values: Mapping[str, object]) -> Attribute
     return model.construct(checked)
 
 
-def _value(argument: Argument, value: object) -> object:
+def _value(argument: AttributeField, value: object) -> object:
     if isinstance(value, str) and value in argument.words:
         return value
     typed = _typed(argument.type, value)
@@ -208,7 +208,7 @@ def _within(number: float, phrase: str, limit: float) -> bool:
     return number > limit if phrase == "greater than" else number < limit
 
 
-def _mismatch(argument: Argument, value: object) -> RuleError:
+def _mismatch(argument: AttributeField, value: object) -> RuleError:
     message = f"`{argument.name}` must be {argument.expected}; found {value_text(value)}"
     if isinstance(value, str) and argument.words:
         return RuleError("E205", message, did_you_mean(value, argument.words), argument.name)

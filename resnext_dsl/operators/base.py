@@ -81,7 +81,7 @@ class RuleError(Exception):
         self.code, self.message, self.hint, self.attribute = code, message, hint, attribute
 
 
-class Module(NamedTuple):
+class ModuleCall(NamedTuple):
     """A module to construct: `nn.Conv2d(64, 128, 3, padding=1)`.
 
     Attributes:

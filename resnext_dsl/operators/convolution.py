@@ -4,7 +4,7 @@ from typing import Literal
 
 from resnext_dsl.operators.algebra import Tensor, crosses
 from resnext_dsl.operators.arguments import NaturalPair, Positive, PositivePair
-from resnext_dsl.operators.base import Attributes, Module, RuleError, Shape
+from resnext_dsl.operators.base import Attributes, ModuleCall, RuleError, Shape
 from resnext_dsl.operators.memory_rules import INPUT_SAVED
 from resnext_dsl.operators.row import Operator
 from resnext_dsl.operators.rules import (
@@ -76,7 +76,7 @@ def _conv_shape(attributes: Convolution, inputs: tuple[Shape, ...]) -> Shape:
     return (attributes.channels, *_conv_size(attributes, (height, width)))
 
 
-def _conv_source(attributes: Convolution, inputs: tuple[Shape, ...]) -> Module:
+def _conv_source(attributes: Convolution, inputs: tuple[Shape, ...]) -> ModuleCall:
     padding = resolved_padding(attributes.padding, reach(attributes.kernel, attributes.dilation))
     chosen = keywords(
         stride=(collapsed(attributes.stride), 1),
@@ -85,7 +85,7 @@ def _conv_source(attributes: Convolution, inputs: tuple[Shape, ...]) -> Module:
         groups=(attributes.groups, 1),
         bias=(attributes.bias, True),
     )
-    return Module("nn.Conv2d", (inputs[0][0], attributes.channels, collapsed(attributes.kernel)), chosen)
+    return ModuleCall("nn.Conv2d", (inputs[0][0], attributes.channels, collapsed(attributes.kernel)), chosen)
 
 
 def _conv_weights(attributes: Convolution, channels_in: int) -> int:
@@ -131,7 +131,7 @@ def _check_output_padding(attributes: TransposedConvolution) -> None:
             raise RuleError("E205", message, "", "output_padding")
 
 
-def _transposed_source(attributes: TransposedConvolution, inputs: tuple[Shape, ...]) -> Module:
+def _transposed_source(attributes: TransposedConvolution, inputs: tuple[Shape, ...]) -> ModuleCall:
     chosen = keywords(
         stride=(collapsed(attributes.stride), 1),
         padding=(collapsed(attributes.padding), 0),
@@ -140,7 +140,7 @@ def _transposed_source(attributes: TransposedConvolution, inputs: tuple[Shape, .
         bias=(attributes.bias, True),
         dilation=(collapsed(attributes.dilation), 1),
     )
-    return Module("nn.ConvTranspose2d", (inputs[0][0], attributes.channels, collapsed(attributes.kernel)), chosen)
+    return ModuleCall("nn.ConvTranspose2d", (inputs[0][0], attributes.channels, collapsed(attributes.kernel)), chosen)
 
 
 def _transposed_weights(attributes: TransposedConvolution, channels_in: int) -> int:
@@ -164,8 +164,8 @@ def _linear_shape(attributes: Linear, inputs: tuple[Shape, ...]) -> Shape:
     return (attributes.features,)
 
 
-def _linear_source(attributes: Linear, inputs: tuple[Shape, ...]) -> Module:
-    return Module("nn.Linear", (inputs[0][0], attributes.features), keywords(bias=(attributes.bias, True)))
+def _linear_source(attributes: Linear, inputs: tuple[Shape, ...]) -> ModuleCall:
+    return ModuleCall("nn.Linear", (inputs[0][0], attributes.features), keywords(bias=(attributes.bias, True)))
 
 
 def _linear_parameters(attributes: Linear, inputs: tuple[Shape, ...]) -> int:

@@ -13,7 +13,7 @@ from resnext_dsl.foundation.records import NamedTuple
 from resnext_dsl.operators.base import Shape
 
 
-class Amount(NamedTuple):
+class ScalarCount(NamedTuple):
     """A number of scalars: `elements` of the network's own type, `indices` of 64 bits whatever that type is."""
 
     elements: int = 0
@@ -24,7 +24,7 @@ class Amount(NamedTuple):
         return self.elements * width + self.indices * 8
 
 
-class Run(NamedTuple):
+class TrainingStep(NamedTuple):
     """How an operator runs in a training step.
 
     Attributes:
@@ -49,13 +49,13 @@ class Saved(NamedTuple):
 
     inputs: tuple[int, ...] = ()
     output: bool = False
-    made: Amount = Amount()
+    made: ScalarCount = ScalarCount()
 
 
-SaveRule = Callable[[Any, tuple[Shape, ...], Run], Saved]
+SaveRule = Callable[[Any, tuple[Shape, ...], TrainingStep], Saved]
 
 
-class Memory(NamedTuple):
+class MemoryRules(NamedTuple):
     """The memory rules of an operator.
 
     Attributes:
@@ -68,21 +68,21 @@ class Memory(NamedTuple):
 
     saves: SaveRule
     view: Callable[[Any, tuple[Shape, ...], bool], bool] = lambda attributes, inputs, training: False
-    scratch: Callable[[Any, tuple[Shape, ...], int], Amount] = lambda attributes, inputs, batch: Amount()
-    buffers: Callable[[Any, tuple[Shape, ...]], Amount] = lambda attributes, inputs: Amount()
+    scratch: Callable[[Any, tuple[Shape, ...], int], ScalarCount] = lambda attributes, inputs, batch: ScalarCount()
+    buffers: Callable[[Any, tuple[Shape, ...]], ScalarCount] = lambda attributes, inputs: ScalarCount()
 
 
-def saves_nothing(attributes: Any, inputs: tuple[Shape, ...], run: Run) -> Saved:
+def saves_nothing(attributes: Any, inputs: tuple[Shape, ...], run: TrainingStep) -> Saved:
     """What moves, sums or averages: its gradient needs no value."""
     return Saved()
 
 
-def saves_input(attributes: Any, inputs: tuple[Shape, ...], run: Run) -> Saved:
+def saves_input(attributes: Any, inputs: tuple[Shape, ...], run: TrainingStep) -> Saved:
     """What multiplies by a weight, or bends its input by what that is."""
     return Saved(inputs=(0,))
 
 
-def saves_output(attributes: Any, inputs: tuple[Shape, ...], run: Run) -> Saved:
+def saves_output(attributes: Any, inputs: tuple[Shape, ...], run: TrainingStep) -> Saved:
     """Functions whose slope follows from their value."""
     return Saved(output=True)
 
@@ -97,7 +97,7 @@ def is_view_in_inference(attributes: Any, inputs: tuple[Shape, ...], training: b
     return not training
 
 
-NOTHING_SAVED = Memory(saves_nothing)
-INPUT_SAVED = Memory(saves_input)
-OUTPUT_SAVED = Memory(saves_output)
-VIEW = Memory(saves_nothing, view=is_view)
+NOTHING_SAVED = MemoryRules(saves_nothing)
+INPUT_SAVED = MemoryRules(saves_input)
+OUTPUT_SAVED = MemoryRules(saves_output)
+VIEW = MemoryRules(saves_nothing, view=is_view)

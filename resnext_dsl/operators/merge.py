@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from resnext_dsl.operators.activation import NoAttributes
 from resnext_dsl.operators.algebra import CHANNELWISE, Algebra, crosses
 from resnext_dsl.operators.base import Expression, RuleError, Shape
-from resnext_dsl.operators.memory_rules import Amount, Memory, Run, Saved, SaveRule, saves_nothing
+from resnext_dsl.operators.memory_rules import MemoryRules, Saved, SaveRule, ScalarCount, TrainingStep, saves_nothing
 from resnext_dsl.operators.row import Operator
 from resnext_dsl.operators.rules import elements, no_parameters, shape_text
 
@@ -116,7 +116,7 @@ def _is_one_value(attributes: NoAttributes, inputs: tuple[Shape, ...], training:
     return len(inputs) == 1
 
 
-def _mul_saves(attributes: NoAttributes, inputs: tuple[Shape, ...], run: Run) -> Saved:
+def _mul_saves(attributes: NoAttributes, inputs: tuple[Shape, ...], run: TrainingStep) -> Saved:
     """Of each product in turn, the factors whose partner has a gradient."""
     kept: list[int] = []
     made, product, flows = 0, inputs[0], run.gradients[0]
@@ -128,13 +128,13 @@ def _mul_saves(attributes: NoAttributes, inputs: tuple[Shape, ...], run: Run) ->
             made += run.batch * elements(product) if place > 1 else 0
         product = tuple(map(max, product, inputs[place]))
         flows = flows or run.gradients[place]
-    return Saved(tuple(kept), made=Amount(made))
+    return Saved(tuple(kept), made=ScalarCount(made))
 
 
-def _maximum_saves(attributes: NoAttributes, inputs: tuple[Shape, ...], run: Run) -> Saved:
+def _maximum_saves(attributes: NoAttributes, inputs: tuple[Shape, ...], run: TrainingStep) -> Saved:
     if len(inputs) <= 2:
         return Saved(tuple(range(len(inputs))))
-    return Saved(output=True, made=Amount(len(inputs) * run.batch * elements(inputs[0])))  # the values, stacked
+    return Saved(output=True, made=ScalarCount(len(inputs) * run.batch * elements(inputs[0])))  # the values, stacked
 
 
 def _row(
@@ -145,7 +145,7 @@ def _row(
     saves: SaveRule = saves_nothing,
     algebra: Algebra = CHANNELWISE,
 ) -> Operator:
-    memory = Memory(saves, view=_is_one_value)
+    memory = MemoryRules(saves, view=_is_one_value)
     return Operator(
         name, "merge", summary, NoAttributes, shape, source, no_parameters, None, memory, algebra, (1, None)
     )

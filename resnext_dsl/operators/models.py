@@ -9,7 +9,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic import BaseModel, BeforeValidator, ConfigDict, create_model
 
-from resnext_dsl.operators.arguments import Bound, Pair, twice
+from resnext_dsl.operators.arguments import NumberBound, PairMark, twice
 from resnext_dsl.operators.base import REQUIRED, Attributes
 
 _MARKS = {"at least": Ge, "at most": Le, "greater than": Gt, "less than": Lt}
@@ -46,7 +46,7 @@ def _translated(annotation: Any) -> Any:
 
 
 def _mark(mark: Any) -> Any:
-    if isinstance(mark, Pair):
+    if isinstance(mark, PairMark):
         return BeforeValidator(twice)
-    assert isinstance(mark, Bound)
+    assert isinstance(mark, NumberBound)
     return _MARKS[mark.phrase](mark.limit)

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from resnext_dsl.operators.algebra import Algebra, Joined, Tensor, alike, crosses
 from resnext_dsl.operators.arguments import Fraction, NaturalFloat, Positive, PositiveFloat
-from resnext_dsl.operators.base import Attributes, Module, RuleError, Shape
-from resnext_dsl.operators.memory_rules import Amount, Memory, Run, Saved
+from resnext_dsl.operators.base import Attributes, ModuleCall, RuleError, Shape
+from resnext_dsl.operators.memory_rules import MemoryRules, Saved, ScalarCount, TrainingStep
 from resnext_dsl.operators.row import Operator
 from resnext_dsl.operators.rules import (
     check_divisible,
@@ -79,20 +79,20 @@ def _batch_shape(attributes: BatchNorm, inputs: tuple[Shape, ...]) -> Shape:
     return map_or_features("bn", inputs)
 
 
-def _batch_source(attributes: BatchNorm, inputs: tuple[Shape, ...]) -> Module:
+def _batch_source(attributes: BatchNorm, inputs: tuple[Shape, ...]) -> ModuleCall:
     chosen = keywords(eps=(attributes.eps, 1e-5), momentum=(attributes.momentum, 0.1), affine=(attributes.affine, True))
     target = "nn.BatchNorm2d" if len(inputs[0]) == 3 else "nn.BatchNorm1d"
-    return Module(target, (inputs[0][0],), chosen)
+    return ModuleCall(target, (inputs[0][0],), chosen)
 
 
 def _layer_shape(attributes: LayerNorm, inputs: tuple[Shape, ...]) -> Shape:
     return map_or_features("layernorm", inputs)
 
 
-def _layer_source(attributes: LayerNorm, inputs: tuple[Shape, ...]) -> Module:
+def _layer_source(attributes: LayerNorm, inputs: tuple[Shape, ...]) -> ModuleCall:
     chosen = keywords(eps=(attributes.eps, 1e-5), elementwise_affine=(attributes.affine, True))
     target = "LayerNorm2d" if len(inputs[0]) == 3 else "nn.LayerNorm"
-    return Module(target, (inputs[0][0],), chosen)
+    return ModuleCall(target, (inputs[0][0],), chosen)
 
 
 def _group_shape(attributes: GroupNorm, inputs: tuple[Shape, ...]) -> Shape:
@@ -105,9 +105,9 @@ def _group_shape(attributes: GroupNorm, inputs: tuple[Shape, ...]) -> Shape:
     return inputs[0]
 
 
-def _group_source(attributes: GroupNorm, inputs: tuple[Shape, ...]) -> Module:
+def _group_source(attributes: GroupNorm, inputs: tuple[Shape, ...]) -> ModuleCall:
     chosen = keywords(eps=(attributes.eps, 1e-5), affine=(attributes.affine, True))
-    return Module("nn.GroupNorm", (attributes.groups, inputs[0][0]), chosen)
+    return ModuleCall("nn.GroupNorm", (attributes.groups, inputs[0][0]), chosen)
 
 
 def _instance_shape(attributes: InstanceNorm, inputs: tuple[Shape, ...]) -> Shape:
@@ -117,54 +117,54 @@ def _instance_shape(attributes: InstanceNorm, inputs: tuple[Shape, ...]) -> Shap
     return inputs[0]
 
 
-def _instance_source(attributes: InstanceNorm, inputs: tuple[Shape, ...]) -> Module:
+def _instance_source(attributes: InstanceNorm, inputs: tuple[Shape, ...]) -> ModuleCall:
     chosen = keywords(eps=(attributes.eps, 1e-5), affine=(attributes.affine, False))
-    return Module("nn.InstanceNorm2d", (inputs[0][0],), chosen)
+    return ModuleCall("nn.InstanceNorm2d", (inputs[0][0],), chosen)
 
 
 def _response_shape(attributes: LocalResponseNorm, inputs: tuple[Shape, ...]) -> Shape:
     return map_of("lrn", inputs)
 
 
-def _response_source(attributes: LocalResponseNorm, inputs: tuple[Shape, ...]) -> Module:
+def _response_source(attributes: LocalResponseNorm, inputs: tuple[Shape, ...]) -> ModuleCall:
     chosen = keywords(alpha=(attributes.alpha, 1e-4), beta=(attributes.beta, 0.75), k=(attributes.k, 1.0))
-    return Module("nn.LocalResponseNorm", (attributes.size,), chosen)
+    return ModuleCall("nn.LocalResponseNorm", (attributes.size,), chosen)
 
 
 # What the norms save: the input, and a mean and a deviation for each thing that they normalize.
 
 
-def _batch_saves(attributes: BatchNorm, inputs: tuple[Shape, ...], run: Run) -> Saved:
-    return Saved(inputs=(0,), made=Amount(2 * inputs[0][0]))
+def _batch_saves(attributes: BatchNorm, inputs: tuple[Shape, ...], run: TrainingStep) -> Saved:
+    return Saved(inputs=(0,), made=ScalarCount(2 * inputs[0][0]))
 
 
-def _batch_buffers(attributes: BatchNorm, inputs: tuple[Shape, ...]) -> Amount:
-    return Amount(2 * inputs[0][0], indices=1)  # running mean and variance; how many batches they have seen
+def _batch_buffers(attributes: BatchNorm, inputs: tuple[Shape, ...]) -> ScalarCount:
+    return ScalarCount(2 * inputs[0][0], indices=1)  # running mean and variance; how many batches they have seen
 
 
-def _layer_statistics(attributes: LayerNorm, inputs: tuple[Shape, ...], batch: int) -> Amount:
-    return Amount(2 * batch * elements(inputs[0][1:]))
+def _layer_statistics(attributes: LayerNorm, inputs: tuple[Shape, ...], batch: int) -> ScalarCount:
+    return ScalarCount(2 * batch * elements(inputs[0][1:]))
 
 
-def _layer_saves(attributes: LayerNorm, inputs: tuple[Shape, ...], run: Run) -> Saved:
+def _layer_saves(attributes: LayerNorm, inputs: tuple[Shape, ...], run: TrainingStep) -> Saved:
     return Saved(inputs=(0,), made=_layer_statistics(attributes, inputs, run.batch))
 
 
-def _group_statistics(attributes: GroupNorm, inputs: tuple[Shape, ...], batch: int) -> Amount:
-    return Amount(2 * batch * attributes.groups)
+def _group_statistics(attributes: GroupNorm, inputs: tuple[Shape, ...], batch: int) -> ScalarCount:
+    return ScalarCount(2 * batch * attributes.groups)
 
 
-def _group_saves(attributes: GroupNorm, inputs: tuple[Shape, ...], run: Run) -> Saved:
+def _group_saves(attributes: GroupNorm, inputs: tuple[Shape, ...], run: TrainingStep) -> Saved:
     return Saved(inputs=(0,), made=_group_statistics(attributes, inputs, run.batch))
 
 
-def _instance_scratch(attributes: InstanceNorm, inputs: tuple[Shape, ...], batch: int) -> Amount:
+def _instance_scratch(attributes: InstanceNorm, inputs: tuple[Shape, ...], batch: int) -> ScalarCount:
     # a batch norm over samples and channels as one, for which torch repeats weight and bias
-    return Amount(2 * (1 + attributes.affine) * batch * inputs[0][0])
+    return ScalarCount(2 * (1 + attributes.affine) * batch * inputs[0][0])
 
 
-def _instance_saves(attributes: InstanceNorm, inputs: tuple[Shape, ...], run: Run) -> Saved:
-    return Saved(inputs=(0,), made=Amount((2 + attributes.affine) * run.batch * inputs[0][0]))
+def _instance_saves(attributes: InstanceNorm, inputs: tuple[Shape, ...], run: TrainingStep) -> Saved:
+    return Saved(inputs=(0,), made=ScalarCount((2 + attributes.affine) * run.batch * inputs[0][0]))
 
 
 def _response_padded(attributes: LocalResponseNorm, inputs: tuple[Shape, ...], batch: int) -> int:
@@ -173,15 +173,15 @@ def _response_padded(attributes: LocalResponseNorm, inputs: tuple[Shape, ...], b
     return batch * (channels + attributes.size - 1) * height * width
 
 
-def _response_scratch(attributes: LocalResponseNorm, inputs: tuple[Shape, ...], batch: int) -> Amount:
+def _response_scratch(attributes: LocalResponseNorm, inputs: tuple[Shape, ...], batch: int) -> ScalarCount:
     # torch computes it in steps: two values beside the result while it adds and raises, or the padded squares
     whole = batch * elements(inputs[0])
-    return Amount(max(2 * whole, _response_padded(attributes, inputs, batch)))
+    return ScalarCount(max(2 * whole, _response_padded(attributes, inputs, batch)))
 
 
-def _response_saves(attributes: LocalResponseNorm, inputs: tuple[Shape, ...], run: Run) -> Saved:
+def _response_saves(attributes: LocalResponseNorm, inputs: tuple[Shape, ...], run: TrainingStep) -> Saved:
     whole = run.batch * elements(inputs[0])
-    return Saved(inputs=(0,), made=Amount(2 * whole + _response_padded(attributes, inputs, run.batch)))
+    return Saved(inputs=(0,), made=ScalarCount(2 * whole + _response_padded(attributes, inputs, run.batch)))
 
 
 def _affine_tensors(attributes: Affine, inputs: tuple[Shape, ...]) -> tuple[Tensor, ...]:
@@ -222,7 +222,7 @@ ROWS = (
         source=_batch_source,
         parameters=_parameters,
         flops=_batch_flops,
-        memory=Memory(_batch_saves, buffers=_batch_buffers),
+        memory=MemoryRules(_batch_saves, buffers=_batch_buffers),
         algebra=Algebra(alike, _batch_tensors),
     ),
     Operator(
@@ -234,7 +234,7 @@ ROWS = (
         source=_layer_source,
         parameters=_parameters,
         flops=_norm_flops,
-        memory=Memory(_layer_saves, scratch=_layer_statistics),
+        memory=MemoryRules(_layer_saves, scratch=_layer_statistics),
         algebra=crosses(ACROSS)._replace(tensors=_affine_tensors),
     ),
     Operator(
@@ -246,7 +246,7 @@ ROWS = (
         source=_group_source,
         parameters=_parameters,
         flops=_norm_flops,
-        memory=Memory(_group_saves, scratch=_group_statistics),
+        memory=MemoryRules(_group_saves, scratch=_group_statistics),
         algebra=Algebra(_group_joined, _affine_tensors, sliced=_group_sliced),
     ),
     Operator(
@@ -258,7 +258,7 @@ ROWS = (
         source=_instance_source,
         parameters=_parameters,
         flops=_norm_flops,
-        memory=Memory(_instance_saves, scratch=_instance_scratch),
+        memory=MemoryRules(_instance_saves, scratch=_instance_scratch),
         algebra=Algebra(alike, _affine_tensors),
     ),
     Operator(
@@ -270,7 +270,7 @@ ROWS = (
         source=_response_source,
         parameters=no_parameters,
         flops=None,
-        memory=Memory(_response_saves, scratch=_response_scratch),
+        memory=MemoryRules(_response_saves, scratch=_response_scratch),
         algebra=crosses(ACROSS),
     ),
 )

@@ -7,8 +7,8 @@ from typing import Literal
 
 from resnext_dsl.operators.algebra import CHANNELWISE
 from resnext_dsl.operators.arguments import NaturalPair, PositivePair
-from resnext_dsl.operators.base import Attributes, Module, RuleError, Shape
-from resnext_dsl.operators.memory_rules import Amount, Memory, Run, Saved
+from resnext_dsl.operators.base import Attributes, ModuleCall, RuleError, Shape
+from resnext_dsl.operators.memory_rules import MemoryRules, Saved, ScalarCount, TrainingStep
 from resnext_dsl.operators.row import Operator
 from resnext_dsl.operators.rules import (
     Pair,
@@ -89,9 +89,9 @@ def _avg_shape(attributes: AvgPool, inputs: tuple[Shape, ...]) -> Shape:
     return (channels, *_pooled_size((height, width), attributes.kernel, (1, 1), attributes))
 
 
-def _max_source(attributes: MaxPool, inputs: tuple[Shape, ...]) -> Module:
+def _max_source(attributes: MaxPool, inputs: tuple[Shape, ...]) -> ModuleCall:
     if attributes.kernel == "global":
-        return Module("nn.AdaptiveMaxPool2d", (1,))
+        return ModuleCall("nn.AdaptiveMaxPool2d", (1,))
     kernel = attributes.kernel
     padding = resolved_padding(attributes.padding, reach(kernel, attributes.dilation))
     chosen = keywords(
@@ -100,12 +100,12 @@ def _max_source(attributes: MaxPool, inputs: tuple[Shape, ...]) -> Module:
         dilation=(collapsed(attributes.dilation), 1),
         ceil_mode=(attributes.ceil, False),
     )
-    return Module("nn.MaxPool2d", (collapsed(kernel),), chosen)
+    return ModuleCall("nn.MaxPool2d", (collapsed(kernel),), chosen)
 
 
-def _avg_source(attributes: AvgPool, inputs: tuple[Shape, ...]) -> Module:
+def _avg_source(attributes: AvgPool, inputs: tuple[Shape, ...]) -> ModuleCall:
     if attributes.kernel == "global":
-        return Module("nn.AdaptiveAvgPool2d", (1,))
+        return ModuleCall("nn.AdaptiveAvgPool2d", (1,))
     kernel = attributes.kernel
     padding = resolved_padding(attributes.padding, kernel)
     chosen = keywords(
@@ -114,7 +114,7 @@ def _avg_source(attributes: AvgPool, inputs: tuple[Shape, ...]) -> Module:
         ceil_mode=(attributes.ceil, False),
         count_include_pad=(attributes.count_include_pad, True),
     )
-    return Module("nn.AvgPool2d", (collapsed(kernel),), chosen)
+    return ModuleCall("nn.AvgPool2d", (collapsed(kernel),), chosen)
 
 
 def _avg_flops(attributes: AvgPool, inputs: tuple[Shape, ...]) -> int | None:
@@ -129,39 +129,39 @@ def _adaptive_max_shape(attributes: AdaptivePool, inputs: tuple[Shape, ...]) -> 
     return (map_of("adaptive_maxpool", inputs)[0], *attributes.size)
 
 
-def _adaptive_avg_source(attributes: AdaptivePool, inputs: tuple[Shape, ...]) -> Module:
-    return Module("nn.AdaptiveAvgPool2d", (collapsed(attributes.size),))
+def _adaptive_avg_source(attributes: AdaptivePool, inputs: tuple[Shape, ...]) -> ModuleCall:
+    return ModuleCall("nn.AdaptiveAvgPool2d", (collapsed(attributes.size),))
 
 
-def _adaptive_max_source(attributes: AdaptivePool, inputs: tuple[Shape, ...]) -> Module:
-    return Module("nn.AdaptiveMaxPool2d", (collapsed(attributes.size),))
+def _adaptive_max_source(attributes: AdaptivePool, inputs: tuple[Shape, ...]) -> ModuleCall:
+    return ModuleCall("nn.AdaptiveMaxPool2d", (collapsed(attributes.size),))
 
 
 def _adaptive_avg_flops(attributes: AdaptivePool, inputs: tuple[Shape, ...]) -> int:
     return elements(inputs[0])
 
 
-def _max_indices(attributes: MaxPool, inputs: tuple[Shape, ...], batch: int) -> Amount:
-    return Amount(indices=batch * elements(_max_shape(attributes, inputs)))
+def _max_indices(attributes: MaxPool, inputs: tuple[Shape, ...], batch: int) -> ScalarCount:
+    return ScalarCount(indices=batch * elements(_max_shape(attributes, inputs)))
 
 
-def _max_saves(attributes: MaxPool, inputs: tuple[Shape, ...], run: Run) -> Saved:
+def _max_saves(attributes: MaxPool, inputs: tuple[Shape, ...], run: TrainingStep) -> Saved:
     return Saved(inputs=(0,), made=_max_indices(attributes, inputs, run.batch))
 
 
-def _avg_saves(attributes: AvgPool, inputs: tuple[Shape, ...], run: Run) -> Saved:
+def _avg_saves(attributes: AvgPool, inputs: tuple[Shape, ...], run: TrainingStep) -> Saved:
     return Saved() if attributes.kernel == "global" else Saved(inputs=(0,))
 
 
-def _adaptive_max_indices(attributes: AdaptivePool, inputs: tuple[Shape, ...], batch: int) -> Amount:
-    return Amount(indices=batch * elements(_adaptive_max_shape(attributes, inputs)))
+def _adaptive_max_indices(attributes: AdaptivePool, inputs: tuple[Shape, ...], batch: int) -> ScalarCount:
+    return ScalarCount(indices=batch * elements(_adaptive_max_shape(attributes, inputs)))
 
 
-def _adaptive_max_saves(attributes: AdaptivePool, inputs: tuple[Shape, ...], run: Run) -> Saved:
+def _adaptive_max_saves(attributes: AdaptivePool, inputs: tuple[Shape, ...], run: TrainingStep) -> Saved:
     return Saved(inputs=(0,), made=_adaptive_max_indices(attributes, inputs, run.batch))
 
 
-def _adaptive_avg_saves(attributes: AdaptivePool, inputs: tuple[Shape, ...], run: Run) -> Saved:
+def _adaptive_avg_saves(attributes: AdaptivePool, inputs: tuple[Shape, ...], run: TrainingStep) -> Saved:
     return Saved() if attributes.size == (1, 1) else Saved(inputs=(0,))  # the mean of the whole map is a plain mean
 
 
@@ -175,7 +175,7 @@ ROWS = (
         source=_max_source,
         parameters=no_parameters,
         flops=None,
-        memory=Memory(_max_saves, scratch=_max_indices),
+        memory=MemoryRules(_max_saves, scratch=_max_indices),
         algebra=CHANNELWISE,
     ),
     Operator(
@@ -187,7 +187,7 @@ ROWS = (
         source=_avg_source,
         parameters=no_parameters,
         flops=_avg_flops,
-        memory=Memory(_avg_saves),
+        memory=MemoryRules(_avg_saves),
         algebra=CHANNELWISE,
     ),
     Operator(
@@ -199,7 +199,7 @@ ROWS = (
         source=_adaptive_avg_source,
         parameters=no_parameters,
         flops=_adaptive_avg_flops,
-        memory=Memory(_adaptive_avg_saves),
+        memory=MemoryRules(_adaptive_avg_saves),
         algebra=CHANNELWISE,
     ),
     Operator(
@@ -211,7 +211,7 @@ ROWS = (
         source=_adaptive_max_source,
         parameters=no_parameters,
         flops=None,
-        memory=Memory(_adaptive_max_saves, scratch=_adaptive_max_indices),
+        memory=MemoryRules(_adaptive_max_saves, scratch=_adaptive_max_indices),
         algebra=CHANNELWISE,
     ),
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from resnext_dsl.operators import OPERATORS
-from resnext_dsl.operators.arguments import LARGEST, Argument, arguments_of, value_text
+from resnext_dsl.operators.arguments import LARGEST, AttributeField, arguments_of, value_text
 from resnext_dsl.operators.row import Operator
 
 _OPENING = f"""\
@@ -134,7 +134,7 @@ def signature(row: Operator) -> str:
     return f"{row.name}({', '.join(shown)})" if shown else row.name
 
 
-def _default(argument: Argument) -> str:
+def _default(argument: AttributeField) -> str:
     if argument.required:
         return ""
     value = argument.default
@@ -158,7 +158,7 @@ def _argument_lines(rows: list[Operator]) -> list[str]:
     ]
 
 
-def _values(argument: Argument) -> str:
+def _values(argument: AttributeField) -> str:
     # The upper end of every int is said once, in the opening.
     bounds = [f"{phrase} {limit}" for phrase, limit in argument.bounds if limit != LARGEST]
     return ", ".join([argument.expected, *bounds])

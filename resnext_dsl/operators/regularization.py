@@ -3,9 +3,9 @@
 from typing import Annotated
 
 from resnext_dsl.operators.algebra import RANDOM
-from resnext_dsl.operators.arguments import Bound, Fraction
-from resnext_dsl.operators.base import Attributes, Module, Shape
-from resnext_dsl.operators.memory_rules import Amount, Memory, Run, Saved, is_view_in_inference
+from resnext_dsl.operators.arguments import Fraction, NumberBound
+from resnext_dsl.operators.base import Attributes, ModuleCall, Shape
+from resnext_dsl.operators.memory_rules import MemoryRules, Saved, ScalarCount, TrainingStep, is_view_in_inference
 from resnext_dsl.operators.row import Operator
 from resnext_dsl.operators.rules import elements, first_shape, keywords, map_of, no_parameters
 
@@ -19,23 +19,23 @@ class Dropout(Attributes):
 class DropPath(Attributes):
     """Attributes of `drop_path`; some sample must be left."""
 
-    p: Annotated[float, Bound("at least", 0), Bound("less than", 1)]
+    p: Annotated[float, NumberBound("at least", 0), NumberBound("less than", 1)]
 
 
-def _dropout_source(attributes: Dropout, inputs: tuple[Shape, ...]) -> Module:
-    return Module("nn.Dropout", (attributes.p,))
+def _dropout_source(attributes: Dropout, inputs: tuple[Shape, ...]) -> ModuleCall:
+    return ModuleCall("nn.Dropout", (attributes.p,))
 
 
 def _dropout2d_shape(attributes: Dropout, inputs: tuple[Shape, ...]) -> Shape:
     return map_of("dropout2d", inputs)
 
 
-def _dropout2d_source(attributes: Dropout, inputs: tuple[Shape, ...]) -> Module:
-    return Module("nn.Dropout2d", (attributes.p,))
+def _dropout2d_source(attributes: Dropout, inputs: tuple[Shape, ...]) -> ModuleCall:
+    return ModuleCall("nn.Dropout2d", (attributes.p,))
 
 
-def _drop_path_source(attributes: DropPath, inputs: tuple[Shape, ...]) -> Module:
-    return Module("DropPath", (attributes.p,), keywords(dimensions=(len(inputs[0]), 3)))
+def _drop_path_source(attributes: DropPath, inputs: tuple[Shape, ...]) -> ModuleCall:
+    return ModuleCall("DropPath", (attributes.p,), keywords(dimensions=(len(inputs[0]), 3)))
 
 
 def _dropout_view(attributes: Dropout, inputs: tuple[Shape, ...], training: bool) -> bool:
@@ -43,19 +43,19 @@ def _dropout_view(attributes: Dropout, inputs: tuple[Shape, ...], training: bool
 
 
 def _mask(attributes: Dropout, size: int) -> Saved:
-    return Saved(made=Amount((attributes.p > 0) * (size if attributes.p < 1 else 1)))  # at 1 a single zero will do
+    return Saved(made=ScalarCount((attributes.p > 0) * (size if attributes.p < 1 else 1)))  # at 1 a single zero will do
 
 
-def _dropout_saves(attributes: Dropout, inputs: tuple[Shape, ...], run: Run) -> Saved:
+def _dropout_saves(attributes: Dropout, inputs: tuple[Shape, ...], run: TrainingStep) -> Saved:
     return _mask(attributes, run.batch * elements(inputs[0]))
 
 
-def _dropout2d_saves(attributes: Dropout, inputs: tuple[Shape, ...], run: Run) -> Saved:
+def _dropout2d_saves(attributes: Dropout, inputs: tuple[Shape, ...], run: TrainingStep) -> Saved:
     return _mask(attributes, run.batch * inputs[0][0])
 
 
-def _drop_path_saves(attributes: DropPath, inputs: tuple[Shape, ...], run: Run) -> Saved:
-    return Saved(made=Amount(run.batch))
+def _drop_path_saves(attributes: DropPath, inputs: tuple[Shape, ...], run: TrainingStep) -> Saved:
+    return Saved(made=ScalarCount(run.batch))
 
 
 ROWS = (
@@ -68,7 +68,7 @@ ROWS = (
         source=_dropout_source,
         parameters=no_parameters,
         flops=None,
-        memory=Memory(_dropout_saves, view=_dropout_view),
+        memory=MemoryRules(_dropout_saves, view=_dropout_view),
         algebra=RANDOM,
         inplace=True,
     ),
@@ -81,7 +81,7 @@ ROWS = (
         source=_dropout2d_source,
         parameters=no_parameters,
         flops=None,
-        memory=Memory(_dropout2d_saves, view=_dropout_view),
+        memory=MemoryRules(_dropout2d_saves, view=_dropout_view),
         algebra=RANDOM,
         inplace=True,
     ),
@@ -94,7 +94,7 @@ ROWS = (
         source=_drop_path_source,
         parameters=no_parameters,
         flops=None,
-        memory=Memory(_drop_path_saves, view=is_view_in_inference),
+        memory=MemoryRules(_drop_path_saves, view=is_view_in_inference),
         algebra=RANDOM,
     ),
 )

@@ -9,7 +9,7 @@ from typing import Any
 from resnext_dsl.foundation.records import NamedTuple
 from resnext_dsl.operators.algebra import Algebra
 from resnext_dsl.operators.base import Attributes, Shape
-from resnext_dsl.operators.memory_rules import Memory
+from resnext_dsl.operators.memory_rules import MemoryRules
 
 Rule = Callable[[Any, tuple[Shape, ...]], Any]
 
@@ -42,7 +42,7 @@ class Operator(NamedTuple):
     source: Rule
     parameters: Rule
     flops: Rule | None
-    memory: Memory
+    memory: MemoryRules
     algebra: Algebra
     inputs: tuple[int, int | None] = (1, 1)
     inplace: bool = False

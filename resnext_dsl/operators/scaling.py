@@ -1,7 +1,7 @@
 """Multiplication by constants, fixed or learned."""
 
 from resnext_dsl.operators.algebra import CHANNELWISE, Algebra, Tensor, alike
-from resnext_dsl.operators.base import Attributes, Expression, Module, Shape
+from resnext_dsl.operators.base import Attributes, Expression, ModuleCall, Shape
 from resnext_dsl.operators.memory_rules import INPUT_SAVED, NOTHING_SAVED
 from resnext_dsl.operators.row import Operator
 from resnext_dsl.operators.rules import first_shape, keywords, map_or_features, no_parameters
@@ -27,8 +27,8 @@ def _layer_scale_shape(attributes: LayerScale, inputs: tuple[Shape, ...]) -> Sha
     return map_or_features("layer_scale", inputs)
 
 
-def _layer_scale_source(attributes: LayerScale, inputs: tuple[Shape, ...]) -> Module:
-    return Module("LayerScale", (inputs[0][0], attributes.init), keywords(dimensions=(len(inputs[0]), 3)))
+def _layer_scale_source(attributes: LayerScale, inputs: tuple[Shape, ...]) -> ModuleCall:
+    return ModuleCall("LayerScale", (inputs[0][0], attributes.init), keywords(dimensions=(len(inputs[0]), 3)))
 
 
 def _layer_scale_parameters(attributes: LayerScale, inputs: tuple[Shape, ...]) -> int:

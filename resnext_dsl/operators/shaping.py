@@ -5,7 +5,7 @@ from typing import Literal
 from resnext_dsl.operators.activation import NoAttributes
 from resnext_dsl.operators.algebra import CHANNELWISE, crosses
 from resnext_dsl.operators.arguments import Natural, Positive, PositivePair
-from resnext_dsl.operators.base import Attributes, Expression, Module, RuleError, Shape
+from resnext_dsl.operators.base import Attributes, Expression, ModuleCall, RuleError, Shape
 from resnext_dsl.operators.memory_rules import NOTHING_SAVED, VIEW
 from resnext_dsl.operators.row import Operator
 from resnext_dsl.operators.rules import (
@@ -61,8 +61,8 @@ def _flatten_shape(attributes: NoAttributes, inputs: tuple[Shape, ...]) -> Shape
     return (elements(inputs[0]),)
 
 
-def _flatten_source(attributes: NoAttributes, inputs: tuple[Shape, ...]) -> Module:
-    return Module("nn.Flatten")
+def _flatten_source(attributes: NoAttributes, inputs: tuple[Shape, ...]) -> ModuleCall:
+    return ModuleCall("nn.Flatten")
 
 
 def _upsample_shape(attributes: Upsample, inputs: tuple[Shape, ...]) -> Shape:
@@ -70,9 +70,9 @@ def _upsample_shape(attributes: Upsample, inputs: tuple[Shape, ...]) -> Shape:
     return channels, height * attributes.scale[0], width * attributes.scale[1]
 
 
-def _upsample_source(attributes: Upsample, inputs: tuple[Shape, ...]) -> Module:
+def _upsample_source(attributes: Upsample, inputs: tuple[Shape, ...]) -> ModuleCall:
     chosen = keywords(mode=(attributes.mode, "nearest"))
-    return Module("nn.Upsample", (), (("scale_factor", collapsed(attributes.scale)), *chosen))
+    return ModuleCall("nn.Upsample", (), (("scale_factor", collapsed(attributes.scale)), *chosen))
 
 
 def _upsample_flops(attributes: Upsample, inputs: tuple[Shape, ...]) -> int:
@@ -86,8 +86,8 @@ def _shuffle_shape(attributes: Shuffle, inputs: tuple[Shape, ...]) -> Shape:
     return channels, height, width
 
 
-def _shuffle_source(attributes: Shuffle, inputs: tuple[Shape, ...]) -> Module:
-    return Module("nn.ChannelShuffle", (attributes.groups,))
+def _shuffle_source(attributes: Shuffle, inputs: tuple[Shape, ...]) -> ModuleCall:
+    return ModuleCall("nn.ChannelShuffle", (attributes.groups,))
 
 
 def _pixel_shuffle_shape(attributes: PixelShuffle, inputs: tuple[Shape, ...]) -> Shape:
@@ -97,8 +97,8 @@ def _pixel_shuffle_shape(attributes: PixelShuffle, inputs: tuple[Shape, ...]) ->
     return channels // (factor * factor), height * factor, width * factor
 
 
-def _pixel_shuffle_source(attributes: PixelShuffle, inputs: tuple[Shape, ...]) -> Module:
-    return Module("nn.PixelShuffle", (attributes.factor,))
+def _pixel_shuffle_source(attributes: PixelShuffle, inputs: tuple[Shape, ...]) -> ModuleCall:
+    return ModuleCall("nn.PixelShuffle", (attributes.factor,))
 
 
 def _slice_shape(attributes: Slice, inputs: tuple[Shape, ...]) -> Shape:

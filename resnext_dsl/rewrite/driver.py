@@ -12,7 +12,7 @@ from resnext_dsl.graph.invariants import InvariantError, check_invariants
 from resnext_dsl.graph.ir import Graph
 from resnext_dsl.rewrite.fold import fold, remove_training, without_idle
 from resnext_dsl.rewrite.merges import join_paths
-from resnext_dsl.rewrite.rewrite_report import Report, Size, size_of
+from resnext_dsl.rewrite.rewrite_report import GraphSize, RewriteReport, size_of
 from resnext_dsl.rewrite.siblings import join_siblings
 from resnext_dsl.rewrite.spread import spread_paths
 from resnext_dsl.rewrite.steps import WeightMap
@@ -27,7 +27,7 @@ MODES = ("train", "inference")
 ROUNDS = 8
 """Times that the passes of a stage are run at most; each leaves fewer operators, and few graphs take more than two."""
 
-Run = Callable[[Workspace, Report], None]
+Run = Callable[[Workspace, RewriteReport], None]
 
 
 class Pass(NamedTuple):
@@ -48,7 +48,7 @@ class Rewritten(NamedTuple):
 
     graph: Graph
     weights: WeightMap
-    report: Report
+    report: RewriteReport
 
 
 def rewrite(
@@ -77,7 +77,7 @@ def rewrite(
         if value not in known:
             raise ValueError(f"{what} {value!r} is none of {', '.join(known)}")
     size = size_of(graph)
-    work, report = Workspace(graph), Report(size, size)
+    work, report = Workspace(graph), RewriteReport(size, size)
     made = graph
     for stage in _stages(form, mode == "inference", max_nodes, siblings):
         made = _settled(stage, work, report, made)
@@ -92,8 +92,8 @@ def canonical(graph: Graph) -> Graph:
 
     Operators stand below concatenations also where these stay, which says the same and is rarely faster.
     """
-    size = Size(0, 0, 0)
-    work, report = Workspace(graph), Report(size, size)
+    size = GraphSize(0, 0, 0)
+    work, report = Workspace(graph), RewriteReport(size, size)
     idle = Pass("idle", without_idle)
     return _settled([idle, Pass("join", partial(join_paths, partial=True))], work, report, graph)
 
@@ -112,7 +112,7 @@ def _stages(form: str, inference: bool, max_nodes: int, siblings: bool) -> Itera
         yield [Pass("siblings", join_siblings)]
 
 
-def _settled(stage: list[Pass], work: Workspace, report: Report, graph: Graph) -> Graph:
+def _settled(stage: list[Pass], work: Workspace, report: RewriteReport, graph: Graph) -> Graph:
     """The graph when the passes of a stage find nothing more."""
     for _ in range(ROUNDS):
         before = graph
@@ -123,7 +123,7 @@ def _settled(stage: list[Pass], work: Workspace, report: Report, graph: Graph) -
     return graph
 
 
-def _passed(each: Pass, work: Workspace, report: Report, before: Graph) -> Graph:
+def _passed(each: Pass, work: Workspace, report: RewriteReport, before: Graph) -> Graph:
     fired = len(report.fired)
     try:
         each.run(work, report)
@@ -133,7 +133,7 @@ def _passed(each: Pass, work: Workspace, report: Report, before: Graph) -> Graph
         raise InvariantError(f"pass `{each.name}` ({rules}): {broken}") from None
 
 
-def _check_spread(graph: Graph, form: str, report: Report) -> None:
+def _check_spread(graph: Graph, form: str, report: RewriteReport) -> None:
     if any("groups_as_paths" in entry.rules for entry in report.fired):
         return
     notes = tuple(Note(f"`{left.place}`: {left.reason}", left.span) for left in list(report.left.values())[:4])

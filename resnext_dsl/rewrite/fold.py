@@ -14,7 +14,7 @@ from resnext_dsl.foundation.records import NamedTuple
 from resnext_dsl.operators import OPERATORS
 from resnext_dsl.operators.rules import reach, resolved_padding
 from resnext_dsl.rewrite.join import MULTIPLIERS
-from resnext_dsl.rewrite.rewrite_report import Fired, Report
+from resnext_dsl.rewrite.rewrite_report import Fired, RewriteReport
 from resnext_dsl.rewrite.workspace import Workspace
 
 Rule = Callable[[Workspace, int], int]
@@ -24,7 +24,7 @@ SCALES = ("bn", "scale", "layer_scale")
 """Operators that multiply each channel by a factor and add a shift, once their statistics are fixed."""
 
 
-def remove_training(work: Workspace, report: Report) -> None:
+def remove_training(work: Workspace, report: RewriteReport) -> None:
     """Takes away the outputs that exist in training only."""
     names = work.outputs(training_only=True)
     if names:
@@ -33,7 +33,7 @@ def remove_training(work: Workspace, report: Report) -> None:
         work.drop_outputs(names)
 
 
-def fold(work: Workspace, report: Report) -> None:
+def fold(work: Workspace, report: RewriteReport) -> None:
     """Applies the rules of inference to every node, in the order of execution."""
     for index in list(work.live()):
         for rule in RULES:
@@ -44,7 +44,7 @@ def fold(work: Workspace, report: Report) -> None:
                     report.fire(fired._replace(number=count))
 
 
-def without_idle(work: Workspace, report: Report) -> None:
+def without_idle(work: Workspace, report: RewriteReport) -> None:
     """Takes away what changes nothing, in training neither; also where it is the result of a part."""
     for index in list(work.live()):
         node = work.nodes[index]

@@ -16,7 +16,7 @@ from resnext_dsl.operators import OPERATORS, Shape
 from resnext_dsl.rewrite.driver import Rewritten
 from resnext_dsl.rewrite.steps import Key, WeightMap
 from resnext_dsl.rewrite.workspace import tensors_of
-from resnext_dsl.semantics.init_schemes import FIELDS, Rule
+from resnext_dsl.semantics.init_schemes import FIELDS, SchemeRule
 
 Start = tuple[str, tuple[tuple[str, Any], ...]]
 """A scheme and its arguments; of those that look at shapes, what they come to."""
@@ -40,7 +40,7 @@ class StatedRule(NamedTuple):
     path: str
 
 
-def moved(graph: Graph, rewritten: Rewritten, rules: Sequence[Rule]) -> tuple[Rule, ...]:
+def moved(graph: Graph, rewritten: Rewritten, rules: Sequence[SchemeRule]) -> tuple[SchemeRule, ...]:
     """The rules for a rewritten graph.
 
     Args:
@@ -51,7 +51,7 @@ def moved(graph: Graph, rewritten: Rewritten, rules: Sequence[Rule]) -> tuple[Ru
     if rewritten.graph is graph or not rewritten.weights.invertible:
         return tuple(rules)
     origins, before = _origins(rewritten.weights), _tensors(graph)
-    made: list[Rule] = list(rules)
+    made: list[SchemeRule] = list(rules)
     for key, (node, shape) in _tensors(rewritten.graph).items():
         field = key.rpartition(".")[2]
         starts = {_start(rules, before[origin][0], field, before[origin][1]) for origin in origins[key]}
@@ -81,7 +81,7 @@ def _origins(weights: WeightMap) -> dict[str, set[str]]:
     return {name: known[key] for name, key in weights.after.items()}
 
 
-def _start(rules: Sequence[Rule], node: Node, field: str, shape: Shape) -> Start:
+def _start(rules: Sequence[SchemeRule], node: Node, field: str, shape: Shape) -> Start:
     """How a field of a node starts, beside a weight of a shape."""
     rule = _followed([rule for rule in rules if (rule.operator, rule.field) == (node.operator, field)], node.name)
     if rule is None:
@@ -108,7 +108,7 @@ def _spread(scheme: str, std: float) -> Start:
     return ("normal", (("std", std),)) if scheme.endswith("normal") else ("uniform", (("bound", math.sqrt(3) * std),))
 
 
-def _followed(rules: Sequence[Rule], name: str) -> Rule | None:
+def _followed(rules: Sequence[SchemeRule], name: str) -> SchemeRule | None:
     """The rule that a node follows: of the longest path, then the latest."""
     known = {rule.path: rule for rule in rules}
     while name and name not in known:

@@ -7,11 +7,11 @@ from itertools import groupby
 
 from resnext_dsl.operators import OPERATORS
 from resnext_dsl.rewrite.join import CONCAT, MULTIPLIERS, Blocked, Lift, sum_of_convolutions
-from resnext_dsl.rewrite.rewrite_report import Fired, Left, Report
+from resnext_dsl.rewrite.rewrite_report import Fired, Left, RewriteReport
 from resnext_dsl.rewrite.workspace import Workspace
 
 
-def join_paths(work: Workspace, report: Report, partial: bool = False, inference: bool = False) -> None:
+def join_paths(work: Workspace, report: RewriteReport, partial: bool = False, inference: bool = False) -> None:
     """Rewrites every merge whose operands can be one value, inner ones first.
 
     Args:
@@ -27,7 +27,7 @@ def join_paths(work: Workspace, report: Report, partial: bool = False, inference
             _merge(work, report, index, partial, inference)
 
 
-def _merge(work: Workspace, report: Report, index: int, partial: bool, inference: bool) -> None:
+def _merge(work: Workspace, report: RewriteReport, index: int, partial: bool, inference: bool) -> None:
     operator = work.nodes[index].operator
     if operator == "concat":
         index = _flat(work, report, index) if partial else index
@@ -42,7 +42,7 @@ def _merge(work: Workspace, report: Report, index: int, partial: bool, inference
 
 # concat(concat(x1, x2), x3)  ->  concat(x1, x2, x3)
 # where nothing else reads the inner one
-def _flat(work: Workspace, report: Report, index: int) -> int:
+def _flat(work: Workspace, report: RewriteReport, index: int) -> int:
     """A concatenation of concatenations is one; the node that it is."""
     operands = work.nodes[index].inputs
     inner = {value for value in operands if work.nodes[value].operator == "concat" and work.reader(value) == index}
@@ -56,7 +56,7 @@ def _flat(work: Workspace, report: Report, index: int) -> int:
 
 
 # concat(values)  ->  the one value that they are side by side
-def _concat(work: Workspace, report: Report, index: int, partial: bool) -> Blocked | None:
+def _concat(work: Workspace, report: RewriteReport, index: int, partial: bool) -> Blocked | None:
     """Operands, or runs of alike ones, become one; the first reason why some did not."""
     operands = work.nodes[index].inputs
     runs = _runs(work, operands)
@@ -89,7 +89,7 @@ def _kind(work: Workspace, value: int) -> object:
     return node.operator
 
 
-def _attempt(work: Workspace, report: Report, index: int, run: list[int], partial: bool) -> int | Blocked:
+def _attempt(work: Workspace, report: RewriteReport, index: int, run: list[int], partial: bool) -> int | Blocked:
     mark = work.mark()
     lift = Lift(work, index, partial)
     try:
@@ -103,7 +103,7 @@ def _attempt(work: Workspace, report: Report, index: int, run: list[int], partia
 
 
 # add(conv(x1), conv(x2), y)  ->  add(conv(concat(x1, x2)), y);   mean(...)  ->  scale(add(...), 1 / n)
-def _sum(work: Workspace, report: Report, index: int, inference: bool) -> Blocked | None:
+def _sum(work: Workspace, report: RewriteReport, index: int, inference: bool) -> Blocked | None:
     """Operands that are convolutions become one; the reason why they did not."""
     node = work.nodes[index]
     operands = node.inputs

@@ -56,7 +56,7 @@ class Left(NamedTuple):
         return cls(_place(work, index), reason, work.nodes[index].span, work.nodes[cause].span)
 
 
-class Size(NamedTuple):
+class GraphSize(NamedTuple):
     """What a graph takes to run: operators, kernel launches, and bytes that they read and write at batch 1.
 
     A launch is an operator that computes or moves elements; views are none. The bytes are those of values and
@@ -69,7 +69,7 @@ class Size(NamedTuple):
 
 
 @dataclass(slots=True)
-class Report:
+class RewriteReport:
     """What happened, in order, and the sizes before and after.
 
     Attributes:
@@ -79,8 +79,8 @@ class Report:
         left: What stayed as it was, by its place.
     """
 
-    before: Size
-    after: Size
+    before: GraphSize
+    after: GraphSize
     fired: list[Fired] = field(default_factory=list)
     left: dict[str, Left] = field(default_factory=dict)
 
@@ -94,7 +94,7 @@ class Report:
         self.left[left.place] = left
 
 
-def size_of(graph: Graph) -> Size:
+def size_of(graph: Graph) -> GraphSize:
     """The size of a graph."""
     launches = moved = 0
     for node in graph.nodes:
@@ -107,7 +107,7 @@ def size_of(graph: Graph) -> Size:
         launches += max(1, len(node.inputs) - 1) if row.merges and node.operator != "concat" else 1
         elements = sum(map(math.prod, shapes)) + math.prod(node.shape)
         moved += 4 * (elements + row.parameters(node.attributes, shapes))
-    return Size(len(graph.nodes) - 1, launches, moved)
+    return GraphSize(len(graph.nodes) - 1, launches, moved)
 
 
 def _place(work: Workspace, index: int) -> str:

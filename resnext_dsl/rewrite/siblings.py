@@ -12,11 +12,11 @@ from typing import Any
 
 from resnext_dsl.operators import OPERATORS
 from resnext_dsl.rewrite.join import MULTIPLIERS, Lift, same_input
-from resnext_dsl.rewrite.rewrite_report import Fired, Report
+from resnext_dsl.rewrite.rewrite_report import Fired, RewriteReport
 from resnext_dsl.rewrite.workspace import Workspace
 
 
-def join_siblings(work: Workspace, report: Report) -> None:
+def join_siblings(work: Workspace, report: RewriteReport) -> None:
     """Makes one of the multipliers of equal geometry that read one value, and of the channel-wise operators after."""
     for index in list(work.live()):
         if work.alive[index]:
@@ -38,7 +38,7 @@ def _siblings(work: Workspace, index: int) -> list[list[int]]:
 
 # conv(x; W1), conv(x; W2)  ->  slice(y, 1), slice(y, 2) with y = conv(x; [W1; W2])
 # where kernel, stride, padding, dilation and bias are equal, groups is 1, and none is the result of a part
-def _join(work: Workspace, report: Report, values: list[int]) -> None:
+def _join(work: Workspace, report: RewriteReport, values: list[int]) -> None:
     fired = Fired.of(work, values[0], ("siblings",), len(values))
     whole = same_input(Lift(work, values[0]), values)
     assert whole is not None

@@ -15,20 +15,20 @@ from resnext_dsl.graph.ir import Scope
 from resnext_dsl.operators import OPERATORS
 from resnext_dsl.operators.algebra import Tensor
 from resnext_dsl.rewrite.join import Blocked
-from resnext_dsl.rewrite.rewrite_report import Fired, Left, Report
+from resnext_dsl.rewrite.rewrite_report import Fired, Left, RewriteReport
 from resnext_dsl.rewrite.workspace import Workspace
 
 Cut = Literal["rows", "groups", "columns", "channels"]
 
 
-class Link(NamedTuple):
+class ChainLink(NamedTuple):
     """An operator of the chain that becomes paths: its node, and how its tensors are cut."""
 
     node: int
     cut: Cut
 
 
-def spread_paths(work: Workspace, report: Report, summed: bool, limit: int) -> None:
+def spread_paths(work: Workspace, report: RewriteReport, summed: bool, limit: int) -> None:
     """Spells every grouped convolution as paths.
 
     Args:
@@ -53,15 +53,15 @@ def _groups(work: Workspace, index: int) -> int:
     return node.attributes.groups if node.operator == "conv" else 1  # type: ignore[union-attr]
 
 
-def _spread(work: Workspace, report: Report, index: int, summed: bool, limit: int) -> None:
+def _spread(work: Workspace, report: RewriteReport, index: int, summed: bool, limit: int) -> None:
     groups = _groups(work, index)
     if groups == work.shapes(index)[0][0]:
         raise Blocked("a depthwise convolution would be paths of one channel", index)
     chain, down = _upwards(work, index, groups), _downwards(work, index, groups)
-    chain = [*chain, Link(index, "groups"), *down]
+    chain = [*chain, ChainLink(index, "groups"), *down]
     columns = _columns(work, chain[-1].node) if summed else None
     if columns is not None:
-        chain.append(Link(columns, "columns"))
+        chain.append(ChainLink(columns, "columns"))
     if len(work.nodes) + groups * len(chain) > limit:
         raise Blocked(f"{groups} paths would make more than {limit} operators", index)
     rules = ("groups_as_paths", "sum_of_paths") if columns is not None else ("groups_as_paths",)
@@ -79,21 +79,21 @@ def _spread(work: Workspace, report: Report, index: int, summed: bool, limit: in
 
 # slice(f(x), k)  ->  f(slice(x, k));   slice(conv(x; W), k)  ->  conv(x; rows k of W)
 # where nothing else reads f(x), conv(x), and they are not the result of a part
-def _upwards(work: Workspace, index: int, groups: int) -> list[Link]:
+def _upwards(work: Workspace, index: int, groups: int) -> list[ChainLink]:
     """The operators above a grouped convolution that belong to its paths: none, or all up to a convolution."""
-    found: list[Link] = []
+    found: list[ChainLink] = []
     at = work.nodes[index].inputs[0]
     while work.reader(at) is not None and work.nodes[at].operator != "input":
         node = work.nodes[at]
         if node.operator == "conv":
             own = _groups(work, at)
             if own == 1:
-                return [Link(at, "rows"), *found]
+                return [ChainLink(at, "rows"), *found]
             if own % groups or own == work.shapes(at)[0][0]:
                 break
-            found.insert(0, Link(at, "groups"))
+            found.insert(0, ChainLink(at, "groups"))
         elif _is_channelwise(work, at, groups):
-            found.insert(0, Link(at, "channels"))
+            found.insert(0, ChainLink(at, "channels"))
         else:
             break
         at = node.inputs[0]
@@ -104,16 +104,16 @@ def _upwards(work: Workspace, index: int, groups: int) -> list[Link]:
 
 # f(concat(x1, x2))  ->  concat(f(x1), f(x2))
 # where nothing else reads the concatenation
-def _downwards(work: Workspace, index: int, groups: int) -> list[Link]:
+def _downwards(work: Workspace, index: int, groups: int) -> list[ChainLink]:
     """The operators below a grouped convolution that belong to its paths."""
-    found: list[Link] = []
+    found: list[ChainLink] = []
     at = work.reader(index)
     while at is not None:
         own = _groups(work, at)
         if own > 1 and own % groups == 0 and own != work.shapes(at)[0][0]:
-            found.append(Link(at, "groups"))
+            found.append(ChainLink(at, "groups"))
         elif _is_channelwise(work, at, groups):
-            found.append(Link(at, "channels"))
+            found.append(ChainLink(at, "channels"))
         else:
             break
         at = work.reader(at)
@@ -152,7 +152,7 @@ def _is_channelwise(work: Workspace, index: int, count: int) -> bool:
     return row.algebra.sliced(node.attributes, channels, count)[0] is not None
 
 
-def _paths(work: Workspace, chain: list[Link], groups: int, index: int) -> list[int]:
+def _paths(work: Workspace, chain: list[ChainLink], groups: int, index: int) -> list[int]:
     """The last nodes of the paths, each a copy of the chain with its part of the tensors."""
     scope = _scope(work, index)
     results, names = [], _names(work, chain)
@@ -187,7 +187,7 @@ def _scope(work: Workspace, index: int) -> str:
     return scope
 
 
-def _names(work: Workspace, chain: list[Link]) -> list[str]:
+def _names(work: Workspace, chain: list[ChainLink]) -> list[str]:
     """Own names in the paths, those of the chain's operators; numbered where they come from several scopes."""
     names: list[str] = []
     for link in chain:
@@ -200,7 +200,7 @@ def _names(work: Workspace, chain: list[Link]) -> list[str]:
     return names
 
 
-def _start(work: Workspace, first: Link, groups: int, path: int, index: int, scope: str) -> int:
+def _start(work: Workspace, first: ChainLink, groups: int, path: int, index: int, scope: str) -> int:
     """What a path reads: the value, or its slice of the channels."""
     source = work.nodes[first.node].inputs[0]
     if first.cut == "rows":
@@ -212,7 +212,7 @@ def _start(work: Workspace, first: Link, groups: int, path: int, index: int, sco
     return made
 
 
-def _cut_attributes(work: Workspace, link: Link, groups: int) -> Any:
+def _cut_attributes(work: Workspace, link: ChainLink, groups: int) -> Any:
     node = work.nodes[link.node]
     attributes: Any = node.attributes
     if link.cut == "rows":
@@ -224,7 +224,7 @@ def _cut_attributes(work: Workspace, link: Link, groups: int) -> Any:
     return OPERATORS[node.operator].algebra.sliced(attributes, node.shape[0], groups)[0]
 
 
-def _cut_tensor(work: Workspace, link: Link, tensor: Tensor, targets: list[int]) -> None:
+def _cut_tensor(work: Workspace, link: ChainLink, tensor: Tensor, targets: list[int]) -> None:
     keys = [(target, tensor.field) for target in targets]
     if not tensor.shape:
         work.step("copy", [(link.node, tensor.field)], keys, len(keys))

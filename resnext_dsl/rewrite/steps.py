@@ -15,7 +15,7 @@ Key = tuple[int, str]
 """A tensor while rules are at work: the number of its node in the workspace and its field."""
 
 
-class Step(NamedTuple):
+class TensorStep(NamedTuple):
     """One move or computation.
 
     Attributes:
@@ -46,7 +46,7 @@ class WeightMap(NamedTuple):
     """
 
     before: Mapping[str, Key]
-    steps: tuple[Step, ...]
+    steps: tuple[TensorStep, ...]
     after: Mapping[str, Key]
 
     @property
@@ -65,5 +65,5 @@ class WeightMap(NamedTuple):
         """
         if not self.invertible:
             raise ValueError("this rewriting computes with weights: there is no way back")
-        steps = tuple(Step(INVERSE[s.kind], s.targets, s.sources, s.arguments) for s in reversed(self.steps))
+        steps = tuple(TensorStep(INVERSE[s.kind], s.targets, s.sources, s.arguments) for s in reversed(self.steps))
         return WeightMap(self.after, steps, self.before)

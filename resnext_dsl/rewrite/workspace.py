@@ -14,7 +14,7 @@ from resnext_dsl.graph.ir import Graph, Node, Scope
 from resnext_dsl.operators import OPERATORS
 from resnext_dsl.operators.algebra import Tensor
 from resnext_dsl.operators.base import Attributes, Shape
-from resnext_dsl.rewrite.steps import Key, Step, WeightMap
+from resnext_dsl.rewrite.steps import Key, TensorStep, WeightMap
 
 
 class Mark(NamedTuple):
@@ -40,7 +40,7 @@ class Workspace:
         self.nodes: list[Node] = list(graph.nodes)
         self.alive = [True] * len(self.nodes)
         self.users: list[list[int]] = [[] for _ in self.nodes]
-        self.steps: list[Step] = []
+        self.steps: list[TensorStep] = []
         self.scopes: dict[str, Scope] = dict(graph.scopes)
         self._rank: list[tuple[int, ...]] = [(index,) for index in range(len(self.nodes))]
         self._count = len(self.nodes)  # of the original's nodes
@@ -116,7 +116,7 @@ class Workspace:
 
     def step(self, kind: str, sources: Sequence[Key], targets: Sequence[Key], *arguments: object) -> None:
         """Notes what happens to tensors."""
-        self.steps.append(Step(kind, tuple(sources), tuple(targets), arguments))
+        self.steps.append(TensorStep(kind, tuple(sources), tuple(targets), arguments))
 
     def keep(self, source: int, target: int) -> None:
         """A node's tensors are another's, as they are."""

@@ -10,7 +10,7 @@ from resnext_dsl.foundation.diagnostics import error
 from resnext_dsl.foundation.options import DEFAULTS
 from resnext_dsl.networks.loading import network_of
 from resnext_dsl.semantics.bind import the_network
-from resnext_dsl.semantics.spec_files import Module, text_source
+from resnext_dsl.semantics.spec_files import SpecFile, text_source
 from resnext_dsl.spaces.candidate import Candidate, plain, text_of
 from resnext_dsl.spaces.space import Space
 from resnext_dsl.syntax import nodes as s
@@ -37,13 +37,13 @@ def written(space: Space, candidate: Candidate) -> str:
     return format_text(source)
 
 
-def _replaced(module: Module, values: Mapping[str, str]) -> str:
+def _replaced(module: SpecFile, values: Mapping[str, str]) -> str:
     """The text with other values, each where it stands: at the parameter, or among a derived network's arguments."""
     declared = the_network(module)
     text = module.file.span.source.text
     changes: list[tuple[int, int, str]] = []
     left = dict(values)
-    if isinstance(declared, s.Network):
+    if isinstance(declared, s.NetworkDeclaration):
         for entry in declared.entries:
             if isinstance(entry, s.Param) and entry.name.text in left:
                 changes.append((entry.default.span.start, entry.default.span.end, left.pop(entry.name.text)))

@@ -23,7 +23,7 @@ from resnext_dsl.foundation.records import NamedTuple
 from resnext_dsl.operators import OPERATORS
 from resnext_dsl.operators.base import Shape, is_int
 from resnext_dsl.semantics.domain import Domain, domain_of, typed
-from resnext_dsl.semantics.evaluate import Evaluator
+from resnext_dsl.semantics.evaluate import Interpreter
 from resnext_dsl.semantics.init_schemes import check_arguments
 from resnext_dsl.semantics.init_targets import InitRule, check_words
 from resnext_dsl.semantics.naming import top_names
@@ -31,7 +31,7 @@ from resnext_dsl.semantics.overrides import from_python, override_source, value_
 from resnext_dsl.semantics.scope import NetworkValue, Scopes, declared_twice
 from resnext_dsl.semantics.signature import bind as bind_arguments
 from resnext_dsl.semantics.signature import operator_signature
-from resnext_dsl.semantics.spec_files import Module
+from resnext_dsl.semantics.spec_files import SpecFile
 from resnext_dsl.semantics.values import (
     TYPES,
     UNKNOWN,
@@ -107,14 +107,14 @@ class Binder:
         unmet: The requirements that do not hold.
     """
 
-    def __init__(self, evaluator: Evaluator, scopes: Scopes) -> None:
+    def __init__(self, evaluator: Interpreter, scopes: Scopes) -> None:
         self.evaluator = evaluator
         self.scopes = scopes
         self.diagnostics: list[Diagnostic] = []
         self.unmet: list[Diagnostic] = []
         self._tops: frozenset[str] | None = None  # found once: a text may have many `init` blocks
 
-    def bind(self, module: Module, overrides: Mapping[str, Any]) -> BoundNetwork:
+    def bind(self, module: SpecFile, overrides: Mapping[str, Any]) -> BoundNetwork:
         """The network of a file.
 
         Raises:
@@ -125,11 +125,11 @@ class Binder:
         except EnoughError:
             raise ArchError(self.diagnostics) from None
 
-    def _bind(self, module: Module, overrides: Mapping[str, Any]) -> BoundNetwork:
+    def _bind(self, module: SpecFile, overrides: Mapping[str, Any]) -> BoundNetwork:
         declared = the_network(module)
         chain = self._chain(NetworkValue(declared, self.scopes.of(module)))
         base = chain[-1]
-        assert isinstance(base.network, s.Network)
+        assert isinstance(base.network, s.NetworkDeclaration)
         env = Environment(base.environment)
         given = self._given(chain[:-1])
         doc = declared.doc or base.network.doc
@@ -168,9 +168,9 @@ class Binder:
             raise error("E204", f"`{derived.base.text}` is not a network", derived.base.span)
         return value
 
-    def _given(self, chain: list[NetworkValue]) -> dict[str, tuple[s.Argument, Environment]]:
+    def _given(self, chain: list[NetworkValue]) -> dict[str, tuple[s.CallArgument, Environment]]:
         """Parameter values that derived networks give; the outermost wins."""
-        given: dict[str, tuple[s.Argument, Environment]] = {}
+        given: dict[str, tuple[s.CallArgument, Environment]] = {}
         for level in reversed(chain):
             assert isinstance(level.network, s.Derived)
             for argument in level.network.arguments:
@@ -182,10 +182,10 @@ class Binder:
 
     def _declare(
         self,
-        network: s.Network,
+        network: s.NetworkDeclaration,
         env: Environment,
         bound: BoundNetwork,
-        given: dict[str, tuple[s.Argument, Environment]],
+        given: dict[str, tuple[s.CallArgument, Environment]],
         overrides: Mapping[str, Any],
     ) -> None:
         """Binds the names of a network in the order of the text; templates and functions are there from the start."""
@@ -198,7 +198,7 @@ class Binder:
                 env.names[entry.name.text] = FunctionValue(entry, env)
         self._known(network, given, overrides)
         for entry in network.entries:
-            if isinstance(entry, s.Param | s.Let | s.Template | s.Fn | s.Input | s.Part):
+            if isinstance(entry, s.Param | s.Let | s.Template | s.Fn | s.Input | s.PartDeclaration):
                 if entry.name.text in places:
                     self._note(declared_twice(entry.name, places[entry.name.text]))
                 places[entry.name.text] = entry.name.span
@@ -210,7 +210,7 @@ class Binder:
                     bound.parameters[entry.name.text] = made._replace(active=active, condition=entry.condition)
             elif isinstance(entry, s.Let):
                 self.scopes.constant(entry, env)
-            elif isinstance(entry, s.Part | s.Output | s.Statement):
+            elif isinstance(entry, s.PartDeclaration | s.OutputDeclaration | s.Statement):
                 body.append(entry)
         for entry in network.entries:
             if isinstance(entry, s.Input):
@@ -220,8 +220,8 @@ class Binder:
 
     def _known(
         self,
-        network: s.Network,
-        given: dict[str, tuple[s.Argument, Environment]],
+        network: s.NetworkDeclaration,
+        given: dict[str, tuple[s.CallArgument, Environment]],
         overrides: Mapping[str, Any],
     ) -> None:
         """Notes values for parameters that the network does not have."""
@@ -243,7 +243,7 @@ class Binder:
         entry: s.Param,
         env: Environment,
         bound: BoundNetwork,
-        given: dict[str, tuple[s.Argument, Environment]],
+        given: dict[str, tuple[s.CallArgument, Environment]],
         overrides: Mapping[str, Any],
     ) -> None:
         name = entry.name.text
@@ -375,7 +375,7 @@ class Binder:
             except UnsettledError:
                 pass
 
-    def _init_rule(self, rule: s.InitRule, env: Environment) -> InitRule:
+    def _init_rule(self, rule: s.InitDeclaration, env: Environment) -> InitRule:
         arguments = []
         for argument in rule.arguments:
             name = argument.name.text if argument.name is not None else ""
@@ -419,13 +419,13 @@ def level_environment(env: Environment, level: NetworkValue) -> Environment:
     return Environment(Environment(level.environment, dict(env.names)))
 
 
-def the_network(module: Module) -> s.Network | s.Derived:
+def the_network(module: SpecFile) -> s.NetworkDeclaration | s.Derived:
     """The one network of a file.
 
     Raises:
         ArchError: E504 where there is none, or more than one.
     """
-    networks = [item for item in module.file.items if isinstance(item, s.Network | s.Derived)]
+    networks = [item for item in module.file.items if isinstance(item, s.NetworkDeclaration | s.Derived)]
     if not networks:
         hint = "declare one: `network NAME { ... }`"
         raise ArchError([Diagnostic("E504", "the file holds no network", hint=hint, file=module.name)])

@@ -11,7 +11,7 @@ from typing import Any
 from resnext_dsl.foundation.diagnostics import ArchError, error
 from resnext_dsl.foundation.records import NamedTuple
 from resnext_dsl.operators.base import is_int
-from resnext_dsl.semantics.evaluate import Evaluator
+from resnext_dsl.semantics.evaluate import Interpreter
 from resnext_dsl.semantics.values import Environment, List, fits_type, show, type_name
 from resnext_dsl.syntax import nodes as s
 
@@ -106,7 +106,7 @@ def exact(number: Any) -> Decimal:
     return Decimal(int(number)) if isinstance(number, int) else Decimal(repr(float(number)))
 
 
-def domain_of(written: s.Domain, evaluator: Evaluator, env: Environment) -> Domain:
+def domain_of(written: s.Domain, evaluator: Interpreter, env: Environment) -> Domain:
     """The domain that a text declares.
 
     Raises:

@@ -40,7 +40,7 @@ CONTEXT = frozenset({"channels_in", "shape_in", "channels_here", "shape_here"})
 """Names of what flows where an expression stands; the expander gives them their values."""
 
 
-class Evaluator:
+class Interpreter:
     """Evaluates expressions under one budget of steps.
 
     Attributes:
@@ -145,7 +145,7 @@ class Evaluator:
         raise error("E207", f"`{name}` is {_a(type_name(callee))}, not a function", expression.callee.span)
 
     def fill_in(
-        self, callee: OperatorValue | TemplateValue, arguments: tuple[s.Argument, ...], env: Environment
+        self, callee: OperatorValue | TemplateValue, arguments: tuple[s.CallArgument, ...], env: Environment
     ) -> Any:
         """The operator or template with these arguments filled in, over those it has."""
         signature = signature_of(callee)
@@ -317,16 +317,16 @@ class Evaluator:
             env.names[target.text] = part
 
 
-_DISPATCH: dict[type, Callable[[Evaluator, Any, Environment], Any]] = {
-    s.Name: Evaluator._name,
-    s.Invoke: Evaluator._invoke,
-    s.Chain: Evaluator._chain,
-    s.Unary: Evaluator._unary,
-    s.Conditional: Evaluator._conditional,
-    s.Dimensions: Evaluator._dimensions,
-    s.Index: Evaluator._index,
-    s.ListOf: Evaluator._list,
-    s.Comprehension: Evaluator._comprehension,
+_DISPATCH: dict[type, Callable[[Interpreter, Any, Environment], Any]] = {
+    s.Name: Interpreter._name,
+    s.Invoke: Interpreter._invoke,
+    s.Chain: Interpreter._chain,
+    s.Unary: Interpreter._unary,
+    s.Conditional: Interpreter._conditional,
+    s.Dimensions: Interpreter._dimensions,
+    s.Index: Interpreter._index,
+    s.ListOf: Interpreter._list,
+    s.Comprehension: Interpreter._comprehension,
 }
 
 

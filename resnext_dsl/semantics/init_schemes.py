@@ -27,7 +27,7 @@ SCHEMES: dict[str, tuple[tuple[str, type | tuple[str, ...], Any], ...]] = {
 """Scheme -> its arguments in order: name, type or words, default (None: it must be given)."""
 
 
-class Rule(Protocol):
+class SchemeRule(Protocol):
     """What an init rule says; `InitRule` and the binder's own rules do."""
 
     @property
@@ -80,7 +80,7 @@ def has_field(operator: str, attributes: Attributes, field: str) -> bool:
     return field != "bias" or bool(getattr(attributes, "bias", True))
 
 
-def check_field(rule: s.InitRule, operator: str) -> None:
+def check_field(rule: s.InitDeclaration, operator: str) -> None:
     """Holds the field and the scheme of a rule against the operator that it is about.
 
     Raises:
@@ -96,7 +96,7 @@ def check_field(rule: s.InitRule, operator: str) -> None:
         raise error("E205", message, rule.scheme.span, hint="use constant, normal, uniform, ones or zeros")
 
 
-def check_arguments(rule: s.InitRule, given: list[tuple[str, Any, Span]]) -> tuple[tuple[str, Any], ...]:
+def check_arguments(rule: s.InitDeclaration, given: list[tuple[str, Any, Span]]) -> tuple[tuple[str, Any], ...]:
     """The arguments of a rule by name, defaults filled in.
 
     Raises:

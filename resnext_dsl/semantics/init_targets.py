@@ -32,10 +32,10 @@ class InitRule(NamedTuple):
     scheme: str
     arguments: tuple[tuple[str, Any], ...]
     path: str
-    written: s.InitRule
+    written: s.InitDeclaration
 
 
-def check_words(rule: s.InitRule, tops: Collection[str]) -> None:
+def check_words(rule: s.InitDeclaration, tops: Collection[str]) -> None:
     """Holds a rule against what the text tells: the operators, and the names outermost in the network.
 
     Raises:

@@ -117,7 +117,7 @@ def aliases(block: s.Block) -> list[str]:
 def _blocks(statement: s.Statement) -> list[s.Block]:
     if isinstance(statement, s.Repeat | s.ForEach):
         return [statement.body]
-    if isinstance(statement, s.Condition):
+    if isinstance(statement, s.If):
         return [*(block for _, block in statement.branches), *([statement.otherwise] if statement.otherwise else [])]
     if isinstance(statement, s.Split):
         return [*([statement.body] if statement.body else []), *statement.paths]
@@ -133,7 +133,7 @@ def body_of(span: Span, entries: tuple[s.Entry, ...]) -> s.Block:
 
 def top_names(span: Span, entries: tuple[s.Entry, ...]) -> frozenset[str]:
     """The names that parts, outputs and statements of a network may have in its graph."""
-    parts = {safe(entry.name.text) for entry in entries if isinstance(entry, s.Part | s.Output)}
+    parts = {safe(entry.name.text) for entry in entries if isinstance(entry, s.PartDeclaration | s.OutputDeclaration)}
     return Names(body_of(span, entries)).all() | parts
 
 
@@ -168,7 +168,7 @@ class Names:
             elif isinstance(statement, s.Repeat | s.ForEach):
                 call = single_call(statement.body)
                 self._note(statement, call.callee.text if call is not None else "repeat")
-            elif isinstance(statement, s.Condition):
+            elif isinstance(statement, s.If):
                 for _, branch in statement.branches:
                     self._walk(branch)
                 if statement.otherwise is not None:

@@ -7,7 +7,7 @@ from typing import Any
 from resnext_dsl.foundation.diagnostics import ArchError, Diagnostic, Note, Span, error
 from resnext_dsl.foundation.options import DEFAULTS
 from resnext_dsl.foundation.source import Source
-from resnext_dsl.semantics.evaluate import Evaluator
+from resnext_dsl.semantics.evaluate import Interpreter
 from resnext_dsl.semantics.spec_files import text_source
 from resnext_dsl.semantics.values import Environment, List
 from resnext_dsl.syntax import nodes as s
@@ -25,7 +25,7 @@ _BEFORE = "let value = ("
 """What makes an expression a file."""
 
 
-def value_of(span: Span, evaluator: Evaluator, env: Environment) -> Any:
+def value_of(span: Span, evaluator: Interpreter, env: Environment) -> Any:
     """The value of an override's text.
 
     Raises:
@@ -78,7 +78,7 @@ def domain_in(text: str, name: str) -> s.Domain:
         item, *more = parse(source).items
     except ArchError as problem:
         raise error("E002", f"cannot read the domain: {problem.diagnostics[0].message}", span, hint=hint) from None
-    entry = item.entries[0] if isinstance(item, s.Network) and len(item.entries) == 1 else None
+    entry = item.entries[0] if isinstance(item, s.NetworkDeclaration) and len(item.entries) == 1 else None
     if more or not isinstance(entry, s.Param) or entry.domain is None or entry.condition is not None:
         raise error("E002", f"`{text[:40]}` is no domain", span, hint=hint)
     return entry.domain

@@ -17,16 +17,16 @@ from resnext_dsl.semantics.functions import BUILTINS
 from resnext_dsl.semantics.naming import aliases
 from resnext_dsl.semantics.recursion import Calls
 from resnext_dsl.semantics.signature import Signature, bind, function_signature, operator_signature, template_signature
-from resnext_dsl.semantics.spec_files import Module
+from resnext_dsl.semantics.spec_files import SpecFile
 from resnext_dsl.syntax import nodes as s
 
 
-class Level:
+class NameLevel:
     """Names declared at one level of a text, and what they stand for; None for a value known only later."""
 
     __slots__ = ("names", "outer", "spans", "used")
 
-    def __init__(self, outer: Level | None, names: dict[str, Any] | None = None) -> None:
+    def __init__(self, outer: NameLevel | None, names: dict[str, Any] | None = None) -> None:
         self.outer = outer
         self.names: dict[str, Any] = {} if names is None else names
         self.spans: dict[str, Span] = {}
@@ -34,7 +34,7 @@ class Level:
 
     def find(self, name: str) -> Any:
         """What a name stands for, which is marked as used; KeyError where it is not declared."""
-        level: Level | None = self
+        level: NameLevel | None = self
         while level is not None:
             if name in level.names:
                 level.used.add(name)
@@ -44,7 +44,7 @@ class Level:
 
     def all_names(self) -> set[str]:
         """Every name that can be seen from here."""
-        level: Level | None = self
+        level: NameLevel | None = self
         seen: set[str] = set()
         while level is not None:
             seen.update(level.names)
@@ -57,7 +57,7 @@ class Level:
         self.spans[name.text] = name.span
 
 
-def resolve(module: Module) -> list[Diagnostic]:
+def resolve(module: SpecFile) -> list[Diagnostic]:
     """What is wrong with the names of a spec and of the libraries it imports (the shipped ones aside)."""
     resolver = _Resolver()
     with contextlib.suppress(EnoughError):
@@ -69,7 +69,7 @@ def resolve(module: Module) -> list[Diagnostic]:
 class _Resolver:
     def __init__(self) -> None:
         self.diagnostics: list[Diagnostic] = []
-        self._levels: dict[int, Level] = {}
+        self._levels: dict[int, NameLevel] = {}
         self._calls = Calls()
         self._inside = False
 
@@ -83,11 +83,11 @@ class _Resolver:
         for circle in self._calls.circles():
             self._found(circle)
 
-    def module(self, module: Module, main: bool = False) -> Level:
+    def module(self, module: SpecFile, main: bool = False) -> NameLevel:
         """Checks a module once, and those it imports; gives its names."""
         if id(module) in self._levels:
             return self._levels[id(module)]
-        level = self._levels[id(module)] = Level(None)
+        level = self._levels[id(module)] = NameLevel(None)
         for item, imported in module.imports:
             self._take(item, self.module(imported), level)
         for declared in module.file.items:
@@ -97,15 +97,15 @@ class _Resolver:
             self._items(module, level, main)
         return level
 
-    def _take(self, item: s.Import, theirs: Level, level: Level) -> None:
+    def _take(self, item: s.Import, theirs: NameLevel, level: NameLevel) -> None:
         if item.names is None:
             level.names.update(theirs.names)
             return
         for name, alias in item.names:
             level.declare(alias, theirs.names.get(name.text))
 
-    def _items(self, module: Module, level: Level, main: bool) -> None:
-        network: s.Network | s.Derived | None = None
+    def _items(self, module: SpecFile, level: NameLevel, main: bool) -> None:
+        network: s.NetworkDeclaration | s.Derived | None = None
         for item in module.file.items:
             if isinstance(item, s.Template):
                 self._template(item, level)
@@ -113,7 +113,7 @@ class _Resolver:
                 self._function(item, level)
             elif isinstance(item, s.Let):
                 self._expression(item.value, level)
-            elif isinstance(item, s.Network):
+            elif isinstance(item, s.NetworkDeclaration):
                 network = item
                 self._network(item, level)
             elif isinstance(item, s.Derived):
@@ -123,7 +123,7 @@ class _Resolver:
             level.used.add(network.name.text)
             self._unused(level, "declared")
 
-    def _unused(self, level: Level, what: str, domains: Container[str] = ()) -> None:
+    def _unused(self, level: NameLevel, what: str, domains: Container[str] = ()) -> None:
         """Warns of names that nothing reads; those of `domains` are searched all the same."""
         for name, span in level.spans.items():
             if name not in level.used and not name.startswith("_"):
@@ -135,10 +135,10 @@ class _Resolver:
 
     # --- definitions ---
 
-    def _template(self, template: s.Template, outer: Level) -> None:
+    def _template(self, template: s.Template, outer: NameLevel) -> None:
         before, inside = self._calls.enter(template), self._inside
         self._inside = True
-        level = Level(outer)
+        level = NameLevel(outer)
         for formal in template.parameters:
             if formal.default is not None:
                 self._expression(formal.default, level)
@@ -147,36 +147,36 @@ class _Resolver:
                 message = f"`{formal.name.text}` is declared twice"
                 self._found(Diagnostic("E102", message, formal.name.span, notes=(note,)))
             level.declare(formal.name)
-        values = Level(level, dict.fromkeys(aliases(template.body)))
+        values = NameLevel(level, dict.fromkeys(aliases(template.body)))
         self._block(template.body, values)
         self._unused(level, f"a parameter of template `{template.name.text}`")
         self._calls.owner, self._inside = before, inside
 
-    def _function(self, function: s.Fn, outer: Level) -> None:
+    def _function(self, function: s.Fn, outer: NameLevel) -> None:
         before = self._calls.enter(function)
-        level = Level(outer)
+        level = NameLevel(outer)
         for name in function.parameters:
             level.declare(name)
         self._expression(function.body, level)
         self._unused(level, f"a parameter of function `{function.name.text}`")
         self._calls.owner = before
 
-    def _network(self, network: s.Network, outer: Level) -> None:
-        level = Level(outer)
+    def _network(self, network: s.NetworkDeclaration, outer: NameLevel) -> None:
+        level = NameLevel(outer)
         for entry in network.entries:
             if isinstance(entry, s.Template | s.Fn):
                 level.declare(entry.name, entry)
             elif isinstance(entry, s.Param | s.Let):
                 level.declare(entry.name)
         statements = s.Block(network.span, tuple(e for e in network.entries if isinstance(e, s.Statement)))
-        values = Level(level, dict.fromkeys(aliases(statements)))
+        values = NameLevel(level, dict.fromkeys(aliases(statements)))
         for entry in network.entries:
-            if isinstance(entry, s.Part):
+            if isinstance(entry, s.PartDeclaration):
                 values.names.update(dict.fromkeys([entry.name.text, *aliases(entry.body)]))
                 values.names.update({entry.alias.text: None} if entry.alias is not None else {})
             elif isinstance(entry, s.Input):
                 values.names[entry.name.text] = None
-            elif isinstance(entry, s.Output) and entry.body is not None:
+            elif isinstance(entry, s.OutputDeclaration) and entry.body is not None:
                 values.names.update(dict.fromkeys(aliases(entry.body)))
         self._inside = True
         for entry in network.entries:
@@ -185,13 +185,13 @@ class _Resolver:
         searched = {entry.name.text for entry in network.entries if isinstance(entry, s.Param) and entry.domain}
         self._unused(level, "declared", searched)
 
-    def _derived(self, network: s.Derived, outer: Level) -> None:
+    def _derived(self, network: s.Derived, outer: NameLevel) -> None:
         if network.base.text in outer.names:
             outer.used.add(network.base.text)
         for argument in network.arguments:
             self._expression(argument.value, outer)
 
-    def _entry(self, entry: s.Entry, level: Level, values: Level) -> None:
+    def _entry(self, entry: s.Entry, level: NameLevel, values: NameLevel) -> None:
         if isinstance(entry, s.Template):
             self._template(entry, level)
         elif isinstance(entry, s.Fn):
@@ -215,9 +215,9 @@ class _Resolver:
                     self._expression(argument.value, level)
         elif isinstance(entry, s.Budget):
             self._budget(entry, level)
-        elif isinstance(entry, s.Part):
+        elif isinstance(entry, s.PartDeclaration):
             self._part(entry, values)
-        elif isinstance(entry, s.Output):
+        elif isinstance(entry, s.OutputDeclaration):
             if entry.body is not None:
                 self._block(entry.body, values)
         elif isinstance(entry, s.Let):
@@ -225,7 +225,7 @@ class _Resolver:
         else:
             self._statement(entry, values)
 
-    def _budget(self, budget: s.Budget, level: Level) -> None:
+    def _budget(self, budget: s.Budget, level: NameLevel) -> None:
         for argument in budget.arguments:
             self._word(argument.value, level)
         for limit in budget.limits:
@@ -235,20 +235,20 @@ class _Resolver:
                 if not isinstance(bound, s.Amount):
                     self._expression(bound, level)
 
-    def _word(self, expression: s.Expression, level: Level) -> None:
+    def _word(self, expression: s.Expression, level: NameLevel) -> None:
         """An expression, or a word such as `float16`, which is checked with the limits."""
         if not isinstance(expression, s.Name) or expression.text in level.all_names():
             self._expression(expression, level)
 
-    def _part(self, part: s.Part, values: Level) -> None:
-        inner = Level(values)
+    def _part(self, part: s.PartDeclaration, values: NameLevel) -> None:
+        inner = NameLevel(values)
         if part.times is not None:
             self._expression(part.times, values)
         if part.counter is not None:
             inner.declare(part.counter)
         self._block(part.body, inner)
 
-    def _domain(self, domain: s.Domain, level: Level) -> None:
+    def _domain(self, domain: s.Domain, level: NameLevel) -> None:
         if isinstance(domain, s.ListDomain):
             for element in domain.elements:
                 self._domain(element, level)
@@ -271,13 +271,13 @@ class _Resolver:
 
     # --- statements ---
 
-    def _block(self, block: s.Block, outer: Level) -> None:
-        level = Level(outer)
+    def _block(self, block: s.Block, outer: NameLevel) -> None:
+        level = NameLevel(outer)
         for statement in block.statements:
             self._statement(statement, level)
         self._unused(level, "declared")
 
-    def _statement(self, statement: s.Statement, level: Level) -> None:
+    def _statement(self, statement: s.Statement, level: NameLevel) -> None:
         if isinstance(statement, s.Let):
             self._expression(statement.value, level)
             level.declare(statement.name)
@@ -291,7 +291,7 @@ class _Resolver:
         elif isinstance(statement, s.ForEach):
             self._expression(statement.iterable, level)
             self._indexed(statement.body, statement.targets, level, warn=False)
-        elif isinstance(statement, s.Condition):
+        elif isinstance(statement, s.If):
             for condition, block in statement.branches:
                 self._expression(condition, level)
                 self._block(block, level)
@@ -302,7 +302,7 @@ class _Resolver:
         else:
             self._residual(statement, level)
 
-    def _use(self, statement: s.Use, level: Level) -> None:
+    def _use(self, statement: s.Use, level: NameLevel) -> None:
         try:
             level.find(statement.value.text)
         except KeyError:
@@ -312,15 +312,15 @@ class _Resolver:
             message = f"no value is named `{statement.value.text}` here"
             self._found(Diagnostic("E101", message, statement.value.span, hint=hint))
 
-    def _indexed(self, block: s.Block, names: tuple[s.Name, ...], level: Level, warn: bool = True) -> None:
-        inner = Level(level)
+    def _indexed(self, block: s.Block, names: tuple[s.Name, ...], level: NameLevel, warn: bool = True) -> None:
+        inner = NameLevel(level)
         for name in names:
             inner.declare(name)
         self._block(block, inner)
         if warn:
             self._unused(inner, "declared")
 
-    def _split(self, statement: s.Split, level: Level) -> None:
+    def _split(self, statement: s.Split, level: NameLevel) -> None:
         if statement.times is not None:
             self._expression(statement.times, level)
         if statement.body is not None:
@@ -329,14 +329,14 @@ class _Resolver:
             self._block(path, level)
         self._apply(statement.merge, level)
 
-    def _residual(self, statement: s.Residual, level: Level) -> None:
+    def _residual(self, statement: s.Residual, level: NameLevel) -> None:
         for argument in statement.arguments:
             self._expression(argument.value, level)
         self._block(statement.body, level)
         if statement.shortcut is not None:
             self._block(statement.shortcut, level)
 
-    def _apply(self, call: s.Apply, level: Level) -> None:
+    def _apply(self, call: s.Apply, level: NameLevel) -> None:
         name = call.callee
         for argument in call.arguments:
             self._expression(argument.value, level)
@@ -356,7 +356,7 @@ class _Resolver:
             self._arguments(template_signature(meaning), call.arguments, name.span)
 
     def _arguments(
-        self, signature: Signature, given: tuple[s.Argument, ...], span: Span, partial: bool = False
+        self, signature: Signature, given: tuple[s.CallArgument, ...], span: Span, partial: bool = False
     ) -> None:
         try:
             bind(signature, given, partial=partial, callee_span=span)
@@ -366,7 +366,7 @@ class _Resolver:
 
     # --- expressions ---
 
-    def _expression(self, expression: s.Expression, level: Level) -> None:
+    def _expression(self, expression: s.Expression, level: NameLevel) -> None:
         if isinstance(expression, s.Literal):
             return
         if isinstance(expression, s.Name):
@@ -375,7 +375,7 @@ class _Resolver:
             self._invoke(expression, level)
         elif isinstance(expression, s.Comprehension):
             self._expression(expression.iterable, level)
-            inner = Level(level)
+            inner = NameLevel(level)
             for target in expression.targets:
                 inner.declare(target)
             self._expression(expression.element, inner)
@@ -385,7 +385,7 @@ class _Resolver:
             for part in _parts(expression):
                 self._expression(part, level)
 
-    def _name(self, name: s.Name, level: Level) -> None:
+    def _name(self, name: s.Name, level: NameLevel) -> None:
         try:
             meaning = level.find(name.text)
         except KeyError:
@@ -396,14 +396,14 @@ class _Resolver:
         if isinstance(meaning, s.Template | s.Fn):
             self._calls.add(meaning, name.span)
 
-    def _unknown(self, name: s.Name, level: Level) -> None:
+    def _unknown(self, name: s.Name, level: NameLevel) -> None:
         if name.text in CONTEXT or name.text in BUILTINS:
             return  # evaluation says what it is
         known = level.all_names() | set(OPERATORS) | set(BUILTINS) | set(CONTEXT)
         message = f"unknown name `{name.text}`"
         self._found(Diagnostic("E101", message, name.span, hint=did_you_mean(name.text, known)))
 
-    def _invoke(self, expression: s.Invoke, level: Level) -> None:
+    def _invoke(self, expression: s.Invoke, level: NameLevel) -> None:
         for argument in expression.arguments:
             self._expression(argument.value, level)
         name = expression.callee

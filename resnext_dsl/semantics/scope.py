@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from resnext_dsl.foundation.diagnostics import MOST, ArchError, Diagnostic, EnoughError, Note, Span, did_you_mean
-from resnext_dsl.semantics.evaluate import Evaluator
-from resnext_dsl.semantics.spec_files import Module
+from resnext_dsl.semantics.evaluate import Interpreter
+from resnext_dsl.semantics.spec_files import SpecFile
 from resnext_dsl.semantics.values import UNKNOWN, Environment, FunctionValue, TemplateValue, UnsettledError
 from resnext_dsl.syntax import nodes as s
 
@@ -14,7 +14,7 @@ class NetworkValue:
 
     __slots__ = ("environment", "network")
 
-    def __init__(self, network: s.Network | s.Derived, environment: Environment) -> None:
+    def __init__(self, network: s.NetworkDeclaration | s.Derived, environment: Environment) -> None:
         self.network = network
         self.environment = environment
 
@@ -26,12 +26,12 @@ class Scopes:
         diagnostics: Names declared twice, names that an import does not find, constants that cannot be computed.
     """
 
-    def __init__(self, evaluator: Evaluator) -> None:
+    def __init__(self, evaluator: Interpreter) -> None:
         self.evaluator = evaluator
         self.diagnostics: list[Diagnostic] = []
         self._made: dict[int, Environment] = {}
 
-    def of(self, module: Module) -> Environment:
+    def of(self, module: SpecFile) -> Environment:
         """The environment of a module."""
         made = self._made.get(id(module))
         if made is None:
@@ -42,7 +42,7 @@ class Scopes:
             self._declare(module, made, places)
         return made
 
-    def _take(self, item: s.Import, imported: Module, env: Environment, places: dict[str, Span]) -> None:
+    def _take(self, item: s.Import, imported: SpecFile, env: Environment, places: dict[str, Span]) -> None:
         theirs = self.of(imported).names
         if item.names is None:
             env.names.update(theirs)
@@ -58,7 +58,7 @@ class Scopes:
                 self._fresh(alias, places)
                 env.names[alias.text] = theirs[name.text]
 
-    def _declare(self, module: Module, env: Environment, places: dict[str, Span]) -> None:
+    def _declare(self, module: SpecFile, env: Environment, places: dict[str, Span]) -> None:
         for item in module.file.items:
             if isinstance(item, s.Import):
                 continue
@@ -67,7 +67,7 @@ class Scopes:
                 env.names[item.name.text] = TemplateValue(item, env)
             elif isinstance(item, s.Fn):
                 env.names[item.name.text] = FunctionValue(item, env)
-            elif isinstance(item, s.Network | s.Derived):
+            elif isinstance(item, s.NetworkDeclaration | s.Derived):
                 env.names[item.name.text] = NetworkValue(item, env)
             else:
                 self.constant(item, env)

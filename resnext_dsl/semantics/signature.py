@@ -28,12 +28,12 @@ class Signature(NamedTuple):
     takes_values: bool = False
 
 
-class Bound(NamedTuple):
+class BoundArguments(NamedTuple):
     """Arguments by parameter name, where their values are written, and the values of a merge."""
 
-    named: dict[str, s.Argument]
+    named: dict[str, s.CallArgument]
     spans: dict[str, Span]
-    values: tuple[s.Argument, ...]
+    values: tuple[s.CallArgument, ...]
 
 
 @cache
@@ -73,18 +73,18 @@ def signature_of(callee: OperatorValue | TemplateValue | FunctionValue) -> Signa
 
 def bind(
     signature: Signature,
-    arguments: tuple[s.Argument, ...],
+    arguments: tuple[s.CallArgument, ...],
     partial: bool = False,
     callee_span: Span | None = None,
-) -> Bound:
+) -> BoundArguments:
     """Matches arguments to parameters; `partial` lets required ones be missing.
 
     Raises:
         ArchError: With a diagnostic for each argument that is unknown, surplus, given twice or missing.
     """
     problems: list[Diagnostic] = []
-    named: dict[str, s.Argument] = {}
-    values: list[s.Argument] = []
+    named: dict[str, s.CallArgument] = {}
+    values: list[s.CallArgument] = []
     position = 0
     for argument in arguments:
         if argument.name is None and signature.takes_values:
@@ -109,10 +109,12 @@ def bind(
         problems.append(_missing(signature, missing, callee_span))
     if problems:
         raise ArchError(problems)
-    return Bound(named, {name: argument.value.span for name, argument in named.items()}, tuple(values))
+    return BoundArguments(named, {name: argument.value.span for name, argument in named.items()}, tuple(values))
 
 
-def _problem(signature: Signature, argument: s.Argument, name: str, named: dict[str, s.Argument]) -> Diagnostic | None:
+def _problem(
+    signature: Signature, argument: s.CallArgument, name: str, named: dict[str, s.CallArgument]
+) -> Diagnostic | None:
     span = argument.name.span if argument.name is not None else argument.span
     if name not in signature.parameters:
         hint = did_you_mean(name, signature.parameters) or _takes(signature)
@@ -122,7 +124,7 @@ def _problem(signature: Signature, argument: s.Argument, name: str, named: dict[
     return None
 
 
-def _surplus(signature: Signature, argument: s.Argument) -> Diagnostic:
+def _surplus(signature: Signature, argument: s.CallArgument) -> Diagnostic:
     count = len(signature.parameters)
     message = f"`{signature.name}` takes {count} argument{'' if count == 1 else 's'}; this is one too many"
     return Diagnostic("E203", message, argument.span, hint=_takes(signature))

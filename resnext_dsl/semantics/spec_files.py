@@ -22,11 +22,11 @@ SHIPPED = Path(__file__).parents[1] / "specs"
 """The folder of shipped networks; its folder `std` holds the libraries."""
 
 
-class Module(NamedTuple):
+class SpecFile(NamedTuple):
     """A parsed file, and for each of its imports the module it names."""
 
     file: s.File
-    imports: tuple[tuple[s.Import, Module], ...]
+    imports: tuple[tuple[s.Import, SpecFile], ...]
     shipped: bool
 
     @property
@@ -141,10 +141,10 @@ class Loader:
     def __init__(self, root: Path | None, options: Options) -> None:
         self.root = root.resolve() if root is not None else None
         self.options = options
-        self._loaded: dict[Path, Module] = {}
+        self._loaded: dict[Path, SpecFile] = {}
         self._open: list[Path] = []
 
-    def load(self, source: Source, shipped: bool = False) -> Module:
+    def load(self, source: Source, shipped: bool = False) -> SpecFile:
         """The module of a source and, depth first, of everything it imports."""
         file = parse(source, self.options)
         if source.path is not None:
@@ -152,9 +152,9 @@ class Loader:
         imports = tuple((item, self._import(item, source)) for item in file.items if isinstance(item, s.Import))
         if source.path is not None:
             self._open.pop()
-        return Module(file, imports, shipped)
+        return SpecFile(file, imports, shipped)
 
-    def _import(self, item: s.Import, source: Source) -> Module:
+    def _import(self, item: s.Import, source: Source) -> SpecFile:
         if item.library:
             return self._library(item)
         path = self._inside_root(item, source)
@@ -192,7 +192,7 @@ class Loader:
             raise error("E501", f"there is no file `{shown}`", item.span, hint=did_you_mean(path.name, there))
         return path
 
-    def _library(self, item: s.Import) -> Module:
+    def _library(self, item: s.Import) -> SpecFile:
         parts = item.library.split(".")
         path = SHIPPED.joinpath(*parts).with_suffix(".arch")
         if parts[0] != "std" or len(parts) != 2 or not path.is_file():
@@ -203,7 +203,7 @@ class Loader:
 
 
 @lru_cache(maxsize=64)
-def _shipped_library(path: Path, _changed: int) -> Module:
+def _shipped_library(path: Path, _changed: int) -> SpecFile:
     """A shipped library, parsed once per process (anew where the file has changed)."""
     options = Options()
     loader = Loader(SHIPPED, options)

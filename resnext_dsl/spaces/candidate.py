@@ -9,7 +9,7 @@ from typing import Any
 from resnext_dsl.semantics.values import List, OperatorValue, TemplateValue, show_shape
 
 
-class Written(str):
+class WrittenValue(str):
     """An operator, a template or a shape, as one writes it; strings of the language are plain `str`."""
 
     __slots__ = ()
@@ -93,13 +93,13 @@ def plain(value: Any) -> Any:
     if isinstance(value, List):
         return tuple(map(plain, value))
     if isinstance(value, tuple | OperatorValue | TemplateValue):
-        return Written(_literal(value))
+        return WrittenValue(_literal(value))
     return value
 
 
 def text_of(value: Any) -> str:
     """A value of a candidate as one writes it."""
-    if isinstance(value, Written):
+    if isinstance(value, WrittenValue):
         return str(value)
     if isinstance(value, Sequence) and not isinstance(value, str):
         return f"[{', '.join(map(text_of, value))}]"

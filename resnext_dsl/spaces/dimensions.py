@@ -18,7 +18,7 @@ from resnext_dsl.operators.base import is_int
 from resnext_dsl.semantics.bind import Parameter
 from resnext_dsl.semantics.domain import Domain
 from resnext_dsl.semantics.values import show, type_name
-from resnext_dsl.spaces.candidate import Written, plain
+from resnext_dsl.spaces.candidate import WrittenValue, plain
 from resnext_dsl.syntax import nodes as s
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def revived(value: Any, kind: str) -> Any:
     if isinstance(value, list | tuple):
         return tuple(revived(item, "") for item in value)
     if kind in WRITTEN and isinstance(value, str):
-        return Written(value)
+        return WrittenValue(value)
     return value + 0.0 if kind == "float" and is_int(value) else value
 
 

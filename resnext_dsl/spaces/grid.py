@@ -11,7 +11,7 @@ from resnext_dsl.foundation.options import Options
 from resnext_dsl.networks.network import Network
 from resnext_dsl.networks.spec import Spec
 from resnext_dsl.semantics.bind import Binder
-from resnext_dsl.semantics.evaluate import Evaluator
+from resnext_dsl.semantics.evaluate import Interpreter
 from resnext_dsl.semantics.overrides import override_source
 from resnext_dsl.semantics.scope import Scopes
 from resnext_dsl.spaces.candidate import Candidate, override_of
@@ -80,7 +80,7 @@ class Grid:
 
     def _holds(self, name: str, values: Mapping[str, Any]) -> bool:
         """Whether the `when` of a parameter holds for some values of others."""
-        evaluator = Evaluator(self.options)
+        evaluator = Interpreter(self.options)
         overrides = self.fixed | {key: override_of(value) for key, value in values.items()}
         parameter = Binder(evaluator, Scopes(evaluator)).bind(self.spec.module, overrides).parameters.get(name)
         return parameter is None or bool(parameter.active)

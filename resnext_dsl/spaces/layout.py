@@ -34,7 +34,7 @@ Truth = Callable[[str, Mapping[str, Any]], bool]
 """Whether the `when` of a parameter holds, given values for some others."""
 
 
-class Condition(NamedTuple):
+class Presence(NamedTuple):
     """When a dimension is there: the dimensions that decide, and the answer for their places (the last for absent)."""
 
     deciding: tuple[int, ...]
@@ -81,7 +81,7 @@ class Layout:
         size: Candidates, before requirements and budgets; None where a range of floats has no step.
     """
 
-    def __init__(self, dimensions: tuple[Dimension, ...], conditions: Mapping[int, Condition]) -> None:
+    def __init__(self, dimensions: tuple[Dimension, ...], conditions: Mapping[int, Presence]) -> None:
         self.dimensions = dimensions
         self.conditions = dict(conditions)
         self.groups = tuple(self._group(members) for members in self._connected())
@@ -226,7 +226,7 @@ class Layout:
 
 def conditions_of(
     dimensions: Sequence[Dimension], deciding: Mapping[str, Sequence[str]], truth: Truth
-) -> dict[int, Condition]:
+) -> dict[int, Presence]:
     """The conditions of dimensions.
 
     Args:
@@ -238,8 +238,8 @@ def conditions_of(
         ArchError: E405 where too many combinations decide one of them, E205 where one is decided by a range of floats.
     """
     conditional = {d.parameter for d in dimensions if d.condition}
-    found: dict[int, Condition] = {}
-    known: dict[str, Condition] = {}
+    found: dict[int, Presence] = {}
+    known: dict[str, Presence] = {}
     for number, dimension in enumerate(dimensions):
         name = dimension.parameter
         if name in conditional:
@@ -251,7 +251,7 @@ def conditions_of(
 
 def _condition(
     name: str, dimensions: Sequence[Dimension], deciding: Sequence[str], conditional: set[str], truth: Truth
-) -> Condition:
+) -> Presence:
     members = [number for number, dimension in enumerate(dimensions) if dimension.parameter in deciding]
     options: list[list[Any]] = []
     for number in members:
@@ -265,7 +265,7 @@ def _condition(
             raise error("E405", f"more than {MOST_DECIDING:,} combinations of values decide the `when` of `{name}`")
         options.append(dimension.values() + ([dimension.own] if dimension.parameter in conditional else []))
     answers = [truth(name, _values(dimensions, members, row)) for row in itertools.product(*options)]
-    return Condition(tuple(members), np.array(answers, dtype=bool).reshape([len(option) for option in options]))
+    return Presence(tuple(members), np.array(answers, dtype=bool).reshape([len(option) for option in options]))
 
 
 def _values(dimensions: Sequence[Dimension], members: Sequence[int], row: Sequence[Any]) -> dict[str, Any]:

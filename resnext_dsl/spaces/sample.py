@@ -68,7 +68,7 @@ class Sample(list[Candidate]):
         return self.kept / self.looked_at if self.looked_at else 0.0
 
 
-class Tally:
+class SampleTally:
     """What has been seen of a space: how many candidates, and why others will not do."""
 
     def __init__(self, screen: Screen) -> None:
@@ -121,7 +121,7 @@ def sample(grid: Grid, screen: Screen, count: int, seed: int) -> Sample:
     """As `Space.sample` says."""
     layout = grid.layout
     rng = np.random.default_rng(seed)
-    tally, kept = Tally(screen), Kept(grid)
+    tally, kept = SampleTally(screen), Kept(grid)
     complete, fast = False, screen.fast
     while len(kept) < count and not complete:
         if layout.size is not None and layout.size <= min(LISTED, tally.looked_at):
@@ -138,9 +138,9 @@ def sample(grid: Grid, screen: Screen, count: int, seed: int) -> Sample:
     return _sample(grid, kept, tally, complete)
 
 
-def _rest(grid: Grid, screen: Screen, rng: np.random.Generator, kept: Kept, count: int) -> Tally:
+def _rest(grid: Grid, screen: Screen, rng: np.random.Generator, kept: Kept, count: int) -> SampleTally:
     """Goes through the whole grid, and adds what is left in a random order."""
-    tally = Tally(screen)
+    tally = SampleTally(screen)
     whole, verdicts = [], []
     for population in populations(grid, CHUNK[screen.fast]):
         verdict = screen.judge(population)
@@ -166,7 +166,7 @@ def populations(grid: Grid, chunk: int) -> Iterator[Population]:
         yield grid.layout.at(start, min(start + chunk, size))
 
 
-def _sample(grid: Grid, kept: Kept, tally: Tally, complete: bool) -> Sample:
+def _sample(grid: Grid, kept: Kept, tally: SampleTally, complete: bool) -> Sample:
     candidates: list[Candidate] = []
     for population, costs in kept.parts:
         candidates += grid.candidates_of(population, len(costs["params"]))
@@ -178,7 +178,7 @@ def _sample(grid: Grid, kept: Kept, tally: Tally, complete: bool) -> Sample:
 # --- nothing left ---
 
 
-def emptied(grid: Grid, screen: Screen, tally: Tally, rng: np.random.Generator) -> RequirementError:
+def emptied(grid: Grid, screen: Screen, tally: SampleTally, rng: np.random.Generator) -> RequirementError:
     """The error that says that no candidate will do, and what is in the way of how many."""
     size = grid.layout.size
     whole = size is not None and tally.looked_at >= size
@@ -220,7 +220,7 @@ def _reasons(grid: Grid, screen: Screen, rng: np.random.Generator) -> list[Note]
     return [Note(f"in {count} of {REASONS} looked at again: {message}", span) for (message, span), count in ordered]
 
 
-def _too_few(grid: Grid, tally: Tally, found: int, count: int) -> RequirementError:
+def _too_few(grid: Grid, tally: SampleTally, found: int, count: int) -> RequirementError:
     message = (
         f"only {found:,} of {count:,} candidates were found among {tally.looked_at:,} drawn: "
         f"{tally.kept:,} of these are networks that keep the budgets"

@@ -16,7 +16,7 @@ from resnext_dsl.budgets.limits import Limit
 from resnext_dsl.budgets.usage import COMPARISONS, usage
 from resnext_dsl.columns.arithmetic import LARGEST, Column
 from resnext_dsl.columns.axes import Axis
-from resnext_dsl.columns.column_expansion import Result, run
+from resnext_dsl.columns.column_expansion import ColumnResult, run
 from resnext_dsl.columns.lanes import Array, DeadError, Lanes, Mask, NoClosedFormError, TooWideError
 from resnext_dsl.columns.price import CHUNK, opened
 from resnext_dsl.columns.totals import Lookup, Totals
@@ -60,7 +60,7 @@ class _Run(NamedTuple):
     """The network on columns, with the input that some limits hold for."""
 
     lanes: Lanes
-    result: Result
+    result: ColumnResult
     totals: Totals
 
 

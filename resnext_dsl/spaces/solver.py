@@ -27,14 +27,14 @@ MOST = 50_000_000
 """Combinations that are gone through, at most: some twenty seconds."""
 
 
-class Match(NamedTuple):
+class MatchTarget(NamedTuple):
     """A measure that should come as near to a number as it can."""
 
     measure: str
     target: int
 
 
-class Bound(NamedTuple):
+class UpperBound(NamedTuple):
     """A measure that must be at most a number."""
 
     measure: str
@@ -46,7 +46,7 @@ class Solution(NamedTuple):
 
     Attributes:
         values: By parameter; an element of a list as `depths[2]`.
-        differences: For each `Match`, the measure less the target.
+        differences: For each `MatchTarget`, the measure less the target.
     """
 
     values: dict[str, Any]
@@ -92,8 +92,8 @@ class _Best(NamedTuple):
 def solve(
     space: Space,
     vary: Mapping[str, Domain],
-    match: Sequence[Match] = (),
-    under: Sequence[Bound] = (),
+    match: Sequence[MatchTarget] = (),
+    under: Sequence[UpperBound] = (),
     minimize: Sequence[str] = (),
     maximize: Sequence[str] = (),
     within: float | None = None,
@@ -192,14 +192,14 @@ Score = Callable[[CostColumns, Mapping[str, Sequence[Any]], Array], Array]
 
 
 def _objectives(
-    match: Sequence[Match], under: Sequence[Bound], minimize: Sequence[str], maximize: Sequence[str]
+    match: Sequence[MatchTarget], under: Sequence[UpperBound], minimize: Sequence[str], maximize: Sequence[str]
 ) -> list[Score]:
     found = [_distance(goal) for goal in match]
     found += [_value(name, 1) for name in minimize] + [_value(name, -1) for name in maximize]
     return found or [_value(bound.measure, -1) for bound in under]
 
 
-def _distance(goal: Match) -> Score:
+def _distance(goal: MatchTarget) -> Score:
     return lambda cost, domains, places: np.abs(getattr(cost, goal.measure) - goal.target)
 
 
@@ -212,7 +212,7 @@ def _value(name: str, sign: int) -> Score:
     return score
 
 
-def _kept(cost: CostColumns, match: Sequence[Match], under: Sequence[Bound], within: float | None) -> Array:
+def _kept(cost: CostColumns, match: Sequence[MatchTarget], under: Sequence[UpperBound], within: float | None) -> Array:
     kept = np.ones(len(cost.valid), dtype=bool)
     for bound in under:
         kept &= getattr(cost, bound.measure) <= bound.most
@@ -279,7 +279,7 @@ def _front(objectives: Array) -> Array:
     return np.array(front, dtype=np.int64)
 
 
-def _solutions(best: _Best, domains: Mapping[str, Sequence[Any]], match: Sequence[Match]) -> tuple[Solution, ...]:
+def _solutions(best: _Best, domains: Mapping[str, Sequence[Any]], match: Sequence[MatchTarget]) -> tuple[Solution, ...]:
     found = []
     for place, cost in zip(best.places.tolist(), best.costs.tolist(), strict=True):
         values = {name: values[at] for (name, values), at in zip(domains.items(), place, strict=True)}

@@ -13,7 +13,7 @@ from resnext_dsl.foundation.diagnostics import Diagnostic, Span, did_you_mean
 from resnext_dsl.foundation.options import DEFAULTS
 from resnext_dsl.foundation.source import Source
 from resnext_dsl.syntax.grammar import table
-from resnext_dsl.syntax.lalr import Failure, first_failure
+from resnext_dsl.syntax.lalr import ParseFailure, first_failure
 from resnext_dsl.syntax.lexer import END, Token, lex
 
 SAID = {
@@ -171,7 +171,7 @@ SYNTAX_ERRORS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
 )
 
 
-def describe(source: Source, tokens: list[Token], failure: Failure) -> Diagnostic:
+def describe(source: Source, tokens: list[Token], failure: ParseFailure) -> Diagnostic:
     """The diagnostic for the token where parsing stopped."""
     index, expected = failure.place, failure.expected
     token = tokens[index]

@@ -21,7 +21,7 @@ GRAMMAR = FOLDER / "arch.lark"
 TABLE = FOLDER / "arch.table.json"
 
 
-class Rule(NamedTuple):
+class Reduction(NamedTuple):
     """What a reduction does.
 
     Attributes:
@@ -43,7 +43,7 @@ class Rule(NamedTuple):
     unit: bool
 
 
-class Table(NamedTuple):
+class ParseTable(NamedTuple):
     """LALR(1) parse table and the terminals of the lexer.
 
     Attributes:
@@ -58,7 +58,7 @@ class Table(NamedTuple):
 
     patterns: dict[str, str]
     literals: dict[str, str]
-    rules: tuple[Rule, ...]
+    rules: tuple[Reduction, ...]
     actions: tuple[dict[str, int], ...]
     start: int
     accept: int
@@ -66,13 +66,13 @@ class Table(NamedTuple):
 
 
 @cache
-def table() -> Table:
+def table() -> ParseTable:
     """The parse table, read once per process."""
     checksum = zlib.crc32(GRAMMAR.read_bytes())
     saved = json.loads(TABLE.read_text(encoding="utf-8")) if TABLE.exists() else {}
     if saved.get("grammar") != checksum:
         saved = build()
-    return Table(
+    return ParseTable(
         patterns=saved["patterns"],
         literals=saved["literals"],
         rules=tuple(_rule(*row) for row in saved["rules"]),
@@ -83,9 +83,9 @@ def table() -> Table:
     )
 
 
-def _rule(origin: str, length: int, build: str, inline: bool, children: list[Any], trailing: int) -> Rule:
+def _rule(origin: str, length: int, build: str, inline: bool, children: list[Any], trailing: int) -> Reduction:
     unit = inline and children == [[0, False, 0]] and length == 1 and not trailing
-    return Rule(origin, length, build, inline, tuple(map(tuple, children)), trailing, unit)
+    return Reduction(origin, length, build, inline, tuple(map(tuple, children)), trailing, unit)
 
 
 def build() -> dict[str, Any]:
@@ -157,7 +157,7 @@ def _numbered(states: list[dict[str, int]], start: int) -> tuple[list[dict[str, 
     return renamed, place
 
 
-def lexer_pattern(grammar: Table) -> re.Pattern[str]:
+def lexer_pattern(grammar: ParseTable) -> re.Pattern[str]:
     """One regular expression for every terminal; signs longest first, then any one character as `UNKNOWN`."""
     words = [f"(?P<{name}>{pattern})" for name, pattern in sorted(grammar.patterns.items(), key=_lexing_order)]
     signs = sorted((text for text in grammar.literals if not text[0].isalpha()), key=lambda text: (-len(text), text))

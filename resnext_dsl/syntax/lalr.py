@@ -5,18 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 from resnext_dsl.foundation.records import NamedTuple
-from resnext_dsl.syntax.grammar import Rule, Table, table
+from resnext_dsl.syntax.grammar import ParseTable, Reduction, table
 from resnext_dsl.syntax.lexer import Token
 
 
-class Failure(NamedTuple):
+class ParseFailure(NamedTuple):
     """Where tokens stop being a file: the token that does not fit, and the terminals that would have."""
 
     place: int
     expected: frozenset[str]
 
 
-def run(tokens: list[Token], builder: object) -> list[Any] | Failure:
+def run(tokens: list[Token], builder: object) -> list[Any] | ParseFailure:
     """The items of a file, made by the builder's methods (named as the grammar's rules), or the first failure."""
     grammar = table()
     actions, rules, accept, climbs = grammar.actions, grammar.rules, grammar.accept, grammar.climbs
@@ -28,7 +28,7 @@ def run(tokens: list[Token], builder: object) -> list[Any] | Failure:
         while True:
             action = actions[states[-1]].get(kind)
             if action is None:
-                return Failure(index, _expected(states))
+                return ParseFailure(index, _expected(states))
             if action >= 0:
                 states.append(action)
                 values.append(token)
@@ -52,7 +52,7 @@ def run(tokens: list[Token], builder: object) -> list[Any] | Failure:
     raise AssertionError("the token stream has no end")
 
 
-def _climb(grammar: Table, below: int, top: int, kind: str) -> int:
+def _climb(grammar: ParseTable, below: int, top: int, kind: str) -> int:
     """The state that stands on `below` once the rules of one child that apply to `top` before `kind` have been run."""
     while True:
         action = grammar.actions[top].get(kind)
@@ -61,7 +61,7 @@ def _climb(grammar: Table, below: int, top: int, kind: str) -> int:
         top = grammar.actions[below][grammar.rules[-1 - action].origin]
 
 
-def _reduce(rule: Rule, taken: list[Any], methods: dict[str, Any], builder: object) -> Any:
+def _reduce(rule: Reduction, taken: list[Any], methods: dict[str, Any], builder: object) -> Any:
     """The value of a reduction: a list where the rule is a helper of lark's own, else what the builder makes."""
     children: list[Any]
     if not rule.build and rule.children and rule.children[0][1]:
@@ -88,10 +88,10 @@ def _reduce(rule: Rule, taken: list[Any], methods: dict[str, Any], builder: obje
     return method(children)
 
 
-def first_failure(tokens: list[Token]) -> Failure | None:
+def first_failure(tokens: list[Token]) -> ParseFailure | None:
     """Where tokens stop being a file, or None where they are one."""
     result = run(tokens, _Nothing())
-    return result if isinstance(result, Failure) else None
+    return result if isinstance(result, ParseFailure) else None
 
 
 class _Nothing:

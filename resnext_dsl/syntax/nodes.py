@@ -28,7 +28,7 @@ class Name(NamedTuple):
     text: str
 
 
-class Argument(NamedTuple):
+class CallArgument(NamedTuple):
     """One argument of a call; positional where `name` is None."""
 
     span: Span
@@ -41,7 +41,7 @@ class Invoke(NamedTuple):
 
     span: Span
     callee: Name
-    arguments: tuple[Argument, ...]
+    arguments: tuple[CallArgument, ...]
 
 
 class Chain(NamedTuple):
@@ -109,7 +109,7 @@ class Apply(NamedTuple):
 
     span: Span
     callee: Name
-    arguments: tuple[Argument, ...]
+    arguments: tuple[CallArgument, ...]
     alias: Name | None
 
 
@@ -149,7 +149,7 @@ class ForEach(NamedTuple):
     alias: Name | None
 
 
-class Condition(NamedTuple):
+class If(NamedTuple):
     """`if c { ... } else if d { ... } else { ... }`."""
 
     span: Span
@@ -175,13 +175,13 @@ class Residual(NamedTuple):
     """`residual(shortcut=KIND) { ... } shortcut { ... }`."""
 
     span: Span
-    arguments: tuple[Argument, ...]
+    arguments: tuple[CallArgument, ...]
     body: Block
     shortcut: Block | None
     alias: Name | None
 
 
-Statement = Apply | Use | Let | Repeat | ForEach | Condition | Split | Residual
+Statement = Apply | Use | Let | Repeat | ForEach | If | Split | Residual
 
 
 class Block(NamedTuple):
@@ -274,10 +274,10 @@ class Default(NamedTuple):
 
     span: Span
     operator: Name
-    arguments: tuple[Argument, ...]
+    arguments: tuple[CallArgument, ...]
 
 
-class InitRule(NamedTuple):
+class InitDeclaration(NamedTuple):
     """`PATH.OPERATOR.FIELD = SCHEME(arguments)`; the path may be missing.
 
     Where the last word before the field names no operator, it is the end of the path, which is a node's name.
@@ -288,14 +288,14 @@ class InitRule(NamedTuple):
     operator: Name
     field: Name
     scheme: Name
-    arguments: tuple[Argument, ...]
+    arguments: tuple[CallArgument, ...]
 
 
 class Init(NamedTuple):
     """`init { ... }`."""
 
     span: Span
-    rules: tuple[InitRule, ...]
+    rules: tuple[InitDeclaration, ...]
 
 
 class Input(NamedTuple):
@@ -314,20 +314,20 @@ class Amount(NamedTuple):
     unit: str
 
 
-class Measure(NamedTuple):
+class MeasureReference(NamedTuple):
     """`flops`, `conv3.0.flops`, `latency(cpu, 1)`: what a limit limits; `arguments` is None where no brackets stand."""
 
     span: Span
     part: tuple[Name, ...]
     name: Name
-    arguments: tuple[Argument, ...] | None
+    arguments: tuple[CallArgument, ...] | None
 
 
-class Limit(NamedTuple):
+class LimitDeclaration(NamedTuple):
     """`measure <= EXPR`, or `measure in LOW..HIGH` as the two bounds `>= LOW` and `<= HIGH`."""
 
     span: Span
-    measure: Measure
+    measure: MeasureReference
     bounds: tuple[tuple[str, Expression | Amount], ...]
 
 
@@ -336,11 +336,11 @@ class Budget(NamedTuple):
 
     span: Span
     name: Name | None
-    arguments: tuple[Argument, ...]
-    limits: tuple[Limit, ...]
+    arguments: tuple[CallArgument, ...]
+    limits: tuple[LimitDeclaration, ...]
 
 
-class Part(NamedTuple):
+class PartDeclaration(NamedTuple):
     """`stem`, `head` or `stage NAME repeat N as i { ... }`; `kind` is the keyword."""
 
     span: Span
@@ -353,7 +353,7 @@ class Part(NamedTuple):
     doc: str = ""
 
 
-class Output(NamedTuple):
+class OutputDeclaration(NamedTuple):
     """`output NAME when training from VALUE { ... }`."""
 
     span: Span
@@ -375,10 +375,23 @@ class Import(NamedTuple):
     names: tuple[tuple[Name, Name], ...] | None
 
 
-Entry = Param | Let | Fn | Template | Require | Default | Init | Input | Budget | Part | Output | Statement
+Entry = (
+    Param
+    | Let
+    | Fn
+    | Template
+    | Require
+    | Default
+    | Init
+    | Input
+    | Budget
+    | PartDeclaration
+    | OutputDeclaration
+    | Statement
+)
 
 
-class Network(NamedTuple):
+class NetworkDeclaration(NamedTuple):
     """`network NAME { ... }`."""
 
     span: Span
@@ -393,12 +406,12 @@ class Derived(NamedTuple):
     span: Span
     name: Name
     base: Name
-    arguments: tuple[Argument, ...]
+    arguments: tuple[CallArgument, ...]
     entries: tuple[Entry, ...]
     doc: str = ""
 
 
-Item = Import | Let | Fn | Template | Network | Derived
+Item = Import | Let | Fn | Template | NetworkDeclaration | Derived
 
 
 class Comment(NamedTuple):

@@ -85,9 +85,11 @@ class Builder:
         name = self._name(token)
         return name, self._name(alias) if alias is not None else name, alias or token
 
-    def network(self, children: list[Any]) -> s.Network:
+    def network(self, children: list[Any]) -> s.NetworkDeclaration:
         keyword, name, *entries, close = children
-        return s.Network(self._span(keyword, close), self._name(name), self._given(entries), self._doc(keyword))
+        return s.NetworkDeclaration(
+            self._span(keyword, close), self._name(name), self._given(entries), self._doc(keyword)
+        )
 
     def derived(self, children: list[Any]) -> s.Derived:
         keyword, name, base, arguments, close, entries = children
@@ -164,12 +166,12 @@ class Builder:
         keyword, *rules, close = children
         return s.Init(self._span(keyword, close), self._given(rules))
 
-    def init_rule(self, children: list[Any]) -> s.InitRule:
+    def init_rule(self, children: list[Any]) -> s.InitDeclaration:
         *words, field, scheme, call = children
         arguments, end = call or ((), scheme)
         *path, operator = self._names(words)
         span = self._span(words[0], end)
-        return s.InitRule(span, tuple(path), operator, self._name(field), self._name(scheme), arguments)
+        return s.InitDeclaration(span, tuple(path), operator, self._name(field), self._name(scheme), arguments)
 
     def input(self, children: list[Any]) -> s.Input:
         keyword, name, shape = children
@@ -181,21 +183,21 @@ class Builder:
         arguments = call[0] if call else ()
         return s.Budget(self._span(keyword, close), declared, arguments, self._given(limits))
 
-    def limit_bound(self, children: list[Any]) -> s.Limit:
+    def limit_bound(self, children: list[Any]) -> s.LimitDeclaration:
         measure, comparison, value = children
         if comparison.text == "!=":
             self._wrong("E002", "a budget cannot be `!=`", self._span(comparison, comparison), "use <=, <, >=, > or ==")
-        return s.Limit(self._span(measure, value), measure, ((comparison.text, value),))
+        return s.LimitDeclaration(self._span(measure, value), measure, ((comparison.text, value),))
 
-    def limit_box(self, children: list[Any]) -> s.Limit:
+    def limit_box(self, children: list[Any]) -> s.LimitDeclaration:
         measure, low, high = children
-        return s.Limit(self._span(measure, high), measure, ((">=", low), ("<=", high)))
+        return s.LimitDeclaration(self._span(measure, high), measure, ((">=", low), ("<=", high)))
 
-    def measure(self, children: list[Any]) -> s.Measure:
+    def measure(self, children: list[Any]) -> s.MeasureReference:
         *path, name, call = children
         arguments, end = call or (None, name)
         words = tuple(s.Name(Span(self.source, token.start, token.end), token.text) for token in path)
-        return s.Measure(self._span((*path, name)[0], end), words, self._name(name), arguments)
+        return s.MeasureReference(self._span((*path, name)[0], end), words, self._name(name), arguments)
 
     def amount(self, children: list[Any]) -> s.Amount:
         span = self._span(children[0], children[0])
@@ -203,19 +205,19 @@ class Builder:
         digits = text.rstrip("BKMGTimnsu")
         return s.Amount(span, self._decimal(digits, span), text[len(digits) :])
 
-    def _part(self, keyword: Token, name: Token, passes: Any, body: s.Block, alias: Token | None) -> s.Part:
+    def _part(self, keyword: Token, name: Token, passes: Any, body: s.Block, alias: Token | None) -> s.PartDeclaration:
         count, index = passes or (None, None)
         span = self._span(keyword, alias or body)
         named = self._name(alias) if alias is not None else None
-        return s.Part(span, keyword.text, self._name(name), count, index, body, named, self._doc(keyword))
+        return s.PartDeclaration(span, keyword.text, self._name(name), count, index, body, named, self._doc(keyword))
 
-    def stem(self, children: list[Any]) -> s.Part:
+    def stem(self, children: list[Any]) -> s.PartDeclaration:
         keyword, body, _, alias = children
         return self._part(keyword, keyword, None, body, alias)
 
     head = stem
 
-    def stage(self, children: list[Any]) -> s.Part:
+    def stage(self, children: list[Any]) -> s.PartDeclaration:
         keyword, name, passes, body, _, alias = children
         return self._part(keyword, name, passes, body, alias)
 
@@ -223,11 +225,11 @@ class Builder:
         _, count, keyword, index = children
         return count, self._alias(keyword, index)
 
-    def output(self, children: list[Any]) -> s.Output:
+    def output(self, children: list[Any]) -> s.OutputDeclaration:
         keyword, name, _, when, _, value, body = children
         last = body or value or when or name
         condition, source = (self._name(token) if token is not None else None for token in (when, value))
-        return s.Output(self._span(keyword, last), self._name(name), condition, source, body)
+        return s.OutputDeclaration(self._span(keyword, last), self._name(name), condition, source, body)
 
     # --- statements ---
 
@@ -237,7 +239,7 @@ class Builder:
         first = given[0] if given else close
         return s.Block(self._span(first, close), given)
 
-    def call(self, children: list[Any]) -> tuple[tuple[s.Argument, ...], Token]:
+    def call(self, children: list[Any]) -> tuple[tuple[s.CallArgument, ...], Token]:
         arguments, close = children
         return arguments or (), close
 
@@ -260,13 +262,13 @@ class Builder:
         span = self._span(keyword, alias or body)
         return s.ForEach(span, self._names(targets), iterable, body, self._alias(_, alias))
 
-    def condition(self, children: list[Any]) -> s.Condition:
+    def condition(self, children: list[Any]) -> s.If:
         *parts, _, otherwise, as_, alias = children
         keyword = parts[0]
         kept = [part for part in parts if not isinstance(part, Token) and part is not None]
         branches = tuple(zip(kept[::2], kept[1::2], strict=True))
         span = self._span(keyword, alias or otherwise or kept[-1])
-        return s.Condition(span, branches, otherwise, self._alias(as_, alias))
+        return s.If(span, branches, otherwise, self._alias(as_, alias))
 
     def split(self, children: list[Any]) -> s.Split:
         keyword, count, sliced, as_, index, body, _, merge, call, as_too, alias = children
@@ -293,16 +295,16 @@ class Builder:
 
     # --- expressions ---
 
-    def arguments(self, children: list[Any]) -> tuple[s.Argument, ...]:
+    def arguments(self, children: list[Any]) -> tuple[s.CallArgument, ...]:
         return tuple(
-            child if isinstance(child, s.Argument) else s.Argument(child.span, None, child)
+            child if isinstance(child, s.CallArgument) else s.CallArgument(child.span, None, child)
             for child in children
             if child is not None
         )
 
-    def keyword(self, children: list[Any]) -> s.Argument:
+    def keyword(self, children: list[Any]) -> s.CallArgument:
         name, value = children
-        return s.Argument(self._span(name, value), self._name(name), value)
+        return s.CallArgument(self._span(name, value), self._name(name), value)
 
     def conditional(self, children: list[Any]) -> s.Conditional:
         parts = tuple(child for child in children if not isinstance(child, Token))

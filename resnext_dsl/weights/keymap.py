@@ -26,7 +26,7 @@ from resnext_dsl.weights.leaves import (
     tree,
     zip_lists,
 )
-from resnext_dsl.weights.match import Link, Match, link
+from resnext_dsl.weights.match import LayerMatch, ParameterLink, link
 from resnext_dsl.weights.mismatch import explain
 
 
@@ -38,7 +38,7 @@ class KeyMap:
         links: In the order of the network.
     """
 
-    links: tuple[Link, ...]
+    links: tuple[ParameterLink, ...]
 
     def rows(self) -> list[tuple[str, str]]:
         """Each of our keys with theirs; those of several paths that are one of ours are joined by ", "."""
@@ -78,7 +78,9 @@ def _map_equal_keys(ours: Shapes, theirs: Shapes, file: str) -> KeyMap:
     shared = {key: theirs[key] for key in ours if key in theirs}
     if not all(fits(ours[key], shape, alone=False) for key, shape in shared.items()):
         raise WeightsError([explain(tree(ours), tree(shared), ordered=True, file=file)])
-    return KeyMap(tuple(Link(Whole(k, s), Whole(k, theirs[k]) if k in theirs else None) for k, s in ours.items()))
+    return KeyMap(
+        tuple(ParameterLink(Whole(k, s), Whole(k, theirs[k]) if k in theirs else None) for k, s in ours.items())
+    )
 
 
 def _map_by_structure(ours: Shapes, theirs: Shapes, file: str) -> KeyMap:
@@ -108,7 +110,7 @@ class _Attempt:
         known_there, known_here = _Known(self.theirs), _Known(self.ours)
         join_paths(self.ours, lambda path: everywhere or not known_there.holds(path))
         join_paths(self.theirs, lambda path: everywhere or not known_here.holds(path))
-        self.match = Match(self.ours, self.theirs, ordered)
+        self.match = LayerMatch(self.ours, self.theirs, ordered)
 
 
 def _attempts(first: _Attempt, ours: Shapes, theirs: Shapes, ordered: bool) -> Iterator[_Attempt]:

@@ -1,7 +1,7 @@
 """The keys of a state_dict as a tree of layers, with what may be read as one layer.
 
-Owns layers (`Leaf`), their parameters (`Whole` or `Joined`) and the tree they stand in. It knows keys and shapes and
-holds no tensor; which layer belongs to which is decided in `match`.
+Owns layers (`Leaf`), their parameters (`Whole` or `SpreadParameter`) and the tree they stand in. It knows keys and
+shapes and holds no tensor; which layer belongs to which is decided in `match`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Whole:
 
 
 @dataclass(frozen=True, slots=True)
-class Joined:
+class SpreadParameter:
     """A parameter that is spread over the paths of a split.
 
     Attributes:
@@ -46,7 +46,7 @@ class Joined:
     shape: Shape
 
 
-Parameter = Whole | Joined
+Parameter = Whole | SpreadParameter
 Reading = dict[str, Parameter]
 
 
@@ -211,20 +211,20 @@ def _joined_readings(readings: tuple[Reading, ...]) -> list[Reading]:
     return [side_by_side, summed]
 
 
-def _rows(parts: tuple[Parameter, ...]) -> Joined:
+def _rows(parts: tuple[Parameter, ...]) -> SpreadParameter:
     shape = parts[0].shape
     if not shape:
-        return Joined(parts, "same", shape)
-    return Joined(parts, "rows", (shape[0] * len(parts), *shape[1:]))
+        return SpreadParameter(parts, "same", shape)
+    return SpreadParameter(parts, "rows", (shape[0] * len(parts), *shape[1:]))
 
 
-def _columns(parts: tuple[Parameter, ...]) -> Joined:
+def _columns(parts: tuple[Parameter, ...]) -> SpreadParameter:
     shape = parts[0].shape
-    return Joined(parts, "columns", (shape[0], shape[1] * len(parts), *shape[2:]))
+    return SpreadParameter(parts, "columns", (shape[0], shape[1] * len(parts), *shape[2:]))
 
 
-def _sum(parts: tuple[Parameter, ...]) -> Joined:
-    return Joined(parts, "sum", parts[0].shape)
+def _sum(parts: tuple[Parameter, ...]) -> SpreadParameter:
+    return SpreadParameter(parts, "sum", parts[0].shape)
 
 
 def zip_lists(branch: Branch) -> None:

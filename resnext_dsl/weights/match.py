@@ -27,7 +27,7 @@ MIN_STEPS, STEPS_PER_LAYER = 20_000, 100
 
 
 @dataclass(frozen=True, slots=True)
-class Link:
+class ParameterLink:
     """A parameter of the network and the one of the checkpoint that it is.
 
     Attributes:
@@ -39,7 +39,7 @@ class Link:
     theirs: Parameter | None
 
 
-def link(ours: Leaf, theirs: Leaf) -> list[Link] | None:
+def link(ours: Leaf, theirs: Leaf) -> list[ParameterLink] | None:
     """Pair the parameters of two layers, or None where their kinds or shapes differ."""
     for reading in ours.readings:
         for other in theirs.readings:
@@ -49,14 +49,14 @@ def link(ours: Leaf, theirs: Leaf) -> list[Link] | None:
     return None
 
 
-def _link_readings(ours: Reading, theirs: Reading) -> list[Link] | None:
+def _link_readings(ours: Reading, theirs: Reading) -> list[ParameterLink] | None:
     if len(ours) == 1 == len(theirs) and _is_named_freely(ours, theirs):
         names = [(next(iter(ours)), next(iter(theirs)))]
     elif set(ours) - {COUNTER} == set(theirs) - {COUNTER}:
         names = [(suffix, suffix) for suffix in ours]
     else:
         return None
-    links = [Link(ours[name], theirs.get(other)) for name, other in names]
+    links = [ParameterLink(ours[name], theirs.get(other)) for name, other in names]
     for pair in links:
         if pair.theirs is not None and not fits(pair.ours.shape, pair.theirs.shape, alone=len(ours) == 1):
             return None
@@ -86,7 +86,7 @@ class Order:
     cost: int
 
 
-class Match:
+class LayerMatch:
     """The search for the order in which a checkpoint's layers are ours."""
 
     def __init__(self, ours: Branch, theirs: Branch, ordered: bool) -> None:

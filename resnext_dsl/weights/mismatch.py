@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from resnext_dsl.foundation.diagnostics import Diagnostic, Note
-from resnext_dsl.weights.leaves import Branch, Joined, Leaf, Parameter, Reading, Shape, Whole, fits
-from resnext_dsl.weights.match import Match, link
+from resnext_dsl.weights.leaves import Branch, Leaf, Parameter, Reading, Shape, SpreadParameter, Whole, fits
+from resnext_dsl.weights.match import LayerMatch, link
 from resnext_dsl.weights.nearest import first_difference
 
 MAX_SHOWN = 120
@@ -42,10 +42,10 @@ def explain(ours: Branch, theirs: Branch, ordered: bool, file: str) -> Diagnosti
         file: What to call the checkpoint.
     """
     our_layers, their_layers = list(ours.leaves()), list(theirs.leaves())
-    surplus = Match(ours, theirs, ordered).leaves_over() if our_layers else None
+    surplus = LayerMatch(ours, theirs, ordered).leaves_over() if our_layers else None
     if surplus:
         return _surplus(surplus, "the checkpoint has layers that the network has not", file)
-    surplus = Match(theirs, ours, ordered=True).leaves_over() if their_layers else None
+    surplus = LayerMatch(theirs, ours, ordered=True).leaves_over() if their_layers else None
     if surplus:
         return _surplus(surplus, "the network has layers that the checkpoint has not", file)
     layer, other = first_difference(ours, theirs, ordered)
@@ -77,7 +77,7 @@ def _describe(layer: Leaf) -> str:
 
 
 def _size(parameter: Parameter) -> str:
-    if isinstance(parameter, Joined):
+    if isinstance(parameter, SpreadParameter):
         return f"{len(parameter.parts)} times {_size(parameter.parts[0])}"
     return shape_text(parameter.shape)
 
@@ -139,7 +139,7 @@ def _hint(ours: Sequence[Leaf], theirs: Branch, layer: Leaf | None, other: Leaf 
     if one is None or two is None:
         return ""
     is_classifier = _is_linear(one) and _is_linear(two) and one[1] == two[1]
-    if is_classifier and Match(_with_classes(ours, one[0], two[0]), theirs, ordered).pairs() is not None:
+    if is_classifier and LayerMatch(_with_classes(ours, one[0], two[0]), theirs, ordered).pairs() is not None:
         return f"only the classifier differs: `--set classes={two[0]}`, in Python `classes={two[0]}`"
     if len(one) == len(two) == 4 and one[2:] == two[2:]:
         if one[0] == two[0] and one[2:] != (1, 1):

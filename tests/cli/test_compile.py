@@ -103,9 +103,9 @@ def test_json_names_the_file_and_the_fingerprint(folder: Path) -> None:
 def test_two_counts_that_differ_are_our_mistake(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     counted = measure.measure
 
-    def wrong(model: torch.nn.Module, shape: tuple[int, ...]) -> measure.Measured:
+    def wrong(model: torch.nn.Module, shape: tuple[int, ...]) -> measure.FvcoreCount:
         measured = counted(model, shape)
-        return measure.Measured(measured.cost + Cost(flops=1), measured.flops_by_operator)
+        return measure.FvcoreCount(measured.cost + Cost(flops=1), measured.flops_by_operator)
 
     monkeypatch.setattr(measure, "measure", wrong)
     status, _, err = run("small.arch")

@@ -105,7 +105,7 @@ def test_a_wrong_spec_is_status_2() -> None:
 def miscounted(monkeypatch: pytest.MonkeyPatch) -> None:
     counted = measure.measure
 
-    def wrong(model: torch.nn.Module, shape: tuple[int, ...]) -> measure.Measured:
+    def wrong(model: torch.nn.Module, shape: tuple[int, ...]) -> measure.FvcoreCount:
         measured = counted(model, shape)
         name = "a.1.bn"
         return replace(measured, modules={**measured.modules, name: measured.modules[name] + Cost(flops=1)})

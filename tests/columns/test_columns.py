@@ -17,7 +17,7 @@ from resnext_dsl.columns.binding import ColumnEvaluator
 from resnext_dsl.columns.lanes import DeadError, Lanes, NoClosedFormError
 from resnext_dsl.foundation.diagnostics import ArchError
 from resnext_dsl.foundation.options import DEFAULTS
-from resnext_dsl.semantics.evaluate import Evaluator
+from resnext_dsl.semantics.evaluate import Interpreter
 from resnext_dsl.semantics.spec_files import text_source
 from resnext_dsl.semantics.values import Environment, List
 from resnext_dsl.syntax.parse import parse
@@ -36,7 +36,7 @@ def one_by_one(text: str, values: dict[str, list[Any]]) -> list[Any]:
     for row in product(*values.values()):
         env = Environment(None, dict(zip(values, row, strict=True)))
         try:
-            found.append(Evaluator(DEFAULTS).evaluate(written, env))
+            found.append(Interpreter(DEFAULTS).evaluate(written, env))
         except ArchError:
             found.append(GONE)
     return found

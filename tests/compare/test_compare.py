@@ -12,10 +12,10 @@ from error_examples import net
 from random_networks import drawn
 
 import resnext_dsl as rx
-from resnext_dsl.compare import Comparison, Pair, compare
+from resnext_dsl.compare import Comparison, TextPair, compare
 from resnext_dsl.compare import align as alignments
 from resnext_dsl.compare.align import align
-from resnext_dsl.compare.structure import Change, Detail, Patterns
+from resnext_dsl.compare.structure import Detail, Patterns, StructuralChange
 from resnext_dsl.costs.closed_form import Cost
 
 PAIRS = [
@@ -44,7 +44,7 @@ def texts(a: str, b: str, before: str = "") -> Comparison:
     return compare(rx.loads(net(a, before)), rx.loads(net(b, before)))
 
 
-def only(found: Comparison) -> Change:
+def only(found: Comparison) -> StructuralChange:
     (change,) = found.changes
     return change
 
@@ -59,11 +59,11 @@ def test_a_network_does_not_differ_from_itself(name: str) -> None:
     assert all(pair.equal for pair in found.limits)
 
 
-def mirrored(pair: Pair) -> Pair:
-    return Pair(pair.name, pair.b, pair.a)
+def mirrored(pair: TextPair) -> TextPair:
+    return TextPair(pair.name, pair.b, pair.a)
 
 
-def reversed_change(change: Change) -> Change:
+def reversed_change(change: StructuralChange) -> StructuralChange:
     kind = {"added": "removed", "removed": "added"}.get(change.kind, change.kind)
     details = tuple(Detail(detail.attribute, detail.b, detail.a) for detail in change.details)
     return change._replace(kind=kind, a=change.b, b=change.a, details=details)  # type: ignore[arg-type]
@@ -123,7 +123,7 @@ def test_the_rows_of_each_side_are_its_stages(a: str, b: str) -> None:
 
 def test_two_settings_change_channels_and_groups_and_nothing_else() -> None:
     found = compare(shipped("resnext50_32x4d"), rx.load("resnext50_32x4d", cardinality=8, width=14))
-    assert found.parameters == (Pair("cardinality", "32", "8"), Pair("width", "4", "14"))
+    assert found.parameters == (TextPair("cardinality", "32", "8"), TextPair("width", "4", "14"))
     assert found.inputs == found.outputs == found.init == ()
     assert Counter(change.kind for change in found.changes) == {"changed": 8, "reshaped": 4}
     conv3 = [change for change in found.changes if change.part == "conv3"]
@@ -197,7 +197,7 @@ def test_a_merge_whose_values_change_places_is_the_same() -> None:
 
 def test_only_shapes_change_with_the_input() -> None:
     found = compare(shipped("resnet18"), rx.load("resnet18", resolution=192))
-    assert found.inputs == (Pair("image", "3x224x224", "3x192x192"),)
+    assert found.inputs == (TextPair("image", "3x224x224", "3x192x192"),)
     assert {change.kind for change in found.changes} == {"reshaped"}
     assert [change.part for change in found.changes] == ["stem", "conv2", "conv3", "conv4", "conv5"]
 
@@ -251,7 +251,10 @@ def test_parts_of_one_side_keep_their_order_among_those_of_both() -> None:
 def test_outputs_by_name() -> None:
     body = "stem {{ conv(8, 3x3) }}\n output aux {} from stem {{ conv(1, 1x1) }}\n head {{ conv({}, 1x1) }}"
     found = texts(body.format("", 2), body.format("when training", 3))
-    assert found.outputs == (Pair("main", "2x32x32", "3x32x32"), Pair("aux", "1x32x32", "1x32x32 in training only"))
+    assert found.outputs == (
+        TextPair("main", "2x32x32", "3x32x32"),
+        TextPair("aux", "1x32x32", "1x32x32 in training only"),
+    )
 
 
 def test_rules_of_initialisation() -> None:
@@ -262,8 +265,8 @@ def test_rules_of_initialisation() -> None:
     assert found.same_architecture
     assert found.differs
     assert found.init == (
-        Pair("conv.weight", "normal(std=0.01)", "normal(std=0.02)"),
-        Pair("conv.bias", "zeros", None),
+        TextPair("conv.weight", "normal(std=0.01)", "normal(std=0.02)"),
+        TextPair("conv.bias", "zeros", None),
     )
 
 
@@ -271,7 +274,7 @@ def test_long_lists_are_told_apart_at_their_end() -> None:
     body = "param sizes = [1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, {}]\n stem {{ conv(sizes[0], 1x1) }}"
     found = texts(body.format(1), body.format(2))
     (pair,) = found.parameters
-    assert pair == Pair("sizes", f"[{'1, ' * 13}1]", f"[{'1, ' * 13}2]")
+    assert pair == TextPair("sizes", f"[{'1, ' * 13}1]", f"[{'1, ' * 13}2]")
 
 
 def test_limits_that_turn() -> None:

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 import resnext_dsl as rx
 from resnext_dsl.compiler import torch_module as compiling
 from resnext_dsl.compiler.torch_module import build
-from resnext_dsl.emit import InitRule
+from resnext_dsl.emit import FieldInit
 
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 
@@ -283,7 +283,7 @@ def test_unknown_forms_are_refused() -> None:
 def test_weights_are_loaded_after_the_start() -> None:
     graph = network(RESNEXT)
     state = compiled(graph).state_dict()
-    model = build(graph, (InitRule("conv", "weight", "zeros"),), weights=state)
+    model = build(graph, (FieldInit("conv", "weight", "zeros"),), weights=state)
     assert all(torch.equal(model.state_dict()[key], state[key]) for key in state)
 
 

@@ -8,7 +8,7 @@ from random_networks import drawn
 
 import resnext_dsl as rx
 from resnext_dsl.costs.closed_form import Cost
-from resnext_dsl.costs.fvcore_count import FVCORE_NAMES, Measured, agree, measure, module_pairs, operator_pairs
+from resnext_dsl.costs.fvcore_count import FVCORE_NAMES, FvcoreCount, agree, measure, module_pairs, operator_pairs
 from resnext_dsl.foundation.diagnostics import ArchError
 from resnext_dsl.operators import OPERATORS
 from resnext_dsl.semantics.spec_files import shipped_names
@@ -92,7 +92,7 @@ def test_an_operator_that_differs_is_named() -> None:
     measured = measure(network.compile(form="written"), network.ir.nodes[0].shape)
     moved = {**measured.flops_by_operator, "linear": 0}
     with pytest.raises(ArchError, match=r"two counts of linear differ: flops 512,000 in closed form, 0 by fvcore"):
-        agree(network.cost(), Measured(measured.cost, moved, measured.modules))
+        agree(network.cost(), FvcoreCount(measured.cost, moved, measured.modules))
 
 
 def test_measuring_leaves_the_mode_as_it_is() -> None:

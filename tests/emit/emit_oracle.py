@@ -17,7 +17,7 @@ from resnext_dsl.compiler.torch_module import build
 from resnext_dsl.emit.support import SUPPORT
 from resnext_dsl.graph.ir import Graph
 from resnext_dsl.networks.loading import loads
-from resnext_dsl.operators import OPERATORS, Module
+from resnext_dsl.operators import OPERATORS, ModuleCall
 
 _NAMES: dict[str, Any] = {"torch": torch, "nn": nn, "F": F}
 for _source in SUPPORT.values():
@@ -35,7 +35,7 @@ def interpret(graph: Graph, state: Mapping[str, Tensor], x: Tensor) -> list[Tens
         shapes = tuple(graph.nodes[source].shape for source in node.inputs)
         source = OPERATORS[node.operator].source(node.attributes, shapes)
         taken = [values[index] for index in node.inputs]
-        if isinstance(source, Module):
+        if isinstance(source, ModuleCall):
             module = eval(source.target, _NAMES)(*source.positional, **dict(source.keywords)).to(x.dtype)
             own = {key: state[f"{node.name}.{key}"] for key in module.state_dict()}
             used |= {f"{node.name}.{key}" for key in own}

@@ -11,7 +11,7 @@ from emit_oracle import network
 from torch import nn
 
 from resnext_dsl.compiler.torch_module import build
-from resnext_dsl.emit import InitRule, emit
+from resnext_dsl.emit import FieldInit, emit
 
 BODY = """
     stem { conv(32, 3x3, groups=4, bias=true); bn; relu }
@@ -20,33 +20,33 @@ BODY = """
 """
 
 
-def built(*rules: InitRule) -> nn.Module:
+def built(*rules: FieldInit) -> nn.Module:
     return build(network(BODY), rules, seed=3)
 
 
 @pytest.mark.parametrize(
     ("rule", "expected"),
     [
-        (InitRule("conv", "weight", "kaiming_normal"), lambda w: nn.init.kaiming_normal_(w, nonlinearity="relu")),
+        (FieldInit("conv", "weight", "kaiming_normal"), lambda w: nn.init.kaiming_normal_(w, nonlinearity="relu")),
         (
-            InitRule("conv", "weight", "kaiming_normal", (("fan", "fan_out"), ("gain", "linear"))),
+            FieldInit("conv", "weight", "kaiming_normal", (("fan", "fan_out"), ("gain", "linear"))),
             lambda w: nn.init.kaiming_normal_(w, mode="fan_out", nonlinearity="linear"),
         ),
         (
-            InitRule("conv", "weight", "kaiming_uniform", (("fan", "fan_out"),)),
+            FieldInit("conv", "weight", "kaiming_uniform", (("fan", "fan_out"),)),
             lambda w: nn.init.kaiming_uniform_(w, mode="fan_out", nonlinearity="relu"),
         ),
-        (InitRule("conv", "weight", "xavier_normal"), nn.init.xavier_normal_),
-        (InitRule("conv", "weight", "xavier_uniform"), nn.init.xavier_uniform_),
-        (InitRule("conv", "weight", "normal", (("std", 0.02),)), lambda w: nn.init.normal_(w, std=0.02)),
-        (InitRule("conv", "weight", "trunc_normal", (("std", 0.02),)), lambda w: nn.init.trunc_normal_(w, std=0.02)),
-        (InitRule("conv", "weight", "uniform", (("bound", 0.5),)), lambda w: nn.init.uniform_(w, -0.5, 0.5)),
-        (InitRule("conv", "weight", "zeros"), nn.init.zeros_),
-        (InitRule("conv", "weight", "ones"), nn.init.ones_),
-        (InitRule("conv", "weight", "constant", (("value", -2.0),)), lambda w: nn.init.constant_(w, -2.0)),
+        (FieldInit("conv", "weight", "xavier_normal"), nn.init.xavier_normal_),
+        (FieldInit("conv", "weight", "xavier_uniform"), nn.init.xavier_uniform_),
+        (FieldInit("conv", "weight", "normal", (("std", 0.02),)), lambda w: nn.init.normal_(w, std=0.02)),
+        (FieldInit("conv", "weight", "trunc_normal", (("std", 0.02),)), lambda w: nn.init.trunc_normal_(w, std=0.02)),
+        (FieldInit("conv", "weight", "uniform", (("bound", 0.5),)), lambda w: nn.init.uniform_(w, -0.5, 0.5)),
+        (FieldInit("conv", "weight", "zeros"), nn.init.zeros_),
+        (FieldInit("conv", "weight", "ones"), nn.init.ones_),
+        (FieldInit("conv", "weight", "constant", (("value", -2.0),)), lambda w: nn.init.constant_(w, -2.0)),
     ],
 )
-def test_a_scheme_is_torchs(rule: InitRule, expected: object) -> None:
+def test_a_scheme_is_torchs(rule: FieldInit, expected: object) -> None:
     model = built(rule)
     for weight in (model.stem.conv.weight, model.a.conv.weight):
         torch.manual_seed(7)
@@ -59,41 +59,41 @@ def test_a_scheme_is_torchs(rule: InitRule, expected: object) -> None:
 
 def test_fan_out_by_group_is_that_of_one_group() -> None:
     """timm's rule for EfficientNet and RegNet: kernel area x outputs / groups."""
-    model = built(InitRule("conv", "weight", "kaiming_normal", (("fan", "fan_out"), ("per_group", True))))
+    model = built(FieldInit("conv", "weight", "kaiming_normal", (("fan", "fan_out"), ("per_group", True))))
     assert model.stem.conv.weight.std().item() == pytest.approx(math.sqrt(2 / (9 * 32 / 4)), rel=0.1)
     assert model.a.conv.weight.std().item() == pytest.approx(math.sqrt(2 / (9 * 64)), rel=0.1)
-    rule = InitRule("conv", "weight", "kaiming_uniform", (("fan", "fan_out"), ("gain", "linear"), ("per_group", True)))
+    rule = FieldInit("conv", "weight", "kaiming_uniform", (("fan", "fan_out"), ("gain", "linear"), ("per_group", True)))
     weight = built(rule).stem.conv.weight
     assert 0.95 < weight.abs().max().item() / math.sqrt(3 / (9 * 32 / 4)) <= 1.0
 
 
 def test_linear_uniform_is_bounded_by_the_outputs() -> None:
-    weight = built(InitRule("linear", "weight", "linear_uniform")).head.linear.weight
+    weight = built(FieldInit("linear", "weight", "linear_uniform")).head.linear.weight
     assert 0.95 < weight.abs().max().item() / (1 / math.sqrt(100)) <= 1.0
 
 
 def test_rules_concern_their_operator_and_field_only() -> None:
     plain = built().state_dict()
     ruled = built(
-        InitRule("linear", "bias", "ones"), InitRule("bn", "weight", "constant", (("value", 0.25),))
+        FieldInit("linear", "bias", "ones"), FieldInit("bn", "weight", "constant", (("value", 0.25),))
     ).state_dict()
     changed = {key for key in plain if not torch.equal(plain[key], ruled[key])}
     assert changed == {"head.linear.bias", "stem.bn.weight"}
 
 
 def test_a_bias_that_some_lack_is_passed_over() -> None:
-    model = built(InitRule("conv", "bias", "ones"))
+    model = built(FieldInit("conv", "bias", "ones"))
     assert (model.stem.conv.bias == 1).all()
     assert model.a.conv.bias is None
 
 
 def test_the_last_of_two_rules_for_one_field_holds() -> None:
-    model = built(InitRule("conv", "weight", "ones"), InitRule("conv", "weight", "zeros"))
+    model = built(FieldInit("conv", "weight", "ones"), FieldInit("conv", "weight", "zeros"))
     assert (model.a.conv.weight == 0).all()
 
 
-def constant(value: float, path: str, operator: str = "conv", field: str = "weight") -> InitRule:
-    return InitRule(operator, field, "constant", (("value", value),), path)
+def constant(value: float, path: str, operator: str = "conv", field: str = "weight") -> FieldInit:
+    return FieldInit(operator, field, "constant", (("value", value),), path)
 
 
 PARTS = """
@@ -104,7 +104,7 @@ PARTS = """
 """
 
 
-def started(*rules: InitRule, field: str = "weight") -> dict[str, float]:
+def started(*rules: FieldInit, field: str = "weight") -> dict[str, float]:
     """Of each module that has the field all alike, its value."""
     weights = {name: getattr(m, field, None) for name, m in build(network(PARTS), rules, seed=0).named_modules()}
     return {name: w.min().item() for name, w in weights.items() if w is not None and w.min() == w.max()}
@@ -183,7 +183,7 @@ def test_no_rule_leaves_torchs_default_and_no_method() -> None:
 
 
 def test_classes_that_start_alike_share_a_branch() -> None:
-    rules = (InitRule("conv", "weight", "zeros"), InitRule("linear", "weight", "zeros"))
+    rules = (FieldInit("conv", "weight", "zeros"), FieldInit("linear", "weight", "zeros"))
     assert "if isinstance(module, (nn.Conv2d, nn.Linear)):\n                nn.init.zeros_(module.weight)" in emit(
         network(BODY), rules
     )
@@ -200,4 +200,4 @@ def test_classes_that_start_alike_share_a_branch() -> None:
 )
 def test_a_rule_that_no_module_can_follow_is_refused(operator: str, field: str, scheme: str) -> None:
     with pytest.raises(ValueError, match=f"`{operator}.{field}` cannot start as `{scheme}`"):
-        emit(network(BODY), (InitRule(operator, field, scheme),))
+        emit(network(BODY), (FieldInit(operator, field, scheme),))

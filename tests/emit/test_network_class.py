@@ -8,7 +8,7 @@ from emit_oracle import INCEPTION, MOBILE, RESNEXT, UNET, compiled, image, netwo
 from torch import nn
 
 from resnext_dsl.compiler.torch_module import build
-from resnext_dsl.emit import InitRule
+from resnext_dsl.emit import FieldInit
 
 
 def test_forward_is_the_head_on_the_features() -> None:
@@ -65,7 +65,7 @@ def test_reset_classifier_gives_another_number_of_classes() -> None:
 
 
 def test_reset_classifier_follows_the_rules_of_the_network() -> None:
-    rules = (InitRule("linear", "weight", "constant", (("value", 0.5),)), InitRule("linear", "bias", "ones"))
+    rules = (FieldInit("linear", "weight", "constant", (("value", 0.5),)), FieldInit("linear", "bias", "ones"))
     model = build(network(INCEPTION), rules)
     before = model.stem.conv.weight.clone()
     model.reset_classifier(3)

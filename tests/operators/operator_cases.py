@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn import functional
 
 from resnext_dsl.emit.support import SUPPORT
-from resnext_dsl.operators import OPERATORS, Attributes, Module, Operator, Shape
+from resnext_dsl.operators import OPERATORS, Attributes, ModuleCall, Operator, Shape
 from resnext_dsl.operators.activation import NoAttributes
 
 with warnings.catch_warnings():
@@ -184,7 +184,7 @@ def namespace() -> dict[str, Any]:
 def source_text(operator: Operator, attributes: Attributes, shapes: tuple[Shape, ...]) -> str:
     """What the emitter would write: a constructor call, or an expression of x0, x1, ..."""
     source = operator.source(attributes, shapes)
-    if isinstance(source, Module):
+    if isinstance(source, ModuleCall):
         named = [f"{name}={value!r}" for name, value in source.keywords]
         return f"{source.target}({', '.join([*map(repr, source.positional), *named])})"
     values = [f"x{place}" for place in range(len(shapes))]
@@ -195,7 +195,7 @@ def build(name: str, attributes: Attributes, shapes: tuple[Shape, ...]) -> nn.Mo
     """The torch module of a row's source, in eval mode."""
     operator = OPERATORS[name]
     text = source_text(operator, attributes, shapes)
-    if not isinstance(operator.source(attributes, shapes), Module):
+    if not isinstance(operator.source(attributes, shapes), ModuleCall):
         values = ", ".join(f"x{place}" for place in range(len(shapes)))
         return Applied(eval(f"lambda {values}: {text}", namespace())).eval()
     module = eval(text, namespace())

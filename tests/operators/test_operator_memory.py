@@ -13,8 +13,8 @@ from memory_oracle import alive_at_once, saved_for_backward
 from operator_cases import CASES, build, inputs_of, namespace, source_text
 
 from resnext_dsl.costs.dry_run import TORCH, Layer, Ledger, Storage, Value
-from resnext_dsl.operators import OPERATORS, Attributes, Module, Operator, RuleError, Shape, validate
-from resnext_dsl.operators.memory_rules import Memory, Run
+from resnext_dsl.operators import OPERATORS, Attributes, ModuleCall, Operator, RuleError, Shape, validate
+from resnext_dsl.operators.memory_rules import MemoryRules, TrainingStep
 
 Drawn = tuple[Operator, Attributes, tuple[Shape, ...]]
 WIDTH = 4
@@ -36,7 +36,7 @@ def elements(shape: Shape, batch: int) -> int:
     return batch * math.prod(shape)
 
 
-def expected_saved(case: Drawn, run: Run) -> int:
+def expected_saved(case: Drawn, run: TrainingStep) -> int:
     operator, attributes, shapes = case
     rules = operator.memory
     if rules.view(attributes, shapes, True):
@@ -53,7 +53,7 @@ def expected_saved(case: Drawn, run: Run) -> int:
 
 @pytest.mark.parametrize("name", OPERATORS)
 def test_a_row_has_memory_rules(name: str) -> None:
-    assert isinstance(OPERATORS[name].memory, Memory)
+    assert isinstance(OPERATORS[name].memory, MemoryRules)
 
 
 @pytest.mark.parametrize("name", OPERATORS)
@@ -69,7 +69,7 @@ def test_a_training_step_keeps_what_the_row_says(name: str, data: st.DataObject)
     if inplace:
         module.inplace = True
         values = [x * 1.0 for x in values]  # torch writes over no leaf
-    run = Run(batch, inplace, gradients)
+    run = TrainingStep(batch, inplace, gradients)
     assert saved_for_backward(module, *values) == expected_saved(case, run)
 
 
@@ -89,7 +89,7 @@ def test_inference_holds_what_the_row_says(name: str, data: st.DataObject) -> No
 
 def rehearsed(operator: Operator, attributes: Attributes, shapes: tuple[Shape, ...], values: list[Value]) -> Value:
     """The operator as an emitted file would run it, on stand-ins."""
-    if isinstance(operator.source(attributes, shapes), Module):
+    if isinstance(operator.source(attributes, shapes), ModuleCall):
         layer = Layer()
         layer.bind(operator.name, attributes, shapes, operator.shape(attributes, shapes))
         result = layer(*values)

@@ -10,20 +10,20 @@ from resnext_dsl.graph.invariants import InvariantError
 from resnext_dsl.rewrite import driver, rewrite
 from resnext_dsl.rewrite.carry import FORMULAS, carry
 from resnext_dsl.rewrite.driver import ROUNDS, Pass
-from resnext_dsl.rewrite.rewrite_report import Fired, Report
+from resnext_dsl.rewrite.rewrite_report import Fired, RewriteReport
 from resnext_dsl.rewrite.steps import INVERSE
 from resnext_dsl.rewrite.workspace import Workspace
 
 TEXT = "network n { input image: 8x4x4; stage s { split 2 { conv(4, 1x1); relu } merge concat }; relu }"
 
 
-def broken(work: Workspace, report: Report) -> None:
+def broken(work: Workspace, report: RewriteReport) -> None:
     index = len(work.nodes) - 1
     report.fire(Fired.of(work, index, ("shrink",), 1))
     work.nodes[index] = work.nodes[index]._replace(shape=(1, 1, 1))
 
 
-def endless(work: Workspace, report: Report) -> None:
+def endless(work: Workspace, report: RewriteReport) -> None:
     report.fire(Fired.of(work, 1, ("again",), 1))
 
 

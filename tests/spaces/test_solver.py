@@ -11,7 +11,7 @@ import pytest
 
 import resnext_dsl as rx
 from resnext_dsl.semantics.domain import Domain
-from resnext_dsl.spaces.solver import Answer, Bound, Match, element_of, nothing, solve
+from resnext_dsl.spaces.solver import Answer, MatchTarget, UpperBound, element_of, nothing, solve
 from resnext_dsl.spaces.space import Space, space
 
 PAPER = Path(__file__).parent.parent / "data" / "resnext_paper.csv"
@@ -58,14 +58,18 @@ def preserved() -> list[tuple[int, int]]:
 def test_matching_the_parameters_of_resnet50_gives_table_2(cardinality: int, width: int) -> None:
     target = rx.load("resnet50").cost().params
     found = solve(
-        space("resnext50_32x4d", cardinality=cardinality), {"width": Domain(low=1, high=128)}, [Match("params", target)]
+        space("resnext50_32x4d", cardinality=cardinality),
+        {"width": Domain(low=1, high=128)},
+        [MatchTarget("params", target)],
     )
     assert found.solutions[0].values == {"width": width}
 
 
 def test_matching_flops_at_cardinality_8_gives_13() -> None:
     target = rx.load("resnet50").cost().flops
-    found = solve(space("resnext50_32x4d", cardinality=8), {"width": Domain(low=1, high=64)}, [Match("flops", target)])
+    found = solve(
+        space("resnext50_32x4d", cardinality=8), {"width": Domain(low=1, high=64)}, [MatchTarget("flops", target)]
+    )
     assert found.solutions[0].values == {"width": 13}
 
 
@@ -79,14 +83,14 @@ def test_matching_flops_at_cardinality_8_gives_13() -> None:
 )
 def test_twice_the_flops_of_resnet101_gives_the_authors_settings(fixed: Any, vary: Any, value: int) -> None:
     target = 2 * rx.load("resnet101").cost().flops
-    found = solve(space("resnext101_32x4d", **fixed), vary, [Match("flops", target)])
+    found = solve(space("resnext101_32x4d", **fixed), vary, [MatchTarget("flops", target)])
     assert list(found.solutions[0].values.values()) == [value]
 
 
 def test_one_objective_is_the_order_of_every_combination(small: Space) -> None:
     domains = {"width": [4, 8, 12, 16], "groups": [1, 2, 3, 4]}
     vary = {"width": Domain((4, 8, 12, 16)), "groups": Domain(low=1, high=4)}
-    found = solve(small, vary, [Match("params", 5000)], count=100)
+    found = solve(small, vary, [MatchTarget("params", 5000)], count=100)
     networks = every(small, domains)
     assert (found.candidates, found.valid, found.met) == (16, len(networks), len(networks))
     ordered = sorted(networks, key=lambda pair: (abs(pair[1].params - 5000), pair[1].flops))
@@ -100,7 +104,7 @@ def test_one_objective_is_the_order_of_every_combination(small: Space) -> None:
 def test_several_objectives_give_their_pareto_set(small: Space) -> None:
     domains = {"width": [4, 8, 12, 16], "groups": [1, 2, 3, 4]}
     vary = {"width": Domain((4, 8, 12, 16)), "groups": Domain(low=1, high=4)}
-    found = solve(small, vary, [Match("params", 4000)], minimize=["activations"], maximize=["groups"])
+    found = solve(small, vary, [MatchTarget("params", 4000)], minimize=["activations"], maximize=["groups"])
 
     def objectives(values: dict[str, Any], cost: Any) -> tuple[int, ...]:
         return abs(cost.params - 4000), cost.activations, -values["groups"]
@@ -112,13 +116,15 @@ def test_several_objectives_give_their_pareto_set(small: Space) -> None:
 
 
 def test_a_bound_is_used_up_and_kept(small: Space) -> None:
-    found = solve(small, {"width": Domain((4, 8, 12, 16))}, under=[Bound("flops", 1_000_000)])
+    found = solve(small, {"width": Domain((4, 8, 12, 16))}, under=[UpperBound("flops", 1_000_000)])
     kept = [cost.flops for _, cost in every(small, {"width": [4, 8, 12, 16]}) if cost.flops <= 1_000_000]
     assert [solution.flops for solution in found.solutions] == sorted(kept, reverse=True)
 
 
 def test_an_element_of_a_list_varies(small: Space) -> None:
-    found = solve(small, {"depths[1]": Domain(low=0, high=6), "depths[0]": Domain((1, 2))}, [Match("params", 60_000)])
+    found = solve(
+        small, {"depths[1]": Domain(low=0, high=6), "depths[0]": Domain((1, 2))}, [MatchTarget("params", 60_000)]
+    )
     best = min(
         (abs(small.bind({"depths": [first, second]}).cost().params - 60_000), first, second)
         for first in (1, 2)
@@ -128,11 +134,11 @@ def test_an_element_of_a_list_varies(small: Space) -> None:
 
 
 def test_none_is_a_proof(small: Space) -> None:
-    found = solve(small, {"width": Domain((4, 8))}, under=[Bound("flops", 10)])
+    found = solve(small, {"width": Domain((4, 8))}, under=[UpperBound("flops", 10)])
     assert found == Answer((), False, 2, 2, 0, {"flops": small.bind({"width": 4}).cost().flops})
     with pytest.raises(rx.RequirementError, match="none of 2 combinations will do: 2 do not keep the bounds"):
         raise nothing(small, found)
-    within = solve(small, {"width": Domain((4, 8))}, [Match("params", 10**9)], within=0.01)
+    within = solve(small, {"width": Domain((4, 8))}, [MatchTarget("params", 10**9)], within=0.01)
     assert not within.solutions
 
 
@@ -145,15 +151,15 @@ def test_none_is_a_proof(small: Space) -> None:
         ({"ratio": Domain(low=0.1, high=0.9)}, {}, "E205", "the domain 0.1..0.9 of `ratio` has no end of values"),
         ({"width": Domain(low=1, high=10**12)}, {}, "E405", "the domains have 1,000,000,000,000 combinations"),
         ({"width": Domain((4.5, 8))}, {}, "E204", "`width` must be an int; found 4.5"),
-        ({"width": Domain((4,))}, {"match": [Match("flop", 1)]}, "E208", "unknown measure `flop`"),
-        ({"width": Domain((4,))}, {"under": [Bound("latency", 1)]}, "E208", "unknown measure `latency`"),
+        ({"width": Domain((4,))}, {"match": [MatchTarget("flop", 1)]}, "E208", "unknown measure `flop`"),
+        ({"width": Domain((4,))}, {"under": [UpperBound("latency", 1)]}, "E208", "unknown measure `latency`"),
         ({"width": Domain((4,))}, {"minimize": ["groups"]}, "E208", "unknown measure `groups`"),
         ({"width": Domain((4,))}, {"match": []}, "E202", "nothing is asked for"),
     ],
 )
 def test_a_wrong_question_is_one_error(small: Space, vary: Any, goals: Any, code: str, message: str) -> None:
     with pytest.raises(rx.ArchError) as caught:
-        solve(small, vary, **(goals or {"match": [Match("params", 1)]}))
+        solve(small, vary, **(goals or {"match": [MatchTarget("params", 1)]}))
     (diagnostic,) = caught.value.diagnostics
     assert diagnostic.code == code
     assert diagnostic.message.startswith(message)

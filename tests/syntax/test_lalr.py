@@ -55,7 +55,7 @@ def theirs(engine: lark.Lark, tokens: list[Token]) -> object:
 
 def ours(tokens: list[Token]) -> object:
     result = lalr.run(tokens, Trees())
-    return result.place if isinstance(result, lalr.Failure) else [plain(child) for child in result]
+    return result.place if isinstance(result, lalr.ParseFailure) else [plain(child) for child in result]
 
 
 def plain(part: object) -> object:
