@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from importlib import import_module
 from pathlib import Path
 
 import pytest
 from pages import CHECKOUT, GENERATED, PAGES, headings, prose
+
+import resnext_dsl as rx
 
 ALL_PAGES = [*PAGES, *(CHECKOUT / "docs" / name for name in sorted(GENERATED))]
 FOLDERS = "benchmarks|docs|examples|findings|grammar|resnext_dsl|specs|tests"
@@ -75,3 +78,22 @@ def test_the_names_that_are_looked_for_can_be_missing() -> None:
     assert exists("resnext_dsl.networks.network.Network.check")
     assert not exists("resnext_dsl.pipeline")
     assert not exists("resnext_dsl.networks.network.Network.chekc")
+
+
+def test_the_page_on_the_architecture_has_the_folders_in_the_order_of_imports() -> None:
+    """The table lists from the bottom, the contract from the top; folders of one row do not import each other."""
+    settings = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))
+    contract = settings["tool"]["importlinter"]["contracts"][0]
+    page = (CHECKOUT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    table = page[page.index("| folder | content |") : page.index("`compiler`, `export`")]
+    rows = re.findall(r"^\| (`[^|]+`) \|", table, re.MULTILINE)
+    listed = [" | ".join(re.findall(r"`(\w+)`", row)) for row in rows]
+    assert [set(layer.split(" | ")) for layer in reversed(contract["layers"])] == [
+        set(row.split(" | ")) for row in listed
+    ]
+
+
+def test_the_tour_of_the_package_names_every_folder() -> None:
+    folders = {path.parent.name for path in (CHECKOUT / "resnext_dsl").glob("*/__init__.py")}
+    tour = set(re.findall(r"\w+", rx.__doc__ or ""))
+    assert folders - tour == {"foundation", "formatter"}
