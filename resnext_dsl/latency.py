@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from resnext_dsl.operators.base import Shape
 
 WARM_UP_RUNS, WARM_UP_SECONDS = 3, 0.3
-"""Least of runs and of time before the first run that counts: caches fill, clocks rise, kernels are chosen."""
+"""Least of runs and of time before the first run that counts: caches fill, clocks rise, kernels are chosen.
+
+The time begins after the first run of all, which loads libraries: on a GPU that alone may take longer.
+"""
 LEAST_RUNS, MOST_RUNS, SECONDS = 10, 200, 2.0
 """Runs that count: as many as fit into the time, within these bounds."""
 
@@ -109,6 +112,7 @@ def device_of(name: str, span: Span | None = None) -> torch.device:
 def _times(run: Callable[[], object], place: torch.device) -> list[float]:
     """Seconds of each run that counts."""
     clock = cuda_seconds if place.type == "cuda" else _wall_seconds
+    clock(run, place)
     start, warm = time.perf_counter(), 0
     while warm < WARM_UP_RUNS or time.perf_counter() - start < WARM_UP_SECONDS:
         clock(run, place)

@@ -235,7 +235,7 @@ class Network:
             device: Where its parameters are made; "meta" makes none.
             dtype: Of its parameters; torch's default dtype where None.
             seed: Makes the initial weights reproducible, without touching torch's global generator; one seed is one
-                function in any form.
+                function in any form, and has the same weights on every device.
 
         Raises:
             ArchError: E608 where no part of the network can be spelled in form (a) or (b).

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import torch
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from resnext_dsl.diagnostics import Diagnostic, TrainingError
 from resnext_dsl.operators.base import Shape
+from resnext_dsl.seeds import seeded
 from resnext_dsl.train.batches import loader, measuring_draws, seed_of, training_draws
 from resnext_dsl.train.datasets.source import Source
 from resnext_dsl.train.prepare import Prepared
@@ -223,8 +224,8 @@ class Training:
         return [float(value) for value in total]
 
     def _own_randomness(self, epoch: int) -> AbstractContextManager[None]:
-        """Seeds torch's generators, for dropout, by the recipe and the epoch; they are as before afterwards."""
-        return _seeded(seed_of(self._recipe.seed, "network", epoch, self._fabric.global_rank), self._fabric.device)
+        """Seeds the generators of the CPU and of this device, for dropout; they are as before afterwards."""
+        return seeded(seed_of(self._recipe.seed, "network", epoch, self._fabric.global_rank), self._fabric.device)
 
 
 def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.SGD:
@@ -246,11 +247,3 @@ def _sums(scores: Tensor, labels: Tensor, loss: Tensor) -> tuple[Tensor, Tensor,
     best = scores.topk(min(5, scores.shape[1]), dim=1).indices == labels.unsqueeze(1)
     count = torch.tensor(float(len(labels)), device=scores.device)
     return loss.detach().float(), best[:, 0].sum().float(), best.sum().float(), count
-
-
-@contextmanager
-def _seeded(seed: int, device: torch.device) -> Iterator[None]:
-    devices = [] if device.type == "cpu" else [device.index or 0]
-    with torch.random.fork_rng(devices, device_type="cuda" if device.type == "cpu" else device.type):
-        torch.manual_seed(seed)
-        yield
