@@ -20,6 +20,7 @@ from torch import nn
 from resnext_dsl.emit import emit
 from resnext_dsl.graph import Graph
 from resnext_dsl.initialization import Rule
+from resnext_dsl.memory_format import CONTIGUOUS, has_groups, laid_out, layout_of
 from resnext_dsl.options import DEFAULTS
 from resnext_dsl.rewrite import rewrite
 from resnext_dsl.rewrite.carry import carry
@@ -49,6 +50,7 @@ def build(
     seed: int | None = None,
     max_nodes: int = DEFAULTS.max_nodes,
     siblings: bool = False,
+    layout: str = "auto",
 ) -> nn.Module:
     """The module of a graph.
 
@@ -66,14 +68,17 @@ def build(
             torch's generators stay as they were.
         max_nodes: The most operators that a form may spell it with.
         siblings: Also make one of convolutions that read one value and go different ways.
+        layout: Of its weights: one of `memory_format.LAYOUTS`.
 
     Raises:
-        ValueError: For an unknown form or mode.
+        ValueError: For an unknown form, mode or layout.
         ArchError: Where the network has no such form.
         WeightsError: Where the checkpoint does not fit; nothing is loaded then.
     """
     rewritten = rewrite(graph, form, mode, max_nodes, siblings)
     place = torch.device(device) if device is not None else torch.get_default_device()
+    computed = str(dtype or torch.get_default_dtype()).removeprefix("torch.")
+    chosen = layout_of(layout, mode, place.type, computed, has_groups(rewritten.graph))
     bare = weights is not None and place.type != "meta"  # weights that are loaded need no start
     model = _made(emit(graph, init), META if bare else _drawn_on(place, seed), seed)
     if dtype is not None:
@@ -86,10 +91,9 @@ def build(
         model = _made(emit(rewritten.graph, moved(graph, rewritten, init)), META)
         model.load_state_dict(state, assign=True)
     model = model.to(device=place, dtype=dtype)
-    if mode == "train":
-        return model.train()
-    # channels innermost is the faster layout of convolutions, also for inputs in the other one: benchmarks/layout.py
-    return model.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+    if chosen != CONTIGUOUS:
+        model = laid_out(model, chosen)
+    return model.train() if mode == "train" else model.eval().requires_grad_(False)
 
 
 def _drawn_on(place: torch.device, seed: int | None) -> torch.device:

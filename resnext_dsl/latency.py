@@ -5,8 +5,9 @@ from __future__ import annotations
 import platform
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from resnext_dsl.diagnostics import Span, error
@@ -14,6 +15,7 @@ from resnext_dsl.records import NamedTuple
 
 if TYPE_CHECKING:
     import torch
+    from torch import nn
 
     from resnext_dsl.network import Network
     from resnext_dsl.operators.base import Shape
@@ -35,6 +37,8 @@ class Timing(NamedTuple):
         machine: Name, system and architecture.
         device: The name of the processor or accelerator.
         threads: Those that torch uses within an operator, on the CPU.
+        layout: The memory format of the weights.
+        settings: What else decides how a GPU computes: TF32, cudnn.benchmark, cuDNN's version; empty on a CPU.
     """
 
     median: float
@@ -48,10 +52,12 @@ class Timing(NamedTuple):
     dtype: str
     batch: int
     input: Shape
+    layout: str = ""
+    settings: Mapping[str, str] = MappingProxyType({})
 
     def to_json(self) -> dict[str, object]:
         """The fields by name."""
-        return self._asdict() | {"input": list(self.input)}
+        return self._asdict() | {"input": list(self.input), "settings": dict(self.settings)}
 
 
 def latency(network: Network, device: str, batch: int, dtype: str, span: Span) -> Timing:
@@ -69,9 +75,13 @@ def latency(network: Network, device: str, batch: int, dtype: str, span: Span) -
     """
     import torch
 
+    from resnext_dsl.memory_format import layout_in
+    from resnext_dsl.numerics import settings_of
+
     place = device_of(device, span)
     try:
-        times = _inferences(network, place, batch, getattr(torch, dtype))
+        model = network.compile(mode="inference", device=place, dtype=getattr(torch, dtype), seed=0)
+        times = _inferences(model, place, (batch, *network.ir.nodes[0].shape), getattr(torch, dtype))
     except (RuntimeError, MemoryError) as problem:
         reason = (str(problem).splitlines() or [type(problem).__name__])[0]
         message = f"batch {batch} in {dtype} does not run on {device}: {reason[:200]}"
@@ -80,22 +90,25 @@ def latency(network: Network, device: str, batch: int, dtype: str, span: Span) -
     machine = f"{platform.node()}, {platform.system()} {platform.machine()}"
     shape = network.ir.nodes[0].shape
     used = (machine, device_name(place), torch.get_num_threads(), torch.__version__, dtype, batch, shape)
-    return Timing(median, low, high, len(times), *used)
+    return Timing(median, low, high, len(times), *used, layout_in(model), settings_of(place))
 
 
-def _inferences(network: Network, place: torch.device, batch: int, dtype: torch.dtype) -> list[float]:
+def _inferences(model: nn.Module, place: torch.device, shape: Shape, dtype: torch.dtype) -> list[float]:
     """Seconds of each inference that counts."""
     import torch
 
-    model = network.compile(mode="inference", device=place, dtype=dtype, seed=0)
-    shape = (batch, *network.ir.nodes[0].shape)
     images = torch.rand(shape, generator=torch.Generator().manual_seed(0)).to(place, dtype)
     with torch.inference_mode():
         return _times(lambda: model(images), place)
 
 
-def device_of(name: str, span: Span | None = None) -> torch.device:
+def device_of(name: str, span: Span | None = None, file: str = "bench") -> torch.device:
     """The device of a name.
+
+    Args:
+        name: "cpu", "cuda" or "cuda:N".
+        span: The limit that asks, for errors.
+        file: The command that asks, where there is no span.
 
     Raises:
         ArchError: E603 where this machine does not have it.
@@ -105,7 +118,7 @@ def device_of(name: str, span: Span | None = None) -> torch.device:
     devices = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
     if name not in (*devices, *(["cuda"] if len(devices) > 1 else [])):
         hint = f"devices here: {', '.join(devices)}"
-        raise error("E603", f"this machine has no device `{name}`", span, file="" if span else "bench", hint=hint)
+        raise error("E603", f"this machine has no device `{name}`", span, file="" if span else file, hint=hint)
     return torch.device(name)
 
 

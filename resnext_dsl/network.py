@@ -223,6 +223,7 @@ class Network:
         device: str | torch.device | None = None,
         dtype: torch.dtype | None = None,
         seed: int | None = None,
+        layout: str = "auto",
     ) -> torch.nn.Module:
         """The network as a plain, hierarchical `torch.nn.Module`.
 
@@ -236,11 +237,13 @@ class Network:
             dtype: Of its parameters; torch's default dtype where None.
             seed: Makes the initial weights reproducible, without touching torch's global generator; one seed is one
                 function in any form, and has the same weights on every device.
+            layout: "contiguous" or "channels_last": the memory format of its weights. "auto" chooses in inference by
+                device, type and grouped convolutions (`memory_format.TABLE`), and leaves torch's own in training.
 
         Raises:
             ArchError: E608 where no part of the network can be spelled in form (a) or (b).
             WeightsError: Where the checkpoint does not fit; nothing is loaded then.
-            ValueError: For a form or mode that does not exist.
+            ValueError: For a form, mode or layout that does not exist.
         """
         from resnext_dsl.compile import build
 
@@ -254,6 +257,7 @@ class Network:
             dtype=dtype,
             seed=seed,
             max_nodes=self._options.max_nodes,
+            layout=layout,
         )
 
     def export(
