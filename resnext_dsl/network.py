@@ -270,6 +270,7 @@ class Network:
         seed: int | None = None,
         batch: int | str = "dynamic",
         dtype: str | None = None,
+        device: str = "cpu",
     ) -> Written:
         """Writes the network to a file that other programs run, reads it back, and compares its outputs.
 
@@ -282,18 +283,20 @@ class Network:
             seed: Of the initial weights where no others are given; 0 where None.
             batch: "dynamic", or the one batch size that the file takes.
             dtype: Of the weights: "float32", or another that the format can hold.
+            device: "cpu", or "cuda" or "cuda:1" for an AOTInductor package, which is compiled for it and run on it.
 
         Returns:
             The files, and how far their outputs were from those of the module.
 
         Raises:
-            ArchError: E605 where a backend is not installed, E608 where the network has no such form, E704 where the
-                file cannot be written, E705 where the format cannot hold the network so, E802 where the file computes
-                something else. Nothing is written then, and a file that was there is as it was.
+            ArchError: E603 where this machine does not have the device, E605 where a backend is not installed, E608
+                where the network has no such form, E704 where the file cannot be written, E705 where the format cannot
+                hold the network so, E802 where the file computes something else. Nothing is written then, and a file
+                that was there is as it was.
             WeightsError: Where the checkpoint does not fit.
             ValueError: For a form that does not exist.
         """
         from resnext_dsl.export.write import export
 
-        options = {"form": form, "weights": weights, "seed": seed, "batch": batch, "dtype": dtype}
+        options = {"form": form, "weights": weights, "seed": seed, "batch": batch, "dtype": dtype, "device": device}
         return export(self, target, path, **options)  # type: ignore[arg-type]
