@@ -93,7 +93,7 @@ def settings_of(place: torch.device) -> dict[str, str]:
     if place.type != "cuda":
         return {}
     cudnn = torch.backends.cudnn
-    version = cudnn.version()
+    version = cudnn.version()  # type: ignore[no-untyped-call]
     return {
         "TF32 convolutions": _switch(_computes_tf32(getattr(cudnn, "conv", None), lambda: cudnn.allow_tf32)),
         "TF32 products": _switch(

@@ -71,7 +71,7 @@ def _torch(subject: Subject, backend: str, conditions: Conditions, weights: Path
         once = _inference(subject, backend, conditions, weights, file, images)
     if backend == GRAPHS:
         once = _in_graphs(once)
-    versions, memory = {"torch": torch.__version__}, of_device(place)
+    versions, memory = {"torch": str(torch.__version__)}, of_device(place)
     if place.type != "cuda":
         return Ready(_on_wall(once), versions, memory)
     warm = GRAPHS_WARM if backend == GRAPHS else WARM
@@ -137,7 +137,7 @@ def _in_graphs(once: Once) -> Once:
     import torch
 
     def marked() -> object:
-        torch.compiler.cudagraph_mark_step_begin()
+        torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
         return once()
 
     return marked

@@ -164,7 +164,8 @@ def _progress(run: Run | None, job: Job) -> Progress | None:
 
 def _training(fabric: Fabric, network: Network, source: Source, job: Job) -> Training:
     model = _model(network, source, job)
-    return Training(fabric, model, source, network.ir.nodes[0].shape, job.recipe, job.hardware.workers)
+    shape, hardware = network.ir.nodes[0].shape, job.hardware
+    return Training(fabric, model, source, shape, job.recipe, hardware.workers, hardware.graphs)
 
 
 def _model(network: Network, source: Source, job: Job) -> nn.Module:
