@@ -10,6 +10,7 @@ from torch import nn
 
 from resnext_dsl.bench.variants import Conditions, Subject
 from resnext_dsl.graph.ir import Graph
+from resnext_dsl.memory_format import laid_out
 from resnext_dsl.networks.loading import load_with
 from resnext_dsl.networks.network import Network
 
@@ -26,11 +27,12 @@ def module_of(subject: Subject, conditions: Conditions, weights: Path, device: s
     training = conditions.mode == "train"
     place, dtype = device or conditions.device, getattr(torch, conditions.dtype)
     if not subject.library:
-        options = {"form": subject.form, "mode": conditions.mode, "weights": weights}
+        options = {"form": subject.form, "mode": conditions.mode, "weights": weights, "layout": conditions.layout}
         return network_of(subject).compile(device=place, dtype=dtype, **options)  # type: ignore[arg-type]
     model = _peer(subject)
     model.load_state_dict(load_file(weights), strict=True, assign=True)
-    return model.to(place, dtype).train(training)
+    model = model.to(place, dtype).train(training)
+    return model if conditions.layout == "auto" else laid_out(model, conditions.layout)
 
 
 def save_weights(subject: Subject, file: Path) -> Graph | None:

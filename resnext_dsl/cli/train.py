@@ -77,6 +77,7 @@ def train(
     ] = "32-true",
     strategy: Annotated[str, typer.Option("--strategy", help="auto, or ddp: a process for each device.")] = "auto",
     workers: Annotated[int, typer.Option("--workers", min=0, help="Processes that load images.")] = 0,
+    graphs: Annotated[bool, typer.Option("--graphs", help="Steps as CUDA graphs: small networks on a GPU.")] = False,
     as_json: answers.Json = False,
     root: answers.Root = None,
 ) -> None:
@@ -115,7 +116,12 @@ def train(
     with answers.reported():
         job = _job(spec, settings, root, _recipe(recipe, changes))
         hardware = job.hardware._replace(
-            accelerator=accelerator, devices=devices, precision=precision, strategy=strategy, workers=workers
+            accelerator=accelerator,
+            devices=devices,
+            precision=precision,
+            strategy=strategy,
+            workers=workers,
+            graphs=graphs,
         )
         job = job._replace(
             data_dir=Path(data_dir) if data_dir is not None else None,

@@ -207,9 +207,10 @@ def _budget_line(bounds: list[Usage]) -> str:
 def timing_line(timing: Timing) -> str:
     """How a latency was taken, and on what."""
     spread = f"half of them within {TIME.show(timing.low)} to {TIME.show(timing.high)}"
+    used = "".join(f", {name} {value}" for name, value in timing.settings.items())
     return (
         f"median of {timing.runs} runs, {spread}, input {timing.batch}x{show_shape(timing.input)} in {timing.dtype}, "
-        f"on {timing.machine}: {timing.device}, {timing.threads} threads, torch {timing.torch}"
+        f"on {timing.machine}: {timing.device}, {timing.threads} threads, torch {timing.torch}, {timing.layout}{used}"
     )
 
 

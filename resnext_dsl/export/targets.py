@@ -34,6 +34,7 @@ class Target(NamedTuple):
         dtypes: Types that a file can store weights in, the default first; none where it holds no weights.
         room: Its module.
         computes: The type that it computes in, where that is not the type of the weights.
+        devices: Kinds of devices that a file can be written for.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Target(NamedTuple):
     dtypes: tuple[str, ...]
     room: str
     computes: str | None = None
+    devices: tuple[str, ...] = ("cpu",)
 
     def write(self, model: torch.nn.Module, signature: Signature, path: Path) -> None:
         """Writes a module that is in eval mode; `path` has the suffix, files that belong to it come beside it.
@@ -114,7 +116,15 @@ TARGETS: Mapping[str, Target] = {
     for target in (
         Target("py", "PyTorch source", ".py", (), (), "python"),
         Target("pt2", "torch.export archive", ".pt2", (), _FLOATS, "pt2"),
-        Target("aoti", "AOTInductor package", ".pt2", (), ("float32", "bfloat16", "float16"), "aoti"),
+        Target(
+            "aoti",
+            "AOTInductor package",
+            ".pt2",
+            (),
+            ("float32", "bfloat16", "float16"),
+            "aoti",
+            devices=("cpu", "cuda"),
+        ),
         Target("onnx", "ONNX", ".onnx", ("onnx", "onnxscript", "onnxruntime"), ("float32", "float16"), "onnx"),
         Target("openvino", "OpenVINO IR", ".xml", ("openvino",), ("float32", "float16"), "openvino", "float32"),
     )

@@ -207,6 +207,7 @@ class Network:
         device: str | torch.device | None = None,
         dtype: torch.dtype | None = None,
         seed: int | None = None,
+        layout: str = "auto",
     ) -> torch.nn.Module:
         """The network as a plain, hierarchical `torch.nn.Module`.
 
@@ -219,12 +220,14 @@ class Network:
             device: Where its parameters are made; "meta" makes none.
             dtype: Of its parameters; torch's default dtype where None.
             seed: Makes the initial weights reproducible, without touching torch's global generator; one seed is one
-                function in any form.
+                function in any form, and has the same weights on every device.
+            layout: "contiguous" or "channels_last": the memory format of its weights. "auto" chooses in inference by
+                device, type and grouped convolutions (`memory_format.TABLE`), and leaves torch's own in training.
 
         Raises:
             ArchError: E608 where no part of the network can be spelled in form (a) or (b).
             WeightsError: Where the checkpoint does not fit; nothing is loaded then.
-            ValueError: For a form or mode that does not exist.
+            ValueError: For a form, mode or layout that does not exist.
         """
         from resnext_dsl.compiler.torch_module import build
 
@@ -238,6 +241,7 @@ class Network:
             dtype=dtype,
             seed=seed,
             max_nodes=self._options.max_nodes,
+            layout=layout,
         )
 
     def export(
@@ -250,6 +254,7 @@ class Network:
         seed: int | None = None,
         batch: int | str = "dynamic",
         dtype: str | None = None,
+        device: str = "cpu",
     ) -> Written:
         """Writes the network to a file that other programs run, reads it back, and compares its outputs.
 
@@ -262,18 +267,20 @@ class Network:
             seed: Of the initial weights where no others are given; 0 where None.
             batch: "dynamic", or the one batch size that the file takes.
             dtype: Of the weights: "float32", or another that the format can hold.
+            device: "cpu", or "cuda" or "cuda:1" for an AOTInductor package, which is compiled for it and run on it.
 
         Returns:
             The files, and how far their outputs were from those of the module.
 
         Raises:
-            ArchError: E605 where a backend is not installed, E608 where the network has no such form, E704 where the
-                file cannot be written, E705 where the format cannot hold the network so, E802 where the file computes
-                something else. Nothing is written then, and a file that was there is as it was.
+            ArchError: E603 where this machine does not have the device, E605 where a backend is not installed, E608
+                where the network has no such form, E704 where the file cannot be written, E705 where the format cannot
+                hold the network so, E802 where the file computes something else. Nothing is written then, and a file
+                that was there is as it was.
             WeightsError: Where the checkpoint does not fit.
             ValueError: For a form that does not exist.
         """
         from resnext_dsl.export.write import export
 
-        options = {"form": form, "weights": weights, "seed": seed, "batch": batch, "dtype": dtype}
+        options = {"form": form, "weights": weights, "seed": seed, "batch": batch, "dtype": dtype, "device": device}
         return export(self, target, path, **options)  # type: ignore[arg-type]

@@ -47,6 +47,7 @@ class Evaluator:
         data_dir: str | Path | None = None,
         holdout: float = HELD_OUT,
         shape: tuple[int, int, int] | None = None,
+        graphs: bool = False,
         **choices: Any,
     ) -> None:
         """Settles how candidates are trained; no data is read yet.
@@ -58,6 +59,8 @@ class Evaluator:
             data_dir: Where the data set lies, if it lies in a folder.
             holdout: Share of the training images that are measured on; 0 takes the test images.
             shape: Channels, height and width that the models take; that of the data set where None.
+            graphs: Whether steps run as CUDA graphs, on one CUDA device: for networks so small that the host is slower
+                than the GPU.
             **choices: Changes to the recipe: epochs, seed, batch_size, lr ...
 
         Raises:
@@ -68,6 +71,7 @@ class Evaluator:
         self._precision = precision
         self._data_dir = Path(data_dir) if data_dir is not None else None
         self._shape = shape
+        self._graphs = graphs
 
     def __repr__(self) -> str:
         return f"<Evaluator on {self.recipe.data}: {self.recipe.epochs} epochs, seed {self.recipe.seed}>"
@@ -106,7 +110,8 @@ class Evaluator:
         """
         from resnext_dsl.train.loop import Training
 
-        training = Training(_fabric(self._device, self._precision), model, self.source, self._input(model), self.recipe)
+        fabric = _fabric(self._device, self._precision)
+        training = Training(fabric, model, self.source, self._input(model), self.recipe, graphs=self._graphs)
         began = time.perf_counter()
         metrics: dict[str, float] = {}
         while training.done < self.recipe.epochs:

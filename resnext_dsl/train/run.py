@@ -13,6 +13,7 @@ from torch import nn
 from resnext_dsl.foundation.diagnostics import ArchError, Diagnostic, WeightsError
 from resnext_dsl.networks.loading import load_with
 from resnext_dsl.networks.network import Network
+from resnext_dsl.numerics import settings_line, settings_of
 from resnext_dsl.train.batches import seed_of
 from resnext_dsl.train.datasets import open_source
 from resnext_dsl.train.datasets.image_set import Source
@@ -77,6 +78,7 @@ class Result(NamedTuple):
         test: The network at the end, on the test images.
         device: Where it was trained.
         first: Whether this process is the one, of several, that answers.
+        settings: What else decided how a GPU computed: TF32, cudnn.benchmark, cuDNN's version; empty on a CPU.
     """
 
     network: Network
@@ -86,6 +88,7 @@ class Result(NamedTuple):
     test: Measured
     device: str
     first: bool
+    settings: Mapping[str, str] = {}
 
     def to_json(self) -> dict[str, Any]:
         """The result as JSON has it."""
@@ -100,6 +103,7 @@ class Result(NamedTuple):
                 "test": len(self.source.test.labels),
             },
             "device": self.device,
+            "settings": dict(self.settings),
             "recipe": self.recipe.to_json(),
             "test": self.test._asdict(),
             "best": best(self.epochs)._asdict() if self.epochs else None,
@@ -160,7 +164,8 @@ def _progress(run: Run | None, job: Job) -> Progress | None:
 
 def _training(fabric: Fabric, network: Network, source: Source, job: Job) -> Training:
     model = _model(network, source, job)
-    return Training(fabric, model, source, network.ir.nodes[0].shape, job.recipe, job.hardware.workers)
+    shape, hardware = network.ir.nodes[0].shape, job.hardware
+    return Training(fabric, model, source, shape, job.recipe, hardware.workers, hardware.graphs)
 
 
 def _model(network: Network, source: Source, job: Job) -> nn.Module:
@@ -214,7 +219,8 @@ def _restore(training: Training, progress: Progress, job: Job) -> None:
 
 def _begin(watch: Watch, fabric: Fabric, network: Network, source: Source) -> None:
     if watch.begin is not None:
-        watch.begin(network, source, _device(fabric))
+        computes = settings_line(settings_of(fabric.device))
+        watch.begin(network, source, ", ".join(filter(None, (_device(fabric), computes))))
 
 
 def _epochs(training: Training, progress: Progress | None, run: Run | None, watch: Watch) -> tuple[Epoch, ...]:
@@ -239,7 +245,8 @@ def _result(
     test: Measured,
     run: Run | None,
 ) -> Result:
-    result = Result(network, source, recipe, epochs, test, _device(fabric), fabric.is_global_zero)
+    settings = settings_of(fabric.device)
+    result = Result(network, source, recipe, epochs, test, _device(fabric), fabric.is_global_zero, settings)
     if run is not None:
         run.save_result(result.to_json())
     return result

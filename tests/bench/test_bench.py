@@ -19,14 +19,15 @@ from interrupts import interrupted
 from safetensors.torch import load_file
 
 import resnext_dsl as rx
-from resnext_dsl.bench import bench, peers, rounds
-from resnext_dsl.bench.backends import opened
-from resnext_dsl.bench.peak_memory import of_process
+from resnext_dsl.bench import backends, bench, peers, rounds
+from resnext_dsl.bench.backends import Ready, opened
+from resnext_dsl.bench.peak_memory import Memory, of_process
 from resnext_dsl.bench.subjects import module_of, save_weights
 from resnext_dsl.bench.timing_processes import Process
-from resnext_dsl.bench.timing_worker import Worker
+from resnext_dsl.bench.timing_worker import MOST_QUEUED, Worker
 from resnext_dsl.bench.variants import BACKENDS, Conditions, Subject
 from resnext_dsl.export import TARGETS
+from resnext_dsl.memory_format import layout_in
 
 
 @pytest.fixture
@@ -98,6 +99,12 @@ def test_a_network_of_torchvision(folder: Path) -> None:
         ({"conditions": Conditions(dtype="int8")}, "unknown dtype `int8`", "E607"),
         ({"conditions": Conditions(mode="infer")}, "unknown mode `infer`", "E607"),
         ({"conditions": Conditions(device="tpu")}, "unknown device `tpu`", "E607"),
+        ({"conditions": Conditions(layout="chanels_last")}, "unknown layout `chanels_last`", "E607"),
+        (
+            {"backends": ("compile-graphs",)},
+            "torch.compile with CUDA graphs is timed with device cuda only, not cpu",
+            "E607",
+        ),
         ({"conditions": Conditions(device="cuda:7")}, "this machine has no device `cuda:7`", "E603"),
         (
             {"backends": ("openvino",), "conditions": Conditions(mode="train")},
@@ -119,14 +126,87 @@ def test_what_cannot_be_timed_is_one_error(options: dict[str, object], message: 
     assert children() == set()
 
 
+def test_both_layouts_are_rows_of_their_own_and_shared_by_the_peer(folder: Path) -> None:
+    asked = Conditions(threads=1, layout="both")
+    report = bench("small.arch", against=("other.arch",), conditions=asked, rounds=1, seconds=0.01)
+    rows = [(timed.variant.subject.name, timed.variant.layout) for timed in report.timed]
+    assert rows == [(name, layout) for layout in ("contiguous", "channels_last") for name in ("other", "small")]
+    assert [one.variant.layout for one, _ in report.pairs()] == ["contiguous", "channels_last"]
+    assert report.to_json()["conditions"]["layout"] == "both"
+
+
+@pytest.mark.parametrize(("library", "name"), [("", "small"), ("torchvision", "resnet18")])
+@pytest.mark.parametrize("layout", ["contiguous", "channels_last"])
+def test_networks_of_all_makers_have_the_layout_that_is_asked_for(
+    library: str, name: str, layout: str, folder: Path
+) -> None:
+    subject = Subject(library, name, (3, 16, 16), "" if library else "small.arch")
+    save_weights(subject, folder / "weights.safetensors")
+    model = module_of(subject, Conditions(layout=layout), folder / "weights.safetensors")
+    assert layout_in(model) == layout
+
+
+@pytest.mark.parametrize(
+    ("mode", "device", "dtype", "layout"),
+    [
+        ("inference", "cpu", "float32", "channels_last"),
+        ("train", "cpu", "float32", "contiguous"),
+        ("inference", "cuda:1", "float16", "channels_last"),
+        ("inference", "cuda:1", "float32", "contiguous"),
+    ],
+)
+def test_the_layout_of_all_is_that_of_the_spec(mode: str, device: str, dtype: str, layout: str, folder: Path) -> None:
+    asked = Conditions(device, dtype, mode=mode)
+    assert rounds._layout("small.arch", asked, ("fastest",), {}, None) == layout
+
+
+def test_a_turn_ends_with_its_caches_empty_and_runs_in_a_queue() -> None:
+    done: list[str] = []
+
+    def queued(count: int) -> float:
+        done.append(f"{count} queued")
+        return 0.5
+
+    memory = Memory(lambda: None, lambda: 7, lambda: done.append("released"))
+    worker = Worker()
+    worker.ready = Ready(lambda: 0.001, {}, memory, queued)
+    answer = worker.answer({"do": "run", "seconds": 0.0, "least": 4})
+    assert answer == {"times": [0.001] * 4, "queued": 0.5}
+    assert done == ["4 queued", "released"]
+    answer = worker.answer({"do": "run", "seconds": 0.0, "least": 400})
+    assert done[2:] == [f"{MOST_QUEUED} queued", "released"]
+
+
+def test_a_queue_waits_for_the_device_once_at_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda place: done.append("waits"))
+    backends._queued(lambda: done.append("run"), torch.device("cuda"))(3)
+    assert done == ["waits", "run", "run", "run", "waits"]
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated")  # by torch's own pass that freezes
+def test_a_frozen_module_keeps_no_weights_of_its_own(folder: Path) -> None:
+    subject = Subject("", "small", (3, 16, 16), "small.arch")
+    asked = Conditions(batch=2, threads=1, layout="channels_last")
+    save_weights(subject, folder / "weights.safetensors")
+    model = module_of(subject, asked, folder / "weights.safetensors")
+    images = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        expected = model(images)
+        run = torch.compile(model, dynamic=False)
+        backends._compile_frozen(run, images)
+        torch.testing.assert_close(run(images), expected)
+    assert {value.device.type for value in model.parameters()} == {"meta"}
+
+
 def test_of_all_backends_those_that_can_are_timed(monkeypatch: pytest.MonkeyPatch) -> None:
     chosen, left_out = rounds._chosen(("all",), Conditions(mode="train"))
     assert chosen == ["eager", "compile"]
-    assert [left.name for left in left_out] == ["aoti", "onnxruntime", "openvino"]
+    assert [left.name for left in left_out] == ["compile-graphs", "aoti", "onnxruntime", "openvino"]
     monkeypatch.setattr(rounds, "find_spec", lambda name: None)
     chosen, left_out = rounds._chosen(("all",), Conditions())
     assert chosen == ["eager", "compile", "aoti"]
-    assert left_out[1] == ("openvino", "not installed (openvino): pip install 'resnext-dsl[export]'")
+    assert left_out[2] == ("openvino", "not installed (openvino): pip install 'resnext-dsl[export]'")
 
 
 def test_backends_fit_the_targets_of_their_files() -> None:
