@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from resnext_dsl.bench.peak_memory import Memory, of_device, of_process
 from resnext_dsl.bench.variants import Conditions, Subject
+from resnext_dsl.devices.memory_format import format_of
 from resnext_dsl.export.targets import unreported
 from resnext_dsl.foundation.records import NamedTuple
-from resnext_dsl.memory_format import format_of
 
 if TYPE_CHECKING:
     import torch

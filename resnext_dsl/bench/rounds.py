@@ -23,10 +23,10 @@ from resnext_dsl.bench.variants import (
     misfit,
     untimed,
 )
+from resnext_dsl.devices.memory_format import has_groups, layout_of
 from resnext_dsl.export.targets import EXTRA, hold_installed
 from resnext_dsl.foundation.diagnostics import ArchError, error, nearest
 from resnext_dsl.foundation.records import NamedTuple
-from resnext_dsl.memory_format import has_groups, layout_of
 from resnext_dsl.networks.loading import load, load_with
 from resnext_dsl.networks.network import Network
 from resnext_dsl.operators.base import Shape

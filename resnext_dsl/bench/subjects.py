@@ -9,8 +9,8 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from resnext_dsl.bench.variants import Conditions, Subject
+from resnext_dsl.devices.memory_format import laid_out
 from resnext_dsl.graph.ir import Graph
-from resnext_dsl.memory_format import laid_out
 from resnext_dsl.networks.loading import load_with
 from resnext_dsl.networks.network import Network
 

@@ -151,8 +151,8 @@ class Preparation:
         import torch
 
         from resnext_dsl.budgets.latency import device_name
+        from resnext_dsl.devices.float32_precision import settings_line, settings_of
         from resnext_dsl.foundation.version import __version__
-        from resnext_dsl.numerics import settings_line, settings_of
 
         settings = settings_of(torch.device(self.conditions.device))
         return {

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from resnext_dsl.devices.memory_format import CHANNELS_LAST, CONTIGUOUS, LAYOUTS
 from resnext_dsl.foundation.diagnostics import ArchError, did_you_mean, error
 from resnext_dsl.foundation.records import NamedTuple
-from resnext_dsl.memory_format import CHANNELS_LAST, CONTIGUOUS, LAYOUTS
 from resnext_dsl.operators.base import Shape
 
 PEERS = ("torchvision", "timm")

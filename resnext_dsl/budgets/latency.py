@@ -75,8 +75,8 @@ def latency(network: Measurable, device: str, batch: int, dtype: str, span: Span
     """
     import torch
 
-    from resnext_dsl.memory_format import layout_in
-    from resnext_dsl.numerics import settings_of
+    from resnext_dsl.devices.float32_precision import settings_of
+    from resnext_dsl.devices.memory_format import layout_in
 
     place = device_of(device, span)
     try:

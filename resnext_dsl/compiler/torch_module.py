@@ -18,14 +18,14 @@ import torch
 from torch import nn
 
 from resnext_dsl.compiler.meta_device import unfilled
+from resnext_dsl.devices.memory_format import CONTIGUOUS, has_groups, laid_out, layout_of
+from resnext_dsl.devices.seeds import seeded
 from resnext_dsl.emit import emit
 from resnext_dsl.foundation.options import DEFAULTS
 from resnext_dsl.graph.ir import Graph
-from resnext_dsl.memory_format import CONTIGUOUS, has_groups, laid_out, layout_of
 from resnext_dsl.rewrite import rewrite
 from resnext_dsl.rewrite.carry import carry
 from resnext_dsl.rewrite.initial import moved
-from resnext_dsl.seeds import seeded
 from resnext_dsl.semantics.init_schemes import SchemeRule
 from resnext_dsl.weights import load_weights
 from resnext_dsl.weights.forms import as_written

@@ -7,10 +7,10 @@ import copy
 import torch
 from torch import Tensor, nn
 
+from resnext_dsl.devices.float32_precision import ieee_float32
 from resnext_dsl.export.interface import Run, Signature, outputs_of
 from resnext_dsl.foundation.diagnostics import ArchError, error
 from resnext_dsl.foundation.records import NamedTuple
-from resnext_dsl.numerics import ieee_float32
 
 BATCHES = (1, 3)
 """The sizes that a file for any batch is tried with; neither is the one that it was traced with."""

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from resnext_dsl.devices.seeds import seeded
 from resnext_dsl.foundation.diagnostics import error
 from resnext_dsl.operators.base import Shape
-from resnext_dsl.seeds import seeded
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric

@@ -15,9 +15,9 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
+from resnext_dsl.devices.seeds import seeded
 from resnext_dsl.foundation.diagnostics import Diagnostic, TrainingError
 from resnext_dsl.operators.base import Shape
-from resnext_dsl.seeds import seeded
 from resnext_dsl.train.batches import Batches, measuring_draws, seed_of, training_draws
 from resnext_dsl.train.datasets.image_set import Source
 from resnext_dsl.train.graphs import Recorded, hold_recordable, record

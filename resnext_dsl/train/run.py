@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 import torch
 from torch import nn
 
+from resnext_dsl.devices.float32_precision import settings_line, settings_of
 from resnext_dsl.foundation.diagnostics import ArchError, Diagnostic, WeightsError
 from resnext_dsl.networks.loading import load_with
 from resnext_dsl.networks.network import Network
-from resnext_dsl.numerics import settings_line, settings_of
 from resnext_dsl.train.batches import seed_of
 from resnext_dsl.train.datasets import open_source
 from resnext_dsl.train.datasets.image_set import Source

@@ -26,8 +26,8 @@ from resnext_dsl.bench.subjects import module_of, save_weights
 from resnext_dsl.bench.timing_processes import Process
 from resnext_dsl.bench.timing_worker import MOST_QUEUED, Worker
 from resnext_dsl.bench.variants import BACKENDS, Conditions, Subject
+from resnext_dsl.devices.memory_format import layout_in
 from resnext_dsl.export import TARGETS
-from resnext_dsl.memory_format import layout_in
 
 
 @pytest.fixture

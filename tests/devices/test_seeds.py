@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from resnext_dsl.seeds import seeded
+from resnext_dsl.devices.seeds import seeded
 
 
 class Generators:

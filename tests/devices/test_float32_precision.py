@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from resnext_dsl.numerics import ieee_float32, settings_line, settings_of
+from resnext_dsl.devices.float32_precision import ieee_float32, settings_line, settings_of
 
 CUDNN, PRODUCTS = torch.backends.cudnn, torch.backends.cuda.matmul
 

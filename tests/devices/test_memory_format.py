@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 import resnext_dsl as rx
-from resnext_dsl.memory_format import LAYOUTS, TABLE, has_groups, layout_in, layout_of, rule_of
+from resnext_dsl.devices.memory_format import LAYOUTS, TABLE, has_groups, layout_in, layout_of, rule_of
 
 SPEC = """\
 network small {

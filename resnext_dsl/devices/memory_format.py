@@ -26,7 +26,7 @@ HALF = frozenset({"float16", "bfloat16"})
 CONVOLUTIONS = frozenset({"conv", "conv_transpose"})
 
 
-class Rule(NamedTuple):
+class LayoutRule(NamedTuple):
     """A row of the table.
 
     Attributes:
@@ -44,9 +44,9 @@ class Rule(NamedTuple):
     reason: str
 
 
-TABLE: tuple[Rule, ...] = (
-    Rule(("cpu", "meta"), None, None, CHANNELS_LAST, "measured on a CPU: benchmarks/layout.py"),
-    Rule(
+TABLE: tuple[LayoutRule, ...] = (
+    LayoutRule(("cpu", "meta"), None, None, CHANNELS_LAST, "measured on a CPU: benchmarks/layout.py"),
+    LayoutRule(
         ("cuda",),
         True,
         False,
@@ -55,7 +55,7 @@ TABLE: tuple[Rule, ...] = (
         # torch's benchmark; 1.86 times as fast for one depthwise shape.
         "not measured on a GPU yet: tensor cores take 16-bit types with channels innermost, without a transposition",
     ),
-    Rule(
+    LayoutRule(
         ("cuda",),
         True,
         True,
@@ -63,14 +63,14 @@ TABLE: tuple[Rule, ...] = (
         # The same function: 1.36 of the time on average, 31 times for one shape of two groups (pytorch 34977, 70954).
         "not measured on a GPU yet: torch's Inductor found grouped convolutions slower with channels innermost",
     ),
-    Rule(
+    LayoutRule(
         ("cuda",),
         False,
         None,
         CONTIGUOUS,
         "not measured on a GPU yet: cuDNN's kernels of 32 and 64 bits are written for channels outermost",
     ),
-    Rule((), None, None, CONTIGUOUS, "not measured: torch's own layout"),
+    LayoutRule((), None, None, CONTIGUOUS, "not measured: torch's own layout"),
 )
 """The first row that fits decides."""
 
@@ -95,13 +95,13 @@ def layout_of(asked: str, mode: str, device: str, dtype: str, grouped: bool) -> 
     return CONTIGUOUS if mode == "train" else rule_of(device, dtype, grouped).layout
 
 
-def rule_of(device: str, dtype: str, grouped: bool) -> Rule:
+def rule_of(device: str, dtype: str, grouped: bool) -> LayoutRule:
     """The row of the table for inference; arguments as those of `layout_of`."""
     kind, half = device.partition(":")[0], dtype in HALF
     return next(rule for rule in TABLE if _fits(rule, kind, half, grouped))
 
 
-def _fits(rule: Rule, kind: str, half: bool, grouped: bool) -> bool:
+def _fits(rule: LayoutRule, kind: str, half: bool, grouped: bool) -> bool:
     wanted = (rule.half, half), (rule.grouped, grouped)
     return (kind in rule.devices or not rule.devices) and all(asked in (None, found) for asked, found in wanted)
 
