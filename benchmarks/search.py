@@ -1,73 +1,99 @@
 """What a search itself takes for a trial, against plain Optuna on the same database; a million screened in one command.
 
-python benchmarks/search.py [TRIALS]
+python benchmarks/search.py [TRIALS [ROUNDS [STORAGE]]]
 """
 
 from __future__ import annotations
 
 import json
 import resource
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import optuna
 from space import SPEC
-from timing import machine, processor_time
+from timing import machine
 
 import resnext_dsl as rx
+from resnext_dsl.searches.storage import close, open_storage
 
 SAMPLERS = ("random", "nsga2")
-BOUND = 5.0
-"""Milliseconds that a search may take for a trial, so that workers wait for training only."""
+BOUND = 1.0
+"""Of plain Optuna's time for a trial: what a search may take beside the networks that it evaluates."""
 
 WIDE = SPEC.replace("{1, 2, 4, 8, 16, 32, 64}", "1..64").replace("1..12", "1..36").replace("12G", "24G")
 
 
 def main() -> None:
     """Prints the figures."""
-    trials = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
+    trials = int(sys.argv[1]) if len(sys.argv) > 1 else 250
+    rounds = int(sys.argv[2]) if len(sys.argv) > 2 else 5
     print(machine())
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     with tempfile.TemporaryDirectory() as folder:
         spec = Path(folder) / "resnexts.arch"
         spec.write_text(SPEC)
+        url = sys.argv[3] if len(sys.argv) > 3 else f"sqlite:///{folder}/both.db"
         for sampler in SAMPLERS:
-            (ours, work), (found,) = _timed(partial(_search, spec, sampler, trials), trials)
-            (bound, bound_work), _ = _timed(partial(_networks, found), trials)
-            (peer, _), _ = _timed(partial(_optuna, Path(folder), sampler, trials), trials)
-            own, own_work = ours - bound, work - bound_work
-            print(
-                f"{sampler}, {trials} trials on SQLite: {ours:.2f} ms a trial ({work:.2f} of the processor), of which "
-                f"{bound:.2f} make and price the network that is evaluated and {own:.2f} the search takes; "
-                f"plain Optuna, without networks: {peer:.2f} ms, ratio {own / peer:.2f}"
-            )
-            print(f"  bound {BOUND:g} ms: {_kept(own < BOUND)}{'' if own < BOUND else _alone(own_work)}")
-        _million(Path(folder))
+            _compare(spec, url, sampler, trials, rounds)
+        # _million(Path(folder))
+
+
+def _compare(spec: Path, url: str, sampler: str, trials: int, rounds: int) -> None:
+    """Rounds of a search and of plain Optuna in turn, each a study of its own in one database."""
+    ours, networks, peer, lean = [], [], [], []
+    for number in range(rounds):
+        name = f"{sampler}-{number}-{time.time_ns()}"
+        turns = [
+            lambda name=name: ours.append(_timed(lambda: _search(spec, url, name, sampler, trials), trials)),
+            lambda name=name: peer.append(_timed(lambda: _optuna(url, f"{name}-alive", sampler, trials, True), trials)),
+            lambda name=name: lean.append(_timed(lambda: _optuna(url, f"{name}-lean", sampler, trials, False), trials)),
+        ]
+        for turn in turns if number % 2 == 0 else reversed(turns):
+            turn()
+        networks.append(_timed(lambda found=ours[-1][1]: _networks(found), trials))
+    whole, bound, theirs, leanest = (_times(taken) for taken in (ours, networks, peer, lean))
+    own = [a - b for a, b in zip(whole, bound, strict=True)]
+    print(
+        f"{sampler}, {trials} trials on {url.partition(':')[0]}, {rounds} rounds: {_median(whole):.2f} ms a trial, of "
+        f"which {_median(bound):.2f} make and price the network that is evaluated and {_median(own):.2f} the search takes"
+    )
+    for what, times in (("with", theirs), ("without", leanest)):
+        ratio = _median([a / b for a, b in zip(own, times, strict=True)])
+        all_of_it = _median([a / b for a, b in zip(whole, times, strict=True)])
+        print(
+            f"  plain Optuna {what} signs of life, without networks: {_median(times):.2f} ms; "
+            f"ratio {ratio:.2f}, with our networks {all_of_it:.2f}"
+        )
+        if what == "with":
+            print(f"  bound {BOUND:g}: {_kept(ratio <= BOUND)}")
+
+
+def _times(taken: list[tuple[float, Any]]) -> list[float]:
+    return [time for time, _ in taken]
+
+
+_median = statistics.median
 
 
 def _kept(kept: bool) -> str:
     return "kept" if kept else "NOT kept"
 
 
-def _alone(work: float) -> str:
-    return f"; by the processor's time {_kept(work < BOUND)}"
+def _timed(run: Callable[[], Any], trials: int) -> tuple[float, Any]:
+    """Milliseconds a trial, and what the run gives."""
+    start = time.perf_counter()
+    result = run()
+    return 1000 * (time.perf_counter() - start) / trials, result
 
 
-def _timed(run: Callable[[], Any], trials: int) -> tuple[tuple[float, float], tuple[Any]]:
-    """Milliseconds a trial, of the time that passes and of the processor; and what the run gives."""
-    start, before = time.perf_counter(), processor_time()
-    given = run()
-    taken = time.perf_counter() - start, processor_time() - before
-    return (1000 * taken[0] / trials, 1000 * taken[1] / trials), (given,)
-
-
-def _search(spec: Path, sampler: str, trials: int) -> Any:
+def _search(spec: Path, url: str, name: str, sampler: str, trials: int) -> Any:
     def accuracy(network: Any, candidate: Any) -> dict[str, float]:
         return {"accuracy": candidate["width"] / (candidate["depth3"] + candidate["depth4"])}
 
@@ -78,7 +104,8 @@ def _search(spec: Path, sampler: str, trials: int) -> Any:
         trials=trials,
         sampler=sampler,
         evaluator=accuracy,
-        storage=f"sqlite:///{spec.with_suffix('')}-{sampler}.db",
+        storage=url,
+        study=name,
     )
     assert len(found.trials) == trials
     return found
@@ -90,11 +117,18 @@ def _networks(found: Any) -> None:
         found.space.bind(trial.candidate).cost()
 
 
-def _optuna(folder: Path, sampler: str, trials: int) -> None:
-    """The same parameters and sampler; nothing knows what a candidate costs, or whether it was there before."""
+def _optuna(url: str, name: str, sampler: str, trials: int, alive: bool) -> None:
+    """The same parameters and sampler; nothing knows what a candidate costs, or whether it was there before.
+
+    The storage is opened as a search opens it: of SQLite, a write-ahead log without a wait for the disk.
+    """
     samplers = {"random": optuna.samplers.RandomSampler, "nsga2": optuna.samplers.NSGAIISampler}
-    storage = optuna.storages.RDBStorage(f"sqlite:///{folder}/optuna-{sampler}.db")
-    study = optuna.create_study(storage=storage, sampler=samplers[sampler](seed=0), directions=["maximize", "minimize"])
+    storage = open_storage(url, 20, 60)
+    if not alive:
+        storage.heartbeat_interval = None
+    study = optuna.create_study(
+        storage=storage, study_name=name, sampler=samplers[sampler](seed=0), directions=["maximize", "minimize"]
+    )
 
     def objective(trial: optuna.Trial) -> tuple[float, float]:
         cardinality = trial.suggest_categorical("cardinality", [1, 2, 4, 8, 16, 32, 64])
@@ -103,7 +137,7 @@ def _optuna(folder: Path, sampler: str, trials: int) -> None:
         return width / (depth3 + depth4), cardinality
 
     study.optimize(objective, n_trials=trials)
-    storage.engine.dispose()
+    close(storage)
 
 
 def _million(folder: Path) -> None:

@@ -29,6 +29,7 @@ import optuna
 from resnext_dsl.diagnostics import ArchError, Diagnostic
 from resnext_dsl.searches.engine import REFUSED, useless
 from resnext_dsl.searches.plan import Plan
+from resnext_dsl.searches.storage import AWAY
 from resnext_dsl.searches.trials import Standing
 from resnext_dsl.searches.worker import Session, Worker
 
@@ -307,7 +308,7 @@ def _worker(plan: str, number: int) -> Turn:
         for other in _kept.values():
             other.close()
         _kept.clear()
-        _kept[plan] = Turn(Session(Plan.from_json(plan)), number)
+        _kept[plan] = Turn(Session(Plan.from_json(plan), patience=AWAY), number)
     _kept[plan].begin()
     return _kept[plan]
 

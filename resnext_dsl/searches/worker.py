@@ -17,7 +17,7 @@ from types import FrameType
 from typing import Any
 
 import optuna
-from optuna.trial import FrozenTrial, Trial, TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 from resnext_dsl.diagnostics import ArchError, error
 from resnext_dsl.network import Network
@@ -26,23 +26,24 @@ from resnext_dsl.searches.constraints import MissedError, check_devices, latenci
 from resnext_dsl.searches.evaluator import Evaluator, evaluator_of
 from resnext_dsl.searches.plan import Plan, identity
 from resnext_dsl.searches.propose import Proposer
-from resnext_dsl.searches.storage import close, open_storage, open_study, patient, url_of
+from resnext_dsl.searches.storage import AWAY, close, open_storage, open_study, patient, url_of
 from resnext_dsl.searches.trials import (
     CANDIDATE,
     KEY,
+    METRICS,
     REASON,
     STOPPED,
     VOID,
     Pulse,
     Standing,
     Tally,
-    again,
+    add,
+    add_again,
     all_trials,
     bury,
     claim,
     fail,
     finish,
-    make,
 )
 from resnext_dsl.spaces import Candidate, Space
 
@@ -59,11 +60,11 @@ class Session:
 
     Attributes:
         space: What is searched, with the values that the evaluator needs.
-        study: Where results are kept.
+        records: Where results are kept.
     """
 
-    def __init__(self, plan: Plan, evaluator: Evaluator | None = None) -> None:
-        """Opens everything.
+    def __init__(self, plan: Plan, evaluator: Evaluator | None = None, patience: float = 0.0) -> None:
+        """Opens everything; waits for a storage that is away for at most `patience` seconds.
 
         Raises:
             ArchError: For a plan that cannot be done.
@@ -78,9 +79,9 @@ class Session:
         if plan.measure:
             self._check_latencies()
         self.name = plan.study or self.space.network.name
-        self._storage = open_storage(url_of(plan, self.space.network.name), plan.heartbeat, plan.grace)
+        self._storage = open_storage(url_of(plan, self.space.network.name), plan.heartbeat, plan.grace, patience)
         try:
-            self.study = open_study(self._storage, self.name, plan, identity(plan, self.space))
+            self.records = open_study(self._storage, self.name, plan, identity(plan, self.space), patience)
         except BaseException:
             close(self._storage)
             raise
@@ -108,14 +109,15 @@ class Worker:
         self._session = session
         self._plan = session.plan
         self._bounds = session.plan.bounds
-        self._study = session.study
+        self._records = session.records
         self._proposer = Proposer(session.space, session.plan, number)
+        self._exhausted = False
         self._buried = 0.0
         self._tally = Tally()
         self._known: set[Candidate] = set()
         self._looked_at = 0
-        self._bound: tuple[int, Candidate, Network] | None = None
-        self._pulse = Pulse(session.study, session.plan.heartbeat)
+        self._bound: tuple[str, Candidate, Network] | None = None
+        self._pulse = Pulse(session.records, session.plan.heartbeat)
         self._evaluating = False
         self._stop = False
 
@@ -134,9 +136,9 @@ class Worker:
     def _work(self) -> None:
         while not self._stop:
             if time.monotonic() - self._buried > self._plan.heartbeat:
-                bury(self._study)
+                bury(self._records)
                 self._buried = time.monotonic()
-            trials = all_trials(self._study)
+            trials = all_trials(self._records)
             now = self._tally.standing(trials)
             if len(now.done) + len(now.failed) >= self._plan.trials:
                 return
@@ -145,7 +147,7 @@ class Worker:
                 self._evaluate(trial)
             elif now.running or now.waiting or now.dead:
                 self._rest()
-            else:
+            elif self._exhausted:
                 return
 
     def _rest(self) -> None:
@@ -163,54 +165,65 @@ class Worker:
             if self._claimed(trial):
                 return trial
         if now.dead:
-            trial = again(self._study, now.dead[0])
-            return trial if self._claimed(trial) else None
+            add_again(self._records, now.dead[0])
+            return self._claimed_of(now.dead[0].user_attrs[KEY], len(trials))
         if now.counted < self._plan.trials:
-            made = self._made(trials, now)
-            if made is None or made.number == len(trials):  # nobody has made another since these were read
-                return made
-            return made if self._counts(made) else None
+            key = self._added(trials, now)
+            return None if key is None else self._claimed_of(key, len(trials))
+        return None
+
+    def _claimed_of(self, key: str, known: int) -> FrozenTrial | None:
+        """A trial that has just been added after those that were known, if it is ours now."""
+        trials = all_trials(self._records)
+        now = self._tally.standing(trials)
+        for trial in trials[known:]:
+            waits = trial.state is TrialState.WAITING and trial.user_attrs.get(KEY) == key
+            if waits and self._counts(trial, now) and claim(self._records, trial):
+                return trial
         return None
 
     def _claimed(self, trial: FrozenTrial) -> bool:
         """Whether a waiting trial is ours, and counts."""
-        return self._counts(trial) and claim(self._study, trial)
+        now = self._tally.standing(all_trials(self._records))
+        return self._counts(trial, now) and claim(self._records, trial)
 
-    def _counts(self, trial: FrozenTrial) -> bool:
-        """Whether a trial counts: others may have made theirs at the same time."""
-        now = self._tally.standing(all_trials(self._study))
+    def _counts(self, trial: FrozenTrial, now: Standing) -> bool:
+        """Whether a trial counts: others may have added theirs at the same time."""
         first = now.keys.get(trial.user_attrs[KEY])
         if first is not None and first.number != trial.number:
-            fail(self._study, trial, VOID, f"same architecture as trial {first.number}", pruned=True)
+            self._void(trial, f"same architecture as trial {first.number}")
             return False
         if now.counted <= self._plan.trials:
             return True
         numbers = sorted([*(one.number for one in now.keys.values()), *(one.number for one in now.dead)])
         if trial.number in numbers[self._plan.trials :]:
-            fail(self._study, trial, VOID, "one more than were asked for", pruned=True)
+            self._void(trial, "one more than were asked for")
             return False
         return True
 
-    def _made(self, trials: list[FrozenTrial], now: Standing) -> FrozenTrial | None:
-        """A new trial of an architecture that is not known yet."""
+    def _void(self, trial: FrozenTrial, why: str) -> None:
+        fail(self._records, trial, {VOID: why}, pruned=True)
+
+    def _added(self, trials: list[FrozenTrial], now: Standing) -> str | None:
+        """The key of a new trial of an architecture that is not known yet; None where the space has none left."""
         space = self._session.space
         for trial in trials[self._looked_at :]:
             if CANDIDATE in trial.user_attrs:
                 self._known.add(space.candidate(trial.user_attrs[CANDIDATE]))
         self._looked_at = len(trials)
         while True:
-            proposal = self._proposer.propose(self._study, trials, self._known)
+            proposal = self._proposer.propose(trials, self._known)
             if proposal is None:
+                self._exhausted = True
                 return None
             self._known.add(proposal.candidate)
             network = space.bind(proposal.candidate)
             key = key_of(space, proposal.candidate, network)
             if key not in now.keys:
                 distributions, candidate = self._proposer.distributions, proposal.candidate.to_json()
-                running = TrialState.RUNNING
-                trial = make(self._study, proposal.params, distributions, candidate, key, proposal.notes, running)
-                self._bound = trial.number, proposal.candidate, network
-                return trial
+                add(self._records, proposal.params, distributions, candidate, key, proposal.notes)
+                self._bound = key, proposal.candidate, network
+                return key
 
     # --- evaluation ---
 
@@ -224,16 +237,16 @@ class Worker:
             metrics = self._metrics(candidate, network, self._report(trial))
             self._evaluating = False
         except optuna.TrialPruned as early:
-            fail(self._study, trial, REASON, f"given up early: {early}", pruned=True)
+            fail(self._records, trial, {REASON: f"given up early: {early}"}, pruned=True)
         except MissedError as missed:
-            fail(self._study, trial, REASON, str(missed), pruned=True)
+            fail(self._records, trial, {REASON: str(missed)}, pruned=True)
         except StoppedError:
-            fail(self._study, trial, STOPPED, True)
+            fail(self._records, trial, {STOPPED: True})
         except Exception as problem:  # an evaluator may raise anything, and the search goes on
-            fail(self._study, trial, REASON, f"{type(problem).__name__}: {problem}"[:500])
+            fail(self._records, trial, {REASON: f"{type(problem).__name__}: {problem}"[:500]})
         else:
             values = [metrics[name] for name in self._plan.objectives]
-            finish(self._study, trial, values, metrics, violations(self._bounds, metrics))
+            finish(self._records, trial, values, {METRICS: metrics}, violations(self._bounds, metrics))
         finally:
             self._evaluating = False
             self._pulse.trial = None
@@ -246,7 +259,7 @@ class Worker:
 
     def _bound_of(self, trial: FrozenTrial) -> tuple[Candidate, Network]:
         """The candidate of a trial and its network, which may just have been bound for its key."""
-        if self._bound is not None and self._bound[0] == trial.number:
+        if self._bound is not None and self._bound[0] == trial.user_attrs[KEY]:
             return self._bound[1:]
         candidate = self._session.space.candidate(trial.user_attrs[CANDIDATE])
         return candidate, self._session.space.bind(candidate)
@@ -256,7 +269,7 @@ class Worker:
         if not self._session.evaluator.reports or len(self._plan.objectives) > 1:
             return None
         (objective,) = self._plan.objectives
-        running = Trial(self._study, trial._trial_id)
+        running = patient(lambda: self._records.trial(trial.number))
 
         def report(step: int, metrics: Mapping[str, float]) -> None:
             if objective in metrics:
@@ -281,7 +294,7 @@ def main() -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is the parent's to stop its workers
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
-        worker = Worker(Session(plan), number)
+        worker = Worker(Session(plan, patience=AWAY), number)
         signal.signal(signal.SIGTERM, worker.stop)
         threading.Thread(target=_until_orphaned, daemon=True).start()
         worker.run()
