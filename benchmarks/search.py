@@ -13,12 +13,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import optuna
 from space import SPEC
-from timing import machine
+from timing import machine, processor_time
 
 import resnext_dsl as rx
 from resnext_dsl.searches.storage import close, open_storage
@@ -47,36 +48,29 @@ def main() -> None:
 
 def _compare(spec: Path, url: str, sampler: str, trials: int, rounds: int) -> None:
     """Rounds of a search and of plain Optuna in turn, each a study of its own in one database."""
-    ours, networks, peer, lean = [], [], [], []
+    ours, networks, peer, alike = [], [], [], []
     for number in range(rounds):
-        name = f"{sampler}-{number}-{time.time_ns()}"
-        turns = [
-            lambda name=name: ours.append(_timed(lambda: _search(spec, url, name, sampler, trials), trials)),
-            lambda name=name: peer.append(_timed(lambda: _optuna(url, f"{name}-alive", sampler, trials, True), trials)),
-            lambda name=name: lean.append(_timed(lambda: _optuna(url, f"{name}-lean", sampler, trials, False), trials)),
+        name = f"{sampler}-{time.time_ns()}"
+        turns: list[Callable[[], None]] = [
+            lambda: ours.append(_timed(partial(_search, spec, url, name, sampler, trials), trials)),  # noqa: B023
+            lambda: peer.append(_timed(partial(_optuna, url, f"{name}-plain", sampler, trials, False), trials)),  # noqa: B023
+            lambda: alike.append(_timed(partial(_optuna, url, f"{name}-alike", sampler, trials, True), trials)),  # noqa: B023
         ]
-        for turn in turns if number % 2 == 0 else reversed(turns):
+        for turn in turns if number % 2 == 0 else turns[::-1]:
             turn()
-        networks.append(_timed(lambda found=ours[-1][1]: _networks(found), trials))
-    whole, bound, theirs, leanest = (_times(taken) for taken in (ours, networks, peer, lean))
-    own = [a - b for a, b in zip(whole, bound, strict=True)]
-    print(
-        f"{sampler}, {trials} trials on {url.partition(':')[0]}, {rounds} rounds: {_median(whole):.2f} ms a trial, of "
-        f"which {_median(bound):.2f} make and price the network that is evaluated and {_median(own):.2f} the search takes"
-    )
-    for what, times in (("with", theirs), ("without", leanest)):
-        ratio = _median([a / b for a, b in zip(own, times, strict=True)])
-        all_of_it = _median([a / b for a, b in zip(whole, times, strict=True)])
+        networks.append(_timed(partial(_networks, ours[-1][1]), trials))
+    for what, place in (("time that passes", 0), ("time of the processor", 1)):
+        whole, bound, theirs, same = ([times[place] for times, _ in taken] for taken in (ours, networks, peer, alike))
+        own = [a - b for a, b in zip(whole, bound, strict=True)]
         print(
-            f"  plain Optuna {what} signs of life, without networks: {_median(times):.2f} ms; "
-            f"ratio {ratio:.2f}, with our networks {all_of_it:.2f}"
+            f"{sampler}, {trials} trials on {url.partition(':')[0]}, {rounds} rounds, {what}: {_median(whole):.2f} ms "
+            f"a trial, of which {_median(bound):.2f} make and price its network and {_median(own):.2f} the search takes"
         )
-        if what == "with":
-            print(f"  bound {BOUND:g}: {_kept(ratio <= BOUND)}")
-
-
-def _times(taken: list[tuple[float, Any]]) -> list[float]:
-    return [time for time, _ in taken]
+        ratio = _median([a / b for a, b in zip(own, theirs, strict=True)])
+        alike_ratio = _median([a / b for a, b in zip(own, same, strict=True)])
+        print(f"  plain Optuna, without networks: {_median(theirs):.2f} ms, ratio {ratio:.2f}", end="; ")
+        print(f"opened as the search opens it, {_median(same):.2f} ms, ratio {alike_ratio:.2f}")
+        print(f"  bound {BOUND:g} of plain Optuna: {_kept(ratio <= BOUND)}")
 
 
 _median = statistics.median
@@ -86,11 +80,12 @@ def _kept(kept: bool) -> str:
     return "kept" if kept else "NOT kept"
 
 
-def _timed(run: Callable[[], Any], trials: int) -> tuple[float, Any]:
-    """Milliseconds a trial, and what the run gives."""
-    start = time.perf_counter()
+def _timed(run: Callable[[], Any], trials: int) -> tuple[tuple[float, float], Any]:
+    """Milliseconds a trial, as they pass and of the processor, and what the run gives."""
+    start, before = time.perf_counter(), processor_time()
     result = run()
-    return 1000 * (time.perf_counter() - start) / trials, result
+    taken = time.perf_counter() - start, processor_time() - before
+    return (1000 * taken[0] / trials, 1000 * taken[1] / trials), result
 
 
 def _search(spec: Path, url: str, name: str, sampler: str, trials: int) -> Any:
@@ -117,15 +112,14 @@ def _networks(found: Any) -> None:
         found.space.bind(trial.candidate).cost()
 
 
-def _optuna(url: str, name: str, sampler: str, trials: int, alive: bool) -> None:
+def _optuna(url: str, name: str, sampler: str, trials: int, alike: bool) -> None:
     """The same parameters and sampler; nothing knows what a candidate costs, or whether it was there before.
 
-    The storage is opened as a search opens it: of SQLite, a write-ahead log without a wait for the disk.
+    The storage is opened as Optuna does by itself; or as a search does, with signs of life, and of SQLite without a wait
+    for the disk at each step.
     """
     samplers = {"random": optuna.samplers.RandomSampler, "nsga2": optuna.samplers.NSGAIISampler}
-    storage = open_storage(url, 20, 60)
-    if not alive:
-        storage.heartbeat_interval = None
+    storage = open_storage(url, 20, 60) if alike else optuna.storages.RDBStorage(url)
     study = optuna.create_study(
         storage=storage, study_name=name, sampler=samplers[sampler](seed=0), directions=["maximize", "minimize"]
     )

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from resnext_dsl.devices import exclusive
 from resnext_dsl.diagnostics import Span, error
 from resnext_dsl.records import NamedTuple
 
@@ -87,7 +88,7 @@ def _inferences(network: Network, place: torch.device, batch: int, dtype: torch.
     model = network.compile(mode="inference", device=place, dtype=dtype, seed=0)
     shape = (batch, *network.ir.nodes[0].shape)
     images = torch.rand(shape, generator=torch.Generator().manual_seed(0)).to(place, dtype)
-    with torch.inference_mode():
+    with torch.inference_mode(), exclusive(str(place)):
         return _times(lambda: model(images), place)
 
 

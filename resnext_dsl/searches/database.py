@@ -52,9 +52,21 @@ class Records:
         with reading():
             return self.storage.get_trial(self.id_of(number)).state
 
-    def add(self, trial: FrozenTrial) -> None:
-        """Adds a trial, with all that it has, in one transaction."""
-        self.study.add_trial(trial)
+    def add(self, trial: FrozenTrial, known: int) -> bool:
+        """Adds a trial, with all that it has, in one transaction.
+
+        Args:
+            trial: The trial; it gets its number, if nobody has added another since.
+            known: How many trials there were, as far as is known here.
+
+        Returns:
+            Whether nobody has added another.
+        """
+        added = self.storage.create_new_trial(self._study_id, trial)
+        if self.id_of(known) != added:
+            return False
+        trial.number = known
+        return True
 
     def claim(self, number: int) -> bool:
         """Whether a waiting trial is now ours and running."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -11,12 +12,15 @@ from typing import Any, NamedTuple
 from resnext_dsl.searches.plan import Plan
 from resnext_dsl.searches.propose import front_of
 from resnext_dsl.searches.stages import Stage
-from resnext_dsl.searches.trials import CANDIDATE, METRICS, Standing, is_feasible, reason_of
+from resnext_dsl.searches.trials import CANDIDATE, DEVICE, METRICS, Standing, is_feasible, reason_of
 from resnext_dsl.spaces import Candidate, Space
 
 
 class Trial(NamedTuple):
-    """A result: the candidate, its metrics, and whether it keeps every constraint."""
+    """A result: the candidate, its metrics, whether it keeps every constraint, and the device that it was evaluated on.
+
+    A device is named as its machine names it, whatever a worker saw of it; "" where nothing but cost was looked at.
+    """
 
     number: int
     candidate: Candidate
@@ -25,6 +29,7 @@ class Trial(NamedTuple):
     seconds: float
     feasible: bool = True
     finished: datetime | None = None
+    device: str = ""
 
 
 class Failure(NamedTuple):
@@ -61,6 +66,11 @@ class Found(NamedTuple):
     running: int = 0
     waiting: int = 0
 
+    @property
+    def devices(self) -> dict[str, int]:
+        """How many results each device gave, as their machines name them."""
+        return dict(Counter(trial.device for trial in self.trials if trial.device))
+
     def report(self, path: str | os.PathLike[str]) -> Path:
         """Writes all of it as one HTML file, which needs nothing else to be read.
 
@@ -93,4 +103,5 @@ def _result(space: Space, trial: Any) -> Trial:
     seconds = trial.duration.total_seconds() if trial.duration is not None else 0.0
     candidate = space.candidate(trial.user_attrs[CANDIDATE])
     values, feasible = tuple(trial.values), is_feasible(trial)
-    return Trial(trial.number, candidate, trial.user_attrs[METRICS], values, seconds, feasible, trial.datetime_complete)
+    metrics, device = trial.user_attrs[METRICS], str(trial.user_attrs.get(DEVICE, ""))
+    return Trial(trial.number, candidate, metrics, values, seconds, feasible, trial.datetime_complete, device)

@@ -15,7 +15,8 @@ from resnext_dsl.searches.propose import Proposer, params_of
 from resnext_dsl.searches.results import Found, found
 from resnext_dsl.searches.stages import STAGES, Stage, chosen
 from resnext_dsl.searches.storage import patient
-from resnext_dsl.searches.trials import Standing, add, all_trials, bury, standing
+from resnext_dsl.searches.trials import LOST, Standing, add, all_trials, bury, standing
+from resnext_dsl.searches.trouble import BrokenDeviceError
 from resnext_dsl.searches.worker import Session, Worker, key_of
 
 LOOK = 0.25
@@ -28,13 +29,14 @@ STOPPING = 15.0
 Progress = Callable[[Standing, list[Stage]], None]
 
 
-def engine_of(plan: Plan) -> Engine:
+def engine_of(session: Session) -> Engine:
     """The engine of a plan; Ray is imported for its own only."""
+    plan = session.plan
     if plan.engine == "ray":
         from resnext_dsl.searches.cluster import Cluster
 
         return Cluster(plan)
-    return Processes(plan)
+    return Processes(plan, any(":" in device for device in session.timed_devices))
 
 
 def run(plan: Plan, evaluator: Any = None, progress: Progress | None = None) -> Found:
@@ -50,7 +52,7 @@ def run(plan: Plan, evaluator: Any = None, progress: Progress | None = None) -> 
     """
     plan.check()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    with Session(plan, evaluator) as session, engine_of(plan) as engine:
+    with Session(plan, evaluator) as session, engine_of(session) as engine:
         session.space.sample(1, plan.seed, plan.budget or None)  # that something keeps the budgets
         stages: list[Stage] = []
         stopped = False
@@ -62,6 +64,11 @@ def run(plan: Plan, evaluator: Any = None, progress: Progress | None = None) -> 
                 _supervise(session, engine, lambda now: progress(now, stages) if progress is not None else None)
         except KeyboardInterrupt:
             stopped = True
+        except BrokenDeviceError as problem:
+            message = f"this process can use its device no longer: {problem}"
+            raise useless(
+                message, "start the program again: the search goes on, and tries the candidate again"
+            ) from None
         return found(session.space, plan, standing(all_trials(session.records)), stages, stopped)
 
 
@@ -99,8 +106,9 @@ def _supervise(session: Session, engine: Engine, told: Callable[[Standing], None
                 buried = time.monotonic()
             now = standing(all_trials(session.records))
             told(now)
-            if len(now.done) + len(now.failed) > results:
-                futile, results = 0, len(now.done) + len(now.failed)
+            settled = len(now.done) + sum(LOST not in trial.user_attrs for trial in now.failed)
+            if settled > results:
+                futile, results = 0, settled
             for number, worker in list(workers.items()):
                 status = worker.status(now)
                 if status is None:

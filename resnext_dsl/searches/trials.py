@@ -17,13 +17,17 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from resnext_dsl.searches.database import Records
 from resnext_dsl.searches.storage import patient
+from resnext_dsl.searches.trouble import MEMORY
 
 CANDIDATE, KEY, METRICS, REASON, STOPPED, VOID = "candidate", "key", "metrics", "reason", "stopped", "void"
 """What a trial keeps: its values; what tells its architecture from others; all metrics; why it failed; that it was
 stopped with the search; why it is not one."""
 
+DEVICE, LOST = "device", "lost"
+"""And the device that it was evaluated on; the trouble of that device, and its error, for which it is tried again."""
+
 ATTEMPTS = 5
-"""Times that a candidate whose worker died is tried, before it counts as failed."""
+"""Times that a candidate whose worker died, or whose device failed, is tried, before it counts as failed."""
 
 
 class Standing(NamedTuple):
@@ -34,7 +38,8 @@ class Standing(NamedTuple):
         failed: Trials that an evaluator failed, or whose worker died too often.
         running: Being evaluated.
         waiting: To be evaluated, those that died and are to be tried again not among them.
-        dead: Trials whose worker died, or was stopped, and of whose architecture nothing else is alive.
+        dead: Trials whose worker died or was stopped, or whose device failed, and of whose architecture nothing else is
+            alive.
         keys: Architecture -> the trial of it that counts.
     """
 
@@ -44,6 +49,14 @@ class Standing(NamedTuple):
     waiting: list[FrozenTrial]
     dead: list[FrozenTrial]
     keys: dict[str, FrozenTrial]
+
+    @property
+    def retried(self) -> FrozenTrial | None:
+        """The trial to be tried again next; one that was out of memory waits until no other needs any."""
+        for trial in self.dead:
+            if trial.user_attrs.get(LOST, {}).get("trouble") != MEMORY or not self.running:
+                return trial
+        return None
 
     @property
     def counted(self) -> int:
@@ -114,7 +127,13 @@ def _list_of(found: Standing, trial: FrozenTrial) -> list[FrozenTrial]:
 
 def reason_of(trial: FrozenTrial) -> str:
     """Why a trial failed."""
-    return str(trial.user_attrs.get(REASON, f"its worker died {ATTEMPTS} times"))
+    attributes = trial.user_attrs
+    if REASON in attributes:
+        return str(attributes[REASON])
+    if LOST not in attributes:
+        return f"its worker died {ATTEMPTS} times"
+    what = "out of memory" if attributes[LOST].get("trouble") == MEMORY else "its device failed"
+    return f"{what}, {ATTEMPTS} times: {attributes[LOST].get('error')}"
 
 
 def is_feasible(trial: FrozenTrial) -> bool:
@@ -132,8 +151,9 @@ def add(
     candidate: Mapping[str, Any],
     key: str,
     system: Mapping[str, Any] | None = None,
-) -> None:
-    """Adds a trial, which waits."""
+    known: int = 0,
+) -> FrozenTrial | None:
+    """Adds a trial, which waits; None if others have added some since `known` trials were read."""
     template = create_trial(
         state=TrialState.WAITING,
         params=dict(params),
@@ -141,13 +161,13 @@ def add(
         user_attrs={CANDIDATE: dict(candidate), KEY: key},
         system_attrs=dict(system or {}),
     )
-    patient(lambda: records.add(template))
+    return template if patient(lambda: records.add(template, known)) else None
 
 
-def add_again(records: Records, dead: FrozenTrial) -> None:
+def add_again(records: Records, dead: FrozenTrial, known: int) -> FrozenTrial | None:
     """Adds a trial that died, once more."""
     attributes, notes = dead.user_attrs, {**dead.system_attrs, "retry_of": dead.number}
-    add(records, dead.params, dead.distributions, attributes[CANDIDATE], attributes[KEY], notes)
+    return add(records, dead.params, dead.distributions, attributes[CANDIDATE], attributes[KEY], notes, known)
 
 
 def claim(records: Records, trial: FrozenTrial) -> bool:

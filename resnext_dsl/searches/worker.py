@@ -19,17 +19,22 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from resnext_dsl.devices import OWN, gpus, name_on_machine, shared
 from resnext_dsl.diagnostics import ArchError, error
 from resnext_dsl.network import Network
 from resnext_dsl.overrides import override_source
 from resnext_dsl.searches.constraints import MissedError, check_devices, latencies, timed, violations
+from resnext_dsl.searches.engine import BROKEN as BROKEN_DEVICE
+from resnext_dsl.searches.engine import REFUSED, SEEN, useless
 from resnext_dsl.searches.evaluator import Evaluator, evaluator_of
 from resnext_dsl.searches.plan import Plan, identity
 from resnext_dsl.searches.propose import Proposer
 from resnext_dsl.searches.storage import AWAY, close, open_storage, open_study, patient, url_of
 from resnext_dsl.searches.trials import (
     CANDIDATE,
+    DEVICE,
     KEY,
+    LOST,
     METRICS,
     REASON,
     STOPPED,
@@ -45,6 +50,7 @@ from resnext_dsl.searches.trials import (
     fail,
     finish,
 )
+from resnext_dsl.searches.trouble import BROKEN, MEMORY, BrokenDeviceError, allocations, release, trouble_of
 from resnext_dsl.spaces import Candidate, Space
 
 IDLE = 0.2
@@ -76,8 +82,7 @@ class Session:
         self.space: Space = plan.space(needed) if needed else own
         self.space.screen(plan.budget or None)
         self.evaluator.check(self.space.network)
-        if plan.measure:
-            self._check_latencies()
+        self.timed_devices: list[str] = self._check_latencies() if plan.measure else []
         self.name = plan.study or self.space.network.name
         self._storage = open_storage(url_of(plan, self.space.network.name), plan.heartbeat, plan.grace, patience)
         try:
@@ -86,7 +91,8 @@ class Session:
             close(self._storage)
             raise
 
-    def _check_latencies(self) -> None:
+    def _check_latencies(self) -> list[str]:
+        """The devices of the latencies that the budgets limit."""
         network, plan = self.space.network, self.plan
         limits = latencies(network, plan.budget)
         if not limits:
@@ -94,6 +100,27 @@ class Session:
             raise error("E202", message, override_source("measure", "measure"))
         if plan.engine == "processes":  # the nodes of a cluster may have others
             check_devices(limits)
+        return [dict(limit.arguments)["device"] for limit in limits]
+
+    def check_here(self, seen: int) -> None:
+        """Refuses to work where a device is missing; this is a worker, of a search that sees so many GPUs.
+
+        Raises:
+            ArchError: E603 for the device of a latency; E724 if training would be on the CPU though there are GPUs.
+        """
+        if self.plan.measure:
+            check_devices(latencies(self.space.network, self.plan.budget))
+        if not seen or not self.evaluator.takes_any_device or sees_gpus():
+            return
+        count = "1 GPU" if seen == 1 else f"{seen} GPUs"
+        on_ray = self.plan.engine == "ray"
+        message = f"the search sees {count} and this worker cannot use any, so `device=auto` would train on the CPU"
+        hint = (
+            "give each trial one: `--resources gpu=1`"
+            if on_ray
+            else "look at CUDA_VISIBLE_DEVICES, and at torch's build"
+        )
+        raise useless(f"{message} ({hint}; to train on the CPU: `--choice device=cpu`)", hint)
 
     def __enter__(self) -> Session:
         return self
@@ -164,16 +191,18 @@ class Worker:
         for trial in now.waiting:
             if self._claimed(trial):
                 return trial
-        if now.dead:
-            add_again(self._records, now.dead[0])
-            return self._claimed_of(now.dead[0].user_attrs[KEY], len(trials))
+        dead = now.retried
+        if dead is not None:
+            added = add_again(self._records, dead, len(trials))
+            return self._claimed_of(added, dead.user_attrs[KEY], len(trials))
         if now.counted < self._plan.trials:
-            key = self._added(trials, now)
-            return None if key is None else self._claimed_of(key, len(trials))
+            return self._added(trials, now)
         return None
 
-    def _claimed_of(self, key: str, known: int) -> FrozenTrial | None:
+    def _claimed_of(self, added: FrozenTrial | None, key: str, known: int) -> FrozenTrial | None:
         """A trial that has just been added after those that were known, if it is ours now."""
+        if added is not None:
+            return added if claim(self._records, added) else None
         trials = all_trials(self._records)
         now = self._tally.standing(trials)
         for trial in trials[known:]:
@@ -204,8 +233,8 @@ class Worker:
     def _void(self, trial: FrozenTrial, why: str) -> None:
         fail(self._records, trial, {VOID: why}, pruned=True)
 
-    def _added(self, trials: list[FrozenTrial], now: Standing) -> str | None:
-        """The key of a new trial of an architecture that is not known yet; None where the space has none left."""
+    def _added(self, trials: list[FrozenTrial], now: Standing) -> FrozenTrial | None:
+        """A new trial of an architecture that is not known yet, if it is ours now."""
         space = self._session.space
         for trial in trials[self._looked_at :]:
             if CANDIDATE in trial.user_attrs:
@@ -221,9 +250,10 @@ class Worker:
             key = key_of(space, proposal.candidate, network)
             if key not in now.keys:
                 distributions, candidate = self._proposer.distributions, proposal.candidate.to_json()
-                add(self._records, proposal.params, distributions, candidate, key, proposal.notes)
+                params, notes, known = proposal.params, proposal.notes, len(trials)
+                added = add(self._records, params, distributions, candidate, key, notes, known)
                 self._bound = key, proposal.candidate, network
-                return key
+                return self._claimed_of(added, key, known)
 
     # --- evaluation ---
 
@@ -234,7 +264,7 @@ class Worker:
             self._evaluating = True
             if self._stop:  # asked while the trial was being claimed
                 raise StoppedError
-            metrics = self._metrics(candidate, network, self._report(trial))
+            metrics, device = self._tried(candidate, network, self._report(trial))
             self._evaluating = False
         except optuna.TrialPruned as early:
             fail(self._records, trial, {REASON: f"given up early: {early}"}, pruned=True)
@@ -243,19 +273,50 @@ class Worker:
         except StoppedError:
             fail(self._records, trial, {STOPPED: True})
         except Exception as problem:  # an evaluator may raise anything, and the search goes on
-            fail(self._records, trial, {REASON: f"{type(problem).__name__}: {problem}"[:500]})
+            self._evaluating = False
+            self._end_without(trial, problem)
         else:
             values = [metrics[name] for name in self._plan.objectives]
-            finish(self._records, trial, values, {METRICS: metrics}, violations(self._bounds, metrics))
+            kept = {METRICS: metrics, **({DEVICE: device} if device else {})}
+            finish(self._records, trial, values, kept, violations(self._bounds, metrics))
         finally:
             self._evaluating = False
             self._pulse.trial = None
 
-    def _metrics(self, candidate: Candidate, network: Network, report: Any) -> dict[str, float]:
-        plan = self._plan
+    def _end_without(self, trial: FrozenTrial, problem: Exception) -> None:
+        """Ends a trial that has failed, or whose device has: then it is tried again.
+
+        Raises:
+            BrokenDeviceError: If this process can use its device no longer.
+        """
+        text, trouble = f"{type(problem).__name__}: {problem}"[:500], trouble_of(problem)
+        fail(self._records, trial, {LOST: {"trouble": trouble, "error": text}} if trouble else {REASON: text})
+        if trouble == BROKEN:
+            raise BrokenDeviceError(text.splitlines()[0]) from None
+
+    def _tried(self, candidate: Candidate, network: Network, report: Any) -> tuple[dict[str, float], str]:
+        """The metrics of a candidate and the device that gave them; tried twice where memory is out."""
+        try:
+            return self._metrics(candidate, network, report)
+        except Exception as problem:
+            if trouble_of(problem) != MEMORY:
+                raise
+        release()  # here nothing refers to what the evaluation held
+        try:
+            return self._metrics(candidate, network, report)
+        except Exception:
+            release()
+            raise
+
+    def _metrics(self, candidate: Candidate, network: Network, report: Any) -> tuple[dict[str, float], str]:
+        plan, evaluator = self._plan, self._session.evaluator
         known = timed(network, plan.budget) if plan.measure else {}
         wanted = [*plan.objectives, *(bound.metric for bound in self._bounds)]
-        return self._session.evaluator(network, candidate, wanted, plan.seed, report, known)
+        _use_own_gpu()
+        before = allocations()
+        with shared(devices_of(evaluator, plan)):
+            metrics = evaluator(network, candidate, wanted, plan.seed, report, known)
+        return metrics, _device_used(evaluator, plan, before)
 
     def _bound_of(self, trial: FrozenTrial) -> tuple[Candidate, Network]:
         """The candidate of a trial and its network, which may just have been bound for its key."""
@@ -280,6 +341,43 @@ class Worker:
         return report
 
 
+def devices_of(evaluator: Evaluator, plan: Plan) -> list[str]:
+    """The devices that an evaluation may keep busy: the processor, and each GPU or the one that it is told to use."""
+    if not evaluator.runs:
+        return []
+    told = str(plan.choices.get("device", "auto"))
+    if told == "auto":
+        own = os.environ.get(OWN)
+        indices = range(len(gpus(os.environ))) if own is None else [int(own)]
+        return ["cpu", *(f"cuda:{index}" for index in indices)]
+    return ["cpu", told] if told != "cpu" else ["cpu"]
+
+
+def sees_gpus() -> bool:
+    """Whether torch can use a GPU here; it is imported only if there may be one."""
+    if not gpus(os.environ):
+        return False
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def _use_own_gpu() -> None:
+    """Makes the worker's GPU the one that torch takes by default, where it sees several."""
+    own, torch = os.environ.get(OWN), sys.modules.get("torch")
+    if own is not None and torch is not None and torch.cuda.is_available():
+        torch.cuda.set_device(int(own))
+
+
+def _device_used(evaluator: Evaluator, plan: Plan, before: Mapping[int, int]) -> str:
+    """The devices of an evaluation, as this machine names them: what the evaluator says, else whose memory it took."""
+    if not evaluator.runs:
+        return ""
+    told = evaluator.device or str(plan.choices.get("device", "auto"))
+    used = [told] if told != "auto" else [f"cuda:{i}" for i, count in allocations().items() if count > before.get(i, 0)]
+    return ", ".join(name_on_machine(device, os.environ) for device in used or ["cpu"])
+
+
 def key_of(space: Space, candidate: Candidate, network: Network) -> str:
     """What tells an architecture from others, with the values of dimensions that do not shape the network."""
     others = {name: value for name, value in candidate.to_json().items() if name not in space.reads.elsewhere}
@@ -294,13 +392,18 @@ def main() -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is the parent's to stop its workers
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
-        worker = Worker(Session(plan, patience=AWAY), number)
+        session = Session(plan, patience=AWAY)
+        session.check_here(int(os.environ.get(SEEN, "0")))
+        worker = Worker(session, number)
         signal.signal(signal.SIGTERM, worker.stop)
         threading.Thread(target=_until_orphaned, daemon=True).start()
         worker.run()
     except ArchError as problem:
         sys.stderr.write(f"{problem.diagnostics[0].headline()}\n")  # the last words are one line
-        return 2
+        return REFUSED
+    except BrokenDeviceError as problem:
+        sys.stderr.write(f"{problem}\n")
+        return BROKEN_DEVICE
     return 0
 
 
