@@ -10,6 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from resnext_dsl.devices.device_locks import exclusive
 from resnext_dsl.foundation.diagnostics import Span, error
 from resnext_dsl.foundation.records import NamedTuple
 
@@ -98,7 +99,7 @@ def _inferences(model: nn.Module, place: torch.device, shape: Shape, dtype: torc
     import torch
 
     images = torch.rand(shape, generator=torch.Generator().manual_seed(0)).to(place, dtype)
-    with torch.inference_mode():
+    with torch.inference_mode(), exclusive(str(place)):
         return _times(lambda: model(images), place)
 
 

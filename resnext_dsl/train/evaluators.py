@@ -5,6 +5,7 @@ Importing this room imports neither torch nor Lightning; the first evaluation do
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping
 from functools import cache, partial
@@ -12,6 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from resnext_dsl.devices.device_locks import OWN
 from resnext_dsl.train.recipes import RECIPES, Recipe, varied
 
 if TYPE_CHECKING:
@@ -77,6 +79,21 @@ class Evaluator:
         return f"<Evaluator on {self.recipe.data}: {self.recipe.epochs} epochs, seed {self.recipe.seed}>"
 
     @property
+    def takes_any_device(self) -> bool:
+        """Whether it trains on a GPU if there is one, and on the CPU otherwise."""
+        return self._device == "auto"
+
+    @property
+    def device(self) -> str:
+        """The device that it trains on, by torch's name."""
+        return str(_fabric(self._settled(), self._precision).device)
+
+    def _settled(self) -> str:
+        """The device as it was chosen; of several GPUs that a worker sees, its own."""
+        own = os.environ.get(OWN)
+        return f"cuda:{own}" if own is not None and self._device in ("auto", "cuda") else self._device
+
+    @property
     def source(self) -> Source:
         """The data set, read once in a process.
 
@@ -110,7 +127,7 @@ class Evaluator:
         """
         from resnext_dsl.train.loop import Training
 
-        fabric = _fabric(self._device, self._precision)
+        fabric = _fabric(self._settled(), self._precision)
         training = Training(fabric, model, self.source, self._input(model), self.recipe, graphs=self._graphs)
         began = time.perf_counter()
         metrics: dict[str, float] = {}
