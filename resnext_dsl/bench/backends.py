@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from resnext_dsl.bench.peak_memory import Memory, of_device, of_process
-from resnext_dsl.bench.variants import Conditions, Subject
+from resnext_dsl.bench.variants import BenchSubject, Conditions
 from resnext_dsl.devices.memory_format import format_of
 from resnext_dsl.export.targets import unreported
 from resnext_dsl.foundation.records import NamedTuple
@@ -48,7 +48,7 @@ GRAPHS = "compile-graphs"
 GRAPHS_WARM = 4
 
 
-def opened(subject: Subject, backend: str, conditions: Conditions, weights: Path, file: Path) -> Ready:
+def opened(subject: BenchSubject, backend: str, conditions: Conditions, weights: Path, file: Path) -> Ready:
     """Opens a variant: `weights` for those that run the module, `file` for those that run an exported one."""
     if backend == "onnxruntime":
         return _onnxruntime(subject, conditions, file)
@@ -57,7 +57,7 @@ def opened(subject: Subject, backend: str, conditions: Conditions, weights: Path
     return _torch(subject, backend, conditions, weights, file)
 
 
-def _torch(subject: Subject, backend: str, conditions: Conditions, weights: Path, file: Path) -> Ready:
+def _torch(subject: BenchSubject, backend: str, conditions: Conditions, weights: Path, file: Path) -> Ready:
     import torch
 
     torch.set_num_threads(conditions.threads)
@@ -78,14 +78,14 @@ def _torch(subject: Subject, backend: str, conditions: Conditions, weights: Path
     return Ready(_on_device(once, place), versions, memory, _queued(once, place), warm)
 
 
-def _images(subject: Subject, conditions: Conditions) -> torch.Tensor:
+def _images(subject: BenchSubject, conditions: Conditions) -> torch.Tensor:
     import torch
 
     drawn = torch.randn((conditions.batch, *subject.shape), generator=torch.Generator().manual_seed(1))
     return drawn.to(getattr(torch, conditions.dtype))
 
 
-def _module(subject: Subject, backend: str, conditions: Conditions, weights: Path) -> nn.Module:
+def _module(subject: BenchSubject, backend: str, conditions: Conditions, weights: Path) -> nn.Module:
     import torch
 
     from resnext_dsl.bench.subjects import module_of
@@ -98,7 +98,7 @@ def _module(subject: Subject, backend: str, conditions: Conditions, weights: Pat
 
 
 def _inference(
-    subject: Subject, backend: str, conditions: Conditions, weights: Path, file: Path, images: torch.Tensor
+    subject: BenchSubject, backend: str, conditions: Conditions, weights: Path, file: Path, images: torch.Tensor
 ) -> Once:
     import torch
 
@@ -190,14 +190,14 @@ def _queued(once: Once, place: torch.device) -> Callable[[int], float]:
     return seconds
 
 
-def _numbers(subject: Subject, conditions: Conditions, dtype: str) -> Any:
+def _numbers(subject: BenchSubject, conditions: Conditions, dtype: str) -> Any:
     import numpy
 
     drawn = numpy.random.default_rng(1).standard_normal((conditions.batch, *subject.shape), dtype="float32")
     return drawn.astype(dtype)
 
 
-def _onnxruntime(subject: Subject, conditions: Conditions, file: Path) -> Ready:
+def _onnxruntime(subject: BenchSubject, conditions: Conditions, file: Path) -> Ready:
     with unreported():
         import onnxruntime
 
@@ -212,7 +212,7 @@ def _onnxruntime(subject: Subject, conditions: Conditions, file: Path) -> Ready:
 _PRECISION = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
 
 
-def _openvino(subject: Subject, conditions: Conditions, file: Path) -> Ready:
+def _openvino(subject: BenchSubject, conditions: Conditions, file: Path) -> Ready:
     with unreported():
         import openvino
 

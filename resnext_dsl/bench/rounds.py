@@ -9,12 +9,12 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from resnext_dsl.bench.result_table import LeftOut, Report, Timed
-from resnext_dsl.bench.timing_processes import Process
+from resnext_dsl.bench.timing_processes import TimingProcess
 from resnext_dsl.bench.variants import (
     BACKENDS,
     PEERS,
+    BenchSubject,
     Conditions,
-    Subject,
     Variant,
     backend_of,
     file_name,
@@ -112,7 +112,7 @@ def _layout(spec: str, asked: Conditions, forms: Sequence[str], settings: Mappin
 class Open(NamedTuple):
     """A variant that is open: its process, and the libraries that run it."""
 
-    process: Process
+    process: TimingProcess
     versions: dict[str, str]
 
 
@@ -154,7 +154,7 @@ def _subjects(
     settings: Mapping[str, str],
     root: str | None,
     shape: Shape | None,
-) -> list[Subject]:
+) -> list[BenchSubject]:
     """What is timed, peers first; every spec is right."""
     network = load_with(spec, settings, root=root)
     network = network.at(shape or network.ir.nodes[0].shape)
@@ -163,12 +163,12 @@ def _subjects(
     for name in against:
         if name in PEERS:
             hold_installed(name, f"`--against {name}` needs it", f"pip install {name}")
-            subjects.append(Subject(name, network.name, taken, peer=True))
+            subjects.append(BenchSubject(name, network.name, taken, peer=True))
         else:
             other = _other(name, shape)
-            subjects.append(Subject("", other.name, other.ir.nodes[0].shape, name, peer=True))
+            subjects.append(BenchSubject("", other.name, other.ir.nodes[0].shape, name, peer=True))
     fixed = tuple(settings.items())
-    subjects += [Subject("", network.name, taken, spec, fixed, root, form) for form in forms]
+    subjects += [BenchSubject("", network.name, taken, spec, fixed, root, form) for form in forms]
     return list(dict.fromkeys(subjects))
 
 
@@ -184,7 +184,7 @@ def _other(name: str, shape: Shape | None) -> Network:
 
 
 def _prepared(
-    subject: Subject,
+    subject: BenchSubject,
     backends: Sequence[str],
     conditions: Conditions,
     folder: str,
@@ -195,7 +195,7 @@ def _prepared(
     steps.begin(f"preparing {subject.label}")
     Path(folder).mkdir()
     files = [backend for backend in backends if BACKENDS[backend].target]
-    with Process(subject.label, conditions.threads) as process:
+    with TimingProcess(subject.label, conditions.threads) as process:
         fields = {"subject": subject._asdict(), "conditions": conditions._asdict()}
         made = process.ask("prepare", **fields, backends=files, folder=folder)
     for backend in files:
@@ -217,7 +217,7 @@ def _open(
 ) -> None:
     """Starts the process of a variant, which is stopped until its first turn."""
     steps.begin(f"opening {variant.label}")
-    process = stack.enter_context(Process(variant.label, conditions.threads))
+    process = stack.enter_context(TimingProcess(variant.label, conditions.threads))
     asked = conditions._replace(layout=variant.layout or "auto")
     fields = {"subject": variant.subject._asdict(), "conditions": asked._asdict()}
     try:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from resnext_dsl.bench.backends import Ready, opened
-from resnext_dsl.bench.variants import BACKENDS, Conditions, Subject, file_name, layouts_of, subject_of_json
+from resnext_dsl.bench.variants import BACKENDS, BenchSubject, Conditions, file_name, layouts_of, subject_of_json
 from resnext_dsl.foundation.diagnostics import ArchError
 
 Answer = dict[str, Any]
@@ -32,7 +32,7 @@ def main() -> None:
     """Answers requests until there are no more."""
     _end_with_parent()
     answers = _take_standard_output()
-    worker = Worker()
+    worker = TimingWorker()
     for line in sys.stdin:
         try:
             answer = worker.answer(json.loads(line))
@@ -46,7 +46,7 @@ def main() -> None:
         answers.flush()
 
 
-class Worker:
+class TimingWorker:
     """What a worker does, request by request."""
 
     def __init__(self) -> None:
@@ -94,7 +94,7 @@ class Worker:
 class Preparation:
     """Weights and files of one subject."""
 
-    def __init__(self, subject: Subject, conditions: Conditions, folder: Path) -> None:
+    def __init__(self, subject: BenchSubject, conditions: Conditions, folder: Path) -> None:
         import torch
 
         from resnext_dsl.bench.subjects import save_weights
@@ -123,7 +123,7 @@ class Preparation:
         import torch
 
         from resnext_dsl.bench.subjects import module_of
-        from resnext_dsl.export.interface import Signature, signature_of
+        from resnext_dsl.export.interface import Interface, signature_of
         from resnext_dsl.export.targets import TARGETS
         from resnext_dsl.export.write import write_module
 
@@ -131,7 +131,7 @@ class Preparation:
         # OpenVINO chooses its type when it opens the file.
         computed = self.conditions._replace(dtype=target.computes or self.conditions.dtype, layout=layout)
         dtype, device = getattr(torch, computed.dtype), self.conditions.device if target.name == "aoti" else "cpu"
-        plain = Signature("image", ("main",), self.subject.shape)
+        plain = Interface("image", ("main",), self.subject.shape)
         signature = (signature_of(self.graph) if self.graph is not None else plain)._replace(
             dtype=dtype, stored=dtype, batch=computed.batch, device=device
         )

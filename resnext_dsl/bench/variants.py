@@ -22,7 +22,7 @@ BOTH = "both"
 """Asks for a row in each of the two layouts."""
 
 
-class Subject(NamedTuple):
+class BenchSubject(NamedTuple):
     """A network to time.
 
     Attributes:
@@ -123,7 +123,7 @@ class Variant(NamedTuple):
         layout: Memory format of weights and images; "" where the backend chooses it.
     """
 
-    subject: Subject
+    subject: BenchSubject
     backend: str
     layout: str = ""
 
@@ -198,7 +198,7 @@ def untimed(message: str, hint: str = "") -> ArchError:
     return error("E607", message, file="bench", hint=hint)
 
 
-def subject_of_json(fields: dict[str, Any]) -> Subject:
+def subject_of_json(fields: dict[str, Any]) -> BenchSubject:
     """A subject as it came through JSON."""
     settings = tuple((name, value) for name, value in fields["settings"])
-    return Subject(**fields | {"shape": tuple(fields["shape"]), "settings": settings})
+    return BenchSubject(**fields | {"shape": tuple(fields["shape"]), "settings": settings})

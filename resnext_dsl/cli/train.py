@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from resnext_dsl.networks.network import Network
-    from resnext_dsl.train.datasets.image_set import Source
+    from resnext_dsl.train.datasets.image_set import ImageSet
     from resnext_dsl.train.loop import Epoch
     from resnext_dsl.train.recipes import Recipe
     from resnext_dsl.train.run import Job, Result, Watch
@@ -181,7 +181,7 @@ def _watched(job: Job) -> Iterator[Watch]:
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("", total=None)
 
-        def begin(network: Network, source: Source, device: str) -> None:
+        def begin(network: Network, source: ImageSet, device: str) -> None:
             for line in _beginning(job, network, source, device):
                 console.print(line, markup=False)
 
@@ -195,7 +195,7 @@ def _watched(job: Job) -> Iterator[Watch]:
         yield Watch(begin, tick, epoch)
 
 
-def _beginning(job: Job, network: Network, source: Source, device: str) -> Iterator[str]:
+def _beginning(job: Job, network: Network, source: ImageSet, device: str) -> Iterator[str]:
     shape, taken = network.ir.nodes[0].shape, source.shape
     names = [name for name in ("classes", "resolution") if name in network.parameters and name not in job.settings]
     followed = [f"{name}={network.parameters[name].value}" for name in names]

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from resnext_dsl.devices.float32_precision import ieee_float32
-from resnext_dsl.export.interface import Run, Signature, outputs_of
+from resnext_dsl.export.interface import Interface, Run, outputs_of
 from resnext_dsl.foundation.diagnostics import ArchError, error
 from resnext_dsl.foundation.records import NamedTuple
 
@@ -48,7 +48,7 @@ class Agreement(NamedTuple):
     tolerance: float
 
 
-def agreement(model: nn.Module, run: Run, signature: Signature, what: str) -> Agreement:
+def agreement(model: nn.Module, run: Run, signature: Interface, what: str) -> Agreement:
     """Runs both on the same random inputs.
 
     Args:

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch._inductor import aoti_compile_and_package, aoti_load_package, config
 
-from resnext_dsl.export.interface import Run, Signature, outputs_of, trace
+from resnext_dsl.export.interface import Interface, Run, outputs_of, trace
 
 ALLOCATOR = "weight_use_caching_allocator"
 """Inductor's option that puts weights into torch's allocator, so that `torch.cuda.max_memory_allocated` counts them."""
@@ -20,7 +20,7 @@ ALLOCATOR = "weight_use_caching_allocator"
 USUAL_HOME = Path("/usr/local/cuda")
 
 
-def write(model: nn.Module, signature: Signature, path: Path) -> None:
+def write(model: nn.Module, signature: Interface, path: Path) -> None:
     """Traces a module, compiles it for the signature's device with the compilers of the machine, writes the package."""
     with _current(signature.device):
         program = trace(model, signature)
@@ -37,7 +37,7 @@ def options_for(device: str) -> dict[str, Any]:
     return options
 
 
-def read(path: Path, signature: Signature, model: nn.Module) -> Run:
+def read(path: Path, signature: Interface, model: nn.Module) -> Run:
     """Loads a package just written: it is machine code."""
     network = loaded(path, signature.device)
     return lambda images: outputs_of(network(images))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     import torch
 
-    from resnext_dsl.export.interface import Run, Signature
+    from resnext_dsl.export.interface import Interface, Run
 
 EXTRA = "pip install 'resnext-dsl[export]'"
 """What installs every backend."""
@@ -46,7 +46,7 @@ class Target(NamedTuple):
     computes: str | None = None
     devices: tuple[str, ...] = ("cpu",)
 
-    def write(self, model: torch.nn.Module, signature: Signature, path: Path) -> None:
+    def write(self, model: torch.nn.Module, signature: Interface, path: Path) -> None:
         """Writes a module that is in eval mode; `path` has the suffix, files that belong to it come beside it.
 
         Raises:
@@ -55,7 +55,7 @@ class Target(NamedTuple):
         self.hold_needs()
         self._room().write(model, signature, path)
 
-    def read(self, path: Path, signature: Signature, model: torch.nn.Module) -> Run:
+    def read(self, path: Path, signature: Interface, model: torch.nn.Module) -> Run:
         """What was written, as a function from a batch of inputs to the outputs; never for files of others.
 
         Args:

@@ -14,7 +14,7 @@ from torch import nn
 
 from resnext_dsl.budgets.latency import device_of
 from resnext_dsl.export.agreement import Agreement, agreement
-from resnext_dsl.export.interface import Signature, signature_of
+from resnext_dsl.export.interface import Interface, signature_of
 from resnext_dsl.export.targets import TARGETS, Target, target_of
 from resnext_dsl.foundation.atomic import staged
 from resnext_dsl.foundation.diagnostics import ArchError, error
@@ -83,7 +83,7 @@ def export(
     return write_module(kind, model.eval(), signature, file)
 
 
-def write_module(target: Target, model: nn.Module, signature: Signature, path: Path) -> Written:
+def write_module(target: Target, model: nn.Module, signature: Interface, path: Path) -> Written:
     """Writes a module that is in eval mode, reads the file back, compares, and moves it into place.
 
     Raises:
@@ -118,7 +118,7 @@ def _spare_the_spec(network: Exportable, file: Path) -> None:
         raise error("E704", "the file is the spec itself; it is not replaced", file=str(file))
 
 
-def _signature(network: Exportable, target: Target, batch: int | str, dtype: str | None) -> Signature:
+def _signature(network: Exportable, target: Target, batch: int | str, dtype: str | None) -> Interface:
     if batch != "dynamic" and (isinstance(batch, bool) or not isinstance(batch, int) or batch < 1):
         raise error("E705", f'a batch is "dynamic" or a number from 1; found {batch!r}', file="export")
     if target.dtypes and dtype is not None and dtype not in target.dtypes:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from resnext_dsl.networks.network import Network
-    from resnext_dsl.train.datasets.image_set import Source
+    from resnext_dsl.train.datasets.image_set import ImageSet
 
 Report = Callable[[int, Mapping[str, float]], None]
 """Told the epoch, from 1, and its metrics; what it raises ends the evaluation, so that a search can prune."""
@@ -30,7 +30,7 @@ HELD_OUT = 0.2
 """Share of the training images that candidates are compared on: choosing by the test images would use them up."""
 
 
-class Evaluator:
+class TrainingEvaluator:
     """Trains a model by a recipe, and measures it on training images that were held out.
 
     Attributes:
@@ -94,7 +94,7 @@ class Evaluator:
         return f"cuda:{own}" if own is not None and self._device in ("auto", "cuda") else self._device
 
     @property
-    def source(self) -> Source:
+    def source(self) -> ImageSet:
         """The data set, read once in a process.
 
         Raises:
@@ -152,7 +152,7 @@ class Evaluator:
 
 
 @cache
-def _source(name: str, folder: Path | None, holdout: float) -> Source:
+def _source(name: str, folder: Path | None, holdout: float) -> ImageSet:
     from resnext_dsl.train.datasets import open_source
 
     return open_source(name, folder, holdout)
@@ -167,11 +167,11 @@ def _fabric(device: str, precision: str) -> Fabric:
     return fabric
 
 
-def _named(recipe: str, **base: Any) -> Callable[..., Evaluator]:
-    return partial(Evaluator, varied(RECIPES[recipe], **base))
+def _named(recipe: str, **base: Any) -> Callable[..., TrainingEvaluator]:
+    return partial(TrainingEvaluator, varied(RECIPES[recipe], **base))
 
 
-EVALUATORS: Mapping[str, Callable[..., Evaluator]] = MappingProxyType(
+EVALUATORS: Mapping[str, Callable[..., TrainingEvaluator]] = MappingProxyType(
     {
         "digits": _named("digits"),
         "cifar10": _named("resnext-cifar"),
@@ -179,4 +179,4 @@ EVALUATORS: Mapping[str, Callable[..., Evaluator]] = MappingProxyType(
         "folder": _named("resnext-imagenet"),
     }
 )
-"""Name -> what makes the evaluator, from the keyword arguments of `Evaluator`."""
+"""Name -> what makes the evaluator, from the keyword arguments of `TrainingEvaluator`."""

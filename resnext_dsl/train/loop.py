@@ -19,7 +19,7 @@ from resnext_dsl.devices.seeds import seeded
 from resnext_dsl.foundation.diagnostics import Diagnostic, TrainingError
 from resnext_dsl.operators.base import Shape
 from resnext_dsl.train.batches import Batches, measuring_draws, seed_of, training_draws
-from resnext_dsl.train.datasets.image_set import Source
+from resnext_dsl.train.datasets.image_set import ImageSet
 from resnext_dsl.train.graphs import Recorded, hold_recordable, record
 from resnext_dsl.train.prepare import Draw, Prepared
 from resnext_dsl.train.recipes import Recipe, rate
@@ -90,7 +90,7 @@ class Training:
         self,
         fabric: Fabric,
         model: nn.Module,
-        source: Source,
+        source: ImageSet,
         shape: Shape,
         recipe: Recipe,
         workers: int = 0,

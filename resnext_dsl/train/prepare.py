@@ -10,7 +10,7 @@ from torch.utils.data import Dataset
 
 from resnext_dsl.operators.base import Shape
 from resnext_dsl.train import augment
-from resnext_dsl.train.datasets.image_set import Images, Pixels, Source
+from resnext_dsl.train.datasets.image_set import Images, ImageSet, Pixels
 
 SHIFTED, MIRRORED = ("shift", "crop"), ("crop", "imagenet")
 """Of `recipes.AUGMENTS`, those that move an image about and those that mirror it."""
@@ -30,7 +30,7 @@ class Draw(NamedTuple):
 class Prepared(Dataset[tuple[Tensor, Tensor]]):
     """A part of a data set for a network: a batch of it is asked for by a `Draw`."""
 
-    def __init__(self, source: Source, images: Images, shape: Shape, how: str = "none") -> None:
+    def __init__(self, source: ImageSet, images: Images, shape: Shape, how: str = "none") -> None:
         channels, height, width = shape
         self._images = images
         self._channels, self._size = channels, (height, width)

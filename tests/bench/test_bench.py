@@ -23,9 +23,9 @@ from resnext_dsl.bench import backends, bench, peers, rounds
 from resnext_dsl.bench.backends import Ready, opened
 from resnext_dsl.bench.peak_memory import Memory, of_process
 from resnext_dsl.bench.subjects import module_of, save_weights
-from resnext_dsl.bench.timing_processes import Process
-from resnext_dsl.bench.timing_worker import MOST_QUEUED, Worker
-from resnext_dsl.bench.variants import BACKENDS, Conditions, Subject
+from resnext_dsl.bench.timing_processes import TimingProcess
+from resnext_dsl.bench.timing_worker import MOST_QUEUED, TimingWorker
+from resnext_dsl.bench.variants import BACKENDS, BenchSubject, Conditions
 from resnext_dsl.devices.memory_format import layout_in
 from resnext_dsl.export import TARGETS
 
@@ -77,7 +77,7 @@ def test_a_network_and_another_on_three_backends(folder: Path) -> None:
 
 def test_a_step_of_training_takes_longer_than_a_pass(tmp_path: Path) -> None:
     (tmp_path / "small.arch").write_text(SMALL)
-    subject = Subject("", "small", (3, 16, 16), str(tmp_path / "small.arch"))
+    subject = BenchSubject("", "small", (3, 16, 16), str(tmp_path / "small.arch"))
     save_weights(subject, tmp_path / "weights.safetensors")
     medians = {}
     for mode in ("inference", "train"):
@@ -140,7 +140,7 @@ def test_both_layouts_are_rows_of_their_own_and_shared_by_the_peer(folder: Path)
 def test_networks_of_all_makers_have_the_layout_that_is_asked_for(
     library: str, name: str, layout: str, folder: Path
 ) -> None:
-    subject = Subject(library, name, (3, 16, 16), "" if library else "small.arch")
+    subject = BenchSubject(library, name, (3, 16, 16), "" if library else "small.arch")
     save_weights(subject, folder / "weights.safetensors")
     model = module_of(subject, Conditions(layout=layout), folder / "weights.safetensors")
     assert layout_in(model) == layout
@@ -168,7 +168,7 @@ def test_a_turn_ends_with_its_caches_empty_and_runs_in_a_queue() -> None:
         return 0.5
 
     memory = Memory(lambda: None, lambda: 7, lambda: done.append("released"))
-    worker = Worker()
+    worker = TimingWorker()
     worker.ready = Ready(lambda: 0.001, {}, memory, queued)
     answer = worker.answer({"do": "run", "seconds": 0.0, "least": 4})
     assert answer == {"times": [0.001] * 4, "queued": 0.5}
@@ -186,7 +186,7 @@ def test_a_queue_waits_for_the_device_once_at_its_end(monkeypatch: pytest.Monkey
 
 @pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated")  # by torch's own pass that freezes
 def test_a_frozen_module_keeps_no_weights_of_its_own(folder: Path) -> None:
-    subject = Subject("", "small", (3, 16, 16), "small.arch")
+    subject = BenchSubject("", "small", (3, 16, 16), "small.arch")
     asked = Conditions(batch=2, threads=1, layout="channels_last")
     save_weights(subject, folder / "weights.safetensors")
     model = module_of(subject, asked, folder / "weights.safetensors")
@@ -221,14 +221,14 @@ def test_one_that_fails_among_all_is_left_out_with_its_reason(folder: Path, monk
     chosen = ["eager", "openvino"]
     monkeypatch.setattr(rounds, "_chosen", lambda names, conditions: (chosen, []))
     (folder / "small.arch").write_text(SMALL.replace("conv(width, 3x3)", "conv(width, 3x3); upsample(2)"))
-    ask = Process.ask
+    ask = TimingProcess.ask
 
-    def fails(process: Process, does: str, **request: object) -> dict[str, object]:
+    def fails(process: TimingProcess, does: str, **request: object) -> dict[str, object]:
         if does == "open" and request["backend"] == "openvino":
             raise rounds.untimed("small on openvino: it fell over")
         return ask(process, does, **request)
 
-    monkeypatch.setattr(Process, "ask", fails)
+    monkeypatch.setattr(TimingProcess, "ask", fails)
     report = bench("small.arch", backends=("all",), rounds=1, seconds=0.01)
     assert [timed.variant.backend for timed in report.timed] == ["eager"]
     assert report.left_out == (("small on openvino", "small on openvino: it fell over"),)
@@ -238,9 +238,9 @@ def test_one_that_fails_among_all_is_left_out_with_its_reason(folder: Path, monk
 
 
 def test_a_worker_stands_still_between_turns(folder: Path) -> None:
-    subject = Subject("", "small", (3, 16, 16), "small.arch")
+    subject = BenchSubject("", "small", (3, 16, 16), "small.arch")
     fields = {"subject": subject._asdict(), "conditions": Conditions(threads=1)._asdict(), "folder": str(folder)}
-    with Process("small", 1) as process:
+    with TimingProcess("small", 1) as process:
         process.ask("prepare", **fields, backends=[])
         process.ask("open", **fields, backend="eager")
         process.stop()
@@ -250,7 +250,7 @@ def test_a_worker_stands_still_between_turns(folder: Path) -> None:
     process.close()  # once more does nothing
 
 
-def await_state(process: Process, state: str) -> None:
+def await_state(process: TimingProcess, state: str) -> None:
     deadline = time.monotonic() + 10
     status = Path(f"/proc/{process._process.pid}/status")
     while status.read_text().partition("State:\t")[2][0] != state:
@@ -259,7 +259,7 @@ def await_state(process: Process, state: str) -> None:
 
 
 def test_a_worker_that_dies_says_how() -> None:
-    with Process("small on eager") as process:
+    with TimingProcess("small on eager") as process:
         process._process.kill()
         process._process.wait()
         with pytest.raises(rx.ArchError, match="small on eager: its process ended with signal 9"):
@@ -267,14 +267,14 @@ def test_a_worker_that_dies_says_how() -> None:
 
 
 def test_a_worker_answers_what_fails_in_one_line() -> None:
-    with Process("small on eager") as process, pytest.raises(rx.ArchError) as caught:
+    with TimingProcess("small on eager") as process, pytest.raises(rx.ArchError) as caught:
         process.ask("fly")
     assert caught.value.diagnostics[0].message == "small on eager: KeyError: 'fly'"
 
 
 def test_a_worker_takes_no_module_from_the_working_directory(folder: Path) -> None:
     (folder / "json.py").write_text("raise SystemExit('a module of the working directory was imported')")
-    with Process("small") as process, pytest.raises(rx.ArchError, match="KeyError"):
+    with TimingProcess("small") as process, pytest.raises(rx.ArchError, match="KeyError"):
         process.ask("fly")
 
 
@@ -316,7 +316,7 @@ def test_an_interrupt_leaves_no_process_and_no_file(folder: Path) -> None:
 def test_weights_keep_values_in_range(tmp_path: Path) -> None:
     deep = SMALL.replace("stem {", "stem { repeat 60 { conv(16, 3x3); bn; relu };")
     (tmp_path / "deep.arch").write_text(deep)
-    subject = Subject("", "small", (3, 16, 16), str(tmp_path / "deep.arch"))
+    subject = BenchSubject("", "small", (3, 16, 16), str(tmp_path / "deep.arch"))
     save_weights(subject, tmp_path / "weights.safetensors")
     model = module_of(subject, Conditions(mode="train"), tmp_path / "weights.safetensors").eval()
     seen: list[float] = []
@@ -331,7 +331,7 @@ def test_weights_keep_values_in_range(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("library", ["torchvision", "timm"])
 def test_peers_are_drawn_and_have_the_keys_of_their_library(library: str, tmp_path: Path) -> None:
-    subject = Subject(library, "resnet18", (3, 32, 32))
+    subject = BenchSubject(library, "resnet18", (3, 32, 32))
     save_weights(subject, tmp_path / "weights.safetensors")
     state = load_file(tmp_path / "weights.safetensors")
     assert state.keys() == peers.peer(library, "resnet18").state_dict().keys()
@@ -345,8 +345,8 @@ def test_peers_are_drawn_and_have_the_keys_of_their_library(library: str, tmp_pa
 
 @pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
 def test_a_file_that_is_timed_gives_the_outputs_of_the_module(backend: str, folder: Path) -> None:
-    subject = Subject("", "small", (3, 16, 16), "small.arch", (("width", "5"),))
-    worker = Worker()
+    subject = BenchSubject("", "small", (3, 16, 16), "small.arch", (("width", "5"),))
+    worker = TimingWorker()
     fields = {"subject": subject._asdict(), "conditions": Conditions(batch=2, threads=1)._asdict()}
     made = worker.answer({"do": "prepare", **fields, "backends": [backend], "folder": str(folder)})
     assert made["failures"] == {}

@@ -8,14 +8,14 @@ import numpy
 import pytest
 
 from resnext_dsl.bench.result_table import LeftOut, Report, Timed, notes, print_report, spread
-from resnext_dsl.bench.variants import Conditions, Subject, Variant
+from resnext_dsl.bench.variants import BenchSubject, Conditions, Variant
 
-OURS = Subject("", "small", (3, 8, 8), "small.arch")
-PEER = Subject("torchvision", "small", (3, 8, 8), peer=True)
+OURS = BenchSubject("", "small", (3, 8, 8), "small.arch")
+PEER = BenchSubject("torchvision", "small", (3, 8, 8), peer=True)
 MACHINE = {"processor": "P", "device": "D", "system": "Linux x86_64", "python": "3.11.7", "resnext_dsl": "0.1.0"}
 
 
-def timed(subject: Subject, backend: str, *rounds: tuple[float, ...]) -> Timed:
+def timed(subject: BenchSubject, backend: str, *rounds: tuple[float, ...]) -> Timed:
     return Timed(Variant(subject, backend), rounds, 123_000_000, {"torch": "2.13.0"})
 
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 import resnext_dsl as rx
 from resnext_dsl.export.agreement import OWN_ERRORS, TOLERANCE, agreement
-from resnext_dsl.export.interface import Outputs, Signature
+from resnext_dsl.export.interface import Interface, Outputs
 
 
 class Cancels(nn.Module):
@@ -18,8 +18,8 @@ class Cancels(nn.Module):
         return (images + 64.0) - 64.0
 
 
-def signature(dtype: torch.dtype) -> Signature:
-    return Signature("image", ("main",), (4, 8, 8), dtype, dtype)
+def signature(dtype: torch.dtype) -> Interface:
+    return Interface("image", ("main",), (4, 8, 8), dtype, dtype)
 
 
 def shifted(by: float) -> object:

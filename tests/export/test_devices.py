@@ -17,7 +17,7 @@ from export_examples import NETWORKS, SUFFIX
 
 import resnext_dsl as rx
 from resnext_dsl.export import TARGETS, aoti
-from resnext_dsl.export.interface import Signature
+from resnext_dsl.export.interface import Interface
 from resnext_dsl.export.write import _device
 
 
@@ -72,7 +72,7 @@ def test_a_package_is_loaded_onto_its_device(
         return lambda images: images + 1
 
     monkeypatch.setattr(aoti, "aoti_load_package", load)
-    run = aoti.read(Path("m.pt2"), Signature("image", ("main",), (3,), device=device), torch.nn.Identity())
+    run = aoti.read(Path("m.pt2"), Interface("image", ("main",), (3,), device=device), torch.nn.Identity())
     assert torch.equal(run(torch.zeros(2))[0], torch.ones(2))
     assert calls == [("m.pt2", index)]
     assert current == ([torch.device(device)] if index >= 0 else [])

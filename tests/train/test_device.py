@@ -21,7 +21,7 @@ import resnext_dsl as rx
 from resnext_dsl.train import loop, prepare
 from resnext_dsl.train.batches import Batches, measuring_draws, training_draws
 from resnext_dsl.train.datasets import open_source
-from resnext_dsl.train.datasets.image_set import Source
+from resnext_dsl.train.datasets.image_set import ImageSet
 from resnext_dsl.train.hardware import Hardware, fabric_of
 from resnext_dsl.train.loop import Training
 from resnext_dsl.train.prepare import Draw, Prepared
@@ -31,7 +31,7 @@ CPU, META = torch.device("cpu"), torch.device("meta")
 
 
 @pytest.fixture
-def source(tmp_path: Path) -> Source:
+def source(tmp_path: Path) -> ImageSet:
     cifar10(tmp_path)
     return open_source("cifar10", tmp_path)
 
@@ -48,7 +48,7 @@ def equal(left: Iterator[tuple[Tensor, Tensor]], right: Iterator[tuple[Tensor, T
 
 @pytest.mark.parametrize("how", ["none", "shift", "crop"])
 @pytest.mark.parametrize("workers", [0, 2])
-def test_images_on_the_device_make_the_batches_that_are_loaded(how: str, workers: int, source: Source) -> None:
+def test_images_on_the_device_make_the_batches_that_are_loaded(how: str, workers: int, source: ImageSet) -> None:
     loaded = Batches(Prepared(source, source.train, (3, 16, 16), how), CPU, workers)
     kept = Prepared(source, source.train, (3, 16, 16), how)
     assert not loaded.resident
@@ -60,7 +60,7 @@ def test_images_on_the_device_make_the_batches_that_are_loaded(how: str, workers
         assert equal(resident.of(draws), loaded.of(draws)) == 5
 
 
-def test_a_batch_is_made_where_the_images_are_and_read_by_nobody(source: Source) -> None:
+def test_a_batch_is_made_where_the_images_are_and_read_by_nobody(source: ImageSet) -> None:
     prepared = Prepared(source, source.train, (3, 16, 16), "crop")
     assert prepared.settle(META)
     images, labels = prepared[Draw((1, 2, 3), 7)]  # the meta device has no values: to read one is an error
@@ -70,7 +70,7 @@ def test_a_batch_is_made_where_the_images_are_and_read_by_nobody(source: Source)
     assert grey[Draw((1, 2), 7)][0].shape == (2, 3, 8, 8)
 
 
-def test_what_the_cpu_must_prepare_is_loaded(source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_the_cpu_must_prepare_is_loaded(source: ImageSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert not Prepared(source, source.train, source.shape, "imagenet").settle(META)
     folders(tmp_path / "images")
     files = open_source("folder", tmp_path / "images")
@@ -81,7 +81,7 @@ def test_what_the_cpu_must_prepare_is_loaded(source: Source, tmp_path: Path, mon
     assert Prepared(source, source.train, source.shape).settle(META)
 
 
-def test_a_gpu_keeps_the_images_and_the_cpu_does_not(source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gpu_keeps_the_images_and_the_cpu_does_not(source: ImageSet, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[torch.device] = []
     monkeypatch.setattr(Prepared, "settle", lambda self, device: asked.append(device) or True)
     cuda = torch.device("cuda", 1)
@@ -90,7 +90,7 @@ def test_a_gpu_keeps_the_images_and_the_cpu_does_not(source: Source, monkeypatch
     assert asked == [cuda]
 
 
-def test_workers_live_from_one_epoch_to_the_next(source: Source) -> None:
+def test_workers_live_from_one_epoch_to_the_next(source: ImageSet) -> None:
     batches = Batches(Prepared(source, source.train, source.shape), CPU, workers=2)
     seen = []
     for _ in range(2):
@@ -101,7 +101,7 @@ def test_workers_live_from_one_epoch_to_the_next(source: Source) -> None:
     assert len(seen[0]) == 2
 
 
-def test_an_epoch_that_is_left_does_not_disturb_the_next(source: Source) -> None:
+def test_an_epoch_that_is_left_does_not_disturb_the_next(source: ImageSet) -> None:
     batches = Batches(Prepared(source, source.train, source.shape), CPU, workers=1)
     next(batches.of(training_draws(40, 8, 0, 0)))
     alone = Batches(Prepared(source, source.train, source.shape), CPU)
