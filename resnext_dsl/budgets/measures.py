@@ -1,6 +1,6 @@
-"""The measures that a budget may limit, one row each: unit, arguments, how it is read off a network.
+"""The table of measures that a budget may limit: the unit, the arguments, and the function that computes each.
 
-A row says everything that is particular to a measure; what binds, checks and reports limits reads the table.
+A row holds everything that is particular to a measure. The code that binds, checks and reports limits reads the table.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
 
 
 class MeasureArgument(NamedTuple):
-    """What a measure, or a budget as a whole, must be told.
+    """A parameter of a measure, or of a budget as a whole.
 
     Attributes:
-        name: Its name.
+        name: The name.
         type: The type of its values.
-        fits: Whether a value of that type will do.
-        expected: What does, in words.
-        words: Names that mean themselves where nothing else has that name.
-        default: Its value where it is not given, or `REQUIRED`.
+        fits: Whether a value of that type is valid.
+        expected: The valid values, in words.
+        words: Names that are values if no declaration has that name.
+        default: The default value, or `REQUIRED`.
     """
 
     name: str
@@ -58,7 +58,7 @@ BATCH = MeasureArgument("batch", int, lambda count: 1 <= count < 2**31, "an int 
 
 
 class Measurable(Protocol):
-    """The part of a network that measures read; `Network` says what each member gives."""
+    """The members of a network that measures use; `Network` documents them."""
 
     @property
     def ir(self) -> Graph: ...  # noqa: D102
@@ -80,12 +80,13 @@ class Measurable(Protocol):
 
 
 class Subject(NamedTuple):
-    """What is measured: a network at some input, or a part of it, and what else was stated.
+    """The subject of a measure: a network at some input, or a part of it, with the other conditions.
 
     Attributes:
-        part: Name of a part, a scope or an operator in the graph; "" for the whole network.
+        network: The network.
+        part: The name of a part, a scope or an operator in the graph; "" for the whole network.
         dtype: One of `DTYPES`.
-        arguments: The measure's own, by name.
+        arguments: The arguments of the measure, by name.
     """
 
     network: Measurable
@@ -95,14 +96,14 @@ class Subject(NamedTuple):
 
 
 class Measure(NamedTuple):
-    """What a budget may limit.
+    """A measure that a budget may limit.
 
     Attributes:
-        unit: What its bounds are written in.
-        read: Its value in closed form; None for a measure that is taken on a machine.
-        share: What one operator adds to it; None where it is not a sum over operators.
-        of_parts: Whether a part of a network has it too.
-        arguments: What it must be told.
+        unit: The unit of its bounds.
+        read: Computes the measure in closed form; None for a measure that needs a machine.
+        share: The share of one operator in the measure; None if the measure is not a sum over operators.
+        of_parts: Whether a part of a network has this measure.
+        arguments: The parameters of the measure.
     """
 
     unit: Unit
@@ -129,7 +130,7 @@ def _depth(subject: Subject) -> int:
 
 
 def members_of(subject: Subject) -> frozenset[int]:
-    """The positions of the nodes that a subject is made of."""
+    """The positions of the nodes of a subject."""
     nodes = subject.network.ir.nodes
     if not subject.part:
         return frozenset(range(len(nodes)))

@@ -78,7 +78,7 @@ def test_compile_to_another_format_answers_in_json(folder: Path) -> None:
         (("--to", "pt"), "'pt' is not one of 'py', 'pt2', 'aoti', 'onnx', 'openvino'"),
         (("--to", "onnx", "-o", "m.xml"), "error[E704]: the name of a file for `onnx` (ONNX) ends in `.onnx`"),
         (("--to", "onnx", "--batch", "none"), "`--batch none` is neither `dynamic` nor a number from 1"),
-        (("--to", "onnx", "--input", "8x8x"), "`--input 8x8x` is no shape; write one like 3x224x224"),
+        (("--to", "onnx", "--input", "8x8x"), "`--input 8x8x` is not a shape; write one like 3x224x224"),
         (("--to", "onnx", "--input", "3x8"), "3x8"),
         (("--to", "py", "--seed", "1", "--dtype", "float16"), "holds no weights, so it takes no dtype"),
         (("--to", "pt2", "--weights", "missing.pth"), "error[E702]"),

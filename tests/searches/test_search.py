@@ -357,7 +357,7 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ),
     ({"storage": "nosuch://x"}, "E722", "Can't load plugin"),
     ({"score": "synflow", "screen": 3}, "E205", "chooses 12 of the candidates drawn, which are only 3"),
-    ({"evaluator": "search_evaluators:accuracy", "budget": "none"}, "E604", "keeps the budgets"),
+    ({"evaluator": "search_evaluators:accuracy", "budget": "none"}, "E604", "meets the budgets"),
 ]
 
 
