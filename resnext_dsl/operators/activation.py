@@ -182,6 +182,7 @@ ROWS = (
         shape=_prelu_shape,
         algebra=Algebra(_prelu_joined, _prelu_tensors, sliced=_prelu_sliced),
         parameters=_slopes,
+        init_fields=("weight",),
     ),
     _row("elu", "x, and alpha * (exp(x) - 1) below 0 (`nn.ELU`).", ELU, _elu_source, _EITHER_SAVED, inplace=True),
     _plain_row("selu", "nn.SELU", "`elu` with the constants that keep mean and variance", _EITHER_SAVED, inplace=True),

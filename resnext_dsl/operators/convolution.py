@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from resnext_dsl.operators.algebra import Tensor, crosses
+from resnext_dsl.operators.algebra import Tensor, WeightLayout, crosses
 from resnext_dsl.operators.arguments import NaturalPair, Positive, PositivePair
 from resnext_dsl.operators.base import Attributes, ModuleCall, RuleError, Shape
 from resnext_dsl.operators.memory_rules import INPUT_SAVED
@@ -195,6 +195,15 @@ def _linear_tensors(attributes: Linear, inputs: tuple[Shape, ...]) -> tuple[Tens
     return (weight, Tensor("bias", (attributes.features,))) if attributes.bias else (weight,)
 
 
+def _conv_size_text(attributes: Convolution) -> str:
+    stride = f" /{attributes.stride[0]}" if max(attributes.stride) > 1 else ""
+    return f"{pair_text(attributes.kernel)} {attributes.channels}{stride}"
+
+
+def _linear_size_text(attributes: Linear) -> str:
+    return str(attributes.features)
+
+
 ROWS = (
     Operator(
         name="conv",
@@ -206,7 +215,11 @@ ROWS = (
         parameters=_conv_parameters,
         flops=_conv_flops,
         memory=INPUT_SAVED,
-        algebra=crosses(MIXES)._replace(tensors=_conv_tensors),
+        algebra=crosses(MIXES)._replace(tensors=_conv_tensors, weight=WeightLayout("channels")),
+        overwritable=True,
+        fvcore="conv",
+        init_fields=("weight", "bias"),
+        size_text=_conv_size_text,
     ),
     Operator(
         name="conv_transpose",
@@ -218,7 +231,10 @@ ROWS = (
         parameters=_transposed_parameters,
         flops=_transposed_flops,
         memory=INPUT_SAVED,
-        algebra=crosses(MIXES)._replace(tensors=_transposed_tensors),
+        algebra=crosses(MIXES)._replace(tensors=_transposed_tensors, weight=WeightLayout("channels", output_axis=1)),
+        overwritable=True,
+        fvcore="conv",
+        init_fields=("weight", "bias"),
     ),
     Operator(
         name="linear",
@@ -230,6 +246,10 @@ ROWS = (
         parameters=_linear_parameters,
         flops=_linear_flops,
         memory=INPUT_SAVED,
-        algebra=crosses(MIXES)._replace(tensors=_linear_tensors),
+        algebra=crosses(MIXES)._replace(tensors=_linear_tensors, weight=WeightLayout("features")),
+        overwritable=True,
+        fvcore="linear",
+        init_fields=("weight", "bias"),
+        size_text=_linear_size_text,
     ),
 )

@@ -5,7 +5,7 @@ FLOPs are fvcore's estimates: 1 an element for a batch norm in eval mode, 4 for 
 
 from collections.abc import Sequence
 
-from resnext_dsl.operators.algebra import Algebra, Joined, Tensor, alike, crosses
+from resnext_dsl.operators.algebra import Algebra, ChannelFactors, Joined, Tensor, alike, crosses
 from resnext_dsl.operators.arguments import Fraction, NaturalFloat, Positive, PositiveFloat
 from resnext_dsl.operators.base import Attributes, ModuleCall, RuleError, Shape
 from resnext_dsl.operators.memory_rules import MemoryRules, Saved, ScalarCount, TrainingStep
@@ -195,6 +195,10 @@ def _batch_tensors(attributes: BatchNorm, inputs: tuple[Shape, ...]) -> tuple[Te
     return (*_affine_tensors(attributes, inputs), *statistics, Tensor("num_batches_tracked", (), False))
 
 
+def _batch_factors(attributes: BatchNorm, channels: int) -> ChannelFactors:
+    return ChannelFactors("normalized", (attributes.eps,), shifts=True)
+
+
 def _group_joined(attributes: Sequence[GroupNorm], channels: Sequence[int]) -> Joined:
     """Groups side by side, where all are of one size."""
     sizes = {count // each.groups for each, count in zip(attributes, channels, strict=True)}
@@ -223,7 +227,10 @@ ROWS = (
         parameters=_parameters,
         flops=_batch_flops,
         memory=MemoryRules(_batch_saves, buffers=_batch_buffers),
-        algebra=Algebra(alike, _batch_tensors),
+        algebra=Algebra(alike, _batch_tensors, factors=_batch_factors),
+        overwritable=True,
+        fvcore="batch_norm",
+        init_fields=("weight", "bias"),
     ),
     Operator(
         name="layernorm",
@@ -236,6 +243,8 @@ ROWS = (
         flops=_norm_flops,
         memory=MemoryRules(_layer_saves, scratch=_layer_statistics),
         algebra=crosses(ACROSS)._replace(tensors=_affine_tensors),
+        fvcore="layer_norm",
+        init_fields=("weight", "bias"),
     ),
     Operator(
         name="groupnorm",
@@ -248,6 +257,8 @@ ROWS = (
         flops=_norm_flops,
         memory=MemoryRules(_group_saves, scratch=_group_statistics),
         algebra=Algebra(_group_joined, _affine_tensors, sliced=_group_sliced),
+        fvcore="group_norm",
+        init_fields=("weight", "bias"),
     ),
     Operator(
         name="instancenorm",
@@ -260,6 +271,8 @@ ROWS = (
         flops=_norm_flops,
         memory=MemoryRules(_instance_saves, scratch=_instance_scratch),
         algebra=Algebra(alike, _affine_tensors),
+        fvcore="instance_norm",
+        init_fields=("weight", "bias"),
     ),
     Operator(
         name="lrn",

@@ -189,6 +189,7 @@ ROWS = (
         flops=_avg_flops,
         memory=MemoryRules(_avg_saves),
         algebra=CHANNELWISE,
+        fvcore="adaptive_avg_pool2d",
     ),
     Operator(
         name="adaptive_avgpool",
@@ -201,6 +202,7 @@ ROWS = (
         flops=_adaptive_avg_flops,
         memory=MemoryRules(_adaptive_avg_saves),
         algebra=CHANNELWISE,
+        fvcore="adaptive_avg_pool2d",
     ),
     Operator(
         name="adaptive_maxpool",

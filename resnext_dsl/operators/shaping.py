@@ -165,6 +165,7 @@ ROWS = (
         flops=_upsample_flops,
         memory=NOTHING_SAVED,
         algebra=CHANNELWISE,
+        fvcore="upsample_{mode}2d",
     ),
     Operator(
         name="shuffle",
