@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from resnext_dsl.foundation.diagnostics import ArchError, did_you_mean, error
+from resnext_dsl.foundation.number_types import DEFAULT_TYPE, DEPLOYED_TYPES
 from resnext_dsl.foundation.records import NamedTuple
 from resnext_dsl.operators.base import Shape
 
@@ -13,8 +14,6 @@ PEERS = ("torchvision", "timm")
 """Libraries whose network of the same name can be timed beside ours."""
 
 MODES = ("inference", "train")
-
-DTYPES = ("float32", "bfloat16", "float16")
 
 
 class Subject(NamedTuple):
@@ -53,14 +52,14 @@ class Conditions(NamedTuple):
 
     Attributes:
         device: "cpu", "cuda" or "cuda:N".
-        dtype: One of `DTYPES`.
+        dtype: One of `DEPLOYED_TYPES`.
         batch: Samples.
         mode: One of `MODES`; a run in training is forward, backward and a step of SGD.
         threads: Within an operator, on the CPU; 0 for as many as torch would take.
     """
 
     device: str = "cpu"
-    dtype: str = "float32"
+    dtype: str = DEFAULT_TYPE
     batch: int = 1
     mode: str = "inference"
     threads: int = 0
@@ -87,13 +86,13 @@ class Backend(NamedTuple):
 
 
 BACKENDS: Mapping[str, Backend] = {
-    "eager": Backend("torch, eager", "", ("cpu", "cuda"), DTYPES, MODES),
-    "compile": Backend("torch.compile", "", ("cpu", "cuda"), DTYPES, MODES),
-    "aoti": Backend("AOTInductor", "aoti", ("cpu", "cuda"), DTYPES, ("inference",)),
+    "eager": Backend("torch, eager", "", ("cpu", "cuda"), DEPLOYED_TYPES, MODES),
+    "compile": Backend("torch.compile", "", ("cpu", "cuda"), DEPLOYED_TYPES, MODES),
+    "aoti": Backend("AOTInductor", "aoti", ("cpu", "cuda"), DEPLOYED_TYPES, ("inference",)),
     "onnxruntime": Backend(
         "ONNX Runtime", "onnx", ("cpu",), ("float32", "float16"), ("inference",), ("onnx", "onnxscript", "onnxruntime")
     ),
-    "openvino": Backend("OpenVINO", "openvino", ("cpu",), DTYPES, ("inference",), ("openvino",)),
+    "openvino": Backend("OpenVINO", "openvino", ("cpu",), DEPLOYED_TYPES, ("inference",), ("openvino",)),
 }
 """Every backend, by name."""
 
@@ -116,7 +115,7 @@ def hold_conditions(conditions: Conditions) -> None:
     Raises:
         ArchError: E607.
     """
-    for what, value, known in (("mode", conditions.mode, MODES), ("dtype", conditions.dtype, DTYPES)):
+    for what, value, known in (("mode", conditions.mode, MODES), ("dtype", conditions.dtype, DEPLOYED_TYPES)):
         if value not in known:
             raise untimed(f"unknown {what} `{value}`", did_you_mean(value, known) or f"there are {', '.join(known)}")
     if conditions.device.partition(":")[0] not in ("cpu", "cuda"):
