@@ -23,7 +23,17 @@ from resnext_dsl.operators.rules import (
 
 
 class Convolution(Attributes):
-    """Attributes of `conv`; `padding` may name a rule that follows the kernel."""
+    """Attributes of `conv`; a word for `padding` stands for a rule that depends on the kernel.
+
+    Attributes:
+        channels: Number of output channels.
+        kernel: Height and width of the window.
+        stride: Distance between neighbouring windows.
+        padding: Rows and columns of zeros on each side.
+        dilation: Distance between neighbouring elements of the kernel.
+        groups: Number of groups of channels, each computed separately.
+        bias: Whether an offset is learned for each output channel.
+    """
 
     channels: Positive
     kernel: PositivePair
@@ -35,7 +45,18 @@ class Convolution(Attributes):
 
 
 class TransposedConvolution(Attributes):
-    """Attributes of `conv_transpose`; the order is that of torch."""
+    """Attributes of `conv_transpose`, in torch's order.
+
+    Attributes:
+        channels: Number of output channels.
+        kernel: Height and width of the window.
+        stride: Distance between neighbouring windows in the output.
+        padding: Rows and columns removed from each side of the output.
+        output_padding: Rows and columns added to one side of the output.
+        groups: Number of groups of channels, each computed separately.
+        bias: Whether an offset is learned for each output channel.
+        dilation: Distance between neighbouring elements of the kernel.
+    """
 
     channels: Positive
     kernel: PositivePair
@@ -48,7 +69,12 @@ class TransposedConvolution(Attributes):
 
 
 class Linear(Attributes):
-    """Attributes of `linear`."""
+    """Attributes of `linear`.
+
+    Attributes:
+        features: Number of output features.
+        bias: Whether an offset is learned for each output channel.
+    """
 
     features: Positive
     bias: bool = True

@@ -22,7 +22,13 @@ from resnext_dsl.operators.rules import (
 
 
 class BatchNorm(Attributes):
-    """Attributes of `bn`; `momentum` is the weight of the newest batch in the running statistics."""
+    """Attributes of `bn`.
+
+    Attributes:
+        eps: Number added to the variance.
+        momentum: Weight of the newest batch in the running statistics.
+        affine: Whether a factor and an offset are learned for each channel.
+    """
 
     eps: PositiveFloat = 1e-5
     momentum: Fraction = 0.1
@@ -30,14 +36,25 @@ class BatchNorm(Attributes):
 
 
 class LayerNorm(Attributes):
-    """Attributes of `layernorm`."""
+    """Attributes of `layernorm`.
+
+    Attributes:
+        eps: Number added to the variance.
+        affine: Whether a factor and an offset are learned for each channel.
+    """
 
     eps: PositiveFloat = 1e-5
     affine: bool = True
 
 
 class GroupNorm(Attributes):
-    """Attributes of `groupnorm`."""
+    """Attributes of `groupnorm`.
+
+    Attributes:
+        groups: Number of groups of channels, each computed separately.
+        eps: Number added to the variance.
+        affine: Whether a factor and an offset are learned for each channel.
+    """
 
     groups: Positive
     eps: PositiveFloat = 1e-5
@@ -45,14 +62,26 @@ class GroupNorm(Attributes):
 
 
 class InstanceNorm(Attributes):
-    """Attributes of `instancenorm`; without learned factors by default, as in torch."""
+    """Attributes of `instancenorm`; without learned factors by default, as in torch.
+
+    Attributes:
+        eps: Number added to the variance.
+        affine: Whether a factor and an offset are learned for each channel.
+    """
 
     eps: PositiveFloat = 1e-5
     affine: bool = False
 
 
 class LocalResponseNorm(Attributes):
-    """Attributes of `lrn`; names and defaults are those of torch."""
+    """Attributes of `lrn`, with torch's names and defaults.
+
+    Attributes:
+        size: Number of neighbouring channels in the sum.
+        alpha: Factor of the sum of squares.
+        beta: Exponent.
+        k: Number added to the sum.
+    """
 
     size: Positive
     alpha: NaturalFloat = 1e-4

@@ -8,13 +8,21 @@ from resnext_dsl.operators.rules import first_shape, keywords, map_or_features, 
 
 
 class Scale(Attributes):
-    """Attributes of `scale`."""
+    """Attributes of `scale`.
+
+    Attributes:
+        factor: The constant.
+    """
 
     factor: float
 
 
 class LayerScale(Attributes):
-    """Attributes of `layer_scale`."""
+    """Attributes of `layer_scale`.
+
+    Attributes:
+        init: Value before training.
+    """
 
     init: float = 1e-6
 
