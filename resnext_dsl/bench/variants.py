@@ -7,6 +7,7 @@ from typing import Any
 
 from resnext_dsl.devices.memory_format import CHANNELS_LAST, CONTIGUOUS, LAYOUTS
 from resnext_dsl.foundation.diagnostics import ArchError, did_you_mean, error
+from resnext_dsl.foundation.number_types import DEFAULT_TYPE, DEPLOYED_TYPES
 from resnext_dsl.foundation.records import NamedTuple
 from resnext_dsl.operators.base import Shape
 
@@ -14,8 +15,6 @@ PEERS = ("torchvision", "timm")
 """Libraries whose network of the same name can be timed beside ours."""
 
 MODES = ("inference", "train")
-
-DTYPES = ("float32", "bfloat16", "float16")
 
 
 BOTH = "both"
@@ -58,7 +57,7 @@ class Conditions(NamedTuple):
 
     Attributes:
         device: "cpu", "cuda" or "cuda:N".
-        dtype: One of `DTYPES`.
+        dtype: One of `DEPLOYED_TYPES`.
         batch: Samples.
         mode: One of `MODES`; a run in training is forward, backward and a step of SGD.
         threads: Within an operator, on the CPU; 0 for as many as torch would take.
@@ -66,7 +65,7 @@ class Conditions(NamedTuple):
     """
 
     device: str = "cpu"
-    dtype: str = "float32"
+    dtype: str = DEFAULT_TYPE
     batch: int = 1
     mode: str = "inference"
     threads: int = 0
@@ -96,10 +95,10 @@ class Backend(NamedTuple):
 
 
 BACKENDS: Mapping[str, Backend] = {
-    "eager": Backend("torch, eager", "", ("cpu", "cuda"), DTYPES, MODES),
-    "compile": Backend("torch.compile", "", ("cpu", "cuda"), DTYPES, MODES),
-    "compile-graphs": Backend("torch.compile with CUDA graphs", "", ("cuda",), DTYPES, MODES),
-    "aoti": Backend("AOTInductor", "aoti", ("cpu", "cuda"), DTYPES, ("inference",)),
+    "eager": Backend("torch, eager", "", ("cpu", "cuda"), DEPLOYED_TYPES, MODES),
+    "compile": Backend("torch.compile", "", ("cpu", "cuda"), DEPLOYED_TYPES, MODES),
+    "compile-graphs": Backend("torch.compile with CUDA graphs", "", ("cuda",), DEPLOYED_TYPES, MODES),
+    "aoti": Backend("AOTInductor", "aoti", ("cpu", "cuda"), DEPLOYED_TYPES, ("inference",)),
     "onnxruntime": Backend(
         "ONNX Runtime",
         "onnx",
@@ -109,7 +108,9 @@ BACKENDS: Mapping[str, Backend] = {
         ("onnx", "onnxscript", "onnxruntime"),
         laid_out=False,
     ),
-    "openvino": Backend("OpenVINO", "openvino", ("cpu",), DTYPES, ("inference",), ("openvino",), laid_out=False),
+    "openvino": Backend(
+        "OpenVINO", "openvino", ("cpu",), DEPLOYED_TYPES, ("inference",), ("openvino",), laid_out=False
+    ),
 }
 """Every backend, by name."""
 
@@ -141,7 +142,7 @@ def hold_conditions(conditions: Conditions) -> None:
     """
     for what, value, known in (
         ("mode", conditions.mode, MODES),
-        ("dtype", conditions.dtype, DTYPES),
+        ("dtype", conditions.dtype, DEPLOYED_TYPES),
         ("layout", conditions.layout, (*LAYOUTS, BOTH)),
     ):
         if value not in known:

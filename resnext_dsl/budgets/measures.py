@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from resnext_dsl.costs.closed_form import Cost, depth_of
+from resnext_dsl.foundation.number_types import DEFAULT_TYPE, NUMBER_TYPES
 from resnext_dsl.foundation.records import NamedTuple
 from resnext_dsl.foundation.units import BYTES, COUNT, TIME, Unit
 from resnext_dsl.graph.ir import reachable
@@ -43,10 +44,14 @@ class MeasureArgument(NamedTuple):
     default: Any = REQUIRED
 
 
-DTYPES = ("float64", "float32", "bfloat16", "float16")
-"""Types of numbers that a network can compute in."""
-
-DTYPE = MeasureArgument("dtype", str, DTYPES.__contains__, f"one of {', '.join(DTYPES)}", DTYPES, "float32")
+DTYPE = MeasureArgument(
+    "dtype",
+    str,
+    NUMBER_TYPES.__contains__,
+    f"one of {', '.join(NUMBER_TYPES)}",
+    tuple(NUMBER_TYPES),
+    DEFAULT_TYPE,
+)
 DEVICE = MeasureArgument(
     "device",
     str,
@@ -65,7 +70,7 @@ class Measurable(Protocol):
 
     def cost(self, training: bool = False) -> NetworkCost: ...  # noqa: D102
 
-    def memory(self, dtype: str = "float32", batch: int = 1) -> MemoryUse: ...  # noqa: D102
+    def memory(self, dtype: str = DEFAULT_TYPE, batch: int = 1) -> MemoryUse: ...  # noqa: D102
 
     def at(self, shape: Shape) -> Measurable: ...  # noqa: D102
 
@@ -85,7 +90,7 @@ class Subject(NamedTuple):
     Attributes:
         network: The network.
         part: The name of a part, a scope or an operator in the graph; "" for the whole network.
-        dtype: One of `DTYPES`.
+        dtype: A key of `NUMBER_TYPES`.
         arguments: The arguments of the measure, by name.
     """
 

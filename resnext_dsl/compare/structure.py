@@ -12,7 +12,7 @@ from typing import Any, Literal
 from resnext_dsl.compare.align import Alignment
 from resnext_dsl.display.stage_table import operator_text
 from resnext_dsl.foundation.records import NamedTuple
-from resnext_dsl.graph.ir import COMMUTES, Graph, Node
+from resnext_dsl.graph.ir import Graph, Node, commutes
 from resnext_dsl.semantics.values import show, show_shape
 
 Kind = Literal["changed", "reshaped", "removed", "added", "renamed"]
@@ -127,8 +127,7 @@ def _inputs(a: Graph, b: Graph, i: int, j: int, alignment: Alignment) -> list[De
     if any(source not in alignment.pairs for source in read_a) or any(k not in alignment.back for k in read_b):
         return []
     expected = [alignment.pairs[source] for source in read_a]
-    commutes = a.nodes[i].operator in COMMUTES
-    if sorted(expected) == sorted(read_b) if commutes else expected == list(read_b):
+    if sorted(expected) == sorted(read_b) if commutes(a.nodes[i]) else expected == list(read_b):
         return []
     return [Detail("inputs", _listed(a, read_a), _listed(b, read_b))]
 

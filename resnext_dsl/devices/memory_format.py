@@ -9,8 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from resnext_dsl.foundation.diagnostics import did_you_mean
+from resnext_dsl.foundation.number_types import NUMBER_TYPES
 from resnext_dsl.foundation.records import NamedTuple
 from resnext_dsl.graph.ir import Graph
+from resnext_dsl.operators import OPERATORS
 
 if TYPE_CHECKING:
     import torch
@@ -20,10 +22,6 @@ CONTIGUOUS, CHANNELS_LAST = "contiguous", "channels_last"
 
 LAYOUTS = ("auto", CONTIGUOUS, CHANNELS_LAST)
 """What may be asked for; "auto" is a row of `TABLE` in inference, and torch's own layout in training."""
-
-HALF = frozenset({"float16", "bfloat16"})
-
-CONVOLUTIONS = frozenset({"conv", "conv_transpose"})
 
 
 class LayoutRule(NamedTuple):
@@ -97,7 +95,7 @@ def layout_of(asked: str, mode: str, device: str, dtype: str, grouped: bool) -> 
 
 def rule_of(device: str, dtype: str, grouped: bool) -> LayoutRule:
     """The row of the table for inference; arguments as those of `layout_of`."""
-    kind, half = device.partition(":")[0], dtype in HALF
+    kind, half = device.partition(":")[0], NUMBER_TYPES[dtype] == 2
     return next(rule for rule in TABLE if _fits(rule, kind, half, grouped))
 
 
@@ -109,8 +107,8 @@ def _fits(rule: LayoutRule, kind: str, half: bool, grouped: bool) -> bool:
 def has_groups(graph: Graph) -> bool:
     """Whether a grouped convolution of a graph has more than one channel a group; depthwise ones do not count."""
     return any(
-        node.operator in CONVOLUTIONS
-        and node.attributes is not None
+        node.attributes is not None
+        and OPERATORS[node.operator].kind == "convolution"
         and 1 < node.attributes.groups < graph.nodes[node.inputs[0]].shape[0]  # type: ignore[attr-defined]
         for node in graph.nodes
     )

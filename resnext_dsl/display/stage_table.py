@@ -15,6 +15,7 @@ from resnext_dsl.costs.closed_form import Cost
 from resnext_dsl.foundation.records import NamedTuple
 from resnext_dsl.foundation.units import TIME
 from resnext_dsl.graph.ir import Graph, Node, Scope
+from resnext_dsl.operators import OPERATORS
 from resnext_dsl.semantics.values import show, show_shape
 
 if TYPE_CHECKING:
@@ -118,14 +119,9 @@ def _listed(texts: Iterable[str], most: int = 6) -> str:
 
 def operator_text(node: Node) -> str:
     """An operator with its size: `conv 3x3 256 /2`."""
-    attributes: Any = node.attributes
-    if node.operator == "conv":
-        kernel = attributes.kernel
-        stride = f" /{attributes.stride[0]}" if max(attributes.stride) > 1 else ""
-        return f"conv {show_shape(kernel)} {attributes.channels}{stride}"
-    if node.operator == "linear":
-        return f"linear {attributes.features}"
-    return node.operator
+    row = OPERATORS.get(node.operator)
+    size = row.size_text(node.attributes) if row is not None and row.size_text is not None else ""
+    return f"{node.operator} {size}" if size else node.operator
 
 
 def _paths(graph: Graph, name: str, nodes: list[Node]) -> str:

@@ -18,9 +18,6 @@ from resnext_dsl.emit.levels import Levels
 from resnext_dsl.graph.ir import Node
 from resnext_dsl.operators import OPERATORS, ModuleCall
 
-# Their results are tensors of their own whose backward does not read them, so the next layer may write over them.
-_OVERWRITABLE = frozenset({"conv", "conv_transpose", "linear", "bn", "add", "concat"})
-
 _SLICE = "{0}[:, {start}:{stop}]"
 
 Channels = Mapping[Ref, int]
@@ -147,7 +144,8 @@ def overwritable(levels: Levels) -> set[int]:
 
 def _makes_its_own(node: Node) -> bool:
     """Whether the result is a tensor of its own: a merge of one value is that value."""
-    return node.operator in _OVERWRITABLE and (len(node.inputs) > 1 or not OPERATORS[node.operator].merges)
+    row = OPERATORS.get(node.operator)
+    return row is not None and row.overwritable and (len(node.inputs) > 1 or not row.merges)
 
 
 def _collapsed(value: Value) -> Value:

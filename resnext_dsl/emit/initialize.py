@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from resnext_dsl.emit.blocks import Value
@@ -10,8 +10,8 @@ from resnext_dsl.emit.call_layout import INDENT, WIDTH, Bracketed, indented, lin
 from resnext_dsl.emit.levels import Levels
 from resnext_dsl.emit.names import literal, place_literal
 from resnext_dsl.graph.ir import Node
-from resnext_dsl.operators import ModuleCall
-from resnext_dsl.semantics.init_schemes import FIELDS, SchemeRule, applies, has_field
+from resnext_dsl.operators import OPERATORS, ModuleCall
+from resnext_dsl.semantics.init_schemes import SchemeRule, applies, fields_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,8 @@ def _bodies(levels: Levels, rules: Sequence[SchemeRule]) -> dict[str, list[str]]
     for operator, field in dict.fromkeys((rule.operator, rule.field) for rule in rules):
         own = {rule.path: rule for rule in rules if (rule.operator, rule.field) == (operator, field)}
         for target, nodes in targets.get(operator, {}).items():
-            statements = _started(field, own, target, nodes)
+            having = {node.name for node in nodes if field in fields_of(levels.graph, node)}
+            statements = _started(field, own, target, nodes, having)
             if statements:
                 bodies.setdefault(target, []).extend(statements)
     return bodies
@@ -101,14 +102,23 @@ def _targets(levels: Levels) -> dict[str, dict[str, list[Node]]]:
     """Operator -> class -> nodes whose modules are of it."""
     found: dict[str, dict[str, list[Node]]] = {}
     for node, source in zip(levels.graph.nodes, levels.sources, strict=True):
-        if isinstance(source, ModuleCall) and node.operator in FIELDS:
+        if isinstance(source, ModuleCall) and OPERATORS[node.operator].init_fields:
             found.setdefault(node.operator, {}).setdefault(source.target, []).append(node)
     return found
 
 
-def _started(field: str, rules: Mapping[str, SchemeRule], target: str, nodes: Sequence[Node]) -> list[str]:
-    """Statements that start one field of the modules of a class, each by the rule that it follows."""
-    having = {node.name for node in nodes if node.attributes and has_field(node.operator, node.attributes, field)}
+def _started(
+    field: str, rules: Mapping[str, SchemeRule], target: str, nodes: Sequence[Node], having: Collection[str]
+) -> list[str]:
+    """Statements that start one field of the modules of a class, each by the rule that it follows.
+
+    Args:
+        field: Name of the parameter.
+        rules: Rules of the field by path.
+        target: The class.
+        nodes: The nodes whose modules are of the class.
+        having: Names of the nodes whose modules have the field.
+    """
     followed = {node.name: _followed(rules, node.name) for node in nodes}
     chosen = {rule.path: rule for name, rule in followed.items() if rule is not None and name in having}
     statements = _chain({path: _statements(field, rule, target) for path, rule in chosen.items()})

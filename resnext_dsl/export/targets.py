@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from resnext_dsl.foundation.diagnostics import did_you_mean, error
+from resnext_dsl.foundation.number_types import DEFAULT_TYPE, DEPLOYED_TYPES, NUMBER_TYPES
 from resnext_dsl.foundation.records import NamedTuple
 
 if TYPE_CHECKING:
@@ -109,22 +110,14 @@ def unreported() -> Iterator[None]:
                 os.environ[name] = value
 
 
-_FLOATS = ("float32", "float64", "bfloat16", "float16")
+_ALL_TYPES = (DEFAULT_TYPE, *(name for name in NUMBER_TYPES if name != DEFAULT_TYPE))
 
 TARGETS: Mapping[str, Target] = {
     target.name: target
     for target in (
         Target("py", "PyTorch source", ".py", (), (), "python"),
-        Target("pt2", "torch.export archive", ".pt2", (), _FLOATS, "pt2"),
-        Target(
-            "aoti",
-            "AOTInductor package",
-            ".pt2",
-            (),
-            ("float32", "bfloat16", "float16"),
-            "aoti",
-            devices=("cpu", "cuda"),
-        ),
+        Target("pt2", "torch.export archive", ".pt2", (), _ALL_TYPES, "pt2"),
+        Target("aoti", "AOTInductor package", ".pt2", (), DEPLOYED_TYPES, "aoti", devices=("cpu", "cuda")),
         Target("onnx", "ONNX", ".onnx", ("onnx", "onnxscript", "onnxruntime"), ("float32", "float16"), "onnx"),
         Target("openvino", "OpenVINO IR", ".xml", ("openvino",), ("float32", "float16"), "openvino", "float32"),
     )

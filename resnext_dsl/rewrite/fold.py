@@ -12,16 +12,14 @@ from typing import Any
 
 from resnext_dsl.foundation.records import NamedTuple
 from resnext_dsl.operators import OPERATORS
+from resnext_dsl.operators.algebra import ChannelFactors
 from resnext_dsl.operators.rules import reach, resolved_padding
-from resnext_dsl.rewrite.join import MULTIPLIERS
+from resnext_dsl.rewrite.join import weight_layout
 from resnext_dsl.rewrite.rewrite_report import Fired, RewriteReport
 from resnext_dsl.rewrite.workspace import Workspace
 
 Rule = Callable[[Workspace, int], int]
 """(graph, node) -> how many operators became one there; 0 where the rule does not apply."""
-
-SCALES = ("bn", "scale", "layer_scale")
-"""Operators that multiply each channel by a factor and add a shift, once their statistics are fixed."""
 
 
 def remove_training(work: Workspace, report: RewriteReport) -> None:
@@ -68,44 +66,40 @@ def inactive(work: Workspace, index: int) -> int:
 # where nothing else reads the convolution, and it is not the result of a part
 def folded(work: Workspace, index: int) -> int:
     """A factor and a shift for each channel become part of the multiplier before them."""
-    node = work.nodes[index]
-    if node.operator not in SCALES:
+    factors = _factors(work, index)
+    if factors is None:
         return 0
-    before = node.inputs[0]
+    before = work.nodes[index].inputs[0]
     multiplier = work.nodes[before]
-    if multiplier.operator not in MULTIPLIERS or work.reader(before) != index:
+    layout = weight_layout(multiplier.operator)
+    if layout is None or work.reader(before) != index:
         return 0
     old: Any = multiplier.attributes
-    biased = old.bias or node.operator == "bn"
+    biased = old.bias or factors.shifts
     made = work.make(multiplier.operator, old.replaced(bias=biased), multiplier.inputs, before, before)
-    _affine(work, index)
+    _compute(work, index, factors)
     sources = [(before, "weight"), (index, "factor")]
     targets = [(made, "weight")]
     if biased:
         sources += [(index, "shift"), *([(before, "bias")] if old.bias else [])]
         targets += [(made, "bias")]
-    work.step("scaled", sources, targets, _rows(multiplier.operator), getattr(old, "groups", 1))
+    work.step("scaled", sources, targets, layout.output_axis, getattr(old, "groups", 1))
     work.replace(index, made)
     return 2
 
 
-def _affine(work: Workspace, index: int) -> None:
-    """Computes the factor and the shift of a node from its tensors."""
+def _factors(work: Workspace, index: int) -> ChannelFactors | None:
+    """The factor and shift of each channel, if a node does nothing else in eval mode."""
     node = work.nodes[index]
+    row = OPERATORS.get(node.operator)  # the input of a network has no row
+    rule = None if row is None else row.algebra.factors
+    return None if rule is None else rule(node.attributes, node.shape[0])
+
+
+def _compute(work: Workspace, index: int, factors: ChannelFactors) -> None:
+    """Computes the factor and the shift of a node from its tensors."""
     sources = [(index, tensor.field) for tensor in work.tensors(index)]
-    targets = [(index, "factor"), (index, "shift")]
-    channels = node.shape[0]
-    if node.operator == "bn":
-        work.step("normalized", sources, targets, node.attributes.eps)  # type: ignore[union-attr]
-    elif node.operator == "scale":
-        work.step("constant", sources, targets, node.attributes.factor, channels)  # type: ignore[union-attr]
-    else:
-        work.step("factors", sources, targets)
-
-
-def _rows(operator: str) -> int:
-    """The axis of a weight that its output channels lie along."""
-    return 1 if operator == "conv_transpose" else 0
+    work.step(factors.formula, sources, [(index, "factor"), (index, "shift")], *factors.arguments)
 
 
 class Term(NamedTuple):
@@ -148,7 +142,9 @@ def parallel(work: Workspace, index: int) -> int:
 def _source(work: Workspace, index: int, value: int) -> int:
     """What an operand of a sum is a linear function of; itself, where it is none that could be summed."""
     node = work.nodes[value]
-    return node.inputs[0] if node.operator in ("conv", "bn") and work.reader(value) == index else value
+    factors = _factors(work, value)
+    linear = node.operator == "conv" or (factors is not None and factors.shifts)
+    return node.inputs[0] if linear and work.reader(value) == index else value
 
 
 def _terms(work: Workspace, index: int, source: int) -> list[Term]:
@@ -211,7 +207,9 @@ def _summed(work: Workspace, source: int, terms: Sequence[Term]) -> int:
         kernels.append((made, f"copy{number}"))
         sources, targets = [(largest.node, "weight")], [kernels[-1]]
         if term.bias:
-            _affine(work, term.node)
+            factors = _factors(work, term.node)
+            assert factors is not None
+            _compute(work, term.node, factors)
             sources += [(term.node, "factor"), (term.node, "shift")]
             biases.append((made, f"shift{number}"))
             targets.append(biases[-1])

@@ -11,12 +11,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from resnext_dsl.foundation.records import NamedTuple
-from resnext_dsl.graph.ir import Graph, Node
+from resnext_dsl.graph.ir import Graph, Node, tensors_of
 from resnext_dsl.operators import OPERATORS, Shape
 from resnext_dsl.rewrite.driver import Rewritten
 from resnext_dsl.rewrite.steps import Key, WeightMap
-from resnext_dsl.rewrite.workspace import tensors_of
-from resnext_dsl.semantics.init_schemes import FIELDS, SchemeRule
+from resnext_dsl.semantics.init_schemes import SchemeRule
 
 Start = tuple[str, tuple[tuple[str, Any], ...]]
 """A scheme and its arguments; of those that look at shapes, what they come to."""
@@ -67,7 +66,7 @@ def _tensors(graph: Graph) -> dict[str, tuple[Node, Shape]]:
     for node in graph.nodes:
         held = tensors_of(graph, node)
         for tensor in held:
-            if tensor.field in FIELDS.get(node.operator, ()):
+            if tensor.field in OPERATORS[node.operator].init_fields:
                 found[f"{node.name}.{tensor.field}"] = node, held[0].shape
     return found
 

@@ -12,10 +12,10 @@ from itertools import pairwise
 from typing import Any
 
 from resnext_dsl.operators import OPERATORS, value_text
+from resnext_dsl.operators.algebra import WeightLayout
 from resnext_dsl.operators.base import RuleError
 from resnext_dsl.rewrite.workspace import Workspace
 
-MULTIPLIERS = ("conv", "conv_transpose", "linear")
 CONCAT = OPERATORS["concat"].attributes.construct({})
 
 
@@ -143,6 +143,12 @@ class Lift:
         return f"the paths start from different values of `{names[0]}`"
 
 
+def weight_layout(operator: str) -> WeightLayout | None:
+    """The layout of an operator's weight; None if it is no convolution or linear layer."""
+    row = OPERATORS.get(operator)  # the input of a network has no row
+    return None if row is None else row.algebra.weight
+
+
 def _operator(lift: Lift, values: Sequence[int]) -> str:
     """The operator that all values come from; "" where they come from several."""
     names = {lift.work.nodes[value].operator for value in values}
@@ -184,9 +190,10 @@ def nested_concat(lift: Lift, values: Sequence[int]) -> int | None:
 def channelwise(lift: Lift, values: Sequence[int]) -> int | None:
     """Channel-wise operators of one kind are one, on the concatenation."""
     operator = _operator(lift, values)
-    if not operator or operator in ("input", "slice", "concat", *MULTIPLIERS):
+    row = OPERATORS.get(operator)
+    if row is None or row.multiplies or operator in ("slice", "concat"):
         return None
-    work, row = lift.work, OPERATORS[operator]
+    work = lift.work
     nodes = [work.nodes[value] for value in values]
     channels = [work.shapes(value)[0][0] for value in values]
     attributes, reason = row.algebra.joined([node.attributes for node in nodes], channels)
@@ -217,7 +224,8 @@ def _check_elementwise(lift: Lift, operator: str, values: Sequence[int]) -> None
 def same_input(lift: Lift, values: Sequence[int]) -> int | None:
     """Multipliers of equal geometry that read one value are one."""
     operator = _operator(lift, values)
-    if operator not in MULTIPLIERS:
+    layout = weight_layout(operator)
+    if layout is None:
         return None
     work = lift.work
     nodes = [work.nodes[value] for value in values]
@@ -227,10 +235,9 @@ def same_input(lift: Lift, values: Sequence[int]) -> int | None:
     _check_geometry(lift, values)
     if any(getattr(node.attributes, "groups", 1) != 1 for node in nodes):
         raise Blocked(f"`groups` of `{operator}` is more than 1, on a value that all paths read", values[0])
-    wide = "features" if operator == "linear" else "channels"
     total = sum(node.shape[0] for node in nodes)
-    made = lift.make(operator, _attributes(work, values[0]).replaced(**{wide: total}), [source], values)
-    _lay(lift, "weight", values, made, 1 if operator == "conv_transpose" else 0)
+    made = lift.make(operator, _attributes(work, values[0]).replaced(**{layout.width: total}), [source], values)
+    _lay(lift, "weight", values, made, layout.output_axis)
     _lay(lift, "bias", values, made, 0)
     return made
 
@@ -240,7 +247,8 @@ def same_input(lift: Lift, values: Sequence[int]) -> int | None:
 def grouped(lift: Lift, values: Sequence[int]) -> int | None:
     """Convolutions of equal geometry on values side by side are one grouped convolution."""
     operator = _operator(lift, values)
-    if operator not in ("conv", "conv_transpose"):
+    layout = weight_layout(operator)
+    if layout is None or "groups" not in OPERATORS[operator].attributes.fields:
         return None
     work = lift.work
     nodes = [work.nodes[value] for value in values]
@@ -255,7 +263,7 @@ def grouped(lift: Lift, values: Sequence[int]) -> int | None:
             raise Blocked(f"`{operator}` {what} {' and '.join(map(str, widths))} channels a group", values[0])
     source = lift.lift([node.inputs[0] for node in nodes])
     total = sum(node.shape[0] for node in nodes)
-    attributes = _attributes(work, values[0]).replaced(channels=total, groups=sum(groups))
+    attributes = _attributes(work, values[0]).replaced(**{layout.width: total}, groups=sum(groups))
     made = lift.make(operator, attributes, [source], values)
     _lay(lift, "weight", values, made, 0)
     _lay(lift, "bias", values, made, 0)
@@ -314,7 +322,8 @@ def sum_of_convolutions(lift: Lift, values: Sequence[int]) -> int:
     """
     work = lift.work
     operator = _operator(lift, values)
-    if operator not in MULTIPLIERS:
+    layout = weight_layout(operator)
+    if layout is None:
         raise Blocked(f"the paths end in {_ends(lift, values)}, and only what multiplies can be summed", values[0])
     _check_geometry(lift, values, but=("groups", "bias"))
     if any(getattr(_attributes(work, value), "groups", 1) != 1 for value in values):
@@ -324,7 +333,7 @@ def sum_of_convolutions(lift: Lift, values: Sequence[int]) -> int:
         raise Blocked(f"`{operator}` has a bias in {len(biased)} paths; their sum would train as one", biased[1])
     source = lift.lift([work.nodes[value].inputs[0] for value in values])
     made = lift.make(operator, _attributes(work, values[0]).replaced(bias=bool(biased)), [source], values)
-    _lay(lift, "weight", values, made, 0 if operator == "conv_transpose" else 1)
+    _lay(lift, "weight", values, made, layout.input_axis)
     if biased:
         kind, arguments = ("share", (1,)) if len(biased) == 1 else ("sum", ())
         work.step(kind, [(value, "bias") for value in biased], [(made, "bias")], *arguments)

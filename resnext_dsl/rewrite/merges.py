@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from resnext_dsl.operators import OPERATORS
-from resnext_dsl.rewrite.join import CONCAT, MULTIPLIERS, Blocked, Lift, sum_of_convolutions
+from resnext_dsl.rewrite.join import CONCAT, Blocked, Lift, sum_of_convolutions, weight_layout
 from resnext_dsl.rewrite.rewrite_report import Fired, Left, RewriteReport
 from resnext_dsl.rewrite.workspace import Workspace
 
@@ -108,7 +108,7 @@ def _sum(work: Workspace, report: RewriteReport, index: int, inference: bool) ->
     node = work.nodes[index]
     operands = node.inputs
     once = [value for value in operands if operands.count(value) == 1]
-    terms = [value for value in once if work.nodes[value].operator in MULTIPLIERS]
+    terms = [value for value in once if weight_layout(work.nodes[value].operator) is not None]
     others = [value for value in operands if value not in terms]
     mark, lift = work.mark(), Lift(work, index, inference=inference)
     try:

@@ -104,7 +104,7 @@ def size_of(graph: Graph) -> GraphSize:
         shapes = tuple([graph.nodes[source].shape for source in node.inputs])
         if row.memory.view(node.attributes, shapes, False):
             continue
-        launches += max(1, len(node.inputs) - 1) if row.merges and node.operator != "concat" else 1
+        launches += max(1, len(node.inputs) - 1) if row.pairwise else 1
         elements = sum(map(math.prod, shapes)) + math.prod(node.shape)
         moved += 4 * (elements + row.parameters(node.attributes, shapes))
     return GraphSize(len(graph.nodes) - 1, launches, moved)

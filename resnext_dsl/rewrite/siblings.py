@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from resnext_dsl.operators import OPERATORS
-from resnext_dsl.rewrite.join import MULTIPLIERS, Lift, same_input
+from resnext_dsl.rewrite.join import Lift, same_input, weight_layout
 from resnext_dsl.rewrite.rewrite_report import Fired, RewriteReport
 from resnext_dsl.rewrite.workspace import Workspace
 
@@ -29,10 +29,10 @@ def _siblings(work: Workspace, index: int) -> list[list[int]]:
     groups: dict[Any, list[int]] = {}
     for reader in dict.fromkeys(work.users[index]):
         node = work.nodes[reader]
-        if node.operator in MULTIPLIERS and getattr(node.attributes, "groups", 1) == 1 and not work.pinned(reader):
-            wide = "features" if node.operator == "linear" else "channels"
+        layout = weight_layout(node.operator)
+        if layout is not None and getattr(node.attributes, "groups", 1) == 1 and not work.pinned(reader):
             attributes: Any = node.attributes
-            groups.setdefault((node.operator, attributes.replaced(**{wide: 1})), []).append(reader)
+            groups.setdefault((node.operator, attributes.replaced(**{layout.width: 1})), []).append(reader)
     return [group for group in groups.values() if len(group) > 1]
 
 

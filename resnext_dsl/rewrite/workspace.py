@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from resnext_dsl.expansion.graph_builder import join
 from resnext_dsl.foundation.records import NamedTuple
-from resnext_dsl.graph.ir import Graph, Node, Scope
+from resnext_dsl.graph.ir import Graph, Node, Scope, tensors_of
 from resnext_dsl.operators import OPERATORS
 from resnext_dsl.operators.algebra import Tensor
 from resnext_dsl.operators.base import Attributes, Shape
@@ -237,11 +237,3 @@ class Workspace:
             taken.add(name)
             names.append(name)
         return names
-
-
-def tensors_of(graph: Graph, node: Node) -> tuple[Tensor, ...]:
-    """What the module of a node of a graph holds."""
-    if node.operator == "input":
-        return ()
-    shapes = tuple([graph.nodes[source].shape for source in node.inputs])
-    return OPERATORS[node.operator].algebra.tensors(node.attributes, shapes)
