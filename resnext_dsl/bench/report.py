@@ -189,9 +189,9 @@ def notes(report: Report) -> list[str]:
         f"ratio: time over that of the first row, the median of {rounds} interleaved rounds; a process for each row",
     ]
     for one, other in report.pairs():
-        ratio = one.ratio(other)
+        ratio, name = one.ratio(other), f"{one.variant.label}{_in_layout(report, one)}"
         lines.append(
-            f"{one.variant.label}{_in_layout(report, one)}: {ratio.median:.3f} of the time of {other.variant.subject.label} "
+            f"{name}: {ratio.median:.3f} of the time of {other.variant.subject.label} "
             f"({ratio.low:.3f} to {ratio.high:.3f})"
         )
     return lines + [f"not timed: {left.name}: {left.reason}" for left in report.left_out]
