@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
-from resnext_dsl.bench.variants import Conditions, Variant
+from resnext_dsl.bench.variants import BOTH, Conditions, Variant
 from resnext_dsl.foundation.records import NamedTuple
 from resnext_dsl.foundation.units import TIME
 
@@ -172,6 +172,10 @@ def _cells(report: Report, timed: Timed) -> list[str]:
     ]
 
 
+def _in_layout(report: Report, timed: Timed) -> str:
+    return f", {timed.variant.layout}" if report.conditions.layout == BOTH and timed.variant.layout else ""
+
+
 def notes(report: Report) -> list[str]:
     """What the figures are, what they were measured on, and what is missing."""
     conditions, machine = report.conditions, report.machine
@@ -185,9 +189,9 @@ def notes(report: Report) -> list[str]:
         f"ratio: time over that of the first row, the median of {rounds} interleaved rounds; a process for each row",
     ]
     for one, other in report.pairs():
-        ratio = one.ratio(other)
+        ratio, name = one.ratio(other), f"{one.variant.label}{_in_layout(report, one)}"
         lines.append(
-            f"{one.variant.label}: {ratio.median:.3f} of the time of {other.variant.subject.label} "
+            f"{name}: {ratio.median:.3f} of the time of {other.variant.subject.label} "
             f"({ratio.low:.3f} to {ratio.high:.3f})"
         )
     return lines + [f"not timed: {left.name}: {left.reason}" for left in report.left_out]

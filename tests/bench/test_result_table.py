@@ -61,6 +61,8 @@ def test_pairs_are_of_one_layout(report: Report) -> None:
     ]
     found = [(one.variant.layout, other.variant.layout) for one, other in report._replace(timed=tuple(rows)).pairs()]
     assert found == [("contiguous", "contiguous"), ("channels_last", "channels_last")]
+    both = report._replace(timed=tuple(rows), conditions=report.conditions._replace(layout="both"))
+    assert "small on eager, channels_last: 1.000 of the time of small of torchvision (0.750 to 1.250)" in notes(both)
 
 
 def test_a_gpu_has_queued_runs_and_its_settings(report: Report, capsys: pytest.CaptureFixture[str]) -> None:
