@@ -11,8 +11,8 @@ import math
 from dataclasses import dataclass
 
 from resnext_dsl.costs.dry_run import rehearse
-from resnext_dsl.emit.collect import overwritable
-from resnext_dsl.emit.levels import Levels
+from resnext_dsl.emit.blocks.collect import overwritable
+from resnext_dsl.emit.blocks.levels import Levels
 from resnext_dsl.graph.ir import Graph, Node
 from resnext_dsl.operators import OPERATORS, Shape
 from resnext_dsl.operators.memory_rules import Saved, TrainingStep

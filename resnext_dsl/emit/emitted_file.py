@@ -6,27 +6,17 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
-from resnext_dsl.emit.blocks import Built, MismatchError, ModuleBlock
-from resnext_dsl.emit.classes import ClassText
-from resnext_dsl.emit.collect import Collector, as_list
-from resnext_dsl.emit.levels import Levels
-from resnext_dsl.emit.names import camel_case, identifier, unused
-from resnext_dsl.emit.network_class import NetworkText
-from resnext_dsl.emit.parameters import ConstructorParameter
-from resnext_dsl.emit.support import SUPPORT
-from resnext_dsl.emit.wiring import unify_blocks
+from resnext_dsl.emit.blocks.collect import Collector, as_list
+from resnext_dsl.emit.blocks.levels import Levels
+from resnext_dsl.emit.blocks.module_block import Built, MismatchError, ModuleBlock
+from resnext_dsl.emit.patterns.wiring import unify_blocks
+from resnext_dsl.emit.text.class_text import ClassText
+from resnext_dsl.emit.text.helper_classes import CHAIN, SUPPORT
+from resnext_dsl.emit.text.network_class import network_class
+from resnext_dsl.emit.text.parameters import ConstructorParameter
+from resnext_dsl.emit.text.python_names import camel_case, identifier, unused
 from resnext_dsl.graph.ir import Graph
 from resnext_dsl.semantics.init_schemes import SchemeRule
-
-_CHAIN = '''\
-class Chain(nn.Sequential):
-    """Modules in a row, each under a name of its own."""
-
-    def __init__(self, *modules: nn.Module, **named: nn.Module) -> None:
-        super().__init__(*modules)
-        for name, module in named.items():
-            self.add_module(name, module)
-'''
 
 
 def emit(graph: Graph, init: Sequence[SchemeRule] = ()) -> str:
@@ -43,8 +33,7 @@ def emit(graph: Graph, init: Sequence[SchemeRule] = ()) -> str:
     file = _File(graph)
     for family in file.levels.families():
         file.add(family)
-    network = NetworkText(file.collector, file.classes, init, file.taken)
-    return file.text(network.text())
+    return file.text(network_class(file.collector, file.classes, init, file.taken))
 
 
 class _File:
@@ -118,7 +107,7 @@ class _File:
         joined = "\n".join(body)
         helpers = [SUPPORT[name] for name in SUPPORT if re.search(rf"\b{name}\b", joined)]
         if re.search(r"\bChain\(", joined):
-            helpers.insert(0, _CHAIN)
+            helpers.insert(0, CHAIN)
         everything = "\n".join([*helpers, joined])
         heading = f'"""{identifier(self.graph.name)}, written by resnext-dsl."""'
         blocks = [helper.rstrip("\n") for helper in helpers]

@@ -12,9 +12,9 @@ from collections.abc import Callable, Sequence
 from heapq import heapify, heappop, heappush
 from itertools import groupby, pairwise
 
-from resnext_dsl.emit.blocks import Built, LeafModule, Make, MismatchError, Named, Numbered, Value
-from resnext_dsl.emit.defaults import DEFAULTS
-from resnext_dsl.emit.patterns import (
+from resnext_dsl.emit.blocks.module_block import Built, LeafModule, Make, MismatchError, Named, Numbered, Value
+from resnext_dsl.emit.patterns.keyword_defaults import DEFAULTS
+from resnext_dsl.emit.patterns.pattern_tree import (
     ABSENT,
     AffineSlot,
     BuiltPattern,

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import groupby
 
-from resnext_dsl.emit.blocks import ForwardStep, MismatchError, ModuleBlock, Ref
-from resnext_dsl.emit.patterns import (
+from resnext_dsl.emit.blocks.module_block import ForwardStep, MismatchError, ModuleBlock, Ref
+from resnext_dsl.emit.patterns.pattern_tree import (
     ABSENT,
     ChoicePattern,
     ClassPattern,
@@ -22,7 +22,7 @@ from resnext_dsl.emit.patterns import (
     Slot,
     StepPattern,
 )
-from resnext_dsl.emit.unify import check_alike, merged_order, unify
+from resnext_dsl.emit.patterns.unify import check_alike, merged_order, unify
 
 
 def unify_blocks(blocks: Sequence[ModuleBlock], weights: Sequence[int]) -> ClassPattern:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from resnext_dsl.emit.blocks import Value
-from resnext_dsl.emit.call_layout import INDENT, WIDTH, Bracketed, indented, lines
-from resnext_dsl.emit.levels import Levels
-from resnext_dsl.emit.names import literal, place_literal
+from resnext_dsl.emit.blocks.levels import Levels
+from resnext_dsl.emit.blocks.module_block import Value
+from resnext_dsl.emit.text.call_layout import INDENT, WIDTH, Bracketed, indented, lines
+from resnext_dsl.emit.text.python_names import literal, place_literal
 from resnext_dsl.graph.ir import Node
 from resnext_dsl.operators import ModuleCall
 from resnext_dsl.semantics.init_schemes import FIELDS, SchemeRule, applies, has_field

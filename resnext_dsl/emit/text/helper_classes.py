@@ -53,3 +53,14 @@ class LayerScale(nn.Module):
 
 SUPPORT: dict[str, str] = {"LayerNorm2d": _LAYER_NORM, "DropPath": _DROP_PATH, "LayerScale": _LAYER_SCALE}
 """Name of a class -> its complete source."""
+
+CHAIN = '''\
+class Chain(nn.Sequential):
+    """Modules in a row, each under a name of its own."""
+
+    def __init__(self, *modules: nn.Module, **named: nn.Module) -> None:
+        super().__init__(*modules)
+        for name, module in named.items():
+            self.add_module(name, module)
+'''
+"""The source of `Chain`, which files carry that have a row of named modules."""

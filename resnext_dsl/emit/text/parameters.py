@@ -11,9 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import combinations, permutations
 
-from resnext_dsl.emit.blocks import Value
-from resnext_dsl.emit.names import identifier, literal, unused
-from resnext_dsl.emit.patterns import ABSENT, ClassPattern, Slot, exact, holes
+from resnext_dsl.emit.blocks.module_block import Value
+from resnext_dsl.emit.patterns.pattern_tree import ABSENT, ClassPattern, Slot, exact, holes
+from resnext_dsl.emit.text.python_names import identifier, literal, unused
 
 _LARGEST_DEFAULT = 8
 _CLASS = "type[nn.Module]"

@@ -5,7 +5,7 @@ Written down, because emitting must not import torch; a test holds them against 
 
 from __future__ import annotations
 
-from resnext_dsl.emit.blocks import Value
+from resnext_dsl.emit.blocks.module_block import Value
 
 _CONVOLUTION = {"stride": 1, "padding": 0, "dilation": 1, "groups": 1, "bias": True}
 _NORM = {"eps": 1e-5, "affine": True}

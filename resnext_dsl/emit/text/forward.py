@@ -10,11 +10,11 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from resnext_dsl.emit.blocks import ForwardStep, Ref
-from resnext_dsl.emit.call_layout import INDENT, WIDTH
-from resnext_dsl.emit.names import unused
-from resnext_dsl.emit.patterns import StepPattern
-from resnext_dsl.emit.wiring import is_slot, passed_on, step_groups
+from resnext_dsl.emit.blocks.module_block import ForwardStep, Ref
+from resnext_dsl.emit.patterns.pattern_tree import StepPattern
+from resnext_dsl.emit.patterns.wiring import is_slot, passed_on, step_groups
+from resnext_dsl.emit.text.call_layout import INDENT, WIDTH
+from resnext_dsl.emit.text.python_names import unused
 
 _RUNNING = ("x", "out")
 _DEPTH = 3
@@ -25,7 +25,7 @@ _EXPLICIT = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Speech:
+class References:
     """How a class speaks of what its forward needs.
 
     Attributes:
@@ -55,7 +55,7 @@ class Writer:
         lines: What has been written.
     """
 
-    speech: Speech
+    references: References
     steps: Sequence[StepPattern]
     names: dict[Ref, str]
     wanted: Sequence[Ref]
@@ -103,7 +103,7 @@ class Writer:
 
     def _is_loop(self, step: ForwardStep) -> bool:
         if step.kind == "merge" and "{paths}" not in step.text:
-            return step.chunks or (self.speech.size(step.child) or _EXPLICIT + 1) > _EXPLICIT
+            return step.chunks or (self.references.size(step.child) or _EXPLICIT + 1) > _EXPLICIT
         return step.kind in ("loop", "stages")
 
     def _text(self, pattern: StepPattern) -> str:
@@ -112,17 +112,17 @@ class Writer:
             return self._joined(step)
         arguments = [self._take(ref) for ref in step.inputs]
         if step.kind == "call":
-            return self.speech.call(step, arguments)
-        literals = {key: self.speech.literal(pattern, key) for key, _ in pattern.literals}
+            return self.references.call(step, arguments)
+        literals = {key: self.references.literal(pattern, key) for key, _ in pattern.literals}
         places = [_operand(step.text, place, text) for place, text in enumerate(arguments)]
         return step.text.format(*places, **literals)
 
     def _joined(self, step: ForwardStep) -> str:
         value = self._take(step.inputs[0])
-        container = self.speech.access(step.child)
+        container = self.references.access(step.child)
         if "{paths}" not in step.text:
             text = f"{container}[0]({value})"
-            for number in range(1, self.speech.size(step.child) or 0):
+            for number in range(1, self.references.size(step.child) or 0):
                 text = step.text.format(text, f"{container}[{number}]({value})")
             return text
         if not step.chunks:
@@ -131,7 +131,7 @@ class Writer:
         return step.text.replace("{paths}", f"path(parts[k]) for k, path in enumerate({container})")
 
     def _chunked(self, step: ForwardStep, value: str, container: str) -> None:
-        self.lines.append(f"parts = {value}.chunk({self.speech.size(step.child) or f'len({container})'}, 1)")
+        self.lines.append(f"parts = {value}.chunk({self.references.size(step.child) or f'len({container})'}, 1)")
 
     def _loop(self, step: ForwardStep) -> None:
         """Statements for a list of children: in turn, or side by side and summed."""
@@ -139,7 +139,7 @@ class Writer:
         if step.kind in ("loop", "stages"):
             self._in_turn(step, arguments)
             return
-        self._summed(step, self.speech.access(step.child), arguments[0])
+        self._summed(step, self.references.access(step.child), arguments[0])
 
     def _in_turn(self, step: ForwardStep, arguments: list[str]) -> None:
         name = self._name(step)
@@ -147,12 +147,12 @@ class Writer:
             self.lines.append(f"{name} = {arguments[0]}")
         inner = [name, *arguments[1:]]
         if step.kind == "loop":
-            self.lines.append(f"for child in {self.speech.access(step.child)}:")
+            self.lines.append(f"for child in {self.references.access(step.child)}:")
             self.lines.append(f"{INDENT}{name} = child({', '.join(inner)})")
         else:
-            stages = ", ".join(self.speech.access(child) for child in step.child.split(" "))
+            stages = ", ".join(self.references.access(child) for child in step.child.split(" "))
             self.lines.append(f"for stage in ({stages}):")
-            self.lines.append(f"{INDENT}{name} = self.{self.speech.stage}({', '.join(['stage', *inner])})")
+            self.lines.append(f"{INDENT}{name} = self.{self.references.stage}({', '.join(['stage', *inner])})")
         self.names[step.name, 0] = name
 
     def _summed(self, step: ForwardStep, container: str, value: str) -> None:
@@ -179,9 +179,9 @@ class Writer:
         name = old if self._reads[before] == inside[before] else self._free(group[-1].step, keep="")
         if name != old:
             self.lines.append(f"{name} = {old}")
-        flag = self.speech.flag(group[0])
+        flag = self.references.flag(group[0])
         kept = self.kept | {held for ref, held in self.names.items() if self._reads[ref] > inside[ref]}
-        inner = Writer(self.speech, [_always(pattern) for pattern in group], dict(self.names), [result], kept)
+        inner = Writer(self.references, [_always(pattern) for pattern in group], dict(self.names), [result], kept)
         (text,) = inner.write()
         self.lines.append(f"if {flag}:")
         self.lines += [INDENT + line for line in inner.lines]

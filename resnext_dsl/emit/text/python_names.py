@@ -8,7 +8,7 @@ import math
 import re
 from collections.abc import Collection
 
-from resnext_dsl.emit.blocks import Value
+from resnext_dsl.emit.blocks.module_block import Value
 
 _ENDINGS = ("Error", "Exception", "Exit", "Group", "Interrupt", "Iteration", "Warning")
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")

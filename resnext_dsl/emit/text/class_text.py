@@ -6,12 +6,8 @@ import re
 from collections.abc import Mapping
 from itertools import groupby
 
-from resnext_dsl.emit.blocks import ForwardStep
-from resnext_dsl.emit.call_layout import WIDTH, Bracketed, Code, broken, call, indented, lines, prefixed, suffixed
-from resnext_dsl.emit.forward import Speech, Writer, inputs_of, tensors
-from resnext_dsl.emit.names import identifier, literal, unused
-from resnext_dsl.emit.parameters import ConstructorParameter, Parameters
-from resnext_dsl.emit.patterns import (
+from resnext_dsl.emit.blocks.module_block import ForwardStep
+from resnext_dsl.emit.patterns.pattern_tree import (
     AffineSlot,
     BuiltPattern,
     ChoicePattern,
@@ -28,7 +24,11 @@ from resnext_dsl.emit.patterns import (
     StepPattern,
     holes,
 )
-from resnext_dsl.emit.wiring import is_slot, step_groups
+from resnext_dsl.emit.patterns.wiring import is_slot, step_groups
+from resnext_dsl.emit.text.call_layout import WIDTH, Bracketed, Code, broken, call, indented, lines, prefixed, suffixed
+from resnext_dsl.emit.text.forward import References, Writer, inputs_of, tensors
+from resnext_dsl.emit.text.parameters import ConstructorParameter, Parameters
+from resnext_dsl.emit.text.python_names import identifier, literal, unused
 
 _POSITIONAL = {
     "nn.Conv2d": ("in_channels", "out_channels", "kernel"),
@@ -103,14 +103,16 @@ class ClassText:
         names = inputs_of(self.pattern.inputs)
         values = ["self", *(f"{name}: Tensor" for name in names.values())]
         result = tensors(len(self.pattern.outputs))
-        writer = Writer(self.speech(), self.pattern.steps, names, self.pattern.outputs)
+        writer = Writer(self.references(), self.pattern.steps, names, self.pattern.outputs)
         returned = ", ".join(writer.write())
         body = [line for text in [*writer.lines, f"return {returned}"] for line in broken(text)]
         return [*lines(Bracketed("def forward(", tuple(values), f") -> {result}:")), *indented(body)]
 
-    def speech(self) -> Speech:
+    def references(self) -> References:
         """How this class speaks of its children and settings."""
-        return Speech(self.access, self._size, self._literal, lambda step: self._conditions[step.step.name], self._call)
+        return References(
+            self.access, self._size, self._literal, lambda step: self._conditions[step.step.name], self._call
+        )
 
     def access(self, path: str) -> str:
         """The expression for the child at a path."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from resnext_dsl.emit.blocks import ForwardStep, MismatchError, Ref, Value
+from resnext_dsl.emit.blocks.module_block import ForwardStep, MismatchError, Ref, Value
 
 
 class _Absent:
