@@ -24,11 +24,11 @@ def emit(graph: Graph, init: Sequence[SchemeRule] = ()) -> str:
 
     Args:
         graph: A verified graph.
-        init: How the weights start; where no rule says so, as torch starts them.
+        init: Initialisation rules; torch initialises weights that follow none.
 
     Returns:
-        A module's text. It imports only torch, has one class for each template and one for the network,
-        which is built without arguments; the keys of its state_dict are the names of the graph's nodes.
+        The text of a Python module that imports only torch. It has a class for each template and one for the network.
+        The network's class takes no arguments. The keys of its state_dict are the names of the graph's nodes.
     """
     file = _File(graph)
     for family in file.levels.families():
@@ -37,7 +37,7 @@ def emit(graph: Graph, init: Sequence[SchemeRule] = ()) -> str:
 
 
 class _File:
-    """What has been emitted so far."""
+    """The classes emitted so far."""
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
@@ -48,20 +48,20 @@ class _File:
         self.texts: list[list[str]] = []
 
     def add(self, family: list[str]) -> None:
-        """Decides what the levels of a family become: rows of modules where they are all that, else classes."""
+        """Emit the levels of a family: as rows of modules if each level is such a row, else as classes."""
         blocks = {name: self.collector.block(name) for name in family}
         if self.graph.scopes[family[0]].kind != "template":
             rows = {name: self.collector.row(block) for name, block in blocks.items()}
-            found = {name: row for name, row in rows.items() if row is not None}
-            if len(found) == len(rows):
-                self.collector.makes.update(found)
+            plain_rows = {name: row for name, row in rows.items() if row is not None}
+            if len(plain_rows) == len(rows):
+                self.collector.makes.update(plain_rows)
                 return
         for group in self._groups(blocks):
-            own = set(group)
-            self._add_class(group, {name: block for name, block in blocks.items() if block in own})
+            members = set(group)
+            self._add_class(group, {name: block for name, block in blocks.items() if block in members})
 
     def _groups(self, blocks: dict[str, ModuleBlock]) -> list[list[ModuleBlock]]:
-        """Different blocks, grouped by the class that can make them; updates `blocks` to the form that unites most."""
+        """Group the different blocks by class; update `blocks` to the form that needs the fewest classes."""
         merged = {name: as_list(block) for name, block in blocks.items()}
         blocks.update(merged)
         distinct = list(dict.fromkeys(merged.values()))
@@ -102,7 +102,7 @@ class _File:
         )
 
     def text(self, network: list[str]) -> str:
-        """The file around the network's class."""
+        """The text of the file, whose last class is the network's."""
         body = [text for lines in [*self.texts, network] for text in lines]
         joined = "\n".join(body)
         helpers = [SUPPORT[name] for name in SUPPORT if re.search(rf"\b{name}\b", joined)]

@@ -1,10 +1,4 @@
-"""From the levels of a graph to blocks: the modules that each level holds and the steps of its forward.
-
-Expressions that join all paths of a split become one "merge" step, whatever the number of paths:
-
-    paths.0(x), paths.1(x), ..., torch.cat([...], 1)    ->    torch.cat([{paths}], 1)
-    paths.0(x), paths.1(x), ..., {0} + {1} + ...        ->    {0} + {1}, path by path
-"""
+"""From the levels of a graph to blocks: the modules that each level holds and the steps of its forward."""
 
 from __future__ import annotations
 
@@ -22,7 +16,11 @@ _OVERWRITABLE = frozenset({"conv", "conv_transpose", "linear", "bn", "add", "con
 
 
 class Collector:
-    """Makes the blocks of a graph; `makes` must hold what the levels inside a level have become."""
+    """Makes the block of each level.
+
+    Attributes:
+        makes: Level -> the module that it becomes. A level needs the entries of the levels inside it.
+    """
 
     def __init__(self, levels: Levels) -> None:
         self.levels = levels
@@ -34,18 +32,23 @@ class Collector:
         self._arguments: dict[str, tuple[tuple[str, Value], ...]] = {}
 
     def block(self, name: str, merged: bool = True) -> ModuleBlock:
-        """The block of a level; `merged`: with the calls of all paths and what joins them as one step."""
+        """The block of a level.
+
+        Args:
+            name: Name of the level.
+            merged: Whether the calls of all paths and the expression that joins them are one step.
+        """
         level, nodes = self.levels.of[name], self.graph.nodes
         names = [self.local(name, item) for item in level.items]
         values = {node: ref for ref, node in self.values(name).items()}
-        made = [(local, self._make(item)) for local, item in zip(names, level.items, strict=True)]
-        taken = next(iter(level.takes), 0)
+        children = [(local, self._make(item)) for local, item in zip(names, level.items, strict=True)]
+        first_input = next(iter(level.takes), 0)
         block = ModuleBlock(
             len(level.takes),
-            nodes[taken].shape[0],
+            nodes[first_input].shape[0],
             nodes[level.gives[0]].shape[0] if level.gives else 0,
             self._bound(name),
-            _nested([(local, make) for local, make in made if make is not None]),
+            _nested([(local, make) for local, make in children if make is not None]),
             tuple([self._step(local, item, values) for local, item in zip(names, level.items, strict=True)]),
             tuple([values[node] for node in level.gives]),
         )
@@ -55,7 +58,7 @@ class Collector:
         return block
 
     def row(self, block: ModuleBlock) -> Make | None:
-        """The block as an `nn.Sequential`, where it is a plain row of modules."""
+        """The block as an `nn.Sequential`; None if it is no plain row of modules."""
         if block.inputs != 1 or not _is_row(block):
             return None
         names = [name for name, _ in block.children]
@@ -100,16 +103,16 @@ class Collector:
     def values(self, name: str) -> dict[Ref, int]:
         """Every value in a level -> its node."""
         level, nodes = self.levels.of[name], self.graph.nodes
-        found: dict[Ref, int] = {("", place): node for node, place in level.takes.items()}
+        values: dict[Ref, int] = {("", place): node for node, place in level.takes.items()}
         if not name:
-            found |= {("", index): index for index, node in enumerate(nodes) if node.operator == "input"}
+            values |= {("", index): index for index, node in enumerate(nodes) if node.operator == "input"}
         for item in level.items:
             local = self.local(name, item)
             if isinstance(item, str):
-                found |= {(local, place): node for place, node in enumerate(self.levels.of[item].gives)}
+                values |= {(local, place): node for place, node in enumerate(self.levels.of[item].gives)}
             else:
-                found[local, 0] = item
-        return found
+                values[local, 0] = item
+        return values
 
     def _bound(self, name: str) -> tuple[tuple[str, Value], ...]:
         template = self.levels.template(name)
@@ -122,7 +125,7 @@ class Collector:
 
 
 def overwritable(levels: Levels) -> set[int]:
-    """Activations that write over their input: nothing else reads it, and it was made next to them."""
+    """Activations that may overwrite their input: nothing else reads it, and the same scope computes it."""
     nodes, homes = levels.graph.nodes, levels.home
     readers = [0] * len(nodes)
     for node in nodes:
@@ -130,23 +133,23 @@ def overwritable(levels: Levels) -> set[int]:
             readers[source] += 1
     for kept in [output.node for output in levels.graph.outputs] + [part.node for part in levels.graph.parts]:
         readers[kept] += 1
-    found = set()
+    chosen = set()
     for index, node in enumerate(nodes):
         row = OPERATORS.get(node.operator)
         if row is not None and row.inplace and row.kind == "activation":
             (source,) = node.inputs
             if readers[source] == 1 and homes[index] == homes[source] and _makes_its_own(nodes[source]):
-                found.add(index)
-    return found
+                chosen.add(index)
+    return chosen
 
 
 def _makes_its_own(node: Node) -> bool:
-    """Whether the result is a tensor of its own: a merge of one value is that value."""
+    """Whether the result is a new tensor; a merge of one value returns that value."""
     return node.operator in _OVERWRITABLE and (len(node.inputs) > 1 or not OPERATORS[node.operator].merges)
 
 
 def _collapsed(value: Value) -> Value:
-    """Shapes as the operators' sources spell them: one int where both sides are equal."""
+    """A shape as emitted text spells it: one int if both sides are equal."""
     return value[0] if isinstance(value, tuple) and len(value) == 2 and value[0] == value[1] else value
 
 
@@ -187,7 +190,10 @@ def _is_row(block: ModuleBlock) -> bool:
 
 
 def as_list(block: ModuleBlock) -> ModuleBlock:
-    """A block of numbered children as a list of them; in one step, where each takes the value of the one before."""
+    """A block of numbered children as a list.
+
+    If each child takes the value of the child before it, the forward is one "loop" step.
+    """
     if not _are_numbers([name for name, _ in block.children]):
         return block
     listed = replace(block, children=(("", _container(block.children)),), listed=True)

@@ -21,15 +21,15 @@ Channels = Mapping[Ref, int]
 
 
 def with_merges(block: ModuleBlock, channels: Channels) -> tuple[ForwardStep, ...]:
-    """The steps with every call of all paths, joined by one expression, as one step."""
+    """The steps, with the calls of all paths and the expression that joins them as one step."""
     steps = list(block.steps)
     reads = Counter(name for step in steps for name, _ in step.inputs)
     reads.update(name for name, _ in block.outputs)
     at = 0
     while at < len(steps):
-        found = _merge_at(reads, steps, at, channels) if steps[at].kind == "compute" else None
-        if found is not None:
-            start, merged = found
+        replacement = _merge_at(reads, steps, at, channels) if steps[at].kind == "compute" else None
+        if replacement is not None:
+            start, merged = replacement
             steps[start : at + 1] = merged
             at = start + len(merged)
         else:
@@ -40,7 +40,7 @@ def with_merges(block: ModuleBlock, channels: Channels) -> tuple[ForwardStep, ..
 def _merge_at(
     reads: Counter[str], steps: list[ForwardStep], at: int, channels: Channels
 ) -> tuple[int, list[ForwardStep]] | None:
-    """The steps that the expression at `at` joins: where they start, and what takes the place of all."""
+    """The start of the steps that the expression at `at` joins, and the steps that replace them."""
     join = steps[at]
     count = len(join.inputs)
     container = join.inputs[0][0].rpartition(".")[0]
@@ -56,16 +56,16 @@ def _merge_at(
     paths = [calls.get(name) for name, _ in join.inputs]
     if form is None or any(path is None or path.kind != "call" or len(path.inputs) != 1 for path in paths):
         return None
-    taken = [path.inputs[0] for path in paths if path is not None]
-    slices = [calls.get(name) for name, _ in taken]
-    chunks = len(set(taken)) > 1
+    sources = [path.inputs[0] for path in paths if path is not None]
+    slices = [calls.get(name) for name, _ in sources]
+    chunks = len(set(sources)) > 1
     if chunks and not _are_chunks(slices, channels):
         return None
-    own = {name for name, _ in join.inputs} | ({name for name, _ in taken} if chunks else set())
-    start = at - len(own)
-    if start < 0 or {step.name for step in steps[start:at]} != own or any(reads[name] > 1 for name in own):
+    joined = {name for name, _ in join.inputs} | ({name for name, _ in sources} if chunks else set())
+    start = at - len(joined)
+    if start < 0 or {step.name for step in steps[start:at]} != joined or any(reads[name] > 1 for name in joined):
         return None
-    source = slices[0].inputs[0] if chunks and slices[0] is not None else taken[0]
+    source = slices[0].inputs[0] if chunks and slices[0] is not None else sources[0]
     text, outer = form
     merge = ForwardStep(
         join.name if outer == "{0}" else container, "merge", container, text, (), (source,), chunks=chunks
@@ -76,7 +76,7 @@ def _merge_at(
 
 
 def _merge_form(text: str, count: int) -> tuple[str, str] | None:
-    """What joins the paths, for any number of them, and what is done with the result."""
+    """The expression that joins any number of paths, and the expression around it; None for other texts."""
     places = [f"{{{place}}}" for place in range(count)]
     listed = f"[{', '.join(places)}]"
     if listed in text:
@@ -91,7 +91,7 @@ def _merge_form(text: str, count: int) -> tuple[str, str] | None:
 
 
 def _are_chunks(slices: list[ForwardStep | None], channels: Channels) -> bool:
-    """Whether the paths take equal slices of all channels of one value, in order."""
+    """Whether the slices are equal, in order, and cover all channels of one value."""
     first = slices[0]
     if first is None or first.text != _SLICE:
         return False
