@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
-from resnext_dsl.emit.support import SUPPORT
+from resnext_dsl.emit.text.helper_classes import SUPPORT
 from resnext_dsl.graph.ir import Graph, Node
 from resnext_dsl.operators import OPERATORS, Attributes, Shape
 

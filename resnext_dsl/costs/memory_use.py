@@ -11,8 +11,8 @@ import math
 from dataclasses import dataclass
 
 from resnext_dsl.costs.dry_run import rehearse
-from resnext_dsl.emit.collect import overwritable
-from resnext_dsl.emit.levels import Levels
+from resnext_dsl.emit.blocks.collect import overwritable
+from resnext_dsl.emit.blocks.levels import Levels
 from resnext_dsl.foundation.number_types import DEFAULT_TYPE, NUMBER_TYPES
 from resnext_dsl.graph.ir import Graph, Node, input_shapes
 from resnext_dsl.operators import OPERATORS

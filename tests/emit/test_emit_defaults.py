@@ -9,9 +9,9 @@ import emit_oracle
 import pytest
 from torch import nn
 
-from resnext_dsl.emit.classes import _POSITIONAL
-from resnext_dsl.emit.defaults import DEFAULTS
-from resnext_dsl.emit.initialize import SCHEMES
+from resnext_dsl.emit.patterns.keyword_defaults import DEFAULTS
+from resnext_dsl.emit.text.class_text import _POSITIONAL
+from resnext_dsl.emit.text.weight_init import SCHEMES
 from resnext_dsl.operators import OPERATORS, validate
 from resnext_dsl.semantics import naming
 from resnext_dsl.semantics.init_schemes import SCHEMES as DECLARED

@@ -10,7 +10,7 @@ import pytest
 import torch
 from operator_cases import CASES, namespace, source_text
 
-from resnext_dsl.emit.support import SUPPORT
+from resnext_dsl.emit.text.helper_classes import SUPPORT
 from resnext_dsl.operators import OPERATORS, SYMBOLS, Shape, arguments_of, validate
 from resnext_dsl.operators.models import model_of
 from resnext_dsl.operators.reference import meanings_of
