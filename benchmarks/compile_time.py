@@ -1,4 +1,4 @@
-"""Text to module on the meta device, against torchvision's constructor: resnext50_32x4d, every round another network.
+"""Times text to module on the meta device against torchvision's constructor, with another number of classes each round.
 
 python benchmarks/compile_time.py [rounds]
 """
@@ -31,7 +31,7 @@ start = time.perf_counter()
 {build}
 print(time.perf_counter() - start)
 """
-"""What the first network of a process costs, with the import of what makes it; torch is there already."""
+"""Times the first network of a process, with the import of the package that makes it; torch is imported before."""
 
 OURS = FIRST.format(imports="import resnext_dsl as rx", build=f"rx.load('{NAME}').compile(device='meta')")
 DECLARE = "from resnext_dsl.bench.peers import declare_missing_operators as declare; declared = declare()"
@@ -56,7 +56,7 @@ def main() -> None:
 
 
 def compiled() -> Callable[[], object]:
-    """Reads, checks and compiles a network that was not seen before."""
+    """Reads, checks and compiles a network that the process has not compiled yet."""
     classes = itertools.count(1000)
     return lambda: rx.load(NAME, classes=next(classes)).compile(device="meta")
 
@@ -73,7 +73,7 @@ def constructed(device: str) -> Callable[[], object]:
 
 
 def processor(run: Callable[[], object], rounds: int = 20) -> float:
-    """Milliseconds of processor time of a run, which other programs of the machine do not lengthen much."""
+    """Milliseconds of CPU time of a run, which other programs of the machine lengthen little."""
     times = []
     for _ in range(rounds):
         start = time.process_time()
@@ -83,7 +83,7 @@ def processor(run: Callable[[], object], rounds: int = 20) -> float:
 
 
 def first(program: str) -> float:
-    """Seconds that a program says."""
+    """The seconds that a program prints."""
     done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
     return float(done.stdout)
 

@@ -1,4 +1,4 @@
-"""Cost from text, of a spec that is bound again, and of a million candidates, against torchvision's module and fvcore.
+"""Times cost from text, of a spec bound again, and of a million candidates, against torchvision's module and fvcore.
 
 python benchmarks/cost.py
 """
@@ -22,7 +22,7 @@ SPEC = Path(__file__).parent.parent / "specs" / "resnext50_32x4d.arch"
 CANDIDATES = 1_000_000
 CHECKED = 200
 LARGEST = 6_000_000_000
-"""FLOPs of the largest candidates that are built: the widest of the space would take tens of gigabytes."""
+"""FLOPs of the largest candidates that are built; the widest of the space would need tens of gigabytes."""
 
 
 def main() -> None:
@@ -67,7 +67,7 @@ def _candidates(space: Any, peer: float) -> None:
 
 
 def name_of_peer(peer: float) -> str:
-    """The peer with the milliseconds of one candidate."""
+    """The peer, with its milliseconds for one candidate."""
     return f"torchvision's module and fvcore at {peer:.0f} ms each"
 
 

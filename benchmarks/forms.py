@@ -1,4 +1,4 @@
-"""ResNeXt-50 written as 32 paths (form a) against the grouped convolution (form c), both compiled to the fastest form.
+"""Times ResNeXt-50 written as 32 paths (form a) against the grouped convolution (form c), both in the fastest form.
 
 python benchmarks/forms.py [rounds] [threads]
 """
@@ -20,7 +20,7 @@ RUNS = (
 
 
 def main() -> None:
-    """Prints a table for inference and for training; the ratio of interest is that of the second row."""
+    """Prints a table for inference and for training; the ratio to read is in the second row."""
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 20
     threads = int(sys.argv[2]) if len(sys.argv) > 2 else 0
     for conditions in RUNS:

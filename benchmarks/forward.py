@@ -1,9 +1,9 @@
-"""Forward pass and training step of the compiled resnext50_32x4d against torchvision's module: eager, same weights.
+"""Times forward pass and training step of the compiled resnext50_32x4d against torchvision's module, in eager mode.
 
-A machine that others use is noisier than the 2% that are to be seen. So the two run in turn on one or two images, in
-one thread, and their processor time is compared (on a GPU: the time that passes). Each ratio is of four runs, ours,
-theirs, theirs, ours, in which a steady drift cancels. Both are built anew for every group of rounds, in changing order,
-since where their memory lies makes a difference too.
+Both have the same weights. The bound is 2%, and a shared machine is noisier than that. So the two run in turn on one or
+two images, in one thread, and CPU time is compared (on a GPU: wall-clock time). Each ratio is of four runs, ours,
+theirs, theirs, ours, in which a steady drift cancels. The place of their memory makes a difference too, so both are
+built again for every group of rounds, in changing order.
 
 python benchmarks/forward.py [cpu|cuda] [rounds]
 """
@@ -94,20 +94,20 @@ def training_step(model: nn.Module, images: torch.Tensor) -> Callable[[], object
 
 
 def settle(images: torch.Tensor) -> None:
-    """Waits for the device, so that the time is that of the work."""
+    """Waits for the device, so that the time includes its work."""
     if images.is_cuda:
         torch.cuda.synchronize()
 
 
 def clock_of(device: str) -> Callable[[], float]:
-    """The processor time of this process, or on another device the time that passes."""
+    """CPU time of this process; on another device wall-clock time."""
     return time.process_time if device == "cpu" else time.perf_counter
 
 
 def paired(
     ours: Callable[[], object], theirs: Callable[[], object], rounds: int, clock: Callable[[], float]
 ) -> list[float]:
-    """The ratio of ours to theirs in each round of four runs, two each, after three of each that warm up."""
+    """The ratio of our time to theirs in each round of four runs, two each, after three warm-up runs of each."""
     for run in itertools.chain.from_iterable(itertools.repeat((ours, theirs), 3)):
         run()
     ratios = []
@@ -134,7 +134,7 @@ class Calls(TorchDispatchMode):
 
 
 def difference() -> str:
-    """How the operators of our training step differ from those of torchvision's."""
+    """The differences between the operators of our training step and torchvision's."""
     counts = []
     for model in models("cpu", ours_first=True):
         step = training_step(model, torch.randn(2, 3, 64, 64))

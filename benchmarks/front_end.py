@@ -1,4 +1,4 @@
-"""Text to verified graph, and `check` as a process, against torchvision's constructor and `import torch`.
+"""Times text to verified graph, and `check` as a process, against torchvision's constructor and `import torch`.
 
 python benchmarks/front_end.py
 """
@@ -41,7 +41,7 @@ def main() -> None:
 
 
 def environment() -> dict[str, str]:
-    """That of this process, with bytecode kept: a wheel is installed with it, an editable install gets it by use."""
+    """The environment of this process, with bytecode kept, as installed packages have it."""
     return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 

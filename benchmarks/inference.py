@@ -1,4 +1,4 @@
-"""CPU inference of resnext50_32x4d: each backend on our module against the same backend on torchvision's, and the best.
+"""Times CPU inference of resnext50_32x4d: each backend on our module against the same backend on torchvision's.
 
 python benchmarks/inference.py [rounds] [threads]
 """
@@ -17,7 +17,7 @@ BACKENDS = {"float32": ("eager", "onnxruntime", "openvino"), "bfloat16": ("eager
 
 
 def main() -> None:
-    """Prints a table for each type, and the best of ours against the best on torchvision's module."""
+    """Prints a table for each type, and our fastest backend against the fastest on torchvision's module."""
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 20
     threads = int(sys.argv[2]) if len(sys.argv) > 2 else 0
     for dtype, backends in BACKENDS.items():
@@ -28,7 +28,7 @@ def main() -> None:
 
 
 def verdict(report: Report) -> str:
-    """The fastest of ours over the fastest of theirs, and both over theirs in eager mode."""
+    """The ratio of our fastest backend to theirs, and of both to torchvision's module in eager mode."""
     theirs = [timed for timed in report.timed if timed.variant.subject.peer]
     ours = [timed for timed in report.timed if not timed.variant.subject.peer]
     best, peer, eager = fastest(ours), fastest(theirs), theirs[0]
@@ -41,7 +41,7 @@ def verdict(report: Report) -> str:
 
 
 def fastest(timed: list[Timed]) -> Timed:
-    """The one with the least median."""
+    """The variant with the smallest median."""
     return min(timed, key=lambda one: statistics.median(seconds for times in one.rounds for seconds in times))
 
 

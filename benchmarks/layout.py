@@ -1,4 +1,4 @@
-"""Inference with the weights of convolutions laid out with channels innermost, against the other layout.
+"""Times inference with channels innermost in the weights of convolutions, against the other layout.
 
 python benchmarks/layout.py
 """

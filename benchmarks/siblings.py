@@ -1,4 +1,4 @@
-"""Convolutions that read one value and go different ways, as one whose result is sliced, against each on its own.
+"""Times convolutions that read one value: joined into one whose result is sliced, against each by itself.
 
 python benchmarks/siblings.py
 """

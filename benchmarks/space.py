@@ -1,4 +1,4 @@
-"""Candidates drawn from a space of four parameters with a FLOP budget, against torchvision's modules counted by fvcore.
+"""Times samples of a space with a FLOP budget, against torchvision's modules counted by fvcore.
 
 python benchmarks/space.py [CANDIDATES]
 """
@@ -60,7 +60,7 @@ def main() -> None:
 
 
 def _million(count: int) -> None:
-    """Candidates of a wider space, since the one above has fewer."""
+    """Draws from a wider space, because the one above has fewer candidates."""
     from space_oracle import space_from
 
     wide = space_from(SPEC.replace("{1, 2, 4, 8, 16, 32, 64}", "1..64").replace("1..12", "1..36").replace("12G", "24G"))
@@ -76,7 +76,7 @@ def _million(count: int) -> None:
 
 
 def _peer(space: Any, found: Any, rate: float) -> None:
-    """What a script does without: build each candidate and count it."""
+    """Builds each candidate as a torchvision module and counts it, as a script without this package does."""
     from references import torchvision
 
     resnet = torchvision.models.resnet

@@ -1,8 +1,10 @@
-"""Prints the table of networks: parameters, FLOPs, and how long a spec is beside the reference's Python.
+"""Prints the table of docs/networks.md: parameters, FLOPs, lines of the spec and of the reference's Python.
 
-Lines are lines of code on both sides: blank lines, comments and docstrings left out. A spec counts with the specs it
-derives from and the library templates it uses; the Python with every class and function of the reference's model file
-that the network needs (reference_python.csv). `python benchmarks/table_of_networks.py` prints markdown.
+Lines are lines of code on both sides, without blank lines, comments and docstrings. A spec counts with the specs it
+derives from and the library templates it uses. The Python counts with every class and function of the reference's model
+file that the network needs (reference_python.csv).
+
+python benchmarks/table_of_networks.py
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ REFERENCES = Path(__file__).parent / "reference_python.csv"
 
 
 def main() -> None:
-    """Print the table, one line for each shipped network."""
+    """Prints the table, one line for each shipped network."""
     declare_torchvision_operators()
     print("| network | parameters | FLOPs | lines of spec | lines of reference Python | ratio |")
     print("|---|---:|---:|---:|---:|---:|")
@@ -50,7 +52,7 @@ def row(name: str) -> str:
 
 
 def without_auxiliary_heads(name: str) -> str:
-    """A line under the table on a network whose training has outputs of its own; "" for the others."""
+    """A line below the table for a network with outputs in training only; "" for the others."""
     network = rx.load(name)
     cost, auxiliary = network.cost(), [output.name for output in network.ir.outputs if output.training_only]
     heads = sum(stage.params for part, stage in cost.by_stage().items() if part in auxiliary)
@@ -63,7 +65,7 @@ def natural(name: str) -> list[tuple[bool, int, str]]:
 
 
 def declare_torchvision_operators() -> None:
-    """Declare what PyPI's torchvision cannot load beside a CPU build of torch; its models need neither operator."""
+    """Declares two operators that torchvision cannot load beside a CPU build of torch; its models need neither."""
     declared = torch.library.Library("torchvision", "FRAGMENT")
     for operator in ("nms", "qnms"):
         if not hasattr(torch.ops.torchvision, operator):
@@ -71,7 +73,7 @@ def declare_torchvision_operators() -> None:
     KEPT.append(declared)
 
 
-KEPT: list[torch.library.Library] = []  # a library object takes its definitions with it when it goes
+KEPT: list[torch.library.Library] = []  # definitions are dropped with the library object
 
 
 # --- lines of specs ---
@@ -92,7 +94,7 @@ def is_code(line: str) -> bool:
 
 
 def spec_stretches(file: Path, wanted: set[str] | None) -> Iterator[tuple[Path, int, int]]:
-    """First and last lines of what is used of a file and of its imports; of the whole file where `wanted` is None."""
+    """First and last lines of the used parts of a file and its imports; of the whole file if `wanted` is None."""
     tree = parse(Source(file.name, file.read_text(encoding="utf-8")))
     templates = {item.name.text: item for item in tree.items if isinstance(item, Template)}
     if wanted is None:
@@ -121,7 +123,7 @@ def closure(wanted: Iterable[str], templates: dict[str, Template]) -> set[str]:
 
 
 def imports(file: Path, tree: File) -> Iterator[tuple[Path, list[tuple[str, str]]]]:
-    """The files that a file imports, with the names and what they are called here."""
+    """The files that a file imports, each with pairs of an imported name and its alias."""
     for item in tree.items:
         if isinstance(item, Import):
             target = file.parent / item.path if item.path else SPECS / f"{item.library.replace('.', '/')}.arch"
@@ -132,7 +134,7 @@ def imports(file: Path, tree: File) -> Iterator[tuple[Path, list[tuple[str, str]
 
 
 def reference_lines(name: str) -> tuple[str, int]:
-    """The library that has the reference and its lines of code; ("", 0) where there is no reference."""
+    """The library that has the reference and its lines of code; ("", 0) if there is no reference."""
     library, total = "", 0
     rows = (line for line in REFERENCES.read_text(encoding="utf-8").splitlines() if not line.startswith("#"))
     for row in csv.DictReader(rows):

@@ -1,7 +1,7 @@
-"""Interleaved timing: two things in turn and ratios pair by pair, so that a machine that drifts does not decide.
+"""Interleaved timing: runs in turn and ratios pair by pair, so that the drift of a machine cancels.
 
-Beside the time that passes there is the time of the processor, children included: on a shared machine it is what the
-work takes when it need not wait for others.
+Wall-clock time and CPU time are both taken, child processes included. On a shared machine CPU time leaves out the time
+that a run waits for other programs.
 """
 
 from __future__ import annotations
@@ -17,27 +17,27 @@ from typing import NamedTuple
 
 
 class Times(NamedTuple):
-    """Milliseconds of one run in each round: as they pass, and of the processor."""
+    """Milliseconds of one run in each round: wall-clock time and CPU time."""
 
     passed: list[float]
     processor: list[float]
 
     @property
     def median(self) -> float:
-        """The median of the time that passes."""
+        """The median of the wall-clock time."""
         return statistics.median(self.passed)
 
     @property
     def work(self) -> float:
-        """The median of the processor's time."""
+        """The median of the CPU time."""
         return statistics.median(self.processor)
 
 
 def interleaved(rounds: int, *runs: Callable[[], object]) -> list[Times]:
-    """Times of each run in each round, after one warm-up round; every other round goes backwards."""
+    """Times of each run in each round, after one warm-up round; every second round has the opposite order."""
     for run in runs:
         run()
-    # What the libraries hold is out of the collector's way, so that no run pays for another's objects.
+    # Objects of the libraries are frozen, so that no run pays for collecting another's.
     gc.collect()
     gc.freeze()
     times = [Times([], []) for _ in runs]
@@ -53,7 +53,7 @@ def interleaved(rounds: int, *runs: Callable[[], object]) -> list[Times]:
 
 
 def processor_time() -> float:
-    """Seconds that the processor has worked for this process and for those it has waited for."""
+    """Seconds of CPU time of this process and of its finished children."""
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(one.ru_utime + one.ru_stime for one in used)
 
@@ -74,7 +74,7 @@ def line(name: str, ours: Times, peer: Times, peer_name: str) -> str:
 
 
 def verdict(ours: Times, limit: float) -> str:
-    """Whether a bound in milliseconds is kept, by the time that passes and by that of the processor."""
+    """Whether a bound in milliseconds is kept, by wall-clock time, else by CPU time."""
     kept = ours.median < limit
     alone = "" if kept else f"; by the processor's time {'kept' if ours.work < limit else 'NOT kept'}"
     return f"  bound {limit:g} ms: {'kept' if kept else 'NOT kept'}{alone}"
@@ -88,7 +88,7 @@ def interval(ratios: Sequence[float], draws: int = 2000) -> tuple[float, float, 
 
 
 def machine() -> str:
-    """What the figures were measured on."""
+    """The machine and the versions that the figures are for."""
     import os
     import platform
 

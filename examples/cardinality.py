@@ -1,8 +1,10 @@
 """The paper's question on handwritten digits: at equal FLOPs, cardinality against width and depth.
 
-Xie et al., CVPR 2017, Section 5.1: networks of one cost that differ in cardinality (its Tables 2 and 3), then twice the
-cost spent on depth, on width, or on more paths (Tables 4 and 5). `solve` finds the settings from one spec; each network
-is trained from several seeds. `python examples/cardinality.py` prints the table and writes the plot.
+After Xie et al., CVPR 2017, Section 5.1. Networks of one cost differ in cardinality (Tables 2 and 3). Then twice the
+cost is spent on depth, on width, or on more paths (Tables 4 and 5). `solve` finds the settings from one spec. Each
+network is trained from several seeds.
+
+`python examples/cardinality.py` prints the table and writes the plot.
 """
 
 from __future__ import annotations
@@ -35,14 +37,14 @@ class Variant(NamedTuple):
 
 
 def variant(group: str, name: str, fixed: dict[str, Any], vary: dict[str, Domain], flops: int) -> Variant:
-    """The network whose FLOPs come nearest, with what varies settled by that."""
+    """The network whose FLOPs are nearest to a number, with the values of the parameters that vary."""
     (best,) = solve(rx.space(SPEC, **fixed), vary, [MatchTarget("flops", flops)], count=1).solutions
     settings = {**fixed, **best.values}
     return Variant(group, name.format(**settings), settings, best.flops, best.params)
 
 
 def variants() -> list[Variant]:
-    """The networks of equal cost, and those of twice the cost."""
+    """The networks of equal cost, then the networks of twice the cost."""
     one = rx.load(SPEC).cost().flops
     equal = [
         variant("equal FLOPs", f"{paths} x {{width}}d", {"cardinality": paths}, {"width": Domain(low=1, high=64)}, one)
@@ -75,12 +77,12 @@ def error(settings: dict[str, Any], seed: int, epochs: int) -> float:
 
 
 def interval(values: np.ndarray) -> float:
-    """Half of the 95% confidence interval of a mean: Student's t."""
+    """Half of the 95% confidence interval of a mean, by Student's t."""
     return float(stats.sem(values) * stats.t.ppf(0.975, len(values) - 1))
 
 
 def print_table(compared: list[Variant], errors: np.ndarray) -> None:
-    """Each network's cost and error, and how it differs from the first of its group, seed by seed."""
+    """Prints each network's cost and error, and its difference from the first of its group, seed by seed."""
     print("| | network | FLOPs | parameters | test error | difference from the first |")
     print("|---|---|---:|---:|---:|---:|")
     for row, values in zip(compared, errors, strict=True):
@@ -92,7 +94,7 @@ def print_table(compared: list[Variant], errors: np.ndarray) -> None:
 
 
 def plot(compared: list[Variant], errors: np.ndarray, path: Path) -> None:
-    """Every run as a dot, each mean with its confidence interval."""
+    """Draws every run as a dot, and each mean with its confidence interval."""
     import matplotlib as mpl
 
     mpl.use("svg")
@@ -125,18 +127,18 @@ def main() -> None:
     options.add_argument("--epochs", type=int, default=12)
     options.add_argument("--processes", type=int, default=multiprocessing.cpu_count())
     options.add_argument("--plot", type=Path, default=Path("cardinality.svg"))
-    given = options.parse_args()
+    arguments = options.parse_args()
     compared = variants()
-    runs = [(row.settings, seed, given.epochs) for row in compared for seed in range(given.seeds)]
-    found: list[float] = []
-    with ProcessPoolExecutor(given.processes, mp_context=multiprocessing.get_context("spawn")) as pool:
+    runs = [(row.settings, seed, arguments.epochs) for row in compared for seed in range(arguments.seeds)]
+    trained: list[float] = []
+    with ProcessPoolExecutor(arguments.processes, mp_context=multiprocessing.get_context("spawn")) as pool:
         for value in pool.map(error, *zip(*runs, strict=True)):
-            found.append(value)
-            print(f"\r{len(found)} of {len(runs)} trained", end="", file=sys.stderr, flush=True)
+            trained.append(value)
+            print(f"\r{len(trained)} of {len(runs)} trained", end="", file=sys.stderr, flush=True)
     print(file=sys.stderr)
-    errors = np.array(found).reshape(len(compared), given.seeds)
+    errors = np.array(trained).reshape(len(compared), arguments.seeds)
     print_table(compared, errors)
-    plot(compared, errors, given.plot)
+    plot(compared, errors, arguments.plot)
 
 
 if __name__ == "__main__":

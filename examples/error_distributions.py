@@ -1,8 +1,10 @@
-"""RegNet's question on handwritten digits: of two spaces of networks, which one has more good networks in it.
+"""RegNet's question on handwritten digits: the space of networks that has more good networks.
 
-Radosavovic et al., "Designing Network Design Spaces", CVPR 2020, Section 3.1: sample networks of like cost from each
-space, train each a little, and compare the distributions of their errors. One spec holds both spaces; its budget is
-the box of FLOPs. `python examples/error_distributions.py` prints the comparison and writes the plot.
+After Radosavovic et al., "Designing Network Design Spaces", CVPR 2020, Section 3.1. Networks of similar cost are
+sampled from each space and trained briefly, and the distributions of their errors are compared. One spec holds both
+spaces, and its budget is the box of FLOPs.
+
+`python examples/error_distributions.py` prints the comparison and writes the plot.
 """
 
 from __future__ import annotations
@@ -38,7 +40,7 @@ def error(flags: dict[str, object], seed: int) -> float:
 
 
 def print_table(samples: dict[str, rx.spaces.Sample], errors: dict[str, np.ndarray]) -> None:
-    """Each space, its sample, and where its errors lie."""
+    """Prints each space with its sample and the quantiles of its errors."""
     print("| space | share that is valid and in the box | networks | best | quarter | half | three quarters | mean |")
     print("|---|---:|---:|---:|---:|---:|---:|---:|")
     for name, sample in samples.items():
@@ -49,7 +51,7 @@ def print_table(samples: dict[str, rx.spaces.Sample], errors: dict[str, np.ndarr
 
 
 def print_difference(errors: dict[str, np.ndarray]) -> None:
-    """How far the distributions are apart, and how often a network of one is better than one of the other."""
+    """Prints the distance of the distributions, and how often a network of one is better than one of the other."""
     first, second = errors.values()
     apart = stats.ks_2samp(first, second)
     better = (second[:, None] < first).mean() + (second[:, None] == first).mean() / 2
@@ -59,7 +61,7 @@ def print_difference(errors: dict[str, np.ndarray]) -> None:
 
 
 def plot(errors: dict[str, np.ndarray], path: Path) -> None:
-    """The share of each space's networks whose error is below a value."""
+    """Draws the share of each space's networks whose error is below a value."""
     import matplotlib as mpl
 
     mpl.use("svg")
@@ -84,22 +86,23 @@ def main() -> None:
     options.add_argument("--seed", type=int, default=0)
     options.add_argument("--processes", type=int, default=multiprocessing.cpu_count())
     options.add_argument("--plot", type=Path, default=Path("error_distributions.svg"))
-    given = options.parse_args()
+    arguments = options.parse_args()
     samples = {
-        name: rx.space(SPEC, regular=regular).sample(given.count, given.seed) for name, regular in SPACES.items()
+        name: rx.space(SPEC, regular=regular).sample(arguments.count, arguments.seed)
+        for name, regular in SPACES.items()
     }
     flags = [{**candidate, "regular": SPACES[name]} for name, sample in samples.items() for candidate in sample]
-    found: list[float] = []
-    with ProcessPoolExecutor(given.processes, mp_context=multiprocessing.get_context("spawn")) as pool:
-        for value in pool.map(error, flags, [given.seed] * len(flags), chunksize=4):
-            found.append(value)
-            print(f"\r{len(found)} of {len(flags)} trained", end="", file=sys.stderr, flush=True)
+    trained: list[float] = []
+    with ProcessPoolExecutor(arguments.processes, mp_context=multiprocessing.get_context("spawn")) as pool:
+        for value in pool.map(error, flags, [arguments.seed] * len(flags), chunksize=4):
+            trained.append(value)
+            print(f"\r{len(trained)} of {len(flags)} trained", end="", file=sys.stderr, flush=True)
     print(file=sys.stderr)
     first = len(samples["AnyNet"])
-    errors = dict(zip(samples, (np.array(found[:first]), np.array(found[first:])), strict=True))
+    errors = dict(zip(samples, (np.array(trained[:first]), np.array(trained[first:])), strict=True))
     print_table(samples, errors)
     print_difference(errors)
-    plot(errors, given.plot)
+    plot(errors, arguments.plot)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Searches the networks of `families.arch` for those that read handwritten digits best, and cheapest.
 
-`python examples/search_digits.py` prints the front and writes it as a page; run again, it goes on where it stopped.
+`python examples/search_digits.py` prints the front and writes it as a page. A second run goes on with the first.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--trials", type=int, default=60)
     options.add_argument("--storage", default="sqlite:///search_digits.db")
-    given = options.parse_args()
-    found = rx.search(
+    arguments = options.parse_args()
+    results = rx.search(
         str(SPEC),
         maximize="accuracy",
         minimize="flops",
         budget="box",
-        trials=given.trials,
+        trials=arguments.trials,
         workers=2,
         evaluator="digits",
-        storage=given.storage,
+        storage=arguments.storage,
     )
-    print(f"{len(found.trials)} networks trained, each in the box and each another")
-    for trial in found.front:
+    print(f"{len(results.trials)} networks trained, each in the box and each another")
+    for trial in results.front:
         print(f"{trial.metrics['accuracy']:.1%}  {trial.metrics['flops']:,} FLOPs  {trial.candidate}")
-    found.report("search_digits.html")
+    results.report("search_digits.html")
 
 
 if __name__ == "__main__":

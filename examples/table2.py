@@ -1,6 +1,8 @@
-"""Table 2 of the ResNeXt paper from one spec: which bottleneck width keeps the parameters of ResNet-50.
+"""Prints Table 2 of the ResNeXt paper from one spec: the bottleneck widths that keep the cost of ResNet-50.
 
-And the authors' networks of twice the FLOPs of ResNet-101. `python examples/table2.py`
+It also prints the authors' networks of twice the FLOPs of ResNet-101.
+
+python examples/table2.py
 """
 
 from __future__ import annotations
@@ -31,15 +33,15 @@ def main() -> None:
     print("| given | found | FLOPs |")
     print("|---|---|---|")
     widths, paths = Domain(low=4, high=160, step=4), Domain((1, 2, 4, 8, 16, 32, 64, 128))
-    for given, name, domain in (
+    for fixed, name, domain in (
         ({"cardinality": 1}, "width", widths),
         ({"cardinality": 2}, "width", widths),
         ({"width": 4}, "cardinality", paths),
     ):
-        space = rx.space("resnext101_32x4d", **given)
+        space = rx.space("resnext101_32x4d", **fixed)
         (best,) = solve(space, {name: domain}, [MatchTarget("flops", twice)], count=1).solutions
-        ((fixed, value),) = given.items()
-        print(f"| {fixed} {value} | {name} {best.values[name]} | {best.flops:,} |")
+        ((parameter, value),) = fixed.items()
+        print(f"| {parameter} {value} | {name} {best.values[name]} | {best.flops:,} |")
 
 
 if __name__ == "__main__":

@@ -1,23 +1,25 @@
 """A small language for split-transform-merge networks, and its compiler to torch modules.
 
-One example through every stage, for a file `tiny.arch` that says `stage conv2 repeat 3 { block(256, width) }`:
+One example through every stage, for a file `tiny.arch` with `stage conv2 repeat 3 { block(256, width) }`. Each stage is
+a folder of this package:
 
-    text      read by `files`, cut into tokens by `lexer`
-    tree      `parse` (the grammar is `grammar/arch.lark`) -> `Part("conv2", count=3, body=[Apply("block", ...)])`
-    names     `resolve` finds `block` and checks its arguments; `bind` gives `width` its value
-    graph     `construct`: `count` bounds the size, `expand` runs the statements -> nodes, `conv2.0.conv1` ...
-    verified  `verify` holds every node against the rule of its operator (`operators`)
-    network   all of this is `pipeline`; what may be asked of its result is `network`
-    cost      `cost` adds up the closed forms of the operators, `budget` compares them with the file's limits
-    form      `rewrite` makes one convolution of 32 paths, and says how the weights move
-    source    `emit` writes a class `Block` and `self.conv2 = nn.Sequential(...)`
-    module    `compile` runs that source, `weights` fills it
-    others    `export` writes other formats, `bench` times them, `train` trains
+    syntax      tokens, then a tree -> `PartDeclaration("conv2", times=3, body=[Apply("block", ...)])`
+    semantics   the file and its imports; `block` is found, its arguments are checked; `width` gets its value
+    expansion   runs the statements, shapes included -> nodes `conv2.0.conv1` ...; a spec that is too large is refused
+    graph       checks every node against the rule of its operator in `operators`
+    costs       adds the closed forms of the operators; `budgets` compares them with the limits of the file
+    networks    runs all of the above -> a `Network`, which answers every question about itself
+    rewrite     makes one convolution of 32 paths, and says how the weights move
+    emit        writes a class `Block` and `self.conv2 = nn.Sequential(...)`
+    compiler    runs that source -> a module; `weights` fills it from a checkpoint
+    export      writes other formats; `bench` times them; `train` trains
 
-Torch is imported by the last two rows only, and by `scores`, which judges an untrained module. `space` opens the
-parameters of a file: `symbolic` binds columns of values for them, `priced` expands them, and `price` gives what every
-candidate costs; `sample` draws candidates that keep the budgets. Numpy is imported there only. `searches`
-evaluates candidates of a space; Optuna is imported there only.
+A file declares a space of networks too. `columns` runs the same stages on columns of parameter values, and gives the
+cost of every candidate. `spaces` draws candidates that meet the budgets, and `searches` evaluates them. `display`,
+`compare` and `cli` show results.
+
+The stages up to `rewrite` and `emit`, the columns and the spaces run without importing torch. docs/architecture.md has
+the same tour with printed values.
 """
 
 from __future__ import annotations

@@ -14,7 +14,18 @@ import pytest
 CHECKOUT = Path(__file__).parent.parent
 PACKAGE = CHECKOUT / "resnext_dsl"
 FOLDERS = sorted(path.parent for path in PACKAGE.glob("*/__init__.py"))
-PAGES = [CHECKOUT / "README.md"]
+PAGES = [
+    CHECKOUT / name
+    for name in (
+        "README.md",
+        "CONTRIBUTING.md",
+        "CHANGELOG.md",
+        "docs/architecture.md",
+        "docs/benchmarks.md",
+        "docs/networks.md",
+        "findings/README.md",
+    )
+]
 
 MOST_WORDS = 30
 """Words of one sentence of a docstring, a comment or a page."""

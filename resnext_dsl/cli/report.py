@@ -34,7 +34,7 @@ def report(
     The page needs no network and no other file. The search may be running: the page shows how far it is. The study
     knows what it was asked, so its storage and its name are enough.
 
-    Example: resnext-dsl report SPEC --storage sqlite:///FILE.db -o report.html
+    Example: resnext-dsl report examples/families.arch --storage sqlite:///anynet.search.db -o report.html
     """
     with answers.reported():
         from resnext_dsl.searches import read

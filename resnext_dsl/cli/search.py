@@ -86,7 +86,7 @@ def search(
     Results are kept in a database. The same command goes on where an earlier one was stopped; given on several machines
     with the same --storage, they share the work. Ctrl-C stops cleanly.
 
-    Example: resnext-dsl search SPEC --maximize accuracy --minimize flops --budget mobile --trials 200 --workers 8
+    Example: resnext-dsl search examples/families.arch --maximize accuracy --minimize flops --budget box --workers 8
     """
     with answers.reported():
         from resnext_dsl.searches import Plan, run

@@ -73,7 +73,7 @@ ELSEWHERE: dict[str, str] = {
     "E505": "`resnext-dsl check resnext5_32x4d`: there is neither a file nor a shipped network of that name.",
     "E603": "`resnext-dsl check SPEC --measure`: the spec limits `latency(cuda, 1)`, and the machine has no such device.",
     "E604": "`resnext-dsl solve SPEC --vary width --under flops=1M`: no width of its domain gives so cheap a network.",
-    "E605": "`resnext-dsl export resnet18 --to onnx`: `onnxruntime` is not there; `pip install 'resnext-dsl[export]'` has it.",
+    "E605": "`resnext-dsl export resnet18 --to onnx`: `onnxruntime` is not installed; the hint names the extra that has it.",
     "E606": "`resnext-dsl bench unet --against torchvision`: torchvision has no network `unet`.",
     "E607": "`resnext-dsl bench resnet18 --backend openvino --mode train`: OpenVINO does not train.",
     "E608": "`resnext-dsl compile resnet18 --form a`: no convolution of several groups can be spelled as paths.",
