@@ -1,12 +1,13 @@
 """What a search itself takes for a trial, against plain Optuna on the same database; a million screened in one command.
 
-python benchmarks/search.py [TRIALS]
+python benchmarks/search.py [TRIALS [ROUNDS [STORAGE]]]
 """
 
 from __future__ import annotations
 
 import json
 import resource
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -21,53 +22,73 @@ from space import SPEC
 from timing import machine, processor_time
 
 import resnext_dsl as rx
+from resnext_dsl.searches.storage import close, open_storage
 
 SAMPLERS = ("random", "nsga2")
-BOUND = 5.0
-"""Milliseconds that a search may take for a trial, so that workers wait for training only."""
+BOUND = 1.0
+"""Of plain Optuna's time for a trial: what a search may take beside the networks that it evaluates."""
 
 WIDE = SPEC.replace("{1, 2, 4, 8, 16, 32, 64}", "1..64").replace("1..12", "1..36").replace("12G", "24G")
 
 
 def main() -> None:
     """Prints the figures."""
-    trials = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
+    trials = int(sys.argv[1]) if len(sys.argv) > 1 else 250
+    rounds = int(sys.argv[2]) if len(sys.argv) > 2 else 5
     print(machine())
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     with tempfile.TemporaryDirectory() as folder:
         spec = Path(folder) / "resnexts.arch"
         spec.write_text(SPEC)
+        url = sys.argv[3] if len(sys.argv) > 3 else f"sqlite:///{folder}/both.db"
         for sampler in SAMPLERS:
-            (ours, work), (found,) = _timed(partial(_search, spec, sampler, trials), trials)
-            (bound, bound_work), _ = _timed(partial(_networks, found), trials)
-            (peer, _), _ = _timed(partial(_optuna, Path(folder), sampler, trials), trials)
-            own, own_work = ours - bound, work - bound_work
-            print(
-                f"{sampler}, {trials} trials on SQLite: {ours:.2f} ms a trial ({work:.2f} of the processor), of which "
-                f"{bound:.2f} make and price the network that is evaluated and {own:.2f} the search takes; "
-                f"plain Optuna, without networks: {peer:.2f} ms, ratio {own / peer:.2f}"
-            )
-            print(f"  bound {BOUND:g} ms: {_kept(own < BOUND)}{'' if own < BOUND else _alone(own_work)}")
-        _million(Path(folder))
+            _compare(spec, url, sampler, trials, rounds)
+        # _million(Path(folder))
+
+
+def _compare(spec: Path, url: str, sampler: str, trials: int, rounds: int) -> None:
+    """Rounds of a search and of plain Optuna in turn, each a study of its own in one database."""
+    ours, networks, peer, alike = [], [], [], []
+    for number in range(rounds):
+        name = f"{sampler}-{time.time_ns()}"
+        turns: list[Callable[[], None]] = [
+            lambda: ours.append(_timed(partial(_search, spec, url, name, sampler, trials), trials)),  # noqa: B023
+            lambda: peer.append(_timed(partial(_optuna, url, f"{name}-plain", sampler, trials, False), trials)),  # noqa: B023
+            lambda: alike.append(_timed(partial(_optuna, url, f"{name}-alike", sampler, trials, True), trials)),  # noqa: B023
+        ]
+        for turn in turns if number % 2 == 0 else turns[::-1]:
+            turn()
+        networks.append(_timed(partial(_networks, ours[-1][1]), trials))
+    for what, place in (("time that passes", 0), ("time of the processor", 1)):
+        whole, bound, theirs, same = ([times[place] for times, _ in taken] for taken in (ours, networks, peer, alike))
+        own = [a - b for a, b in zip(whole, bound, strict=True)]
+        print(
+            f"{sampler}, {trials} trials on {url.partition(':')[0]}, {rounds} rounds, {what}: {_median(whole):.2f} ms "
+            f"a trial, of which {_median(bound):.2f} make and price its network and {_median(own):.2f} the search takes"
+        )
+        ratio = _median([a / b for a, b in zip(own, theirs, strict=True)])
+        alike_ratio = _median([a / b for a, b in zip(own, same, strict=True)])
+        print(f"  plain Optuna, without networks: {_median(theirs):.2f} ms, ratio {ratio:.2f}", end="; ")
+        print(f"opened as the search opens it, {_median(same):.2f} ms, ratio {alike_ratio:.2f}")
+        print(f"  bound {BOUND:g} of plain Optuna: {_kept(ratio <= BOUND)}")
+
+
+_median = statistics.median
 
 
 def _kept(kept: bool) -> str:
     return "kept" if kept else "NOT kept"
 
 
-def _alone(work: float) -> str:
-    return f"; by the processor's time {_kept(work < BOUND)}"
-
-
-def _timed(run: Callable[[], Any], trials: int) -> tuple[tuple[float, float], tuple[Any]]:
-    """Milliseconds a trial, of the time that passes and of the processor; and what the run gives."""
+def _timed(run: Callable[[], Any], trials: int) -> tuple[tuple[float, float], Any]:
+    """Milliseconds a trial, as they pass and of the processor, and what the run gives."""
     start, before = time.perf_counter(), processor_time()
-    given = run()
+    result = run()
     taken = time.perf_counter() - start, processor_time() - before
-    return (1000 * taken[0] / trials, 1000 * taken[1] / trials), (given,)
+    return (1000 * taken[0] / trials, 1000 * taken[1] / trials), result
 
 
-def _search(spec: Path, sampler: str, trials: int) -> Any:
+def _search(spec: Path, url: str, name: str, sampler: str, trials: int) -> Any:
     def accuracy(network: Any, candidate: Any) -> dict[str, float]:
         return {"accuracy": candidate["width"] / (candidate["depth3"] + candidate["depth4"])}
 
@@ -78,7 +99,8 @@ def _search(spec: Path, sampler: str, trials: int) -> Any:
         trials=trials,
         sampler=sampler,
         evaluator=accuracy,
-        storage=f"sqlite:///{spec.with_suffix('')}-{sampler}.db",
+        storage=url,
+        study=name,
     )
     assert len(found.trials) == trials
     return found
@@ -90,11 +112,17 @@ def _networks(found: Any) -> None:
         found.space.bind(trial.candidate).cost()
 
 
-def _optuna(folder: Path, sampler: str, trials: int) -> None:
-    """The same parameters and sampler; nothing knows what a candidate costs, or whether it was there before."""
+def _optuna(url: str, name: str, sampler: str, trials: int, alike: bool) -> None:
+    """The same parameters and sampler; nothing knows what a candidate costs, or whether it was there before.
+
+    The storage is opened as Optuna does by itself; or as a search does, with heartbeats, and for SQLite without a wait
+    for the disk at each step.
+    """
     samplers = {"random": optuna.samplers.RandomSampler, "nsga2": optuna.samplers.NSGAIISampler}
-    storage = optuna.storages.RDBStorage(f"sqlite:///{folder}/optuna-{sampler}.db")
-    study = optuna.create_study(storage=storage, sampler=samplers[sampler](seed=0), directions=["maximize", "minimize"])
+    storage = open_storage(url, 20, 60) if alike else optuna.storages.RDBStorage(url)
+    study = optuna.create_study(
+        storage=storage, study_name=name, sampler=samplers[sampler](seed=0), directions=["maximize", "minimize"]
+    )
 
     def objective(trial: optuna.Trial) -> tuple[float, float]:
         cardinality = trial.suggest_categorical("cardinality", [1, 2, 4, 8, 16, 32, 64])
@@ -103,7 +131,7 @@ def _optuna(folder: Path, sampler: str, trials: int) -> None:
         return width / (depth3 + depth4), cardinality
 
     study.optimize(objective, n_trials=trials)
-    storage.engine.dispose()
+    close(storage)
 
 
 def _million(folder: Path) -> None:

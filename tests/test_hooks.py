@@ -48,7 +48,7 @@ def test_the_hooks_are_the_two_that_the_documentation_names() -> None:
 def test_check_takes_networks_and_libraries(repository: Path) -> None:
     done = run("resnext-dsl-check", *SPECS)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.splitlines()[-1] == "nets/blocks.arch: a library, its names are right"
+    assert done.stdout.splitlines()[-1] == "nets/blocks.arch: a library without errors"
 
 
 def test_check_fails_on_a_budget_and_on_a_library_with_a_mistake(repository: Path) -> None:

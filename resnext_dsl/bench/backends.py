@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from resnext_dsl.bench.peak_memory import Memory, of_device, of_process
-from resnext_dsl.bench.variants import BACKENDS, Conditions, Subject
+from resnext_dsl.bench.variants import BenchSubject, Conditions
+from resnext_dsl.devices.memory_format import format_of
 from resnext_dsl.export.targets import unreported
 from resnext_dsl.foundation.records import NamedTuple
 
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
 Once = Callable[[], object]
 
+WARM = 2
+"""Runs before the first that counts."""
+
 
 class Ready(NamedTuple):
     """A variant that is ready to run.
@@ -26,14 +30,25 @@ class Ready(NamedTuple):
         seconds: Runs it once; how long that took on its device.
         versions: Of the libraries that run it.
         memory: How to measure what it takes.
+        queued: Runs it so many times without waiting between, and waits once; seconds of a run. None where a run is
+            over when the call returns.
+        warm: Runs before the first that counts.
     """
 
     seconds: Callable[[], float]
     versions: dict[str, str]
     memory: Memory
+    queued: Callable[[int], float] | None = None
+    warm: int = WARM
 
 
-def opened(subject: Subject, backend: str, conditions: Conditions, weights: Path, file: Path) -> Ready:
+GRAPHS = "compile-graphs"
+"""The backend that records CUDA graphs: in its second run, after one to warm up, so that it needs more runs."""
+
+GRAPHS_WARM = 4
+
+
+def opened(subject: BenchSubject, backend: str, conditions: Conditions, weights: Path, file: Path) -> Ready:
     """Opens a variant: `weights` for those that run the module, `file` for those that run an exported one."""
     if backend == "onnxruntime":
         return _onnxruntime(subject, conditions, file)
@@ -42,59 +57,59 @@ def opened(subject: Subject, backend: str, conditions: Conditions, weights: Path
     return _torch(subject, backend, conditions, weights, file)
 
 
-def file_name(backend: str) -> str:
-    """A name for the file of a backend."""
-    from resnext_dsl.export.targets import TARGETS
-
-    target = BACKENDS[backend].target
-    return backend + (TARGETS[target].suffix if target else "")
-
-
-def _torch(subject: Subject, backend: str, conditions: Conditions, weights: Path, file: Path) -> Ready:
+def _torch(subject: BenchSubject, backend: str, conditions: Conditions, weights: Path, file: Path) -> Ready:
     import torch
 
     torch.set_num_threads(conditions.threads)
     place = torch.device(conditions.device)
     images = _images(subject, conditions).to(place)
+    if images.dim() == 4 and backend != "aoti":  # a package takes images as its example was: outermost
+        images = images.contiguous(memory_format=format_of(conditions.layout))
     if conditions.mode == "train":
         once = _step(_module(subject, backend, conditions, weights), images)
     else:
         once = _inference(subject, backend, conditions, weights, file, images)
-    clock = _on_device(once, place) if place.type == "cuda" else _on_wall(once)
-    return Ready(clock, {"torch": torch.__version__}, of_device(place))
+    if backend == GRAPHS:
+        once = _in_graphs(once)
+    versions, memory = {"torch": str(torch.__version__)}, of_device(place)
+    if place.type != "cuda":
+        return Ready(_on_wall(once), versions, memory)
+    warm = GRAPHS_WARM if backend == GRAPHS else WARM
+    return Ready(_on_device(once, place), versions, memory, _queued(once, place), warm)
 
 
-def _images(subject: Subject, conditions: Conditions) -> torch.Tensor:
+def _images(subject: BenchSubject, conditions: Conditions) -> torch.Tensor:
     import torch
 
     drawn = torch.randn((conditions.batch, *subject.shape), generator=torch.Generator().manual_seed(1))
     return drawn.to(getattr(torch, conditions.dtype))
 
 
-def _module(subject: Subject, backend: str, conditions: Conditions, weights: Path) -> nn.Module:
+def _module(subject: BenchSubject, backend: str, conditions: Conditions, weights: Path) -> nn.Module:
     import torch
 
     from resnext_dsl.bench.subjects import module_of
 
     model = module_of(subject, conditions, weights)
-    if backend != "compile":
+    if backend == "eager":
         return model
-    # Frozen weights are constants, which Inductor lays out for the processor.
-    options: dict[str, Any] = {"freezing": conditions.mode == "inference"}
-    return torch.compile(model, dynamic=False, options=options)  # type: ignore[return-value]
+    mode = "reduce-overhead" if backend == GRAPHS else None
+    return torch.compile(model, dynamic=False, mode=mode)  # type: ignore[return-value]
 
 
 def _inference(
-    subject: Subject, backend: str, conditions: Conditions, weights: Path, file: Path, images: torch.Tensor
+    subject: BenchSubject, backend: str, conditions: Conditions, weights: Path, file: Path, images: torch.Tensor
 ) -> Once:
     import torch
 
     if backend == "aoti":
-        from torch._inductor import aoti_load_package
+        from resnext_dsl.export.aoti import loaded
 
-        run: Callable[[torch.Tensor], object] = aoti_load_package(str(file))
+        run: Callable[[torch.Tensor], object] = loaded(file, conditions.device)
     else:
         run = _module(subject, backend, conditions, weights).requires_grad_(False)
+        if backend != "eager":
+            _compile_frozen(run, images)
     guard = torch.inference_mode if backend == "eager" else torch.no_grad
 
     def once() -> object:
@@ -102,6 +117,30 @@ def _inference(
             return run(images)
 
     return once
+
+
+def _compile_frozen(run: Callable[[torch.Tensor], object], images: torch.Tensor) -> None:
+    """Has the first run compile with weights as constants, which Inductor lays out for the processor.
+
+    The settings must hold for all of torch: as options of `torch.compile` they come after Dynamo has made the weights
+    inputs, and nothing is frozen. The module's own copies of the weights are discarded, so that no peak counts them.
+    """
+    import torch
+    from torch._inductor import config
+
+    with torch.no_grad(), config.patch(freezing=True, freezing_discard_parameters=True):
+        run(images)
+
+
+def _in_graphs(once: Once) -> Once:
+    """Tells torch where a run begins: the outputs of the one before may be written over."""
+    import torch
+
+    def marked() -> object:
+        torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
+        return once()
+
+    return marked
 
 
 def _step(model: nn.Module, images: torch.Tensor) -> Once:
@@ -136,14 +175,29 @@ def _on_device(once: Once, place: torch.device) -> Callable[[], float]:
     return lambda: cuda_seconds(once, place)
 
 
-def _numbers(subject: Subject, conditions: Conditions, dtype: str) -> Any:
+def _queued(once: Once, place: torch.device) -> Callable[[int], float]:
+    """Seconds of a run where the host waits for the device once, after the last of several."""
+    import torch
+
+    def seconds(count: int) -> float:
+        torch.cuda.synchronize(place)
+        start = time.perf_counter()
+        for _ in range(count):
+            once()
+        torch.cuda.synchronize(place)
+        return (time.perf_counter() - start) / count
+
+    return seconds
+
+
+def _numbers(subject: BenchSubject, conditions: Conditions, dtype: str) -> Any:
     import numpy
 
     drawn = numpy.random.default_rng(1).standard_normal((conditions.batch, *subject.shape), dtype="float32")
     return drawn.astype(dtype)
 
 
-def _onnxruntime(subject: Subject, conditions: Conditions, file: Path) -> Ready:
+def _onnxruntime(subject: BenchSubject, conditions: Conditions, file: Path) -> Ready:
     with unreported():
         import onnxruntime
 
@@ -158,7 +212,7 @@ def _onnxruntime(subject: Subject, conditions: Conditions, file: Path) -> Ready:
 _PRECISION = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
 
 
-def _openvino(subject: Subject, conditions: Conditions, file: Path) -> Ready:
+def _openvino(subject: BenchSubject, conditions: Conditions, file: Path) -> Ready:
     with unreported():
         import openvino
 

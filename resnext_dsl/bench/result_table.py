@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
-from resnext_dsl.bench.variants import Conditions, Variant
+from resnext_dsl.bench.variants import BOTH, Conditions, Variant
 from resnext_dsl.foundation.records import NamedTuple
 from resnext_dsl.foundation.units import TIME
 
@@ -43,12 +43,14 @@ class Timed(NamedTuple):
         peak: The most bytes of memory while it ran: on the CPU those resident of its process, the interpreter and
             libraries included; on a GPU those that torch had allocated there.
         versions: Of the libraries that ran it.
+        queued: On a GPU, seconds of a run among several that are queued without waiting between, round by round.
     """
 
     variant: Variant
     rounds: tuple[tuple[float, ...], ...]
     peak: int
     versions: dict[str, str]
+    queued: tuple[float, ...] = ()
 
     @property
     def latency(self) -> Spread:
@@ -82,7 +84,7 @@ class Report(NamedTuple):
             (one, other)
             for one in self.timed
             for other in self.timed
-            if one.variant.backend == other.variant.backend
+            if (one.variant.backend, one.variant.layout) == (other.variant.backend, other.variant.layout)
             and not one.variant.subject.peer
             and other.variant.subject.peer
         ]
@@ -112,9 +114,11 @@ class Report(NamedTuple):
             "library": subject.library or "resnext-dsl",
             "form": None if subject.library else subject.form,
             "backend": timed.variant.backend,
+            "layout": timed.variant.layout or None,
             "input": list(subject.shape),
             "latency": latency._asdict(),
             "throughput": self.conditions.batch / latency.median,
+            "queued_throughput": self.conditions.batch / statistics.median(timed.queued) if timed.queued else None,
             "peak_memory": timed.peak,
             "ratio": timed.ratio(self.timed[0])._asdict(),
             "runs": sum(map(len, timed.rounds)),
@@ -131,13 +135,26 @@ def print_report(report: Report) -> None:
     from resnext_dsl.display.stage_table import print_rich
 
     table = Table(box=box.SIMPLE)
-    for header in ("network", "backend"):
+    for header in ("network", "backend", "layout"):
         table.add_column(header, overflow="fold")
-    for header in ("latency", "half of the runs", "per second", "peak memory", "ratio", "half of the rounds"):
+    queued = ("per second, queued",) if _any_queued(report) else ()
+    for header in ("latency", "half of the runs", "per second", *queued, "peak memory", "ratio", "half of the rounds"):
         table.add_column(header, justify="right")
     for timed in report.timed:
         table.add_row(*_cells(report, timed))
     print_rich(table, notes=notes(report))
+
+
+def _any_queued(report: Report) -> bool:
+    return any(timed.queued for timed in report.timed)
+
+
+def _per_second(report: Report, timed: Timed) -> list[str]:
+    """Samples a second; those of queued runs too where the table has a column for them."""
+    figures = [f"{report.conditions.batch / timed.latency.median:.4g}"]
+    if _any_queued(report):
+        figures.append(f"{report.conditions.batch / statistics.median(timed.queued):.4g}" if timed.queued else "-")
+    return figures
 
 
 def _cells(report: Report, timed: Timed) -> list[str]:
@@ -145,13 +162,18 @@ def _cells(report: Report, timed: Timed) -> list[str]:
     return [
         timed.variant.subject.label,
         timed.variant.backend,
+        timed.variant.layout or "-",
         TIME.show(latency.median),
         f"{TIME.show(latency.low)} to {TIME.show(latency.high)}",
-        f"{report.conditions.batch / latency.median:.4g}",
+        *_per_second(report, timed),
         f"{timed.peak / 1e6:,.0f} MB",
         f"{ratio.median:.3f}",
         f"{ratio.low:.3f} to {ratio.high:.3f}",
     ]
+
+
+def _in_layout(report: Report, timed: Timed) -> str:
+    return f", {timed.variant.layout}" if report.conditions.layout == BOTH and timed.variant.layout else ""
 
 
 def notes(report: Report) -> list[str]:
@@ -163,12 +185,13 @@ def notes(report: Report) -> list[str]:
         f"{conditions.mode}, batch {conditions.batch}, {conditions.dtype}, on {machine['device']}, "
         f"{conditions.threads} threads, {machine['system']}",
         f"{versions}, Python {machine['python']}, resnext-dsl {machine['resnext_dsl']}",
+        *([machine["settings"]] if "settings" in machine else []),
         f"ratio: time over that of the first row, the median of {rounds} interleaved rounds; a process for each row",
     ]
     for one, other in report.pairs():
-        ratio = one.ratio(other)
+        ratio, name = one.ratio(other), f"{one.variant.label}{_in_layout(report, one)}"
         lines.append(
-            f"{one.variant.label}: {ratio.median:.3f} of the time of {other.variant.subject.label} "
+            f"{name}: {ratio.median:.3f} of the time of {other.variant.subject.label} "
             f"({ratio.low:.3f} to {ratio.high:.3f})"
         )
     return lines + [f"not timed: {left.name}: {left.reason}" for left in report.left_out]

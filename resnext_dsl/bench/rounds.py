@@ -9,18 +9,21 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from resnext_dsl.bench.result_table import LeftOut, Report, Timed
-from resnext_dsl.bench.timing_processes import Process
+from resnext_dsl.bench.timing_processes import TimingProcess
 from resnext_dsl.bench.variants import (
     BACKENDS,
     PEERS,
+    BenchSubject,
     Conditions,
-    Subject,
     Variant,
     backend_of,
+    file_name,
     hold_conditions,
+    layouts_of,
     misfit,
     untimed,
 )
+from resnext_dsl.devices.memory_format import has_groups, layout_of
 from resnext_dsl.export.targets import EXTRA, hold_installed
 from resnext_dsl.foundation.diagnostics import ArchError, error, nearest
 from resnext_dsl.foundation.records import NamedTuple
@@ -72,8 +75,13 @@ def bench(
     hold_conditions(asked)
     chosen, left_out = _chosen(backends, asked)
     subjects = _subjects(spec, against, forms, settings or {}, root, shape)
-    turns = [Variant(subject, backend) for backend in chosen for subject in subjects]
-    turns = [Variant(subject, backend) for backend in chosen for subject in subjects]
+    asked = asked._replace(layout=_layout(spec, asked, forms, settings or {}, root))
+    turns = [
+        Variant(subject, backend, layout)
+        for backend in chosen
+        for layout in layouts_of(backend, asked.layout)
+        for subject in subjects
+    ]
     steps = _Steps(progress, len(subjects) + len(turns) * (1 + rounds))
     with tempfile.TemporaryDirectory(prefix="resnext-dsl-bench-") as folder, ExitStack() as stack:
         folders = {subject: f"{folder}/{place}" for place, subject in enumerate(subjects)}
@@ -87,15 +95,24 @@ def bench(
         if failures and ("all" not in backends or not processes):
             raise next(iter(failures.values()))
         times = _interleaved(processes, rounds, seconds, steps)
-        timed = tuple(_timed(variant, processes[variant], times[variant]) for variant in processes)
+        timed = tuple(_timed(variant, processes[variant], *times[variant]) for variant in processes)
     left_out += [LeftOut(variant.label, problem.diagnostics[0].message) for variant, problem in failures.items()]
     return Report(asked, machine, timed, tuple(left_out))
+
+
+def _layout(spec: str, asked: Conditions, forms: Sequence[str], settings: Mapping[str, str], root: str | None) -> str:
+    """The layout of all variants: "auto" is what the spec's own network would have."""
+    if asked.layout != "auto":
+        return asked.layout
+    network = load_with(spec, settings, root=root)
+    grouped = asked.mode == "inference" and has_groups(network.rewrite(forms[0], asked.mode).graph)
+    return layout_of("auto", asked.mode, asked.device, asked.dtype, grouped)
 
 
 class Open(NamedTuple):
     """A variant that is open: its process, and the libraries that run it."""
 
-    process: Process
+    process: TimingProcess
     versions: dict[str, str]
 
 
@@ -137,7 +154,7 @@ def _subjects(
     settings: Mapping[str, str],
     root: str | None,
     shape: Shape | None,
-) -> list[Subject]:
+) -> list[BenchSubject]:
     """What is timed, peers first; every spec is right."""
     network = load_with(spec, settings, root=root)
     network = network.at(shape or network.ir.nodes[0].shape)
@@ -146,12 +163,12 @@ def _subjects(
     for name in against:
         if name in PEERS:
             hold_installed(name, f"`--against {name}` needs it", f"pip install {name}")
-            subjects.append(Subject(name, network.name, taken, peer=True))
+            subjects.append(BenchSubject(name, network.name, taken, peer=True))
         else:
             other = _other(name, shape)
-            subjects.append(Subject("", other.name, other.ir.nodes[0].shape, name, peer=True))
+            subjects.append(BenchSubject("", other.name, other.ir.nodes[0].shape, name, peer=True))
     fixed = tuple(settings.items())
-    subjects += [Subject("", network.name, taken, spec, fixed, root, form) for form in forms]
+    subjects += [BenchSubject("", network.name, taken, spec, fixed, root, form) for form in forms]
     return list(dict.fromkeys(subjects))
 
 
@@ -167,7 +184,7 @@ def _other(name: str, shape: Shape | None) -> Network:
 
 
 def _prepared(
-    subject: Subject,
+    subject: BenchSubject,
     backends: Sequence[str],
     conditions: Conditions,
     folder: str,
@@ -178,12 +195,14 @@ def _prepared(
     steps.begin(f"preparing {subject.label}")
     Path(folder).mkdir()
     files = [backend for backend in backends if BACKENDS[backend].target]
-    with Process(subject.label, conditions.threads) as process:
+    with TimingProcess(subject.label, conditions.threads) as process:
         fields = {"subject": subject._asdict(), "conditions": conditions._asdict()}
         made = process.ask("prepare", **fields, backends=files, folder=folder)
-    for backend, reason in made["failures"].items():
-        variant = Variant(subject, backend)
-        failures[variant] = untimed(f"{variant.label}: {reason}")
+    for backend in files:
+        for layout in layouts_of(backend, conditions.layout):
+            reason, variant = made["failures"].get(file_name(backend, layout)), Variant(subject, backend, layout)
+            if reason:
+                failures[variant] = untimed(f"{variant.label}: {reason}")
     return conditions._replace(threads=made["threads"]), made["machine"]
 
 
@@ -198,8 +217,9 @@ def _open(
 ) -> None:
     """Starts the process of a variant, which is stopped until its first turn."""
     steps.begin(f"opening {variant.label}")
-    process = stack.enter_context(Process(variant.label, conditions.threads))
-    fields = {"subject": variant.subject._asdict(), "conditions": conditions._asdict()}
+    process = stack.enter_context(TimingProcess(variant.label, conditions.threads))
+    asked = conditions._replace(layout=variant.layout or "auto")
+    fields = {"subject": variant.subject._asdict(), "conditions": asked._asdict()}
     try:
         made = process.ask("open", **fields, backend=variant.backend, folder=folder)
     except ArchError as problem:
@@ -212,9 +232,9 @@ def _open(
 
 def _interleaved(
     processes: Mapping[Variant, Open], rounds: int, seconds: float, steps: _Steps
-) -> dict[Variant, list[list[float]]]:
-    """The times of each variant in each round; each round begins with another one."""
-    times: dict[Variant, list[list[float]]] = {variant: [] for variant in processes}
+) -> dict[Variant, tuple[list[list[float]], list[float]]]:
+    """The times of each variant in each round, and those in a queue; each round begins with another one."""
+    times: dict[Variant, tuple[list[list[float]], list[float]]] = {variant: ([], []) for variant in processes}
     order = list(processes)
     for place in range(rounds):
         first = place % len(order)
@@ -222,12 +242,15 @@ def _interleaved(
             steps.begin(f"round {place + 1} of {rounds}: {variant.label}")
             process = processes[variant].process
             process.go_on()
-            times[variant].append(process.ask("run", seconds=seconds, least=3)["times"])
+            made = process.ask("run", seconds=seconds, least=3)
+            times[variant][0].append(made["times"])
+            if made["queued"] is not None:
+                times[variant][1].append(made["queued"])
             process.stop()
     return times
 
 
-def _timed(variant: Variant, opened: Open, times: list[list[float]]) -> Timed:
+def _timed(variant: Variant, opened: Open, times: list[list[float]], queued: list[float]) -> Timed:
     opened.process.go_on()
     peak = opened.process.ask("peak")["bytes"]
-    return Timed(variant, tuple(map(tuple, times)), peak, opened.versions)
+    return Timed(variant, tuple(map(tuple, times)), peak, opened.versions, tuple(queued))

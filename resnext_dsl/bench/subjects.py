@@ -8,7 +8,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from resnext_dsl.bench.variants import Conditions, Subject
+from resnext_dsl.bench.variants import BenchSubject, Conditions
+from resnext_dsl.devices.memory_format import laid_out
 from resnext_dsl.graph.ir import Graph
 from resnext_dsl.networks.loading import load_with
 from resnext_dsl.networks.network import Network
@@ -16,24 +17,25 @@ from resnext_dsl.networks.network import Network
 NORMS = (nn.modules.batchnorm._BatchNorm,)
 
 
-def network_of(subject: Subject) -> Network:
+def network_of(subject: BenchSubject) -> Network:
     """The network of a spec, at the subject's input."""
     return load_with(subject.spec, dict(subject.settings), root=subject.root).at(subject.shape)
 
 
-def module_of(subject: Subject, conditions: Conditions, weights: Path, device: str | None = None) -> nn.Module:
+def module_of(subject: BenchSubject, conditions: Conditions, weights: Path, device: str | None = None) -> nn.Module:
     """The module, in the mode and type that it is timed in, with weights of `save_weights`."""
     training = conditions.mode == "train"
     place, dtype = device or conditions.device, getattr(torch, conditions.dtype)
     if not subject.library:
-        options = {"form": subject.form, "mode": conditions.mode, "weights": weights}
+        options = {"form": subject.form, "mode": conditions.mode, "weights": weights, "layout": conditions.layout}
         return network_of(subject).compile(device=place, dtype=dtype, **options)  # type: ignore[arg-type]
     model = _peer(subject)
     model.load_state_dict(load_file(weights), strict=True, assign=True)
-    return model.to(place, dtype).train(training)
+    model = model.to(place, dtype).train(training)
+    return model if conditions.layout == "auto" else laid_out(model, conditions.layout)
 
 
-def save_weights(subject: Subject, file: Path) -> Graph | None:
+def save_weights(subject: BenchSubject, file: Path) -> Graph | None:
     """Draws weights, measures the statistics of batch norms on noise, and saves all; gives the graph of a spec."""
     graph = None
     if subject.library:
@@ -47,7 +49,7 @@ def save_weights(subject: Subject, file: Path) -> Graph | None:
     return graph
 
 
-def _peer(subject: Subject) -> nn.Module:
+def _peer(subject: BenchSubject) -> nn.Module:
     from resnext_dsl.bench.peers import peer
 
     return peer(subject.library, subject.name)
@@ -66,7 +68,7 @@ def _draw(model: nn.Module) -> None:
                 value.zero_()
 
 
-def _measure_statistics(model: nn.Module, subject: Subject) -> None:
+def _measure_statistics(model: nn.Module, subject: BenchSubject) -> None:
     norms = [module for module in model.modules() if isinstance(module, NORMS)]
     if not norms:
         return

@@ -19,7 +19,7 @@ from resnext_dsl.foundation.diagnostics import error
 PACKAGE = Path(__file__).parent.parent.parent
 
 
-class Process:
+class TimingProcess:
     """A worker, as seen by the one who asks. A context manager: its end is the end of the process.
 
     Args:

@@ -2,7 +2,7 @@
 
 prepare     draws weights and writes the files of backends, all of one subject
 open        makes a variant ready, and runs it twice
-run         runs it for some seconds; the seconds of each run
+run         runs it for some seconds; the seconds of each run, and of a run among several in a queue
 peak        the most memory since then
 """
 
@@ -18,18 +18,21 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
-from resnext_dsl.bench.backends import Ready, file_name, opened
-from resnext_dsl.bench.variants import BACKENDS, Conditions, Subject, subject_of_json
+from resnext_dsl.bench.backends import Ready, opened
+from resnext_dsl.bench.variants import BACKENDS, BenchSubject, Conditions, file_name, layouts_of, subject_of_json
 from resnext_dsl.foundation.diagnostics import ArchError
 
 Answer = dict[str, Any]
+
+MOST_QUEUED = 50
+"""Runs in a queue at most: longer ones give no other figure."""
 
 
 def main() -> None:
     """Answers requests until there are no more."""
     _end_with_parent()
     answers = _take_standard_output()
-    worker = Worker()
+    worker = TimingWorker()
     for line in sys.stdin:
         try:
             answer = worker.answer(json.loads(line))
@@ -43,7 +46,7 @@ def main() -> None:
         answers.flush()
 
 
-class Worker:
+class TimingWorker:
     """What a worker does, request by request."""
 
     def __init__(self) -> None:
@@ -64,9 +67,11 @@ class Worker:
         return {"failures": made.files(backends), "threads": made.threads(), "machine": made.machine()}
 
     def _open(self, subject: Answer, backend: str, conditions: Answer, folder: str) -> Answer:
-        files = Path(folder) / "weights.safetensors", Path(folder) / file_name(backend)
-        self.ready = opened(subject_of_json(subject), backend, Conditions(**conditions), *files)
-        warm = [self.ready.seconds() for _ in range(2)]
+        asked = Conditions(**conditions)
+        files = Path(folder) / "weights.safetensors", Path(folder) / file_name(backend, asked.layout)
+        self.ready = opened(subject_of_json(subject), backend, asked, *files)
+        warm = [self.ready.seconds() for _ in range(self.ready.warm)]
+        self.ready.memory.release()
         self.ready.memory.forget()
         return {"warm": warm, "versions": self.ready.versions}
 
@@ -77,7 +82,9 @@ class Worker:
         start = time.perf_counter()
         while len(times) < least or time.perf_counter() - start < seconds:
             times.append(self.ready.seconds())
-        return {"times": times}
+        queued = None if self.ready.queued is None else self.ready.queued(min(len(times), MOST_QUEUED))
+        self.ready.memory.release()  # others run on the device next
+        return {"times": times, "queued": queued}
 
     def _peak(self) -> Answer:
         assert self.ready is not None
@@ -87,7 +94,7 @@ class Worker:
 class Preparation:
     """Weights and files of one subject."""
 
-    def __init__(self, subject: Subject, conditions: Conditions, folder: Path) -> None:
+    def __init__(self, subject: BenchSubject, conditions: Conditions, folder: Path) -> None:
         import torch
 
         from resnext_dsl.bench.subjects import save_weights
@@ -101,33 +108,35 @@ class Preparation:
         self.graph = save_weights(subject, self.weights)
 
     def files(self, backends: list[str]) -> dict[str, str]:
-        """Writes the files of backends, each read back and compared; why those that could not be written were not."""
+        """Writes the files of backends, each read back and compared; by name, why some could not be written."""
         failures = {}
         for backend in backends:
-            try:
-                self._write(backend)
-            except ArchError as problem:
-                failures[backend] = problem.diagnostics[0].message
+            for layout in layouts_of(backend, self.conditions.layout):
+                name = file_name(backend, layout)
+                try:
+                    self._write(backend, layout or "auto", self.folder / name)
+                except ArchError as problem:
+                    failures[name] = problem.diagnostics[0].message
         return failures
 
-    def _write(self, backend: str) -> None:
+    def _write(self, backend: str, layout: str, file: Path) -> None:
         import torch
 
         from resnext_dsl.bench.subjects import module_of
-        from resnext_dsl.export.interface import Signature, signature_of
+        from resnext_dsl.export.interface import Interface, signature_of
         from resnext_dsl.export.targets import TARGETS
         from resnext_dsl.export.write import write_module
 
         target = TARGETS[BACKENDS[backend].target]
         # OpenVINO chooses its type when it opens the file.
-        computed = self.conditions._replace(dtype=target.computes or self.conditions.dtype)
+        computed = self.conditions._replace(dtype=target.computes or self.conditions.dtype, layout=layout)
         dtype, device = getattr(torch, computed.dtype), self.conditions.device if target.name == "aoti" else "cpu"
-        plain = Signature("image", ("main",), self.subject.shape)
+        plain = Interface("image", ("main",), self.subject.shape)
         signature = (signature_of(self.graph) if self.graph is not None else plain)._replace(
             dtype=dtype, stored=dtype, batch=computed.batch, device=device
         )
         model = module_of(self.subject, computed, self.weights, device)
-        write_module(target, model, signature, self.folder / file_name(backend))
+        write_module(target, model, signature, file)
 
     def threads(self) -> int:
         """Those that torch takes unasked."""
@@ -142,15 +151,17 @@ class Preparation:
         import torch
 
         from resnext_dsl.budgets.latency import device_name
+        from resnext_dsl.devices.float32_precision import settings_line, settings_of
         from resnext_dsl.foundation.version import __version__
 
+        settings = settings_of(torch.device(self.conditions.device))
         return {
             "processor": device_name(torch.device("cpu")),
             "device": device_name(torch.device(self.conditions.device)),
             "system": f"{platform.system()} {platform.machine()}",
             "python": platform.python_version(),
             "resnext_dsl": __version__,
-        }
+        } | ({"settings": settings_line(settings)} if settings else {})
 
 
 def _take_standard_output() -> IO[str]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from resnext_dsl.devices.memory_format import CHANNELS_LAST, CONTIGUOUS, LAYOUTS
 from resnext_dsl.foundation.diagnostics import ArchError, did_you_mean, error
+from resnext_dsl.foundation.number_types import DEFAULT_TYPE, DEPLOYED_TYPES
 from resnext_dsl.foundation.records import NamedTuple
 from resnext_dsl.operators.base import Shape
 
@@ -14,10 +16,12 @@ PEERS = ("torchvision", "timm")
 
 MODES = ("inference", "train")
 
-DTYPES = ("float32", "bfloat16", "float16")
+
+BOTH = "both"
+"""Asks for a row in each of the two layouts."""
 
 
-class Subject(NamedTuple):
+class BenchSubject(NamedTuple):
     """A network to time.
 
     Attributes:
@@ -53,17 +57,19 @@ class Conditions(NamedTuple):
 
     Attributes:
         device: "cpu", "cuda" or "cuda:N".
-        dtype: One of `DTYPES`.
+        dtype: One of `DEPLOYED_TYPES`.
         batch: Samples.
         mode: One of `MODES`; a run in training is forward, backward and a step of SGD.
         threads: Within an operator, on the CPU; 0 for as many as torch would take.
+        layout: Memory format of weights and images, the same for all: one of `memory_format.LAYOUTS`, or `BOTH`.
     """
 
     device: str = "cpu"
-    dtype: str = "float32"
+    dtype: str = DEFAULT_TYPE
     batch: int = 1
     mode: str = "inference"
     threads: int = 0
+    layout: str = "auto"
 
 
 class Backend(NamedTuple):
@@ -76,6 +82,7 @@ class Backend(NamedTuple):
         dtypes: What it computes in.
         modes: What it can do.
         needs: Modules that must be installed.
+        laid_out: Whether it runs weights in the memory format that they have; others choose their own.
     """
 
     title: str
@@ -84,25 +91,42 @@ class Backend(NamedTuple):
     dtypes: tuple[str, ...]
     modes: tuple[str, ...]
     needs: tuple[str, ...] = ()
+    laid_out: bool = True
 
 
 BACKENDS: Mapping[str, Backend] = {
-    "eager": Backend("torch, eager", "", ("cpu", "cuda"), DTYPES, MODES),
-    "compile": Backend("torch.compile", "", ("cpu", "cuda"), DTYPES, MODES),
-    "aoti": Backend("AOTInductor", "aoti", ("cpu", "cuda"), DTYPES, ("inference",)),
+    "eager": Backend("torch, eager", "", ("cpu", "cuda"), DEPLOYED_TYPES, MODES),
+    "compile": Backend("torch.compile", "", ("cpu", "cuda"), DEPLOYED_TYPES, MODES),
+    "compile-graphs": Backend("torch.compile with CUDA graphs", "", ("cuda",), DEPLOYED_TYPES, MODES),
+    "aoti": Backend("AOTInductor", "aoti", ("cpu", "cuda"), DEPLOYED_TYPES, ("inference",)),
     "onnxruntime": Backend(
-        "ONNX Runtime", "onnx", ("cpu",), ("float32", "float16"), ("inference",), ("onnx", "onnxscript", "onnxruntime")
+        "ONNX Runtime",
+        "onnx",
+        ("cpu",),
+        ("float32", "float16"),
+        ("inference",),
+        ("onnx", "onnxscript", "onnxruntime"),
+        laid_out=False,
     ),
-    "openvino": Backend("OpenVINO", "openvino", ("cpu",), DTYPES, ("inference",), ("openvino",)),
+    "openvino": Backend(
+        "OpenVINO", "openvino", ("cpu",), DEPLOYED_TYPES, ("inference",), ("openvino",), laid_out=False
+    ),
 }
 """Every backend, by name."""
 
 
 class Variant(NamedTuple):
-    """One row of a report."""
+    """One row of a report.
 
-    subject: Subject
+    Attributes:
+        subject: The network.
+        backend: A key of `BACKENDS`.
+        layout: Memory format of weights and images; "" where the backend chooses it.
+    """
+
+    subject: BenchSubject
     backend: str
+    layout: str = ""
 
     @property
     def label(self) -> str:
@@ -116,11 +140,31 @@ def hold_conditions(conditions: Conditions) -> None:
     Raises:
         ArchError: E607.
     """
-    for what, value, known in (("mode", conditions.mode, MODES), ("dtype", conditions.dtype, DTYPES)):
+    for what, value, known in (
+        ("mode", conditions.mode, MODES),
+        ("dtype", conditions.dtype, DEPLOYED_TYPES),
+        ("layout", conditions.layout, (*LAYOUTS, BOTH)),
+    ):
         if value not in known:
             raise untimed(f"unknown {what} `{value}`", did_you_mean(value, known) or f"there are {', '.join(known)}")
     if conditions.device.partition(":")[0] not in ("cpu", "cuda"):
         raise untimed(f"unknown device `{conditions.device}`", "devices are cpu, cuda and cuda:N")
+
+
+def layouts_of(name: str, layout: str) -> tuple[str, ...]:
+    """The layouts that a backend is timed in, where `layout` is one of them or `BOTH`."""
+    if not BACKENDS[name].laid_out:
+        return ("",)
+    return (CONTIGUOUS, CHANNELS_LAST) if layout == BOTH else (layout,)
+
+
+def file_name(backend: str, layout: str) -> str:
+    """A name for the file of a backend."""
+    from resnext_dsl.export.targets import TARGETS
+
+    target = BACKENDS[backend].target
+    name = f"{backend}-{layout}" if layout and BACKENDS[backend].laid_out else backend
+    return name + (TARGETS[target].suffix if target else "")
 
 
 def backend_of(name: str) -> Backend:
@@ -155,7 +199,7 @@ def untimed(message: str, hint: str = "") -> ArchError:
     return error("E607", message, file="bench", hint=hint)
 
 
-def subject_of_json(fields: dict[str, Any]) -> Subject:
+def subject_of_json(fields: dict[str, Any]) -> BenchSubject:
     """A subject as it came through JSON."""
     settings = tuple((name, value) for name, value in fields["settings"])
-    return Subject(**fields | {"shape": tuple(fields["shape"]), "settings": settings})
+    return BenchSubject(**fields | {"shape": tuple(fields["shape"]), "settings": settings})

@@ -1,1 +1,1 @@
-"""The limits that a spec states: measures, bounds, and how much of each limit a network uses."""
+"""Budgets of a spec: measures, limits, the use of each limit by a network, and the latency of a network."""

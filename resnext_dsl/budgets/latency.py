@@ -5,21 +5,27 @@ from __future__ import annotations
 import platform
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from resnext_dsl.devices.device_locks import exclusive
 from resnext_dsl.foundation.diagnostics import Span, error
 from resnext_dsl.foundation.records import NamedTuple
 
 if TYPE_CHECKING:
     import torch
+    from torch import nn
 
     from resnext_dsl.budgets.measures import Measurable
     from resnext_dsl.operators.base import Shape
 
 WARM_UP_RUNS, WARM_UP_SECONDS = 3, 0.3
-"""Least of runs and of time before the first run that counts: caches fill, clocks rise, kernels are chosen."""
+"""Least of runs and of time before the first run that counts: caches fill, clocks rise, kernels are chosen.
+
+The time begins after the first run of all, which loads libraries: on a GPU that alone may take longer.
+"""
 LEAST_RUNS, MOST_RUNS, SECONDS = 10, 200, 2.0
 """Runs that count: as many as fit into the time, within these bounds."""
 
@@ -32,6 +38,8 @@ class Timing(NamedTuple):
         machine: Name, system and architecture.
         device: The name of the processor or accelerator.
         threads: Those that torch uses within an operator, on the CPU.
+        layout: The memory format of the weights.
+        settings: What else decides how a GPU computes: TF32, cudnn.benchmark, cuDNN's version; empty on a CPU.
     """
 
     median: float
@@ -45,10 +53,12 @@ class Timing(NamedTuple):
     dtype: str
     batch: int
     input: Shape
+    layout: str = ""
+    settings: Mapping[str, str] = MappingProxyType({})
 
     def to_json(self) -> dict[str, object]:
         """The fields by name."""
-        return self._asdict() | {"input": list(self.input)}
+        return self._asdict() | {"input": list(self.input), "settings": dict(self.settings)}
 
 
 def latency(network: Measurable, device: str, batch: int, dtype: str, span: Span) -> Timing:
@@ -66,9 +76,13 @@ def latency(network: Measurable, device: str, batch: int, dtype: str, span: Span
     """
     import torch
 
+    from resnext_dsl.devices.float32_precision import settings_of
+    from resnext_dsl.devices.memory_format import layout_in
+
     place = device_of(device, span)
     try:
-        times = _inferences(network, place, batch, getattr(torch, dtype))
+        model = network.compile(mode="inference", device=place, dtype=getattr(torch, dtype), seed=0)
+        times = _inferences(model, place, (batch, *network.ir.nodes[0].shape), getattr(torch, dtype))
     except (RuntimeError, MemoryError) as problem:
         reason = (str(problem).splitlines() or [type(problem).__name__])[0]
         message = f"batch {batch} in {dtype} does not run on {device}: {reason[:200]}"
@@ -77,22 +91,25 @@ def latency(network: Measurable, device: str, batch: int, dtype: str, span: Span
     machine = f"{platform.node()}, {platform.system()} {platform.machine()}"
     shape = network.ir.nodes[0].shape
     used = (machine, device_name(place), torch.get_num_threads(), torch.__version__, dtype, batch, shape)
-    return Timing(median, low, high, len(times), *used)
+    return Timing(median, low, high, len(times), *used, layout_in(model), settings_of(place))
 
 
-def _inferences(network: Measurable, place: torch.device, batch: int, dtype: torch.dtype) -> list[float]:
+def _inferences(model: nn.Module, place: torch.device, shape: Shape, dtype: torch.dtype) -> list[float]:
     """Seconds of each inference that counts."""
     import torch
 
-    model = network.compile(mode="inference", device=place, dtype=dtype, seed=0)
-    shape = (batch, *network.ir.nodes[0].shape)
     images = torch.rand(shape, generator=torch.Generator().manual_seed(0)).to(place, dtype)
-    with torch.inference_mode():
+    with torch.inference_mode(), exclusive(str(place)):
         return _times(lambda: model(images), place)
 
 
-def device_of(name: str, span: Span | None = None) -> torch.device:
+def device_of(name: str, span: Span | None = None, file: str = "bench") -> torch.device:
     """The device of a name.
+
+    Args:
+        name: "cpu", "cuda" or "cuda:N".
+        span: The limit that asks, for errors.
+        file: The command that asks, where there is no span.
 
     Raises:
         ArchError: E603 where this machine does not have it.
@@ -102,13 +119,14 @@ def device_of(name: str, span: Span | None = None) -> torch.device:
     devices = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
     if name not in (*devices, *(["cuda"] if len(devices) > 1 else [])):
         hint = f"devices here: {', '.join(devices)}"
-        raise error("E603", f"this machine has no device `{name}`", span, file="" if span else "bench", hint=hint)
+        raise error("E603", f"this machine has no device `{name}`", span, file="" if span else file, hint=hint)
     return torch.device(name)
 
 
 def _times(run: Callable[[], object], place: torch.device) -> list[float]:
     """Seconds of each run that counts."""
     clock = cuda_seconds if place.type == "cuda" else _wall_seconds
+    clock(run, place)
     start, warm = time.perf_counter(), 0
     while warm < WARM_UP_RUNS or time.perf_counter() - start < WARM_UP_SECONDS:
         clock(run, place)

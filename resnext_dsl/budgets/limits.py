@@ -1,6 +1,6 @@
-"""Gives the limits of a network's budgets their values: bounds, the part and the conditions they hold for.
+"""Binds the budgets of a network: evaluates the bounds, parts and conditions of their limits.
 
-What a network uses of them is the matter of `budget`, what can be limited that of `measures`.
+`measures` has the table of measures. `usage` computes how much of each limit a network uses.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ SIDES = {"<=": ("upper",), "<": ("upper",), ">=": ("lower",), ">": ("lower",), "
 """Comparison -> the sides on which it bounds a measure."""
 
 MOST_NAMED = 8
-"""Names that are listed where none of them is like the one that was written."""
+"""Most names that a hint lists if none of them is similar to the written one."""
 
 
 class LimitConditions(NamedTuple):
-    """What a budget holds for.
+    """The conditions under which a budget holds.
 
     Attributes:
-        input: Input shape without batch; None for the declared one.
-        dtype: Type of numbers, for the measures that depend on it.
-        span: Where the input is stated.
+        input: The input shape without batch; None for the declared one.
+        dtype: The type of numbers, for the measures that depend on it.
+        span: The place of the input shape in the spec.
     """
 
     input: Shape | None = None
@@ -52,12 +52,15 @@ class Limit(NamedTuple):
     """One bound of a budget: a measure of a network, or of a part of it, compared with a number.
 
     Attributes:
-        budget: The budget's name; "" for the one without.
-        measure: Name of its row in the table of measures.
-        bound: In the base of the measure's unit.
-        part: The part, scope or operator that it holds for; "" for the network.
-        part_span: Where that is written.
-        arguments: Those of the measure, in order.
+        budget: The name of the budget; "" for the budget without a name.
+        measure: The name of its row in the table of measures.
+        comparison: "<=", "<", ">=", ">" or "==".
+        bound: The bound, in the base of the measure's unit.
+        span: The place of the limit in the spec.
+        part: The part, scope or operator that it limits; "" for the network.
+        part_span: The place of the part's name in the spec.
+        arguments: The arguments of the measure, in order.
+        conditions: The conditions of the budget.
     """
 
     budget: str
@@ -77,13 +80,13 @@ class Limit(NamedTuple):
 
     @property
     def subject(self) -> str:
-        """What is limited, as one would write it: `conv3.flops`, `latency(cpu, 1)`."""
+        """The measure as a spec writes it: `conv3.flops`, `latency(cpu, 1)`."""
         name = f"{self.part}.{self.measure}" if self.part else self.measure
         return f"{name}({', '.join(str(value) for _, value in self.arguments)})" if self.arguments else name
 
 
 def bind_limits(bound: BoundNetwork, evaluator: Interpreter) -> tuple[tuple[Limit, ...], list[Diagnostic]]:
-    """The limits of a network in the order of the text, and what is wrong with the others."""
+    """The limits of a network in the order of the text, and the errors of limits that do not bind."""
     binder = _Binder(evaluator, bound.budget_names)
     for budget in bound.budgets:
         binder.budget(budget)
@@ -91,13 +94,19 @@ def bind_limits(bound: BoundNetwork, evaluator: Interpreter) -> tuple[tuple[Limi
 
 
 def picked(limits: Sequence[Limit], declared: Iterable[str], names: Sequence[str], file: str) -> tuple[Limit, ...]:
-    """The limits of the budgets of these names; those of all budgets where none is named.
+    """The limits of the named budgets; of all budgets if none is named.
+
+    Args:
+        limits: All limits of a network.
+        declared: The names of its budgets.
+        names: The names to pick.
+        file: The name of the spec file, for errors.
 
     Raises:
         ArchError: E101 for each name that no budget has.
     """
     known = [name for name in declared if name]
-    listed = f"budgets: {', '.join(known)}" if known else "no budget of it has a name"
+    listed = f"budgets: {', '.join(known)}" if known else "no budget has a name"
     wrong = [
         Diagnostic("E101", f"no budget is named `{name}`", hint=did_you_mean(name, known) or listed, file=file)
         for name in dict.fromkeys(names)
@@ -125,7 +134,7 @@ def misplaced(limits: Sequence[Limit], graph: Graph) -> list[Diagnostic]:
 
 
 class _Binder:
-    """Binds the budgets of one network; what is wrong with one limit leaves the others."""
+    """Binds the budgets of one network; an error in one limit leaves the others intact."""
 
     def __init__(self, evaluator: Interpreter, env: Environment) -> None:
         self.evaluator = evaluator
@@ -159,19 +168,19 @@ class _Binder:
             budget.name.span if budget.name is not None else budget.span._replace(end=budget.span.start + len("budget"))
         )
         if name in self._budgets:
-            what = f"budget `{name}` is declared twice" if name else "a second budget without a name"
+            message = f"budget `{name}` is declared twice" if name else "a second budget without a name"
             note = Note("the first one is here", self._budgets[name])
-            raise error("E102", what, span, notes=(note,), hint="give it another name, or write one budget")
+            raise error("E102", message, span, notes=(note,), hint="give it another name, or write one budget")
         self._budgets[name] = span
 
     def _conditions(self, budget: s.Budget) -> LimitConditions:
         signature = Signature("budget", ("input", "dtype"), frozenset())
-        given = bind_arguments(signature, budget.arguments).named
+        arguments = bind_arguments(signature, budget.arguments).named
         shape, span = None, None
-        if "input" in given:
-            value = given["input"].value
+        if "input" in arguments:
+            value = arguments["input"].value
             shape, span = input_shape(self.evaluator.evaluate(value, self.env), value.span), value.span
-        dtype = self._argument(DTYPE, given["dtype"].value) if "dtype" in given else DTYPE.default
+        dtype = self._argument(DTYPE, arguments["dtype"].value) if "dtype" in arguments else DTYPE.default
         return LimitConditions(shape, dtype, span)
 
     def _limit(
@@ -198,7 +207,7 @@ class _Binder:
             hint = did_you_mean(name.text, MEASURES) or f"measures: {', '.join(MEASURES)}"
             raise error("E208", f"unknown measure `{name.text}`", name.span, hint=hint)
         if measure.part and not row.of_parts:
-            message = f"`{name.text}` is of the whole network, not of a part of it"
+            message = f"`{name.text}` is a measure of the whole network, not of a part"
             raise error("E105", message, measure.span, hint=f"write `{_call(name.text, row)}`")
         return row
 
@@ -206,38 +215,38 @@ class _Binder:
         name = measure.name
         required = frozenset(argument.name for argument in row.arguments if argument.default is REQUIRED)
         signature = Signature(name.text, tuple(argument.name for argument in row.arguments), required)
-        given = bind_arguments(signature, measure.arguments or (), callee_span=name.span).named
+        arguments = bind_arguments(signature, measure.arguments or (), callee_span=name.span).named
         return tuple(
-            (argument.name, self._argument(argument, given[argument.name].value))
-            if argument.name in given
+            (argument.name, self._argument(argument, arguments[argument.name].value))
+            if argument.name in arguments
             else (argument.name, argument.default)
             for argument in row.arguments
         )
 
     def _argument(self, argument: MeasureArgument, written: s.Expression) -> Any:
-        """The value of an argument; a word such as `float16` means itself where nothing else has that name."""
+        """The value of an argument; a word such as `float16` is a value if no declaration has that name."""
         if isinstance(written, s.Name) and written.text not in self.env.all_names():
             if written.text in argument.words:
                 return written.text
             message = f"unknown {argument.name} `{written.text}`"
-            hint = did_you_mean(written.text, argument.words) or f"it is {argument.expected}"
+            hint = did_you_mean(written.text, argument.words) or f"`{argument.name}` is {argument.expected}"
             raise error("E101", message, written.span, hint=hint)
         value = self.evaluator.evaluate(written, self.env)
         right = value.__class__ is argument.type
         if not right or not argument.fits(value):
             message = f"`{argument.name}` must be {argument.expected}; found {show(value)}"
             raise error("E205" if right else "E204", message, written.span)
-        return argument.type(value)  # a plain one, also where many candidates are bound at once
+        return argument.type(value)  # a plain value, also if many candidates are bound at once
 
     def _once(self, key: tuple[Any, ...], limit: s.LimitDeclaration, stated: dict[tuple[Any, ...], Span]) -> None:
         if key in stated:
-            what = limit.measure.span.text
-            message = f"`{what}` has {'an upper' if key[-1] == 'upper' else 'a lower'} bound already in this budget"
+            measure = limit.measure.span.text
+            message = f"`{measure}` has {'an upper' if key[-1] == 'upper' else 'a lower'} bound already in this budget"
             raise error("E102", message, limit.span, notes=(Note("the first one is here", stated[key]),))
         stated[key] = limit.span
 
     def _bounds(self, measure: str, row: Measure, limit: s.LimitDeclaration) -> list[tuple[str, int | float]]:
-        """The comparisons of a limit with their numbers; two for a box."""
+        """The comparisons of a limit with their bounds; a range has two."""
         bounds = [(comparison, self._bound(measure, row, bound)) for comparison, bound in limit.bounds]
         if len(bounds) == 2 and bounds[0][1] > bounds[1][1]:
             (_, first), (_, last) = limit.bounds
@@ -262,7 +271,7 @@ class _Binder:
 
 
 def _amount(measure: str, row: Measure, written: s.Amount) -> int | float:
-    """An amount in the base of a measure's unit."""
+    """Converts an amount to the base of a measure's unit."""
     factors: Mapping[str, Decimal] = row.unit.factors
     if written.unit not in factors:
         message = f"`{measure}` is {row.unit.name}; found `{written.span.text}`, {UNITS[written.unit].name}"

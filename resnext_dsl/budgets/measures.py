@@ -1,6 +1,6 @@
-"""The measures that a budget may limit, one row each: unit, arguments, how it is read off a network.
+"""The table of measures that a budget may limit: the unit, the arguments, and the function that computes each.
 
-A row says everything that is particular to a measure; what binds, checks and reports limits reads the table.
+A row holds everything that is particular to a measure. The code that binds, checks and reports limits reads the table.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from resnext_dsl.costs.closed_form import Cost, depth_of
+from resnext_dsl.foundation.number_types import DEFAULT_TYPE, NUMBER_TYPES
 from resnext_dsl.foundation.records import NamedTuple
 from resnext_dsl.foundation.units import BYTES, COUNT, TIME, Unit
 from resnext_dsl.graph.ir import reachable
@@ -24,15 +25,15 @@ if TYPE_CHECKING:
 
 
 class MeasureArgument(NamedTuple):
-    """What a measure, or a budget as a whole, must be told.
+    """A parameter of a measure, or of a budget as a whole.
 
     Attributes:
-        name: Its name.
+        name: The name.
         type: The type of its values.
-        fits: Whether a value of that type will do.
-        expected: What does, in words.
-        words: Names that mean themselves where nothing else has that name.
-        default: Its value where it is not given, or `REQUIRED`.
+        fits: Whether a value of that type is valid.
+        expected: The valid values, in words.
+        words: Names that are values if no declaration has that name.
+        default: The default value, or `REQUIRED`.
     """
 
     name: str
@@ -43,10 +44,14 @@ class MeasureArgument(NamedTuple):
     default: Any = REQUIRED
 
 
-DTYPES = ("float64", "float32", "bfloat16", "float16")
-"""Types of numbers that a network can compute in."""
-
-DTYPE = MeasureArgument("dtype", str, DTYPES.__contains__, f"one of {', '.join(DTYPES)}", DTYPES, "float32")
+DTYPE = MeasureArgument(
+    "dtype",
+    str,
+    NUMBER_TYPES.__contains__,
+    f"one of {', '.join(NUMBER_TYPES)}",
+    tuple(NUMBER_TYPES),
+    DEFAULT_TYPE,
+)
 DEVICE = MeasureArgument(
     "device",
     str,
@@ -58,14 +63,14 @@ BATCH = MeasureArgument("batch", int, lambda count: 1 <= count < 2**31, "an int 
 
 
 class Measurable(Protocol):
-    """The part of a network that measures read; `Network` says what each member gives."""
+    """The members of a network that measures use; `Network` documents them."""
 
     @property
     def ir(self) -> Graph: ...  # noqa: D102
 
     def cost(self, training: bool = False) -> NetworkCost: ...  # noqa: D102
 
-    def memory(self, dtype: str = "float32", batch: int = 1) -> MemoryUse: ...  # noqa: D102
+    def memory(self, dtype: str = DEFAULT_TYPE, batch: int = 1) -> MemoryUse: ...  # noqa: D102
 
     def at(self, shape: Shape) -> Measurable: ...  # noqa: D102
 
@@ -80,12 +85,13 @@ class Measurable(Protocol):
 
 
 class Subject(NamedTuple):
-    """What is measured: a network at some input, or a part of it, and what else was stated.
+    """The subject of a measure: a network at some input, or a part of it, with the other conditions.
 
     Attributes:
-        part: Name of a part, a scope or an operator in the graph; "" for the whole network.
-        dtype: One of `DTYPES`.
-        arguments: The measure's own, by name.
+        network: The network.
+        part: The name of a part, a scope or an operator in the graph; "" for the whole network.
+        dtype: A key of `NUMBER_TYPES`.
+        arguments: The arguments of the measure, by name.
     """
 
     network: Measurable
@@ -95,14 +101,14 @@ class Subject(NamedTuple):
 
 
 class Measure(NamedTuple):
-    """What a budget may limit.
+    """A measure that a budget may limit.
 
     Attributes:
-        unit: What its bounds are written in.
-        read: Its value in closed form; None for a measure that is taken on a machine.
-        share: What one operator adds to it; None where it is not a sum over operators.
-        of_parts: Whether a part of a network has it too.
-        arguments: What it must be told.
+        unit: The unit of its bounds.
+        read: Computes the measure in closed form; None for a measure that needs a machine.
+        share: The share of one operator in the measure; None if the measure is not a sum over operators.
+        of_parts: Whether a part of a network has this measure.
+        arguments: The parameters of the measure.
     """
 
     unit: Unit
@@ -129,7 +135,7 @@ def _depth(subject: Subject) -> int:
 
 
 def members_of(subject: Subject) -> frozenset[int]:
-    """The positions of the nodes that a subject is made of."""
+    """The positions of the nodes of a subject."""
     nodes = subject.network.ir.nodes
     if not subject.part:
         return frozenset(range(len(nodes)))

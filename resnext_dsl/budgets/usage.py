@@ -1,4 +1,4 @@
-"""Holds a network against the budgets that its file states: what it uses of each limit, and where that goes."""
+"""Checks a network against its budgets: its use of each limit, and the lines of the spec that cost most."""
 
 from __future__ import annotations
 
@@ -19,18 +19,19 @@ if TYPE_CHECKING:
 COMPARISONS: Mapping[str, Callable[[float, float], bool]] = {"<=": le, "<": lt, ">=": ge, ">": gt, "==": eq}
 
 COSTLIEST = 3
-"""Lines of source that are named where a limit is exceeded."""
+"""Lines of the spec that the error of an exceeded limit names."""
 
 
 class Usage(NamedTuple):
-    """One limit of a budget, and what the network uses of it.
+    """One limit of a budget with its use by a network.
 
     Attributes:
-        used: In the base of the measure's unit; None for a measure that was not taken.
-        input: The input shape that it holds for.
-        costliest: Where an upper bound is exceeded: the lines of source that cost most, with their shares.
-        timing: What a latency was timed on.
-        suggestion: A change that would meet the limit, or "".
+        limit: The limit.
+        used: The measure of the network in the base of its unit; None for a latency that was not measured.
+        input: The input shape of the network.
+        costliest: If an upper bound is exceeded, the lines of the spec that cost most, with their shares.
+        timing: The measurement of a latency, with its machine.
+        suggestion: A change of a parameter that meets the limit, or "".
     """
 
     limit: Limit
@@ -42,11 +43,11 @@ class Usage(NamedTuple):
 
     @property
     def met(self) -> bool:
-        """Whether the network keeps the limit, as far as it was measured."""
+        """Whether the network meets the limit; True for a latency that was not measured."""
         return self.used is None or COMPARISONS[self.limit.comparison](self.used, self.limit.bound)
 
     def to_json(self) -> dict[str, object]:
-        """The line of `check --json`."""
+        """The entry of a limit in `check --json`."""
         limit = self.limit
         return {
             "budget": limit.budget,
@@ -67,15 +68,16 @@ class Usage(NamedTuple):
 
 
 def usage(limits: tuple[Limit, ...], network: Measurable, measure: bool = False) -> tuple[Usage, ...]:
-    """What a network uses of each limit, in the order of the text.
+    """The use of each limit by a network, in the order of the limits.
 
     Args:
-        limits: Of the network's budgets.
+        limits: Limits of the network's budgets.
         network: The network at its declared input.
-        measure: Take the measures that need a machine too.
+        measure: Whether to measure latencies on this machine.
 
     Raises:
-        ArchError: Where the network cannot have the input that a budget states, or a measure cannot be taken here.
+        ArchError: If the network cannot take the input shape of a budget, or this machine lacks the device of a
+            latency.
     """
     networks: dict[Shape | None, Measurable] = {None: network}
     timings: dict[object, Timing] = {}
@@ -97,7 +99,7 @@ def usage(limits: tuple[Limit, ...], network: Measurable, measure: bool = False)
 
 
 def _at_input(network: Measurable, limit: Limit) -> Measurable:
-    """The network at the input that a budget states; what is wrong with that is blamed on the budget."""
+    """The network at the input shape of a budget; an error points at the budget."""
     conditions = limit.conditions
     assert conditions.input is not None
     try:
@@ -128,7 +130,7 @@ def _used(limit: Limit, subject: Subject, used: int | float | None) -> Usage:
 
 
 def _costliest(limit: Limit, subject: Subject) -> tuple[Note, ...]:
-    """The lines of source whose operators cost most, as notes."""
+    """The lines of the spec whose operators cost most, as notes."""
     share = limit.row.share
     if share is None:
         return ()
@@ -142,13 +144,13 @@ def _costliest(limit: Limit, subject: Subject) -> tuple[Note, ...]:
             costs[line] = costs.get(line, 0) + share(cost)
     total = sum(costs.values())
     most = sorted((line for line in costs if costs[line]), key=lambda line: -costs[line])[:COSTLIEST]
-    what = limit.subject
-    shares = [f"this line costs {costs[line]:,}, {100 * costs[line] / total:.1f}% of `{what}`" for line in most]
+    subject_text = limit.subject
+    shares = [f"this line costs {costs[line]:,}, {100 * costs[line] / total:.1f}% of `{subject_text}`" for line in most]
     return tuple(Note(share, spans[line]) for share, line in zip(shares, most, strict=True))
 
 
 def violations(report: tuple[Usage, ...]) -> BudgetError | None:
-    """The error that lists every limit that is not kept, or None."""
+    """The error that lists every exceeded limit, or None."""
     exceeded = [_violation(line) for line in report if not line.met]
     return BudgetError(exceeded) if exceeded else None
 

@@ -1,4 +1,4 @@
-"""How commands take a spec and answer: answers to standard output, errors to standard error, exit status as fixed."""
+"""Options that commands share, and their output: answers on standard output, errors on standard error, exit status."""
 
 from __future__ import annotations
 
@@ -14,28 +14,37 @@ if TYPE_CHECKING:
     from resnext_dsl.foundation.diagnostics import ArchError, Diagnostic
     from resnext_dsl.networks.network import Network
 
-UNMET, WRONG, OURS = 1, 2, 3
-"""Exit status: a budget or requirement is not met; the spec or the command is wrong; a mistake of ours."""
+UNMET, WRONG, INTERNAL = 1, 2, 3
+"""Exit status: a budget or requirement is not met; the spec or the command is wrong; an internal error."""
 
 Spec = Annotated[str, typer.Argument(metavar="SPEC", help="A .arch file, or the name of a shipped network.")]
 Set = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="NAME=VALUE", help="Give a parameter another value; repeatable."),
+    typer.Option("--set", metavar="NAME=VALUE", help="Another value for a parameter; repeatable."),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")]
 Budgets = Annotated[
     list[str] | None,
-    typer.Option("--budget", metavar="NAME", help="Hold this budget, not all of them; repeatable."),
+    typer.Option("--budget", metavar="NAME", help="Budget to check, in place of all; repeatable."),
 ]
 Input = Annotated[
     str | None,
-    typer.Option("--input", metavar="SHAPE", help="Another input shape, without batch: 3x256x256, or a number."),
+    typer.Option(
+        "--input",
+        metavar="SHAPE",
+        help="Input shape without batch, in place of the declared one: 3x256x256, or a number of features.",
+    ),
 ]
-Root = Annotated[str | None, typer.Option("--root", metavar="DIR", help="The folder that imports stay under.")]
+Root = Annotated[
+    str | None,
+    typer.Option(
+        "--root", metavar="DIR", help="Folder that imports must stay under.  [default: the folder of the spec]"
+    ),
+]
 
 
 def overrides(settings: list[str] | None, option: str = "--set") -> dict[str, str]:
-    """`NAME=VALUE` settings as a mapping; a malformed one ends the command."""
+    """Parses `NAME=VALUE` settings to a mapping; a malformed setting ends the command."""
     values: dict[str, str] = {}
     for setting in settings or []:
         name, sign, value = setting.partition("=")
@@ -46,19 +55,19 @@ def overrides(settings: list[str] | None, option: str = "--set") -> dict[str, st
 
 
 def load(spec: str, settings: list[str] | None, root: str | None = None) -> Network:
-    """The network of a command's SPEC and settings."""
+    """Loads the network of a command's SPEC with its settings."""
     from resnext_dsl.networks.loading import load_with
 
     return load_with(spec, overrides(settings), root=root)
 
 
 def at(network: Network, shape: str | None) -> Network:
-    """The network at the input shape that a command is given."""
+    """The network at the input shape of a command's `--input`; at the declared one if None."""
     if shape is None:
         return network
     sizes = shape.split("x")
     if not all(size.isascii() and size.isdigit() and len(size) < 10 and int(size) for size in sizes):
-        fail(f"`--input {shape}` is no shape; write one like 3x224x224")
+        fail(f"`--input {shape}` is not a shape; write one like 3x224x224")
     return network.at(tuple(map(int, sizes)))
 
 
@@ -69,17 +78,17 @@ def fail(message: str, status: int = WRONG) -> NoReturn:
 
 
 def status_of(problem: ArchError) -> int:
-    """The exit status that an error stands for."""
+    """The exit status of an error."""
     from resnext_dsl.foundation.diagnostics import BudgetError, RequirementError, TrainingError
 
     if any(diagnostic.code.startswith("E8") for diagnostic in problem.diagnostics):
-        return OURS
+        return INTERNAL
     return UNMET if isinstance(problem, BudgetError | RequirementError | TrainingError) else WRONG
 
 
 @contextmanager
 def reported() -> Iterator[None]:
-    """Prints the errors of a spec, and of files, as text; ends the command with their status."""
+    """Prints the errors of specs and files as text, and ends the command with their status."""
     from resnext_dsl.foundation.diagnostics import ArchError
 
     try:
@@ -94,7 +103,7 @@ def reported() -> Iterator[None]:
 
 
 class DiagnosticFormat(StrEnum):
-    """How diagnostics are shown: with the text they speak of, on one line each, or as annotations of GitHub."""
+    """Formats of diagnostics: with the lines of the spec, on one line each, or as annotations of GitHub Actions."""
 
     TEXT = "text"
     LINE = "line"
@@ -102,7 +111,7 @@ class DiagnosticFormat(StrEnum):
 
 
 def show_diagnostics(diagnostics: tuple[Diagnostic, ...], form: DiagnosticFormat = DiagnosticFormat.TEXT) -> None:
-    """Diagnostics on standard error, as text with their number where there are several."""
+    """Prints diagnostics on standard error; the text format adds the number of errors if there are several."""
     if not diagnostics:
         return
     if form is not DiagnosticFormat.TEXT:
@@ -116,12 +125,12 @@ def show_diagnostics(diagnostics: tuple[Diagnostic, ...], form: DiagnosticFormat
 
 
 def headline(diagnostic: Diagnostic) -> str:
-    """A diagnostic on one line, its suggestion behind it."""
+    """A diagnostic with its hint on one line."""
     return diagnostic.headline() + (f"; {diagnostic.hint}" if diagnostic.hint else "")
 
 
 def annotation(diagnostic: Diagnostic) -> str:
-    """A diagnostic as a workflow command of GitHub Actions, which shows it beside the line it speaks of.
+    """A diagnostic as a workflow command of GitHub Actions, which shows it beside its line.
 
     Source: https://docs.github.com/en/actions/reference/workflow-commands-for-github-actions
     """
@@ -135,13 +144,13 @@ def annotation(diagnostic: Diagnostic) -> str:
     return f"::{diagnostic.severity} {properties}::{_escaped(message)}"
 
 
-def _escaped(text: str, signs: str = "") -> str:
-    """Text as workflow commands take it: signs that mean something to them as `%` and two hexadecimal digits."""
-    for sign in f"%\r\n{signs}":
-        text = text.replace(sign, f"%{ord(sign):02X}")
+def _escaped(text: str, characters: str = "") -> str:
+    """Escapes text for workflow commands: special characters become `%` and two hexadecimal digits."""
+    for character in f"%\r\n{characters}":
+        text = text.replace(character, f"%{ord(character):02X}")
     return text
 
 
 def print_json(answer: Any) -> None:
-    """An answer as JSON, two spaces deep."""
+    """Prints an answer as JSON with an indent of two spaces."""
     typer.echo(json.dumps(answer, indent=2))

@@ -1,4 +1,4 @@
-"""The commands and what they share in the command line's help."""
+"""The application: the list of commands, their settings, and the help of the command line."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ COMMANDS = (
     "zoo",
     "weights",
 )
-"""Every command, in the order of the help; its room has its name."""
+"""Every command, in the order of the help. The module of a command has its name."""
 
 SETTINGS: dict[str, Any] = {
     "add_completion": False,
@@ -37,26 +37,28 @@ SETTINGS: dict[str, Any] = {
 
 
 class Commands(TyperGroup):
-    """Makes a command when it is asked for: to declare all of them takes longer than to run most of them."""
+    """Builds a command on demand: building all of them takes longer than most commands run."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The names of the commands."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command of a name, or None where there is none."""
+        """The command of a name; None if there is no such command."""
         if cmd_name not in COMMANDS:
             return None
-        room = import_module(f"resnext_dsl.cli.{cmd_name}")
-        run: Callable[..., None] = getattr(room, cmd_name, None) or getattr(room, f"{cmd_name}_")
+        module = import_module(f"resnext_dsl.cli.{cmd_name}")
+        run: Callable[..., None] = getattr(module, cmd_name, None) or getattr(module, f"{cmd_name}_")
         alone = typer.Typer(**SETTINGS)
         alone.command(cmd_name)(run)
-        return typer.main.get_command(alone)
+        command = typer.main.get_command(alone)
+        command.help = _unwrapped_example(command.help or "")
+        return command
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """The command that arguments name, and the rest of them; an unknown one fails with the nearest name."""
+        """The command in the arguments, and the other arguments; the error of an unknown command names the nearest."""
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as problem:
@@ -66,12 +68,19 @@ class Commands(TyperGroup):
             raise click.UsageError(f"{problem.message} {hint.capitalize()}".rstrip(), ctx) from None
 
 
+def _unwrapped_example(text: str) -> str:
+    """The help of a command with its example on one line, so that a user can copy it."""
+    # A line with a backspace tells click not to wrap the paragraph.
+    description, mark, example = text.partition("\n\nExample: ")
+    return f"{description}\n\n\b\nExample: {' '.join(example.split())}" if mark else text
+
+
 app = typer.Typer(
     cls=Commands,
     name="resnext-dsl",
     help="Write, check and compile convolutional networks. SPEC is a path or the name of a shipped network "
-    "(see `zoo`).\n\nExit status: 0 all well; 1 a budget or requirement is not met; 2 the spec or the command is "
-    "wrong; 3 a mistake of ours.",
+    "(see `zoo`).\n\nExit status: 0 success; 1 a budget or requirement is not met; 2 the spec or the command is "
+    "wrong; 3 an internal error.",
     no_args_is_help=True,
     **SETTINGS,
 )
@@ -87,6 +96,6 @@ def _version(show: bool) -> None:
 
 @app.callback()
 def _common(
-    _: bool = typer.Option(False, "--version", help="Print the version and stop.", callback=_version, is_eager=True),
+    _: bool = typer.Option(False, "--version", help="Print the version and exit.", callback=_version, is_eager=True),
 ) -> None:
     pass

@@ -38,7 +38,7 @@ def bench(
         typer.Option(
             "--backend",
             metavar="NAME",
-            help="eager (default), compile, aoti, onnxruntime, openvino; `all` that can. Repeatable.",
+            help="eager (default), compile, compile-graphs, aoti, onnxruntime, openvino; `all` that can. Repeatable.",
         ),
     ] = None,
     form: Annotated[
@@ -51,6 +51,10 @@ def bench(
     threads: Annotated[
         int, typer.Option("--threads", min=0, max=1024, help="Within an operator; 0: as many as torch takes.")
     ] = 0,
+    layout: Annotated[
+        str,
+        typer.Option("--layout", metavar="LAYOUT", help="Of all networks: auto, contiguous, channels_last, or both."),
+    ] = "auto",
     rounds: Annotated[int, typer.Option("--rounds", min=1, max=10_000, help="Turns of each variant.")] = 10,
     seconds: Annotated[float, typer.Option("--seconds", min=0.01, max=600, help="How long a turn lasts.")] = 0.5,
     settings: answers.Set = None,
@@ -79,7 +83,7 @@ def bench(
             settings=answers.overrides(settings),
             root=root,
             shape=network.ir.nodes[0].shape if shape else None,
-            conditions=Conditions(device, dtype, batch, mode.value, threads),
+            conditions=Conditions(device, dtype, batch, mode.value, threads, layout),
             rounds=rounds,
             seconds=seconds,
             progress=progress,

@@ -1,4 +1,4 @@
-"""`resnext-dsl check`: are specs right, what do they cost, do they keep their budgets."""
+"""`resnext-dsl check`: checks specs, and prints their cost and the use of their budgets."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Request(NamedTuple):
-    """What is asked of every spec."""
+    """The options that hold for every spec."""
 
     settings: list[str] | None
     budgets: tuple[str, ...]
@@ -26,7 +26,7 @@ class Request(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What came of one spec; `network` is None for one that is wrong, and for a library."""
+    """The result for one spec; `network` is None if the spec has errors, and for a library."""
 
     spec: str
     status: int
@@ -40,21 +40,22 @@ def check(
     settings: answers.Set = None,
     budgets: answers.Budgets = None,
     measure: Annotated[
-        bool, typer.Option("--measure", help="Time the latencies that budgets limit, on this machine.")
+        bool, typer.Option("--measure", help="Measure the latencies that budgets limit, on this machine.")
     ] = False,
     libraries: Annotated[
-        bool, typer.Option("--libraries", help="A file without a network is a library: check its names.")
+        bool, typer.Option("--libraries", help="Accept files without a network (libraries), and check their names.")
     ] = False,
     form: Annotated[
         answers.DiagnosticFormat,
-        typer.Option("--format", help="Format of diagnostics; `github`: annotations of a workflow."),
+        typer.Option("--format", help="Format of diagnostics; `github` gives annotations of a workflow."),
     ] = answers.DiagnosticFormat.TEXT,
     as_json: answers.Json = False,
     root: answers.Root = None,
 ) -> None:
-    """Check specs: syntax, names, shapes, requirements and budgets. The exit status is that of the worst.
+    """Check specs: syntax, names, shapes, requirements and budgets.
 
-    Costs are in closed form, exact, in fvcore's convention; torch is needed for --measure only.
+    The command prints the exact cost of each network in fvcore's convention, and the use of its budgets. The exit
+    status is the highest of all specs. Only --measure needs torch.
 
     Example: resnext-dsl check resnext50_32x4d --set cardinality=8 --set width=14
     """
@@ -84,14 +85,14 @@ def _outcome(spec: str, request: Request) -> Outcome:
     except ArchError as problem:
         return _wrong(spec, problem, request.libraries)
     exceeded = violations(usage)
-    found = (*network.warnings, *(exceeded.diagnostics if exceeded is not None else ()))
-    return Outcome(spec, answers.UNMET if exceeded is not None else 0, found, network, usage)
+    diagnostics = (*network.warnings, *(exceeded.diagnostics if exceeded is not None else ()))
+    return Outcome(spec, answers.UNMET if exceeded is not None else 0, diagnostics, network, usage)
 
 
 def _wrong(spec: str, problem: ArchError, libraries: bool) -> Outcome:
-    """What an error comes to; that a library holds no network is none, where libraries are expected."""
-    found = tuple(d for d in problem.diagnostics if not (libraries and d.code == "E504" and d.span is None))
-    return Outcome(spec, answers.status_of(problem) if found else 0, found)
+    """The outcome of an error; with `--libraries`, a file without a network is not an error."""
+    diagnostics = tuple(d for d in problem.diagnostics if not (libraries and d.code == "E504" and d.span is None))
+    return Outcome(spec, answers.status_of(problem) if diagnostics else 0, diagnostics)
 
 
 def _show(outcome: Outcome, form: answers.DiagnosticFormat) -> None:
@@ -102,12 +103,12 @@ def _show(outcome: Outcome, form: answers.DiagnosticFormat) -> None:
         for line in budget_lines(outcome.usage):
             typer.echo(line)
     elif not outcome.status:
-        typer.echo(f"{outcome.spec}: a library, its names are right")
+        typer.echo(f"{outcome.spec}: a library without errors")
     answers.show_diagnostics(outcome.diagnostics, form)
 
 
 def _json(outcomes: list[Outcome]) -> dict[str, object]:
-    """The answer for one spec, or the answers for several."""
+    """The answer for one spec, or a list of answers for several."""
     if len(outcomes) == 1:
         return _answer(outcomes[0])
     each = [{"spec": outcome.spec} | _answer(outcome) for outcome in outcomes]

@@ -63,6 +63,9 @@ def export(
     dtype: Annotated[
         str | None, typer.Option("--dtype", metavar="TYPE", help="Of the weights: float32 (default), float16, ...")
     ] = None,
+    device: Annotated[
+        str, typer.Option("--device", metavar="DEVICE", help="cpu; for `aoti` also cuda or cuda:N, which it is run on.")
+    ] = "cpu",
     form: Spelling = Form.FASTEST,
     weights: Weights = None,
     seed: Seed = None,
@@ -76,7 +79,8 @@ def export(
 
     Example: resnext-dsl export resnext50_32x4d --to onnx --weights resnext50_32x4d-1a0047aa.pth -o resnext50.onnx
     """
-    options = {"form": form.value, "weights": weights, "seed": seed, "batch": _batch(batch), "dtype": dtype}
+    options = {"form": form.value, "weights": weights, "seed": seed, "device": device}
+    options |= {"batch": _batch(batch), "dtype": dtype}
     with answers.reported():
         network = answers.at(answers.load(spec, settings, root), shape)
         answers.show_diagnostics(network.warnings)

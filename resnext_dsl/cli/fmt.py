@@ -1,4 +1,4 @@
-"""`resnext-dsl fmt`: one canonical layout for specs."""
+"""`resnext-dsl fmt`: formats specs in the canonical layout."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ from resnext_dsl.cli import answers
 
 
 def fmt(
-    files: Annotated[list[str], typer.Argument(metavar="FILES...", help="Files or folders; `-` for standard input.")],
+    files: Annotated[list[str], typer.Argument(metavar="FILES...", help="Files or folders; `-` reads standard input.")],
     check: Annotated[
-        bool, typer.Option("--check", help="Change nothing; exit status 1 if a file would change.")
+        bool, typer.Option("--check", help="Write nothing; end with status 1 if a file would change.")
     ] = False,
-    diff: Annotated[bool, typer.Option("--diff", help="Change nothing; print what would change.")] = False,
+    diff: Annotated[
+        bool, typer.Option("--diff", help="Write nothing; print the changes; end with status 1 if there are any.")
+    ] = False,
 ) -> None:
-    """Bring specs into the canonical layout; comments are kept, the meaning is unchanged.
+    """Format specs in the canonical layout. Comments and meaning stay the same.
 
     Example: resnext-dsl fmt --check specs/
     """
@@ -29,16 +31,16 @@ def fmt(
 
 
 def _expand(files: list[str]) -> list[str]:
-    """The files named, and those in the folders named."""
-    found: list[str] = []
+    """The named files, and the specs in the named folders."""
+    paths: list[str] = []
     for name in files:
         path = Path(name)
-        found += sorted(map(str, path.rglob("*.arch"))) if name != "-" and path.is_dir() else [name]
-    return found
+        paths += sorted(map(str, path.rglob("*.arch"))) if name != "-" and path.is_dir() else [name]
+    return paths
 
 
 def _format(name: str, check: bool, diff: bool) -> bool:
-    """Formats one file; whether it changed (or would)."""
+    """Formats one file; returns whether it changed, or would change."""
     from resnext_dsl.formatter import format as layout
     from resnext_dsl.foundation.atomic import write_text
     from resnext_dsl.foundation.options import DEFAULTS

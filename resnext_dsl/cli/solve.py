@@ -1,4 +1,4 @@
-"""`resnext-dsl solve`: the values of parameters that match a cost, or that a bound allows."""
+"""`resnext-dsl solve`: finds values of parameters that match a cost or meet bounds."""
 
 from __future__ import annotations
 
@@ -24,40 +24,52 @@ def solve(
         typer.Option(
             "--vary",
             metavar="NAME[=DOMAIN]",
-            help="A parameter that may change, within its own domain or this one: `width=4..128 step 4`, "
+            help="Parameter to vary, in its declared domain or in this one: `width=4..128 step 4`, "
             "`cardinality={8, 16}`, `depths[2]=1..36`; repeatable.",
         ),
     ],
     settings: answers.Set = None,
     match: Annotated[
         Measures,
-        typer.Option("--match", metavar="MEASURE[=NUMBER]", help="Come near to this; repeatable."),
+        typer.Option(
+            "--match",
+            metavar="MEASURE[=NUMBER]",
+            help="Measure to match, with its target; repeatable.  [default target: the cost of --of]",
+        ),
     ] = None,
     of: Annotated[
         str | None,
-        typer.Option("--of", metavar="SPEC", help="Whose cost is matched; by default SPEC's at its own values."),
+        typer.Option(
+            "--of", metavar="SPEC", help="Spec whose cost is the target.  [default: SPEC with its own values]"
+        ),
     ] = None,
-    times: Annotated[float, typer.Option("--times", min=0, help="Match so many times the cost of --of.")] = 1.0,
+    times: Annotated[float, typer.Option("--times", min=0, help="Factor on every target.")] = 1.0,
     under: Annotated[
-        Measures, typer.Option("--under", metavar="MEASURE=NUMBER", help="Keep to this bound; repeatable.")
+        Measures, typer.Option("--under", metavar="MEASURE=NUMBER", help="Upper bound on a measure; repeatable.")
     ] = None,
     minimize: Annotated[
-        Measures, typer.Option("--minimize", metavar="NAME", help="Make this small: a measure, or what varies.")
+        Measures,
+        typer.Option("--minimize", metavar="NAME", help="Measure or varied parameter to minimize; repeatable."),
     ] = None,
     maximize: Annotated[
-        Measures, typer.Option("--maximize", metavar="NAME", help="Make this large: a measure, or what varies.")
+        Measures,
+        typer.Option("--maximize", metavar="NAME", help="Measure or varied parameter to maximize; repeatable."),
     ] = None,
     within: Annotated[
-        str | None, typer.Option("--within", metavar="SHARE", help="The most that a match may differ: `1%`.")
+        str | None,
+        typer.Option(
+            "--within", metavar="SHARE", help="Largest difference from a target, in percent: `1%`.  [default: no limit]"
+        ),
     ] = None,
-    count: Annotated[int, typer.Option("--count", min=1, max=1000, help="Solutions to show.")] = 5,
+    count: Annotated[int, typer.Option("--count", min=1, max=1000, help="Number of solutions to show.")] = 5,
     as_json: answers.Json = False,
     root: answers.Root = None,
 ) -> None:
-    """Find parameter values that match a cost or use up a bound, the best first; exact, every combination priced.
+    """Find parameter values that match a cost or meet bounds, the best first.
 
-    Measures: params, flops, macs, activations. Several objectives give their Pareto set. Exit status 1 where no
-    combination of the domains will do.
+    The measures are params, flops, macs and activations. The command computes the exact cost of every combination of
+    the domains. With bounds only, it maximizes the bounded measures. Several objectives give their Pareto front. The
+    exit status is 1 if no combination meets the bounds.
 
     Example: resnext-dsl solve resnext50_32x4d --vary width --set cardinality=8 --match params --of resnet50
     """
@@ -69,13 +81,13 @@ def solve(
         domains = {name: domain for text in vary for name, domain in _varied(space, text, settings).items()}
         goals = [_match(text, of or spec, times, None if of else root) for text in match or []]
         bounds = [_bound(text) for text in under or []]
-        found = best(space, domains, goals, bounds, minimize or (), maximize or (), _share(within), count)
+        answer = best(space, domains, goals, bounds, minimize or (), maximize or (), _share(within), count)
         if as_json:
-            answers.print_json(_answer(found, goals))
-        if not found.solutions:
-            raise nothing(space, found)
+            answers.print_json(_answer(answer, goals))
+        if not answer.solutions:
+            raise nothing(space, answer)
         if not as_json:
-            _show(space, found, goals, count)
+            _show(space, answer, goals, count)
 
 
 def _space(spec: str, settings: list[str] | None, root: str | None) -> Space:
@@ -87,7 +99,7 @@ def _space(spec: str, settings: list[str] | None, root: str | None) -> Space:
 
 
 def _varied(space: Space, text: str, settings: list[str] | None) -> dict[str, Domain]:
-    """A parameter, or the elements of a list, and the domains they vary in."""
+    """Parses `--vary`: a parameter, or the elements of a list, with their domains."""
     from resnext_dsl.foundation.diagnostics import ArchError, error
     from resnext_dsl.foundation.options import DEFAULTS
     from resnext_dsl.semantics.domain import domain_of
@@ -100,7 +112,7 @@ def _varied(space: Space, text: str, settings: list[str] | None) -> dict[str, Do
     parameter, element = element_of(name)
     space.known(parameter, name)
     if name in answers.overrides(settings):
-        answers.fail(f"`{name}` is given a value by --set, so it cannot vary")
+        answers.fail(f"`{name}` has a value by --set, so it cannot vary")
     if sign:
         try:
             return _elements(name, domain_of(domain_in(written, name), Interpreter(DEFAULTS), Environment()))
@@ -117,7 +129,7 @@ def _varied(space: Space, text: str, settings: list[str] | None) -> dict[str, Do
 
 
 def _elements(name: str, domain: Domain) -> dict[str, Domain]:
-    """A domain by name; of a list, those of its elements."""
+    """A domain by name; for a list, the domains of its elements."""
     return {f"{name}[{place}]": each for place, each in enumerate(domain.each)} or {name: domain}
 
 
@@ -143,7 +155,7 @@ def _bound(text: str) -> UpperBound:
 
 
 def _number(name: str, text: str) -> float:
-    """A number as a spec would write it: 4.1G."""
+    """Parses a number in the syntax of specs: 4.1G."""
     from resnext_dsl.foundation.diagnostics import error
     from resnext_dsl.foundation.options import DEFAULTS
     from resnext_dsl.semantics.evaluate import Interpreter
@@ -153,7 +165,7 @@ def _number(name: str, text: str) -> float:
     span = override_source(name, text)
     value = value_of(span, Interpreter(DEFAULTS), Environment())
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise error("E204", f"`{name}` is a number; found {show(value)}", span)
+        raise error("E204", f"`{name}` must be a number; found {show(value)}", span)
     return value
 
 
@@ -161,22 +173,22 @@ def _share(text: str | None) -> float | None:
     if text is None:
         return None
     if re.fullmatch(r"[0-9]+(\.[0-9]+)?%", text) is None:
-        answers.fail(f"`--within {text}` is no share; write one like 1%")
+        answers.fail(f"`--within {text}` is not a percentage; write one like 1%")
     return float(text.removesuffix("%")) / 100
 
 
-def _answer(found: Answer, goals: list[MatchTarget]) -> dict[str, Any]:
+def _answer(answer: Answer, goals: list[MatchTarget]) -> dict[str, Any]:
     return {
-        "solutions": [solution.to_json() for solution in found.solutions],
+        "solutions": [solution.to_json() for solution in answer.solutions],
         "targets": {goal.measure: goal.target for goal in goals},
-        "pareto": found.front,
-        "candidates": found.candidates,
-        "valid": found.valid,
-        "met": found.met,
+        "pareto": answer.front,
+        "candidates": answer.candidates,
+        "valid": answer.valid,
+        "met": answer.met,
     }
 
 
-def _show(space: Space, found: Answer, goals: list[MatchTarget], count: int) -> None:
+def _show(space: Space, answer: Answer, goals: list[MatchTarget], count: int) -> None:
     from resnext_dsl.display.breakdowns import print_solutions
 
-    print_solutions(space.network.name, found, goals, count)
+    print_solutions(space.network.name, answer, goals, count)

@@ -1,4 +1,4 @@
-"""`resnext-dsl summary`: what a network costs, part by part: the stage table as papers print it, and other views."""
+"""`resnext-dsl summary`: the cost of a network by stage, operator, template call or line of the spec."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class View(StrEnum):
-    """Ways to split a cost."""
+    """Views of a cost, named after their rows."""
 
     STAGE = "stage"
     OPERATOR = "operator"
@@ -25,14 +25,18 @@ class View(StrEnum):
 def summary(
     spec: answers.Spec,
     settings: answers.Set = None,
-    by: Annotated[View, typer.Option("--by", help="What to split the cost by.")] = View.STAGE,
-    depth: Annotated[int, typer.Option("--depth", min=1, max=20, help="Levels of the module tree to show.")] = 1,
+    by: Annotated[
+        View, typer.Option("--by", help="Rows of the table: stages, operators, template calls, or lines of the spec.")
+    ] = View.STAGE,
+    depth: Annotated[
+        int, typer.Option("--depth", min=1, max=20, help="Levels of the module tree in the stage table.")
+    ] = 1,
     as_json: answers.Json = False,
     root: answers.Root = None,
 ) -> None:
     """Show the stage table: output shape, block, repeats, parameters and FLOPs of every part.
 
-    Or the cost of every operator, of every template call, or of every line of the spec, in its margin.
+    With --by, it shows the cost of every operator, of every template call, or of every line of the spec.
 
     Example: resnext-dsl summary resnext50_32x4d --by line
     """

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from resnext_dsl.networks.network import Network
-    from resnext_dsl.train.datasets.image_set import Source
+    from resnext_dsl.train.datasets.image_set import ImageSet
     from resnext_dsl.train.loop import Epoch
     from resnext_dsl.train.recipes import Recipe
     from resnext_dsl.train.run import Job, Result, Watch
@@ -77,6 +77,7 @@ def train(
     ] = "32-true",
     strategy: Annotated[str, typer.Option("--strategy", help="auto, or ddp: a process for each device.")] = "auto",
     workers: Annotated[int, typer.Option("--workers", min=0, help="Processes that load images.")] = 0,
+    graphs: Annotated[bool, typer.Option("--graphs", help="Steps as CUDA graphs: small networks on a GPU.")] = False,
     as_json: answers.Json = False,
     root: answers.Root = None,
 ) -> None:
@@ -115,7 +116,12 @@ def train(
     with answers.reported():
         job = _job(spec, settings, root, _recipe(recipe, changes))
         hardware = job.hardware._replace(
-            accelerator=accelerator, devices=devices, precision=precision, strategy=strategy, workers=workers
+            accelerator=accelerator,
+            devices=devices,
+            precision=precision,
+            strategy=strategy,
+            workers=workers,
+            graphs=graphs,
         )
         job = job._replace(
             data_dir=Path(data_dir) if data_dir is not None else None,
@@ -175,7 +181,7 @@ def _watched(job: Job) -> Iterator[Watch]:
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("", total=None)
 
-        def begin(network: Network, source: Source, device: str) -> None:
+        def begin(network: Network, source: ImageSet, device: str) -> None:
             for line in _beginning(job, network, source, device):
                 console.print(line, markup=False)
 
@@ -189,7 +195,7 @@ def _watched(job: Job) -> Iterator[Watch]:
         yield Watch(begin, tick, epoch)
 
 
-def _beginning(job: Job, network: Network, source: Source, device: str) -> Iterator[str]:
+def _beginning(job: Job, network: Network, source: ImageSet, device: str) -> Iterator[str]:
     shape, taken = network.ir.nodes[0].shape, source.shape
     names = [name for name in ("classes", "resolution") if name in network.parameters and name not in job.settings]
     followed = [f"{name}={network.parameters[name].value}" for name in names]

@@ -1,4 +1,4 @@
-"""`resnext-dsl verify`: the closed-form cost beside fvcore's count on the compiled module."""
+"""`resnext-dsl verify`: compares the closed-form cost with fvcore's count on the compiled module."""
 
 from __future__ import annotations
 
@@ -17,15 +17,17 @@ if TYPE_CHECKING:
 def verify(
     spec: answers.Spec,
     settings: answers.Set = None,
-    depth: Annotated[int, typer.Option("--depth", min=0, max=40, help="Levels of the module tree to show.")] = 1,
+    depth: Annotated[
+        int, typer.Option("--depth", min=0, max=40, help="Levels of the module tree to show; 0 for the total only.")
+    ] = 1,
     everything: Annotated[bool, typer.Option("--all", help="Show every module.")] = False,
     as_json: answers.Json = False,
     root: answers.Root = None,
 ) -> None:
-    """Count a network twice, in closed form and with fvcore on the compiled module, and hold its budgets against that.
+    """Compare the closed-form cost with fvcore's count on the compiled module, and check the budgets.
 
-    Parameters, FLOPs and activations in total, of every module and of every operator; what differs is shown at any
-    depth, marked, and is a mistake of ours (exit status 3). JSON has every module.
+    It compares parameters, FLOPs and activations in total, for every module and for every operator. A difference is an
+    internal error (exit status 3), marked and shown at any depth. JSON has every module.
 
     Example: resnext-dsl verify resnext50_32x4d --depth 2
     """
@@ -34,20 +36,20 @@ def verify(
     with answers.reported():
         network = answers.load(spec, settings, root)
         measured = measure(network.compile(form="written"), network.ir.nodes[0].shape)
-        mistake = _mistake(network, measured)
+        fault = _fault(network, measured)
         if as_json:
-            _in_json(network, measured, mistake)
+            _in_json(network, measured, fault)
         else:
             _in_words(network, measured, 40 if everything else depth)
-        if mistake is not None:
-            answers.show_diagnostics(mistake.diagnostics)
-            raise typer.Exit(answers.OURS)
+        if fault is not None:
+            answers.show_diagnostics(fault.diagnostics)
+            raise typer.Exit(answers.INTERNAL)
         if as_json and not all(line.met for line in network.usage()):
             raise typer.Exit(answers.UNMET)
         network.check()
 
 
-def _mistake(network: Network, measured: FvcoreCount) -> ArchError | None:
+def _fault(network: Network, measured: FvcoreCount) -> ArchError | None:
     from resnext_dsl.costs.fvcore_count import agree
     from resnext_dsl.foundation.diagnostics import ArchError
 
@@ -68,14 +70,14 @@ def _in_words(network: Network, measured: FvcoreCount, depth: int) -> None:
         typer.echo(line)
 
 
-def _in_json(network: Network, measured: FvcoreCount, mistake: ArchError | None) -> None:
+def _in_json(network: Network, measured: FvcoreCount, fault: ArchError | None) -> None:
     from resnext_dsl.display.side_by_side import comparison_json
 
     usage = network.usage()
     answers.print_json(
         {
-            "ok": mistake is None and all(line.met for line in usage),
-            "diagnostics": [diagnostic.to_json() for diagnostic in mistake.diagnostics] if mistake is not None else [],
+            "ok": fault is None and all(line.met for line in usage),
+            "diagnostics": [diagnostic.to_json() for diagnostic in fault.diagnostics] if fault is not None else [],
             **comparison_json(network, measured),
             "budgets": [line.to_json() for line in usage],
         }

@@ -1,4 +1,4 @@
-"""`resnext-dsl weights`: checkpoints from other libraries to ours and back."""
+"""`resnext-dsl weights`: converts checkpoints of other libraries to the keys of a network, and back."""
 
 from __future__ import annotations
 
@@ -13,20 +13,21 @@ def weights(
     spec: answers.Spec,
     checkpoint: Annotated[str, typer.Argument(metavar="CHECKPOINT", help="A .safetensors, .pt or .pth file.")],
     output: Annotated[
-        str | None, typer.Option("-o", "--output", metavar="FILE", help="Write the converted checkpoint here.")
+        str | None,
+        typer.Option("-o", "--output", metavar="FILE", help="File for the converted checkpoint.  [default: none]"),
     ] = None,
     like: Annotated[
         str | None,
-        typer.Option("--like", metavar="FILE", help="Convert back: to the keys of this checkpoint of theirs."),
+        typer.Option("--like", metavar="FILE", help="Checkpoint of the other library, to convert back to its keys."),
     ] = None,
     settings: answers.Set = None,
     as_json: answers.Json = False,
     root: answers.Root = None,
 ) -> None:
-    """Map a checkpoint of torchvision or timm onto a network of ours, by structure, every shape checked.
+    """Convert a checkpoint of torchvision or timm to the keys of a network; keys are matched by structure and shape.
 
-    Prints which of their keys goes to which of ours; with `-o` writes the converted checkpoint, with `--like` the
-    other way round.
+    The command prints the pairs of keys: the network's key, then the checkpoint's. `-o` writes the converted
+    checkpoint. `--like` converts in the other direction.
 
     Example: resnext-dsl weights resnext50_32x4d resnext50_32x4d-1a0047aa.pth -o mine.safetensors
     """

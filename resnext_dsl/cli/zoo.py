@@ -1,4 +1,4 @@
-"""`resnext-dsl zoo`: the shipped networks."""
+"""`resnext-dsl zoo`: lists the shipped networks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from resnext_dsl.cli import answers
 
 
 def zoo(
-    pattern: Annotated[str, typer.Argument(help="Show the networks whose name contains this.")] = "",
+    pattern: Annotated[str, typer.Argument(help="Part of the names to list.  [default: all]")] = "",
     as_json: answers.Json = False,
 ) -> None:
     """List the shipped networks with their parameters and FLOPs.

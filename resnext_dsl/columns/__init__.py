@@ -1,1 +1,1 @@
-"""The cost of many candidates at once: every number of the language is a column of numbers here."""
+"""Computes the cost of many candidates at once; a number of the language becomes a column of numbers."""

@@ -1,8 +1,8 @@
-"""Numbers of many candidates at once: a column stands wherever the language and the operators' rules take an int.
+"""Columns: numbers of many candidates at once. The evaluator and the rules of operators take a column like an int.
 
-A column holds one number for each combination of the parameters that it depends on, along one axis for each parameter
-(numpy's broadcasting does the rest): a rule that reads two of six parameters is computed for their combinations only.
-What differs from 64-bit arithmetic is found and excluded, not wrapped.
+A column has one axis for each parameter and one number for each combination of the parameters that it depends on. Numpy
+broadcasts the other axes. So a rule that reads two of six parameters is computed for combinations of these two only.
+Candidates whose numbers leave 64 bits are detected and excluded; no number wraps.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from resnext_dsl.semantics.values import List
 
 LARGEST = 2**63 - 1
 EXACT = 2**53
-"""Ints up to here are exact as floats."""
+"""Largest int up to which every int is exact as a float."""
 
 SMALL = 4096
-"""Numbers of a column that is compared with others by its content."""
+"""Most numbers of a column that is cached by its content."""
 
 _KINDS: dict[str, type] = {"i": int, "f": float, "b": bool}
 _NUMBERS = frozenset({int, float, bool})
@@ -31,7 +31,7 @@ class Column:
 
     Attributes:
         values: int64, float64 or bool, along the axes of the candidates' parameters.
-        bound: What the magnitude of every number keeps to; tells that nothing can overflow without looking.
+        bound: An upper bound on the magnitude of every number; if it is small, overflow is impossible without a scan.
     """
 
     __slots__ = ("bound", "lanes", "values")
@@ -44,7 +44,7 @@ class Column:
 
     @property  # type: ignore[misc]
     def __class__(self) -> type:
-        # A column of ints is an int to whoever asks with `isinstance`, and so are those of floats and bools.
+        # `isinstance` reports a column of ints as an int, and likewise for floats and bools.
         return _KINDS[self.values.dtype.kind]
 
     def __repr__(self) -> str:
@@ -53,7 +53,7 @@ class Column:
     # --- arithmetic ---
 
     def _apply(self, other: Any, compute: Callable[[Any, Any], Array], bound: Callable[[float, float], float]) -> Any:
-        """An operation on ints and floats; candidates whose result leaves 64 bits are taken out."""
+        """An operation on ints and floats; it excludes the candidates whose result leaves 64 bits."""
         if other.__class__ not in _NUMBERS:
             return NotImplemented
         left, right = _operand(self), _operand(other)
@@ -61,11 +61,11 @@ class Column:
         if left.dtype.kind != right.dtype.kind:
             self._inexact(left, right)
         with np.errstate(over="ignore", invalid="ignore"):
-            made = compute(left, right)
+            result = compute(left, right)
         most = bound(max(self.bound, 1), max(_bound(other), 1))
-        if made.dtype.kind == "i" and most >= LARGEST:
+        if result.dtype.kind == "i" and most >= LARGEST:
             most = self._within(left, right, compute)
-        return column(self.lanes, made, most)
+        return column(self.lanes, result, most)
 
     def _within(self, left: Array, right: Array, compute: Callable[[Any, Any], Array]) -> float:
         close = np.abs(compute(left.astype(float), right.astype(float)))
@@ -73,7 +73,7 @@ class Column:
         return min(float(close.max()), float(LARGEST))
 
     def _inexact(self, *arrays: Array) -> None:
-        """Takes out the ints that a float cannot hold."""
+        """Excludes the candidates whose ints are not exact as floats."""
         for array in arrays:
             if array.dtype.kind == "i" and array.size and max(int(array.max()), -int(array.min())) > EXACT:
                 self.lanes.overflow(np.abs(array) > EXACT)
@@ -131,9 +131,9 @@ class Column:
         if compute is np.true_divide or above.dtype.kind != below.dtype.kind:
             self._inexact(above, below)
         with np.errstate(all="ignore"):
-            made = compute(above, np.where(below == 0, 1, below))
-        kept = made.dtype.kind == "i"
-        return column(self.lanes, made, max(_bound(left), _bound(right)) + 1 if kept else None)
+            result = compute(above, np.where(below == 0, 1, below))
+        kept = result.dtype.kind == "i"
+        return column(self.lanes, result, max(_bound(left), _bound(right)) + 1 if kept else None)
 
     def __pow__(self, other: Any) -> Any:
         return self.mapped(lambda a, b: a**b, other)
@@ -142,33 +142,33 @@ class Column:
         return self.mapped(lambda a, b: b**a, other)
 
     def mapped(self, function: Callable[..., Any], *others: Any) -> Any:
-        """A function of plain numbers, of each combination; candidates for which it fails are taken out.
+        """Applies a function of plain numbers to each combination; it excludes the candidates for which it fails.
 
-        For what numpy computes in other ways than Python, to the last digit.
+        It serves functions whose last digit differs between numpy and Python.
         """
         arrays = [_operand(value) for value in (self, *others)]
         self.lanes.fits(self.lanes.active, *arrays)
         live, *spread = np.broadcast_arrays(self.lanes.active, *arrays)
         results: dict[Any, Any] = {}
-        made: list[Any] = []
+        mapped: list[Any] = []
         failed = np.zeros(live.shape, dtype=bool)
         flat = failed.ravel()
         for place, key in enumerate(zip(*(array.ravel().tolist() for array in spread), strict=True)):
             if not live.flat[place]:
-                made.append(0)
+                mapped.append(0)
                 continue
             if key not in results:
                 results[key] = _tried(function, key)
             flat[place] = results[key] is None
-            made.append(0 if results[key] is None else results[key])
+            mapped.append(0 if results[key] is None else results[key])
         self.lanes.kill(failed)
-        large = [value.__class__ is int and abs(value) > LARGEST for value in made]
+        large = [value.__class__ is int and abs(value) > LARGEST for value in mapped]
         self.lanes.overflow(np.array(large).reshape(live.shape))
-        made = [0 if beyond else value for value, beyond in zip(made, large, strict=True)]
-        return column(self.lanes, np.array(made).reshape(live.shape))
+        mapped = [0 if beyond else value for value, beyond in zip(mapped, large, strict=True)]
+        return column(self.lanes, np.array(mapped).reshape(live.shape))
 
     def bit_length(self) -> Any:
-        """That of each int."""
+        """The bit length of each int."""
         return self.mapped(int.bit_length)
 
     # --- rounding ---
@@ -200,7 +200,7 @@ class Column:
             return NotImplemented
         if type(other) is not Column and _bound(other) > LARGEST:
             if self.values.dtype.kind != "f":
-                return bool(compute(0, other))  # it is beyond every number here
+                return bool(compute(0, other))  # it is beyond every number of a column
             other = _as_float(other)
         left, right = _operand(self), _operand(other)
         self.lanes.fits(left, right)
@@ -226,20 +226,20 @@ class Column:
     def __ge__(self, other: Any) -> Any:
         return self._compared(other, np.greater_equal)
 
-    # --- where a plain value is asked for, the step parts ---
+    # --- conversion to a plain value: candidates with other values take another path ---
 
     def __bool__(self) -> bool:
         return self.lanes.decide(self.values if self.values.dtype.kind == "b" else self.values != 0)
 
     def _settle(self) -> Any:
         live, spread = np.broadcast_arrays(self.lanes.active, self.values)
-        found = np.unique(spread[live])
-        if found.size > PATHS:
-            raise NoClosedFormError(f"a step needs each of {found.size} numbers by itself")
-        for value in found[:-1]:
+        distinct = np.unique(spread[live])
+        if distinct.size > PATHS:
+            raise NoClosedFormError(f"a step needs each of {distinct.size} numbers by itself")
+        for value in distinct[:-1]:
             if self.lanes.decide(self.values == value):
                 return value.item()
-        return found[-1].item()
+        return distinct[-1].item()
 
     def __index__(self) -> int:
         return int(self._settle())
@@ -258,7 +258,7 @@ def _operand(value: Any) -> Array:
 
 def _as_float(value: Any) -> float:
     if float(value) != value:
-        raise NoClosedFormError(f"{value} is compared with floats, and none is equal to it")
+        raise NoClosedFormError(f"{value} is compared with floats, and no float is equal to it")
     return float(value)
 
 
@@ -274,7 +274,7 @@ def _tried(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
 
 
 def column(lanes: Lanes, values: Array, bound: float | None = None) -> Any:
-    """A column, or a plain number where there is only one."""
+    """A column of the values, or a plain number if there is only one value."""
     if values.size == 1:
         return values.item()
     if values.size > SMALL:
@@ -287,12 +287,12 @@ def column(lanes: Lanes, values: Array, bound: float | None = None) -> Any:
 
 
 def merged(lanes: Lanes, outcomes: Sequence[tuple[Mask, Any]], join: Callable[[Any], Any] | None = None) -> Any:
-    """One value for all outcomes: a column of numbers, a tuple of what its elements are, or a `Choice`.
+    """Merges outcomes to one value: a column of numbers, a tuple of merged elements, or a `Choice`.
 
     Args:
         lanes: The candidates.
         outcomes: Values and their candidates.
-        join: Makes one of values of a kind of its own; returns None where they are not of that kind.
+        join: Merges values of another kind, such as nodes; returns None if the values are not of that kind.
     """
     outcomes = _flat(lanes, outcomes)
     first = outcomes[0][1]
@@ -305,8 +305,8 @@ def merged(lanes: Lanes, outcomes: Sequence[tuple[Mask, Any]], join: Callable[[A
             return _numbers(lanes, outcomes)
         if issubclass(kind, tuple) and kind in (tuple, List) and len({len(value) for value in values}) == 1:
             parts = (merged(lanes, [(mask, v[i]) for mask, v in outcomes], join) for i in range(len(first)))
-            made = kind(parts)
-            return Choice(lanes, outcomes) if any(type(part) is Choice for part in made) else made
+            result = kind(parts)
+            return Choice(lanes, outcomes) if any(type(part) is Choice for part in result) else result
         if kind is str and all(value == first for value in values):
             return first
     one = join(outcomes) if join is not None else None
@@ -314,13 +314,13 @@ def merged(lanes: Lanes, outcomes: Sequence[tuple[Mask, Any]], join: Callable[[A
 
 
 def _flat(lanes: Lanes, outcomes: Sequence[tuple[Mask, Any]]) -> Sequence[tuple[Mask, Any]]:
-    """The outcomes with those of each choice among them in its place."""
+    """Replaces each choice among outcomes by its own outcomes."""
     if not any(type(value) is Choice for _, value in outcomes):
         return outcomes
     flat: list[tuple[Mask, Any]] = []
     for mask, value in outcomes:
         inner = value.outcomes if type(value) is Choice else ((mask, value),)
-        flat += [(lanes.both(mask, own), option) for own, option in inner]
+        flat += [(lanes.both(mask, part), option) for part, option in inner]
     return [outcome for outcome in flat if outcome[0].any()]
 
 
@@ -328,14 +328,14 @@ def _numbers(lanes: Lanes, outcomes: Sequence[tuple[Mask, Any]]) -> Any:
     first = outcomes[0][1]
     if all(type(value) is not Column and value == first for _, value in outcomes):
         return first
-    made = _array(first)
+    numbers = _array(first)
     bound = _bound(first)
     for mask, value in outcomes[1:]:
         array = _array(value)
-        lanes.fits(mask, array, made)
-        made = np.where(mask, array, made)
+        lanes.fits(mask, array, numbers)
+        numbers = np.where(mask, array, numbers)
         bound = max(bound, _bound(value))
-    return column(lanes, made, bound)
+    return column(lanes, numbers, bound)
 
 
 def _array(value: Any) -> Array:
@@ -351,6 +351,6 @@ def _bound(value: Any) -> float:
 
 
 def settled(lanes: Lanes, run: Callable[[], Any]) -> Any:
-    """The result of a step, one value for all its ways; where there is none, the step around it parts."""
+    """The merged result of a step over all its paths; if it cannot be merged, the enclosing step takes a path each."""
     value = merged(lanes, lanes.explore(run))
     return value.settle() if type(value) is Choice else value

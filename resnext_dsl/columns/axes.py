@@ -1,6 +1,6 @@
-"""What varies in a space: columns as a user gives them, as axes with the distinct values of each parameter.
+"""Converts the columns of a user to axes: for each parameter that varies, its distinct values.
 
-What no network could take, whatever the other parameters are, is refused here, with one error for the whole column.
+A value that its parameter can never have is an error here, once for the whole column.
 """
 
 from __future__ import annotations
@@ -21,11 +21,14 @@ from resnext_dsl.semantics.values import OperatorValue, TemplateValue, fits_type
 
 
 class Axis(NamedTuple):
-    """A parameter that varies: its distinct values, and for each candidate the place of its own among them.
+    """A parameter that varies.
 
     Attributes:
-        element: Of a list or shape that always has the same length, the position whose number varies; None for the
-            parameter as a whole.
+        name: The name of the parameter.
+        element: The index of the element that varies, if the parameter is a list or shape of constant length; None for
+            the parameter as a whole.
+        values: The distinct values.
+        place: For each candidate, the index of its value among the distinct values.
     """
 
     name: str
@@ -35,7 +38,13 @@ class Axis(NamedTuple):
 
 
 class Varied(NamedTuple):
-    """How many candidates there are, the parameters that vary, and the values of those given that do not."""
+    """The columns of a user, split.
+
+    Attributes:
+        candidates: The number of candidates.
+        axes: The parameters that vary.
+        plain: The values of parameters that are the same for all candidates.
+    """
 
     candidates: int
     axes: list[Axis]
@@ -43,15 +52,19 @@ class Varied(NamedTuple):
 
 
 def varied(parameters: Mapping[str, Parameter], columns: Mapping[str, Any]) -> Varied:
-    """What varies in columns, and what does not.
+    """Splits columns into axes and constant values.
+
+    Args:
+        parameters: The parameters of the network, by name.
+        columns: For each parameter, its value for every candidate, or one value for all.
 
     Raises:
-        ArchError: For a value that its parameter cannot have.
-        ValueError: For columns of different lengths.
+        ArchError: If a parameter cannot have one of its values.
+        ValueError: If the columns have different lengths.
     """
-    given = {name: _sequence(values) for name, values in columns.items()}
-    many = {name: values for name, values in given.items() if _is_many(values, parameters[name].value)}
-    plain = {name: values for name, values in given.items() if name not in many}
+    sequences = {name: _sequence(values) for name, values in columns.items()}
+    many = {name: values for name, values in sequences.items() if _is_many(values, parameters[name].value)}
+    plain = {name: values for name, values in sequences.items() if name not in many}
     for name, value in plain.items():
         _check(name, value, type_name(parameters[name].value))
     if len({len(values) for values in many.values()}) > 1:
@@ -67,23 +80,25 @@ def varied(parameters: Mapping[str, Parameter], columns: Mapping[str, Any]) -> V
 
 
 def texts(parameters: Mapping[str, Parameter], columns: Mapping[str, Any]) -> dict[str, list[str]]:
-    """The distinct texts of each column that are read as expressions: not those where there must be numbers."""
-    found: dict[str, list[str]] = {}
+    """The distinct texts of each column that are read as expressions; columns of numbers have none."""
+    expressions: dict[str, list[str]] = {}
     for name, values in columns.items():
-        given = _sequence(values)
-        if not isinstance(given, str) and type_name(parameters[name].value) in _DTYPES:
+        sequence = _sequence(values)
+        if not isinstance(sequence, str) and type_name(parameters[name].value) in _DTYPES:
             continue
-        options = [given] if isinstance(given, str) else given if isinstance(given, list | np.ndarray) else ()
-        if isinstance(given, np.ndarray) and given.dtype.kind not in "UO":
+        options = (
+            [sequence] if isinstance(sequence, str) else sequence if isinstance(sequence, list | np.ndarray) else ()
+        )
+        if isinstance(sequence, np.ndarray) and sequence.dtype.kind not in "UO":
             continue
         distinct = list(dict.fromkeys(str(option) for option in options if isinstance(option, str)))
         if distinct:
-            found[name] = distinct
-    return found
+            expressions[name] = distinct
+    return expressions
 
 
 def _sequence(values: Any) -> Any:
-    """A column as a list or an array; a single value as it is, but without numpy's types."""
+    """Converts a column to a list or an array, and a single value to a Python value."""
     if hasattr(values, "__array__"):
         array = np.asarray(values)
         return array if array.ndim else array.item()
@@ -93,7 +108,7 @@ def _sequence(values: Any) -> Any:
 
 
 def _is_many(values: Any, default: Any) -> bool:
-    """Whether values are a column: for a parameter that is a list, a list that is deeper than it."""
+    """Whether values are a column; for a parameter that is a list, a column is a deeper list."""
     if isinstance(values, np.ndarray):
         return True
     return isinstance(values, list) and _depth(values) > _depth(default)
@@ -111,7 +126,7 @@ def _axes_of(name: str, values: Any, kind: str) -> list[Axis]:
     table = _table(name, values) if kind in ("list", "shape") else None
     if table is not None:
         return [_numbers(name, place, table[:, place]) for place in range(table.shape[1])]
-    # 1, 1.0 and true are equal, and spelled differently.
+    # 1, 1.0 and true are equal, but have different types.
     distinct: dict[str, tuple[int, Any]] = {}
     place = [distinct.setdefault(repr(value), (len(distinct), value))[0] for value in map(python_value, values)]
     options = [value for _, value in distinct.values()]
@@ -121,7 +136,7 @@ def _axes_of(name: str, values: Any, kind: str) -> list[Axis]:
 
 
 def _table(name: str, values: Any) -> Array | None:
-    """Lists as a table of ints; None where their lengths differ, or an element is no int."""
+    """Converts lists to a table of ints; None if their lengths differ or an element is not an int."""
     if not isinstance(values, np.ndarray):
         rows = [python_value(value) for value in values]
         if not all(isinstance(row, list | tuple) for row in rows) or len({len(row) for row in rows}) != 1:
@@ -137,7 +152,7 @@ def _table(name: str, values: Any) -> Array | None:
 
 _DTYPES: dict[str, Any] = {"int": np.int64, "float": np.float64, "bool": np.bool_}
 _TAKEN = {"int": "iu", "float": "iuf", "bool": "b"}
-"""Types of a parameter, and the kinds of numpy's numbers that it takes."""
+"""Type of a parameter -> the kinds of numpy dtypes that it takes."""
 
 _TYPES: dict[str, set[type]] = {"int": {int}, "float": {int, float}, "bool": {bool}}
 
@@ -146,7 +161,7 @@ def _array(name: str, values: Any, kind: str) -> Array:
     """The numbers of a column.
 
     Raises:
-        ArchError: Where one of them is of another type, or has more than 64 bits.
+        ArchError: If a value has another type, or more than 64 bits.
     """
     array = values if isinstance(values, np.ndarray) and values.dtype.kind != "O" else None
     if array is None:
@@ -166,7 +181,7 @@ def _array(name: str, values: Any, kind: str) -> Array:
 
 
 def _check(name: str, value: Any, kind: str) -> None:
-    """Refuses a value of the wrong type; text is an expression, and its type is known later."""
+    """Refuses a value of the wrong type; text is an expression, whose type is checked later."""
     if isinstance(value, str):
         return
     converted = from_python(value, kind)
@@ -192,7 +207,7 @@ def _numbers(name: str, element: int | None, array: Array) -> Axis:
     whole = array.size and array.dtype.kind == "i"
     low, high = (int(array.min()), int(array.max())) if whole else (0, LARGEST)
     if high - low < max(1 << 16, array.size):
-        # Sorting a million numbers takes longer than to price them.
+        # Sorting a million numbers takes longer than computing their costs.
         present = np.zeros(high - low + 1, dtype=bool)
         present[array - low] = True
         return Axis(name, element, np.flatnonzero(present) + low, (np.cumsum(present) - 1)[array - low])
@@ -201,7 +216,7 @@ def _numbers(name: str, element: int | None, array: Array) -> Axis:
 
 
 def python_value(value: Any) -> Any:
-    """A value without numpy's types; an operator or a template as text, as a domain may list them."""
+    """Converts a value of numpy to Python; an operator or a template, which a domain may list, to text."""
     if isinstance(value, OperatorValue | TemplateValue):
         return show(value)
     return value.tolist() if isinstance(value, np.ndarray | np.generic) else value

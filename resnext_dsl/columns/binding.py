@@ -1,7 +1,7 @@
 """Binds a network whose parameters are columns or choices: its names, requirements and budgets for every candidate.
 
-The evaluator and the binder are those of single networks. What differs is what a mistake does (it takes the candidates
-that make it out) and what a step with several ways gives: one value for all of them.
+The evaluator and the binder extend those of single networks in two ways. An error excludes the candidates that cause
+it. A step with several paths gives one merged value.
 """
 
 from __future__ import annotations
@@ -24,24 +24,29 @@ from resnext_dsl.syntax import nodes as s
 
 
 def bind(
-    module: SpecFile, overrides: Mapping[str, Any], evaluator: ColumnEvaluator
+    spec_file: SpecFile, overrides: Mapping[str, Any], evaluator: ColumnEvaluator
 ) -> tuple[BoundNetwork, tuple[tuple[Any, Any], ...]]:
-    """Binds parameters, and whatever else may fail for some candidates before there are operators.
+    """Binds parameters, requirements and budgets, which may fail for some candidates.
+
+    Args:
+        spec_file: The spec file and its imports, as syntax trees.
+        overrides: Columns, choices and plain values, by parameter.
+        evaluator: The evaluator of the candidates.
 
     Returns:
-        The network, and of each limit of its budgets what is allowed and the input it holds for, as `Result.bounds`.
+        The network; and for each limit of its budgets the bound and the input shape, as in `ColumnResult.bounds`.
 
     Raises:
-        DeadError: Where no candidate is left.
-        NoClosedFormError: Where candidates have to be taken one by one.
-        ArchError: Where none can be right.
+        DeadError: If no candidate is left.
+        NoClosedFormError: If candidates must be priced one by one.
+        ArchError: If no candidate can be valid.
     """
-    bound = ColumnBinder(evaluator, Scopes(evaluator)).bind(module, overrides)
+    bound = ColumnBinder(evaluator, Scopes(evaluator)).bind(spec_file, overrides)
     return bound, evaluator.parted(lambda: _limits(bound, evaluator))
 
 
 def _limits(bound: BoundNetwork, evaluator: ColumnEvaluator) -> tuple[tuple[Any, Any], ...]:
-    """What budgets allow is not held here, but a bound that cannot be computed is a mistake of the candidate."""
+    """The bounds and inputs of budgets. A bound with an error excludes candidates; no bound is checked here."""
     limits, wrong = bind_limits(bound, evaluator)
     if wrong:
         raise ArchError(wrong)
@@ -49,7 +54,7 @@ def _limits(bound: BoundNetwork, evaluator: ColumnEvaluator) -> tuple[tuple[Any,
 
 
 class ColumnEvaluator(Interpreter):
-    """Evaluates an expression for every way through it."""
+    """Evaluates an expression once for each path that candidates take through it."""
 
     def __init__(self, options: Options, lanes: Lanes) -> None:
         super().__init__(options)
@@ -57,7 +62,7 @@ class ColumnEvaluator(Interpreter):
         self._inside = False
 
     def evaluate(self, expression: s.Expression, env: Environment) -> Any:
-        """The value of an expression; where candidates' values have nothing in common, the step around it parts."""
+        """The value of an expression on the current path; a `Choice` splits the path of the enclosing step."""
         value = self.bound(expression, env)
         return value.settle() if type(value) is Choice else value
 
@@ -68,7 +73,7 @@ class ColumnEvaluator(Interpreter):
         return self.parted(lambda: super(ColumnEvaluator, self).evaluate(expression, env))
 
     def parted(self, run: Callable[[], Any]) -> Any:
-        """The result of a computation for every way through it: one value for all, which may be a `Choice`."""
+        """The merged result of a computation over all its paths, which may be a `Choice`."""
         self._inside = True
         depth = self.depth
 
@@ -83,12 +88,12 @@ class ColumnEvaluator(Interpreter):
         return merged(self.lanes, outcomes)
 
     def find(self, name: s.Name, env: Environment) -> Any:
-        """What a name stands for on this way."""
+        """The value of a name on the current path."""
         value = super().find(name, env)
         return value.settle() if type(value) is Choice else value
 
     def step(self, span: Span, count: int = 1) -> None:
-        """Spends steps; all candidates together may need more than one of them is allowed."""
+        """Counts steps. All candidates together may need more steps than the limit for one of them."""
         self.steps += count
         if self.steps > self.options.max_steps:
             raise NoClosedFormError("the candidates together need too many steps of computation")
@@ -112,11 +117,11 @@ class ColumnBinder(Binder):
         entry: s.Param,
         env: Environment,
         bound: BoundNetwork,
-        given: dict[str, tuple[s.CallArgument, Environment]],
+        arguments: dict[str, tuple[s.CallArgument, Environment]],
         overrides: Mapping[str, Any],
     ) -> None:
         def value() -> Any:
-            super(ColumnBinder, self)._param(entry, env, bound, given, overrides)
+            super(ColumnBinder, self)._param(entry, env, bound, arguments, overrides)
             return env.names[entry.name.text]
 
         env.names[entry.name.text] = self._parted(value)
@@ -134,13 +139,13 @@ class ColumnBinder(Binder):
 
     def _input(self, entry: s.Input, env: Environment, bound: BoundNetwork) -> None:
         def shape() -> Any:
-            bound.input_name = None  # each way is the first
+            bound.input_name = None  # each path declares it for the first time
             super(ColumnBinder, self)._input(entry, env, bound)
             return bound.input_shape
 
         bound.input_shape = self._parted(shape)
         if type(bound.input_shape) is Choice:
-            raise NoClosedFormError("the input is a map for some candidates and features for others")
+            raise NoClosedFormError("the input is a feature map for some candidates and features for others")
 
     def _require(self, entry: s.Require, env: Environment) -> None:
         self._parted(lambda: self._met(entry, env))

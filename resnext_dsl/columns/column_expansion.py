@@ -1,6 +1,6 @@
-"""Expands all candidates of a space at once, and prices each operator when it is made.
+"""Expands all candidates of a space at once, and computes the cost of each operator when it is added.
 
-The expander is that of single networks; what differs is what is said in `symbolic`.
+It extends the expander of single networks in the same two ways as `binding` extends the binder.
 """
 
 from __future__ import annotations
@@ -33,10 +33,12 @@ from resnext_dsl.syntax import nodes as s
 
 
 class Priced(NamedTuple):
-    """An operator of some candidates: its number in `Lanes.masks`, the nodes it reads, and what it costs.
+    """An operator of some candidates, with its cost.
 
     Attributes:
-        part: The part of the network (stem, stage, head, output) that it is in; "" between them.
+        mark: The index of its candidates in `Lanes.masks`.
+        inputs: The nodes that it reads.
+        part: The part of the network (stem, stage, head, output) that contains it; "" between parts.
         counts: Whether it adds to the depth.
     """
 
@@ -51,19 +53,26 @@ class Priced(NamedTuple):
 
 
 class MergedValue(NamedTuple):
-    """A value that is one node for some candidates and another for others; its number in `Lanes.masks`."""
+    """A value that is one node for some candidates and another node for others.
+
+    Attributes:
+        mark: The index of its candidates in `Lanes.masks`.
+        sources: The nodes with their candidates.
+    """
 
     mark: int
     sources: tuple[tuple[Mask, int], ...]
 
 
 class ColumnResult(NamedTuple):
-    """The outcome for every candidate.
+    """The expansion of every candidate.
 
     Attributes:
-        nodes: In the order of execution; the input is None.
-        outputs: Their number in `Lanes.masks`, their node, and whether they are of training only.
-        bounds: Of each limit of its budgets what is allowed, and the input it holds for (None: the declared one).
+        lanes: The candidates.
+        nodes: The nodes in the order of execution; the input is None.
+        outputs: For each output, the index of its candidates in `Lanes.masks`, its node, and whether it exists in
+            training only.
+        bounds: For each limit of the budgets, the bound and the input shape (None: the declared one).
     """
 
     lanes: Lanes
@@ -73,17 +82,24 @@ class ColumnResult(NamedTuple):
 
 
 def run(
-    module: SpecFile, overrides: Mapping[str, Any], lanes: Lanes, options: Options, shape: Shape | None = None
+    spec_file: SpecFile, overrides: Mapping[str, Any], lanes: Lanes, options: Options, shape: Shape | None = None
 ) -> ColumnResult:
-    """Binds and expands a network whose parameters are columns or choices; `shape`: another input than declared.
+    """Binds and expands a network whose parameters are columns or choices.
+
+    Args:
+        spec_file: The spec file and its imports, as syntax trees.
+        overrides: Columns, choices and plain values, by parameter.
+        lanes: The candidates.
+        options: Bounds on the size of the spec.
+        shape: The input shape; the declared one if None.
 
     Raises:
-        DeadError: Where no candidate is valid.
-        NoClosedFormError: Where candidates have to be taken one by one.
+        DeadError: If no candidate is valid.
+        NoClosedFormError: If candidates must be priced one by one.
     """
     evaluator = ColumnEvaluator(options, lanes)
     try:
-        bound, bounds = bind(module, overrides, evaluator)
+        bound, bounds = bind(spec_file, overrides, evaluator)
         expander = ColumnExpander(bound if shape is None else bound.with_input(shape), evaluator, lanes)
         expander.run()
     except FAILED:
@@ -93,15 +109,15 @@ def run(
 
 
 class ColumnExpander(Expander):
-    """Expands all candidates at once, and prices each operator when it is made."""
+    """Expands all candidates at once, and computes the cost of each operator when it is added."""
 
     def __init__(self, network: BoundNetwork, evaluator: ColumnEvaluator, lanes: Lanes) -> None:
         super().__init__(network, evaluator, lambda: None)
         self.lanes = lanes
         self.priced: list[Priced | MergedValue | None] = []
         self.results: list[tuple[int, Output]] = []
-        self._prices = Known(lanes)
-        self._calls = Known(lanes)
+        self._prices = LaneCache(lanes)
+        self._calls = LaneCache(lanes)
         self._tops: dict[str, Span] = {}
         self._inside = ""
 
@@ -114,7 +130,7 @@ class ColumnExpander(Expander):
             self.lanes.kill(self._untouched(self.results[-1][1].node))
 
     def _untouched(self, node: int) -> Mask:
-        """Candidates for which a value is the network's input."""
+        """The candidates for which a value is the network's input."""
         place = self.priced[node]
         if not isinstance(place, MergedValue):
             return np.full_like(self.lanes.active, place is None, shape=(1,) * self.lanes.active.ndim)
@@ -126,7 +142,7 @@ class ColumnExpander(Expander):
         return whole
 
     def put_input(self) -> Running:
-        """The input, which costs nothing."""
+        """Adds the input, which has no cost."""
         if self.network.input_name is None or self.network.input_shape is None:
             raise error("E305", f"network `{self.network.name}` has no input", self.network.span)
         self.priced.append(None)
@@ -135,7 +151,7 @@ class ColumnExpander(Expander):
     def put_scope(
         self, name: str, kind: Any, label: str, span: Span, arguments: tuple[tuple[str, Any], ...] = ()
     ) -> None:
-        """No scopes: nothing is named. But what is outermost takes a name that an output may want."""
+        """Records the names of outermost scopes, which an output must not use again; other scopes are not needed."""
         if "." not in name:
             self._tops.setdefault(name, span)
 
@@ -145,7 +161,7 @@ class ColumnExpander(Expander):
 
     def _output(self, output: s.OutputDeclaration, place: Place, env: Environment, x: Running) -> None:
         if self._tops.get(safe(output.name.text), output.span) is not output.span:
-            raise NoClosedFormError(f"for some candidates something else is called `{output.name.text}`")
+            raise NoClosedFormError(f"for some candidates another part has the name `{output.name.text}`")
         super()._output(output, place, env, x)
 
     def put_node(
@@ -158,7 +174,7 @@ class ColumnExpander(Expander):
         span: Span,
         spans: dict[str, Span] | None = None,
     ) -> GraphValue:
-        """An operator on some values, and its price by the rules of its row."""
+        """Adds an operator on some values, with its cost by the rules of its row."""
         shapes = tuple(value.shape for value in inputs)
         if len(self.priced) > self.options.max_nodes:
             raise NoClosedFormError("the candidates together have too many operators")
@@ -183,25 +199,25 @@ class ColumnExpander(Expander):
         return shape, params, flops, flops if row.multiplies else 0, activations
 
     def origins(self, inputs: list[GraphValue]) -> tuple[Note, ...]:
-        """Nothing: no error is shown."""
+        """Empty: no error of a column is shown."""
         return ()
 
     def note(self, diagnostic: Diagnostic) -> None:
-        """A mistake takes its candidates out."""
+        """Raises the error, which excludes its candidates."""
         raise ArchError([diagnostic])
 
     def guarded(self, run: Callable[..., Any], *arguments: Any) -> Any:
-        """The result of a step, one for all the ways through it."""
+        """The merged result of a step over all its paths."""
         depth, trail, frame = self.depth, self.trail, self._frame
         values = frame.values
 
         def fresh() -> Any:
             self.depth, self.trail, self._frame = depth, trail, frame
             frame.values = dict(values)
-            made = len(self.outputs)
+            before = len(self.outputs)
             value = run(*arguments)
-            self.results += [(self.lanes.note(), output) for output in self.outputs[made:]]
-            del self.outputs[made:]
+            self.results += [(self.lanes.note(), output) for output in self.outputs[before:]]
+            del self.outputs[before:]
             return value, frame.values
 
         outcomes = self.lanes.explore(fresh)
@@ -209,14 +225,14 @@ class ColumnExpander(Expander):
         return self._joined([(mask, value) for mask, (value, _) in outcomes])
 
     def _joined(self, outcomes: list[tuple[Mask, Any]]) -> Any:
-        """The result of several ways as one; a running value must be."""
+        """Merges the results of several paths; a running value must merge to one node."""
         result = merged(self.lanes, outcomes, self._node)
         if type(result) is Choice and isinstance(result.outcomes[0][1], GraphValue):
-            raise NoClosedFormError("a value is a map for some candidates and features for others")
+            raise NoClosedFormError("a value is a feature map for some candidates and features for others")
         return result
 
     def _named_by(self, outcomes: list[tuple[Mask, dict[str, Any]]]) -> dict[str, Any]:
-        """The named values of several ways; None where a way has not named it."""
+        """Merges the named values of several paths; a path without the name has None."""
         if len(outcomes) == 1:
             return outcomes[0][1]
         names = dict.fromkeys(name for _, values in outcomes for name in values)
@@ -245,17 +261,17 @@ class ColumnExpander(Expander):
         return GraphValue(len(self.priced) - 1, shape)
 
     def defaults(self, operator: str) -> tuple[dict[str, Any], dict[str, Span]]:
-        """The network's own defaults on this way."""
+        """The defaults of an operator on the current path."""
         values, spans = super().defaults(operator)
         return {k: v.settle() if type(v) is Choice else v for k, v in values.items()}, spans
 
     def in_turn(self, count: int, run: Callable[[int, Running], Running], x: Running) -> Running:
-        """The value after as many passes as each candidate has."""
+        """The value after all passes of a repeat, whose number differs between candidates."""
         columns: Any = count  # an int to the type checker
         if type(columns) is not Column:
             return super().in_turn(count, run, x)
         lanes = self.lanes
-        # Each pass is a step, or counts as one where the size of the network is bounded.
+        # Each pass is a step, or counts as one if the size of the network is bounded.
         lanes.kill(columns.values > max(self.options.max_steps, LARGE))
         if lanes.both(lanes.active, columns.values > self.options.max_nodes).any():
             raise NoClosedFormError("some candidates have more passes than operators are allowed")
@@ -268,7 +284,7 @@ class ColumnExpander(Expander):
         return x
 
     def _pass_for(self, going: Mask, rest: Mask, run: Callable[[Running], Running], x: Running) -> Running:
-        """The value after a pass that some candidates have, and others have not."""
+        """The value after a pass of the candidates in `going`; the candidates in `rest` keep their value."""
         lanes, before = self.lanes, self.lanes.active
         frame, values = self._frame, self._frame.values
         lanes.active = going
@@ -289,7 +305,7 @@ class ColumnExpander(Expander):
         return joined
 
     def _instance(
-        self, callee: TemplateValue, inner: Environment, given: frozenset[str], scope: str, x: GraphValue
+        self, callee: TemplateValue, inner: Environment, passed: frozenset[str], scope: str, x: GraphValue
     ) -> Running:
         names = tuple(inner.names.values())
         self._tops.setdefault(scope, callee.template.span)
@@ -301,18 +317,18 @@ class ColumnExpander(Expander):
         active, start, steps = self.lanes.active, len(self.priced), self.evaluator.steps
         value = self._body(callee.template.body, Frame(x, x), inner, scope, x)
         if value is not None:
-            # Steps that part leave operators behind for candidates that went another way.
+            # A step that splits may leave operators without candidates on the current path.
             placed = enumerate(self.priced[start:], start)
             masked = ((place, node, self.lanes.masks[node.mark]) for place, node in placed if node is not None)
-            made = tuple(one for one in masked if one[2].any())
-            call = CallRecord(x.node, value, made, self.evaluator.steps - steps)
+            nodes = tuple(record for record in masked if record[2].any())
+            call = CallRecord(x.node, value, nodes, self.evaluator.steps - steps)
             self._calls.keep(key, active, call, (names, x, inner))
         return value
 
     def _again(self, call: CallRecord, x: GraphValue) -> GraphValue:
-        """The value of a call that has been expanded before: its operators once more, on another value."""
+        """The value of a call that was expanded before: copies its operators onto another value."""
         places = {call.entry: x.node}
-        for place, node, mask in call.made:
+        for place, node, mask in call.nodes:
             alive = self.lanes.both(mask, self.lanes.active)
             if alive.any():
                 places[place] = self._copied(node, alive, places)
@@ -320,10 +336,10 @@ class ColumnExpander(Expander):
         return GraphValue(places.get(result, result), call.value.shape)
 
     def _copied(self, node: Priced | MergedValue, alive: Mask, places: dict[int, int]) -> int:
-        """A copy of a node for some candidates, on the copies of what it reads."""
+        """Copies a node for some candidates, with inputs replaced by their copies."""
         if isinstance(node, MergedValue):
-            sources = [(own, places.get(source, source)) for own, source in node.sources]
-            kept = tuple((own, source) for own, source in sources if self.lanes.both(own, alive).any())
+            sources = [(mask, places.get(source, source)) for mask, source in node.sources]
+            kept = tuple((mask, source) for mask, source in sources if self.lanes.both(mask, alive).any())
             if len(kept) == 1:
                 return kept[0][1]
             self.priced.append(MergedValue(self.lanes.note(alive), kept))
@@ -334,42 +350,50 @@ class ColumnExpander(Expander):
 
 
 class CallRecord(NamedTuple):
-    """What a call of a template made.
+    """The result of a call of a template.
 
     Attributes:
-        entry: The node that entered.
-        made: Its nodes with their places and their candidates.
-        steps: Steps of computation that it took.
+        entry: The node that the body reads.
+        value: The value of the call.
+        nodes: The nodes of the body with their indices and their candidates.
+        steps: The number of steps of computation.
     """
 
     entry: int
     value: GraphValue
-    made: tuple[tuple[int, Priced | MergedValue, Mask], ...]
+    nodes: tuple[tuple[int, Priced | MergedValue, Mask], ...]
     steps: int
 
 
-class Known:
-    """What has been computed for some candidates, and holds for them and for any part of them."""
+class LaneCache:
+    """A cache of results that hold for some candidates and for every subset of them."""
 
     def __init__(self, lanes: Lanes) -> None:
         self._lanes = lanes
         self._entries: dict[Any, tuple[Mask, Any, Any]] = {}
 
     def find(self, key: Any) -> Any:
-        """What has been kept under a key for all candidates of this way, or None."""
+        """The cached result of a key if it holds for all candidates of the current path; else None."""
         lanes, entry = self._lanes, self._entries.get(key)
         if entry is None or (entry[0] is not lanes.active and lanes.both(lanes.active, ~entry[0]).any()):
             return None
         return entry[1]
 
     def keep(self, key: Any, active: Mask, result: Any, kept: Any) -> None:
-        """Keeps what has been computed for `active`, if nobody was lost; `kept` are the objects in the key."""
+        """Caches a result, unless candidates were excluded since.
+
+        Args:
+            key: The key; it may contain the `id` of objects.
+            active: The candidates before the computation.
+            result: The result.
+            kept: The objects whose `id` the key contains; the cache keeps them alive.
+        """
         if self._lanes.active is active:
             self._entries[key] = active, result, kept
 
 
 def _identity(value: Any) -> Any:
-    """What tells a value from others: which column it is; of plain values also the type (1, 1.0 and true are equal)."""
+    """A hashable identity: of a column its `id`, of a plain value its type too, since 1, 1.0 and true are equal."""
     if type(value) is Column or type(value) is Choice:
         return id(value)
     if isinstance(value, tuple):
@@ -385,4 +409,4 @@ def _identity(value: Any) -> Any:
 
 
 def _counted(flops: Any) -> Any:
-    return 0 if flops is None else flops  # fvcore counts some uses of an operator and others not
+    return 0 if flops is None else flops  # fvcore does not count every use of an operator

@@ -1,7 +1,7 @@
-"""The candidates of a run on columns, and the ways that they take through it.
+"""The candidates of a run on columns, and the paths that they take through it.
 
-Code that asks a column for its truth, or for a plain int, is run once for each answer (`Lanes.explore`): it needs to
-know nothing of columns.
+`Lanes.explore` runs code once for each answer to a question such as the truth of a column. So that code needs no
+knowledge of columns.
 """
 
 from __future__ import annotations
@@ -20,34 +20,35 @@ Mask = np.ndarray[Any, np.dtype[np.bool_]]
 Array = np.ndarray[Any, np.dtype[Any]]
 
 PATHS = 20_000
-"""Most ways through one step, before candidates are priced one by one instead."""
+"""Most paths through one step; beyond it, candidates are priced one by one."""
 
 
 class NoClosedFormError(Exception):
-    """What many candidates have in common is too little; says why."""
+    """Candidates have no common closed form; the message gives the reason."""
 
 
 class TooWideError(NoClosedFormError):
-    """Too many parameters meet in one number for one axis each."""
+    """A number depends on too many combinations of parameters for one axis each."""
 
 
 class DeadError(Exception):
-    """No candidate is left on this way."""
+    """No candidate is left on the current path."""
 
 
 FAILED = (ArchError, RuleError, UnsettledError, DeadError)
-"""What ends a way: its candidates are not valid."""
+"""Exceptions that end a path; its candidates are invalid."""
 
 
 class Lanes:
-    """The candidates, and which of them the way being run is for.
+    """The candidates, and the candidates of the current path.
 
     Attributes:
-        active: Candidates of the way being run, as a mask that broadcasts.
-        overflowed: Candidates whose numbers went past what is exact.
-        masks: Of everything that has been noted, the candidates that it is there for.
-        known: Small columns by their numbers: equal ones are one, so that what has been computed for one is known for
-            all.
+        limit: Most numbers of one array.
+        active: The candidates of the current path, as a mask that broadcasts.
+        overflowed: The candidates whose numbers left 64 bits or the exact floats.
+        masks: The candidates of each noted object, such as a node, by the number that `note` returns.
+        known: A cache of small columns by content. Equal columns are one object, so that caches of results by identity
+            find them.
     """
 
     def __init__(self, axes: int, limit: int) -> None:
@@ -61,15 +62,18 @@ class Lanes:
         self._pending: list[list[bool]] = []
 
     def note(self, mask: Mask | None = None) -> int:
-        """A number under which `masks` keeps the candidates of this way, or some of them, less those that leave it."""
+        """Stores the candidates of the current path, or a mask, in `masks`; returns the index.
+
+        Candidates that leave the path later are removed from the mask.
+        """
         self.masks.append(self.active if mask is None else mask)
         return len(self.masks) - 1
 
     def fits(self, *arrays: Array) -> None:
-        """Checks the size that arrays have together.
+        """Checks the size of the broadcast of arrays.
 
         Raises:
-            TooWideError: Beyond the limit.
+            TooWideError: If the size is beyond the limit.
         """
         # An axis has its full length or 1; plain numbers have no axes.
         size = math.prod(map(max, zip(*(array.shape for array in arrays if array.ndim), strict=True)))
@@ -77,7 +81,7 @@ class Lanes:
             raise TooWideError(f"{size} combinations of parameters meet in one number")
 
     def both(self, left: Mask, right: Mask) -> Mask:
-        """The candidates of both masks."""
+        """The intersection of two masks."""
         if left.size == 1 and left.item():
             return right
         if right.size == 1 and right.item():
@@ -86,10 +90,10 @@ class Lanes:
         return left & right
 
     def kill(self, mask: Mask) -> None:
-        """Takes candidates out of this way.
+        """Excludes candidates from the current path.
 
         Raises:
-            DeadError: Where none is left.
+            DeadError: If no candidate is left.
         """
         dead = self.both(self.active, mask)
         if dead.any():
@@ -98,7 +102,7 @@ class Lanes:
                 raise DeadError
 
     def overflow(self, mask: Mask) -> None:
-        """Takes candidates out of this way whose numbers are past what is exact, and remembers them."""
+        """Excludes candidates whose numbers are not exact, and records them in `overflowed`."""
         dead = self.both(self.active, mask)
         if dead.any():
             self.fits(self.overflowed, dead)
@@ -106,7 +110,7 @@ class Lanes:
             self.kill(dead)
 
     def decide(self, truth: Mask) -> bool:
-        """The truth of a condition on this way; where candidates differ, the step is run again for the others."""
+        """The truth of a condition on the current path; `explore` runs the step again for candidates that differ."""
         if truth.all():
             return True
         if not truth.any():
@@ -118,7 +122,7 @@ class Lanes:
         if not no.any():
             return True
         if self._script is None:
-            raise NoClosedFormError("a choice is made where candidates cannot part")
+            raise NoClosedFormError("candidates differ in a choice outside of a step")
         if self._place == len(self._script):
             self._pending.append([*self._script, False])
             self._script.append(True)
@@ -128,22 +132,25 @@ class Lanes:
         return answer
 
     def explore(self, run: Callable[[], Any]) -> list[tuple[Mask, Any]]:
-        """Runs a step for every way through it: which candidates take it, and its result; ways that fail are left out.
+        """Runs a step for every path through it.
+
+        Returns:
+            For each path that does not fail, its candidates and its result.
 
         Raises:
-            DeadError: Where no way is left.
-            NoClosedFormError: Where there are too many.
+            DeadError: If every path fails.
+            NoClosedFormError: If there are too many paths.
         """
         outer = self.active, self._script, self._place, self._pending
         before = self.active
         pending: list[list[bool]] = [[]]
         outcomes: list[tuple[Mask, Any]] = []
-        ways = 0
+        paths = 0
         try:
             while pending:
-                ways += 1
-                if ways > PATHS:
-                    raise NoClosedFormError(f"more than {PATHS} ways lead through one step")
+                paths += 1
+                if paths > PATHS:
+                    raise NoClosedFormError(f"one step has more than {PATHS} paths")
                 self.active, self._script, self._place, self._pending = before, pending.pop(), 0, pending
                 first = len(self.masks)
                 try:
@@ -161,17 +168,17 @@ class Lanes:
         return outcomes
 
     def _leave(self, first: int) -> None:
-        nobody = np.zeros_like(self.active, shape=(1,) * self.active.ndim)
-        self.masks[first:] = [nobody] * (len(self.masks) - first)
+        none = np.zeros_like(self.active, shape=(1,) * self.active.ndim)
+        self.masks[first:] = [none] * (len(self.masks) - first)
 
     def _narrow(self, first: int, before: Mask) -> None:
-        """What a way has noted before it parted from others is there for its own candidates only."""
+        """Limits objects that a path has noted to the candidates of that path."""
         if self.active is not before:
             for number in range(first, len(self.masks)):
                 self.masks[number] = self.both(self.masks[number], self.active)
 
     def _together(self, before: Mask, masks: list[Mask]) -> Mask:
-        """The candidates of several ways; the mask from before where nobody was lost, since it has fewer axes."""
+        """The candidates of several paths; the earlier mask if no candidate was lost, since it has fewer axes."""
         if len(masks) == 1 and masks[0] is before:
             return before
         union = masks[0]
@@ -182,7 +189,7 @@ class Lanes:
 
 
 class Choice:
-    """A value that is one of several which have nothing in common, each for its candidates; none is a choice itself."""
+    """One of several values that cannot be merged, each with its candidates. No value is a choice itself."""
 
     __slots__ = ("lanes", "outcomes")
 
@@ -191,7 +198,7 @@ class Choice:
         self.outcomes = outcomes
 
     def settle(self) -> Any:
-        """The value on this way."""
+        """The value on the current path; it splits the path if candidates differ."""
         for mask, value in self.outcomes[:-1]:
             if self.lanes.decide(mask):
                 return value

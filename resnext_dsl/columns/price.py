@@ -1,8 +1,8 @@
-"""The cost of many candidates: in closed form where they have one, one by one where they have none.
+"""Computes the cost of many candidates: in closed form if they have one, else one by one.
 
-Each parameter that varies is an axis of its own, so the work grows with the combinations that meet in one operator and
-not with the candidates; what an operator costs is then looked up for every candidate. Where too many combinations meet,
-the candidates themselves are the only axis.
+Each parameter that varies has an axis of its own. So the work grows with the combinations of values that one operator
+depends on, not with the number of candidates. The cost of an operator is then looked up for every candidate. If an
+operator depends on too many combinations, the candidates are the only axis.
 """
 
 from __future__ import annotations
@@ -26,17 +26,18 @@ from resnext_dsl.semantics.overrides import override_source
 from resnext_dsl.semantics.spec_files import SpecFile
 
 CHUNK = 1 << 16
-"""Candidates that are priced together where they are the only axis."""
+"""Candidates in one batch if they are the only axis."""
 
 
 class CostColumns(NamedTuple):
-    """What candidates cost: int64 arrays, 0 where `valid` is false.
+    """The cost of candidates: int64 arrays, 0 for invalid candidates.
 
     Attributes:
-        valid: Whether the candidate is a network.
-        overflowed: Whether it is left out because its figures, or what they are computed from, leave 64 bits.
-        method: "closed form", "closed form, candidate by candidate" (too many parameters meet in one number), or "one
-            by one" (the candidates have no closed form); `reason` says why.
+        valid: For each candidate, whether it is valid: `load` gives its network.
+        overflowed: For each candidate, whether it is invalid because a number in the computation leaves 64 bits.
+        method: "closed form"; "closed form, candidate by candidate" if a number depends on too many parameters; or "one
+            by one" if the candidates have no closed form.
+        reason: The reason why the method is not "closed form".
     """
 
     params: Array
@@ -50,37 +51,37 @@ class CostColumns(NamedTuple):
 
 
 def price(
-    module: SpecFile,
+    spec_file: SpecFile,
     parameters: Mapping[str, Parameter],
     fixed: Mapping[str, Any],
     columns: Mapping[str, Any],
     cost: Callable[[Mapping[str, Any]], Cost],
     options: Options,
 ) -> CostColumns:
-    """What candidates cost.
+    """The cost of many candidates.
 
     Args:
-        module: The file.
-        parameters: Those of its network, for their types.
+        spec_file: The spec file and its imports, as syntax trees.
+        parameters: The parameters of the network, for their types.
         fixed: Values of parameters that are the same for all candidates.
-        columns: As `Space.cost` takes them.
-        cost: The cost of the network of a single candidate; raises ArchError if there is none.
-        options: Bounds on the spec.
+        columns: For each parameter that varies, its values, as for `Space.cost`.
+        cost: Returns the cost of a single candidate's network; raises ArchError if the candidate is invalid.
+        options: Bounds on the size of the spec.
 
     Raises:
-        ArchError: For a value that its parameter cannot have.
-        ValueError: For columns of different lengths.
+        ArchError: If a parameter cannot have one of its values.
+        ValueError: If the columns have different lengths.
     """
     _check_texts(cost, texts(parameters, columns))
-    count, axes, given = varied(parameters, columns)
-    plain = {**fixed, **given}
+    count, axes, constants = varied(parameters, columns)
+    plain = {**fixed, **constants}
     if count == 0 or not axes:
         return _one_by_one(cost, count, axes, plain, "")
     try:
         try:
-            return _factored(module, count, axes, plain, options)
+            return _factored(spec_file, count, axes, plain, options)
         except TooWideError as problem:
-            return _chunked(module, count, axes, plain, options, str(problem))
+            return _chunked(spec_file, count, axes, plain, options, str(problem))
     except NoClosedFormError as problem:
         return _one_by_one(cost, count, axes, plain, str(problem))
     except RecursionError:
@@ -88,51 +89,57 @@ def price(
 
 
 UNREADABLE = ("E001", "E002", "E003", "E101", "E204")
-"""Codes of a text that is wrong whatever the other parameters are."""
+"""Codes of errors in a text that do not depend on other parameters."""
 
 
-def _check_texts(cost: Callable[[Mapping[str, Any]], Cost], given: Mapping[str, list[str]]) -> None:
-    """Refuses a text that cannot be read or has the wrong type: more likely a slip than a candidate."""
-    for name, options in given.items():
+def _check_texts(cost: Callable[[Mapping[str, Any]], Cost], expressions: Mapping[str, list[str]]) -> None:
+    """Refuses a text that does not parse or has the wrong type, since it is likely a typing error."""
+    for name, options in expressions.items():
         for text in options:
             place = override_source(name, text).source.name
             try:
                 cost({name: text})
             except ArchError as problem:
-                for found in problem.diagnostics:
-                    if found.code in UNREADABLE and found.span is not None and found.span.source.name == place:
-                        raise ArchError([found]) from None
+                for diagnostic in problem.diagnostics:
+                    if (
+                        diagnostic.code in UNREADABLE
+                        and diagnostic.span is not None
+                        and diagnostic.span.source.name == place
+                    ):
+                        raise ArchError([diagnostic]) from None
 
 
 # --- closed form ---
 
 
-def _factored(module: SpecFile, count: int, axes: list[Axis], plain: dict[str, Any], options: Options) -> CostColumns:
-    """One axis for each parameter."""
+def _factored(
+    spec_file: SpecFile, count: int, axes: list[Axis], plain: dict[str, Any], options: Options
+) -> CostColumns:
+    """Prices candidates with one axis for each parameter."""
     lanes = Lanes(len(axes), max(4 * count, 1024))
     places = np.ix_(*(np.arange(len(axis.values)) for axis in axes))
     values = plain | opened(lanes, axes, places)
-    columns = _looked_up(module, values, lanes, options, [axis.place for axis in axes])
+    columns = _looked_up(spec_file, values, lanes, options, [axis.place for axis in axes])
     return _columns(columns, "closed form")
 
 
 def _chunked(
-    module: SpecFile, count: int, axes: list[Axis], plain: dict[str, Any], options: Options, reason: str
+    spec_file: SpecFile, count: int, axes: list[Axis], plain: dict[str, Any], options: Options, reason: str
 ) -> CostColumns:
-    """The candidates as the only axis, so many at a time."""
+    """Prices candidates in batches, with the candidates as the only axis."""
     parts = []
     for start in range(0, count, CHUNK):
         chunk = slice(start, min(start + CHUNK, count))
         size = chunk.stop - chunk.start
         lanes = Lanes(1, size)
         values = plain | opened(lanes, axes, [axis.place[chunk] for axis in axes])
-        parts.append(_looked_up(module, values, lanes, options, [np.arange(size)]))
+        parts.append(_looked_up(spec_file, values, lanes, options, [np.arange(size)]))
     columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
     return _columns(columns, "closed form, candidate by candidate", reason)
 
 
 def opened(lanes: Lanes, axes: Sequence[Axis], places: Sequence[Array]) -> dict[str, Any]:
-    """The parameters as columns, lists of columns, and choices."""
+    """Converts axes to columns, lists of columns, and choices, by parameter."""
     values: dict[str, Any] = {}
     for axis, place in zip(axes, places, strict=True):
         value = _open(lanes, axis.values, place)
@@ -150,25 +157,25 @@ def _open(lanes: Lanes, values: Any, place: Array) -> Any:
 
 
 def _looked_up(
-    module: SpecFile, values: Mapping[str, Any], lanes: Lanes, options: Options, index: list[Array]
+    spec_file: SpecFile, values: Mapping[str, Any], lanes: Lanes, options: Options, index: list[Array]
 ) -> list[Array]:
-    """The four measures, `valid` and `overflowed` of each candidate, whose places on the axes are `index`."""
+    """The four measures, `valid` and `overflowed` of each candidate; `index` has its place on each axis."""
     find = Lookup(index)
     size = len(index[0])
     try:
-        tables = Totals(run(module, values, lanes, options))
+        tables = Totals(run(spec_file, values, lanes, options))
         valid = find(lanes.active)
     except DeadError:
-        nothing = [np.zeros(size, dtype=np.int64) for _ in COST_MEASURES]
-        return [*nothing, np.zeros(size, dtype=bool), find(lanes.overflowed)]
+        zeros = [np.zeros(size, dtype=np.int64) for _ in COST_MEASURES]
+        return [*zeros, np.zeros(size, dtype=bool), find(lanes.overflowed)]
     overflowed = find(lanes.overflowed)
-    found = []
+    totals = []
     for measure in COST_MEASURES:
         total, large = tables.of(measure, find)
         valid &= ~large
         overflowed |= large
-        found.append(total)
-    return [*(np.where(valid, total, 0) for total in found), valid, overflowed]
+        totals.append(total)
+    return [*(np.where(valid, total, 0) for total in totals), valid, overflowed]
 
 
 def _columns(columns: list[Any], method: str, reason: str = "") -> CostColumns:
@@ -182,7 +189,7 @@ def _columns(columns: list[Any], method: str, reason: str = "") -> CostColumns:
 def _one_by_one(
     cost: Callable[[Mapping[str, Any]], Cost], count: int, axes: list[Axis], plain: dict[str, Any], reason: str
 ) -> CostColumns:
-    """Each distinct candidate's network expanded."""
+    """Prices candidates by building the network of each distinct one."""
     known: dict[tuple[int, ...], tuple[int, ...]] = {}
     rows = []
     for candidate in range(count):
@@ -198,7 +205,7 @@ def _one_by_one(
 
 
 def _values(axes: list[Axis], key: tuple[int, ...]) -> dict[str, Any]:
-    """The values of a candidate."""
+    """The values of one candidate, by parameter."""
     values: dict[str, Any] = {}
     for axis, place in zip(axes, key, strict=True):
         value = python_value(axis.values[place])

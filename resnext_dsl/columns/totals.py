@@ -1,6 +1,6 @@
-"""What the operators of many candidates come to: their costs in sum, and the longest way through them.
+"""Sums the costs of the operators of many candidates, and computes the depth: the longest path through them.
 
-Only those count that a candidate's outputs depend on.
+Only operators count that an output of the candidate depends on.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from resnext_dsl.costs.closed_form import COST_MEASURES
 
 
 class Lookup:
-    """Looks up each candidate's element of a table with axes."""
+    """Looks up the element of each candidate in a table with one axis for each parameter."""
 
     def __init__(self, index: list[Array]) -> None:
         self._index = index
@@ -26,11 +26,11 @@ class Lookup:
         self._flat: dict[tuple[int, ...], Array] = {}
 
     def __getitem__(self, places: Array) -> Lookup:
-        """The same for some of the candidates."""
+        """The lookup of some of the candidates."""
         return Lookup([index[places] for index in self._index])
 
     def __call__(self, table: Array) -> Array:
-        """The elements, an array of its own."""
+        """The elements of a table, one for each candidate, as a new array."""
         if table.size == 1:
             return np.full(self.shape, table.item(), dtype=table.dtype)
         shape = table.shape
@@ -43,7 +43,7 @@ class Lookup:
 
 
 class Totals:
-    """Sums over the operators of a result, in as few tables as there are sets of axes."""
+    """Sums over the operators of a result, with one table for each set of axes."""
 
     def __init__(self, result: ColumnResult) -> None:
         self._lanes = result.lanes
@@ -69,7 +69,7 @@ class Totals:
         if needed is None:
             return None
         mask = self._lanes.masks[mark]
-        key = id(needed), id(mask)  # both stay: the result holds them
+        key = id(needed), id(mask)  # safe as a key: the result keeps both masks alive
         if key not in self._both:
             self._both[key] = self._lanes.both(needed, mask)
         return self._both[key]
@@ -79,20 +79,20 @@ class Totals:
             self._costs[measure].append((where, cost, part))
 
     def of(self, measure: str, find: Lookup, part: str = "") -> tuple[Array, Array]:
-        """A measure of every candidate, or of a part of it, and where it leaves 64 bits."""
+        """A measure of every candidate or of one of its parts, and whether the measure leaves 64 bits."""
         total = sum(map(find, self._sums(measure, part, np.int64)), np.int64(0))
         exact = np.broadcast_to(total, find.shape)
         return exact, self.large(measure, find, part)
 
     def large(self, measure: str, find: Lookup, part: str = "") -> Array:
-        """Where a measure leaves 64 bits."""
+        """Whether a measure leaves 64 bits, for every candidate."""
         if self._bounds[measure] < LARGEST:
             return np.zeros(find.shape, dtype=bool)
         close = sum(map(find, self._sums(measure, part, np.float64)), np.float64(0))
         return np.broadcast_to(close >= 2.0**63 * (1 - 2.0**-40), find.shape)
 
     def _sums(self, measure: str, part: str, dtype: Any) -> list[Array]:
-        """The tables that a measure of each candidate is the sum of; made once, for lookups that come again."""
+        """The tables whose sum is a measure of each candidate, cached for later lookups."""
         key = measure, part, dtype
         if key not in self._summed:
             parts = [(where, cost) for where, cost, inside in self._costs[measure] if part in ("", inside)]
@@ -100,7 +100,7 @@ class Totals:
         return self._summed[key]
 
     def depth(self, find: Lookup, part: str = "") -> Array:
-        """Convolutions and linear layers on the longest way from the input to an output; of a part, those in it."""
+        """The most convolutions and linear layers on a path from the input to an output; for a part, those in it."""
         if part not in self._deepest:
             self._deepest[part] = self._depth(part)
         return find(self._deepest[part])
@@ -114,26 +114,26 @@ class Totals:
                 depths.append(np.zeros_like(deepest, shape=(1,) * lanes.active.ndim))
                 continue
             if isinstance(node, MergedValue):
-                made = depths[node.sources[0][1]]
+                longest = depths[node.sources[0][1]]
                 for mask, source in node.sources[1:]:
-                    lanes.fits(mask, made, depths[source])
-                    made = np.where(mask, depths[source], made)
+                    lanes.fits(mask, longest, depths[source])
+                    longest = np.where(mask, depths[source], longest)
             else:
                 lanes.fits(*(depths[source] for source in node.inputs))
-                made = reduce(np.maximum, [depths[source] for source in node.inputs])
-                made = made + int(node.counts and part in ("", node.part))
-            depths.append(made)
+                longest = reduce(np.maximum, [depths[source] for source in node.inputs])
+                longest = longest + int(node.counts and part in ("", node.part))
+            depths.append(longest)
             where = self._where(runs[place], node.mark)
             assert where is not None
-            lanes.fits(where, made, deepest)
-            deepest = np.maximum(deepest, np.where(where, made, 0))
+            lanes.fits(where, longest, deepest)
+            deepest = np.maximum(deepest, np.where(where, longest, 0))
         return np.asarray(deepest)
 
     def _tables(self, parts: list[tuple[Mask, Any]], dtype: Any) -> Iterator[Array]:
-        """The sums of what has the same axes; each added to one that has its axes and more, if there is one."""
+        """Sums costs that have the same axes, and adds each sum to one that has these axes and more, if it exists."""
         sums: dict[tuple[int, ...], Any] = {}
         for where, cost in parts:
-            # What leaves 64 bits by itself is the caller's to find, in the sum of floats.
+            # The caller detects a cost beyond 64 bits in the sum of floats.
             values = np.asarray(cost.values if type(cost) is Column else min(cost, LARGEST)).astype(dtype)
             self._lanes.fits(where, values)
             term = np.where(where, values, dtype(0))
@@ -152,7 +152,7 @@ def _covers(wide: tuple[int, ...], narrow: tuple[int, ...]) -> bool:
 
 
 def _reached(result: ColumnResult, outputs: list[tuple[int, int]]) -> list[Mask | None]:
-    """For each node the candidates in which one of these outputs depends on it; None where there are none."""
+    """For each node, the candidates in which an output depends on it; None if there are none."""
     lanes = result.lanes
     needed: list[Mask | None] = [None] * len(result.nodes)
 
@@ -163,21 +163,21 @@ def _reached(result: ColumnResult, outputs: list[tuple[int, int]]) -> list[Mask 
         elif not (known.size == 1 and known.item()):
             lanes.fits(known, mask)
             together = known | mask
-            needed[node] = everybody if together.all() else together
+            needed[node] = everywhere if together.all() else together
 
-    everybody = np.ones((1,) * lanes.active.ndim, dtype=bool)
-    for mark, node in outputs:
-        # The figures of candidates that are not valid are thrown away, so theirs may be wrong.
+    everywhere = np.ones((1,) * lanes.active.ndim, dtype=bool)
+    for mark, output in outputs:
+        # The figures of invalid candidates are not used, so they may be wrong.
         mask = lanes.masks[mark]
-        need(node, everybody if not lanes.both(lanes.active, ~mask).any() else mask)
+        need(output, everywhere if not lanes.both(lanes.active, ~mask).any() else mask)
     for place in range(len(result.nodes) - 1, -1, -1):
-        made, wanted = result.nodes[place], needed[place]
-        if wanted is None or made is None:
+        node, wanted = result.nodes[place], needed[place]
+        if wanted is None or node is None:
             continue
-        if isinstance(made, MergedValue):
-            for own, source in made.sources:
-                need(source, lanes.both(wanted, own))
+        if isinstance(node, MergedValue):
+            for mask, source in node.sources:
+                need(source, lanes.both(wanted, mask))
         else:
-            for source in made.inputs:
+            for source in node.inputs:
                 need(source, wanted)
     return needed

@@ -1,6 +1,6 @@
-"""Two networks compared: `align` lays their graphs over each other, `structure` says what differs between these.
+"""Compares two networks. `align` pairs the operators of their graphs, `structure` finds the structural changes.
 
-`networks` adds parameters, interface, costs and budgets, and `differences` puts it into words.
+`networks` adds parameters, interface, costs and budgets. `differences` prints the comparison.
 """
 
 from __future__ import annotations

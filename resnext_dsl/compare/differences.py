@@ -1,4 +1,4 @@
-"""What people and scripts read of two networks compared. Numbers are exact, percentages rounded."""
+"""Prints a comparison of two networks, as tables and as JSON. Numbers are exact, percentages are rounded."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SHOWN = ("params", "flops", "activations")
 
 
 class Side(NamedTuple):
-    """What a side of a comparison was asked for as: a spec and the settings that it was given."""
+    """A side of a comparison, as the command line names it: a spec and its settings."""
 
     spec: str
     settings: dict[str, str]
@@ -33,36 +33,41 @@ class Side(NamedTuple):
         return f"{self.spec} with {settings}" if settings else self.spec
 
 
-def heading(found: Comparison, a: Side, b: Side) -> str:
-    """The sides, whether they differ, and how their parameters, inputs, outputs and initialisation do."""
-    blocks = ["\n".join([f"A  {a}", f"B  {b}", _verdict(found)])]
-    titled = ("parameters", found.parameters), ("input", found.inputs), ("outputs", found.outputs), ("init", found.init)
+def heading(comparison: Comparison, a: Side, b: Side) -> str:
+    """The sides, the verdict, and the differences of parameters, inputs, outputs and initialisation, as text."""
+    blocks = ["\n".join([f"A  {a}", f"B  {b}", _verdict(comparison)])]
+    titled = (
+        ("parameters", comparison.parameters),
+        ("input", comparison.inputs),
+        ("outputs", comparison.outputs),
+        ("init", comparison.init),
+    )
     blocks += ["\n".join([title, *_pair_lines(pairs)]) for title, pairs in titled if pairs]
     return "\n\n".join(blocks)
 
 
-def print_differences(found: Comparison) -> None:
-    """Prints the stage tables of both sides in one, then what differs in their structure and budgets."""
-    notes = [_convention(found)]
-    depth_a, depth_b = found.a.cost().depth, found.b.cost().depth
+def print_differences(comparison: Comparison) -> None:
+    """Prints one stage table for both sides, then the differences of structure and budgets."""
+    notes = [_convention(comparison)]
+    depth_a, depth_b = comparison.a.cost().depth, comparison.b.cost().depth
     if depth_a != depth_b:
         notes.append(f"depth {depth_a} -> {depth_b}")
-    limits = [_limit_line(pair) for pair in found.limits if not pair.equal]
-    for title, lines in (("structure", list(_change_lines(found))), ("budgets", limits)):
+    limits = [_limit_line(pair) for pair in comparison.limits if not pair.equal]
+    for title, lines in (("structure", list(_change_lines(comparison))), ("budgets", limits)):
         notes += ["", title, *lines] if lines else []
-    print_rich(_table(found), notes=notes)
+    print_rich(_table(comparison), notes=notes)
 
 
-def _verdict(found: Comparison) -> str:
-    if not found.differs:
+def _verdict(comparison: Comparison) -> str:
+    if not comparison.differs:
         return "no difference"
-    if found.same_graph:
+    if comparison.same_graph:
         return "the same architecture" + (
-            f"; {found.other_names:,} operators have other names" * bool(found.other_names)
+            f"; {comparison.other_names:,} operators have other names" * bool(comparison.other_names)
         )
-    a, b = found.a.cost(), found.b.cost()
+    a, b = comparison.a.cost(), comparison.b.cost()
     equal = (a.params, a.flops) == (b.params, b.flops)
-    if found.same_architecture:
+    if comparison.same_architecture:
         return "one architecture, its splits spelled in two ways"
     return "the architectures differ" + ("; parameters and FLOPs are equal" if equal else "")
 
@@ -82,7 +87,7 @@ def _pair_text(pair: TextPair) -> str:
 # --- the table ---
 
 
-def _table(found: Comparison) -> Table:
+def _table(comparison: Comparison) -> Table:
     from rich import box
     from rich.table import Table
 
@@ -91,17 +96,17 @@ def _table(found: Comparison) -> Table:
         table.add_column(header, overflow="fold")
     for header in ("parameters", "FLOPs", "activations"):
         table.add_column(header, justify="right")
-    for pair in found.rows:
+    for pair in comparison.rows:
         for cells in _row_lines(pair):
             table.add_row(*cells)
     table.add_section()
-    for cells in _three_lines("total", None, None, found.a.cost(), found.b.cost()):
+    for cells in _three_lines("total", None, None, comparison.a.cost(), comparison.b.cost()):
         table.add_row(*cells)
     return table
 
 
 def _row_lines(pair: RowPair) -> Iterator[list[str]]:
-    """A line of an equal part, or of a part that one side has; A, B and the change of another."""
+    """The table rows of a part: one row if the sides are equal or one side lacks it; else A, B and the change."""
     a, b = pair
     name = _row_name(pair)
     if a is None or b is None:
@@ -114,21 +119,21 @@ def _row_lines(pair: RowPair) -> Iterator[list[str]]:
 
 
 def _three_lines(name: str, a: StageRow | None, b: StageRow | None, cost_a: Cost, cost_b: Cost) -> Iterator[list[str]]:
-    made_alike = a is None or b is None or _block(a) == _block(b)
+    equal_blocks = a is None or b is None or _block(a) == _block(b)
     for side, row, cost, first in (("A", a, cost_a, name), ("B", b, cost_b, "")):
         output = show_shape(row.output) if row is not None else ""
-        block = "" if row is None or made_alike else _block(row)
+        block = "" if row is None or equal_blocks else _block(row)
         yield [first, side, output, block, *_figures(cost)]
     yield ["", "change", "", "", *(_change_text(getattr(cost_a, m), getattr(cost_b, m)) for m in SHOWN)]
 
 
 def _row_name(pair: RowPair) -> str:
-    own = [row.name.rpartition(".")[2] for row in pair if row is not None]
-    return "  " * pair.row.level + " -> ".join(dict.fromkeys(own))
+    names = [row.name.rpartition(".")[2] for row in pair if row is not None]
+    return "  " * pair.row.level + " -> ".join(dict.fromkeys(names))
 
 
 def _block(row: StageRow) -> str:
-    """What a row is made of, and how often; a list of operators in brackets, a template's call without."""
+    """The content of a row and its repeats; a list of operators is in brackets, a call of a template is not."""
     if row.repeats == 1:
         return row.block
     listed = ", " in row.block and not row.block.endswith(")")
@@ -149,19 +154,19 @@ def _percent(share: float) -> str:
     return f"{share:+.1f}%" if abs(share) >= 0.05 else f"{share:+.1g}%"
 
 
-def _convention(found: Comparison) -> str:
-    names = dict.fromkeys(name for side in (found.a, found.b) for name, _ in side.cost().uncounted)
+def _convention(comparison: Comparison) -> str:
+    names = dict.fromkeys(name for side in (comparison.a, comparison.b) for name, _ in side.cost().uncounted)
     return CONVENTION + (f"; fvcore does not count {', '.join(sorted(names))}" if names else "")
 
 
 # --- structure ---
 
 
-def _change_lines(found: Comparison) -> Iterator[str]:
-    """A line for each change; what happens alike to several operators of the same scopes is one line."""
-    patterns = Patterns(found.a.ir, found.b.ir)
+def _change_lines(comparison: Comparison) -> Iterator[str]:
+    """A line for each change; equal changes of several operators in the same scopes share a line."""
+    patterns = Patterns(comparison.a.ir, comparison.b.ir)
     lines: dict[tuple[object, ...], list[StructuralChange]] = {}
-    for change in found.changes:
+    for change in comparison.changes:
         lines.setdefault(_line_key(change), []).append(change)
     for changes in lines.values():
         first = changes[0]
@@ -170,7 +175,7 @@ def _change_lines(found: Comparison) -> Iterator[str]:
             yield f"  ~ {first.part}: {operators} another shape"
             continue
         names = " -> ".join(_names_text(patterns, side) for side in _sides(changes))
-        yield f"  {SIGNS[first.kind]} {names}{_count(first)}{_what(changes)}"
+        yield f"  {SIGNS[first.kind]} {names}{_count(first)}{_content(changes)}"
 
 
 def _line_key(change: StructuralChange) -> tuple[object, ...]:
@@ -179,7 +184,7 @@ def _line_key(change: StructuralChange) -> tuple[object, ...]:
 
 
 def _sides(changes: list[StructuralChange]) -> list[list[tuple[str, ...]]]:
-    """The names on both sides, once where they are the same."""
+    """The names on both sides; one side only if both are equal."""
     sides = [[change.a for change in changes], [change.b for change in changes]]
     return sides[:1] if sides[0] == sides[1] else [side for side in sides if side[0]]
 
@@ -198,7 +203,7 @@ def _count(change: StructuralChange) -> str:
     return f" ({count})" if count > 1 else ""
 
 
-def _what(changes: list[StructuralChange]) -> str:
+def _content(changes: list[StructuralChange]) -> str:
     details = ", ".join(f"{detail.attribute} {detail.a} -> {detail.b}" for detail in changes[0].details)
     text = details or ", ".join(change.holds for change in changes if change.holds)
     return f": {text}" if text else ""
@@ -228,32 +233,38 @@ def _limit_text(usage: Usage) -> str:
 # --- JSON ---
 
 
-def differences_json(found: Comparison, a: Side, b: Side) -> dict[str, Any]:
+def differences_json(comparison: Comparison, a: Side, b: Side) -> dict[str, Any]:
     """A comparison as JSON.
 
-    Keys: `a`, `b` (spec, settings, name, fingerprint), `differs`, `same_architecture`, `parameters`, `inputs`,
-    `outputs`, `init` (name, a, b: text or null), `stages` (name, level, a, b: line of `summary --json` or null,
-    change: b less a), `cost` (a, b, change), `structure` (kind, part, a, b: names, changed: attribute to [a, b], holds,
-    operators), `budgets` (a, b: line of `check --json` or null, differs), `convention`.
+    The keys:
+
+    - `a`, `b`: spec, settings, name, fingerprint.
+    - `differs`, `same_architecture`: bools.
+    - `parameters`, `inputs`, `outputs`, `init`: a list of name, a, b (text or null).
+    - `stages`: a list of name, level, a, b (stage of `summary --json` or null), change (b minus a).
+    - `cost`: a, b, change (b minus a).
+    - `structure`: a list of kind, part, a, b (names), changed (attribute -> [a, b]), holds, operators.
+    - `budgets`: a list of a, b (limit of `check --json` or null), differs.
+    - `convention`: the convention of the FLOPs, as text.
     """
-    cost_a, cost_b = found.a.cost(), found.b.cost()
+    cost_a, cost_b = comparison.a.cost(), comparison.b.cost()
     return {
-        "a": _side_json(a, found.a),
-        "b": _side_json(b, found.b),
-        "differs": found.differs,
-        "same_architecture": found.same_architecture,
-        "parameters": [pair._asdict() for pair in found.parameters],
-        "inputs": [pair._asdict() for pair in found.inputs],
-        "outputs": [pair._asdict() for pair in found.outputs],
-        "init": [pair._asdict() for pair in found.init],
-        "stages": [_stage_json(pair) for pair in found.rows],
+        "a": _side_json(a, comparison.a),
+        "b": _side_json(b, comparison.b),
+        "differs": comparison.differs,
+        "same_architecture": comparison.same_architecture,
+        "parameters": [pair._asdict() for pair in comparison.parameters],
+        "inputs": [pair._asdict() for pair in comparison.inputs],
+        "outputs": [pair._asdict() for pair in comparison.outputs],
+        "init": [pair._asdict() for pair in comparison.init],
+        "stages": [_stage_json(pair) for pair in comparison.rows],
         "cost": {
             "a": _whole_json(cost_a),
             "b": _whole_json(cost_b),
             "change": _less(_whole_json(cost_b), _whole_json(cost_a)),
         },
-        "structure": [_change_json(change) for change in found.changes],
-        "budgets": [_limit_json(pair) for pair in found.limits],
+        "structure": [_change_json(change) for change in comparison.changes],
+        "budgets": [_limit_json(pair) for pair in comparison.limits],
         "convention": CONVENTION,
     }
 

@@ -1,6 +1,6 @@
-"""Two networks compared: what differs in their parameters, interface, structure, cost and budgets.
+"""Compares the parameters, interface, structure, cost and budgets of two networks.
 
-Gives data; `differences` shows it. FLOPs are those of `cost`.
+It returns data; `differences` prints them. FLOPs follow the convention of `resnext_dsl.costs`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from resnext_dsl.semantics.values import List, show, show_shape
 
 
 class TextPair(NamedTuple):
-    """A name with what each side has under it, as text; None where a side has nothing."""
+    """A name with its value on each side, as text; None if a side lacks it."""
 
     name: str
     a: str | None
@@ -27,52 +27,55 @@ class TextPair(NamedTuple):
 
 
 class RowPair(NamedTuple):
-    """A line of the stage table on both sides, None on the side that has no such part."""
+    """A row of the stage table on both sides; None if a side lacks the part."""
 
     a: StageRow | None
     b: StageRow | None
 
     @property
     def row(self) -> StageRow:
-        """The line of the first side that has one."""
+        """The row of the first side that has one."""
         row = self.a or self.b
         assert row is not None
         return row
 
     @property
     def equal(self) -> bool:
-        """Whether both sides have the line, and nothing but the part's name differs."""
+        """Whether both sides have the row and only the name of the part may differ."""
         return self.a is not None and self.b is not None and self.a._replace(name=self.b.name) == self.b
 
 
 class LimitPair(NamedTuple):
-    """A limit of the budgets of both sides, None on the side that does not state it."""
+    """A limit of the budgets on both sides; None if a side lacks it."""
 
     a: Usage | None
     b: Usage | None
 
     @property
     def equal(self) -> bool:
-        """Whether both sides state the limit with one bound, and both keep it or neither does."""
+        """Whether both sides have the limit with the same bound and the same verdict."""
         if self.a is None or self.b is None:
             return False
         return self.a.limit.bound == self.b.limit.bound and verdict(self.a) == verdict(self.b)
 
 
 class Comparison(NamedTuple):
-    """What differs between two networks.
+    """The differences between two networks.
 
     Attributes:
-        parameters: Those whose values differ.
-        inputs: The input, where its name or shape differs.
-        outputs: Those that differ in shape, in being of training only, or in the operator that they are of.
-        init: Fields of modules whose rules of initialisation differ.
-        rows: The stage tables, aligned; those of equal parts too. The inputs are left out.
-        same_architecture: Whether the fingerprints are equal.
-        same_graph: Whether the graphs as written are, names aside; else splits are spelled in another way at least.
-        changes: From the first graph to the second; of one architecture only names can change.
-        other_names: Operators of the first graph whose name the second does not have, in one architecture.
-        limits: All limits of both, differing or not.
+        a: The first network.
+        b: The second network.
+        parameters: The parameters whose values differ.
+        inputs: The input, if its name or shape differs.
+        outputs: The outputs that differ in shape, in their operator, or in whether they exist in training only.
+        init: The fields of modules whose rules of initialisation differ.
+        rows: The aligned stage tables, with equal rows, without the inputs.
+        same_architecture: Whether the fingerprints of the networks are equal.
+        same_graph: Whether the graphs as written are equal, apart from names. If the architectures are equal and the
+            graphs are not, splits have other forms.
+        changes: The changes from the first graph to the second; in the same graph, only names change.
+        other_names: In the same graph, the number of operators of the first network whose name the second lacks.
+        limits: All limits of both networks, equal or not.
     """
 
     a: Network
@@ -90,13 +93,13 @@ class Comparison(NamedTuple):
 
     @property
     def differs(self) -> bool:
-        """Whether there is any difference but of comments, of the file, and of the network's name."""
+        """Whether anything differs other than comments, the file, and the name of the network."""
         interface = self.parameters or self.inputs or self.outputs or self.init
         limits = any(not pair.equal for pair in self.limits)
         return bool(interface or not self.same_graph or self.other_names or limits)
 
     def of_part(self, name: str) -> Comparison:
-        """The same with the table and the changes of one part only, which may also be a scope or an operator."""
+        """The comparison with the rows and changes of one part, scope or operator only."""
         rows = [pair for pair in self.rows if any(row and _lies_in(row.name, name) for row in pair)]
         inside = [c for c in self.changes if any(_lies_in(n, name) or _lies_in(name, n) for n in c.a + c.b)]
         return self._replace(rows=tuple(rows), changes=tuple(inside))
@@ -106,16 +109,16 @@ def compare(a: Network, b: Network, depth: int = 1) -> Comparison:
     """Compares two networks.
 
     Args:
-        a: The first.
-        b: The second.
-        depth: Levels of the module tree in the table.
+        a: The first network.
+        b: The second network.
+        depth: The number of levels of the module tree in the table.
 
     Raises:
-        ArchError: Where a network cannot have the input that its budget states.
+        ArchError: If a network cannot take the input shape of one of its budgets.
     """
     alignment = align(a.ir, b.ir)
     same = graphs.fingerprint(a.ir) == graphs.fingerprint(b.ir)
-    found = changes(a.ir, b.ir, alignment)
+    differences = changes(a.ir, b.ir, alignment)
     return Comparison(
         a,
         b,
@@ -126,14 +129,14 @@ def compare(a: Network, b: Network, depth: int = 1) -> Comparison:
         rows=_rows(stage_table(a, depth)[1:], stage_table(b, depth)[1:], a, b, alignment),
         same_architecture=same or a.fingerprint == b.fingerprint,
         same_graph=same,
-        changes=tuple(change for change in found if not same or change.kind == "renamed"),
+        changes=tuple(change for change in differences if not same or change.kind == "renamed"),
         other_names=_other_names(a, b) if same else 0,
         limits=_limits(a.usage(), b.usage()),
     )
 
 
 def verdict(usage: Usage | None) -> str:
-    """What came of a limit: "kept", "exceeded", "open" where it was not measured, "" where there is none."""
+    """The verdict on a limit: "kept", "exceeded", "open" if it was not measured, "" if there is no limit."""
     if usage is None:
         return ""
     return "open" if usage.used is None else "kept" if usage.met else "exceeded"
@@ -143,7 +146,7 @@ def _lies_in(name: str, outer: str) -> bool:
     return name == outer or name.startswith(f"{outer}.")
 
 
-# --- what is compared by name ---
+# --- comparison by name ---
 
 
 def _pairs(a: Mapping[str, str], b: Mapping[str, str]) -> tuple[TextPair, ...]:
@@ -151,7 +154,7 @@ def _pairs(a: Mapping[str, str], b: Mapping[str, str]) -> tuple[TextPair, ...]:
 
 
 def _merged(a: Iterable[str], b: Iterable[str]) -> list[str]:
-    """The names of both in order; between two that both have, those of `a` alone before those of `b` alone."""
+    """The names of both, in order; between two common names, names of `a` come before names of `b`."""
     known = dict.fromkeys(a)
     behind: dict[str, list[str]] = {}
     shared = {"": None}
@@ -175,7 +178,7 @@ def _parameters(network: Network) -> dict[str, str]:
 
 
 def _written(value: Any) -> str:
-    """A value with all that it holds: `show` leaves out what a long list has at its end."""
+    """The complete text of a value; `show` cuts off the end of a long list."""
     return f"[{', '.join(map(_written, value))}]" if isinstance(value, List) else show(value)
 
 
@@ -185,18 +188,18 @@ def _input(network: Network) -> dict[str, str]:
 
 
 def _init(network: Network) -> dict[str, str]:
-    """Each field with the rule that starts it; of several rules for one field the last one holds."""
-    found: dict[str, str] = {}
+    """Each field with its rule of initialisation; the last of several rules for one field holds."""
+    rules: dict[str, str] = {}
     operators = {node.name for node in network.ir.nodes}
     for rule in network.init:
         arguments = ", ".join(f"{name}={_written(value)}" for name, value in rule.arguments)
         owner = rule.path if rule.path in operators else f"{rule.path}.{rule.operator}"
-        found[f"{owner}.{rule.field}".lstrip(".")] = f"{rule.scheme}({arguments})" if arguments else rule.scheme
-    return found
+        rules[f"{owner}.{rule.field}".lstrip(".")] = f"{rule.scheme}({arguments})" if arguments else rule.scheme
+    return rules
 
 
 def _outputs(a: Network, b: Network, alignment: Alignment) -> tuple[TextPair, ...]:
-    """Outputs by name; the operator of one is named where both graphs have it and it is another."""
+    """Differences of outputs; the text names the operator of an output if it differs between the graphs."""
     nodes_b = {output.name: output.node for output in b.ir.outputs}
     moved = {
         output.name
@@ -233,8 +236,8 @@ def _other_names(a: Network, b: Network) -> int:
 def _rows(
     rows_a: list[StageRow], rows_b: list[StageRow], a: Network, b: Network, alignment: Alignment
 ) -> tuple[RowPair, ...]:
-    """The lines of both tables: scopes aligned by name, operators as the graphs are aligned."""
-    # An operator may bear the name of another one on the other side, or of a scope: no name has a sign at its end.
+    """The rows of both tables: scopes are paired by name, operators by the alignment of the graphs."""
+    # Keys end in a sign, which no name has: two operators, or an operator and a scope, may share a name.
     pairs, back = alignment.pairs, alignment.back
     keys_a = {node.name: f"{node.name}{'=' if i in pairs else '-'}" for i, node in enumerate(a.ir.nodes)}
     keys_b = {node.name: f"{alignment.name_in_a(node.name)}+" for node in b.ir.nodes}
@@ -246,18 +249,18 @@ def _rows(
 
 
 def _children(names: Iterable[str]) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
+    children: dict[str, list[str]] = {}
     for name in names:
-        found.setdefault(name.rpartition(".")[0], []).append(name)
-    return found
+        children.setdefault(name.rpartition(".")[0], []).append(name)
+    return children
 
 
 def _in_tree_order(parent: str, a: dict[str, list[str]], b: dict[str, list[str]]) -> list[str]:
-    """The names of both tables, each followed by what lies in it."""
-    found: list[str] = []
+    """The names of both tables, each followed by its children."""
+    ordered: list[str] = []
     for name in _merged(a.get(parent, ()), b.get(parent, ())):
-        found += [name, *_in_tree_order(name, a, b)]
-    return found
+        ordered += [name, *_in_tree_order(name, a, b)]
+    return ordered
 
 
 def _limits(a: tuple[Usage, ...], b: tuple[Usage, ...]) -> tuple[LimitPair, ...]:

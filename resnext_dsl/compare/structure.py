@@ -1,6 +1,6 @@
-"""What differs between the graphs of two networks, alike changes together.
+"""Finds the changes between the graphs of two networks, and groups equal changes.
 
-Names are grouped by their pattern: what happens to `conv3.0.conv2` .. `conv3.3.conv2` alike is one change.
+Names are grouped by their pattern: equal changes of `conv3.0.conv2` .. `conv3.3.conv2` are one change.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from typing import Any, Literal
 from resnext_dsl.compare.align import Alignment
 from resnext_dsl.display.stage_table import operator_text
 from resnext_dsl.foundation.records import NamedTuple
-from resnext_dsl.graph.ir import COMMUTES, Graph, Node
+from resnext_dsl.graph.ir import Graph, Node, commutes
 from resnext_dsl.semantics.values import show, show_shape
 
 Kind = Literal["changed", "reshaped", "removed", "added", "renamed"]
 KINDS: tuple[Kind, ...] = ("changed", "reshaped", "removed", "added", "renamed")
-"""Kinds of changes, in the order in which those of a part stand."""
+"""Kinds of changes, in the order in which a part lists them."""
 
 
 class Detail(NamedTuple):
-    """An attribute (or `operator`, or `inputs`) with its two values."""
+    """An attribute (or `operator`, or `inputs`) with its value on each side."""
 
     attribute: str
     a: str
@@ -29,16 +29,16 @@ class Detail(NamedTuple):
 
 
 class StructuralChange(NamedTuple):
-    """One change that some operators have in common.
+    """One change that several operators may share.
 
     Attributes:
-        kind: "reshaped" where nothing differs but the shape of the value: a consequence of a change elsewhere.
-        part: The part, or the outermost operator, that it lies in.
-        a: Names in the first graph: of operators; of scopes where these as a whole are only there.
-        b: Names in the second graph.
-        details: Of operators that changed: what.
-        holds: Of what is added or removed: its operators, as text.
-        operators: How many operators it is about.
+        kind: One of `KINDS`. "reshaped" means that only the output shape differs, as a result of another change.
+        part: The part, or the outermost operator, of the change.
+        a: The names of operators in the first graph; the name of a scope if the second graph lacks all of it.
+        b: The same names in the second graph.
+        details: For changed operators, the attributes that differ.
+        holds: For added or removed names, their operators as text.
+        operators: The number of operators.
     """
 
     kind: Kind
@@ -51,7 +51,7 @@ class StructuralChange(NamedTuple):
 
 
 class _Entry(NamedTuple):
-    """A change of one operator or scope; `place` is where it stands in the order of both graphs."""
+    """A change of one operator or scope; `place` is its position in the order of both graphs."""
 
     place: tuple[int, int]
     kind: Kind
@@ -64,7 +64,7 @@ class _Entry(NamedTuple):
 
 
 def changes(a: Graph, b: Graph, alignment: Alignment) -> tuple[StructuralChange, ...]:
-    """The changes that lead from one graph to another: part by part, kind by kind, in the order of the graphs."""
+    """The changes from one graph to another, sorted by part, then by kind, then by the order of the graphs."""
     entries = [*_renamed_parts(a, alignment), *_paired(a, b, alignment)]
     entries += [*_removed(a, b, alignment), *_added(a, b, alignment)]
     entries.sort(key=lambda entry: entry.place)
@@ -106,8 +106,8 @@ def _renamed_parts(a: Graph, alignment: Alignment) -> Iterable[_Entry]:
 
 def _attributes(x: Node, y: Node) -> list[Detail]:
     before, after = dict(x.attributes or ()), dict(y.attributes or ())
-    found = [Detail("operator", x.operator, y.operator)] if x.operator != y.operator else []
-    return found + [
+    operator = [Detail("operator", x.operator, y.operator)] if x.operator != y.operator else []
+    return operator + [
         Detail(name, value_text(value), value_text(after[name]))
         for name, value in before.items()
         if name in after and value_text(value) != value_text(after[name])
@@ -115,20 +115,19 @@ def _attributes(x: Node, y: Node) -> list[Detail]:
 
 
 def value_text(value: Any) -> str:
-    """The value of an attribute as one would write it."""
+    """The value of an attribute as source text."""
     if isinstance(value, tuple):
         return show_shape(value)
     return value if isinstance(value, str) else "none" if value is None else show(value)
 
 
 def _inputs(a: Graph, b: Graph, i: int, j: int, alignment: Alignment) -> list[Detail]:
-    """What an operator reads, where both graphs have all of that: an input that is new or gone is a change itself."""
+    """The change of an operator's inputs, if both graphs have all of them; others are changes of their own."""
     read_a, read_b = a.nodes[i].inputs, b.nodes[j].inputs
     if any(source not in alignment.pairs for source in read_a) or any(k not in alignment.back for k in read_b):
         return []
     expected = [alignment.pairs[source] for source in read_a]
-    commutes = a.nodes[i].operator in COMMUTES
-    if sorted(expected) == sorted(read_b) if commutes else expected == list(read_b):
+    if sorted(expected) == sorted(read_b) if commutes(a.nodes[i]) else expected == list(read_b):
         return []
     return [Detail("inputs", _listed(a, read_a), _listed(b, read_b))]
 
@@ -164,22 +163,26 @@ def _added(a: Graph, b: Graph, alignment: Alignment) -> Iterable[_Entry]:
 
 
 def _outermost(graph: Graph, places: Iterable[int], known: set[str], names: dict[str, str]) -> dict[str, list[int]]:
-    """Nodes by the outermost scope around them that the other graph lacks; by their own name where it has them all.
+    """Groups nodes by their outermost scope that the other graph lacks, or by their own name if it lacks none.
 
-    `names` gives the scopes of this graph the names that `known` has them under.
+    Args:
+        graph: The graph of the nodes.
+        places: The positions of the nodes.
+        known: The scopes of the other graph.
+        names: The name of each scope of this graph in `known`.
     """
-    found: dict[str, list[int]] = {}
+    groups: dict[str, list[int]] = {}
     for position in places:
         node = graph.nodes[position]
         words = node.scope.split(".") if node.scope else []
         around = [".".join(words[: k + 1]) for k in range(len(words))]
         lacking = (name for name in around if names[name] not in known)
-        found.setdefault(next(lacking, node.name), []).append(position)
-    return found
+        groups.setdefault(next(lacking, node.name), []).append(position)
+    return groups
 
 
 def _holds(name: str, nodes: list[Node]) -> str:
-    """The operators under a name as text: one with its size, several counted."""
+    """The operators under a name as text: one operator with its size, several as counts."""
     if len(nodes) == 1 and nodes[0].name == name:
         return operator_text(nodes[0])
     return ", ".join(f"{count} {operator}" for operator, count in Counter(node.operator for node in nodes).items())
@@ -198,18 +201,18 @@ def starred(name: str) -> str:
 
 
 class Patterns:
-    """Writes many names as one; knows of two graphs which numbers there are at each place."""
+    """Writes many names as one pattern. It stores the numbers that follow each prefix in the graphs."""
 
     def __init__(self, *graphs: Graph) -> None:
         self._numbers: dict[str, set[int]] = {}
         for graph in graphs:
             for name in graph.scopes:
-                before, _, own = name.rpartition(".")
-                if own.isdigit():
-                    self._numbers.setdefault(starred(before), set()).add(int(own))
+                before, _, last = name.rpartition(".")
+                if last.isdigit():
+                    self._numbers.setdefault(starred(before), set()).add(int(last))
 
     def text(self, names: Sequence[str]) -> str:
-        """Names that differ in numbers only: `conv3.*.conv2` for all that there are, `conv4.{6..22}` for some."""
+        """The pattern of names that differ in numbers: `conv3.*.conv2` for all numbers, `conv4.{6..22}` for some."""
         words = []
         for place, column in enumerate(zip(*(name.split(".") for name in names), strict=True)):
             before = starred(".".join(names[0].split(".")[:place]))

@@ -10,14 +10,16 @@ import hashlib
 import linecache
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from types import ModuleType
 
 import torch
 from torch import nn
 
 from resnext_dsl.compiler.meta_device import unfilled
+from resnext_dsl.devices.memory_format import CONTIGUOUS, has_groups, laid_out, layout_of
+from resnext_dsl.devices.seeds import seeded
 from resnext_dsl.emit import emit
 from resnext_dsl.foundation.options import DEFAULTS
 from resnext_dsl.graph.ir import Graph
@@ -48,6 +50,7 @@ def build(
     seed: int | None = None,
     max_nodes: int = DEFAULTS.max_nodes,
     siblings: bool = False,
+    layout: str = "auto",
 ) -> nn.Module:
     """The module of a graph.
 
@@ -61,19 +64,23 @@ def build(
         device: Where its parameters are made; "meta" makes none.
         dtype: Of its floating-point parameters and buffers; torch's default where None. The initial weights are those
             of the default dtype, rounded, so that one seed means one network.
-        seed: Makes the initial weights reproducible on a device, and leaves torch's generators as they were.
+        seed: Makes the initial weights reproducible, the same on every device: they are drawn on the CPU and moved.
+            torch's generators stay as they were.
         max_nodes: The most operators that a form may spell it with.
         siblings: Also make one of convolutions that read one value and go different ways.
+        layout: Of its weights: one of `memory_format.LAYOUTS`.
 
     Raises:
-        ValueError: For an unknown form or mode.
+        ValueError: For an unknown form, mode or layout.
         ArchError: Where the network has no such form.
         WeightsError: Where the checkpoint does not fit; nothing is loaded then.
     """
     rewritten = rewrite(graph, form, mode, max_nodes, siblings)
     place = torch.device(device) if device is not None else torch.get_default_device()
+    computed = str(dtype or torch.get_default_dtype()).removeprefix("torch.")
+    chosen = layout_of(layout, mode, place.type, computed, has_groups(rewritten.graph))
     bare = weights is not None and place.type != "meta"  # weights that are loaded need no start
-    model = _made(emit(graph, init), META if bare else place, seed)
+    model = _made(emit(graph, init), META if bare else _drawn_on(place, seed), seed)
     if dtype is not None:
         # what is computed with weights is computed before they are rounded
         model = model.to(torch.promote_types(dtype, torch.get_default_dtype()))
@@ -83,16 +90,20 @@ def build(
         state = carry(rewritten.weights, model.state_dict())
         model = _made(emit(rewritten.graph, moved(graph, rewritten, init)), META)
         model.load_state_dict(state, assign=True)
-    model = model.to(device=place if bare else None, dtype=dtype)
-    if mode == "train":
-        return model.train()
-    # channels innermost is the faster layout of convolutions, also for inputs in the other one: benchmarks/layout.py
-    return model.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+    model = model.to(device=place, dtype=dtype)
+    if chosen != CONTIGUOUS:
+        model = laid_out(model, chosen)
+    return model.train() if mode == "train" else model.eval().requires_grad_(False)
+
+
+def _drawn_on(place: torch.device, seed: int | None) -> torch.device:
+    """Where initial weights are drawn: each kind of device has another generator, so those of a seed on the CPU."""
+    return place if seed is None or place.type == "meta" else torch.device("cpu")
 
 
 def _made(source: str, device: torch.device, seed: int | None = None) -> nn.Module:
     """The network that emitted source defines, on a device."""
-    with device, unfilled(device), _seeded(seed, device):
+    with device, unfilled(device), nullcontext() if seed is None else seeded(seed, device):
         return _network_class(source)()
 
 
@@ -143,21 +154,3 @@ def _make_room() -> None:
         if name not in alive:
             del sys.modules[name]
             linecache.cache.pop(_file(name), None)
-
-
-@contextmanager
-def _seeded(seed: int | None, device: torch.device) -> Iterator[None]:
-    if seed is None:
-        yield
-        return
-    if device.type in ("cpu", "meta"):
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(seed)
-            yield
-        return
-    backend = torch.get_device_module(device)
-    index = backend.current_device() if device.index is None else device.index
-    with torch.random.fork_rng(devices=[index], device_type=device.type):
-        torch.default_generator.manual_seed(seed)
-        backend.manual_seed(seed)
-        yield

@@ -227,14 +227,12 @@ def _priced(node: Node, shapes: tuple[Shape, ...], runs: bool) -> tuple[Cost, bo
 
 def depth_of(graph: Graph, runs: set[int], members: Container[int] | None = None) -> int:
     """Convolutions and linear layers on the longest way from the input to an output; of `members` only, if given."""
+    multipliers = {name for name in {node.operator for node in graph.nodes[1:]} if OPERATORS[name].multiplies}
     depths = [0] * len(graph.nodes)
     for index in sorted(runs):
         node = graph.nodes[index]
         inputs = node.inputs
         before = depths[inputs[0]] if len(inputs) == 1 else max([depths[source] for source in inputs], default=0)
-        counts = node.operator in _MULTIPLIERS and (members is None or index in members)
+        counts = node.operator in multipliers and (members is None or index in members)
         depths[index] = before + 1 if counts else before
     return max(depths, default=0)
-
-
-_MULTIPLIERS = frozenset(name for name, row in OPERATORS.items() if row.multiplies)

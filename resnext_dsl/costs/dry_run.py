@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import builtins
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
-from resnext_dsl.emit.support import SUPPORT
+from resnext_dsl.emit.text.helper_classes import SUPPORT
 from resnext_dsl.graph.ir import Graph, Node
 from resnext_dsl.operators import OPERATORS, Attributes, Shape
 
@@ -57,12 +57,12 @@ class Value:
         self.storage = storage
         self.shape = shape
 
-    def made(self, shape: Shape) -> Value:
+    def in_new_memory(self, shape: Shape) -> Value:
         """A value in memory of its own."""
         return Value(Storage(self.storage.ledger, shape), shape)
 
     def _with(self, other: Value | float) -> Value:
-        return self.made(tuple(map(max, self.shape, other.shape)) if isinstance(other, Value) else self.shape)
+        return self.in_new_memory(tuple(map(max, self.shape, other.shape)) if isinstance(other, Value) else self.shape)
 
     __add__ = __mul__ = __truediv__ = _with
 
@@ -79,24 +79,25 @@ class Value:
     def amax(self, dim: int) -> Value:
         """The largest of stacked values."""
         assert dim == 0
-        return self.made(self.shape[1:])
+        return self.in_new_memory(self.shape[1:])
 
 
 def _cat(values: list[Value], dim: int) -> Value:
     assert dim == 1
-    return values[0].made((sum(value.shape[0] for value in values), *values[0].shape[1:]))
+    return values[0].in_new_memory((sum(value.shape[0] for value in values), *values[0].shape[1:]))
 
 
 def _stack(values: list[Value]) -> Value:
-    return values[0].made((len(values), *values[0].shape))
+    return values[0].in_new_memory((len(values), *values[0].shape))
 
 
-def _maximum(one: Value, other: Value) -> Value:
-    return one.made(one.shape)
+def _elementwise(first: Value, *others: Value) -> Value:
+    shapes = (first.shape, *(other.shape for other in others))
+    return first.in_new_memory(tuple(map(max, *shapes)) if others else first.shape)
 
 
 def _pad(value: Value, around: tuple[int, ...]) -> Value:
-    return value.made((value.shape[0] + around[-1], *value.shape[1:]))
+    return value.in_new_memory((value.shape[0] + around[-1], *value.shape[1:]))
 
 
 class ModuleStandIn:
@@ -198,9 +199,9 @@ class Layer(ModuleStandIn):
         rules, ledger = OPERATORS[self.operator].memory, value.storage.ledger
         if self.inplace or rules.view(self.attributes, self.inputs, False):
             return Value(value.storage, self.shape)
-        made = value.made(self.shape)
+        result = value.in_new_memory(self.shape)
         ledger.note(rules.scratch(self.attributes, self.inputs, ledger.batch).bytes(ledger.width))
-        return made
+        return result
 
 
 class _Layers(SimpleNamespace):
@@ -211,13 +212,24 @@ class _Layers(SimpleNamespace):
 
 
 _NN = _Layers(
-    ModuleStandIn=ModuleStandIn,
+    Module=ModuleStandIn,
     ModuleList=ModuleList,
     ModuleDict=ModuleDict,
     Sequential=Sequential,
     functional=SimpleNamespace(pad=_pad),
 )
-TORCH = SimpleNamespace(nn=_NN, Tensor=Value, cat=_cat, stack=_stack, maximum=_maximum)
+
+
+class _Functions(SimpleNamespace):
+    """Stands for `torch`; a function that is not named here works element by element."""
+
+    def __getattr__(self, name: str) -> Callable[..., Value]:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return _elementwise
+
+
+TORCH = _Functions(nn=_NN, Tensor=Value, cat=_cat, stack=_stack)
 """Stands for `torch`."""
 
 _MODULES: dict[str, Any] = {

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from resnext_dsl.costs.closed_form import COST_MEASURES, Cost, NetworkCost
 from resnext_dsl.foundation.diagnostics import ArchError, Diagnostic
 from resnext_dsl.graph.ir import Node
-from resnext_dsl.operators.base import Shape
+from resnext_dsl.operators import OPERATORS, Shape
 
 if TYPE_CHECKING:
     from torch import nn
@@ -32,21 +31,8 @@ class FvcoreCount:
     modules: dict[str, Cost] = field(default_factory=dict)
 
 
-MULTIPLIES = ("conv", "linear", "addmm", "matmul")
-
-FVCORE_NAMES: Mapping[str, str] = {
-    "conv": "conv",
-    "conv_transpose": "conv",
-    "linear": "linear",
-    "bn": "batch_norm",
-    "layernorm": "layer_norm",
-    "groupnorm": "group_norm",
-    "instancenorm": "instance_norm",
-    "avgpool": "adaptive_avg_pool2d",
-    "adaptive_avgpool": "adaptive_avg_pool2d",
-    "upsample": "upsample_{mode}2d",
-}
-"""What fvcore calls our operators, of those that it counts; `{...}` stands for an attribute."""
+MATRIX_PRODUCTS = ("addmm", "matmul")
+"""fvcore's names for matrix products that modules from elsewhere compute without a layer."""
 
 
 def measure(model: nn.Module, shape: Shape) -> FvcoreCount:
@@ -76,11 +62,12 @@ def _counted(model: nn.Module, shape: Shape) -> FvcoreCount:
     activations = ActivationCountAnalysis(model, example)
     activations = activations.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
     flops, elements = counted.by_module_and_operator(), activations.by_module()
+    multiplies = {*MATRIX_PRODUCTS, *(row.fvcore for row in OPERATORS.values() if row.multiplies)}
     modules = {
         name: Cost(
             params=sum(parameter.numel() for parameter in module.parameters()),
             flops=int(sum(flops[name].values())),
-            macs=int(sum(flops[name].get(operator, 0) for operator in MULTIPLIES)),
+            macs=int(sum(flops[name].get(operator, 0) for operator in multiplies)),
             activations=int(elements[name]),
         )
         for name, module in model.named_modules()
@@ -122,7 +109,7 @@ def operator_pairs(closed: NetworkCost, measured: FvcoreCount) -> list[tuple[str
 
 def _fvcore_name(node: Node) -> str:
     attributes = dict(node.attributes) if node.attributes is not None else {}
-    return FVCORE_NAMES[node.operator].format(**attributes)
+    return OPERATORS[node.operator].fvcore.format(**attributes)
 
 
 def agree(closed: NetworkCost, measured: FvcoreCount) -> None:

@@ -11,14 +11,12 @@ import math
 from dataclasses import dataclass
 
 from resnext_dsl.costs.dry_run import rehearse
-from resnext_dsl.emit.collect import overwritable
-from resnext_dsl.emit.levels import Levels
-from resnext_dsl.graph.ir import Graph, Node
-from resnext_dsl.operators import OPERATORS, Shape
+from resnext_dsl.emit.blocks.collect import overwritable
+from resnext_dsl.emit.blocks.levels import Levels
+from resnext_dsl.foundation.number_types import DEFAULT_TYPE, NUMBER_TYPES
+from resnext_dsl.graph.ir import Graph, Node, input_shapes
+from resnext_dsl.operators import OPERATORS
 from resnext_dsl.operators.memory_rules import Saved, TrainingStep
-
-BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
-"""Types of numbers that a network can compute in, and the bytes of one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,23 +42,23 @@ class MemoryUse:
     batch: int
 
 
-def memory_of(graph: Graph, source: str, dtype: str = "float32", batch: int = 1) -> MemoryUse:
+def memory_of(graph: Graph, source: str, dtype: str = DEFAULT_TYPE, batch: int = 1) -> MemoryUse:
     """The memory that a network takes.
 
     Args:
         graph: The network.
         source: Its emitted source.
-        dtype: A key of `BYTES`.
+        dtype: A key of `NUMBER_TYPES`.
         batch: Samples, at least 1.
 
     Raises:
         ValueError: For another type, or a batch of none.
     """
-    if dtype not in BYTES:
-        raise ValueError(f"`dtype` must be one of {', '.join(BYTES)}; found {dtype!r}")
+    if dtype not in NUMBER_TYPES:
+        raise ValueError(f"`dtype` must be one of {', '.join(NUMBER_TYPES)}; found {dtype!r}")
     if batch < 1:
         raise ValueError(f"`batch` must be at least 1; found {batch}")
-    width = BYTES[dtype]
+    width = NUMBER_TYPES[dtype]
     return MemoryUse(
         weights=width * sum(_parameters(graph, node) for node in graph.nodes),
         buffers=sum(_buffers(graph, node, width) for node in graph.nodes),
@@ -71,20 +69,16 @@ def memory_of(graph: Graph, source: str, dtype: str = "float32", batch: int = 1)
     )
 
 
-def _shapes(graph: Graph, node: Node) -> tuple[Shape, ...]:
-    return tuple([graph.nodes[source].shape for source in node.inputs])
-
-
 def _parameters(graph: Graph, node: Node) -> int:
     if node.operator == "input":
         return 0
-    return int(OPERATORS[node.operator].parameters(node.attributes, _shapes(graph, node)))
+    return int(OPERATORS[node.operator].parameters(node.attributes, input_shapes(graph, node)))
 
 
 def _buffers(graph: Graph, node: Node, width: int) -> int:
     if node.operator == "input":
         return 0
-    return OPERATORS[node.operator].memory.buffers(node.attributes, _shapes(graph, node)).bytes(width)
+    return OPERATORS[node.operator].memory.buffers(node.attributes, input_shapes(graph, node)).bytes(width)
 
 
 def saved_bytes(graph: Graph, width: int, batch: int) -> int:
@@ -116,7 +110,7 @@ def _trained(graph: Graph, node: Node, run: TrainingStep) -> tuple[int | None, S
     """The place of the input whose memory a node's value lies in, if any, and what is saved for it."""
     if node.operator == "input":
         return None, Saved()
-    rules, shapes = OPERATORS[node.operator].memory, _shapes(graph, node)
+    rules, shapes = OPERATORS[node.operator].memory, input_shapes(graph, node)
     if rules.view(node.attributes, shapes, True):
         return 0, Saved()
     return 0 if run.inplace else None, rules.saves(node.attributes, shapes, run)

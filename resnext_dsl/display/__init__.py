@@ -1,1 +1,1 @@
-"""Tables of networks for a terminal: stages, breakdowns of cost, two counts side by side."""
+"""Tables of networks for a terminal, and their JSON: stages, breakdowns of cost, two counts side by side."""

@@ -1,6 +1,6 @@
-"""Other ways to split a network's cost than by stage: by operator, by template call, by line of the spec.
+"""Splits the cost of a network by operator, by template call, or by line of the spec; prints solutions of `solve`.
 
-FLOPs are fvcore's; what fvcore does not count is listed as uncounted, never as zero.
+FLOPs follow fvcore's convention. An operator that fvcore does not count is listed as uncounted, never as zero.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Line = tuple[str, int]
 
 
 def operator_rows(cost: NetworkCost) -> list[dict[str, Any]]:
-    """A row for each operator: uses, how many of them fvcore does not count, and the cost of all."""
+    """A row for each operator: its uses, the uses that fvcore does not count, and the total cost."""
     uses = Counter(node.operator for node, _ in cost.nodes)
     silent = dict(cost.uncounted)
     return [
@@ -53,7 +53,7 @@ def print_operators(network: Network) -> None:
 
 
 def template_rows(cost: NetworkCost) -> list[dict[str, Any]]:
-    """A row for each place that calls a template: how often, and the cost of all these calls."""
+    """A row for each place that calls a template: the number of calls, and their total cost."""
     return [
         {
             "template": place.template,
@@ -87,7 +87,7 @@ def print_templates(network: Network) -> None:
 
 
 def line_rows(network: Network) -> list[dict[str, Any]]:
-    """A row for each line that makes operators: those of the spec first, then those of the files that it imports."""
+    """A row for each line that adds operators: lines of the spec first, then lines of imported files."""
     cost = network.cost()
     sources = _sources(network)
     silent = _silent_lines(cost)
@@ -106,7 +106,7 @@ def line_rows(network: Network) -> list[dict[str, Any]]:
 
 
 def margin_lines(network: Network) -> list[str]:
-    """The spec's text with parameters and share of FLOPs in the margin; then lines that cost something elsewhere."""
+    """The text of the spec with parameters and share of FLOPs in the margin, then such lines of imported files."""
     cost = network.cost()
     costs, silent = cost.by_line(), _silent_lines(cost)
     lines = [_HEADER]
@@ -133,23 +133,23 @@ def _margin(part: Cost | None, silent: bool, whole: Cost) -> str:
 
 
 def _sources(network: Network) -> dict[str, Source]:
-    """The files whose lines make operators, by name; the spec itself first, whether or not one of its lines does."""
-    found = {network.source.name: network.source}
+    """The files whose lines add operators, by name; the spec is first, even if none of its lines does."""
+    sources = {network.source.name: network.source}
     for node, _ in network.cost().nodes:
-        found.setdefault(node.span.source.name, node.span.source)
-    return found
+        sources.setdefault(node.span.source.name, node.span.source)
+    return sources
 
 
 def _silent_lines(cost: NetworkCost) -> dict[Line, Counter[str]]:
-    """Of each line, the operators that fvcore does not count."""
-    found: dict[Line, Counter[str]] = {}
+    """For each line, the operators that fvcore does not count."""
+    lines: dict[Line, Counter[str]] = {}
     for node, _ in cost.nodes:
         if node.name in cost.uncounted_nodes:
-            found.setdefault((node.span.source.name, node.span.line), Counter())[node.operator] += 1
-    return found
+            lines.setdefault((node.span.source.name, node.span.line), Counter())[node.operator] += 1
+    return lines
 
 
-# --- what the views share ---
+# --- shared by the views ---
 
 
 def view_json(network: Network, by: str) -> dict[str, object]:
@@ -198,14 +198,14 @@ def _finish(table: Table, network: Network, blanks: int, *notes: str) -> None:
     print_rich(table, notes=[*_footnotes(network), *notes])
 
 
-def print_solutions(name: str, found: Answer, goals: Sequence[MatchTarget], count: int) -> None:
-    """Prints what `solve` has found, the best first."""
+def print_solutions(name: str, answer: Answer, goals: Sequence[MatchTarget], count: int) -> None:
+    """Prints the solutions of `solve`, the best first."""
     from rich import box
     from rich.table import Table
 
-    best = found.solutions[:count] if found.front else found.solutions
-    what = "Pareto set" if found.front else "best"
-    table = Table(box=box.SIMPLE, title=f"{name}: {what} of {found.candidates:,} combinations", title_justify="left")
+    best = answer.solutions[:count] if answer.front else answer.solutions
+    kind = "Pareto front" if answer.front else "best"
+    table = Table(box=box.SIMPLE, title=f"{name}: {kind} of {answer.candidates:,} combinations", title_justify="left")
     headers = ["parameters", "FLOPs", "activations", *(f"{goal.measure} off by" for goal in goals)]
     for header in (*best[0].values, *headers):
         table.add_column(header, justify="right")
@@ -214,10 +214,10 @@ def print_solutions(name: str, found: Answer, goals: Sequence[MatchTarget], coun
         figures = [f"{solution.params:,}", f"{solution.flops:,}", f"{solution.activations:,}"]
         table.add_row(*map(show, solution.values.values()), *figures, *off)
     notes = [f"matched: {', '.join(f'{goal.measure} {goal.target:,}' for goal in goals)}"] if goals else []
-    if len(found.solutions) > len(best):
-        notes.append(f"{len(found.solutions) - len(best)} more: --count {len(found.solutions)} shows all")
-    if found.met < found.candidates:
-        notes.append(f"{found.candidates - found.valid:,} are no networks, {found.valid - found.met:,} break a bound")
+    if len(answer.solutions) > len(best):
+        notes.append(f"{len(answer.solutions) - len(best)} more: --count {len(answer.solutions)} shows all")
+    if answer.met < answer.candidates:
+        notes.append(f"{answer.candidates - answer.valid:,} are not valid, {answer.valid - answer.met:,} break a bound")
     print_rich(table, notes=[*notes, CONVENTION])
 
 

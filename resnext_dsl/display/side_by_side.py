@@ -1,4 +1,4 @@
-"""What people read of two counts of one network, the closed form and fvcore's, side by side."""
+"""Prints two counts of one network side by side: the closed form and fvcore's."""
 
 from __future__ import annotations
 
@@ -15,12 +15,15 @@ MARK = "differs"
 
 
 def print_comparison(network: Network, measured: FvcoreCount, depth: int) -> str:
-    """Prints the counts of modules down to a depth, and of any that differ; then those of operators. Gives the verdict.
+    """Prints the counts of modules, then the counts of operators. Modules that differ are shown at any depth.
 
     Args:
-        network: What is counted.
-        measured: fvcore's count.
-        depth: Levels of the module tree to show; 0 for the network alone.
+        network: The network, which gives the closed form.
+        measured: The count of fvcore on the compiled module.
+        depth: The number of levels of the module tree to show; 0 for the network alone.
+
+    Returns:
+        The verdict as a sentence.
     """
     pairs = module_pairs(network.cost(), measured)
     _print_modules(network, [pair for pair in pairs if _level(pair) <= depth or not pair.equal])
@@ -45,13 +48,13 @@ def _print_modules(network: Network, pairs: list[CountPair]) -> None:
         table.add_column("by fvcore", justify="right")
     table.add_column("")
     for pair in pairs:
-        sides = zip(_three(pair.closed), _three(pair.measured), strict=True)
+        sides = zip(_shown_measures(pair.closed), _shown_measures(pair.measured), strict=True)
         figures = [f"{number:,}" for both in sides for number in both]
         table.add_row(pair.name or "total", *figures, "" if pair.equal else MARK)
     print_rich(table, notes=[f"{CONVENTION}; parameters as the module holds them"])
 
 
-def _three(cost: Cost) -> tuple[int, int, int]:
+def _shown_measures(cost: Cost) -> tuple[int, int, int]:
     return cost.params, cost.flops, cost.activations
 
 
@@ -72,7 +75,7 @@ def _print_operators(network: Network, measured: FvcoreCount) -> None:
 
 
 def comparison_json(network: Network, measured: FvcoreCount) -> dict[str, object]:
-    """Both counts as JSON: in total, of every module, of every operator of fvcore's."""
+    """Both counts as JSON: in total, for every module, and for every operator of fvcore."""
     cost = network.cost()
     return {
         "name": network.name,

@@ -1,6 +1,6 @@
-"""What people read about a network: the stage table, budget lines, the list of shipped networks.
+"""Prints a network: the stage table, budget lines, the list of shipped networks.
 
-Numbers are rounded here and nowhere before.
+Earlier stages pass exact numbers; this folder rounds them.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from resnext_dsl.costs.closed_form import Cost
 from resnext_dsl.foundation.records import NamedTuple
 from resnext_dsl.foundation.units import TIME
 from resnext_dsl.graph.ir import Graph, Node, Scope
+from resnext_dsl.operators import OPERATORS
 from resnext_dsl.semantics.values import show, show_shape
 
 if TYPE_CHECKING:
@@ -27,14 +28,16 @@ CONVENTION = "FLOPs are fused multiply-adds as fvcore counts them, batch 1"
 
 
 class StageRow(NamedTuple):
-    """A line of the stage table.
+    """A row of the stage table.
 
     Attributes:
-        name: The scope or node; `level` says how deep it stands, from 0.
-        output: Shape that it gives.
-        block: What it is made of.
-        repeats: Passes, 1 where it is not repeated.
-        paths: Cardinality x width = channels, where it has grouped convolutions or splits; "" elsewhere.
+        name: The name of the scope or node.
+        level: The level in the module tree, from 0.
+        output: The output shape without batch.
+        block: The template or the operators, as text.
+        repeats: The number of passes; 1 if it is not repeated.
+        paths: Cardinality x width = channels of its grouped convolutions and splits; "" if it has none.
+        cost: The cost of all its nodes.
     """
 
     name: str
@@ -47,7 +50,7 @@ class StageRow(NamedTuple):
 
 
 def stage_table(network: Network, depth: int) -> list[StageRow]:
-    """The parts of a network in order, down to `depth` levels of the module tree."""
+    """The rows of a network in order, down to `depth` levels of the module tree."""
     graph, costs = network.ir, [cost for _, cost in network.cost().nodes]
     rows = [StageRow(graph.nodes[0].name, 0, graph.nodes[0].shape, "input", 1, "", Cost())]
     _add_rows(graph, costs, "", list(range(1, len(graph.nodes))), 0, depth, rows)
@@ -79,18 +82,18 @@ def _passes(graph: Graph, name: str) -> list[Scope]:
     scope = graph.scopes.get(name)
     if scope is None or scope.kind != "passes":
         return []
-    found: list[Scope] = []
-    while f"{name}.{len(found)}" in graph.scopes:
-        found.append(graph.scopes[f"{name}.{len(found)}"])
-    return found
+    passes: list[Scope] = []
+    while f"{name}.{len(passes)}" in graph.scopes:
+        passes.append(graph.scopes[f"{name}.{len(passes)}"])
+    return passes
 
 
 def _described(graph: Graph, scope: Scope | None, passes: list[Scope], nodes: list[Node]) -> str:
-    """What a row is made of: the template and the arguments that all its passes are given alike, or its operators."""
+    """The template with the arguments that are equal in all passes, or else the operators, as text."""
     scopes = passes or ([scope] if scope is not None else [])
     if scopes and all(s.kind == "template" and s.label == scopes[0].label for s in scopes):
-        given = frozenset().union(*(s.given for s in scopes))
-        shared = [p for p in scopes[0].arguments if p[0] in given and all(p in s.arguments for s in scopes)]
+        passed = frozenset().union(*(s.given for s in scopes))
+        shared = [p for p in scopes[0].arguments if p[0] in passed and all(p in s.arguments for s in scopes)]
         return _call(scopes[0].label, shared)
     if passes:
         nodes = [node for node in nodes if node.name.startswith(f"{passes[0].name}.")]
@@ -103,7 +106,7 @@ def _call(name: str, arguments: list[tuple[str, Any]]) -> str:
 
 
 def _listed(texts: Iterable[str], most: int = 6) -> str:
-    """Texts in order, runs of equal ones once with their number."""
+    """Joins texts in order; a run of equal texts becomes one text with its count."""
     runs: list[list[Any]] = []
     for text in texts:
         if runs and runs[-1][0] == text:
@@ -116,32 +119,27 @@ def _listed(texts: Iterable[str], most: int = 6) -> str:
 
 def operator_text(node: Node) -> str:
     """An operator with its size: `conv 3x3 256 /2`."""
-    attributes: Any = node.attributes
-    if node.operator == "conv":
-        kernel = attributes.kernel
-        stride = f" /{attributes.stride[0]}" if max(attributes.stride) > 1 else ""
-        return f"conv {show_shape(kernel)} {attributes.channels}{stride}"
-    if node.operator == "linear":
-        return f"linear {attributes.features}"
-    return node.operator
+    row = OPERATORS.get(node.operator)
+    size = row.size_text(node.attributes) if row is not None and row.size_text is not None else ""
+    return f"{node.operator} {size}" if size else node.operator
 
 
 def _paths(graph: Graph, name: str, nodes: list[Node]) -> str:
     """`cardinality x width = channels` of the grouped convolutions and even splits of a row."""
-    found: dict[str, None] = {}
+    texts: dict[str, None] = {}
     for node in nodes:
         attributes: Any = node.attributes
         if node.operator == "conv" and attributes.groups > 1:
             channels, groups = attributes.channels, attributes.groups
-            found[f"{groups} x {channels // groups} = {channels}" if groups < channels else "depthwise"] = None
+            texts[f"{groups} x {channels // groups} = {channels}" if groups < channels else "depthwise"] = None
     for scope in graph.scopes.values():
         if scope.kind == "paths" and (scope.name == name or scope.name.startswith(f"{name}.")):
-            found.update(dict.fromkeys(_split_text(graph, scope, nodes)))
-    return ", ".join(found)
+            texts.update(dict.fromkeys(_split_text(graph, scope, nodes)))
+    return ", ".join(texts)
 
 
 def _split_text(graph: Graph, scope: Scope, nodes: list[Node]) -> list[str]:
-    """`N x width = channels` where every path of a split begins with a convolution of one width."""
+    """`N x width = channels` if every path of a split begins with a convolution of the same width; else nothing."""
     widths: dict[str, int] = {}
     for node in nodes:
         if node.operator == "conv" and node.name.startswith(f"{scope.name}."):
@@ -154,11 +152,11 @@ def _split_text(graph: Graph, scope: Scope, nodes: list[Node]) -> list[str]:
     return [f"{count} x {width} = {count * width}"]
 
 
-# --- numbers for people ---
+# --- numbers as text ---
 
 
 def short(number: float) -> str:
-    """A number in three or four digits and a unit: 25.03M."""
+    """A number with two decimals and a unit: 25.03M."""
     for size, unit in ((10**12, "T"), (10**9, "G"), (10**6, "M"), (10**3, "K")):
         if abs(number) >= size:
             return f"{number / size:.2f}{unit}"
@@ -166,7 +164,7 @@ def short(number: float) -> str:
 
 
 def cost_line(network: Network) -> str:
-    """The cost of a network in one line, its training-only outputs and the convention in a second."""
+    """The cost of a network in one line, then the cost with training-only outputs, then the convention."""
     cost = network.cost()
     extra = ""
     if any(output.training_only for output in network.ir.outputs):
@@ -179,10 +177,10 @@ def cost_line(network: Network) -> str:
 
 
 def budget_lines(usage: Iterable[Usage]) -> list[str]:
-    """A line for each limit, with its verdict; under a time, a line that says how it was taken."""
+    """A line for each limit with its verdict; a measured latency has a second line with its conditions."""
     lines = []
     for _, group in groupby(usage, key=lambda line: line.limit.span):
-        bounds = list(group)  # two of a box
+        bounds = list(group)  # a range has two bounds
         lines.append(_budget_line(bounds))
         if bounds[-1].timing is not None:
             lines.append(f"  {timing_line(bounds[-1].timing)}")
@@ -190,7 +188,7 @@ def budget_lines(usage: Iterable[Usage]) -> list[str]:
 
 
 def _budget_line(bounds: list[Usage]) -> str:
-    """Used, allowed, share and verdict of a limit, which has two bounds where it is a box."""
+    """The use, the bound, the share and the verdict of a limit; a range has two bounds."""
     limit, used = bounds[-1].limit, bounds[-1].used
     show = limit.row.unit.show
     name = f"budget {limit.budget}" if limit.budget else "budget"
@@ -205,11 +203,12 @@ def _budget_line(bounds: list[Usage]) -> str:
 
 
 def timing_line(timing: Timing) -> str:
-    """How a latency was taken, and on what."""
+    """The statistics, the conditions and the machine of a latency, as text."""
     spread = f"half of them within {TIME.show(timing.low)} to {TIME.show(timing.high)}"
+    used = "".join(f", {name} {value}" for name, value in timing.settings.items())
     return (
         f"median of {timing.runs} runs, {spread}, input {timing.batch}x{show_shape(timing.input)} in {timing.dtype}, "
-        f"on {timing.machine}: {timing.device}, {timing.threads} threads, torch {timing.torch}"
+        f"on {timing.machine}: {timing.device}, {timing.threads} threads, torch {timing.torch}, {timing.layout}{used}"
     )
 
 
@@ -239,11 +238,11 @@ def print_table(network: Network, rows: list[StageRow], to_error: bool = False) 
 
 
 def print_rich(table: Table, to_error: bool = False, notes: Iterable[str] = ()) -> None:
-    """Prints a table in the width of the terminal, and lines below it that are not folded."""
+    """Prints a table in the width of the terminal, and notes below it that are not folded."""
     from rich.console import Console
 
     stream = sys.stderr if to_error else sys.stdout
-    # A file or a pipe has no width: wide enough that no line of it is folded.
+    # A file or a pipe has no width; 160 columns are enough to fold no row.
     console = Console(file=stream, width=None if stream.isatty() else 160, highlight=False, markup=False)
     console.print(table)
     for note in notes:

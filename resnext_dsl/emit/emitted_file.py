@@ -6,27 +6,17 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
-from resnext_dsl.emit.blocks import Built, MismatchError, ModuleBlock
-from resnext_dsl.emit.classes import ClassText
-from resnext_dsl.emit.collect import Collector, as_list
-from resnext_dsl.emit.levels import Levels
-from resnext_dsl.emit.names import camel_case, identifier, unused
-from resnext_dsl.emit.network_class import NetworkText
-from resnext_dsl.emit.parameters import ConstructorParameter
-from resnext_dsl.emit.support import SUPPORT
-from resnext_dsl.emit.wiring import unify_blocks
+from resnext_dsl.emit.blocks.collect import Collector, as_list
+from resnext_dsl.emit.blocks.levels import Levels
+from resnext_dsl.emit.blocks.module_block import Built, MismatchError, ModuleBlock
+from resnext_dsl.emit.patterns.wiring import unify_blocks
+from resnext_dsl.emit.text.class_text import ClassText
+from resnext_dsl.emit.text.helper_classes import CHAIN, SUPPORT
+from resnext_dsl.emit.text.network_class import network_class
+from resnext_dsl.emit.text.parameters import ConstructorParameter
+from resnext_dsl.emit.text.python_names import camel_case, identifier, unused
 from resnext_dsl.graph.ir import Graph
 from resnext_dsl.semantics.init_schemes import SchemeRule
-
-_CHAIN = '''\
-class Chain(nn.Sequential):
-    """Modules in a row, each under a name of its own."""
-
-    def __init__(self, *modules: nn.Module, **named: nn.Module) -> None:
-        super().__init__(*modules)
-        for name, module in named.items():
-            self.add_module(name, module)
-'''
 
 
 def emit(graph: Graph, init: Sequence[SchemeRule] = ()) -> str:
@@ -34,21 +24,20 @@ def emit(graph: Graph, init: Sequence[SchemeRule] = ()) -> str:
 
     Args:
         graph: A verified graph.
-        init: How the weights start; where no rule says so, as torch starts them.
+        init: Initialisation rules; torch initialises weights that follow none.
 
     Returns:
-        A module's text. It imports only torch, has one class for each template and one for the network,
-        which is built without arguments; the keys of its state_dict are the names of the graph's nodes.
+        The text of a Python module that imports only torch. It has a class for each template and one for the network.
+        The network's class takes no arguments. The keys of its state_dict are the names of the graph's nodes.
     """
     file = _File(graph)
     for family in file.levels.families():
         file.add(family)
-    network = NetworkText(file.collector, file.classes, init, file.taken)
-    return file.text(network.text())
+    return file.text(network_class(file.collector, file.classes, init, file.taken))
 
 
 class _File:
-    """What has been emitted so far."""
+    """The classes emitted so far."""
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
@@ -59,20 +48,20 @@ class _File:
         self.texts: list[list[str]] = []
 
     def add(self, family: list[str]) -> None:
-        """Decides what the levels of a family become: rows of modules where they are all that, else classes."""
+        """Emit the levels of a family: as rows of modules if each level is such a row, else as classes."""
         blocks = {name: self.collector.block(name) for name in family}
         if self.graph.scopes[family[0]].kind != "template":
             rows = {name: self.collector.row(block) for name, block in blocks.items()}
-            found = {name: row for name, row in rows.items() if row is not None}
-            if len(found) == len(rows):
-                self.collector.makes.update(found)
+            plain_rows = {name: row for name, row in rows.items() if row is not None}
+            if len(plain_rows) == len(rows):
+                self.collector.makes.update(plain_rows)
                 return
         for group in self._groups(blocks):
-            own = set(group)
-            self._add_class(group, {name: block for name, block in blocks.items() if block in own})
+            members = set(group)
+            self._add_class(group, {name: block for name, block in blocks.items() if block in members})
 
     def _groups(self, blocks: dict[str, ModuleBlock]) -> list[list[ModuleBlock]]:
-        """Different blocks, grouped by the class that can make them; updates `blocks` to the form that unites most."""
+        """Group the different blocks by class; update `blocks` to the form that needs the fewest classes."""
         merged = {name: as_list(block) for name, block in blocks.items()}
         blocks.update(merged)
         distinct = list(dict.fromkeys(merged.values()))
@@ -113,12 +102,12 @@ class _File:
         )
 
     def text(self, network: list[str]) -> str:
-        """The file around the network's class."""
+        """The text of the file, whose last class is the network's."""
         body = [text for lines in [*self.texts, network] for text in lines]
         joined = "\n".join(body)
         helpers = [SUPPORT[name] for name in SUPPORT if re.search(rf"\b{name}\b", joined)]
         if re.search(r"\bChain\(", joined):
-            helpers.insert(0, _CHAIN)
+            helpers.insert(0, CHAIN)
         everything = "\n".join([*helpers, joined])
         heading = f'"""{identifier(self.graph.name)}, written by resnext-dsl."""'
         blocks = [helper.rstrip("\n") for helper in helpers]

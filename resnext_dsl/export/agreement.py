@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import copy
+
 import torch
 from torch import Tensor, nn
 
-from resnext_dsl.export.interface import Run, Signature, outputs_of
+from resnext_dsl.devices.float32_precision import ieee_float32
+from resnext_dsl.export.interface import Interface, Run, outputs_of
 from resnext_dsl.foundation.diagnostics import ArchError, error
 from resnext_dsl.foundation.records import NamedTuple
 
@@ -16,8 +19,19 @@ TOLERANCE = {torch.float64: 1e-12, torch.float32: 1e-4, torch.float16: 2e-2, tor
 """The most that outputs may differ, as a share of the largest value of the output, by the type of the weights.
 
 Backends fuse and reorder sums, so that errors are those of rounding, grown over the depth of the network: some thousand
-times the type's precision (float32: 2^-23, float16: 2^-10, bfloat16: 2^-7), for the short types less.
+times the type's precision (float32: 2^-23, float16: 2^-10, bfloat16: 2^-7), for the short types less. float32 is
+computed without TF32 (`numerics.ieee_float32`), whose 10 bits would differ by more than the limit.
 """
+
+OWN_ERRORS = 3
+"""The limit of a short type is at least so many times the module's own error, against itself in float32.
+
+The error of a short type grows with the depth, so that no constant fits all networks: bfloat16 rounds by up to 2^-8 of
+a value, and n independent roundings in a row add up to sqrt(n) times that. The file's error is as large as the module's
+and independent of it, so that they differ by sqrt(2) times one of them; 3 leaves a margin of two.
+"""
+
+SHORT = (torch.float16, torch.bfloat16)
 
 
 class Agreement(NamedTuple):
@@ -34,7 +48,7 @@ class Agreement(NamedTuple):
     tolerance: float
 
 
-def agreement(model: nn.Module, run: Run, signature: Signature, what: str) -> Agreement:
+def agreement(model: nn.Module, run: Run, signature: Interface, what: str) -> Agreement:
     """Runs both on the same random inputs.
 
     Args:
@@ -47,13 +61,15 @@ def agreement(model: nn.Module, run: Run, signature: Signature, what: str) -> Ag
         ArchError: E802 where the outputs differ in number, shape, type or value.
     """
     batches = BATCHES if signature.batch is None else (signature.batch,) * 2
-    limit = TOLERANCE[signature.stored]
-    largest = 0.0
+    limit, largest = TOLERANCE[signature.stored], 0.0
+    exact = copy.deepcopy(model).float() if signature.dtype in SHORT else None
     for seed, batch in enumerate(batches):
         images = signature.inputs(batch, seed)
-        with torch.no_grad():
+        with torch.no_grad(), ieee_float32():
             expected, found = outputs_of(model(images.clone())), run(images.clone())
-        largest = max(largest, _difference(expected, found, f"{what}, batch {batch}"))
+            largest = max(largest, _difference(expected, found, f"{what}, batch {batch}"))
+            if exact is not None:
+                limit = max(limit, OWN_ERRORS * _own_error(expected, outputs_of(exact(images.float()))))
     if largest > limit:
         raise _wrong(f"{what}: outputs differ by {largest:.1e} of their largest value, more than {limit:.0e}")
     return Agreement(batches, largest, limit)
@@ -73,6 +89,15 @@ def _output_difference(expected: Tensor, found: Tensor, what: str) -> float:
         raise error("E705", message, file="export", hint="give it trained weights, or another type")
     if not torch.isfinite(found).all():
         raise _wrong(f"{what}: an output is not finite; the network gives numbers that are")
+    return _share(expected, found)
+
+
+def _own_error(rounded: tuple[Tensor, ...], exact: tuple[Tensor, ...]) -> float:
+    """The error of a module in a short type, as a share of the largest value of its output."""
+    return max(_share(*pair) for pair in zip(rounded, exact, strict=True))
+
+
+def _share(expected: Tensor, found: Tensor) -> float:
     scale = expected.double().abs().max().item()
     difference = (expected.double() - found.double()).abs().max().item()
     return difference / scale if scale else difference

@@ -2,27 +2,83 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
-from torch._inductor import aoti_compile_and_package, aoti_load_package
+from torch._inductor import aoti_compile_and_package, aoti_load_package, config
 
-from resnext_dsl.export.interface import Run, Signature, outputs_of, trace
+from resnext_dsl.export.interface import Interface, Run, outputs_of, trace
 
+ALLOCATOR = "weight_use_caching_allocator"
+"""Inductor's option that puts weights into torch's allocator, so that `torch.cuda.max_memory_allocated` counts them."""
 
-def write(model: nn.Module, signature: Signature, path: Path) -> None:
-    """Traces a module, compiles it with the C++ compiler of the machine, writes the package.
-
-    Weights are constants (`freezing`), so that Inductor lays them out for the processor.
-    """
-    program = trace(model, signature)
-    options = {"freezing": torch.device(signature.device).type == "cpu"}
-    with torch.no_grad():
-        aoti_compile_and_package(program, package_path=str(path), inductor_configs=options)
+USUAL_HOME = Path("/usr/local/cuda")
 
 
-def read(path: Path, signature: Signature, model: nn.Module) -> Run:
+def write(model: nn.Module, signature: Interface, path: Path) -> None:
+    """Traces a module, compiles it for the signature's device with the compilers of the machine, writes the package."""
+    with _current(signature.device):
+        program = trace(model, signature)
+        with torch.no_grad():
+            aoti_compile_and_package(program, package_path=str(path), inductor_configs=options_for(signature.device))
+
+
+def options_for(device: str) -> dict[str, Any]:
+    """Inductor's options: on a CPU weights are constants (`freezing`), which it lays out for the processor."""
+    place = torch.device(device)
+    options: dict[str, Any] = {"freezing": place.type == "cpu"}
+    if place.type == "cuda" and hasattr(config.aot_inductor, ALLOCATOR):
+        options[f"aot_inductor.{ALLOCATOR}"] = True
+    return options
+
+
+def read(path: Path, signature: Interface, model: nn.Module) -> Run:
     """Loads a package just written: it is machine code."""
-    network = aoti_load_package(str(path))
+    network = loaded(path, signature.device)
     return lambda images: outputs_of(network(images))
+
+
+def loaded(path: Path, device: str) -> Any:
+    """A package on a device; without an index torch would load it onto the first GPU."""
+    index = torch.device(device).index
+    with _current(device):
+        return aoti_load_package(str(path), device_index=-1 if index is None else index)
+
+
+def missing_tools(device: str) -> list[str]:
+    """What Inductor needs to compile for a device, and this machine lacks."""
+    missing = [] if _has_compiler() else ["a C++ compiler (g++, or the one that CXX names)"]
+    if torch.device(device).type == "cuda" and _toolkit() is None:
+        missing.append("the CUDA toolkit (its folder is the one that CUDA_HOME names, or that of `nvcc`)")
+    return missing
+
+
+def remedy(device: str) -> str:
+    """The hint for missing tools."""
+    if torch.device(device).type != "cuda":
+        return "install g++, or set CXX"
+    return f"install the CUDA toolkit {torch.version.cuda or ''}".rstrip() + " and g++, or set CUDA_HOME and CXX"
+
+
+def _has_compiler() -> bool:
+    names = config.cpp.cxx
+    return any(shutil.which(name) for name in ((names,) if isinstance(names, str) else names) if name)
+
+
+def _toolkit() -> Path | None:
+    """The folder of the CUDA toolkit, as `torch.utils.cpp_extension` looks for it; None without its headers."""
+    named = os.environ.get("CUDA_HOME") or os.environ.get("CUDA_PATH")
+    compiler = shutil.which("nvcc")
+    home = Path(named) if named else Path(compiler).parent.parent if compiler else USUAL_HOME
+    return home if (home / "include" / "cuda.h").is_file() else None
+
+
+def _current(device: str) -> AbstractContextManager[Any]:
+    """Makes a GPU the current one, on which Inductor compiles."""
+    place = torch.device(device)
+    return torch.cuda.device(place) if place.type == "cuda" and place.index is not None else nullcontext()

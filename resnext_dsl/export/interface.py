@@ -22,7 +22,7 @@ TRACED_BATCH = 2
 """A dynamic batch is traced with two samples: torch.export takes sizes 0 and 1 for constants."""
 
 
-class Signature(NamedTuple):
+class Interface(NamedTuple):
     """What a module takes and gives.
 
     Attributes:
@@ -49,12 +49,12 @@ class Signature(NamedTuple):
         return drawn.to(self.device, self.dtype)
 
 
-def signature_of(graph: Graph) -> Signature:
+def signature_of(graph: Graph) -> Interface:
     """The signature of a network in inference, in float32, for batches of any size."""
     name = graph.nodes[0].name
     given = [output.name for output in graph.outputs if not output.training_only]
     outputs = tuple(f"{output}_out" if output == name else output for output in given)
-    return Signature(name, outputs, graph.nodes[0].shape)
+    return Interface(name, outputs, graph.nodes[0].shape)
 
 
 class Plain(nn.Module):
@@ -72,7 +72,7 @@ class Plain(nn.Module):
         return tuple(given)
 
 
-def trace(model: nn.Module, signature: Signature) -> torch.export.ExportedProgram:
+def trace(model: nn.Module, signature: Interface) -> torch.export.ExportedProgram:
     """The module as torch.export sees it; its batch may vary where the signature says so."""
     example = signature.inputs(signature.batch or TRACED_BATCH)
     traced = model if len(signature.outputs) == 1 else Plain(model).eval()
@@ -80,7 +80,7 @@ def trace(model: nn.Module, signature: Signature) -> torch.export.ExportedProgra
         return torch.export.export(traced, (example,), dynamic_shapes=sizes(signature))
 
 
-def sizes(signature: Signature) -> tuple[dict[int, Any]]:
+def sizes(signature: Interface) -> tuple[dict[int, Any]]:
     """Which sizes of the input may vary, as torch's exporters take it."""
     return ({0: torch.export.Dim("batch")} if signature.batch is None else {},)
 

@@ -7,14 +7,14 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from resnext_dsl.export.interface import Outputs, Run, Signature, sizes, trace
+from resnext_dsl.export.interface import Interface, Outputs, Run, sizes, trace
 from resnext_dsl.export.targets import unreported
 
 OPSET = 20
 """Version of the operator set: the one that torch's exporter writes without converting."""
 
 
-def write(model: nn.Module, signature: Signature, path: Path) -> None:
+def write(model: nn.Module, signature: Interface, path: Path) -> None:
     """Traces a module and writes it with its weights, in one file."""
     program = torch.onnx.export(
         trace(model, signature),
@@ -29,7 +29,7 @@ def write(model: nn.Module, signature: Signature, path: Path) -> None:
     program.save(path, external_data=False)
 
 
-def read(path: Path, signature: Signature, model: nn.Module) -> Run:
+def read(path: Path, signature: Interface, model: nn.Module) -> Run:
     """A session of ONNX Runtime on the CPU."""
     with unreported():
         import onnxruntime

@@ -7,11 +7,11 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from resnext_dsl.export.interface import Outputs, Run, Signature, trace
+from resnext_dsl.export.interface import Interface, Outputs, Run, trace
 from resnext_dsl.export.targets import unreported
 
 
-def write(model: nn.Module, signature: Signature, path: Path) -> None:
+def write(model: nn.Module, signature: Interface, path: Path) -> None:
     """Traces a module and writes both files; the weights may be stored in float16, which the runtime widens again."""
     with unreported():
         import openvino
@@ -24,7 +24,7 @@ def write(model: nn.Module, signature: Signature, path: Path) -> None:
     openvino.save_model(converted, path, compress_to_fp16=signature.stored == torch.float16)
 
 
-def read(path: Path, signature: Signature, model: nn.Module) -> Run:
+def read(path: Path, signature: Interface, model: nn.Module) -> Run:
     """The model compiled for the CPU, in float32 as the file says, whatever the processor would rather use."""
     with unreported():
         import openvino

@@ -7,15 +7,15 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from resnext_dsl.export.interface import Run, Signature, outputs_of, trace
+from resnext_dsl.export.interface import Interface, Run, outputs_of, trace
 
 
-def write(model: nn.Module, signature: Signature, path: Path) -> None:
+def write(model: nn.Module, signature: Interface, path: Path) -> None:
     """Traces a module and writes the archive."""
     torch.export.save(trace(model, signature), path)
 
 
-def read(path: Path, signature: Signature, model: nn.Module) -> Run:
+def read(path: Path, signature: Interface, model: nn.Module) -> Run:
     """Loads an archive just written: torch reads pickled objects in archives, so those of others may run code."""
     network = torch.export.load(path).module()
     return lambda images: outputs_of(network(images))

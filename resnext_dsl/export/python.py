@@ -10,10 +10,10 @@ from types import ModuleType
 import torch
 from torch import nn
 
-from resnext_dsl.export.interface import Run, Signature, outputs_of
+from resnext_dsl.export.interface import Interface, Run, outputs_of
 
 
-def write(model: nn.Module, signature: Signature, path: Path) -> None:
+def write(model: nn.Module, signature: Interface, path: Path) -> None:
     """Writes the source of a compiled module."""
     path.write_text(text_of(model), encoding="utf-8", newline="\n")
 
@@ -23,7 +23,7 @@ def text_of(model: nn.Module) -> str:
     return "".join(linecache.getlines(type(model).forward.__code__.co_filename))
 
 
-def read(path: Path, signature: Signature, model: nn.Module) -> Run:
+def read(path: Path, signature: Interface, model: nn.Module) -> Run:
     """Runs what was written, which is source of ours; the network that it defines takes a model's weights."""
     module = ModuleType(f"resnext_dsl_read_{path.stem}")
     exec(compile(path.read_text(encoding="utf-8"), str(path), "exec"), module.__dict__)

@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from resnext_dsl.foundation.diagnostics import did_you_mean, error
+from resnext_dsl.foundation.number_types import DEFAULT_TYPE, DEPLOYED_TYPES, NUMBER_TYPES
 from resnext_dsl.foundation.records import NamedTuple
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     import torch
 
-    from resnext_dsl.export.interface import Run, Signature
+    from resnext_dsl.export.interface import Interface, Run
 
 EXTRA = "pip install 'resnext-dsl[export]'"
 """What installs every backend."""
@@ -34,6 +35,7 @@ class Target(NamedTuple):
         dtypes: Types that a file can store weights in, the default first; none where it holds no weights.
         room: Its module.
         computes: The type that it computes in, where that is not the type of the weights.
+        devices: Kinds of devices that a file can be written for.
     """
 
     name: str
@@ -43,8 +45,9 @@ class Target(NamedTuple):
     dtypes: tuple[str, ...]
     room: str
     computes: str | None = None
+    devices: tuple[str, ...] = ("cpu",)
 
-    def write(self, model: torch.nn.Module, signature: Signature, path: Path) -> None:
+    def write(self, model: torch.nn.Module, signature: Interface, path: Path) -> None:
         """Writes a module that is in eval mode; `path` has the suffix, files that belong to it come beside it.
 
         Raises:
@@ -53,7 +56,7 @@ class Target(NamedTuple):
         self.hold_needs()
         self._room().write(model, signature, path)
 
-    def read(self, path: Path, signature: Signature, model: torch.nn.Module) -> Run:
+    def read(self, path: Path, signature: Interface, model: torch.nn.Module) -> Run:
         """What was written, as a function from a batch of inputs to the outputs; never for files of others.
 
         Args:
@@ -107,14 +110,14 @@ def unreported() -> Iterator[None]:
                 os.environ[name] = value
 
 
-_FLOATS = ("float32", "float64", "bfloat16", "float16")
+_ALL_TYPES = (DEFAULT_TYPE, *(name for name in NUMBER_TYPES if name != DEFAULT_TYPE))
 
 TARGETS: Mapping[str, Target] = {
     target.name: target
     for target in (
         Target("py", "PyTorch source", ".py", (), (), "python"),
-        Target("pt2", "torch.export archive", ".pt2", (), _FLOATS, "pt2"),
-        Target("aoti", "AOTInductor package", ".pt2", (), ("float32", "bfloat16", "float16"), "aoti"),
+        Target("pt2", "torch.export archive", ".pt2", (), _ALL_TYPES, "pt2"),
+        Target("aoti", "AOTInductor package", ".pt2", (), DEPLOYED_TYPES, "aoti", devices=("cpu", "cuda")),
         Target("onnx", "ONNX", ".onnx", ("onnx", "onnxscript", "onnxruntime"), ("float32", "float16"), "onnx"),
         Target("openvino", "OpenVINO IR", ".xml", ("openvino",), ("float32", "float16"), "openvino", "float32"),
     )

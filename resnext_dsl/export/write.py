@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Protocol
 import torch
 from torch import nn
 
+from resnext_dsl.budgets.latency import device_of
 from resnext_dsl.export.agreement import Agreement, agreement
-from resnext_dsl.export.interface import Signature, signature_of
-from resnext_dsl.export.targets import Target, target_of
+from resnext_dsl.export.interface import Interface, signature_of
+from resnext_dsl.export.targets import TARGETS, Target, target_of
 from resnext_dsl.foundation.atomic import staged
 from resnext_dsl.foundation.diagnostics import ArchError, error
 from resnext_dsl.foundation.records import NamedTuple
@@ -65,14 +66,15 @@ def export(
     seed: int | None = None,
     batch: int | str = "dynamic",
     dtype: str | None = None,
+    device: str = "cpu",
 ) -> Written:
     """Writes a network; `Network.export` says how."""
     kind = target_of(target)
     file = _named(kind, path)
     _spare_the_spec(network, file)
-    signature = _signature(network, kind, batch, dtype)
+    signature = _signature(network, kind, batch, dtype)._replace(device=_device(kind, device))
     if kind.dtypes:
-        made = {"mode": "inference", "weights": weights, "dtype": signature.dtype}
+        made = {"mode": "inference", "weights": weights, "dtype": signature.dtype, "device": signature.device}
     else:
         _refuse_numbers(kind, {"weights": weights, "dtype": dtype, "batch": None if batch == "dynamic" else batch})
         made = {"mode": "train"}
@@ -81,7 +83,7 @@ def export(
     return write_module(kind, model.eval(), signature, file)
 
 
-def write_module(target: Target, model: nn.Module, signature: Signature, path: Path) -> Written:
+def write_module(target: Target, model: nn.Module, signature: Interface, path: Path) -> Written:
     """Writes a module that is in eval mode, reads the file back, compares, and moves it into place.
 
     Raises:
@@ -89,7 +91,7 @@ def write_module(target: Target, model: nn.Module, signature: Signature, path: P
     """
     try:
         with staged(path) as file:
-            with _quiet(), _explained(target):
+            with _quiet(), _explained(target, signature.device):
                 target.write(model.requires_grad_(False), signature, file)
                 run = target.read(file, signature, model)
                 compared = agreement(model, run, signature, f"{path} ({target.title})")
@@ -116,7 +118,7 @@ def _spare_the_spec(network: Exportable, file: Path) -> None:
         raise error("E704", "the file is the spec itself; it is not replaced", file=str(file))
 
 
-def _signature(network: Exportable, target: Target, batch: int | str, dtype: str | None) -> Signature:
+def _signature(network: Exportable, target: Target, batch: int | str, dtype: str | None) -> Interface:
     if batch != "dynamic" and (isinstance(batch, bool) or not isinstance(batch, int) or batch < 1):
         raise error("E705", f'a batch is "dynamic" or a number from 1; found {batch!r}', file="export")
     if target.dtypes and dtype is not None and dtype not in target.dtypes:
@@ -127,6 +129,16 @@ def _signature(network: Exportable, target: Target, batch: int | str, dtype: str
     return signature_of(network.ir)._replace(
         dtype=getattr(torch, target.computes or stored), stored=getattr(torch, stored), batch=size
     )
+
+
+def _device(target: Target, name: str) -> str:
+    """The device, if a file can be written for it and the machine has it: the file is run to be compared."""
+    kind = name.partition(":")[0]
+    if kind not in target.devices and kind in ("cpu", "cuda"):
+        message = f"`{target.name}` ({target.title}) is not written for `{name}`"
+        able = ", ".join(f"`{each.name}`" for each in TARGETS.values() if kind in each.devices)
+        raise error("E705", message, file="export", hint=f"targets for {kind}: {able}")
+    return str(device_of(name, file="export"))
 
 
 def _refuse_numbers(target: Target, given: Mapping[str, object]) -> None:
@@ -146,14 +158,28 @@ def _quiet() -> Iterator[None]:
 
 
 @contextmanager
-def _explained(target: Target) -> Iterator[None]:
+def _explained(target: Target, device: str) -> Iterator[None]:
     """Turns whatever a backend fails with into one error; the libraries promise no common base."""
     try:
         yield
-    except (ArchError, OSError):
+    except ArchError:
         raise
     except Exception as reason:
         lines = [line.strip() for line in str(reason).splitlines() if line.strip()]
         said = f"{type(reason).__name__}: {lines[0][:200]}" if lines else type(reason).__name__
+        _blame_tools(target, device, said)
+        if isinstance(reason, OSError):
+            raise
         message = f"the network cannot be written for `{target.name}` ({target.title}): {said}"
         raise error("E705", message, file="export") from None
+
+
+def _blame_tools(target: Target, device: str, said: str) -> None:
+    """Raises E704 if the tools that a target compiles with are missing: torch's own error rarely names them."""
+    if target.name != "aoti":
+        return
+    from resnext_dsl.export.aoti import missing_tools, remedy
+
+    if missing := missing_tools(device):
+        message = f"`{target.name}` ({target.title}) is compiled on this machine, which lacks {' and '.join(missing)}"
+        raise error("E704", f"{message}; torch says: {said}", file="export", hint=remedy(device)) from None

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from resnext_dsl.foundation.diagnostics import Note, Span
 from resnext_dsl.foundation.records import NamedTuple
+from resnext_dsl.operators import OPERATORS
+from resnext_dsl.operators.algebra import Tensor
 from resnext_dsl.operators.base import Attributes, Shape
 
 if TYPE_CHECKING:
@@ -106,6 +108,23 @@ def reachable(graph: Graph, outputs: Iterable[int]) -> set[int]:
     return seen
 
 
+def input_shapes(graph: Graph, node: Node) -> tuple[Shape, ...]:
+    """The shapes of the values that a node reads."""
+    return tuple([graph.nodes[source].shape for source in node.inputs])
+
+
+def tensors_of(graph: Graph, node: Node) -> tuple[Tensor, ...]:
+    """The parameters and buffers of a node's module."""
+    if node.operator == "input":
+        return ()
+    return OPERATORS[node.operator].algebra.tensors(node.attributes, input_shapes(graph, node))
+
+
+def commutes(node: Node) -> bool:
+    """Whether the inputs of a node may change places."""
+    return node.operator != "input" and OPERATORS[node.operator].commutes
+
+
 def to_networkx(graph: Graph) -> networkx.MultiDiGraph:
     """The graph for networkx.
 
@@ -139,10 +158,6 @@ def _validated(node: Node) -> BaseModel | None:
     return model_of(type(node.attributes))(**dict(node.attributes)) if node.attributes is not None else None
 
 
-COMMUTES = frozenset({"add", "mul", "maximum", "mean"})
-"""Merges whose inputs may change places."""
-
-
 def fingerprint(graph: Graph) -> str:
     """A hash of what the network computes with: equal under other names, comments and orders of definition.
 
@@ -152,15 +167,15 @@ def fingerprint(graph: Graph) -> str:
     from hashlib import sha256
 
     hashes: list[str] = []
-    texts: dict[tuple[str, int], str] = {}  # most networks repeat a block
+    texts: dict[tuple[str, int], tuple[str, bool]] = {}  # most networks repeat a block
     for node in graph.nodes:
         key = node.operator, id(node.attributes)
-        text = texts.get(key)
-        if text is None:
+        if key not in texts:
             attributes = dict(node.attributes) if node.attributes is not None else list(node.shape)
-            text = texts[key] = _json([node.operator, attributes])[1:-1]
+            texts[key] = _json([node.operator, attributes])[1:-1], commutes(node)
+        text, unordered = texts[key]
         inputs = [hashes[source] for source in node.inputs]
-        if node.operator in COMMUTES:
+        if unordered:
             inputs.sort()
         listed = '","'.join(inputs)
         listed = f'"{listed}"' if listed else ""

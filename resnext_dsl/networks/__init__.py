@@ -1,1 +1,1 @@
-"""A file that is read and resolved, the network that it gives, and the advice for an exceeded budget."""
+"""Specs (a file with its imports, names resolved), the networks that they give, and advice for exceeded budgets."""

@@ -1,4 +1,4 @@
-"""The cheapest change of one parameter, within its domain, that would meet a limit of a budget."""
+"""Finds the smallest change of one parameter, within its domain, that meets an exceeded limit of a budget."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from resnext_dsl.networks.network import Network
 
 MOST = 100_000
-"""Values of one parameter that are priced together."""
+"""Most values of one parameter that are priced in closed form."""
 
 MOST_NETWORKS = 250
-"""Values that are tried one by one, for limits that have no closed form over parameters."""
+"""Most values of one parameter that are bound one by one, for limits without a closed form over parameters."""
 
 
 class ParameterChange(NamedTuple):
-    """A parameter's other value, and what the measure is with it."""
+    """Another value of a parameter, and the measure of the network with it."""
 
     name: str
     value: Any
@@ -34,7 +34,7 @@ class ParameterChange(NamedTuple):
 
 
 class Advisor:
-    """Finds changes for the exceeded limits of one network; each parameter is priced once for all of them."""
+    """Finds changes for the exceeded limits of one network. It prices each parameter once for all limits."""
 
     def __init__(
         self,
@@ -42,12 +42,12 @@ class Advisor:
         price: Callable[[Mapping[str, Any]], CostColumns],
         bind: Callable[[Mapping[str, Any]], Network],
     ) -> None:
-        """Keeps what it needs to know of a network.
+        """Stores the parameters of the network and the two functions that evaluate other values of them.
 
         Args:
-            parameters: Its parameters.
-            price: The cost of columns of values; other parameters keep the values of the network.
-            bind: The network of other values.
+            parameters: The parameters of the network, by name.
+            price: Returns the cost of columns of values. Parameters without a column keep the network's values.
+            bind: Returns the network of other values. Parameters without a value keep the network's values.
         """
         self._open = [p for p in parameters.values() if p.domain is not None and p.domain.size and p.active]
         self._price = price
@@ -56,9 +56,10 @@ class Advisor:
         self._bound: dict[str, list[tuple[Any, Network]]] = {}
 
     def suggestion(self, line: Usage) -> str:
-        """The change in words; "" if no parameter has a domain, or the limit is of another kind.
+        """The change that meets a limit, as a sentence.
 
-        The cheapest change is the one that changes the measure least.
+        Of several changes, the sentence names the one that changes the measure least. The result is "" if no parameter
+        has a domain. It is also "" if the measure is neither a sum of costs over nodes nor the depth.
         """
         if line.used is None or (line.limit.row.share is None and line.limit.measure != "depth"):
             return ""
@@ -94,21 +95,21 @@ class Advisor:
 
     def _columns(self, parameter: Parameter) -> tuple[list[Any], CostColumns]:
         if parameter.name not in self._priced:
-            values = _others(parameter)
+            values = _other_values(parameter)
             self._priced[parameter.name] = values, self._price({parameter.name: values})
         return self._priced[parameter.name]
 
     def _networks(self, parameter: Parameter) -> list[tuple[Any, Network]]:
         if parameter.name not in self._bound:
             networks = []
-            for value in _others(parameter):
+            for value in _other_values(parameter):
                 with suppress(ArchError):
                     networks.append((value, self._bind({parameter.name: value})))
             self._bound[parameter.name] = networks
         return self._bound[parameter.name]
 
 
-def _others(parameter: Parameter) -> list[Any]:
-    """The values of its domain other than its own."""
+def _other_values(parameter: Parameter) -> list[Any]:
+    """The values of the parameter's domain other than its current value."""
     assert parameter.domain is not None
     return [value for value in parameter.domain.elements() if value != parameter.value]

@@ -1,4 +1,4 @@
-"""Loads specs: from a path, the name of a shipped network, or a text to a network."""
+"""Loads networks and specs from a path, from the name of a shipped network, or from text."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ def load(
     options: Options = DEFAULTS,
     **overrides: Any,
 ) -> Network:
-    """The network of a file, or of a shipped spec by its name.
+    """Loads the network of a spec file, or of a shipped spec by its name.
 
     Args:
         spec: A path, or the name of a shipped network (`resnet50`).
-        root: The folder that imports stay under; that of the file by default.
-        options: Bounds on the spec.
+        root: The folder that imports must stay under; the folder of the file if None.
+        options: Bounds on the size of the spec.
         **overrides: Values for the network's parameters; text is read as an expression of the language.
 
     Raises:
-        ArchError: With everything that is wrong with the spec.
-        RequirementError: Where a `require` of the spec does not hold for these values.
+        ArchError: If the spec has errors; the exception lists all of them.
+        RequirementError: If a `require` of the spec does not hold for these values.
     """
     return load_with(spec, overrides, root=root, options=options)
 
@@ -44,12 +44,12 @@ def load_with(
     root: str | os.PathLike[str] | None = None,
     options: Options = DEFAULTS,
 ) -> Network:
-    """`load`, with the overrides as a mapping."""
+    """Does the same as `load`, with the overrides as a mapping."""
     return network_of(source_of(spec, options), root, options, overrides)
 
 
 def source_of(spec: str | os.PathLike[str], options: Options) -> Source:
-    """The text of a file, or of a shipped spec by its name."""
+    """Reads the text of a spec file, or of a shipped spec by its name."""
     path = find(spec)
     return read(path, os.fspath(spec) if path.parent != SHIPPED else path.name, options)
 
@@ -57,24 +57,35 @@ def source_of(spec: str | os.PathLike[str], options: Options) -> Source:
 def loads(
     text: str, root: str | os.PathLike[str] | None = None, *, options: Options = DEFAULTS, **overrides: Any
 ) -> Network:
-    """The network of a text; `root` is the folder that its relative imports start from (without it, it has none)."""
+    """Loads the network of a text.
+
+    Args:
+        text: The text of a spec.
+        root: The folder that relative imports start from; if None, the text cannot import by a relative path.
+        options: Bounds on the size of the spec.
+        **overrides: Values for the network's parameters; text is read as an expression of the language.
+
+    Raises:
+        ArchError: If the spec has errors; the exception lists all of them.
+        RequirementError: If a `require` of the spec does not hold for these values.
+    """
     return network_of(text_source(text, "<spec>", options), root, options, overrides)
 
 
 def network_of(
     source: Source, root: str | os.PathLike[str] | None, options: Options, overrides: Mapping[str, Any]
 ) -> Network:
-    """The network of a text: runs the pipeline (parse, resolve names, bind parameters, expand, verify)."""
+    """Runs the pipeline from a source to a network: parse, resolve names, bind parameters, expand, verify."""
     return spec_of(source, root, options).network(overrides)
 
 
 def spec_of(source: Source, root: str | os.PathLike[str] | None, options: Options = DEFAULTS) -> Spec:
-    """The spec of a text: the file and its imports are read, its names are resolved.
+    """Parses a source and the files that it imports, and resolves its names.
 
     Args:
-        source: The text.
-        root: The folder that imports stay under; that of the file by default.
-        options: Bounds on the spec.
+        source: The text of a spec.
+        root: The folder that imports must stay under; the folder of the file if None.
+        options: Bounds on the size of the spec.
 
     Raises:
         ArchError: If a file cannot be read or parsed.
@@ -86,7 +97,7 @@ def spec_of(source: Source, root: str | os.PathLike[str] | None, options: Option
 
 
 def parsed(source: Source, root: str | os.PathLike[str] | None, options: Options) -> SpecFile:
-    """The syntax tree of a text, and those of the files that it imports."""
+    """Parses a source and the files that it imports."""
     folder = Path(root) if root is not None else source.path.parent if source.path is not None else None
     loader = Loader(folder, options)
     return loader.load(source, shipped=folder is not None and folder.resolve() == SHIPPED.resolve())

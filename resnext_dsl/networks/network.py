@@ -1,4 +1,4 @@
-"""A checked network, and what may be asked of it: its cost, its limits, its source, its module."""
+"""A verified network: its graph, its cost, its budgets, its source, its module."""
 
 from __future__ import annotations
 
@@ -32,15 +32,17 @@ if TYPE_CHECKING:
 
 
 class Network:
-    """A network whose spec is right: every parameter bound, every shape known.
+    """A network of a valid spec: every parameter has a value, every feature map has a shape.
 
     Attributes:
-        name: The name that its file gives it.
-        source: The text it was read from.
-        parameters: Its parameters with their values here, by name.
+        name: The name in the spec file.
+        doc: The documentation comment in the spec file.
+        source: The text of the spec file.
+        parameters: The parameters with their values, by name.
         ir: The graph that the compiler reads.
-        init: How its weights start.
-        warnings: What is not wrong and worth a look.
+        init: The rules for initial weights.
+        limits: The limits of all budgets, in the order of the spec file.
+        warnings: Warnings about the spec.
     """
 
     def __init__(
@@ -71,7 +73,7 @@ class Network:
 
     @cached_property
     def graph(self) -> networkx.MultiDiGraph:
-        """The graph as a networkx MultiDiGraph (`graph.to_networkx` says what it carries)."""
+        """The graph as a networkx MultiDiGraph; `resnext_dsl.graph.ir.to_networkx` lists its attributes."""
         return graphs.to_networkx(self.ir)
 
     @cached_property
@@ -79,59 +81,68 @@ class Network:
         return cost_of(self.ir)
 
     def cost(self, training: bool = False) -> NetworkCost:
-        """Parameters, FLOPs, multiply-adds and activations of one pass at batch 1, exact, in fvcore's convention.
+        """The parameters, FLOPs, multiply-adds and activations of one forward pass at batch 1.
+
+        The figures are exact and follow fvcore's convention.
 
         Args:
-            training: Count the outputs that exist in training only too (their parameters always count).
+            training: Whether the outputs that exist in training only count too. Their parameters always count.
         """
         return cost_of(self.ir, training=True) if training else self._cost
 
     def memory(self, dtype: str = "float32", batch: int = 1) -> MemoryUse:
-        """Bytes of weights and buffers, of values alive together in inference and of those kept for a training step.
+        """The bytes of weights and buffers, of live values in inference, and of values kept for a training step.
 
-        Exact, as torch holds them on the CPU in eager mode.
+        The figures are exact for torch on the CPU in eager mode.
 
         Args:
-            dtype: Of weights and values: "float64", "float32", "bfloat16" or "float16".
-            batch: Samples.
+            dtype: The type of weights and values: "float64", "float32", "bfloat16" or "float16".
+            batch: The number of samples in a batch.
 
         Raises:
-            ValueError: For another type, or a batch of none.
+            ValueError: If the type is another one, or the batch is less than 1.
         """
         from resnext_dsl.costs.memory_use import memory_of
 
         return memory_of(self.ir, self.emit(form="written"), dtype, batch)
 
     def at(self, shape: Shape) -> Network:
-        """The same network on an input of another shape: channels, height, width, or a number of features.
+        """The same network on an input of another shape.
+
+        Args:
+            shape: The shape without batch: `(channels, height, width)`, or `(features,)`.
 
         Raises:
-            ArchError: Where its operators cannot take that.
+            ArchError: If an operator of the network cannot take its new input shape.
         """
         if shape == self.ir.nodes[0].shape:
             return self
         bound = self._bound.with_input(shape)
-        ir, found = graph_of(bound, Interpreter(self._options))
-        if errors_of(found):
-            raise report_of(found, self._options)
+        ir, diagnostics = graph_of(bound, Interpreter(self._options))
+        if errors_of(diagnostics):
+            raise report_of(diagnostics, self._options)
         init, _ = settle(bound.init, check_invariants(ir))
-        return Network(self.source, bound, ir, init, self.limits, self._options, tuple(found))
+        return Network(self.source, bound, ir, init, self.limits, self._options, tuple(diagnostics))
 
     def usage(self, *budgets: str, measure: bool = False) -> tuple[Usage, ...]:
-        """What the network uses of each limit of its budgets, kept or not.
+        """The use of each limit of the budgets, met or exceeded, with a suggestion for each exceeded limit.
 
         Args:
-            *budgets: The budgets to look at, by name; all of them where none is named.
-            measure: Take the measures that need a machine, such as latency, on this one; else they stay open.
+            *budgets: Names of budgets; all budgets if none is named.
+            measure: Whether to measure latencies on this machine. If False, limits on latency have no verdict.
 
         Raises:
-            ArchError: For an unknown budget, an input that the network cannot have, a device that is not there.
+            ArchError: E101 for an unknown budget. Other codes if the network cannot take the input shape of a budget,
+                or if this machine lacks the device of a latency.
         """
         lines = usage(self.limits_of(budgets), self, measure)
         return tuple(line if line.met else self._advised(line) for line in lines)
 
     def limits_of(self, budgets: Sequence[str]) -> tuple[Limit, ...]:
-        """The limits of the budgets of these names; of all budgets where none is named.
+        """The limits of the named budgets; of all budgets if none is named.
+
+        Args:
+            budgets: Names of budgets.
 
         Raises:
             ArchError: E101 for an unknown budget.
@@ -141,18 +152,23 @@ class Network:
 
     @property
     def declared(self) -> tuple[s.Entry, ...]:
-        """The declarations that it, or its base, is made of."""
+        """The declarations of the network and of the networks that it is derived from."""
         return self._bound.declared
 
     def _advised(self, line: Usage) -> Usage:
-        """An exceeded limit with the change that would meet it."""
+        """An exceeded limit with the change of a parameter that meets it."""
         return line if self._advise is None else line._replace(suggestion=self._advise(line))
 
     def check(self, *budgets: str, measure: bool = False) -> tuple[Usage, ...]:
-        """What the network uses of each limit of its budgets; arguments as those of `usage`.
+        """The use of each limit of the budgets, if all are met.
+
+        Args:
+            *budgets: Names of budgets; all budgets if none is named.
+            measure: Whether to measure latencies on this machine. If False, limits on latency have no verdict.
 
         Raises:
-            BudgetError: Listing every limit that is exceeded.
+            BudgetError: If a limit is exceeded; the exception lists every exceeded limit.
+            ArchError: For the same reasons as `usage`.
         """
         report = self.usage(*budgets, measure=measure)
         problem = violations(report)
@@ -162,36 +178,39 @@ class Network:
 
     @cached_property
     def fingerprint(self) -> str:
-        """A hash of the architecture: equal under other names, comments, orders of definition, spellings of splits."""
+        """A hash of the architecture; names, comments, order of definitions and the form of splits do not change it."""
         from resnext_dsl.rewrite import canonical
 
         return graphs.fingerprint(canonical(self.ir))
 
     def rewrite(self, form: str = "fastest", mode: str = "train") -> Rewritten:
-        """The network in another spelling: its `.graph`, the `.weights` that lead there, and a `.report`.
+        """Rewrites the splits of the network in another form, with the map of the weights.
 
         Args:
             form: "written", "a", "b", "c" (Xie et al., CVPR 2017, Figure 3) or "fastest".
-            mode: "train" moves parameters only; "inference" also folds norms into convolutions.
+            mode: "train" only rearranges parameters; "inference" also folds norms into convolutions.
+
+        Returns:
+            The new `.graph`, the map `.weights` from old to new parameters, and a `.report` of the rewrites.
 
         Raises:
-            ArchError: E608 where no part of the network can be spelled in form (a) or (b).
-            ValueError: For a form or mode that does not exist.
+            ArchError: E608 if no part of the network has form (a) or (b).
+            ValueError: If the form or mode is unknown.
         """
         from resnext_dsl.rewrite import rewrite
 
         return rewrite(self.ir, form, mode, self._options.max_nodes)
 
     def emit(self, form: str = "fastest", mode: str = "train") -> str:
-        """Standalone PyTorch source of the network; it imports only torch.
+        """Writes standalone PyTorch source of the network; the source imports only torch.
 
         Args:
-            form: The spelling of its splits, as of `compile`, whose module has the same state_dict.
-            mode: "train", or "inference" for the source that a model with folded norms has.
+            form: The form of the splits, as for `compile`. The module of `compile` has the same state_dict.
+            mode: "train", or "inference" for the source of a model with folded norms.
 
         Raises:
-            ArchError: E608 where no part of the network can be spelled in form (a) or (b).
-            ValueError: For a form or mode that does not exist.
+            ArchError: E608 if no part of the network has form (a) or (b).
+            ValueError: If the form or mode is unknown.
         """
         from resnext_dsl.emit import emit
         from resnext_dsl.rewrite.initial import moved
@@ -207,24 +226,30 @@ class Network:
         device: str | torch.device | None = None,
         dtype: torch.dtype | None = None,
         seed: int | None = None,
+        layout: str = "auto",
     ) -> torch.nn.Module:
-        """The network as a plain, hierarchical `torch.nn.Module`.
+        """Compiles the network to a plain, hierarchical `torch.nn.Module`.
 
         Args:
-            form: "written", "a", "b", "c" or "fastest": the spelling of its splits. The fastest trains identically.
-            mode: "train"; or "inference": norms folded into convolutions, outputs that exist in training only left
-                out, parameters frozen, in eval mode.
-            weights: A checkpoint to load: ours of any form, torchvision's or timm's of the same network, as a path or
-                a state_dict.
-            device: Where its parameters are made; "meta" makes none.
-            dtype: Of its parameters; torch's default dtype where None.
-            seed: Makes the initial weights reproducible, without touching torch's global generator; one seed is one
-                function in any form.
+            form: The form of the splits: "written", "a", "b", "c" or "fastest", which trains like
+                "written".
+            mode: "train" or "inference". In inference mode, norms are folded into convolutions, outputs that exist in
+                training only are left out, parameters are frozen, and the module is in eval mode.
+            weights: A checkpoint to load, as a path or a state_dict. It may come from this package in any form, or
+                from torchvision or timm for the same network.
+            device: The device of the parameters; "meta" allocates no memory.
+            dtype: The type of the parameters; torch's default dtype if None.
+            seed: The seed of the initial weights. It leaves torch's global generator alone, and one seed gives the
+                same function in every form and the same weights on every device. If None, weights come from torch's
+                global generator.
+            layout: The memory format of the weights: "contiguous", "channels_last" or "auto". In inference mode "auto"
+                chooses by device, type and grouped convolutions (`memory_format.TABLE`); in train mode it keeps
+                torch's own format.
 
         Raises:
-            ArchError: E608 where no part of the network can be spelled in form (a) or (b).
-            WeightsError: Where the checkpoint does not fit; nothing is loaded then.
-            ValueError: For a form or mode that does not exist.
+            ArchError: E608 if no part of the network has form (a) or (b).
+            WeightsError: If the checkpoint does not fit; no weight is loaded then.
+            ValueError: If the form, mode or layout is unknown.
         """
         from resnext_dsl.compiler.torch_module import build
 
@@ -238,6 +263,7 @@ class Network:
             dtype=dtype,
             seed=seed,
             max_nodes=self._options.max_nodes,
+            layout=layout,
         )
 
     def export(
@@ -250,30 +276,37 @@ class Network:
         seed: int | None = None,
         batch: int | str = "dynamic",
         dtype: str | None = None,
+        device: str = "cpu",
     ) -> Written:
-        """Writes the network to a file that other programs run, reads it back, and compares its outputs.
+        """Writes the network to a file that other programs run, reads the file back, and compares the outputs.
 
         Args:
             target: "py" (standalone PyTorch source), "pt2" (torch.export archive), "aoti" (AOTInductor package), "onnx"
                 or "openvino".
-            path: The file, whose name ends in the suffix of the format; OpenVINO puts a `.bin` beside its `.xml`.
-            form: As for `compile`. Source is that of `emit`, to be trained; the others hold the network in inference.
-            weights: As for `compile`. Source holds none.
-            seed: Of the initial weights where no others are given; 0 where None.
-            batch: "dynamic", or the one batch size that the file takes.
-            dtype: Of the weights: "float32", or another that the format can hold.
+            path: The file; its name ends in the suffix of the format. OpenVINO puts a `.bin` beside its `.xml`.
+            form: As for `compile`. "py" writes the source of `emit` in train mode; other formats hold the network in
+                inference mode.
+            weights: As for `compile`. "py" stores no weights.
+            seed: The seed of the initial weights if `weights` is None; 0 if None.
+            batch: "dynamic", or the only batch size that the file takes.
+            dtype: The type of the weights: "float32", or another type of the format.
+            device: "cpu"; or "cuda" or "cuda:1" for an AOTInductor package, which is compiled for that device.
 
         Returns:
-            The files, and how far their outputs were from those of the module.
+            The files, and the difference between their outputs and the module's outputs.
 
         Raises:
-            ArchError: E605 where a backend is not installed, E608 where the network has no such form, E704 where the
-                file cannot be written, E705 where the format cannot hold the network so, E802 where the file computes
-                something else. Nothing is written then, and a file that was there is as it was.
-            WeightsError: Where the checkpoint does not fit.
-            ValueError: For a form that does not exist.
+            ArchError: If the export fails; nothing is written then, and an existing file stays as it was.
+                E603: this machine does not have the device.
+                E605: a backend is not installed.
+                E608: the network has no such form.
+                E704: the file cannot be written.
+                E705: the format cannot hold the network with these options.
+                E802: the outputs of the file differ from those of the module.
+            WeightsError: If the checkpoint does not fit.
+            ValueError: If the form is unknown.
         """
         from resnext_dsl.export.write import export
 
-        options = {"form": form, "weights": weights, "seed": seed, "batch": batch, "dtype": dtype}
+        options = {"form": form, "weights": weights, "seed": seed, "batch": batch, "dtype": dtype, "device": device}
         return export(self, target, path, **options)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""A spec: a file that is read and resolved. It gives the network of any parameter values."""
+"""A spec: a file with its imports, names resolved. It gives the network of any parameter values."""
 
 from __future__ import annotations
 
@@ -27,28 +27,37 @@ if TYPE_CHECKING:
 
 
 class Spec:
-    """A file with everything that it imports, its names resolved.
+    """A spec file with the files that it imports, names resolved.
 
     Attributes:
-        module: The file.
-        options: Bounds on the spec.
+        spec_file: The spec file and its imports, as syntax trees.
+        options: Bounds on the size of the spec.
         diagnostics: Errors and warnings of name resolution.
     """
 
-    def __init__(self, module: SpecFile, options: Options = DEFAULTS) -> None:
-        self.module = module
+    def __init__(self, spec_file: SpecFile, options: Options = DEFAULTS) -> None:
+        """Resolves the names of a file. Errors of resolution are raised by `network`, with those of later stages.
+
+        Args:
+            spec_file: The spec file and its imports, as syntax trees.
+            options: Bounds on the size of the spec.
+        """
+        self.spec_file = spec_file
         self.options = options
-        self.diagnostics = tuple(resolve(module))
+        self.diagnostics = tuple(resolve(spec_file))
         self._cache = ResolutionCache()
 
     def network(self, overrides: Mapping[str, Any] | None = None) -> Network:
-        """The network of some parameter values: binds the parameters, expands the templates, verifies the graph.
+        """Binds the parameters, expands the templates and verifies the graph.
+
+        The file is not parsed or resolved again, so a call for other values costs less than loading the file.
 
         Args:
-            overrides: Values for parameters; text is read as an expression of the language.
+            overrides: Values for parameters; text is read as an expression of the language. Parameters without a value
+                keep the one in the file.
 
         Raises:
-            ArchError: With every error of the spec for these values.
+            ArchError: If the spec has errors for these values; the exception lists all of them.
             RequirementError: If a `require` of the spec does not hold for these values.
         """
         try:
@@ -62,7 +71,7 @@ class Spec:
         scopes = Scopes(evaluator)
         binder = Binder(evaluator, scopes)
         try:
-            bound = binder.bind(self.module, overrides)
+            bound = binder.bind(self.spec_file, overrides)
         except ArchError as problem:
             raise report_of([*self.diagnostics, *scopes.diagnostics, *problem.diagnostics], options) from None
         limits, wrong_limits = bind_limits(bound, evaluator)
@@ -74,21 +83,21 @@ class Spec:
             raise report_of(diagnostics, options)  # a template that calls itself cannot be expanded
         countable = not errors_of(scopes.diagnostics + binder.diagnostics)
         ir, of_graph = graph_of(bound, evaluator, self._cache, check=countable, before=diagnostics)
-        # Names of parts are checked for the values of the file only: other values may give fewer parts.
-        own = not overrides
-        diagnostics += [*of_graph, *(misplaced(limits, ir) if own and not errors_of(of_graph) else ())]
+        # The names of parts in limits and `init` are checked for the file's values only: other values may give fewer.
+        defaults = not overrides
+        diagnostics += [*of_graph, *(misplaced(limits, ir) if defaults and not errors_of(of_graph) else ())]
         if errors_of(diagnostics):
             raise report_of(diagnostics, options)
         init, aimless = settle(bound.init, check_invariants(ir))
-        if aimless and own:
+        if aimless and defaults:
             raise report_of([*diagnostics, *aimless], options)
         advise = self._advise(bound.parameters, overrides)
-        return Network(self.module.file.span.source, bound, ir, init, limits, options, tuple(diagnostics), advise)
+        return Network(self.spec_file.file.span.source, bound, ir, init, limits, options, tuple(diagnostics), advise)
 
     def price(
         self, parameters: Mapping[str, Parameter], fixed: Mapping[str, Any], columns: Mapping[str, Any]
     ) -> CostColumns:
-        """The cost of many candidates, as `Space.cost` gives it.
+        """The cost of many candidates, as columns; `Space.cost` describes the result.
 
         Args:
             parameters: The parameters of the network of the fixed values.
@@ -104,10 +113,10 @@ class Spec:
         def cost(values: Mapping[str, Any]) -> Cost:
             return self.network({**fixed, **values}).cost()
 
-        return price(self.module, parameters, fixed, columns, cost, self.options)
+        return price(self.spec_file, parameters, fixed, columns, cost, self.options)
 
     def _advise(self, parameters: Mapping[str, Parameter], overrides: Mapping[str, Any]) -> Callable[[Usage], str]:
-        """Gives the cheapest change of one parameter that meets an exceeded limit."""
+        """A function that suggests a change for an exceeded limit; its first call builds an `Advisor`."""
         advisor: Advisor | None = None
 
         def advise(line: Usage) -> str:

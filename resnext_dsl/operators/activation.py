@@ -28,39 +28,66 @@ class NoAttributes(Attributes):
 
 
 class LeakyReLU(Attributes):
-    """Attributes of `leaky_relu`."""
+    """Attributes of `leaky_relu`.
+
+    Attributes:
+        slope: Slope below 0.
+    """
 
     slope: float = 0.01
 
 
 class PReLU(Attributes):
-    """Attributes of `prelu`."""
+    """Attributes of `prelu`.
+
+    Attributes:
+        init: Value before training.
+        per_channel: Whether each channel has its own slope.
+    """
 
     init: float = 0.25
     per_channel: bool = False
 
 
 class ELU(Attributes):
-    """Attributes of `elu`."""
+    """Attributes of `elu`.
+
+    Attributes:
+        alpha: The value far below 0 is -alpha.
+    """
 
     alpha: PositiveFloat = 1.0
 
 
 class GELU(Attributes):
-    """Attributes of `gelu`."""
+    """Attributes of `gelu`.
+
+    Attributes:
+        approximate: `tanh` selects the tanh form.
+    """
 
     approximate: Literal["none", "tanh"] = "none"
 
 
 class Hardtanh(Attributes):
-    """Attributes of `hardtanh`; `max` is above `min`."""
+    """Attributes of `hardtanh`; `max` is greater than `min`.
+
+    Attributes:
+        min: Smallest value.
+        max: Largest value.
+    """
 
     min: float = -1.0
     max: float = 1.0
 
 
 class Softplus(Attributes):
-    """Attributes of `softplus`."""
+    """Attributes of `softplus`.
+
+    Attributes:
+        beta: Sharpness of the bend at 0.
+        threshold: Value of beta * x above which the result is x.
+    """
 
     beta: PositiveFloat = 1.0
     threshold: float = 20.0
@@ -182,6 +209,7 @@ ROWS = (
         shape=_prelu_shape,
         algebra=Algebra(_prelu_joined, _prelu_tensors, sliced=_prelu_sliced),
         parameters=_slopes,
+        init_fields=("weight",),
     ),
     _row("elu", "x, and alpha * (exp(x) - 1) below 0 (`nn.ELU`).", ELU, _elu_source, _EITHER_SAVED, inplace=True),
     _plain_row("selu", "nn.SELU", "`elu` with the constants that keep mean and variance", _EITHER_SAVED, inplace=True),

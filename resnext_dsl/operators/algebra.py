@@ -25,6 +25,37 @@ class Tensor(NamedTuple):
     learned: bool = True
 
 
+class WeightLayout(NamedTuple):
+    """The layout of the weight of a convolution or linear layer.
+
+    Attributes:
+        width: Name of the attribute that gives the number of output channels or features.
+        output_axis: The axis of the weight that the output channels lie along; 0 or 1.
+    """
+
+    width: str
+    output_axis: int = 0
+
+    @property
+    def input_axis(self) -> int:
+        """The axis of the weight that the input channels of a group lie along."""
+        return 1 - self.output_axis
+
+
+class ChannelFactors(NamedTuple):
+    """How an operator in eval mode multiplies each channel by a factor and adds a shift.
+
+    Attributes:
+        formula: A key of `rewrite.carry.FORMULAS`, which computes factor and shift from the operator's tensors.
+        arguments: Further arguments of the formula.
+        shifts: Whether the shift can differ from 0.
+    """
+
+    formula: str
+    arguments: tuple[Any, ...] = ()
+    shifts: bool = False
+
+
 Joined = tuple[Any, str]
 """Attributes of the operator on the concatenation and ""; or None and the reason why there is none."""
 
@@ -42,12 +73,16 @@ class Algebra(NamedTuple):
         acts: Whether it changes values "always", in "training" only, or "never".
         sliced: (attributes, channels of its input, number of slices) -> its attributes on one of equal slices of the
             channels; the inverse of `joined`.
+        weight: The layout of its weight, if it is a convolution or linear layer.
+        factors: (attributes, channels) -> the factor and shift of each channel, if it does nothing else in eval mode.
     """
 
     joined: JoinRule
     tensors: TensorRule = lambda attributes, inputs: ()
     acts: Literal["always", "training", "never"] = "always"
     sliced: Callable[[Any, int, int], Joined] = lambda attributes, channels, count: (attributes, "")
+    weight: WeightLayout | None = None
+    factors: Callable[[Any, int], ChannelFactors] | None = None
 
 
 def alike(attributes: Sequence[Any], channels: Sequence[int]) -> Joined:

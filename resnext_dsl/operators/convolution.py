@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from resnext_dsl.operators.algebra import Tensor, crosses
+from resnext_dsl.operators.algebra import Tensor, WeightLayout, crosses
 from resnext_dsl.operators.arguments import NaturalPair, Positive, PositivePair
 from resnext_dsl.operators.base import Attributes, ModuleCall, RuleError, Shape
 from resnext_dsl.operators.memory_rules import INPUT_SAVED
@@ -23,7 +23,17 @@ from resnext_dsl.operators.rules import (
 
 
 class Convolution(Attributes):
-    """Attributes of `conv`; `padding` may name a rule that follows the kernel."""
+    """Attributes of `conv`; a word for `padding` stands for a rule that depends on the kernel.
+
+    Attributes:
+        channels: Number of output channels.
+        kernel: Height and width of the window.
+        stride: Distance between neighbouring windows.
+        padding: Rows and columns of zeros on each side.
+        dilation: Distance between neighbouring elements of the kernel.
+        groups: Number of groups of channels, each computed separately.
+        bias: Whether an offset is learned for each output channel.
+    """
 
     channels: Positive
     kernel: PositivePair
@@ -35,7 +45,18 @@ class Convolution(Attributes):
 
 
 class TransposedConvolution(Attributes):
-    """Attributes of `conv_transpose`; the order is that of torch."""
+    """Attributes of `conv_transpose`, in torch's order.
+
+    Attributes:
+        channels: Number of output channels.
+        kernel: Height and width of the window.
+        stride: Distance between neighbouring windows in the output.
+        padding: Rows and columns removed from each side of the output.
+        output_padding: Rows and columns added to one side of the output.
+        groups: Number of groups of channels, each computed separately.
+        bias: Whether an offset is learned for each output channel.
+        dilation: Distance between neighbouring elements of the kernel.
+    """
 
     channels: Positive
     kernel: PositivePair
@@ -48,7 +69,12 @@ class TransposedConvolution(Attributes):
 
 
 class Linear(Attributes):
-    """Attributes of `linear`."""
+    """Attributes of `linear`.
+
+    Attributes:
+        features: Number of output features.
+        bias: Whether an offset is learned for each output channel.
+    """
 
     features: Positive
     bias: bool = True
@@ -195,6 +221,15 @@ def _linear_tensors(attributes: Linear, inputs: tuple[Shape, ...]) -> tuple[Tens
     return (weight, Tensor("bias", (attributes.features,))) if attributes.bias else (weight,)
 
 
+def _conv_size_text(attributes: Convolution) -> str:
+    stride = f" /{attributes.stride[0]}" if max(attributes.stride) > 1 else ""
+    return f"{pair_text(attributes.kernel)} {attributes.channels}{stride}"
+
+
+def _linear_size_text(attributes: Linear) -> str:
+    return str(attributes.features)
+
+
 ROWS = (
     Operator(
         name="conv",
@@ -206,7 +241,11 @@ ROWS = (
         parameters=_conv_parameters,
         flops=_conv_flops,
         memory=INPUT_SAVED,
-        algebra=crosses(MIXES)._replace(tensors=_conv_tensors),
+        algebra=crosses(MIXES)._replace(tensors=_conv_tensors, weight=WeightLayout("channels")),
+        overwritable=True,
+        fvcore="conv",
+        init_fields=("weight", "bias"),
+        size_text=_conv_size_text,
     ),
     Operator(
         name="conv_transpose",
@@ -218,7 +257,10 @@ ROWS = (
         parameters=_transposed_parameters,
         flops=_transposed_flops,
         memory=INPUT_SAVED,
-        algebra=crosses(MIXES)._replace(tensors=_transposed_tensors),
+        algebra=crosses(MIXES)._replace(tensors=_transposed_tensors, weight=WeightLayout("channels", output_axis=1)),
+        overwritable=True,
+        fvcore="conv",
+        init_fields=("weight", "bias"),
     ),
     Operator(
         name="linear",
@@ -230,6 +272,10 @@ ROWS = (
         parameters=_linear_parameters,
         flops=_linear_flops,
         memory=INPUT_SAVED,
-        algebra=crosses(MIXES)._replace(tensors=_linear_tensors),
+        algebra=crosses(MIXES)._replace(tensors=_linear_tensors, weight=WeightLayout("features")),
+        overwritable=True,
+        fvcore="linear",
+        init_fields=("weight", "bias"),
+        size_text=_linear_size_text,
     ),
 )

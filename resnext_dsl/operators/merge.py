@@ -143,22 +143,40 @@ def _row(
     shape: ShapeRule,
     source: Callable[..., Expression],
     saves: SaveRule = saves_nothing,
+    *,
     algebra: Algebra = CHANNELWISE,
+    overwritable: bool = False,
+    elementwise: bool = True,
 ) -> Operator:
-    memory = MemoryRules(saves, view=_is_one_value)
+    """A row; `elementwise`: it folds its values with a commutative function of two, element by element."""
     return Operator(
-        name, "merge", summary, NoAttributes, shape, source, no_parameters, None, memory, algebra, (1, None)
+        name,
+        "merge",
+        summary,
+        NoAttributes,
+        shape,
+        source,
+        no_parameters,
+        flops=None,
+        memory=MemoryRules(saves, view=_is_one_value),
+        algebra=algebra,
+        inputs=(1, None),
+        overwritable=overwritable,
+        commutes=elementwise,
+        pairwise=elementwise,
     )
 
 
 ROWS = (
-    _row("add", "Sum of values of equal shape.", _equal_shapes("add"), _add_source),
+    _row("add", "Sum of values of equal shape.", _equal_shapes("add"), _add_source, overwritable=True),
     _row(
         "concat",
         "Values side by side along the channels (`torch.cat`).",
         _concat_shape,
         _concat_source,
         algebra=crosses("it puts channels in another order"),
+        overwritable=True,
+        elementwise=False,
     ),
     _row(
         "mul",

@@ -5,7 +5,7 @@ FLOPs are fvcore's estimates: 1 an element for a batch norm in eval mode, 4 for 
 
 from collections.abc import Sequence
 
-from resnext_dsl.operators.algebra import Algebra, Joined, Tensor, alike, crosses
+from resnext_dsl.operators.algebra import Algebra, ChannelFactors, Joined, Tensor, alike, crosses
 from resnext_dsl.operators.arguments import Fraction, NaturalFloat, Positive, PositiveFloat
 from resnext_dsl.operators.base import Attributes, ModuleCall, RuleError, Shape
 from resnext_dsl.operators.memory_rules import MemoryRules, Saved, ScalarCount, TrainingStep
@@ -22,7 +22,13 @@ from resnext_dsl.operators.rules import (
 
 
 class BatchNorm(Attributes):
-    """Attributes of `bn`; `momentum` is the weight of the newest batch in the running statistics."""
+    """Attributes of `bn`.
+
+    Attributes:
+        eps: Number added to the variance.
+        momentum: Weight of the newest batch in the running statistics.
+        affine: Whether a factor and an offset are learned for each channel.
+    """
 
     eps: PositiveFloat = 1e-5
     momentum: Fraction = 0.1
@@ -30,14 +36,25 @@ class BatchNorm(Attributes):
 
 
 class LayerNorm(Attributes):
-    """Attributes of `layernorm`."""
+    """Attributes of `layernorm`.
+
+    Attributes:
+        eps: Number added to the variance.
+        affine: Whether a factor and an offset are learned for each channel.
+    """
 
     eps: PositiveFloat = 1e-5
     affine: bool = True
 
 
 class GroupNorm(Attributes):
-    """Attributes of `groupnorm`."""
+    """Attributes of `groupnorm`.
+
+    Attributes:
+        groups: Number of groups of channels, each computed separately.
+        eps: Number added to the variance.
+        affine: Whether a factor and an offset are learned for each channel.
+    """
 
     groups: Positive
     eps: PositiveFloat = 1e-5
@@ -45,14 +62,26 @@ class GroupNorm(Attributes):
 
 
 class InstanceNorm(Attributes):
-    """Attributes of `instancenorm`; without learned factors by default, as in torch."""
+    """Attributes of `instancenorm`; without learned factors by default, as in torch.
+
+    Attributes:
+        eps: Number added to the variance.
+        affine: Whether a factor and an offset are learned for each channel.
+    """
 
     eps: PositiveFloat = 1e-5
     affine: bool = False
 
 
 class LocalResponseNorm(Attributes):
-    """Attributes of `lrn`; names and defaults are those of torch."""
+    """Attributes of `lrn`, with torch's names and defaults.
+
+    Attributes:
+        size: Number of neighbouring channels in the sum.
+        alpha: Factor of the sum of squares.
+        beta: Exponent.
+        k: Number added to the sum.
+    """
 
     size: Positive
     alpha: NaturalFloat = 1e-4
@@ -195,6 +224,10 @@ def _batch_tensors(attributes: BatchNorm, inputs: tuple[Shape, ...]) -> tuple[Te
     return (*_affine_tensors(attributes, inputs), *statistics, Tensor("num_batches_tracked", (), False))
 
 
+def _batch_factors(attributes: BatchNorm, channels: int) -> ChannelFactors:
+    return ChannelFactors("normalized", (attributes.eps,), shifts=True)
+
+
 def _group_joined(attributes: Sequence[GroupNorm], channels: Sequence[int]) -> Joined:
     """Groups side by side, where all are of one size."""
     sizes = {count // each.groups for each, count in zip(attributes, channels, strict=True)}
@@ -223,7 +256,10 @@ ROWS = (
         parameters=_parameters,
         flops=_batch_flops,
         memory=MemoryRules(_batch_saves, buffers=_batch_buffers),
-        algebra=Algebra(alike, _batch_tensors),
+        algebra=Algebra(alike, _batch_tensors, factors=_batch_factors),
+        overwritable=True,
+        fvcore="batch_norm",
+        init_fields=("weight", "bias"),
     ),
     Operator(
         name="layernorm",
@@ -236,6 +272,8 @@ ROWS = (
         flops=_norm_flops,
         memory=MemoryRules(_layer_saves, scratch=_layer_statistics),
         algebra=crosses(ACROSS)._replace(tensors=_affine_tensors),
+        fvcore="layer_norm",
+        init_fields=("weight", "bias"),
     ),
     Operator(
         name="groupnorm",
@@ -248,6 +286,8 @@ ROWS = (
         flops=_norm_flops,
         memory=MemoryRules(_group_saves, scratch=_group_statistics),
         algebra=Algebra(_group_joined, _affine_tensors, sliced=_group_sliced),
+        fvcore="group_norm",
+        init_fields=("weight", "bias"),
     ),
     Operator(
         name="instancenorm",
@@ -260,6 +300,8 @@ ROWS = (
         flops=_norm_flops,
         memory=MemoryRules(_instance_saves, scratch=_instance_scratch),
         algebra=Algebra(alike, _affine_tensors),
+        fvcore="instance_norm",
+        init_fields=("weight", "bias"),
     ),
     Operator(
         name="lrn",

@@ -25,7 +25,15 @@ from resnext_dsl.operators.rules import (
 
 
 class MaxPool(Attributes):
-    """Attributes of `maxpool`; without `stride` the windows do not overlap."""
+    """Attributes of `maxpool`; without `stride` the windows do not overlap.
+
+    Attributes:
+        kernel: Height and width of the window.
+        stride: Distance between neighbouring windows.
+        padding: Rows and columns on each side that are never the largest.
+        dilation: Distance between neighbouring elements of the kernel.
+        ceil: Whether a last window may extend beyond the edge.
+    """
 
     kernel: PositivePair | Literal["global"]
     stride: PositivePair | None = None
@@ -35,7 +43,15 @@ class MaxPool(Attributes):
 
 
 class AvgPool(Attributes):
-    """Attributes of `avgpool`; without `stride` the windows do not overlap."""
+    """Attributes of `avgpool`; without `stride` the windows do not overlap.
+
+    Attributes:
+        kernel: Height and width of the window.
+        stride: Distance between neighbouring windows.
+        padding: Rows and columns of zeros on each side.
+        ceil: Whether a last window may extend beyond the edge.
+        count_include_pad: Whether padding counts in the mean.
+    """
 
     kernel: PositivePair | Literal["global"]
     stride: PositivePair | None = None
@@ -45,7 +61,11 @@ class AvgPool(Attributes):
 
 
 class AdaptivePool(Attributes):
-    """Attributes of `adaptive_avgpool` and `adaptive_maxpool`."""
+    """Attributes of `adaptive_avgpool` and `adaptive_maxpool`.
+
+    Attributes:
+        size: Height and width of the output.
+    """
 
     size: PositivePair
 
@@ -189,6 +209,7 @@ ROWS = (
         flops=_avg_flops,
         memory=MemoryRules(_avg_saves),
         algebra=CHANNELWISE,
+        fvcore="adaptive_avg_pool2d",
     ),
     Operator(
         name="adaptive_avgpool",
@@ -201,6 +222,7 @@ ROWS = (
         flops=_adaptive_avg_flops,
         memory=MemoryRules(_adaptive_avg_saves),
         algebra=CHANNELWISE,
+        fvcore="adaptive_avg_pool2d",
     ),
     Operator(
         name="adaptive_maxpool",

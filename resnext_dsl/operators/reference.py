@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 from resnext_dsl.operators import OPERATORS
 from resnext_dsl.operators.arguments import LARGEST, AttributeField, arguments_of, value_text
+from resnext_dsl.operators.base import Attributes
 from resnext_dsl.operators.row import Operator
 
 _OPENING = f"""\
@@ -58,49 +61,17 @@ _KIND_NOTES = {
     "shape": "FLOPs of `upsample`: one an element of the output, four where it is bilinear.",
 }
 
-ARGUMENTS = {
-    "affine": "whether a factor and an offset are learned for each channel",
-    "alpha": "the value far below 0 is -alpha",
-    "approximate": "`tanh`: the tanh form",
-    "beta": "how sharp the bend at 0 is",
-    "bias": "whether an offset is learned for each channel that comes out",
-    "ceil": "whether a last window may reach over the edge",
-    "channels": "channels that come out",
-    "count_include_pad": "whether padding counts in the mean",
-    "dilation": "distance of the kernel's elements",
-    "eps": "added to the variance",
-    "factor": "the side of a square",
-    "features": "features that come out",
-    "groups": "groups of channels, each on its own",
-    "init": "value that learning starts from",
-    "kernel": "height and width of the window",
-    "max": "largest value",
-    "min": "smallest value",
-    "mode": "how elements in between are found",
-    "momentum": "weight of the newest batch in the running statistics",
-    "output_padding": "rows and columns added to one side of the output",
-    "p": "probability of zero",
-    "padding": "zeros on each side",
-    "per_channel": "whether each channel has a slope of its own",
-    "scale": "times as high and as wide",
-    "size": "height and width that come out",
-    "slope": "slope below 0",
-    "start": "the first channel, from 0",
-    "stop": "the channel after the last",
-    "stride": "distance of neighbouring windows",
-    "threshold": "where it goes over to x itself",
-    "conv_transpose.padding": "rows and columns taken away on each side of the output",
-    "conv_transpose.stride": "distance of neighbouring windows in the output",
-    "lrn.alpha": "factor of the sum of squares",
-    "lrn.beta": "exponent",
-    "lrn.k": "added to the sum",
-    "lrn.size": "neighbouring channels in the sum",
-    "maxpool.padding": "rows and columns on each side that never win",
-    "pad_channels.channels": "channels in the end, at least as many as before",
-    "scale.factor": "the constant",
-    "subsample.stride": "distance of the rows and columns that stay",
-}
-"""What an argument means, by name or, where an operator means something else by it, by operator and name."""
+
+def meanings_of(attributes: type[Attributes]) -> dict[str, str]:
+    """The meaning of each argument, from the docstring of the class that declares it.
+
+    >>> from resnext_dsl.operators.regularization import DropPath
+    >>> meanings_of(DropPath)
+    {'p': 'probability that a sample becomes zero'}
+    """
+    _, _, section = (attributes.__doc__ or "").partition("Attributes:\n")
+    entries = re.findall(r"^ +(\w+): (.+)\.$", section, re.MULTILINE)
+    return {name: meaning[0].lower() + meaning[1:] for name, meaning in entries}
 
 
 def reference() -> str:
@@ -149,8 +120,9 @@ def _argument_lines(rows: list[Operator]) -> list[str]:
     """One line for each meaning of each argument, with the operators that share it."""
     users: dict[tuple[str, str, str], list[str]] = {}
     for row in rows:
+        meanings = meanings_of(row.attributes)
         for argument in arguments_of(row.attributes):
-            meaning = ARGUMENTS.get(f"{row.name}.{argument.name}") or ARGUMENTS[argument.name]
+            meaning = meanings[argument.name]
             users.setdefault((argument.name, meaning, _values(argument)), []).append(row.name)
     return [
         f"| `{name}` | {', '.join(f'`{user}`' for user in names)} | {meaning} | {values} |"

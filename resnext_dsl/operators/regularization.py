@@ -11,13 +11,21 @@ from resnext_dsl.operators.rules import elements, first_shape, keywords, map_of,
 
 
 class Dropout(Attributes):
-    """Attributes of `dropout` and `dropout2d`."""
+    """Attributes of `dropout` and `dropout2d`.
+
+    Attributes:
+        p: Probability that an element or channel becomes zero.
+    """
 
     p: Fraction = 0.5
 
 
 class DropPath(Attributes):
-    """Attributes of `drop_path`; some sample must be left."""
+    """Attributes of `drop_path`.
+
+    Attributes:
+        p: Probability that a sample becomes zero.
+    """
 
     p: Annotated[float, NumberBound("at least", 0), NumberBound("less than", 1)]
 

@@ -19,19 +19,26 @@ class Operator(NamedTuple):
 
     Attributes:
         name: Its name in the language.
-        kind: What cost reports and weights group it under: convolution, linear, normalization, activation,
+        kind: Its group in the reference and in comparisons: convolution, linear, normalization, activation,
             pooling, merge, regularization, scaling, shape.
         summary: One line for the reference.
-        attributes: The pydantic model of its arguments.
+        attributes: The class of its arguments; their meanings are its docstring.
         shape: (attributes, input shapes) -> output shape; raises `RuleError`.
-        source: (attributes, input shapes) -> `Module` or `Expression`; the shapes have passed `shape`.
+        source: (attributes, input shapes) -> `ModuleCall` or `Expression`; the shapes have passed `shape`.
         parameters: (attributes, input shapes) -> learnable scalars.
         flops: (attributes, input shapes) -> FLOPs in fvcore's convention at batch 1; None, or a rule that
             gives None, where fvcore does not count the operator.
-        memory: What it holds in memory, in inference and for a training step.
-        algebra: What rewriting has to know of it.
+        memory: The values that it holds in memory, in inference and for a training step.
+        algebra: Its tensors and the properties that rewriting relies on.
         inputs: Fewest and most input values; None for no upper limit.
-        inplace: Whether its module takes `inplace=True`, for an emitter that knows that nothing else reads the input.
+        inplace: Whether its module takes `inplace=True`. The emitter uses it if nothing else reads the input.
+        overwritable: Whether the next layer may write over its result: the result has memory of its own, and the
+            operator's backward does not read it. A merge of one value is that value and is never overwritable.
+        commutes: Whether its inputs may change places.
+        pairwise: Whether a merge combines two values at a time, so that n values take n - 1 kernel launches.
+        fvcore: fvcore's name for it, if fvcore counts its FLOPs; `{...}` stands for an attribute.
+        init_fields: Parameters of its module that an `init` rule may start.
+        size_text: (attributes) -> its size in the table of stages, "3x3 64 /2"; None if its name is enough.
     """
 
     name: str
@@ -46,6 +53,12 @@ class Operator(NamedTuple):
     algebra: Algebra
     inputs: tuple[int, int | None] = (1, 1)
     inplace: bool = False
+    overwritable: bool = False
+    commutes: bool = False
+    pairwise: bool = False
+    fvcore: str = ""
+    init_fields: tuple[str, ...] = ()
+    size_text: Callable[[Any], str] | None = None
 
     @property
     def merges(self) -> bool:
@@ -54,9 +67,9 @@ class Operator(NamedTuple):
 
     @property
     def multiplies(self) -> bool:
-        """Whether it is a convolution or linear layer: what `macs`, `activations` and `depth` look at."""
-        return self.kind in ("convolution", "linear")
+        """Whether it is a convolution or linear layer; `macs`, `activations` and `depth` count these only."""
+        return self.algebra.weight is not None
 
     def activations(self, output: Shape) -> int:
-        """Elements that count as activations: those that convolutions and linear layers put out, as in fvcore."""
+        """Elements that count as activations: the outputs of convolutions and linear layers, as in fvcore."""
         return math.prod(output) if self.multiplies else 0

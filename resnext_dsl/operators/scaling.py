@@ -1,6 +1,6 @@
 """Multiplication by constants, fixed or learned."""
 
-from resnext_dsl.operators.algebra import CHANNELWISE, Algebra, Tensor, alike
+from resnext_dsl.operators.algebra import Algebra, ChannelFactors, Tensor, alike
 from resnext_dsl.operators.base import Attributes, Expression, ModuleCall, Shape
 from resnext_dsl.operators.memory_rules import INPUT_SAVED, NOTHING_SAVED
 from resnext_dsl.operators.row import Operator
@@ -8,13 +8,21 @@ from resnext_dsl.operators.rules import first_shape, keywords, map_or_features, 
 
 
 class Scale(Attributes):
-    """Attributes of `scale`."""
+    """Attributes of `scale`.
+
+    Attributes:
+        factor: The constant.
+    """
 
     factor: float
 
 
 class LayerScale(Attributes):
-    """Attributes of `layer_scale`."""
+    """Attributes of `layer_scale`.
+
+    Attributes:
+        init: Value before training.
+    """
 
     init: float = 1e-6
 
@@ -39,6 +47,14 @@ def _layer_scale_tensors(attributes: LayerScale, inputs: tuple[Shape, ...]) -> t
     return (Tensor("gamma", inputs[0][:1]),)
 
 
+def _scale_factors(attributes: Scale, channels: int) -> ChannelFactors:
+    return ChannelFactors("constant", (attributes.factor, channels))
+
+
+def _layer_scale_factors(attributes: LayerScale, channels: int) -> ChannelFactors:
+    return ChannelFactors("factors")
+
+
 ROWS = (
     Operator(
         name="scale",
@@ -50,7 +66,7 @@ ROWS = (
         parameters=no_parameters,
         flops=None,
         memory=NOTHING_SAVED,
-        algebra=CHANNELWISE,
+        algebra=Algebra(alike, factors=_scale_factors),
     ),
     Operator(
         name="layer_scale",
@@ -62,6 +78,6 @@ ROWS = (
         parameters=_layer_scale_parameters,
         flops=None,
         memory=INPUT_SAVED,
-        algebra=Algebra(alike, _layer_scale_tensors),
+        algebra=Algebra(alike, _layer_scale_tensors, factors=_layer_scale_factors),
     ),
 )

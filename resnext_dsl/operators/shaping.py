@@ -20,39 +20,65 @@ from resnext_dsl.operators.rules import (
 
 
 class Upsample(Attributes):
-    """Attributes of `upsample`."""
+    """Attributes of `upsample`.
+
+    Attributes:
+        scale: Factors of height and width.
+        mode: `nearest` copies elements, `bilinear` interpolates between them.
+    """
 
     scale: PositivePair = (2, 2)
     mode: Literal["nearest", "bilinear"] = "nearest"
 
 
 class Shuffle(Attributes):
-    """Attributes of `shuffle`."""
+    """Attributes of `shuffle`.
+
+    Attributes:
+        groups: Number of groups whose channels alternate in the result.
+    """
 
     groups: Positive
 
 
 class PixelShuffle(Attributes):
-    """Attributes of `pixel_shuffle`."""
+    """Attributes of `pixel_shuffle`.
+
+    Attributes:
+        factor: Side of the square of pixels that channels become.
+    """
 
     factor: Positive
 
 
 class Slice(Attributes):
-    """Attributes of `slice`; counted from 0, `stop` not included."""
+    """Attributes of `slice`.
+
+    Attributes:
+        start: First channel, counted from 0.
+        stop: Channel after the last one.
+    """
 
     start: Natural
     stop: Positive
 
 
 class Subsample(Attributes):
-    """Attributes of `subsample`."""
+    """Attributes of `subsample`.
+
+    Attributes:
+        stride: Distance between the rows and columns that are kept.
+    """
 
     stride: PositivePair
 
 
 class PadChannels(Attributes):
-    """Attributes of `pad_channels`; `channels` is what there is in the end."""
+    """Attributes of `pad_channels`.
+
+    Attributes:
+        channels: Number of output channels, at least that of the input.
+    """
 
     channels: Positive
 
@@ -165,6 +191,7 @@ ROWS = (
         flops=_upsample_flops,
         memory=NOTHING_SAVED,
         algebra=CHANNELWISE,
+        fvcore="upsample_{mode}2d",
     ),
     Operator(
         name="shuffle",

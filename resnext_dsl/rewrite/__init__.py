@@ -1,10 +1,13 @@
-"""The algebra of split-transform-merge: the same function in another spelling, with the weights moved along.
+"""Rewrites a graph into another form of the same function, with a map that moves the weights along.
 
-    graph -> (workspace: rules at work) -> graph, weight map, report
+    graph -> (rules change a workspace) -> graph, weight map, report
 
-`join` and `merges` make one path of several, form (a) -> (b) -> (c); `spread` is the inverse; `fold` computes with
-weights and is for inference. `driver` runs them between two verified graphs. `steps` says how tensors move and `carry`,
-the only part that imports torch, moves them.
+- `join`, `merges`: several paths become one, form (a) -> (b) -> (c)
+- `spread`: the inverse of `join`
+- `fold`: rules that compute with weights, for inference only
+- `siblings`: several readers of one value become one operator
+- `driver`: runs these passes, and checks the graph before and after each
+- `steps`, `carry`: the moves of tensors as records, and their execution; only `carry` imports torch
 """
 
 from resnext_dsl.rewrite.driver import FORMS, MODES, Rewritten, canonical, rewrite

@@ -1,4 +1,4 @@
-"""Moves tensors along a `WeightMap`: into a rewritten network, and back out of it."""
+"""Moves tensors along a `WeightMap`: into a rewritten network, or back."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _copy(sources: Sequence[Tensor], count: int) -> Sequence[Tensor]:
 
 
 def _normalized(sources: Sequence[Tensor], eps: float) -> Sequence[Tensor]:
-    """Factor and shift of a batch norm in eval mode: Ioffe and Szegedy, ICML 2015, Algorithm 2, line 11."""
+    """The factor and the shift of a batch norm in eval mode: Ioffe and Szegedy, ICML 2015, Algorithm 2, line 11."""
     *affine, mean, variance, _ = sources
     factor = (variance.double() + eps).rsqrt()
     if not affine:
@@ -49,7 +49,7 @@ def _factors(sources: Sequence[Tensor]) -> Sequence[Tensor]:
 
 
 def _scaled(sources: Sequence[Tensor], rows: int, groups: int) -> Sequence[Tensor]:
-    """A weight times a factor for each output channel; and bias * factor + shift, where there is a shift."""
+    """A weight times a factor for each output channel; with a shift, also bias * factor + shift."""
     weight, factor, *others = sources
     factor = factor.to(weight.device)
     if rows == 0:
@@ -65,7 +65,7 @@ def _scaled(sources: Sequence[Tensor], rows: int, groups: int) -> Sequence[Tenso
 
 
 def _copying(sources: Sequence[Tensor], channels: int, groups: int) -> Sequence[Tensor]:
-    """The 1x1 kernel that copies each channel, or multiplies it by its factor; the shift with it."""
+    """The 1x1 kernel that copies each channel, or multiplies it by a factor; with a factor, also the shift."""
     like, *factor_and_shift = sources
     inside = channels // groups
     eye = torch.eye(inside, dtype=torch.double, device=like.device).repeat(groups, 1)[:, :, None, None]
@@ -76,10 +76,10 @@ def _copying(sources: Sequence[Tensor], channels: int, groups: int) -> Sequence[
 
 
 def _kernels(sources: Sequence[Tensor], kernel: Sequence[int]) -> Sequence[Tensor]:
-    """The sum of kernels, smaller ones with zeros around them."""
+    """The sum of kernels; smaller kernels are padded with zeros."""
     padded = []
     for weight in sources:
-        rows, columns = ((whole - own) // 2 for whole, own in zip(kernel, weight.shape[2:], strict=True))
+        rows, columns = ((whole - part) // 2 for whole, part in zip(kernel, weight.shape[2:], strict=True))
         padded.append(functional.pad(weight.double(), (columns, columns, rows, rows)))
     return _sum(padded)
 
@@ -89,7 +89,7 @@ def _sum(sources: Sequence[Tensor]) -> Sequence[Tensor]:
 
 
 def _product(sources: Sequence[Tensor], first_bias: bool, second_bias: bool) -> Sequence[Tensor]:
-    """The matrix of two linear maps in a row, and its bias."""
+    """The matrix and the bias of two linear maps in a row."""
     first, second, *biases = (source.double() for source in sources)
     weight = (second.flatten(1) @ first.flatten(1)).view(*second.shape[:1], *first.shape[1:])
     if not biases:
@@ -112,30 +112,30 @@ FORMULAS: dict[str, Formula] = {
     "sum": _sum,
     "product": _product,
 }
-"""Kind of a step -> (sources, arguments) -> targets. What computes does so in float64."""
+"""Kind of a step -> a function (sources, arguments) -> targets. Formulas that compute use float64."""
 
 
 def carry(weights: WeightMap, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The tensors of a state_dict under the keys of the rewritten network, in its order.
 
-    Gradients and an optimizer's moments go the same way as the parameters, where steps only move elements. Keys that
-    are missing on one side are missing on the other, so that a map of parameters alone can be carried too.
+    If the steps only move elements, gradients and an optimizer's moments can be moved like the parameters. Keys may
+    be missing, as in a dictionary of parameters without buffers; they are then missing in the result.
 
     Args:
-        weights: The way.
-        state: State_dict key -> tensor; other keys than those of the map are an error of ours.
+        weights: The map from one state_dict to the other.
+        state: State_dict key -> tensor; every key must be a key of the map.
     """
     known = {weights.before[key]: tensor.detach() for key, tensor in state.items()}
     for step in weights.steps:
         if any(source not in known for source in step.sources):
             continue
-        made = FORMULAS[step.kind]([known[source] for source in step.sources], *step.arguments)
-        known.update(zip(step.targets, made, strict=True))
+        targets = FORMULAS[step.kind]([known[source] for source in step.sources], *step.arguments)
+        known.update(zip(step.targets, targets, strict=True))
     dtype = next((tensor.dtype for tensor in state.values() if tensor.is_floating_point()), torch.float32)
-    return {key: _own(known[source], dtype) for key, source in weights.after.items() if source in known}
+    return {key: _copied(known[source], dtype) for key, source in weights.after.items() if source in known}
 
 
-def _own(tensor: Tensor, dtype: torch.dtype) -> Tensor:
-    """A tensor of its own: views of one another, or of the caller's, could not be trained apart."""
+def _copied(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    """A copy: tensors that share memory with each other or with the caller's could not be trained separately."""
     typed = tensor.to(dtype) if tensor.is_floating_point() else tensor
     return typed.clone(memory_format=torch.contiguous_format)

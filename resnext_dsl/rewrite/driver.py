@@ -1,4 +1,4 @@
-"""Runs the passes that a form and a mode ask for, to a fixed point, each between two verified graphs."""
+"""Runs the passes of a form and a mode to a fixed point, and verifies the graph after each."""
 
 from __future__ import annotations
 
@@ -19,19 +19,21 @@ from resnext_dsl.rewrite.steps import WeightMap
 from resnext_dsl.rewrite.workspace import Workspace
 
 FORMS = ("written", "a", "b", "c", "fastest")
-"""Spellings that a network can be compiled in: as written, in one of the three forms of Xie et al., CVPR 2017,
-Figure 3, or whichever runs fastest, which is (c) wherever paths can be one."""
+"""The forms of a network: as written, the three forms of Xie et al., CVPR 2017, Figure 3, or the fastest.
+
+The fastest is (c) for all paths that can be one.
+"""
 
 MODES = ("train", "inference")
 
 ROUNDS = 8
-"""Times that the passes of a stage are run at most; each leaves fewer operators, and few graphs take more than two."""
+"""The most rounds of the passes of a stage; each round leaves fewer operators, and few graphs need more than two."""
 
 Run = Callable[[Workspace, RewriteReport], None]
 
 
 class Pass(NamedTuple):
-    """A pass: its name for reports and failures, and what it does to a graph."""
+    """A pass: its name, for reports and failures, and the function that changes the workspace."""
 
     name: str
     run: Run
@@ -41,9 +43,9 @@ class Rewritten(NamedTuple):
     """A graph in another form.
 
     Attributes:
-        graph: The graph; the same object where nothing was rewritten.
-        weights: From the state_dict of the graph as written to that of this one.
-        report: What was done and what was not.
+        graph: The graph; the same object if nothing was rewritten.
+        weights: The map from the state_dict of the graph as written to that of this graph.
+        report: The rewritten places, and the places that stayed with the reasons.
     """
 
     graph: Graph
@@ -63,34 +65,34 @@ def rewrite(
     Args:
         graph: A verified graph.
         form: One of `FORMS`.
-        mode: "train": rules that only move parameters, so that training goes the same way; "inference": also those
-            that compute with them, and outputs that exist in training only are dropped.
+        mode: "train" applies rules that only move parameters, so that training stays the same. "inference" also
+            applies rules that compute with parameters, and drops outputs that exist in training only.
         max_nodes: The most operators that the result may have.
-        siblings: Also make one of convolutions that read one value and go different ways (see `siblings`).
+        siblings: Whether convolutions that read one value become one, although their results are used separately.
 
     Raises:
-        ValueError: For an unknown form or mode.
-        ArchError: E608 where no part of the network can be spelled in form (a) or (b).
-        InvariantError: Where a pass breaks the graph, with the rules that it applied: a mistake of ours.
+        ValueError: If the form or the mode is unknown.
+        ArchError: E608 if no part of the network can be spelled in form (a) or (b).
+        InvariantError: If a pass breaks the graph (an internal error); names the rules that the pass applied.
     """
-    for what, value, known in (("form", form, FORMS), ("mode", mode, MODES)):
+    for name, value, known in (("form", form, FORMS), ("mode", mode, MODES)):
         if value not in known:
-            raise ValueError(f"{what} {value!r} is none of {', '.join(known)}")
+            raise ValueError(f"{name} {value!r} is none of {', '.join(known)}")
     size = size_of(graph)
     work, report = Workspace(graph), RewriteReport(size, size)
-    made = graph
+    rewritten = graph
     for stage in _stages(form, mode == "inference", max_nodes, siblings):
-        made = _settled(stage, work, report, made)
+        rewritten = _settled(stage, work, report, rewritten)
         if stage[0].name == "spread":
             _check_spread(graph, form, report)
-    report.after = size_of(made)
-    return Rewritten(made, work.weight_map(), report)
+    report.after = size_of(rewritten)
+    return Rewritten(rewritten, work.weight_map(), report)
 
 
 def canonical(graph: Graph) -> Graph:
-    """The graph that all spellings of one architecture have in common, as far as rules lead there.
+    """The canonical form: one graph for all spellings of an architecture that the rules can make equal.
 
-    Operators stand below concatenations also where these stay, which says the same and is rarely faster.
+    Operators move below concatenations even if the concatenations stay. That form is rarely faster.
     """
     size = GraphSize(0, 0, 0)
     work, report = Workspace(graph), RewriteReport(size, size)
@@ -99,7 +101,7 @@ def canonical(graph: Graph) -> Graph:
 
 
 def _stages(form: str, inference: bool, max_nodes: int, siblings: bool) -> Iterator[list[Pass]]:
-    """Passes that are run together, again and again while they find something."""
+    """The stages of rewriting: lists of passes that run together until none of them changes the graph."""
     if form != "written":
         yield [Pass("join", join_paths)]
     if form in ("a", "b"):
@@ -113,7 +115,7 @@ def _stages(form: str, inference: bool, max_nodes: int, siblings: bool) -> Itera
 
 
 def _settled(stage: list[Pass], work: Workspace, report: RewriteReport, graph: Graph) -> Graph:
-    """The graph when the passes of a stage find nothing more."""
+    """The graph after the passes of a stage have run until none of them changes it."""
     for _ in range(ROUNDS):
         before = graph
         for each in stage:
@@ -137,5 +139,5 @@ def _check_spread(graph: Graph, form: str, report: RewriteReport) -> None:
     if any("groups_as_paths" in entry.rules for entry in report.fired):
         return
     notes = tuple(Note(f"`{left.place}`: {left.reason}", left.span) for left in list(report.left.values())[:4])
-    message = f"the network cannot be spelled in form ({form}): no convolution of several groups can be paths"
+    message = f"the network cannot be spelled in form ({form}): no grouped convolution can become paths"
     raise error("E608", message, graph.scopes[""].span, hint="forms: written, c, fastest", notes=notes)

@@ -1,4 +1,4 @@
-"""A report of rewriting as people read it, and as JSON."""
+"""A report of rewriting as text and as JSON."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ Entry = TypeVar("Entry", Fired, Left)
 
 
 def explain(before: Graph, rewritten: Rewritten) -> list[str]:
-    """What was rewritten, what that saved, and what stayed as it was and why; alike entries in one line."""
+    """The rewritten places, the places left alone with the reasons, and the sizes as lines.
+
+    Entries that differ only in their place share a line.
+    """
     report = rewritten.report
     lines = []
     for fired in _alike(report.fired, lambda entry: (entry.rules, entry.number, _at(entry.span))):
@@ -31,7 +34,7 @@ def explain(before: Graph, rewritten: Rewritten) -> list[str]:
 
 
 def as_json(before: Graph, rewritten: Rewritten) -> dict[str, Any]:
-    """The report as JSON: `fired`, `left`, and `before` and `after` in operators, launches, bytes and cost."""
+    """The report as JSON: `fired`, `left`, and the sizes `before` and `after` with parameters and multiply-adds."""
     report = rewritten.report
     costs = cost_of(before), cost_of(rewritten.graph)
     return {
@@ -58,14 +61,14 @@ def _sizes(before: Graph, rewritten: Rewritten) -> list[str]:
         f"operators {one.nodes:,} -> {other.nodes:,}, kernel launches {one.launches:,} -> {other.launches:,}, "
         f"bytes read and written {one.bytes:,} -> {other.bytes:,} (float32, batch 1)"
     ]
-    for what in ("params", "macs"):
-        was, now = (getattr(cost, what) for cost in costs)
-        lines.append(f"{what} {was:,}, unchanged" if was == now else f"{what} {was:,} -> {now:,}")
+    for name in ("params", "macs"):
+        was, now = (getattr(cost, name) for cost in costs)
+        lines.append(f"{name} {was:,}, unchanged" if was == now else f"{name} {was:,} -> {now:,}")
     return lines
 
 
 def _alike(entries: Iterable[Entry], key: Any) -> list[list[Entry]]:
-    """Entries of one key together, in the order of the first of each."""
+    """Groups of entries with equal keys, in the order of their first entries."""
     grouped: dict[Hashable, list[Entry]] = {}
     for entry in entries:
         grouped.setdefault(key(entry), []).append(entry)

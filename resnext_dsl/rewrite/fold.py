@@ -1,7 +1,7 @@
 """Rules for inference: they compute with weights, so that a network rewritten by them is not for training.
 
-A rule stands as `before -> after` above its function, with its side conditions; each is given a node and says whether
-it has rewritten it.
+A comment above each rule states it as `before -> after`, with its side conditions. A rule takes a node and returns the
+number of operators that became one.
 """
 
 from __future__ import annotations
@@ -12,20 +12,18 @@ from typing import Any
 
 from resnext_dsl.foundation.records import NamedTuple
 from resnext_dsl.operators import OPERATORS
+from resnext_dsl.operators.algebra import ChannelFactors
 from resnext_dsl.operators.rules import reach, resolved_padding
-from resnext_dsl.rewrite.join import MULTIPLIERS
+from resnext_dsl.rewrite.join import weight_layout
 from resnext_dsl.rewrite.rewrite_report import Fired, RewriteReport
 from resnext_dsl.rewrite.workspace import Workspace
 
 Rule = Callable[[Workspace, int], int]
-"""(graph, node) -> how many operators became one there; 0 where the rule does not apply."""
-
-SCALES = ("bn", "scale", "layer_scale")
-"""Operators that multiply each channel by a factor and add a shift, once their statistics are fixed."""
+"""(graph, node) -> the number of operators that became one; 0 if the rule does not apply."""
 
 
 def remove_training(work: Workspace, report: RewriteReport) -> None:
-    """Takes away the outputs that exist in training only."""
+    """Drop the outputs that exist in training only."""
     names = work.outputs(training_only=True)
     if names:
         for name in sorted(names):
@@ -34,7 +32,7 @@ def remove_training(work: Workspace, report: RewriteReport) -> None:
 
 
 def fold(work: Workspace, report: RewriteReport) -> None:
-    """Applies the rules of inference to every node, in the order of execution."""
+    """Apply the rules to every node, in the order of execution."""
     for index in list(work.live()):
         for rule in RULES:
             if work.alive[index] and work.nodes[index].operator != "input":
@@ -45,7 +43,7 @@ def fold(work: Workspace, report: RewriteReport) -> None:
 
 
 def without_idle(work: Workspace, report: RewriteReport) -> None:
-    """Takes away what changes nothing, in training neither; also where it is the result of a part."""
+    """Drop the operators that return their input in both modes, even if they are the result of a part."""
     for index in list(work.live()):
         node = work.nodes[index]
         if node.operator != "input" and OPERATORS[node.operator].algebra.acts == "never":
@@ -54,9 +52,9 @@ def without_idle(work: Workspace, report: RewriteReport) -> None:
 
 
 # dropout(x)  ->  x;   identity(x)  ->  x
-# where it is not the result of a part, which has to hold it
+# where it is not the result of a part
 def inactive(work: Workspace, index: int) -> int:
-    """What acts in training only, or never, is its input."""
+    """An operator that returns its input in eval mode is replaced by the input."""
     node = work.nodes[index]
     if OPERATORS[node.operator].algebra.acts == "always" or work.pinned(index):
         return 0
@@ -67,45 +65,41 @@ def inactive(work: Workspace, index: int) -> int:
 # bn(conv(x; W, b))  ->  conv(x; factor * W, factor * b + shift);   scale and layer_scale likewise
 # where nothing else reads the convolution, and it is not the result of a part
 def folded(work: Workspace, index: int) -> int:
-    """A factor and a shift for each channel become part of the multiplier before them."""
-    node = work.nodes[index]
-    if node.operator not in SCALES:
+    """An operator with a factor and a shift for each channel becomes part of the multiplier before it."""
+    factors = _factors(work, index)
+    if factors is None:
         return 0
-    before = node.inputs[0]
+    before = work.nodes[index].inputs[0]
     multiplier = work.nodes[before]
-    if multiplier.operator not in MULTIPLIERS or work.reader(before) != index:
+    layout = weight_layout(multiplier.operator)
+    if layout is None or work.reader(before) != index:
         return 0
     old: Any = multiplier.attributes
-    biased = old.bias or node.operator == "bn"
-    made = work.make(multiplier.operator, old.replaced(bias=biased), multiplier.inputs, before, before)
-    _affine(work, index)
+    biased = old.bias or factors.shifts
+    scaled = work.make(multiplier.operator, old.replaced(bias=biased), multiplier.inputs, before, before)
+    _compute(work, index, factors)
     sources = [(before, "weight"), (index, "factor")]
-    targets = [(made, "weight")]
+    targets = [(scaled, "weight")]
     if biased:
         sources += [(index, "shift"), *([(before, "bias")] if old.bias else [])]
-        targets += [(made, "bias")]
-    work.step("scaled", sources, targets, _rows(multiplier.operator), getattr(old, "groups", 1))
-    work.replace(index, made)
+        targets += [(scaled, "bias")]
+    work.step("scaled", sources, targets, layout.output_axis, getattr(old, "groups", 1))
+    work.replace(index, scaled)
     return 2
 
 
-def _affine(work: Workspace, index: int) -> None:
-    """Computes the factor and the shift of a node from its tensors."""
+def _factors(work: Workspace, index: int) -> ChannelFactors | None:
+    """The factor and shift of each channel, if a node does nothing else in eval mode."""
     node = work.nodes[index]
+    row = OPERATORS.get(node.operator)  # the input of a network has no row
+    rule = None if row is None else row.algebra.factors
+    return None if rule is None else rule(node.attributes, node.shape[0])
+
+
+def _compute(work: Workspace, index: int, factors: ChannelFactors) -> None:
+    """Computes the factor and the shift of a node from its tensors."""
     sources = [(index, tensor.field) for tensor in work.tensors(index)]
-    targets = [(index, "factor"), (index, "shift")]
-    channels = node.shape[0]
-    if node.operator == "bn":
-        work.step("normalized", sources, targets, node.attributes.eps)  # type: ignore[union-attr]
-    elif node.operator == "scale":
-        work.step("constant", sources, targets, node.attributes.factor, channels)  # type: ignore[union-attr]
-    else:
-        work.step("factors", sources, targets)
-
-
-def _rows(operator: str) -> int:
-    """The axis of a weight that its output channels lie along."""
-    return 1 if operator == "conv_transpose" else 0
+    work.step(factors.formula, sources, [(index, "factor"), (index, "shift")], *factors.arguments)
 
 
 class Term(NamedTuple):
@@ -113,10 +107,10 @@ class Term(NamedTuple):
 
     Attributes:
         node: The operand of the sum.
-        kernel: Of the convolution; 1x1 of what copies channels.
+        kernel: The kernel size of the convolution; 1x1 for a copy.
         padding: Rows and columns on each side.
-        bias: Whether it adds something to each channel.
-        copies: Whether it is the value itself or a norm of it, and no convolution.
+        bias: Whether it adds a number to each channel.
+        copies: Whether the operand is the value or its norm; else it is a convolution.
     """
 
     node: int
@@ -127,32 +121,34 @@ class Term(NamedTuple):
 
 
 # add(conv(x; W1), conv(x; W2), bn(x), x, y)  ->  add(conv(x; W1 + W2 + ...), y)
-# where strides, dilations and groups are equal and the kernels have one centre; a smaller one is padded with zeros,
-# a norm is a kernel of 1x1 for each channel, and x itself the kernel that copies it
+# where strides, dilations and groups are equal, and the kernels have the same centre
+# A smaller kernel is padded with zeros. A norm is a 1x1 kernel for each channel, and x the kernel that copies it.
 def parallel(work: Workspace, index: int) -> int:
-    """Parallel linear paths and identities are one convolution (Ding et al., RepVGG, CVPR 2021, Section 3.3)."""
+    """Parallel linear paths and identities become one convolution (Ding et al., RepVGG, CVPR 2021, Section 3.3)."""
     node = work.nodes[index]
     if node.operator != "add":
         return 0
     for source in dict.fromkeys(_source(work, index, value) for value in node.inputs):
         terms = _terms(work, index, source)
         if len(terms) > 1:
-            made = _summed(work, source, terms)
+            convolution = _summed(work, source, terms)
             rest = [value for value in node.inputs if value not in {term.node for term in terms}]
-            result = work.make("add", node.attributes, [made, *rest], index, index) if rest else made  # type: ignore[arg-type]
+            result = work.make("add", node.attributes, [convolution, *rest], index, index) if rest else convolution  # type: ignore[arg-type]
             work.replace(index, result)
             return len(terms)
     return 0
 
 
 def _source(work: Workspace, index: int, value: int) -> int:
-    """What an operand of a sum is a linear function of; itself, where it is none that could be summed."""
+    """The value of which an operand of a sum is a linear function; the operand itself if no rule can sum it."""
     node = work.nodes[value]
-    return node.inputs[0] if node.operator in ("conv", "bn") and work.reader(value) == index else value
+    factors = _factors(work, value)
+    linear = node.operator == "conv" or (factors is not None and factors.shifts)
+    return node.inputs[0] if linear and work.reader(value) == index else value
 
 
 def _terms(work: Workspace, index: int, source: int) -> list[Term]:
-    """The operands of a sum that one convolution of a value can be; none where no convolution is among them."""
+    """The operands of a sum that one convolution of a value can replace; none if no convolution is among them."""
     operands = list(work.nodes[index].inputs)
     chosen = [value for value in operands if _source(work, index, value) == source and operands.count(value) == 1]
     convolutions = [value for value in chosen if value != source and work.nodes[value].operator == "conv"]
@@ -184,9 +180,9 @@ def _fits(work: Workspace, term: Term, largest: Term) -> bool:
 
 
 def _centred(term: Term, largest: Term) -> bool:
-    """Whether the smaller kernel lies in the middle of the larger, on each axis."""
+    """Whether the smaller kernel has the same centre as the larger, on each axis."""
     pairs = zip(term.kernel, largest.kernel, term.padding, largest.padding, strict=True)
-    return all((big - small) % 2 == 0 and around - own == (big - small) // 2 for small, big, own, around in pairs)
+    return all((big - small) % 2 == 0 and outer - inner == (big - small) // 2 for small, big, inner, outer in pairs)
 
 
 def _copies(work: Workspace, source: int, largest: Term) -> bool:
@@ -201,31 +197,33 @@ def _summed(work: Workspace, source: int, terms: Sequence[Term]) -> int:
     largest = max(terms, key=lambda term: (not term.copies, math.prod(term.kernel)))
     attributes: Any = work.nodes[largest.node].attributes
     biased = any(term.bias for term in terms)
-    made = work.make("conv", attributes.replaced(bias=biased), [source], largest.node, largest.node)
+    convolution = work.make("conv", attributes.replaced(bias=biased), [source], largest.node, largest.node)
     kernels, biases = [], []
     for number, term in enumerate(terms):
         if not term.copies:
             kernels.append((term.node, "weight"))
             biases += [(term.node, "bias")] if term.bias else []
             continue
-        kernels.append((made, f"copy{number}"))
+        kernels.append((convolution, f"copy{number}"))
         sources, targets = [(largest.node, "weight")], [kernels[-1]]
         if term.bias:
-            _affine(work, term.node)
+            factors = _factors(work, term.node)
+            assert factors is not None
+            _compute(work, term.node, factors)
             sources += [(term.node, "factor"), (term.node, "shift")]
-            biases.append((made, f"shift{number}"))
+            biases.append((convolution, f"shift{number}"))
             targets.append(biases[-1])
         work.step("copying", sources, targets, work.nodes[source].shape[0], attributes.groups)
-    work.step("kernels", kernels, [(made, "weight")], attributes.kernel)
+    work.step("kernels", kernels, [(convolution, "weight")], attributes.kernel)
     if biased:
-        work.step("sum", biases, [(made, "bias")])
-    return made
+        work.step("sum", biases, [(convolution, "bias")])
+    return convolution
 
 
 # conv(conv(x; W1, 1x1); W2, 1x1)  ->  conv(x; W2 W1, 1x1);   linear likewise
 # where nothing else reads the first, both have no padding and groups 1, and the product takes fewer multiply-adds
 def composed(work: Workspace, index: int) -> int:
-    """Linear maps in a row are one, where that is cheaper."""
+    """Linear maps in a row become one, if that is cheaper."""
     node = work.nodes[index]
     before = node.inputs[0]
     if node.operator not in ("conv", "linear") or work.nodes[before].operator != node.operator:
@@ -241,12 +239,12 @@ def composed(work: Workspace, index: int) -> int:
     changes: dict[str, Any] = {"bias": first.bias or second.bias}
     if node.operator == "conv":
         changes["stride"] = tuple(a * b for a, b in zip(first.stride, second.stride, strict=True))
-    made = work.make(node.operator, second.replaced(**changes), work.nodes[before].inputs, index, before)
+    product = work.make(node.operator, second.replaced(**changes), work.nodes[before].inputs, index, before)
     sources = [(before, "weight"), (index, "weight")]
     sources += [(i, "bias") for i, each in ((before, first), (index, second)) if each.bias]
-    targets = [(made, "weight"), *([(made, "bias")] if changes["bias"] else [])]
+    targets = [(product, "weight"), *([(product, "bias")] if changes["bias"] else [])]
     work.step("product", sources, targets, first.bias, second.bias)
-    work.replace(index, made)
+    work.replace(index, product)
     return 2
 
 

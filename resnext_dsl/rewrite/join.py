@@ -1,8 +1,8 @@
-"""From paths to one: rules that move a concatenation up, towards the value that all paths start from.
+"""Rules that make one path of several: they move a concatenation up, towards the value that all paths start from.
 
-A rule stands as `before -> after` above its function, with its side conditions. It is given the values that are to
-stand side by side and gives the one value that they are; None where it is about other operators. `Blocked` is raised
-where a side condition does not hold. Nothing is computed with weights: tensors are laid side by side.
+A comment above each rule states it as `before -> after`, with its side conditions. A rule takes the values to
+concatenate and returns the one value that replaces the concatenation, or None if it is about other operators. It
+raises `Blocked` if a side condition does not hold. The rules do not compute with weights: they concatenate tensors.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from itertools import pairwise
 from typing import Any
 
 from resnext_dsl.operators import OPERATORS, value_text
+from resnext_dsl.operators.algebra import WeightLayout
 from resnext_dsl.operators.base import RuleError
 from resnext_dsl.rewrite.workspace import Workspace
 
-MULTIPLIERS = ("conv", "conv_transpose", "linear")
 CONCAT = OPERATORS["concat"].attributes.construct({})
 
 
-class Blocked(Exception):  # noqa: N818  (no error: the answer of a rule whose side condition does not hold)
+class Blocked(Exception):  # noqa: N818  (not an error: the answer of a rule whose side condition does not hold)
     """A side condition does not hold.
 
     Attributes:
-        reason: Which, in words.
-        node: The node that it is about.
+        reason: The condition, in words.
+        node: The node that the reason names.
     """
 
     def __init__(self, reason: str, node: int) -> None:
@@ -33,15 +33,15 @@ class Blocked(Exception):  # noqa: N818  (no error: the answer of a rule whose s
 
 
 class Lift:
-    """One attempt to make one value of several that stand side by side.
+    """One attempt to make one value of several values that a merge concatenates.
 
     Attributes:
         work: The graph.
-        place: The merge whose operands they are; what is made stands in its place.
-        partial: Whether a concatenation may be left where the rules end, below the first.
+        place: The merge; new nodes run in its place.
+        partial: Whether a concatenation may remain above the operators that became one.
         inference: Whether parameters may be summed, which changes how they train.
-        consumed: Nodes that the new ones make superfluous.
-        fired: Names of the rules that have been applied.
+        consumed: Nodes that new nodes replace.
+        fired: Names of the rules applied so far.
     """
 
     def __init__(self, work: Workspace, place: int, partial: bool = False, inference: bool = False) -> None:
@@ -53,10 +53,10 @@ class Lift:
         self._known: dict[tuple[int, ...], int] = {}
 
     def lift(self, values: Sequence[int]) -> int:
-        """The value that some values are, side by side.
+        """The one value that replaces the concatenation of values.
 
         Raises:
-            Blocked: Where no rule leads to one.
+            Blocked: If no rule leads to one value.
         """
         bare = tuple([self._bare(value) for value in values])
         if len(bare) == 1:
@@ -66,7 +66,7 @@ class Lift:
         return self._known[bare]
 
     def make(self, operator: str, attributes: Any, inputs: Sequence[int], origins: Sequence[int]) -> int:
-        """The operator that does the work of several, which go."""
+        """Add the operator that replaces several operators."""
         self.consumed.update(origins)
         try:
             return self.work.make(operator, attributes, inputs, origins[0], self.place)
@@ -74,19 +74,22 @@ class Lift:
             raise Blocked(str(problem), origins[0]) from None
 
     def check_closed(self) -> None:
-        """Checks that nothing outside reads what is to go.
+        """Check that no other node reads a consumed node.
 
         Raises:
-            Blocked: Where something does.
+            Blocked: If one does.
         """
         work = self.work
         for index in sorted(self.consumed):
             outside = [i for i in work.users[index] if i < self._start and i != self.place and i not in self.consumed]
             if outside or work.pinned(index):
-                raise Blocked(f"the value of `{work.nodes[index].operator}` is used outside of its path too", index)
+                raise Blocked(f"the value of `{work.nodes[index].operator}` is also used outside its path", index)
 
     def common(self, values: Sequence[int]) -> int | None:
-        """The one value that all are: the same node, or alike operators on one value that hold no tensors."""
+        """The one value that all values equal; None if they differ.
+
+        Values are equal if they are the same node, or equal operators without tensors on equal values.
+        """
         if len(set(values)) == 1:
             return values[0]
         nodes = [self.work.nodes[value] for value in values]
@@ -128,7 +131,7 @@ class Lift:
 
     def _ruled(self, values: tuple[int, ...]) -> int:
         if len(set(values)) < len(values):
-            raise Blocked(f"several paths hand on one value of `{self.work.nodes[values[0]].operator}`", values[0])
+            raise Blocked(f"several paths return the same value of `{self.work.nodes[values[0]].operator}`", values[0])
         for rule in RULES:
             result = rule(self, values)
             if result is not None:
@@ -139,20 +142,26 @@ class Lift:
     def _unlike(self, values: Sequence[int]) -> str:
         names = list(dict.fromkeys(self.work.nodes[value].operator for value in values))
         if len(names) > 1:
-            return f"the paths differ: {' and '.join(f'`{name}`' for name in names[:3])} side by side"
+            return f"the operators of the paths differ: {' and '.join(f'`{name}`' for name in names[:3])}"
         return f"the paths start from different values of `{names[0]}`"
 
 
+def weight_layout(operator: str) -> WeightLayout | None:
+    """The layout of an operator's weight; None if it is no convolution or linear layer."""
+    row = OPERATORS.get(operator)  # the input of a network has no row
+    return None if row is None else row.algebra.weight
+
+
 def _operator(lift: Lift, values: Sequence[int]) -> str:
-    """The operator that all values come from; "" where they come from several."""
+    """The operator of all values; "" if they have several."""
     names = {lift.work.nodes[value].operator for value in values}
     return names.pop() if len(names) == 1 else ""
 
 
-# concat(slice(x, a, b), slice(x, b, c))  ->  slice(x, a, c), and x where that is all of it
-# where they are slices of one value, in its order, without gaps
+# concat(slice(x, a, b), slice(x, b, c))  ->  slice(x, a, c), or x if that is all of x
+# where the slices are of one value, in its order, without gaps
 def slices_undone(lift: Lift, values: Sequence[int]) -> int | None:
-    """Slices side by side are what they are slices of."""
+    """Adjacent slices of a value become one slice, or the value."""
     if _operator(lift, values) != "slice":
         return None
     work = lift.work
@@ -170,9 +179,9 @@ def slices_undone(lift: Lift, values: Sequence[int]) -> int | None:
     return work.make("slice", attributes, [whole], values[0], lift.place)
 
 
-# concat(concat(x1, x2), concat(x3, x4))  ->  concat(x1, x2, x3, x4), and on from there
+# concat(concat(x1, x2), concat(x3, x4))  ->  concat(x1, x2, x3, x4), which the rules then rewrite
 def nested_concat(lift: Lift, values: Sequence[int]) -> int | None:
-    """Concatenations side by side are one."""
+    """A concatenation of concatenations becomes one."""
     if _operator(lift, values) != "concat":
         return None
     lift.consumed.update(values)
@@ -180,30 +189,31 @@ def nested_concat(lift: Lift, values: Sequence[int]) -> int | None:
 
 
 # concat(f(x1), f(x2))  ->  f(concat(x1, x2))
-# where f is channel-wise, of equal attributes but for what the channels decide
+# where f is channel-wise, and its attributes are equal except those that depend on the channels
 def channelwise(lift: Lift, values: Sequence[int]) -> int | None:
-    """Channel-wise operators of one kind are one, on the concatenation."""
+    """Channel-wise operators of one kind become one, on the concatenation."""
     operator = _operator(lift, values)
-    if not operator or operator in ("input", "slice", "concat", *MULTIPLIERS):
+    row = OPERATORS.get(operator)
+    if row is None or row.multiplies or operator in ("slice", "concat"):
         return None
-    work, row = lift.work, OPERATORS[operator]
+    work = lift.work
     nodes = [work.nodes[value] for value in values]
     channels = [work.shapes(value)[0][0] for value in values]
     attributes, reason = row.algebra.joined([node.attributes for node in nodes], channels)
     if attributes is None:
-        raise Blocked(f"`{operator}` cannot be one for all paths: {reason}", values[0])
+        raise Blocked(f"`{operator}` cannot be one operator for all paths: {reason}", values[0])
     if row.merges:
         _check_elementwise(lift, operator, values)
     columns = list(zip(*(node.inputs for node in nodes), strict=True))
     sources = [lift.lift(column) for column in columns]
-    made = lift.make(operator, attributes, sources, values)
-    for tensor in work.tensors(made):
-        _lay(lift, tensor.field, values, made, 0 if tensor.shape else None)
-    return made
+    joined = lift.make(operator, attributes, sources, values)
+    for tensor in work.tensors(joined):
+        _lay(lift, tensor.field, values, joined, 0 if tensor.shape else None)
+    return joined
 
 
 def _check_elementwise(lift: Lift, operator: str, values: Sequence[int]) -> None:
-    """Checks that a merge inside the paths takes as many values in each, all with the channels of its result."""
+    """Check that a merge takes the same number of values in each path, all with the channels of its result."""
     arities = sorted({len(lift.work.nodes[value].inputs) for value in values})
     if len(arities) > 1:
         raise Blocked(f"`{operator}` takes {' and '.join(map(str, arities))} values in different paths", values[0])
@@ -215,9 +225,10 @@ def _check_elementwise(lift: Lift, operator: str, values: Sequence[int]) -> None
 # concat(conv(x; W1), conv(x; W2))  ->  conv(x; [W1; W2])
 # where kernel, stride, padding, dilation and bias are equal and groups is 1; linear and conv_transpose likewise
 def same_input(lift: Lift, values: Sequence[int]) -> int | None:
-    """Multipliers of equal geometry that read one value are one."""
+    """Multipliers of equal geometry that read one value become one."""
     operator = _operator(lift, values)
-    if operator not in MULTIPLIERS:
+    layout = weight_layout(operator)
+    if layout is None:
         return None
     work = lift.work
     nodes = [work.nodes[value] for value in values]
@@ -227,39 +238,39 @@ def same_input(lift: Lift, values: Sequence[int]) -> int | None:
     _check_geometry(lift, values)
     if any(getattr(node.attributes, "groups", 1) != 1 for node in nodes):
         raise Blocked(f"`groups` of `{operator}` is more than 1, on a value that all paths read", values[0])
-    wide = "features" if operator == "linear" else "channels"
     total = sum(node.shape[0] for node in nodes)
-    made = lift.make(operator, _attributes(work, values[0]).replaced(**{wide: total}), [source], values)
-    _lay(lift, "weight", values, made, 1 if operator == "conv_transpose" else 0)
-    _lay(lift, "bias", values, made, 0)
-    return made
+    joined = lift.make(operator, _attributes(work, values[0]).replaced(**{layout.width: total}), [source], values)
+    _lay(lift, "weight", values, joined, layout.output_axis)
+    _lay(lift, "bias", values, joined, 0)
+    return joined
 
 
 # concat(conv(x1; W1), conv(x2; W2))  ->  conv(concat(x1, x2); [W1; W2], groups = g1 + g2)
-# where the geometry is equal, and a group has as many channels in as in the other, and as many out
+# where the geometry is equal, and all groups have the same number of channels in, and the same number out
 def grouped(lift: Lift, values: Sequence[int]) -> int | None:
-    """Convolutions of equal geometry on values side by side are one grouped convolution."""
+    """Convolutions of equal geometry on different values become one grouped convolution."""
     operator = _operator(lift, values)
-    if operator not in ("conv", "conv_transpose"):
+    layout = weight_layout(operator)
+    if layout is None or "groups" not in OPERATORS[operator].attributes.fields:
         return None
     work = lift.work
     nodes = [work.nodes[value] for value in values]
     _check_geometry(lift, values)
     groups: list[int] = [node.attributes.groups for node in nodes]  # type: ignore[union-attr]
-    for what, channels in (
+    for verb, channels in (
         ("takes", [work.shapes(value)[0][0] for value in values]),
         ("makes", [node.shape[0] for node in nodes]),
     ):
         widths = sorted({count // each for count, each in zip(channels, groups, strict=True)})
         if len(widths) > 1:
-            raise Blocked(f"`{operator}` {what} {' and '.join(map(str, widths))} channels a group", values[0])
+            raise Blocked(f"`{operator}` {verb} {' and '.join(map(str, widths))} channels a group", values[0])
     source = lift.lift([node.inputs[0] for node in nodes])
     total = sum(node.shape[0] for node in nodes)
-    attributes = _attributes(work, values[0]).replaced(channels=total, groups=sum(groups))
-    made = lift.make(operator, attributes, [source], values)
-    _lay(lift, "weight", values, made, 0)
-    _lay(lift, "bias", values, made, 0)
-    return made
+    attributes = _attributes(work, values[0]).replaced(**{layout.width: total}, groups=sum(groups))
+    joined = lift.make(operator, attributes, [source], values)
+    _lay(lift, "weight", values, joined, 0)
+    _lay(lift, "bias", values, joined, 0)
+    return joined
 
 
 RULES: tuple[Callable[[Lift, Sequence[int]], int | None], ...] = (
@@ -269,7 +280,7 @@ RULES: tuple[Callable[[Lift, Sequence[int]], int | None], ...] = (
     same_input,
     grouped,
 )
-"""Rules of values side by side; the first that is about their operator decides."""
+"""The rules for concatenated values; the first rule that is about their operator decides."""
 
 
 def _attributes(work: Workspace, index: int) -> Any:
@@ -287,7 +298,10 @@ def _check_geometry(lift: Lift, values: Sequence[int], but: Sequence[str] = ("ch
 
 
 def _lay(lift: Lift, field: str, sources: Sequence[int], target: int, axis: int | None) -> None:
-    """Tensors side by side along an axis, or equal ones shared; nothing where the target has no such field."""
+    """Record the move of tensors into one: along an axis, or shared if `axis` is None.
+
+    A target without the field takes none.
+    """
     work = lift.work
     shapes = {tensor.field: tensor.shape for tensor in work.tensors(target)}
     if field not in shapes:
@@ -305,31 +319,35 @@ def _size(work: Workspace, index: int, field: str, axis: int) -> int:
 
 
 # add(conv(x1; W1), conv(x2; W2), y)  ->  add(conv(concat(x1, x2); [W1, W2]), y)
-# where the geometry is equal, groups is 1, and one of them has a bias at most (in inference several: b1 + b2)
+# where the geometry is equal, groups is 1, and at most one of them has a bias (in inference several: b1 + b2)
 def sum_of_convolutions(lift: Lift, values: Sequence[int]) -> int:
-    """Multipliers whose results are added are one, on their inputs side by side.
+    """Multipliers whose results are added become one, on the concatenation of their inputs.
 
     Raises:
-        Blocked: Where a side condition does not hold.
+        Blocked: If a side condition does not hold.
     """
     work = lift.work
     operator = _operator(lift, values)
-    if operator not in MULTIPLIERS:
-        raise Blocked(f"the paths end in {_ends(lift, values)}, and only what multiplies can be summed", values[0])
+    layout = weight_layout(operator)
+    if layout is None:
+        raise Blocked(
+            f"the paths end in {_ends(lift, values)}, only convolutions and linear layers can be summed", values[0]
+        )
     _check_geometry(lift, values, but=("groups", "bias"))
     if any(getattr(_attributes(work, value), "groups", 1) != 1 for value in values):
         raise Blocked(f"`groups` of `{operator}` is more than 1", values[0])
     biased = [value for value in values if _attributes(work, value).bias]
     if len(biased) > 1 and not lift.inference:
-        raise Blocked(f"`{operator}` has a bias in {len(biased)} paths; their sum would train as one", biased[1])
+        reason = f"`{operator}` has a bias in {len(biased)} paths; one summed bias would train differently"
+        raise Blocked(reason, biased[1])
     source = lift.lift([work.nodes[value].inputs[0] for value in values])
-    made = lift.make(operator, _attributes(work, values[0]).replaced(bias=bool(biased)), [source], values)
-    _lay(lift, "weight", values, made, 0 if operator == "conv_transpose" else 1)
+    joined = lift.make(operator, _attributes(work, values[0]).replaced(bias=bool(biased)), [source], values)
+    _lay(lift, "weight", values, joined, layout.input_axis)
     if biased:
         kind, arguments = ("share", (1,)) if len(biased) == 1 else ("sum", ())
-        work.step(kind, [(value, "bias") for value in biased], [(made, "bias")], *arguments)
+        work.step(kind, [(value, "bias") for value in biased], [(joined, "bias")], *arguments)
     lift.fired.append("sum_of_convolutions")
-    return made
+    return joined
 
 
 def _ends(lift: Lift, values: Sequence[int]) -> str:

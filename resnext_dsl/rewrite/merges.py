@@ -1,4 +1,4 @@
-"""The pass that makes one path of several: tries, for every merge, the rules that end in a single value."""
+"""The pass that makes one path of several: it tries the rules of `join` at every merge."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from resnext_dsl.operators import OPERATORS
-from resnext_dsl.rewrite.join import CONCAT, MULTIPLIERS, Blocked, Lift, sum_of_convolutions
+from resnext_dsl.rewrite.join import CONCAT, Blocked, Lift, sum_of_convolutions, weight_layout
 from resnext_dsl.rewrite.rewrite_report import Fired, Left, RewriteReport
 from resnext_dsl.rewrite.workspace import Workspace
 
 
 def join_paths(work: Workspace, report: RewriteReport, partial: bool = False, inference: bool = False) -> None:
-    """Rewrites every merge whose operands can be one value, inner ones first.
+    """Rewrite every merge whose operands can become one value, inner merges first.
 
     Args:
         work: The graph.
-        report: What happens is added to it.
-        partial: Whether operators may move below a concatenation that stays: never slower to count, and more launches
-            saved, but rarely faster. What the canonical form of a graph does.
+        report: Takes an entry for each merge that was rewritten, or that stayed.
+        partial: Whether operators may move below a concatenation that stays, as in the canonical form of a graph. That
+            saves launches but is rarely faster.
         inference: Whether parameters may be summed.
     """
     for index in list(work.live()):
@@ -35,7 +35,7 @@ def _merge(work: Workspace, report: RewriteReport, index: int, partial: bool, in
     elif operator in ("add", "mean"):
         reason = _sum(work, report, index, inference)
     else:
-        reason = Blocked(f"`{operator}` takes the values of the paths apart", index)
+        reason = Blocked(f"no rule joins paths that `{operator}` merges", index)
     if reason is not None and _is_split(work, index):
         report.leave(Left.of(work, index, reason.reason, reason.node))
 
@@ -43,42 +43,42 @@ def _merge(work: Workspace, report: RewriteReport, index: int, partial: bool, in
 # concat(concat(x1, x2), x3)  ->  concat(x1, x2, x3)
 # where nothing else reads the inner one
 def _flat(work: Workspace, report: RewriteReport, index: int) -> int:
-    """A concatenation of concatenations is one; the node that it is."""
+    """Make one concatenation of a concatenation of concatenations; return its node."""
     operands = work.nodes[index].inputs
     inner = {value for value in operands if work.nodes[value].operator == "concat" and work.reader(value) == index}
     if not inner:
         return index
     values = [each for value in operands for each in (work.nodes[value].inputs if value in inner else (value,))]
     report.fire(Fired.of(work, index, ("nested_concat",), len(inner) + 1))
-    made = work.make("concat", CONCAT, values, index, index)
-    work.replace(index, made)
-    return made
+    whole = work.make("concat", CONCAT, values, index, index)
+    work.replace(index, whole)
+    return whole
 
 
-# concat(values)  ->  the one value that they are side by side
+# concat(values)  ->  the one value that `Lift` makes of them
 def _concat(work: Workspace, report: RewriteReport, index: int, partial: bool) -> Blocked | None:
-    """Operands, or runs of alike ones, become one; the first reason why some did not."""
+    """Make one value of all operands, or of each run of equal ones; return the first reason for those that stay."""
     operands = work.nodes[index].inputs
     runs = _runs(work, operands)
     if len(runs) == len(operands):
         runs = [list(operands)]
-    reason, made = None, []
+    reason, operands_left = None, []
     for run in runs:
         result = _attempt(work, report, index, run, partial) if len(run) > 1 else run[0]
         if isinstance(result, Blocked):
             reason = reason or result
-            made += run
+            operands_left += run
         else:
-            made.append(result)
-    if len(made) == 1:
-        work.replace(index, made[0])
-    elif len(made) < len(operands):
-        work.replace(index, work.make("concat", CONCAT, made, index, index))
+            operands_left.append(result)
+    if len(operands_left) == 1:
+        work.replace(index, operands_left[0])
+    elif len(operands_left) < len(operands):
+        work.replace(index, work.make("concat", CONCAT, operands_left, index, index))
     return reason
 
 
 def _runs(work: Workspace, operands: Sequence[int]) -> list[list[int]]:
-    """Neighbours that the same operator of the same attributes makes, channels aside."""
+    """Runs of adjacent operands of the same operator; slices must be of the same value."""
     return [list(run) for _, run in groupby(operands, lambda value: _kind(work, value))]
 
 
@@ -104,31 +104,31 @@ def _attempt(work: Workspace, report: RewriteReport, index: int, run: list[int],
 
 # add(conv(x1), conv(x2), y)  ->  add(conv(concat(x1, x2)), y);   mean(...)  ->  scale(add(...), 1 / n)
 def _sum(work: Workspace, report: RewriteReport, index: int, inference: bool) -> Blocked | None:
-    """Operands that are convolutions become one; the reason why they did not."""
+    """Make one of the operands that are convolutions; return the reason if they stay."""
     node = work.nodes[index]
     operands = node.inputs
     once = [value for value in operands if operands.count(value) == 1]
-    terms = [value for value in once if work.nodes[value].operator in MULTIPLIERS]
+    terms = [value for value in once if weight_layout(work.nodes[value].operator) is not None]
     others = [value for value in operands if value not in terms]
     mark, lift = work.mark(), Lift(work, index, inference=inference)
     try:
-        made = sum_of_convolutions(lift, terms if len(terms) > 1 else operands)
+        total = sum_of_convolutions(lift, terms if len(terms) > 1 else operands)
         lift.check_closed()
     except Blocked as blocked:
         work.undo(mark)
         return blocked
     report.fire(Fired.of(work, index, lift.fired, len(terms)))
     if others:
-        made = work.make("add", OPERATORS["add"].attributes.construct({}), [made, *others], index, index)
+        total = work.make("add", OPERATORS["add"].attributes.construct({}), [total, *others], index, index)
     if node.operator == "mean":
         factor = OPERATORS["scale"].attributes.construct({"factor": 1 / len(operands)})
-        made = work.make("scale", factor, [made], index, index)
-    work.replace(index, made)
+        total = work.make("scale", factor, [total], index, index)
+    work.replace(index, total)
     return None
 
 
 def _is_split(work: Workspace, index: int) -> bool:
-    """Whether a merge joins the paths of a split: some operand lies in paths beside it."""
+    """Whether a merge joins the paths of a split: an operand lies in `paths` in the scope of the merge."""
     scope = work.nodes[index].scope
     start = f"{scope}." if scope else ""
     for value in work.nodes[index].inputs:

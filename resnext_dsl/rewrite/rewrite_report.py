@@ -1,4 +1,4 @@
-"""What rewriting did: which rule fired where, what that saved, and which split stayed as it was, and why."""
+"""The report of rewriting: applied rules, sizes before and after, and the splits that stayed, with reasons."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from resnext_dsl.rewrite.workspace import Workspace
 
 
 class Fired(NamedTuple):
-    """An attempt that succeeded.
+    """A rewritten place.
 
     Attributes:
-        place: Name of the scope that it happened in, and of the operator there.
-        rules: Names of the rules that were applied, in their order.
-        number: How many paths, or operators, became one; or one became.
+        place: Name of the scope, and of the operator in it.
+        rules: Names of the applied rules, in the order of their application.
+        number: The number of paths or operators that became one, or that one became.
         span: The statement.
     """
 
@@ -30,19 +30,19 @@ class Fired(NamedTuple):
 
     @classmethod
     def of(cls, work: Workspace, index: int, rules: Sequence[str], number: int) -> Fired:
-        """At a node."""
+        """The entry for a node."""
         node = work.nodes[index]
         return cls(_place(work, index), tuple(dict.fromkeys(rules)), number, node.span)
 
 
 class Left(NamedTuple):
-    """A split, or what else a pass looks at, that stayed as it was.
+    """A split, or another place that a pass examined, that stayed unchanged.
 
     Attributes:
-        place: As of `Fired`.
+        place: Name of the scope, and of the operator in it.
         reason: The side condition that does not hold.
         span: The statement of the split.
-        cause: The statement that the reason is about.
+        cause: The statement that the reason names.
     """
 
     place: str
@@ -52,15 +52,15 @@ class Left(NamedTuple):
 
     @classmethod
     def of(cls, work: Workspace, index: int, reason: str, cause: int) -> Left:
-        """At a node."""
+        """The entry for a node; the reason names the node `cause`."""
         return cls(_place(work, index), reason, work.nodes[index].span, work.nodes[cause].span)
 
 
 class GraphSize(NamedTuple):
-    """What a graph takes to run: operators, kernel launches, and bytes that they read and write at batch 1.
+    """The size of a graph: operators, kernel launches, and bytes that the operators read and write at batch 1.
 
-    A launch is an operator that computes or moves elements; views are none. The bytes are those of values and
-    parameters, in float32, each read or written once by each operator: what a machine without caches would move.
+    Every operator that computes or moves elements is a launch; views are not. Each operator reads or writes each of
+    its values and parameters once, in float32, as on a machine without caches.
     """
 
     nodes: int
@@ -70,13 +70,13 @@ class GraphSize(NamedTuple):
 
 @dataclass(slots=True)
 class RewriteReport:
-    """What happened, in order, and the sizes before and after.
+    """The report of rewriting.
 
     Attributes:
         before: Size of the graph as written.
-        after: Size of what it became.
-        fired: What was rewritten.
-        left: What stayed as it was, by its place.
+        after: Size of the rewritten graph.
+        fired: The rewritten places, in order.
+        left: Place -> the split that stayed there.
     """
 
     before: GraphSize
@@ -85,12 +85,12 @@ class RewriteReport:
     left: dict[str, Left] = field(default_factory=dict)
 
     def fire(self, fired: Fired) -> None:
-        """Notes that something was rewritten; what was said of its place before no longer holds."""
+        """Record a rewritten place; an earlier entry in `left` for the place no longer holds."""
         self.fired.append(fired)
         self.left.pop(fired.place, None)
 
     def leave(self, left: Left) -> None:
-        """Notes that something stayed as it was."""
+        """Record a place that stayed unchanged."""
         self.left[left.place] = left
 
 
@@ -104,7 +104,7 @@ def size_of(graph: Graph) -> GraphSize:
         shapes = tuple([graph.nodes[source].shape for source in node.inputs])
         if row.memory.view(node.attributes, shapes, False):
             continue
-        launches += max(1, len(node.inputs) - 1) if row.merges and node.operator != "concat" else 1
+        launches += max(1, len(node.inputs) - 1) if row.pairwise else 1
         elements = sum(map(math.prod, shapes)) + math.prod(node.shape)
         moved += 4 * (elements + row.parameters(node.attributes, shapes))
     return GraphSize(len(graph.nodes) - 1, launches, moved)

@@ -1,8 +1,8 @@
-"""From one to paths, the inverse of `join`: grouped convolutions spelled as the paths that they are, forms (b) and (a).
+"""The pass that makes paths of a grouped convolution, the inverse of `join`: forms (b) and (a).
 
-A grouped convolution of G groups is G convolutions, each on its slice of the channels. Slices move up through
-channel-wise operators to the convolution that makes the channels, which they cut into rows; the concatenation moves
-down, and through one convolution more in form (a), which it cuts into columns that are summed.
+A grouped convolution of G groups equals G convolutions, each on its slice of the channels. The slices move up through
+channel-wise operators to the convolution that computes the channels, whose weight is cut into rows. The concatenation
+moves down. In form (a) it moves through one more convolution, whose weight is cut into columns of a sum.
 """
 
 from __future__ import annotations
@@ -22,23 +22,20 @@ Cut = Literal["rows", "groups", "columns", "channels"]
 
 
 class ChainLink(NamedTuple):
-    """An operator of the chain that becomes paths: its node, and how its tensors are cut."""
+    """An operator of the chain that becomes paths: its node, and the axis along which its tensors are cut."""
 
     node: int
     cut: Cut
 
 
 def spread_paths(work: Workspace, report: RewriteReport, summed: bool, limit: int) -> None:
-    """Spells every grouped convolution as paths.
+    """Make paths of every grouped convolution.
 
     Args:
         work: The graph.
-        report: What happens is added to it.
-        summed: Whether paths go on to their sum (form (a)), else they are concatenated (form (b)).
-        limit: The most nodes that the graph may have.
-
-    Raises:
-        Blocked: Where it would have more.
+        report: Takes an entry for each convolution that was rewritten, or that stayed.
+        summed: Whether paths are summed if possible (form (a)) or always concatenated (form (b)).
+        limit: The most nodes that the graph may have; a convolution stays if the graph would have more.
     """
     for index in list(work.live()):
         if work.alive[index] and _groups(work, index) > 1:
@@ -56,7 +53,7 @@ def _groups(work: Workspace, index: int) -> int:
 def _spread(work: Workspace, report: RewriteReport, index: int, summed: bool, limit: int) -> None:
     groups = _groups(work, index)
     if groups == work.shapes(index)[0][0]:
-        raise Blocked("a depthwise convolution would be paths of one channel", index)
+        raise Blocked("the paths of a depthwise convolution would have one channel each", index)
     chain, down = _upwards(work, index, groups), _downwards(work, index, groups)
     chain = [*chain, ChainLink(index, "groups"), *down]
     columns = _columns(work, chain[-1].node) if summed else None
@@ -78,52 +75,52 @@ def _spread(work: Workspace, report: RewriteReport, index: int, summed: bool, li
 
 
 # slice(f(x), k)  ->  f(slice(x, k));   slice(conv(x; W), k)  ->  conv(x; rows k of W)
-# where nothing else reads f(x), conv(x), and they are not the result of a part
+# where nothing else reads f(x) or conv(x), and neither is the result of a part
 def _upwards(work: Workspace, index: int, groups: int) -> list[ChainLink]:
-    """The operators above a grouped convolution that belong to its paths: none, or all up to a convolution."""
-    found: list[ChainLink] = []
+    """The operators above a grouped convolution that belong to its paths: none, or all from a convolution on."""
+    links: list[ChainLink] = []
     at = work.nodes[index].inputs[0]
     while work.reader(at) is not None and work.nodes[at].operator != "input":
         node = work.nodes[at]
         if node.operator == "conv":
-            own = _groups(work, at)
-            if own == 1:
-                return [ChainLink(at, "rows"), *found]
-            if own % groups or own == work.shapes(at)[0][0]:
+            node_groups = _groups(work, at)
+            if node_groups == 1:
+                return [ChainLink(at, "rows"), *links]
+            if node_groups % groups or node_groups == work.shapes(at)[0][0]:
                 break
-            found.insert(0, ChainLink(at, "groups"))
+            links.insert(0, ChainLink(at, "groups"))
         elif _is_channelwise(work, at, groups):
-            found.insert(0, ChainLink(at, "channels"))
+            links.insert(0, ChainLink(at, "channels"))
         else:
             break
         at = node.inputs[0]
-    while found and found[0].cut == "channels":
-        del found[0]  # what precedes the first convolution of the paths can stay one
-    return found
+    while links and links[0].cut == "channels":
+        del links[0]  # operators before the first convolution of the paths stay whole
+    return links
 
 
 # f(concat(x1, x2))  ->  concat(f(x1), f(x2))
 # where nothing else reads the concatenation
 def _downwards(work: Workspace, index: int, groups: int) -> list[ChainLink]:
     """The operators below a grouped convolution that belong to its paths."""
-    found: list[ChainLink] = []
+    links: list[ChainLink] = []
     at = work.reader(index)
     while at is not None:
-        own = _groups(work, at)
-        if own > 1 and own % groups == 0 and own != work.shapes(at)[0][0]:
-            found.append(ChainLink(at, "groups"))
+        node_groups = _groups(work, at)
+        if node_groups > 1 and node_groups % groups == 0 and node_groups != work.shapes(at)[0][0]:
+            links.append(ChainLink(at, "groups"))
         elif _is_channelwise(work, at, groups):
-            found.append(ChainLink(at, "channels"))
+            links.append(ChainLink(at, "channels"))
         else:
             break
         at = work.reader(at)
-    return found
+    return links
 
 
 # conv(concat(x1, x2); W)  ->  add(conv(x1; columns 1 of W), conv(x2; columns 2 of W))
 # where groups is 1 and there is no bias
 def _columns(work: Workspace, last: int) -> int | None:
-    """The convolution that reads the paths, where it can be cut into terms of a sum."""
+    """The convolution that reads the paths, if it can be cut into the terms of a sum; else None."""
     reader = work.reader(last)
     if reader is None or work.nodes[reader].operator != "conv" or _groups(work, reader) > 1:
         return None
@@ -153,10 +150,10 @@ def _is_channelwise(work: Workspace, index: int, count: int) -> bool:
 
 
 def _paths(work: Workspace, chain: list[ChainLink], groups: int, index: int) -> list[int]:
-    """The last nodes of the paths, each a copy of the chain with its part of the tensors."""
+    """Make the paths, each a copy of the chain with its part of the tensors; return their last nodes."""
     scope = _scope(work, index)
     results, names = [], _names(work, chain)
-    made: list[list[int]] = []
+    paths: list[list[int]] = []
     for path in range(groups):
         inside = f"{scope}.{path}"
         work.scopes[inside] = Scope(inside, "path", str(path), (), work.nodes[index].span)
@@ -167,16 +164,16 @@ def _paths(work: Workspace, chain: list[ChainLink], groups: int, index: int) -> 
             at = work.make(node.operator, _cut_attributes(work, link, groups), [at], link.node, index, inside)
             work.nodes[at] = work.nodes[at]._replace(name=name)
             nodes.append(at)
-        made.append(nodes)
+        paths.append(nodes)
         results.append(at)
     for place, link in enumerate(chain):
         for tensor in work.tensors(link.node):
-            _cut_tensor(work, link, tensor, [nodes[place] for nodes in made])
+            _cut_tensor(work, link, tensor, [nodes[place] for nodes in paths])
     return results
 
 
 def _scope(work: Workspace, index: int) -> str:
-    """A new scope for the paths, beside the convolution."""
+    """Add a scope for the paths to the scope of the convolution."""
     scope, number = join(work.nodes[index].scope, "paths"), 1
     order = list(work.live())
     taken = {work.nodes[each].name for each in order} | work.held(order)
@@ -188,7 +185,7 @@ def _scope(work: Workspace, index: int) -> str:
 
 
 def _names(work: Workspace, chain: list[ChainLink]) -> list[str]:
-    """Own names in the paths, those of the chain's operators; numbered where they come from several scopes."""
+    """Local names of the chain's operators, with a number if two operators of different scopes have the same."""
     names: list[str] = []
     for link in chain:
         name = base = work.nodes[link.node].name.rpartition(".")[2]
@@ -201,15 +198,15 @@ def _names(work: Workspace, chain: list[ChainLink]) -> list[str]:
 
 
 def _start(work: Workspace, first: ChainLink, groups: int, path: int, index: int, scope: str) -> int:
-    """What a path reads: the value, or its slice of the channels."""
+    """The value that a path reads: the whole value, or a slice of its channels."""
     source = work.nodes[first.node].inputs[0]
     if first.cut == "rows":
         return source
     width = work.nodes[source].shape[0] // groups
     attributes = OPERATORS["slice"].attributes.construct({"start": path * width, "stop": (path + 1) * width})
-    made = work.make("slice", attributes, [source], index, index, scope)
-    work.nodes[made] = work.nodes[made]._replace(name="slice")
-    return made
+    part = work.make("slice", attributes, [source], index, index, scope)
+    work.nodes[part] = work.nodes[part]._replace(name="slice")
+    return part
 
 
 def _cut_attributes(work: Workspace, link: ChainLink, groups: int) -> Any:

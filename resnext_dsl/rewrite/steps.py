@@ -1,7 +1,7 @@
-"""How tensors move when a graph is rewritten: steps between tensors that are known by their node and field.
+"""The moves of tensors when a graph is rewritten, as steps; a tensor is named by its node and field.
 
-Steps say what is done and hold no tensor; `carry` does it. A step that only moves elements has an inverse; one that
-computes (a folded norm, a sum of biases) has none.
+Steps hold no tensors; `carry` executes them. A step that only moves elements has an inverse. A step that computes (a
+folded norm, a sum of biases) has none.
 """
 
 from __future__ import annotations
@@ -12,18 +12,19 @@ from typing import Any
 from resnext_dsl.foundation.records import NamedTuple
 
 Key = tuple[int, str]
-"""A tensor while rules are at work: the number of its node in the workspace and its field."""
+"""A tensor during rewriting: the number of its node in the workspace, and its field."""
 
 
 class TensorStep(NamedTuple):
     """One move or computation.
 
     Attributes:
-        kind: "join": sources side by side along an axis are the target; "cut": the inverse; "share": sources that are
-            equal are the target; "copy": the inverse; else the name of a formula in `carry.FORMULAS`.
-        sources: Tensors that it uses up.
-        targets: Tensors that it makes.
-        arguments: (axis, sizes along it) of joins and cuts; those of the formula.
+        kind: "join" concatenates the sources along an axis, "cut" is its inverse.
+            "share" takes the one value of equal sources, "copy" is its inverse.
+            Any other kind is the name of a formula in `carry.FORMULAS`.
+        sources: The tensors that it reads.
+        targets: The tensors that it computes.
+        arguments: Axis and sizes along it for "join" and "cut"; else the arguments of the formula.
     """
 
     kind: str
@@ -33,16 +34,16 @@ class TensorStep(NamedTuple):
 
 
 INVERSE = {"join": "cut", "cut": "join", "share": "copy", "copy": "share"}
-"""Kinds of steps that only move elements, each with the kind that moves them back."""
+"""Kind of a step that only moves elements -> the kind that moves them back."""
 
 
 class WeightMap(NamedTuple):
-    """The way of tensors from one state_dict to another.
+    """A map from one state_dict to another.
 
     Attributes:
-        before: State_dict key -> tensor at the start.
-        steps: In the order in which they are taken.
-        after: State_dict key -> tensor at the end, in the order of the rewritten network.
+        before: State_dict key -> tensor before the steps.
+        steps: The steps in the order of their execution.
+        after: State_dict key -> tensor after the steps, in the order of the rewritten network.
     """
 
     before: Mapping[str, Key]
@@ -51,19 +52,19 @@ class WeightMap(NamedTuple):
 
     @property
     def invertible(self) -> bool:
-        """Whether it only moves elements and drops none, so that there is a way back."""
+        """Whether it only moves elements and drops none, so that it has an inverse."""
         if not all(step.kind in INVERSE for step in self.steps):
             return False
         used = {key for step in self.steps for key in step.sources}
         return used | set(self.after.values()) >= set(self.before.values())
 
     def inverse(self) -> WeightMap:
-        """The way back.
+        """The map back.
 
         Raises:
-            ValueError: Where there is none.
+            ValueError: If the map has no inverse.
         """
         if not self.invertible:
-            raise ValueError("this rewriting computes with weights: there is no way back")
+            raise ValueError("the map has no inverse: it computes with weights or drops some")
         steps = tuple(TensorStep(INVERSE[s.kind], s.targets, s.sources, s.arguments) for s in reversed(self.steps))
         return WeightMap(self.after, steps, self.before)

@@ -1,7 +1,7 @@
-"""A graph while rules are at work on it: nodes keep their numbers, and an attempt that fails is taken back.
+"""A graph during rewriting: nodes keep their numbers, and a failed attempt can be undone.
 
-Rules make nodes and put one value in the place of another; nothing else changes a graph. What nobody reads any more
-is dropped, and the tensors move along as steps.
+Rules change a graph in two ways: they make nodes, and they replace one value by another. Nodes that no node reads any
+more are dropped. The moves of tensors are recorded as steps.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from resnext_dsl.expansion.graph_builder import join
 from resnext_dsl.foundation.records import NamedTuple
-from resnext_dsl.graph.ir import Graph, Node, Scope
+from resnext_dsl.graph.ir import Graph, Node, Scope, tensors_of
 from resnext_dsl.operators import OPERATORS
 from resnext_dsl.operators.algebra import Tensor
 from resnext_dsl.operators.base import Attributes, Shape
@@ -18,21 +18,21 @@ from resnext_dsl.rewrite.steps import Key, TensorStep, WeightMap
 
 
 class Mark(NamedTuple):
-    """A point to go back to: how many nodes and steps there were."""
+    """A point to return to: the numbers of nodes and steps at that point."""
 
     nodes: int
     steps: int
 
 
 class Workspace:
-    """A graph in the middle of rewriting.
+    """A graph during rewriting.
 
     Attributes:
-        nodes: By number; `inputs` hold numbers. New ones have their own name only, until `graph` settles it.
-        alive: Of each node whether it is part of the graph.
-        users: Of each node those that read it, once for each argument.
-        steps: What has happened to tensors.
-        scopes: Those of the graph, and those that rules add.
+        nodes: The nodes by number; `inputs` hold numbers. The name of a new node is local to its scope.
+        alive: Whether each node is part of the graph.
+        users: The readers of each node, once for each argument.
+        steps: The moves of tensors so far.
+        scopes: The scopes of the graph, and the scopes that rules add.
     """
 
     def __init__(self, graph: Graph) -> None:
@@ -43,7 +43,7 @@ class Workspace:
         self.steps: list[TensorStep] = []
         self.scopes: dict[str, Scope] = dict(graph.scopes)
         self._rank: list[tuple[int, ...]] = [(index,) for index in range(len(self.nodes))]
-        self._count = len(self.nodes)  # of the original's nodes
+        self._count = len(self.nodes)  # of nodes in the graph as written
         self._outputs = list(graph.outputs)
         self._parts = list(graph.parts)
         self._pins: dict[int, int] = {}
@@ -56,7 +56,7 @@ class Workspace:
     # --- reading ---
 
     def live(self) -> Iterator[int]:
-        """The nodes of the graph, inputs before those that read them."""
+        """The nodes of the graph, each after its inputs."""
         return iter(sorted((i for i, alive in enumerate(self.alive) if alive), key=self._rank.__getitem__))
 
     def shapes(self, index: int) -> tuple[Shape, ...]:
@@ -64,7 +64,7 @@ class Workspace:
         return tuple([self.nodes[source].shape for source in self.nodes[index].inputs])
 
     def tensors(self, index: int) -> tuple[Tensor, ...]:
-        """What a node's module holds."""
+        """The tensors that a node's module holds."""
         node = self.nodes[index]
         if node.operator == "input":
             return ()
@@ -75,7 +75,7 @@ class Workspace:
         return index in self._pins
 
     def reader(self, index: int) -> int | None:
-        """The one node that reads a value; None where there are more, or where it is a result."""
+        """The only node that reads a value; None if there are several or none, or if the value is a result."""
         readers = self.users[index]
         return readers[0] if len(readers) == 1 and not self.pinned(index) else None
 
@@ -93,12 +93,12 @@ class Workspace:
         """Adds a node.
 
         Args:
-            operator: Its row.
-            attributes: Known to be right.
+            operator: Name of the operator.
+            attributes: Valid attributes.
             inputs: Nodes that it reads.
-            origin: The node whose span, trail and own name it has.
-            place: The node in whose place it stands in the order of execution.
-            scope: Where it belongs; that of `place` where None.
+            origin: The node that gives it a span, a trail and a name.
+            place: The node after which it runs.
+            scope: The scope; by default the scope of `place`.
         """
         shapes = tuple([self.nodes[source].shape for source in inputs])
         shape = OPERATORS[operator].shape(attributes, shapes)
@@ -109,22 +109,22 @@ class Workspace:
         self.nodes.append(Node(name, operator, attributes, tuple(inputs), shape, like.span, home, like.trail))
         self.alive.append(True)
         self.users.append([])
-        self._rank.append((*self._rank[place], index))  # after what it replaces, before what comes next
+        self._rank.append((*self._rank[place], index))  # after the node that it replaces, before the next
         for source in inputs:
             self.users[source].append(index)
         return index
 
     def step(self, kind: str, sources: Sequence[Key], targets: Sequence[Key], *arguments: object) -> None:
-        """Notes what happens to tensors."""
+        """Record a move of tensors."""
         self.steps.append(TensorStep(kind, tuple(sources), tuple(targets), arguments))
 
     def keep(self, source: int, target: int) -> None:
-        """A node's tensors are another's, as they are."""
+        """Record that a node takes all tensors of another unchanged."""
         for tensor in self.tensors(source):
             self.step("share", [(source, tensor.field)], [(target, tensor.field)], 1)
 
     def replace(self, old: int, new: int) -> None:
-        """Puts a value in the place of another, and drops what nobody reads any more."""
+        """Replace a value by another, and drop the nodes that no node reads any more."""
         readers, self.users[old] = self.users[old], []
         for reader in dict.fromkeys(readers):
             node = self.nodes[reader]
@@ -137,40 +137,40 @@ class Workspace:
         self.prune(old)
 
     def prune(self, index: int) -> None:
-        """Drops a node that nobody reads, and what only it has read."""
+        """Drop a node without readers, and the nodes that only it has read."""
         waiting = [index]
         while waiting:
-            dead = waiting.pop()
-            node = self.nodes[dead]
-            if not self.alive[dead] or self.users[dead] or self.pinned(dead) or node.operator == "input":
+            current = waiting.pop()
+            node = self.nodes[current]
+            if not self.alive[current] or self.users[current] or self.pinned(current) or node.operator == "input":
                 continue
-            self.alive[dead] = False
+            self.alive[current] = False
             for source in node.inputs:
-                self.users[source].remove(dead)
+                self.users[source].remove(current)
                 waiting.append(source)
 
     def drop_outputs(self, names: set[str]) -> None:
-        """Takes outputs away, with what only they have read, and the parts that they end in."""
-        gone = [output.node for output in self._outputs if output.name in names]
-        gone += [part.node for part in self._parts if part.name in names]
+        """Drop outputs, their parts, and the nodes that only they have read."""
+        dropped = [output.node for output in self._outputs if output.name in names]
+        dropped += [part.node for part in self._parts if part.name in names]
         self._outputs = [output for output in self._outputs if output.name not in names]
         self._parts = [part for part in self._parts if part.name not in names]
-        for node in gone:
+        for node in dropped:
             self._pins[node] -= 1
             if not self._pins[node]:
                 del self._pins[node]
             self.prune(node)
 
     def outputs(self, training_only: bool) -> set[str]:
-        """Names of the outputs that exist in training only, or of the others."""
+        """Names of the outputs that exist in training only, or of all others."""
         return {output.name for output in self._outputs if output.training_only is training_only}
 
     def mark(self) -> Mark:
-        """A point to come back to, as long as nothing has been replaced since."""
+        """A point for `undo`; it holds until a value is replaced."""
         return Mark(len(self.nodes), len(self.steps))
 
     def undo(self, mark: Mark) -> None:
-        """Takes back the nodes made since."""
+        """Remove the nodes and steps that were added after a mark."""
         for index in range(len(self.nodes) - 1, mark.nodes - 1, -1):
             for source in self.nodes[index].inputs:
                 self.users[source].remove(index)
@@ -180,7 +180,7 @@ class Workspace:
     # --- the result ---
 
     def graph(self) -> Graph:
-        """The graph as it is now, new nodes named."""
+        """The current graph, with full names for new nodes."""
         order = list(self.live())
         names = self._names(order)
         place = {index: position for position, index in enumerate(order)}
@@ -197,7 +197,7 @@ class Workspace:
         return Graph(self._graph.name, nodes, scopes, parts, outputs)
 
     def held(self, order: Iterable[int]) -> set[str]:
-        """The scopes that hold some of the nodes, and "" for the network."""
+        """The scopes that hold at least one of the nodes, and "" for the network."""
         held = {""}
         for index in order:
             scope = self.nodes[index].scope
@@ -207,7 +207,7 @@ class Workspace:
         return held
 
     def weight_map(self) -> WeightMap:
-        """From the state_dict of the graph at the start to that of the graph as it is now."""
+        """The map from the state_dict of the graph as written to that of the current graph."""
         order = list(self.live())
         before = {
             f"{node.name}.{tensor.field}": (index, tensor.field)
@@ -222,7 +222,7 @@ class Workspace:
         return WeightMap(before, tuple(self.steps), after)
 
     def _names(self, order: list[int]) -> list[str]:
-        """Full names: of nodes that were there, theirs; of new ones, their own in their scope, numbered if taken."""
+        """Full names. A new node has its local name in its scope, with a number if the name is taken."""
         taken = {self.nodes[index].name for index in order if index < self._count} | self.held(order)
         names = []
         for index in order:
@@ -237,11 +237,3 @@ class Workspace:
             taken.add(name)
             names.append(name)
         return names
-
-
-def tensors_of(graph: Graph, node: Node) -> tuple[Tensor, ...]:
-    """What the module of a node of a graph holds."""
-    if node.operator == "input":
-        return ()
-    shapes = tuple([graph.nodes[source].shape for source in node.inputs])
-    return OPERATORS[node.operator].algebra.tensors(node.attributes, shapes)

@@ -26,10 +26,13 @@ from typing import Any
 
 import optuna
 
+from resnext_dsl.devices.device_locks import gpus
 from resnext_dsl.foundation.diagnostics import ArchError, Diagnostic
-from resnext_dsl.searches.engine import REFUSED, useless
+from resnext_dsl.searches.engine import BROKEN, REFUSED, useless
 from resnext_dsl.searches.plan import Plan
+from resnext_dsl.searches.storage import AWAY
 from resnext_dsl.searches.trials import Standing
+from resnext_dsl.searches.trouble import BrokenDeviceError
 from resnext_dsl.searches.worker import Session, Worker
 
 try:
@@ -67,6 +70,7 @@ class Cluster:
         self._numbers = itertools.count(plan.workers)
         self._ours = False
         self._task: Any = None
+        self._seen = 0
 
     def __enter__(self) -> Cluster:
         """Connects to the cluster that RAY_ADDRESS names, or that of this machine.
@@ -96,7 +100,8 @@ class Cluster:
     def hand_over(self, number: int | None = None) -> Any:
         """A task of a worker, in Ray's queue."""
         folder = str(Path.cwd()) if self._here else None
-        return self._task.remote(self._plan.to_json(), next(self._numbers) if number is None else number, folder)
+        worker = next(self._numbers) if number is None else number
+        return self._task.remote(self._plan.to_json(), worker, folder, self._seen)
 
     # --- before the first ---
 
@@ -130,6 +135,7 @@ class Cluster:
             message = f"a SQLite file is for one machine, and the cluster has {len(nodes)} nodes"
             hint = "--storage postgresql://USER@HOST/DATABASE"
             raise ArchError([Diagnostic("E722", message, hint=hint, file="--storage")])
+        self._seen = max(len(gpus(os.environ)), int(sum(node.get("GPU", 0) for node in nodes)))
         asked = {"cpu": 1, **self._plan.resources}  # as Ray has it
         needed = {NAMES.get(name, name): amount for name, amount in asked.items()}
         _hold(asked, needed, nodes)
@@ -289,25 +295,29 @@ class Turn(Worker):
         self._stop = True
 
 
-def turn(plan: str, number: int, folder: str | None) -> tuple[int | None, bool, str]:
+def turn(plan: str, number: int, folder: str | None, seen: int) -> tuple[int | None, bool, str]:
     """Evaluates trials for a while: what a task of Ray runs. See `_outcome` for what it gives."""
     with contextlib.chdir(folder or "."):
         try:
-            worker = _worker(plan, number)
+            worker = _worker(plan, number, seen)
             with _stopped_by_cancel(worker):
                 worker.run()
         except ArchError as problem:
             return REFUSED, False, problem.diagnostics[0].headline()
+        except BrokenDeviceError:
+            os._exit(BROKEN)  # the next task gets another process
     return (0 if worker.is_over else None), worker.found_any, "it said nothing"
 
 
-def _worker(plan: str, number: int) -> Turn:
+def _worker(plan: str, number: int, seen: int) -> Turn:
     if plan not in _kept:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         for other in _kept.values():
             other.close()
         _kept.clear()
-        _kept[plan] = Turn(Session(Plan.from_json(plan)), number)
+        session = Session(Plan.from_json(plan), patience=AWAY)
+        session.check_here(seen)
+        _kept[plan] = Turn(session, number)
     _kept[plan].begin()
     return _kept[plan]
 

@@ -10,6 +10,12 @@ from resnext_dsl.searches.trials import Standing
 REFUSED = 2
 """The status of a worker that has found the plan impossible; what it has said is the reason."""
 
+BROKEN = 3
+"""The status of a worker whose device is broken; another process may use the device."""
+
+SEEN = "RESNEXT_DSL_GPUS"
+"""Environment variable of a worker: how many GPUs the search sees."""
+
 
 class Running(Protocol):
     """A worker that has been started."""

@@ -33,7 +33,8 @@ class Evaluator:
     Attributes:
         builds: Whether it needs the compiled model; one whose first parameter is called `network` takes that instead.
         reports: Whether it can be told to give up early.
-        overrides: Values that it needs parameters of a network to have.
+        runs: Whether there is something to run beside the counting of costs.
+        takes_any_device: Whether it trains on a GPU if there is one, and on the CPU otherwise.
     """
 
     def __init__(self, function: Callable[..., Any] | None, choices: Mapping[str, Any] = MappingProxyType({})) -> None:
@@ -45,8 +46,16 @@ class Evaluator:
         self._function = function
         self._choices = dict(choices)
         _check_choices(function, choices)
+        self.runs = function is not None
+        self.takes_any_device = bool(getattr(function, "takes_any_device", False))
         self.builds = function is not None and next(iter(_parameters(function)), "") != "network"
         self.reports = function is not None and "report" in _parameters(function)
+
+    @property
+    def device(self) -> str:
+        """The device that it says it uses, by torch's name; "" where it does not say."""
+        told = getattr(self._function, "device", "")
+        return told if isinstance(told, str) else ""
 
     def overrides(self, network: Network, given: Mapping[str, Any]) -> dict[str, Any]:
         """Values that parameters of a network need, such as the number of classes of a data set."""

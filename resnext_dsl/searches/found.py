@@ -10,7 +10,7 @@ from resnext_dsl.searches.plan import Plan
 from resnext_dsl.searches.preselection import Stage
 from resnext_dsl.searches.propose import front_of
 from resnext_dsl.searches.results import Failure, Results, Trial
-from resnext_dsl.searches.trials import CANDIDATE, METRICS, Standing, is_feasible, reason_of
+from resnext_dsl.searches.trials import CANDIDATE, DEVICE, METRICS, Standing, is_feasible, reason_of
 from resnext_dsl.spaces.space import Space
 
 
@@ -51,4 +51,5 @@ def _result(space: Space, trial: Any) -> Trial:
     seconds = trial.duration.total_seconds() if trial.duration is not None else 0.0
     candidate = space.candidate(trial.user_attrs[CANDIDATE])
     values, feasible = tuple(trial.values), is_feasible(trial)
-    return Trial(trial.number, candidate, trial.user_attrs[METRICS], values, seconds, feasible, trial.datetime_complete)
+    metrics, device = trial.user_attrs[METRICS], str(trial.user_attrs.get(DEVICE, ""))
+    return Trial(trial.number, candidate, metrics, values, seconds, feasible, trial.datetime_complete, device)

@@ -6,10 +6,12 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from resnext_dsl.devices.device_locks import OWN, gpus
+from resnext_dsl.searches.engine import SEEN
 from resnext_dsl.searches.plan import Plan
 from resnext_dsl.searches.trials import Standing
 
@@ -17,8 +19,10 @@ from resnext_dsl.searches.trials import Standing
 class Processes:
     """Starts workers as processes, which work until the search is done."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, named: bool = False) -> None:
+        """Prepares workers; `named`: whether a budget names GPUs by their index, so that none may be hidden."""
         self._plan = plan
+        self._named = named
 
     def __enter__(self) -> Processes:
         return self
@@ -28,33 +32,23 @@ class Processes:
 
     def start(self, number: int) -> Process:
         """Starts a worker."""
-        return Process(self._plan, number)
+        visible = gpus(os.environ)
+        own = gpu_of(self._plan, number, visible, self._named)
+        return Process(self._plan, number, {SEEN: str(len(visible)), **own})
 
 
-LISTED = Path("/proc/driver/nvidia/gpus")
-"""Where the driver lists the GPUs; to ask torch would take as long as to train for a while."""
-
-
-def gpus(environment: Mapping[str, str], listed: Path = LISTED) -> list[str]:
-    """The GPUs that a process may use, as CUDA_VISIBLE_DEVICES names them."""
-    named = environment.get("CUDA_VISIBLE_DEVICES")
-    if named is not None:
-        return [name.strip() for name in named.split(",") if name.strip()]
-    return [str(place) for place in range(len(list(listed.iterdir())))] if listed.is_dir() else []
-
-
-def _gpu_of(plan: Plan, number: int) -> dict[str, str]:
-    """What lets a worker see one of several GPUs, in turn; nothing where the evaluator is told which it uses."""
-    found = gpus(os.environ)
-    if len(found) < 2 or ":" in str(plan.choices.get("device", "")):
+def gpu_of(plan: Plan, number: int, visible: Sequence[str], named: bool) -> dict[str, str]:
+    """What lets a worker use one of several GPUs, in turn; nothing where the evaluator is told which it uses."""
+    if len(visible) < 2 or ":" in str(plan.choices.get("device", "")):
         return {}
-    return {"CUDA_VISIBLE_DEVICES": found[number % len(found)]}
+    place = number % len(visible)
+    return {OWN: str(place)} if named else {"CUDA_VISIBLE_DEVICES": visible[place]}
 
 
 class Process:
     """A worker, and what it has said; what an evaluator prints is not the answer of the command."""
 
-    def __init__(self, plan: Plan, number: int) -> None:
+    def __init__(self, plan: Plan, number: int, environment: Mapping[str, str]) -> None:
         self._said = tempfile.TemporaryFile()  # noqa: SIM115
         path = os.pathsep.join(filter(None, [str(Path.cwd()), os.environ.get("PYTHONPATH")]))
         self._process = subprocess.Popen(
@@ -62,7 +56,7 @@ class Process:
             stdin=subprocess.PIPE,
             stdout=self._said,
             stderr=self._said,
-            env={**os.environ, **_gpu_of(plan, number), "PYTHONPATH": path},
+            env={**os.environ, **environment, "PYTHONPATH": path},
         )
         assert self._process.stdin is not None
         with suppress(BrokenPipeError):  # it has died already, which is seen soon

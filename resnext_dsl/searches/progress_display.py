@@ -90,6 +90,8 @@ def print_found(found: Found) -> None:
     state = " (stopped; the same command goes on)" if found.stopped else ""
     state = " (the space has no more)" if found.exhausted else state
     console.print(f"{found.space.network.name}: {len(found.trials)} results{failed}{state}", highlight=False)
+    if found.devices:
+        console.print(f"evaluated on {devices_text(found)}", highlight=False, markup=False)
     outside = sum(not trial.feasible for trial in found.trials)
     if outside:
         console.print(f"{outside} of them miss {' or '.join(found.plan.constrain)}", highlight=False, markup=False)
@@ -99,6 +101,11 @@ def print_found(found: Found) -> None:
         console.print(f"and {len(found.front) - MOST} more on the front", highlight=False)
     for reason, count in _reasons(found)[:5]:
         console.print(f"failed {count}: {reason}", highlight=False, markup=False)
+
+
+def devices_text(found: Found) -> str:
+    """The devices of the results: `cuda:0 (12), cpu (3)`."""
+    return ", ".join(f"{device} ({count})" for device, count in found.devices.items())
 
 
 def _table(found: Found) -> Table:
@@ -139,6 +146,7 @@ def answer(found: Found) -> dict[str, Any]:
                 "on_front": trial.number in front,
                 "feasible": trial.feasible,
                 "seconds": trial.seconds,
+                "device": trial.device,
             }
             for trial in found.trials
         ],

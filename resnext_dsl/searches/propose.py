@@ -6,18 +6,20 @@ does not do. `random` and the evolution of Real et al. go by the space itself.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.samplers import BaseSampler, NSGAIISampler, TPESampler
-from optuna.trial import FrozenTrial, TrialState, create_trial
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
 
 from resnext_dsl.foundation.diagnostics import ArchError
 from resnext_dsl.searches.plan import Plan
-from resnext_dsl.searches.trials import CANDIDATE, is_feasible
+from resnext_dsl.searches.trials import CANDIDATE, VOID, is_feasible
 from resnext_dsl.spaces.candidate import Candidate, text_of
 from resnext_dsl.spaces.dimensions import Dimension
 from resnext_dsl.spaces.space import Space
@@ -58,10 +60,11 @@ class Proposer:
         self._rng = np.random.default_rng([plan.seed, worker])
         self._stock: list[Candidate] = []
         self._tries = TRIES.get(plan.sampler, 1)
-        self._drawn: Callable[[optuna.Study, list[FrozenTrial]], Proposal]
+        self._directions = plan.directions
+        self._drawn: Callable[[list[FrozenTrial]], Proposal]
         seed = int(self._rng.integers(2**31))
         if plan.sampler == "random":
-            self._drawn = lambda study, trials: self._even()
+            self._drawn = lambda trials: self._even()
         elif plan.sampler == "regularized-evolution":
             self._drawn = self._evolved
         else:
@@ -70,13 +73,14 @@ class Proposer:
                 NSGAIISampler(population_size=size, seed=seed) if plan.sampler == "nsga2" else TPESampler(seed=seed)
             )
             self._first = size if plan.sampler == "nsga2" else 10
+            self._mirror = Mirror(self._sampler, plan.directions)
             self._drawn = self._sampled
 
-    def propose(self, study: optuna.Study, trials: list[FrozenTrial], known: set[Candidate]) -> Proposal | None:
+    def propose(self, trials: list[FrozenTrial], known: set[Candidate]) -> Proposal | None:
         """A candidate that is not known yet; None where the space has none left."""
         proposal = None
         for _ in range(KNOWN):
-            proposal = self._drawn(study, trials)
+            proposal = self._drawn(trials)
             if proposal.candidate not in known:
                 return proposal
         return self._left(known)
@@ -94,13 +98,13 @@ class Proposer:
             self._stock = self.space.sample(STOCK, int(self._rng.integers(2**63)), self._budget)[::-1]
         return self._of(self._stock.pop())
 
-    def _evolved(self, study: optuna.Study, trials: list[FrozenTrial]) -> Proposal:
+    def _evolved(self, trials: list[FrozenTrial]) -> Proposal:
         """A change of the best of some of the youngest, drawn at random (Real et al., Algorithm 1)."""
         done = [trial for trial in trials if trial.state is TrialState.COMPLETE][-POPULATION:]
         if len(done) < min(TOURNAMENT, POPULATION):
             return self._even()
         competing = [done[place] for place in self._rng.choice(len(done), min(TOURNAMENT, len(done)), replace=False)]
-        best = front_of(competing, study.directions) or [min(competing, key=_violation)]
+        best = front_of(competing, self._directions) or [min(competing, key=_violation)]
         parent = best[int(self._rng.integers(len(best)))]
         try:
             return self._of(
@@ -111,24 +115,20 @@ class Proposer:
 
     # --- Optuna's samplers ---
 
-    def _sampled(self, study: optuna.Study, trials: list[FrozenTrial]) -> Proposal:
-        draft = _Draft(study)
-        trial = create_trial(state=TrialState.RUNNING, params={}, distributions={})
-        trial.number, trial._trial_id = len(trials), _DRAFTED
-        done = sum(one.state is TrialState.COMPLETE for one in trials)
-        for _ in range(self._tries):
-            relative = self._sampler.infer_relative_search_space(draft, trial)  # type: ignore[arg-type]
-            values = self._sampler.sample_relative(draft, trial, relative)  # type: ignore[arg-type]
-            trial.system_attrs |= draft.notes
-            if not values and done < self._first:
-                break  # to begin with, samplers draw at random: evenly is better
-            candidate = self._completed(draft, trial, values)
-            if candidate is not None:
-                return self._of(candidate, draft.notes)
-        even = self._even()
-        return Proposal(even.candidate, even.params, draft.notes)
+    def _sampled(self, trials: list[FrozenTrial]) -> Proposal:
+        done = self._mirror.update(trials)
+        with self._mirror.draft() as draft:
+            for _ in range(self._tries):
+                values = draft.related()
+                if not values and done < self._first:
+                    break  # to begin with, samplers draw at random: evenly is better
+                candidate = self._completed(draft, values)
+                if candidate is not None:
+                    return self._of(candidate, draft.notes)
+            even = self._even()
+            return Proposal(even.candidate, even.params, draft.notes)
 
-    def _completed(self, draft: Any, trial: FrozenTrial, values: dict[str, Any]) -> Candidate | None:
+    def _completed(self, draft: Draft, values: dict[str, Any]) -> Candidate | None:
         """The candidate of a sampler's values, the missing ones asked for; None where it does not keep the budgets."""
         layout = self.space.layout
         places = []
@@ -136,7 +136,7 @@ class Proposer:
             name = dimension.name
             value = values.get(name)
             if value is None:
-                value = self._sampler.sample_independent(draft, trial, name, self.distributions[name])
+                value = draft.independent(name, self.distributions[name])
             places.append(
                 np.array([_place(dimension, value)], dtype=np.float64 if dimension.size is None else np.int64)
             )
@@ -146,38 +146,62 @@ class Proposer:
         return self.space.candidates_of(settled, 1)[0]
 
 
-_DRAFTED = -1
-"""The number of a trial that is not in the database yet."""
+class Mirror:
+    """A study in memory, for a sampler: it knows the results, and trials that never come about are drafted there."""
+
+    def __init__(self, sampler: BaseSampler, directions: list[str]) -> None:
+        self.sampler = sampler
+        self.study = optuna.create_study(
+            sampler=sampler, directions=[StudyDirection[one.upper()] for one in directions]
+        )
+        self._known: set[int] = set()
+        self._done = 0
+
+    def update(self, trials: list[FrozenTrial]) -> int:
+        """Adds what has ended since; gives how many have a result."""
+        for trial in trials:
+            ended = trial.state in (TrialState.COMPLETE, TrialState.PRUNED) and VOID not in trial.user_attrs
+            if ended and trial.number not in self._known:
+                self._known.add(trial.number)
+                self._done += trial.state is TrialState.COMPLETE
+                self.study.add_trial(trial)
+        return self._done
+
+    @contextmanager
+    def draft(self) -> Iterator[Draft]:
+        """A trial for the sampler; it has failed at the end of the block, so that samplers leave it aside."""
+        trial = self.study.ask()
+        try:
+            yield Draft(self, trial.number)
+        finally:
+            self.study.tell(trial, state=TrialState.FAIL)
 
 
-class _Draft:
-    """A study as a sampler sees it while a trial is drafted: what it notes about that is kept until there is one."""
+class Draft:
+    """A trial that a sampler may be asked about more than once."""
 
-    def __init__(self, study: optuna.Study) -> None:
-        self._study = study
-        self._storage = _DraftStorage(study._storage)
+    def __init__(self, mirror: Mirror, number: int) -> None:
+        self._study = mirror.study
+        self._sampler = mirror.sampler
+        self._number = number
+
+    @property
+    def _trial(self) -> FrozenTrial:
+        return self._study.get_trials(deepcopy=False)[self._number]
 
     @property
     def notes(self) -> dict[str, Any]:
-        return self._storage.notes
+        """What the sampler has noted about it."""
+        return dict(self._trial.system_attrs)
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._study, name)
+    def related(self) -> dict[str, Any]:
+        """Values that the sampler draws together; they may be some or none."""
+        space = self._sampler.infer_relative_search_space(self._study, self._trial)
+        return self._sampler.sample_relative(self._study, self._trial, space)
 
-
-class _DraftStorage:
-    def __init__(self, storage: Any) -> None:
-        self._under = storage
-        self.notes: dict[str, Any] = {}
-
-    def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
-        if trial_id == _DRAFTED:
-            self.notes[key] = value
-        else:
-            self._under.set_trial_system_attr(trial_id, key, value)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._under, name)
+    def independent(self, name: str, distribution: BaseDistribution) -> Any:
+        """The value that the sampler draws for a parameter alone."""
+        return self._sampler.sample_independent(self._study, self._trial, name, distribution)
 
 
 def distribution(dimension: Dimension) -> BaseDistribution:

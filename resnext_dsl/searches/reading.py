@@ -22,6 +22,7 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 from resnext_dsl.foundation.diagnostics import ArchError, Diagnostic, did_you_mean
 from resnext_dsl.foundation.options import DEFAULTS
 from resnext_dsl.networks.loading import parsed, source_of
+from resnext_dsl.searches.database import Records
 from resnext_dsl.searches.evaluator import COST, evaluator_of
 from resnext_dsl.searches.found import Found, found
 from resnext_dsl.searches.plan import Plan, identity
@@ -57,13 +58,9 @@ def read(
         kept = _study(database, url, name)
         plan = _plan(kept, path, root, fixed)._replace(storage=url, study=name)
         space = _space(kept, plan)
-        database.grace_period = plan.grace
-        silent = len(database._get_stale_trial_ids(kept._study_id))
         stages = [Stage(*stage) for stage in kept.user_attrs.get(STAGES, [])]
-        so_far = found(space, plan, standing(all_trials(kept)), stages)
-    running = max(so_far.running - silent, 0)
-    waiting = so_far.waiting + so_far.running - running
-    return so_far._replace(exhausted=False, running=running, waiting=waiting)
+        so_far = found(space, plan, standing(all_trials(Records(database, kept))), stages)
+    return so_far._replace(exhausted=False)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime
 from typing import NamedTuple
@@ -13,7 +14,10 @@ from resnext_dsl.spaces.space import Space
 
 
 class Trial(NamedTuple):
-    """A result: the candidate, its metrics, and whether it keeps every constraint."""
+    """A result: the candidate, its metrics, whether it keeps every constraint, and the device that it was evaluated on.
+
+    A device is named as its machine names it, whatever a worker saw of it; "" where nothing but cost was looked at.
+    """
 
     number: int
     candidate: Candidate
@@ -22,6 +26,7 @@ class Trial(NamedTuple):
     seconds: float
     feasible: bool = True
     finished: datetime | None = None
+    device: str = ""
 
 
 class Failure(NamedTuple):
@@ -57,3 +62,8 @@ class Results(NamedTuple):
     exhausted: bool
     running: int = 0
     waiting: int = 0
+
+    @property
+    def devices(self) -> dict[str, int]:
+        """How many results each device gave, as their machines name them."""
+        return dict(Counter(trial.device for trial in self.trials if trial.device))

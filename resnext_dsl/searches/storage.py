@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import random
 import sqlite3
 import time
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import optuna
 from optuna.exceptions import DuplicatedStudyError, ExperimentalWarning, StorageInternalError
+from optuna.storages import RDBStorage
 from optuna.study import StudyDirection
-from sqlalchemy import event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from resnext_dsl.foundation.diagnostics import ArchError, Diagnostic
-from resnext_dsl.searches.database import Database
+from resnext_dsl.searches.database import Records, serialize
 from resnext_dsl.searches.plan import Plan
 
 BUSY = 60
@@ -25,6 +27,12 @@ BUSY = 60
 
 AWAY = 600.0
 """Seconds that a database may be away while a search runs."""
+
+RACE = 20.0
+"""Seconds in which several processes that open a new database have made its tables."""
+
+RACED = ("already exists", "duplicate key", "UNIQUE constraint", "database is locked", "deadlock detected")
+"""Words of the errors of a process whose tables another has just made."""
 
 SPACE, PLAN = "space", "plan"
 """What a study keeps about itself: the identity of its space, and what was asked."""
@@ -37,39 +45,57 @@ def url_of(plan: Plan, name: str) -> str:
     return plan.storage or f"sqlite:///{name}.search.db"
 
 
-def open_storage(url: str, heartbeat: int, grace: int) -> Database:
+def open_storage(url: str, heartbeat: int, grace: int, patience: float = 0.0) -> RDBStorage:
     """A database, ready for many processes.
+
+    Args:
+        url: Where it is.
+        heartbeat: Seconds between signs of life of a trial.
+        grace: Seconds without one, after which a trial is marked as failed.
+        patience: Seconds that it may be away; a worker opens one that its search has opened before.
 
     Raises:
         ArchError: E722 where it cannot be reached, or the URL is none.
     """
-    try:
-        parsed = make_url(url)
-        arguments: dict[str, Any] = {"pool_pre_ping": True}  # a server may have gone away, a file has not
-        if parsed.get_backend_name() == "sqlite":
-            _prepare_file(parsed.database)
-            arguments = {"connect_args": {"timeout": BUSY}}
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ExperimentalWarning)
-            storage = Database(
-                url,
-                engine_kwargs=arguments,
-                heartbeat_interval=heartbeat,
-                grace_period=grace,
-            )
-    except (ArgumentError, NoSuchModuleError, ImportError) as problem:
-        hint = "sqlite:///FILE.db, or postgresql://USER@HOST/DATABASE (pip install 'resnext-dsl[postgresql]')"
-        raise _unusable(url, str(problem), hint) from None
-    except (SQLAlchemyError, sqlite3.Error, OSError, StorageInternalError, RuntimeError) as problem:
-        raise _unusable(url, str(problem.__cause__ or problem), "is it running, and may you write to it?") from None
+    began = time.monotonic()
+    while True:
+        try:
+            return _opened(url, heartbeat, grace)
+        except (ArgumentError, NoSuchModuleError, ImportError) as problem:
+            hint = "sqlite:///FILE.db, or postgresql://USER@HOST/DATABASE (pip install 'resnext-dsl[postgresql]')"
+            raise _unusable(url, str(problem), hint) from None
+        except OSError as problem:
+            raise _unusable(url, str(problem), "is it there, and may you write to it?") from None
+        except (SQLAlchemyError, sqlite3.Error, StorageInternalError, RuntimeError, AssertionError) as problem:
+            most = max(patience, RACE if _is_race(problem) else 0.0)
+            if time.monotonic() - began >= most:
+                hint = "is it running, and may you write to it?"
+                raise _unusable(url, str(problem.__cause__ or problem), hint) from None
+        time.sleep(random.uniform(0.05, 0.5))  # those that met do not meet again
+
+
+def _opened(url: str, heartbeat: int, grace: int) -> RDBStorage:
+    parsed = make_url(url)
+    arguments: dict[str, Any] = {"pool_pre_ping": True}  # a server may have gone away, a file has not
     if parsed.get_backend_name() == "sqlite":
-        # Of a write-ahead log, a crash of the machine may lose the last results, a crash of a process none.
-        event.listen(storage.engine, "connect", lambda connection, _: connection.execute("PRAGMA synchronous=NORMAL"))
-        storage.engine.dispose()
+        _prepare_file(parsed.database)
+        arguments = {"connect_args": {"timeout": BUSY}}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        storage = RDBStorage(url, engine_kwargs=arguments, heartbeat_interval=heartbeat, grace_period=grace)
+    if parsed.get_backend_name() == "sqlite":
+        serialize(storage.engine)
+        storage.engine.dispose()  # connections that it has opened until now
     return storage
 
 
-def close(storage: Database) -> None:
+def _is_race(problem: BaseException) -> bool:
+    """Whether an error comes of another process that makes the same tables; Optuna asserts that they are filled."""
+    text = f"{problem} {problem.__cause__}"
+    return isinstance(problem, AssertionError) or any(words in text for words in RACED)
+
+
+def close(storage: RDBStorage) -> None:
     """Closes the connections of a database."""
     storage.remove_session()
     storage.engine.dispose()
@@ -97,28 +123,34 @@ def _unusable(url: str, message: str, hint: str) -> ArchError:
     )
 
 
-def open_study(storage: Database, name: str, plan: Plan, identity: str) -> optuna.Study:
+def open_study(storage: RDBStorage, name: str, plan: Plan, identity: str, patience: float = 0.0) -> Records:
     """The study of a search: that of an earlier run, or a new one.
 
     Raises:
         ArchError: E723 where one of this name is of another search.
     """
-    cached = optuna.storages.get_storage(storage)
-    sampler = optuna.samplers.RandomSampler(seed=plan.seed)
     directions = [StudyDirection[direction.upper()] for direction in plan.directions]
+    create = partial(
+        optuna.create_study, storage=storage, study_name=name, directions=directions, sampler=_sampler(plan)
+    )
     try:
-        study = optuna.create_study(storage=cached, study_name=name, directions=directions, sampler=sampler)
+        study = patient(create, patience)
         patient(lambda: study.set_user_attr(PLAN, plan.described()))
         patient(lambda: study.set_user_attr(SPACE, identity))
     except DuplicatedStudyError:
-        study = _existing(cached, name, sampler, identity)
-    return study
+        study = patient(lambda: optuna.load_study(storage=storage, study_name=name, sampler=_sampler(plan)), patience)
+        _check(study, identity, patience)
+    return patient(lambda: Records(storage, study), patience)
 
 
-def _existing(storage: Any, name: str, sampler: Any, identity: str) -> optuna.Study:
-    study = optuna.load_study(storage=storage, study_name=name, sampler=sampler)
+def _sampler(plan: Plan) -> optuna.samplers.BaseSampler:
+    return optuna.samplers.RandomSampler(seed=plan.seed)  # of no use: candidates are proposed elsewhere
+
+
+def _check(study: optuna.Study, identity: str, patience: float) -> None:
+    """Refuses the study of another search."""
     for _ in range(20):
-        known = study.user_attrs.get(SPACE)
+        known = patient(lambda: study.user_attrs.get(SPACE), patience)
         if known is not None:
             break
         time.sleep(0.25)  # another process has just made it
@@ -129,9 +161,8 @@ def _existing(storage: Any, name: str, sampler: Any, identity: str) -> optuna.St
             else "not of this program"
         )
         hint = "give this search a name of its own (`--study NAME`), or another `--storage`"
-        message = f"the storage has a study `{name}` already, {why}; nothing was changed"
+        message = f"the storage has a study `{study.study_name}` already, {why}; nothing was changed"
         raise ArchError([Diagnostic("E723", message, hint=hint, file="--storage")])
-    return study
 
 
 def patient(run: Callable[[], Result], seconds: float = AWAY) -> Result:

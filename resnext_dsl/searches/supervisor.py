@@ -15,13 +15,8 @@ from resnext_dsl.searches.preselection import STAGES, Stage, chosen
 from resnext_dsl.searches.processes import Processes
 from resnext_dsl.searches.propose import Proposer, params_of
 from resnext_dsl.searches.storage import patient
-from resnext_dsl.searches.trials import (
-    Standing,
-    all_trials,
-    bury,
-    make,
-    standing,
-)
+from resnext_dsl.searches.trials import LOST, Standing, add, all_trials, bury, standing
+from resnext_dsl.searches.trouble import BrokenDeviceError
 from resnext_dsl.searches.worker import Session, Worker, key_of
 
 LOOK = 0.25
@@ -34,13 +29,14 @@ STOPPING = 15.0
 Progress = Callable[[Standing, list[Stage]], None]
 
 
-def engine_of(plan: Plan) -> Engine:
+def engine_of(session: Session) -> Engine:
     """The engine of a plan; Ray is imported for its own only."""
+    plan = session.plan
     if plan.engine == "ray":
         from resnext_dsl.searches.cluster import Cluster
 
         return Cluster(plan)
-    return Processes(plan)
+    return Processes(plan, any(":" in device for device in session.timed_devices))
 
 
 def run(plan: Plan, evaluator: Any = None, progress: Progress | None = None) -> Found:
@@ -56,7 +52,7 @@ def run(plan: Plan, evaluator: Any = None, progress: Progress | None = None) -> 
     """
     plan.check()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    with Session(plan, evaluator) as session, engine_of(plan) as engine:
+    with Session(plan, evaluator) as session, engine_of(session) as engine:
         session.space.sample(1, plan.seed, plan.budget or None)  # that something keeps the budgets
         stages: list[Stage] = []
         stopped = False
@@ -68,26 +64,31 @@ def run(plan: Plan, evaluator: Any = None, progress: Progress | None = None) -> 
                 _supervise(session, engine, lambda now: progress(now, stages) if progress is not None else None)
         except KeyboardInterrupt:
             stopped = True
-        return found(session.space, plan, standing(all_trials(session.study)), stages, stopped)
+        except BrokenDeviceError as problem:
+            message = f"this process can use its device no longer: {problem}"
+            raise useless(
+                message, "start the program again: the search goes on, and tries the candidate again"
+            ) from None
+        return found(session.space, plan, standing(all_trials(session.records)), stages, stopped)
 
 
 def _staged(session: Session, progress: Progress | None) -> list[Stage]:
     """Chooses what is evaluated first, once for a study."""
-    plan, study = session.plan, session.study
+    plan, records = session.plan, session.records
     if not plan.screen:
         return []
-    known = study.user_attrs.get(STAGES)
+    known = records.study.user_attrs.get(STAGES)
     if known is None:
         nothing = standing([])
         candidates, stages = chosen(session.space, plan, lambda so_far: progress and progress(nothing, so_far))
         proposer = Proposer(session.space, plan, 0)
-        trials = standing(all_trials(study))
+        trials = standing(all_trials(records))
         for candidate in candidates:
             key = key_of(session.space, candidate, session.space.bind(candidate))
             if key not in trials.keys:
-                make(study, params_of(session.space, candidate), proposer.distributions, candidate.to_json(), key)
+                add(records, params_of(session.space, candidate), proposer.distributions, candidate.to_json(), key)
         known = [list(stage) for stage in stages]
-        patient(lambda: study.set_user_attr(STAGES, known))
+        patient(lambda: records.study.set_user_attr(STAGES, known))
     return [Stage(*stage) for stage in known]
 
 
@@ -101,12 +102,13 @@ def _supervise(session: Session, engine: Engine, told: Callable[[Standing], None
             workers[number] = engine.start(number)
         while workers:
             if time.monotonic() - buried > plan.heartbeat:  # workers that wait for their turn cannot
-                bury(session.study)
+                bury(session.records)
                 buried = time.monotonic()
-            now = standing(all_trials(session.study))
+            now = standing(all_trials(session.records))
             told(now)
-            if len(now.done) + len(now.failed) > results:
-                futile, results = 0, len(now.done) + len(now.failed)
+            settled = len(now.done) + sum(LOST not in trial.user_attrs for trial in now.failed)
+            if settled > results:
+                futile, results = 0, settled
             for number, worker in list(workers.items()):
                 status = worker.status(now)
                 if status is None:

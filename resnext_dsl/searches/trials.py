@@ -10,24 +10,24 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Mapping
-from contextlib import suppress
-from functools import partial
 from typing import Any, NamedTuple
 
-import optuna
 from optuna.distributions import BaseDistribution
-from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from resnext_dsl.searches.database import Database
+from resnext_dsl.searches.database import Records
 from resnext_dsl.searches.storage import patient
+from resnext_dsl.searches.trouble import MEMORY
 
 CANDIDATE, KEY, METRICS, REASON, STOPPED, VOID = "candidate", "key", "metrics", "reason", "stopped", "void"
 """What a trial keeps: its values; what tells its architecture from others; all metrics; why it failed; that it was
 stopped with the search; why it is not one."""
 
+DEVICE, LOST = "device", "lost"
+"""And the device that it was evaluated on; the trouble of that device, and its error, for which it is tried again."""
+
 ATTEMPTS = 5
-"""Times that a candidate whose worker died is tried, before it counts as failed."""
+"""Times that a candidate whose worker died, or whose device failed, is tried, before it counts as failed."""
 
 
 class Standing(NamedTuple):
@@ -38,7 +38,8 @@ class Standing(NamedTuple):
         failed: Trials that an evaluator failed, or whose worker died too often.
         running: Being evaluated.
         waiting: To be evaluated, those that died and are to be tried again not among them.
-        dead: Trials whose worker died, or was stopped, and of whose architecture nothing else is alive.
+        dead: Trials whose worker died or was stopped, or whose device failed, and of whose architecture nothing else is
+            alive.
         keys: Architecture -> the trial of it that counts.
     """
 
@@ -50,21 +51,22 @@ class Standing(NamedTuple):
     keys: dict[str, FrozenTrial]
 
     @property
+    def retried(self) -> FrozenTrial | None:
+        """The trial to be tried again next; one that was out of memory waits until no other needs any."""
+        for trial in self.dead:
+            if trial.user_attrs.get(LOST, {}).get("trouble") != MEMORY or not self.running:
+                return trial
+        return None
+
+    @property
     def counted(self) -> int:
         """Trials that count."""
         return len(self.keys) + len(self.dead)
 
 
-def database_of(study: optuna.Study) -> Database:
-    """The database that a study is kept in."""
-    storage: Any = study._storage
-    backend: Database = storage._backend
-    return backend
-
-
-def all_trials(study: optuna.Study) -> list[FrozenTrial]:
+def all_trials(records: Records) -> list[FrozenTrial]:
     """The trials of a study, in order."""
-    return patient(lambda: study.get_trials(deepcopy=False))
+    return patient(records.trials)
 
 
 def standing(trials: list[FrozenTrial]) -> Standing:
@@ -125,7 +127,13 @@ def _list_of(found: Standing, trial: FrozenTrial) -> list[FrozenTrial]:
 
 def reason_of(trial: FrozenTrial) -> str:
     """Why a trial failed."""
-    return str(trial.user_attrs.get(REASON, f"its worker died {ATTEMPTS} times"))
+    attributes = trial.user_attrs
+    if REASON in attributes:
+        return str(attributes[REASON])
+    if LOST not in attributes:
+        return f"its worker died {ATTEMPTS} times"
+    what = "out of memory" if attributes[LOST].get("trouble") == MEMORY else "its device failed"
+    return f"{what}, {ATTEMPTS} times: {attributes[LOST].get('error')}"
 
 
 def is_feasible(trial: FrozenTrial) -> bool:
@@ -133,75 +141,63 @@ def is_feasible(trial: FrozenTrial) -> bool:
     return all(value <= 0 for value in trial.constraints.values())
 
 
-# --- making, claiming, finishing ---
+# --- adding, claiming, ending ---
 
 
-def make(
-    study: optuna.Study,
+def add(
+    records: Records,
     params: Mapping[str, Any],
     distributions: Mapping[str, BaseDistribution],
     candidate: Mapping[str, Any],
     key: str,
     system: Mapping[str, Any] | None = None,
-    state: TrialState = TrialState.WAITING,
-) -> FrozenTrial:
-    """A new trial, waiting or running."""
+    known: int = 0,
+) -> FrozenTrial | None:
+    """Adds a trial, which waits; None if others have added some since `known` trials were read."""
     template = create_trial(
-        state=state,
+        state=TrialState.WAITING,
         params=dict(params),
         distributions={name: distributions[name] for name in params},
         user_attrs={CANDIDATE: dict(candidate), KEY: key},
         system_attrs=dict(system or {}),
     )
-    return patient(lambda: database_of(study)._create_new_trial(study._study_id, template))
+    return template if patient(lambda: records.add(template, known)) else None
 
 
-def again(study: optuna.Study, dead: FrozenTrial) -> FrozenTrial:
-    """A trial that died, once more, waiting."""
-    attributes = dead.user_attrs
-    return make(
-        study,
-        dead.params,
-        dead.distributions,
-        attributes[CANDIDATE],
-        attributes[KEY],
-        {**dead.system_attrs, "retry_of": dead.number},
-    )
+def add_again(records: Records, dead: FrozenTrial, known: int) -> FrozenTrial | None:
+    """Adds a trial that died, once more."""
+    attributes, notes = dead.user_attrs, {**dead.system_attrs, "retry_of": dead.number}
+    return add(records, dead.params, dead.distributions, attributes[CANDIDATE], attributes[KEY], notes, known)
 
 
-def claim(study: optuna.Study, trial: FrozenTrial) -> bool:
+def claim(records: Records, trial: FrozenTrial) -> bool:
     """Whether a waiting trial is now ours and running."""
-    return patient(lambda: database_of(study).claim(trial._trial_id))
+    return patient(lambda: records.claim(trial.number))
 
 
 def finish(
-    study: optuna.Study,
+    records: Records,
     trial: FrozenTrial,
     values: list[float],
-    metrics: Mapping[str, float],
+    kept: Mapping[str, Any],
     constraints: Mapping[str, float],
 ) -> bool:
     """Records a result; False where the trial was taken for dead meanwhile."""
-    database = database_of(study)
-    kept = {METRICS: dict(metrics)}
-    if patient(lambda: database.end(trial._trial_id, TrialState.COMPLETE, values, kept, constraints)):
+    if patient(lambda: records.end(trial.number, TrialState.COMPLETE, values, kept, constraints)):
         return True
     # A step that the database has done before it went away is tried again, and found done.
-    return patient(lambda: database.get_trial(trial._trial_id)).state is TrialState.COMPLETE
+    return patient(lambda: records.state(trial.number)) is TrialState.COMPLETE
 
 
-def fail(study: optuna.Study, trial: FrozenTrial, key: str, why: Any, pruned: bool = False) -> None:
+def fail(records: Records, trial: FrozenTrial, kept: Mapping[str, Any], pruned: bool = False) -> None:
     """Records that a trial has failed, was stopped or is none."""
     state = TrialState.PRUNED if pruned else TrialState.FAIL
-    patient(lambda: database_of(study).end(trial._trial_id, state, None, {key: why}))
+    patient(lambda: records.end(trial.number, state, None, kept))
 
 
-def bury(study: optuna.Study) -> None:
-    """Takes trials for dead that gave no sign of life."""
-    storage: Any = study._storage
-    for number in patient(lambda: storage._get_stale_trial_ids(study._study_id)):
-        with suppress(UpdateFinishedTrialError):
-            patient(partial(storage.set_trial_state_values, number, TrialState.FAIL))
+def bury(records: Records) -> None:
+    """Marks running trials as failed if their last sign of life is too old."""
+    patient(records.fail_stale)
 
 
 class Pulse:
@@ -211,9 +207,9 @@ class Pulse:
         trial: That trial; None between two.
     """
 
-    def __init__(self, study: optuna.Study, seconds: float) -> None:
+    def __init__(self, records: Records, seconds: float) -> None:
         self.trial: FrozenTrial | None = None
-        self._storage: Any = study._storage
+        self._records = records
         self._seconds = seconds
         self._done = threading.Event()
         self._thread: threading.Thread | None = None
@@ -235,6 +231,6 @@ class Pulse:
             if trial is None:
                 continue
             try:
-                patient(lambda number=trial._trial_id: self._storage.record_heartbeat(number), self._seconds)  # type: ignore[misc]
+                patient(lambda number=trial.number: self._records.beat(number), self._seconds)  # type: ignore[misc]
             except Exception:  # the next sign may come through; without one the trial is tried again
                 time.sleep(0.1)

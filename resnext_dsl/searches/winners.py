@@ -28,7 +28,7 @@ def written(space: Space, candidate: Candidate) -> str:
         for name in (*space.fixed, *candidate)
         if name in bound.parameters
     }
-    text = _replaced(space.spec.module, values)
+    text = _replaced(space.spec.spec_file, values)
     source = text_source(text, space.network.source.name, DEFAULTS)
     path = space.network.source.path
     again = network_of(source, path.parent if path is not None else None, DEFAULTS, {})
@@ -67,7 +67,7 @@ def write(space: Space, candidates: list[Candidate], folder: Path) -> list[Path]
         OSError: Where a file cannot be written.
     """
     origin = space.network.source.path
-    relative = [item.path for item, _ in space.spec.module.imports if item.path]
+    relative = [item.path for item, _ in space.spec.spec_file.imports if item.path]
     if relative and (origin is None or folder.resolve() != origin.parent.resolve()):
         message = f"`{space.network.name}` imports {relative[0]!r} from beside it, so it can be written there only"
         raise error("E502", message, hint=f"write to {origin.parent if origin is not None else 'its folder'}")

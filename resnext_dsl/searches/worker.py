@@ -17,32 +17,39 @@ from types import FrameType
 from typing import Any
 
 import optuna
-from optuna.trial import FrozenTrial, Trial, TrialState
+from optuna.trial import FrozenTrial, TrialState
 
+from resnext_dsl.devices.device_locks import OWN, gpus, name_on_machine, shared
 from resnext_dsl.foundation.diagnostics import ArchError, error
 from resnext_dsl.networks.network import Network
 from resnext_dsl.searches.constraints import MissedError, check_devices, latencies, timed, violations
+from resnext_dsl.searches.engine import BROKEN as BROKEN_DEVICE
+from resnext_dsl.searches.engine import REFUSED, SEEN, useless
 from resnext_dsl.searches.evaluator import Evaluator, evaluator_of
 from resnext_dsl.searches.plan import Plan, identity
 from resnext_dsl.searches.propose import Proposer
-from resnext_dsl.searches.storage import close, open_storage, open_study, patient, url_of
+from resnext_dsl.searches.storage import AWAY, close, open_storage, open_study, patient, url_of
 from resnext_dsl.searches.trials import (
     CANDIDATE,
+    DEVICE,
     KEY,
+    LOST,
+    METRICS,
     REASON,
     STOPPED,
     VOID,
     Pulse,
     Standing,
     Tally,
-    again,
+    add,
+    add_again,
     all_trials,
     bury,
     claim,
     fail,
     finish,
-    make,
 )
+from resnext_dsl.searches.trouble import BROKEN, MEMORY, BrokenDeviceError, allocations, release, trouble_of
 from resnext_dsl.semantics.overrides import override_source
 from resnext_dsl.spaces.candidate import Candidate
 from resnext_dsl.spaces.space import Space
@@ -60,11 +67,11 @@ class Session:
 
     Attributes:
         space: What is searched, with the values that the evaluator needs.
-        study: Where results are kept.
+        records: Where results are kept.
     """
 
-    def __init__(self, plan: Plan, evaluator: Evaluator | None = None) -> None:
-        """Opens everything.
+    def __init__(self, plan: Plan, evaluator: Evaluator | None = None, patience: float = 0.0) -> None:
+        """Opens everything; waits for a storage that is away for at most `patience` seconds.
 
         Raises:
             ArchError: For a plan that cannot be done.
@@ -76,17 +83,17 @@ class Session:
         self.space: Space = plan.space(needed) if needed else own
         self.space.screen(plan.budget or None)
         self.evaluator.check(self.space.network)
-        if plan.measure:
-            self._check_latencies()
+        self.timed_devices: list[str] = self._check_latencies() if plan.measure else []
         self.name = plan.study or self.space.network.name
-        self._storage = open_storage(url_of(plan, self.space.network.name), plan.heartbeat, plan.grace)
+        self._storage = open_storage(url_of(plan, self.space.network.name), plan.heartbeat, plan.grace, patience)
         try:
-            self.study = open_study(self._storage, self.name, plan, identity(plan, self.space))
+            self.records = open_study(self._storage, self.name, plan, identity(plan, self.space), patience)
         except BaseException:
             close(self._storage)
             raise
 
-    def _check_latencies(self) -> None:
+    def _check_latencies(self) -> list[str]:
+        """The devices of the latencies that the budgets limit."""
         network, plan = self.space.network, self.plan
         limits = latencies(network, plan.budget)
         if not limits:
@@ -94,6 +101,27 @@ class Session:
             raise error("E202", message, override_source("measure", "measure"))
         if plan.engine == "processes":  # the nodes of a cluster may have others
             check_devices(limits)
+        return [dict(limit.arguments)["device"] for limit in limits]
+
+    def check_here(self, seen: int) -> None:
+        """Refuses to work where a device is missing; this is a worker, of a search that sees so many GPUs.
+
+        Raises:
+            ArchError: E603 for the device of a latency; E724 if training would be on the CPU though there are GPUs.
+        """
+        if self.plan.measure:
+            check_devices(latencies(self.space.network, self.plan.budget))
+        if not seen or not self.evaluator.takes_any_device or sees_gpus():
+            return
+        count = "1 GPU" if seen == 1 else f"{seen} GPUs"
+        on_ray = self.plan.engine == "ray"
+        message = f"the search sees {count} and this worker cannot use any, so `device=auto` would train on the CPU"
+        hint = (
+            "give each trial one: `--resources gpu=1`"
+            if on_ray
+            else "look at CUDA_VISIBLE_DEVICES, and at torch's build"
+        )
+        raise useless(f"{message} ({hint}; to train on the CPU: `--choice device=cpu`)", hint)
 
     def __enter__(self) -> Session:
         return self
@@ -109,14 +137,15 @@ class Worker:
         self._session = session
         self._plan = session.plan
         self._bounds = session.plan.bounds
-        self._study = session.study
+        self._records = session.records
         self._proposer = Proposer(session.space, session.plan, number)
+        self._exhausted = False
         self._buried = 0.0
         self._tally = Tally()
         self._known: set[Candidate] = set()
         self._looked_at = 0
-        self._bound: tuple[int, Candidate, Network] | None = None
-        self._pulse = Pulse(session.study, session.plan.heartbeat)
+        self._bound: tuple[str, Candidate, Network] | None = None
+        self._pulse = Pulse(session.records, session.plan.heartbeat)
         self._evaluating = False
         self._stop = False
 
@@ -135,9 +164,9 @@ class Worker:
     def _work(self) -> None:
         while not self._stop:
             if time.monotonic() - self._buried > self._plan.heartbeat:
-                bury(self._study)
+                bury(self._records)
                 self._buried = time.monotonic()
-            trials = all_trials(self._study)
+            trials = all_trials(self._records)
             now = self._tally.standing(trials)
             if len(now.done) + len(now.failed) >= self._plan.trials:
                 return
@@ -146,7 +175,7 @@ class Worker:
                 self._evaluate(trial)
             elif now.running or now.waiting or now.dead:
                 self._rest()
-            else:
+            elif self._exhausted:
                 return
 
     def _rest(self) -> None:
@@ -163,55 +192,69 @@ class Worker:
         for trial in now.waiting:
             if self._claimed(trial):
                 return trial
-        if now.dead:
-            trial = again(self._study, now.dead[0])
-            return trial if self._claimed(trial) else None
+        dead = now.retried
+        if dead is not None:
+            added = add_again(self._records, dead, len(trials))
+            return self._claimed_of(added, dead.user_attrs[KEY], len(trials))
         if now.counted < self._plan.trials:
-            made = self._made(trials, now)
-            if made is None or made.number == len(trials):  # nobody has made another since these were read
-                return made
-            return made if self._counts(made) else None
+            return self._added(trials, now)
+        return None
+
+    def _claimed_of(self, added: FrozenTrial | None, key: str, known: int) -> FrozenTrial | None:
+        """A trial that has just been added after those that were known, if it is ours now."""
+        if added is not None:
+            return added if claim(self._records, added) else None
+        trials = all_trials(self._records)
+        now = self._tally.standing(trials)
+        for trial in trials[known:]:
+            waits = trial.state is TrialState.WAITING and trial.user_attrs.get(KEY) == key
+            if waits and self._counts(trial, now) and claim(self._records, trial):
+                return trial
         return None
 
     def _claimed(self, trial: FrozenTrial) -> bool:
         """Whether a waiting trial is ours, and counts."""
-        return self._counts(trial) and claim(self._study, trial)
+        now = self._tally.standing(all_trials(self._records))
+        return self._counts(trial, now) and claim(self._records, trial)
 
-    def _counts(self, trial: FrozenTrial) -> bool:
-        """Whether a trial counts: others may have made theirs at the same time."""
-        now = self._tally.standing(all_trials(self._study))
+    def _counts(self, trial: FrozenTrial, now: Standing) -> bool:
+        """Whether a trial counts: others may have added theirs at the same time."""
         first = now.keys.get(trial.user_attrs[KEY])
         if first is not None and first.number != trial.number:
-            fail(self._study, trial, VOID, f"same architecture as trial {first.number}", pruned=True)
+            self._void(trial, f"same architecture as trial {first.number}")
             return False
         if now.counted <= self._plan.trials:
             return True
         numbers = sorted([*(one.number for one in now.keys.values()), *(one.number for one in now.dead)])
         if trial.number in numbers[self._plan.trials :]:
-            fail(self._study, trial, VOID, "one more than were asked for", pruned=True)
+            self._void(trial, "one more than were asked for")
             return False
         return True
 
-    def _made(self, trials: list[FrozenTrial], now: Standing) -> FrozenTrial | None:
-        """A new trial of an architecture that is not known yet."""
+    def _void(self, trial: FrozenTrial, why: str) -> None:
+        fail(self._records, trial, {VOID: why}, pruned=True)
+
+    def _added(self, trials: list[FrozenTrial], now: Standing) -> FrozenTrial | None:
+        """A new trial of an architecture that is not known yet, if it is ours now."""
         space = self._session.space
         for trial in trials[self._looked_at :]:
             if CANDIDATE in trial.user_attrs:
                 self._known.add(space.candidate(trial.user_attrs[CANDIDATE]))
         self._looked_at = len(trials)
         while True:
-            proposal = self._proposer.propose(self._study, trials, self._known)
+            proposal = self._proposer.propose(trials, self._known)
             if proposal is None:
+                self._exhausted = True
                 return None
             self._known.add(proposal.candidate)
             network = space.bind(proposal.candidate)
             key = key_of(space, proposal.candidate, network)
             if key not in now.keys:
                 distributions, candidate = self._proposer.distributions, proposal.candidate.to_json()
-                running = TrialState.RUNNING
-                trial = make(self._study, proposal.params, distributions, candidate, key, proposal.notes, running)
-                self._bound = trial.number, proposal.candidate, network
-                return trial
+                params, notes, known = proposal.params, proposal.notes, len(trials)
+                added = add(self._records, params, distributions, candidate, key, notes, known)
+                self._bound = key, proposal.candidate, network
+                return self._claimed_of(added, key, known)
 
     # --- evaluation ---
 
@@ -222,32 +265,63 @@ class Worker:
             self._evaluating = True
             if self._stop:  # asked while the trial was being claimed
                 raise StoppedError
-            metrics = self._metrics(candidate, network, self._report(trial))
+            metrics, device = self._tried(candidate, network, self._report(trial))
             self._evaluating = False
         except optuna.TrialPruned as early:
-            fail(self._study, trial, REASON, f"given up early: {early}", pruned=True)
+            fail(self._records, trial, {REASON: f"given up early: {early}"}, pruned=True)
         except MissedError as missed:
-            fail(self._study, trial, REASON, str(missed), pruned=True)
+            fail(self._records, trial, {REASON: str(missed)}, pruned=True)
         except StoppedError:
-            fail(self._study, trial, STOPPED, True)
+            fail(self._records, trial, {STOPPED: True})
         except Exception as problem:  # an evaluator may raise anything, and the search goes on
-            fail(self._study, trial, REASON, f"{type(problem).__name__}: {problem}"[:500])
+            self._evaluating = False
+            self._end_without(trial, problem)
         else:
             values = [metrics[name] for name in self._plan.objectives]
-            finish(self._study, trial, values, metrics, violations(self._bounds, metrics))
+            kept = {METRICS: metrics, **({DEVICE: device} if device else {})}
+            finish(self._records, trial, values, kept, violations(self._bounds, metrics))
         finally:
             self._evaluating = False
             self._pulse.trial = None
 
-    def _metrics(self, candidate: Candidate, network: Network, report: Any) -> dict[str, float]:
-        plan = self._plan
+    def _end_without(self, trial: FrozenTrial, problem: Exception) -> None:
+        """Ends a trial that has failed, or whose device has: then it is tried again.
+
+        Raises:
+            BrokenDeviceError: If this process can use its device no longer.
+        """
+        text, trouble = f"{type(problem).__name__}: {problem}"[:500], trouble_of(problem)
+        fail(self._records, trial, {LOST: {"trouble": trouble, "error": text}} if trouble else {REASON: text})
+        if trouble == BROKEN:
+            raise BrokenDeviceError(text.splitlines()[0]) from None
+
+    def _tried(self, candidate: Candidate, network: Network, report: Any) -> tuple[dict[str, float], str]:
+        """The metrics of a candidate and the device that gave them; tried twice where memory is out."""
+        try:
+            return self._metrics(candidate, network, report)
+        except Exception as problem:
+            if trouble_of(problem) != MEMORY:
+                raise
+        release()  # here nothing refers to what the evaluation held
+        try:
+            return self._metrics(candidate, network, report)
+        except Exception:
+            release()
+            raise
+
+    def _metrics(self, candidate: Candidate, network: Network, report: Any) -> tuple[dict[str, float], str]:
+        plan, evaluator = self._plan, self._session.evaluator
         known = timed(network, plan.budget) if plan.measure else {}
         wanted = [*plan.objectives, *(bound.metric for bound in self._bounds)]
-        return self._session.evaluator(network, candidate, wanted, plan.seed, report, known)
+        _use_own_gpu()
+        before = allocations()
+        with shared(devices_of(evaluator, plan)):
+            metrics = evaluator(network, candidate, wanted, plan.seed, report, known)
+        return metrics, _device_used(evaluator, plan, before)
 
     def _bound_of(self, trial: FrozenTrial) -> tuple[Candidate, Network]:
         """The candidate of a trial and its network, which may just have been bound for its key."""
-        if self._bound is not None and self._bound[0] == trial.number:
+        if self._bound is not None and self._bound[0] == trial.user_attrs[KEY]:
             return self._bound[1:]
         candidate = self._session.space.candidate(trial.user_attrs[CANDIDATE])
         return candidate, self._session.space.bind(candidate)
@@ -257,7 +331,7 @@ class Worker:
         if not self._session.evaluator.reports or len(self._plan.objectives) > 1:
             return None
         (objective,) = self._plan.objectives
-        running = Trial(self._study, trial._trial_id)
+        running = patient(lambda: self._records.trial(trial.number))
 
         def report(step: int, metrics: Mapping[str, float]) -> None:
             if objective in metrics:
@@ -266,6 +340,43 @@ class Worker:
                     raise optuna.TrialPruned(f"`{objective}` is {metrics[objective]:.4g} at step {step}")
 
         return report
+
+
+def devices_of(evaluator: Evaluator, plan: Plan) -> list[str]:
+    """The devices that an evaluation may keep busy: the processor, and each GPU or the one that it is told to use."""
+    if not evaluator.runs:
+        return []
+    told = str(plan.choices.get("device", "auto"))
+    if told == "auto":
+        own = os.environ.get(OWN)
+        indices = range(len(gpus(os.environ))) if own is None else [int(own)]
+        return ["cpu", *(f"cuda:{index}" for index in indices)]
+    return ["cpu", told] if told != "cpu" else ["cpu"]
+
+
+def sees_gpus() -> bool:
+    """Whether torch can use a GPU here; it is imported only if there may be one."""
+    if not gpus(os.environ):
+        return False
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def _use_own_gpu() -> None:
+    """Makes the worker's GPU the one that torch takes by default, where it sees several."""
+    own, torch = os.environ.get(OWN), sys.modules.get("torch")
+    if own is not None and torch is not None and torch.cuda.is_available():
+        torch.cuda.set_device(int(own))
+
+
+def _device_used(evaluator: Evaluator, plan: Plan, before: Mapping[int, int]) -> str:
+    """The devices of an evaluation, as this machine names them: what the evaluator says, else whose memory it took."""
+    if not evaluator.runs:
+        return ""
+    told = evaluator.device or str(plan.choices.get("device", "auto"))
+    used = [told] if told != "auto" else [f"cuda:{i}" for i, count in allocations().items() if count > before.get(i, 0)]
+    return ", ".join(name_on_machine(device, os.environ) for device in used or ["cpu"])
 
 
 def key_of(space: Space, candidate: Candidate, network: Network) -> str:
@@ -282,13 +393,18 @@ def main() -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is the parent's to stop its workers
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
-        worker = Worker(Session(plan), number)
+        session = Session(plan, patience=AWAY)
+        session.check_here(int(os.environ.get(SEEN, "0")))
+        worker = Worker(session, number)
         signal.signal(signal.SIGTERM, worker.stop)
         threading.Thread(target=_until_orphaned, daemon=True).start()
         worker.run()
     except ArchError as problem:
         sys.stderr.write(f"{problem.diagnostics[0].headline()}\n")  # the last words are one line
-        return 2
+        return REFUSED
+    except BrokenDeviceError as problem:
+        sys.stderr.write(f"{problem}\n")
+        return BROKEN_DEVICE
     return 0
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from resnext_dsl.foundation.diagnostics import Span, did_you_mean, error
+from resnext_dsl.graph.ir import Graph, Node, tensors_of
 from resnext_dsl.operators import OPERATORS
-from resnext_dsl.operators.base import Attributes
 from resnext_dsl.semantics.values import show
 from resnext_dsl.syntax import nodes as s
 
@@ -51,18 +51,6 @@ class SchemeRule(Protocol):
         """Name of the scope or node that it is about; "" for all of the network."""
 
 
-FIELDS: dict[str, tuple[str, ...]] = {
-    "conv": ("weight", "bias"),
-    "conv_transpose": ("weight", "bias"),
-    "linear": ("weight", "bias"),
-    "bn": ("weight", "bias"),
-    "layernorm": ("weight", "bias"),
-    "groupnorm": ("weight", "bias"),
-    "instancenorm": ("weight", "bias"),
-    "prelu": ("weight",),
-}
-"""Operators whose modules have weights to start, and their names."""
-
 MATRICES = frozenset({"kaiming_normal", "kaiming_uniform", "xavier_normal", "xavier_uniform", "linear_uniform"})
 """Schemes that ask for a weight of two dimensions at least."""
 
@@ -70,14 +58,21 @@ MATRICES = frozenset({"kaiming_normal", "kaiming_uniform", "xavier_normal", "xav
 def applies(operator: str, field: str, scheme: str) -> bool:
     """Whether a scheme can start a field of an operator's modules."""
     matrix = OPERATORS[operator].multiplies and field == "weight"
-    return field in FIELDS.get(operator, ()) and scheme in SCHEMES and (matrix or scheme not in MATRICES)
+    known = field in OPERATORS[operator].init_fields and scheme in SCHEMES
+    return known and (matrix or scheme not in MATRICES)
 
 
-def has_field(operator: str, attributes: Attributes, field: str) -> bool:
-    """Whether the module of an operator with these attributes has a field."""
-    if field not in FIELDS.get(operator, ()) or not getattr(attributes, "affine", True):
-        return False
-    return field != "bias" or bool(getattr(attributes, "bias", True))
+def fields_of(graph: Graph, node: Node) -> tuple[str, ...]:
+    """The parameters of a node's module that an `init` rule may start."""
+    if node.operator == "input" or not OPERATORS[node.operator].init_fields:
+        return ()
+    held = [tensor.field for tensor in tensors_of(graph, node)]
+    return tuple([field for field in OPERATORS[node.operator].init_fields if field in held])
+
+
+def with_weights() -> list[str]:
+    """Names of the operators that have parameters to start."""
+    return [name for name, row in OPERATORS.items() if row.init_fields]
 
 
 def check_field(rule: s.InitDeclaration, operator: str) -> None:
@@ -86,10 +81,11 @@ def check_field(rule: s.InitDeclaration, operator: str) -> None:
     Raises:
         ArchError: For an operator without weights, an unknown field, or a scheme that cannot start it.
     """
-    if operator not in FIELDS:
-        hint = f"operators that have: {', '.join(FIELDS)}"
+    fields = OPERATORS[operator].init_fields
+    if not fields:
+        hint = f"operators that have: {', '.join(with_weights())}"
         raise error("E201", f"`{operator}` has no weights to start", rule.operator.span, hint=hint)
-    _known(rule.field, FIELDS[operator], "field")
+    _known(rule.field, fields, "field")
     _known(rule.scheme, SCHEMES, "scheme")
     if not applies(operator, rule.field.text, rule.scheme.text):
         message = f"`{rule.scheme.text}` starts weights of convolutions and linear layers only"

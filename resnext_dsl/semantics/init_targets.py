@@ -12,7 +12,7 @@ from resnext_dsl.foundation.diagnostics import MOST, ArchError, Diagnostic, did_
 from resnext_dsl.foundation.records import NamedTuple
 from resnext_dsl.graph.ir import Graph, Node
 from resnext_dsl.operators import OPERATORS
-from resnext_dsl.semantics.init_schemes import FIELDS, check_field, has_field
+from resnext_dsl.semantics.init_schemes import check_field, fields_of, with_weights
 from resnext_dsl.syntax import nodes as s
 
 LISTED = 6
@@ -84,12 +84,10 @@ class _Tree:
             outer, _, own = name.rpartition(".")
             self.inside.setdefault(outer, {})[own] = None
         for node in self.nodes.values():
-            if node.operator in FIELDS:
-                self._count(node)
+            if OPERATORS[node.operator].init_fields:
+                self._count(node, fields_of(graph, node))
 
-    def _count(self, node: Node) -> None:
-        assert node.attributes is not None
-        fields = {field for field in FIELDS[node.operator] if has_field(node.operator, node.attributes, field)}
+    def _count(self, node: Node, fields: tuple[str, ...]) -> None:
         path = node.name
         while path:
             self.fields.setdefault(path, {}).setdefault(node.operator, set()).update(fields)
@@ -129,7 +127,7 @@ def _unknown(word: s.Name, outer: str, inside: Collection[str]) -> ArchError:
 
 
 def _unknown_operator(word: s.Name, tops: Collection[str]) -> ArchError:
-    hint = did_you_mean(word.text, {*OPERATORS, *tops}) or f"operators with weights: {', '.join(FIELDS)}"
+    hint = did_you_mean(word.text, {*OPERATORS, *tops}) or f"operators with weights: {', '.join(with_weights())}"
     return error("E101", f"unknown operator or node `{word.text}`", word.span, hint=hint)
 
 

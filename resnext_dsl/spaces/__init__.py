@@ -1,6 +1,6 @@
-"""Spaces of networks: the candidates that a spec's domains allow, and the questions asked of them.
+"""Search spaces: the candidates that the domains of a spec allow, and the methods that draw and compare them.
 
-Dimensions (`dimensions`, `layout`, `grid`) say which candidates exist, `screen` holds them against the budgets,
-`sample` and `moves` find candidates that keep them. `space` is the interface; `solve` finds the values that match a
-cost. The cost of many candidates at once is computed in `resnext_dsl.columns`.
+`dimensions`, `layout` and `grid` define which candidates exist. `screen` checks candidates against the budgets.
+`sample` and `moves` find candidates that meet them. `space` is the public interface. `solver` finds values that match
+a cost. `resnext_dsl.columns` computes the cost of many candidates at once.
 """

@@ -1,4 +1,4 @@
-"""A point of a space, apart from it: a value for each parameter that is there to be picked."""
+"""A candidate: one value for each active parameter of a search space. It holds no reference to the space."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from resnext_dsl.semantics.values import List, OperatorValue, TemplateValue, sho
 
 
 class WrittenValue(str):
-    """An operator, a template or a shape, as one writes it; strings of the language are plain `str`."""
+    """The source text of an operator, a template or a shape. Strings of the language are plain `str`."""
 
     __slots__ = ()
 
@@ -18,9 +18,9 @@ class WrittenValue(str):
 class Candidate(Mapping[str, Any]):
     """Values of parameters; immutable, hashable, compared by value.
 
-    A value is an int, float, bool or str, a tuple where the parameter is a list; operators, templates and shapes are
-    text as one writes it: `candidate["act"] == "relu"`. A parameter that is not there to be picked, since its `when`
-    does not hold, is left out. Its text is the flags that reproduce it: `--set width=6 --set cardinality=16`.
+    A value is an int, float, bool or str, or a tuple if the parameter is a list. Operators, templates and shapes are
+    source text: `candidate["act"] == "relu"`. A parameter is left out if its `when` does not hold. `str` of a candidate
+    gives the flags that reproduce it: `--set width=6 --set cardinality=16`.
     """
 
     __slots__ = ("_names", "_values")
@@ -64,7 +64,7 @@ class Candidate(Mapping[str, Any]):
         return " ".join(f"--set {shlex.quote(f'{name}={text_of(value)}')}" for name, value in self.items())
 
     def to_json(self) -> dict[str, Any]:
-        """The values by name, lists as lists; `Space.candidate` makes it a candidate again."""
+        """The values by name, with lists as JSON lists; `Space.candidate` turns them into a candidate again."""
         return {name: list(value) if isinstance(value, tuple) else value for name, value in self.items()}
 
 
@@ -73,15 +73,18 @@ _set_values = Candidate._values.__set__  # type: ignore[attr-defined]
 
 
 def candidates_of(names: tuple[str, ...], rows: Iterator[tuple[Any, ...]]) -> list[Candidate]:
-    """Candidates of the same parameters, quickly: there may be a million of them."""
-    made = []
+    """Candidates of the same parameters, one for each row of values.
+
+    It skips `Candidate.__init__`, because a caller may need a million candidates.
+    """
+    candidates = []
     new = object.__new__
     for row in rows:
         candidate = new(Candidate)
         _set_names(candidate, names)
         _set_values(candidate, row)
-        made.append(candidate)
-    return made
+        candidates.append(candidate)
+    return candidates
 
 
 def _frozen(value: Any) -> Any:
@@ -89,7 +92,7 @@ def _frozen(value: Any) -> Any:
 
 
 def plain(value: Any) -> Any:
-    """A value of the language as one of a candidate."""
+    """Converts a value of the language to a value of a candidate."""
     if isinstance(value, List):
         return tuple(map(plain, value))
     if isinstance(value, tuple | OperatorValue | TemplateValue):
@@ -98,7 +101,7 @@ def plain(value: Any) -> Any:
 
 
 def text_of(value: Any) -> str:
-    """A value of a candidate as one writes it."""
+    """The source text of a candidate's value."""
     if isinstance(value, WrittenValue):
         return str(value)
     if isinstance(value, Sequence) and not isinstance(value, str):
@@ -107,13 +110,13 @@ def text_of(value: Any) -> str:
 
 
 def override_of(value: Any) -> Any:
-    """A value of a candidate as `load` takes it."""
+    """Converts a candidate's value to an override that `load` takes."""
     numbers = isinstance(value, tuple) and all(isinstance(item, int | float) for item in value)
     return list(value) if numbers else text_of(value) if isinstance(value, str | tuple) else value
 
 
 def _literal(value: Any) -> str:
-    """A value of the language in full, as text that the language reads."""
+    """The complete source text of a value of the language."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):

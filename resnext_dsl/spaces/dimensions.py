@@ -1,6 +1,6 @@
 """The dimensions of a space: one for each parameter with a domain, or for each element of a list with domains.
 
-Which of them are there under which choice is the matter of `layout`.
+`layout` computes which dimensions are active for which values of others.
 """
 
 from __future__ import annotations
@@ -25,41 +25,41 @@ if TYPE_CHECKING:
     from resnext_dsl.networks.network import Network
 
 WRITTEN = ("operator", "template", "shape")
-"""Kinds of values that candidates hold as text."""
+"""Kinds of values that candidates store as source text."""
 
 
 class Dimension(NamedTuple):
-    """What may be picked for a parameter, or for an element of a list.
+    """The values that a search may pick for a parameter, or for one element of a list.
 
     Attributes:
-        parameter: Its name.
-        element: The place of the element; None for the parameter as a whole.
+        parameter: The name of the parameter.
+        element: The index of the element; None for the parameter as a whole.
         kind: "int", "float", "bool", "string", "shape", "list", "operator" or "template".
-        domain: What may be picked, as values of candidates.
-        own: The value that the file gives it.
-        condition: The text of its `when`; "" where it is always there.
+        domain: The values to pick from, as values of candidates.
+        default: The value in the spec file.
+        condition: The text of its `when`; "" if the dimension is always active.
     """
 
     parameter: str
     element: int | None
     kind: str
     domain: Domain
-    own: Any
+    default: Any
     condition: str = ""
 
     @property
     def name(self) -> str:
-        """As one would write it: `width`, `depths[2]`."""
+        """The name in the language: `width`, `depths[2]`."""
         return self.parameter if self.element is None else f"{self.parameter}[{self.element}]"
 
     @property
     def size(self) -> int | None:
-        """How many values it has; None for a range of floats without a step."""
+        """The number of values; None for a range of floats without a step."""
         return self.domain.size
 
     @property
     def ordered(self) -> bool:
-        """Whether its values are numbers of a range."""
+        """Whether the values are numbers of a range."""
         return self.domain.low is not None
 
     def values(self) -> list[Any]:
@@ -68,13 +68,16 @@ class Dimension(NamedTuple):
         return [self.domain.value_at(place) for place in range(self.size)]
 
     def place_of(self, value: Any) -> float | None:
-        """The place of a value; of a range of floats without a step, the number itself. None where it is outside."""
+        """The index of a value in the domain; None if the value is outside.
+
+        For a range of floats without a step, it is the number itself.
+        """
         if self.size is None:
             return float(value) if value in self.domain else None
         return self.domain.place_of(value)
 
     def drawn(self, rng: np.random.Generator, count: int) -> Array:
-        """Places drawn evenly, those of a range in the logarithm evenly in that."""
+        """Draws indices uniformly; for a range with `log`, uniformly in the logarithm of the values."""
         low, high = self.domain.low, self.domain.high
         if self.domain.log:
             whole = self.size is not None
@@ -86,7 +89,7 @@ class Dimension(NamedTuple):
         return rng.integers(0, self.size, count)
 
     def chances(self) -> Array:
-        """How likely each place is in `drawn`."""
+        """The probability of each index in `drawn`."""
         size = self.size
         assert size is not None
         if not self.domain.log:
@@ -101,12 +104,12 @@ class Dimension(NamedTuple):
             allowed: dict[str, Any] = {"values": [_listed(value) for value in domain.values]}
         else:
             allowed = {"low": domain.low, "high": domain.high, "step": domain.step, "log": domain.log}
-        own = {"parameter": self.parameter, "element": self.element, "kind": self.kind}
-        return {**own, **allowed, "own": _listed(self.own), "when": self.condition, "size": self.size}
+        head = {"parameter": self.parameter, "element": self.element, "kind": self.kind}
+        return {**head, **allowed, "own": _listed(self.default), "when": self.condition, "size": self.size}
 
     @classmethod
     def from_json(cls, read: Mapping[str, Any]) -> Dimension:
-        """The dimension that `to_json` has described."""
+        """Reads a dimension from the JSON of `to_json`."""
         kind = read["kind"]
         if "values" in read:
             domain = Domain(tuple(revived(value, kind) for value in read["values"]))
@@ -116,7 +119,7 @@ class Dimension(NamedTuple):
 
 
 def revived(value: Any, kind: str) -> Any:
-    """A value read from JSON as one of a candidate."""
+    """Converts a value from JSON, numpy or torch to a value of a candidate."""
     if getattr(value, "ndim", None) == 0 and hasattr(value, "item"):
         value = value.item()  # a scalar of numpy or torch
     if isinstance(value, list | tuple):
@@ -136,33 +139,38 @@ def _listed(value: Any) -> Any:
 def dimensions_of(network: Network, open_names: Iterable[str], reads: Reads) -> tuple[Dimension, ...]:
     """The dimensions of some parameters, in the order of the file.
 
+    Args:
+        network: The network of the values in the file.
+        open_names: The parameters that vary.
+        reads: The names that the declarations of the network read.
+
     Raises:
-        ArchError: E205 for a domain, or the value of a parameter with `when`, that another dimension decides; for an
-            int beyond 2^62; for a list that has not as many elements as its domain.
+        ArchError: E205 if a domain, or the value of a parameter with `when`, depends on another dimension. E205 also
+            if an int is beyond 2^62, or if a list has another length than its domain.
     """
     names = list(open_names)
-    found: list[Dimension] = []
+    dimensions: list[Dimension] = []
     for name in names:
         parameter = network.parameters[name]
         assert parameter.domain is not None
         reads.check(name, names)
         if parameter.domain.each:
-            found += _elements(parameter)
+            dimensions += _elements(parameter)
         else:
-            found.append(_dimension(parameter, None, parameter.domain, parameter.value))
-    return tuple(found)
+            dimensions.append(_dimension(parameter, None, parameter.domain, parameter.value))
+    return tuple(dimensions)
 
 
 def _elements(parameter: Parameter) -> list[Dimension]:
     assert parameter.domain is not None
-    domains, own = parameter.domain.each, parameter.value
-    if len(own) != len(domains):
-        message = f"`{parameter.name}` has {len(own)} elements here; its domain is for {len(domains)}"
+    domains, values = parameter.domain.each, parameter.value
+    if len(values) != len(domains):
+        message = f"`{parameter.name}` has {len(values)} elements here; its domain is for {len(domains)}"
         raise error("E205", message, parameter.span)
-    return [_dimension(parameter, place, domain, own[place]) for place, domain in enumerate(domains)]
+    return [_dimension(parameter, place, domain, values[place]) for place, domain in enumerate(domains)]
 
 
-def _dimension(parameter: Parameter, element: int | None, domain: Domain, own: Any) -> Dimension:
+def _dimension(parameter: Parameter, element: int | None, domain: Domain, default: Any) -> Dimension:
     numbers = [n for n in (domain.low, domain.high, domain.step, *domain.values) if is_int(n)]
     for number in numbers:
         if abs(number) > LARGEST // 2:
@@ -170,15 +178,20 @@ def _dimension(parameter: Parameter, element: int | None, domain: Domain, own: A
             raise error("E205", message[:200], parameter.span)
     condition = parameter.condition.span.text if parameter.condition is not None else ""
     allowed = domain._replace(values=tuple(map(plain, domain.values)))
-    kind = type_name(parameter.value if element is None else own)
-    return Dimension(parameter.name, element, kind, allowed, plain(own), " ".join(condition.split()))
+    kind = type_name(parameter.value if element is None else default)
+    return Dimension(parameter.name, element, kind, allowed, plain(default), " ".join(condition.split()))
 
 
 # --- what decides what ---
 
 
 class Reads:
-    """Which names the declarations of a network read, directly and through others."""
+    """The names that the declarations of a network read, directly and through other declarations.
+
+    Attributes:
+        params: The declarations of parameters, by name.
+        elsewhere: Every name that some declaration reads.
+    """
 
     def __init__(self, declared: Iterable[s.Entry]) -> None:
         self.params: dict[str, s.Param] = {}
@@ -197,47 +210,45 @@ class Reads:
                 self.elsewhere |= names_in(entry)
 
     def dimensions(self, part: Any, names: Iterable[str]) -> list[str]:
-        """Those of some parameters that a part of the tree reads, through constants, functions and others too."""
-        wanted, seen, found = set(names), set(), set()
+        """The parameters among `names` that a part of a syntax tree reads, also through `let`, `fn` and parameters."""
+        wanted, seen, reached = set(names), set(), set()
         pending = set(names_in(part))
         while pending:
             name = pending.pop()
             seen.add(name)
             if name in wanted:
-                found.add(name)
+                reached.add(name)
             else:
                 pending |= self._direct.get(name, frozenset()) - seen
-        return [name for name in self.params if name in found]
+        return [name for name in self.params if name in reached]
 
     def check(self, name: str, names: Iterable[str]) -> None:
-        """Refuses what would give a dimension other values under other choices.
+        """Checks that no other dimension changes the domain of a parameter, or its value while it is inactive.
 
         Raises:
-            ArchError: E205, at the domain or the value.
+            ArchError: E205 at the domain or the value.
         """
         entry = self.params[name]
         names = set(names)
         self._refuse(entry, entry.domain, names, "its domain", "write a wider domain and a `require`")
         if entry.condition is not None:
-            self._refuse(
-                entry, entry.default, names, "its value where it is not there to be picked", "write a constant"
-            )
+            self._refuse(entry, entry.default, names, "its value while its `when` does not hold", "write a constant")
 
-    def _refuse(self, entry: s.Param, part: Any, names: Iterable[str], what: str, hint: str) -> None:
+    def _refuse(self, entry: s.Param, part: Any, names: Iterable[str], subject: str, hint: str) -> None:
         deciding = self.dimensions(part, names)
         if deciding:
-            message = f"`{entry.name.text}` cannot vary: {what} depends on `{deciding[0]}`, which varies too"
+            message = f"`{entry.name.text}` cannot vary: {subject} depends on `{deciding[0]}`, which varies too"
             raise error("E205", message, part.span, hint=hint)
 
 
 def names_in(part: Any) -> frozenset[str]:
-    """The names that stand in a part of a syntax tree."""
-    found: set[str] = set()
+    """The names that occur in a part of a syntax tree."""
+    names: set[str] = set()
     pending = [part]
     while pending:
-        this = pending.pop()
-        if isinstance(this, s.Name):
-            found.add(this.text)
-        elif isinstance(this, tuple) and not isinstance(this, Span):
-            pending += this
-    return frozenset(found)
+        node = pending.pop()
+        if isinstance(node, s.Name):
+            names.add(node.text)
+        elif isinstance(node, tuple) and not isinstance(node, Span):
+            pending += node
+    return frozenset(names)

@@ -1,4 +1,4 @@
-"""The grid of a space: its dimensions, the candidates that they allow, and the network of each candidate."""
+"""The grid of a space: its dimensions, the candidates that they span, and the network of each candidate."""
 
 from __future__ import annotations
 
@@ -24,16 +24,20 @@ class Grid:
     """The candidates of a spec, before requirements and budgets.
 
     Attributes:
-        spec: The file.
-        network: The network of the parameters' own values.
+        spec: The spec.
+        network: The network of the fixed values and the values in the file.
         fixed: Values of parameters that do not vary.
     """
 
     def __init__(self, spec: Spec, fixed: Mapping[str, Any]) -> None:
-        """Binds the network of the parameters' own values, so that every error of the spec is reported.
+        """Binds the network of the fixed values and the values in the file, which reports every error of the spec.
+
+        Args:
+            spec: The spec.
+            fixed: Values of parameters that do not vary; they are no dimensions even if they have a domain.
 
         Raises:
-            ArchError: With every error of the spec for these values.
+            ArchError: If the spec has errors for these values; the exception lists all of them.
         """
         self.spec = spec
         self.fixed = dict(fixed)
@@ -41,7 +45,7 @@ class Grid:
 
     @property
     def options(self) -> Options:
-        """Bounds on the spec."""
+        """The bounds on the size of the spec."""
         return self.spec.options
 
     @cached_property
@@ -49,23 +53,27 @@ class Grid:
         """One for each parameter with a domain, or for each element of a list with domains, in the order of the file.
 
         Raises:
-            ArchError: E205 for one that has no values of its own, whatever the others are.
+            ArchError: E205 if the values of a dimension depend on another dimension, or are too large.
         """
         return dimensions_of(self.network, self._open, self.reads)
 
     @property
     def size(self) -> int | None:
-        """How many candidates there are, before requirements and budgets; None where a range of floats has no step."""
+        """The number of candidates before requirements and budgets; None if a range of floats has no step."""
         return self.layout.size
 
     @cached_property
     def reads(self) -> Reads:
-        """Which names the declarations of the file read."""
+        """The names that the declarations of the file read."""
         return Reads(self.network.declared)
 
     @cached_property
     def layout(self) -> Layout:
-        """How the dimensions hang together."""
+        """The dimensions with the conditions under which they are active.
+
+        Raises:
+            ArchError: E205 or E405 if a condition depends on a range without a step, or on too many combinations.
+        """
         deciding = {
             name: self.reads.dimensions(self.reads.params[name].condition, self._open)
             for name in self._open
@@ -79,29 +87,41 @@ class Grid:
         return [p.name for p in parameters if p.domain is not None and p.name not in self.fixed]
 
     def _holds(self, name: str, values: Mapping[str, Any]) -> bool:
-        """Whether the `when` of a parameter holds for some values of others."""
+        """Whether the `when` of a parameter holds for some values of other parameters."""
         evaluator = Interpreter(self.options)
         overrides = self.fixed | {key: override_of(value) for key, value in values.items()}
-        parameter = Binder(evaluator, Scopes(evaluator)).bind(self.spec.module, overrides).parameters.get(name)
+        parameter = Binder(evaluator, Scopes(evaluator)).bind(self.spec.spec_file, overrides).parameters.get(name)
         return parameter is None or bool(parameter.active)
 
-    def population(self, found: Sequence[Candidate]) -> Population:
-        """The places of candidates in the dimensions.
+    def population(self, members: Sequence[Candidate]) -> Population:
+        """The indices of candidates in the domains of the dimensions.
+
+        Args:
+            members: Candidates of this space.
 
         Raises:
-            ArchError: For a candidate of another space.
+            ArchError: If a candidate belongs to another space.
         """
-        return population_of(self.layout, found)
+        return population_of(self.layout, members)
 
     def candidates_of(self, population: Population, count: int) -> list[Candidate]:
-        """The candidates at some places; `count`: how many, for a space without dimensions."""
+        """The candidates of a population.
+
+        Args:
+            population: For each dimension, the indices of the candidates.
+            count: The number of candidates; a space without dimensions has an empty population.
+        """
         return candidates(self.layout, population, count)
 
     def bind(self, values: Mapping[str, Any]) -> Network:
-        """The network of a candidate, or of any values; other parameters keep theirs. The file is not read again.
+        """The network of a candidate, or of any values of parameters. The file is not read again.
+
+        Args:
+            values: A candidate, or values by name. Other parameters keep their values in the space.
 
         Raises:
-            ArchError: Where the values give no network, or a candidate is of another space.
+            ArchError: If the spec has errors for these values, or a candidate belongs to another space.
+            RequirementError: If a `require` of the spec does not hold for these values.
         """
         if isinstance(values, Candidate) and len(values):
             self.population([values])
@@ -109,7 +129,15 @@ class Grid:
         return self.spec.network({**self.fixed, **values})
 
     def known(self, name: str, values: Any) -> None:
-        """Raises ArchError E201, with the nearest name, where there is no parameter of this name."""
+        """Checks that the network has a parameter of this name.
+
+        Args:
+            name: The name.
+            values: The values that a user gives it, for the error.
+
+        Raises:
+            ArchError: E201 with the nearest name if there is no such parameter.
+        """
         known = self.network.parameters
         if name not in known:
             hint = did_you_mean(name, known) or f"parameters: {', '.join(known)}"

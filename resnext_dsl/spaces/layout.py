@@ -1,6 +1,6 @@
-"""How the dimensions of a space hang together: which are there under which choices, how many candidates that makes.
+"""The layout of a space: which dimensions are active for which values of others, and the number of candidates.
 
-Many candidates at once are a `Population`: for each dimension the places of its values, as one array.
+A `Population` stores many candidates: for each dimension, one array with the index of each candidate's value.
 """
 
 from __future__ import annotations
@@ -18,30 +18,40 @@ from resnext_dsl.foundation.records import NamedTuple
 from resnext_dsl.spaces.dimensions import Dimension
 
 MOST_DECIDING = 10_000
-"""Combinations of values that may decide one `when`."""
+"""Most combinations of values that one `when` may depend on."""
 
 MOST_ROWS = 1 << 20
-"""Combinations of deciding values of dimensions that hang together."""
+"""Most combinations of values of the dimensions that the conditions of one group depend on."""
 
 WIDE = 2**62
 """Counts below this are computed in 64 bits."""
 
 Population = list[Array]
-"""For each dimension the places of the candidates' values in its domain, -1 where it is not there; for a range of
-floats without a step the numbers themselves, NaN where it is not there."""
+"""For each dimension, the index of each candidate's value in the domain; -1 if the dimension is inactive.
+
+A range of floats without a step has the numbers themselves; NaN if it is inactive."""
 
 Truth = Callable[[str, Mapping[str, Any]], bool]
-"""Whether the `when` of a parameter holds, given values for some others."""
+"""A function: whether the `when` of a parameter holds for some values of other parameters."""
 
 
 class Presence(NamedTuple):
-    """When a dimension is there: the dimensions that decide, and the answer for their places (the last for absent)."""
+    """The condition of a dimension as a table.
+
+    Attributes:
+        deciding: The dimensions that the condition depends on.
+        table: Whether the dimension is active, for each index of these dimensions; the last index means inactive.
+    """
 
     deciding: tuple[int, ...]
     table: Mask
 
     def holds(self, places: Sequence[Array]) -> Mask:
-        """For places of all dimensions."""
+        """Whether the dimension is active, for each candidate.
+
+        Args:
+            places: For each dimension of the layout, the indices of the candidates.
+        """
         if not self.deciding:
             return np.full(len(places[0]), self.table.item())
         answers: Mask = self.table[tuple(places[dimension] for dimension in self.deciding)]
@@ -49,14 +59,14 @@ class Presence(NamedTuple):
 
 
 class Group(NamedTuple):
-    """Dimensions that hang together, and every combination of those that decide.
+    """Dimensions that conditions connect, and every combination of values of those that conditions depend on.
 
     Attributes:
-        deciding: Dimensions whose values decide about others.
-        following: The others.
-        rows: For each deciding dimension its places, one row for each combination.
-        there: For each following dimension, whether it is there in each row.
-        counts: Candidates of each row, a range of floats without a step counting as one value.
+        deciding: The dimensions that a condition depends on.
+        following: The other dimensions of the group.
+        rows: For each deciding dimension, its index in each combination.
+        there: For each following dimension, whether it is active in each combination.
+        counts: The number of candidates of each combination; a range of floats without a step counts as one value.
     """
 
     deciding: tuple[int, ...]
@@ -67,18 +77,18 @@ class Group(NamedTuple):
 
     @property
     def size(self) -> int:
-        """Candidates of these dimensions."""
+        """The number of candidates of these dimensions."""
         return int(self.counts.sum())
 
 
 class Layout:
-    """The dimensions of a space, and how they hang together.
+    """The dimensions of a space with the conditions under which they are active.
 
     Attributes:
-        dimensions: In the order of the file.
-        conditions: By dimension, for those that have one.
-        groups: Together they are all dimensions.
-        size: Candidates, before requirements and budgets; None where a range of floats has no step.
+        dimensions: The dimensions in the order of the file.
+        conditions: The conditions, by the index of the dimension.
+        groups: A partition of the dimensions; conditions connect the dimensions of a group.
+        size: The number of candidates before requirements and budgets; None if a range of floats has no step.
     """
 
     def __init__(self, dimensions: tuple[Dimension, ...], conditions: Mapping[int, Presence]) -> None:
@@ -89,7 +99,7 @@ class Layout:
         self.size = None if dense else math.prod(group.size for group in self.groups)
 
     def _connected(self) -> list[list[int]]:
-        """Sets of dimensions that hang together by conditions."""
+        """The connected components of the dimensions under their conditions."""
         group = list(range(len(self.dimensions)))
         for dimension, condition in self.conditions.items():
             for other in condition.deciding:
@@ -113,11 +123,11 @@ class Layout:
         return Group(deciding, following, tuple(rows[d] for d in deciding), there, counts)
 
     def _always(self, dimension: int) -> bool:
-        """Whether a dimension about which no other decides is there."""
+        """Whether a dimension is active if its condition depends on no other dimension."""
         return dimension not in self.conditions or bool(self.conditions[dimension].table.item())
 
     def _rows(self, deciding: tuple[int, ...]) -> list[Array]:
-        """Every combination of deciding values; a condition looks at dimensions before its own only."""
+        """Every combination of the deciding dimensions; a condition depends on earlier dimensions only."""
         rows: list[Array] = [np.zeros(1, dtype=np.int64)] * len(self.dimensions)
         for dimension in deciding:
             size = self.dimensions[dimension].size
@@ -126,7 +136,7 @@ class Layout:
             there = condition.holds(rows) if condition is not None else np.full(len(rows[0]), True)
             repeats = np.where(there, size, 1)
             if int(repeats.sum()) > MOST_ROWS:
-                raise error("E405", f"more than {MOST_ROWS:,} combinations of values decide which parameters there are")
+                raise error("E405", f"the conditions (`when`) depend on more than {MOST_ROWS:,} combinations of values")
             places = np.concatenate([np.arange(size) if here else np.array([-1]) for here in there])
             rows = [np.repeat(row, repeats) for row in rows]
             rows[dimension] = places
@@ -135,16 +145,16 @@ class Layout:
     # --- populations ---
 
     def draw(self, rng: np.random.Generator, count: int) -> Population:
-        """Candidates drawn evenly from all, those of a range in the logarithm evenly in that; some may be equal."""
-        made: list[Any] = [None] * len(self.dimensions)
+        """Draws candidates uniformly, with replacement; values of a range with `log` uniformly in the logarithm."""
+        population: list[Any] = [None] * len(self.dimensions)
         for group in self.groups:
             row = self._drawn_rows(group, rng, count)
             for dimension, places in zip(group.deciding, group.rows, strict=True):
-                made[dimension] = places[row]
+                population[dimension] = places[row]
             for dimension, there in zip(group.following, group.there, strict=True):
                 drawn = self.dimensions[dimension].drawn(rng, count)
-                made[dimension] = drawn if there.all() else np.where(there[row], drawn, self._absent(dimension))
-        return made
+                population[dimension] = drawn if there.all() else np.where(there[row], drawn, self._absent(dimension))
+        return population
 
     def _drawn_rows(self, group: Group, rng: np.random.Generator, count: int) -> Array:
         if len(group.counts) == 1:
@@ -164,18 +174,18 @@ class Layout:
         return np.nan if self.dimensions[dimension].size is None else -1
 
     def at(self, start: int, stop: int) -> Population:
-        """The candidates from one number to another, in order; the last dimensions change fastest."""
+        """The candidates with the numbers `start` to `stop - 1`; the last dimension changes fastest."""
         assert self.size is not None
         rest = np.arange(start, stop, dtype=np.int64)
-        made: list[Any] = [None] * len(self.dimensions)
+        population: list[Any] = [None] * len(self.dimensions)
         for group in reversed(self.groups):
-            # What is beyond 64 bits is beyond what anybody counts to.
+            # Numbers of candidates have 64 bits: a larger group is never passed.
             size = min(group.size, 2**63 - 1)
             rest, number = rest // size, rest % size
-            self._place(group, number, made)
-        return made
+            self._place(group, number, population)
+        return population
 
-    def _place(self, group: Group, number: Array, made: list[Any]) -> None:
+    def _place(self, group: Group, number: Array, population: list[Any]) -> None:
         ends = np.cumsum(np.minimum(group.counts, WIDE).astype(np.float64))
         if ends[-1] < 2**53:
             ends = np.cumsum(group.counts.astype(np.int64))
@@ -184,35 +194,35 @@ class Layout:
         else:
             row = np.zeros(len(number), dtype=np.int64)
         for dimension, places in zip(group.deciding, group.rows, strict=True):
-            made[dimension] = places[row]
+            population[dimension] = places[row]
         for dimension, there in reversed(list(zip(group.following, group.there, strict=True))):
             size = self.dimensions[dimension].size
             here = there[row]
-            made[dimension] = np.where(here, number % size, -1)
+            population[dimension] = np.where(here, number % size, -1)
             number = np.where(here, number // size, number)
 
     def settled(self, population: Population) -> Population:
-        """A population in which each dimension is there where it should be, with the file's own value where it was not.
+        """A population that meets the conditions: inactive dimensions are removed, missing ones get the file's value.
 
         Args:
-            population: Places of all dimensions; those of dimensions that are not there do not matter.
+            population: The indices of all dimensions; those of inactive dimensions are ignored.
         """
-        made: Population = []
+        settled: Population = []
         for number, places in enumerate(population):
             dimension = self.dimensions[number]
             condition = self.conditions.get(number)
             if condition is None:
-                made.append(places)
+                settled.append(places)
                 continue
-            own = dimension.place_of(dimension.own)
+            default = dimension.place_of(dimension.default)
             missing = np.isnan(places) if dimension.size is None else places < 0
-            filled = np.where(missing, (0 if own is None else own), places)
-            there = condition.holds([*made, *population[number:]])
-            made.append(np.where(there, filled, self._absent(number)).astype(places.dtype))
-        return made
+            filled = np.where(missing, (0 if default is None else default), places)
+            there = condition.holds([*settled, *population[number:]])
+            settled.append(np.where(there, filled, self._absent(number)).astype(places.dtype))
+        return settled
 
     def keys(self, population: Population) -> list[Any]:
-        """For each candidate something hashable, the same for the same candidate and no other."""
+        """For each candidate, a hashable key; two keys are equal only if the candidates are."""
         sizes = [dimension.size for dimension in self.dimensions]
         if None not in sizes and math.prod(size + 1 for size in sizes if size is not None) < WIDE:
             keys: Any = np.zeros(len(population[0]) if population else 1, dtype=np.int64)
@@ -227,26 +237,27 @@ class Layout:
 def conditions_of(
     dimensions: Sequence[Dimension], deciding: Mapping[str, Sequence[str]], truth: Truth
 ) -> dict[int, Presence]:
-    """The conditions of dimensions.
+    """The conditions of dimensions, by the index of the dimension.
 
     Args:
-        dimensions: Those of the space.
-        deciding: For each parameter with `when` the parameters that it reads.
-        truth: Answers for values of these.
+        dimensions: The dimensions of a space.
+        deciding: For each parameter with `when`, the parameters that its condition depends on.
+        truth: Evaluates the condition for values of these parameters.
 
     Raises:
-        ArchError: E405 where too many combinations decide one of them, E205 where one is decided by a range of floats.
+        ArchError: E405 if a condition depends on too many combinations of values, E205 if it depends on a range of
+            floats without a step.
     """
     conditional = {d.parameter for d in dimensions if d.condition}
-    found: dict[int, Presence] = {}
+    conditions: dict[int, Presence] = {}
     known: dict[str, Presence] = {}
     for number, dimension in enumerate(dimensions):
         name = dimension.parameter
         if name in conditional:
             if name not in known:
                 known[name] = _condition(name, dimensions, deciding[name], conditional, truth)
-            found[number] = known[name]
-    return found
+            conditions[number] = known[name]
+    return conditions
 
 
 def _condition(
@@ -257,19 +268,17 @@ def _condition(
     for number in members:
         dimension = dimensions[number]
         if dimension.size is None:
-            message = (
-                f"`{name}` depends on `{dimension.name}`, a range of floats without a step, so it is not countable"
-            )
+            message = f"the `when` of `{name}` depends on `{dimension.name}`, a range of floats without a step"
             raise error("E205", message, hint=f"give `{dimension.name}` a step")
         if math.prod(map(len, options)) * dimension.size > MOST_DECIDING:
-            raise error("E405", f"more than {MOST_DECIDING:,} combinations of values decide the `when` of `{name}`")
-        options.append(dimension.values() + ([dimension.own] if dimension.parameter in conditional else []))
+            raise error("E405", f"the `when` of `{name}` depends on more than {MOST_DECIDING:,} combinations of values")
+        options.append(dimension.values() + ([dimension.default] if dimension.parameter in conditional else []))
     answers = [truth(name, _values(dimensions, members, row)) for row in itertools.product(*options)]
     return Presence(tuple(members), np.array(answers, dtype=bool).reshape([len(option) for option in options]))
 
 
 def _values(dimensions: Sequence[Dimension], members: Sequence[int], row: Sequence[Any]) -> dict[str, Any]:
-    """Values of dimensions by parameter, the elements of a list put together."""
+    """The values of dimensions by parameter, with the elements of a list as a tuple."""
     values: dict[str, Any] = {}
     for number, value in zip(members, row, strict=True):
         dimension = dimensions[number]

@@ -1,4 +1,4 @@
-"""From candidates to their places in a space and back; what does not belong to the space is refused."""
+"""Converts candidates to the indices of a population and back; refuses candidates of another space."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from resnext_dsl.spaces.layout import Layout, Population
 
 
 def candidates(layout: Layout, population: Population, count: int) -> list[Candidate]:
-    """The candidates of a population."""
+    """The candidates of a population; `count` is their number, also for a layout without dimensions."""
     dimensions = layout.dimensions
     columns: dict[str, Any] = {}
     for dimension, places in zip(dimensions, population, strict=True):
@@ -45,7 +45,7 @@ def _there(dimension: Dimension, places: Array) -> Array:
 
 
 def _values(dimension: Dimension, places: Array) -> list[Any]:
-    """The values at some places; anything where it is not there."""
+    """The values at some indices; the value of an inactive dimension has no meaning."""
     if dimension.size is None:
         return list(places.tolist())
     domain = dimension.domain
@@ -58,25 +58,25 @@ def _values(dimension: Dimension, places: Array) -> list[Any]:
     return [values[place] for place in places.tolist()]
 
 
-def population_of(layout: Layout, found: Sequence[Candidate]) -> Population:
-    """The places of candidates.
+def population_of(layout: Layout, members: Sequence[Candidate]) -> Population:
+    """The indices of candidates in the domains of the dimensions.
 
     Raises:
-        ArchError: E201, E202 or E205 for a candidate of another space.
+        ArchError: E201, E202 or E205 if a candidate belongs to another space.
     """
-    for candidate in found:
+    for candidate in members:
         _known(layout, candidate)
-    rows = [[_place(dimension, candidate) for dimension in layout.dimensions] for candidate in found]
+    rows = [[_place(dimension, candidate) for dimension in layout.dimensions] for candidate in members]
     columns = list(zip(*rows, strict=True)) or [()] * len(layout.dimensions)
     population: Population = [
         np.array(column, dtype=np.float64 if dimension.size is None else np.int64)
         for column, dimension in zip(columns, layout.dimensions, strict=True)
     ]
     settled = layout.settled(population)
-    for dimension, given, right in zip(layout.dimensions, population, settled, strict=True):
-        wrong = np.flatnonzero(_there(dimension, given) != _there(dimension, right))
+    for dimension, places, right in zip(layout.dimensions, population, settled, strict=True):
+        wrong = np.flatnonzero(_there(dimension, places) != _there(dimension, right))
         if wrong.size:
-            raise _misplaced(dimension, found[wrong[0]], bool(_there(dimension, right)[wrong[0]]))
+            raise _misplaced(dimension, members[wrong[0]], bool(_there(dimension, right)[wrong[0]]))
     return population
 
 
@@ -108,43 +108,47 @@ def _known(layout: Layout, candidate: Mapping[str, Any]) -> None:
 def _misplaced(dimension: Dimension, candidate: Candidate, needed: bool) -> ArchError:
     why = f", since `{dimension.condition}` holds" if dimension.condition else ""
     if needed:
-        return _foreign("E202", f"the candidate has no `{dimension.parameter}`, which it needs{why}", candidate)
+        return _foreign("E202", f"the candidate has no `{dimension.parameter}`, which is required{why}", candidate)
     why = f", since `{dimension.condition}` does not hold"
-    return _foreign("E205", f"the candidate has `{dimension.parameter}`, which is not there{why}", candidate)
+    return _foreign("E205", f"the candidate has `{dimension.parameter}`, which is inactive{why}", candidate)
 
 
 def _foreign(code: str, message: str, candidate: Mapping[str, Any], hint: str = "") -> ArchError:
-    hint = hint or "the candidate is of another space; `bind` takes a dict of any values"
+    hint = hint or "the candidate belongs to another space; `bind` takes a dict of any values"
     return error(code, message, override_source("candidate", str(candidate)), hint=hint)
 
 
 def candidate_of(layout: Layout, values: Mapping[str, Any]) -> Candidate:
-    """The candidate of some values, as text, JSON or Python has them; others are those of the file.
+    """The candidate of some values.
+
+    Args:
+        layout: The layout of the space.
+        values: Values by name, from a command line, JSON or Python. Other parameters keep their value in the file.
 
     Raises:
-        ArchError: For what does not belong to the space.
+        ArchError: E201, E202 or E205 if a value does not belong to the space.
     """
     kinds = {dimension.parameter: dimension for dimension in layout.dimensions}
-    own = layout.settled([np.array([_own(dimension)]) for dimension in layout.dimensions])
-    filled = dict(candidates(layout, own, 1)[0]) | {
+    defaults = layout.settled([np.array([_default_place(dimension)]) for dimension in layout.dimensions])
+    filled = dict(candidates(layout, defaults, 1)[0]) | {
         name: _revived(layout, name, value) if name in kinds else value for name, value in values.items()
     }
-    # What the given values make go away or come is not in `filled` rightly yet.
+    # The given values may activate and deactivate parameters; `settled` below corrects `filled` for that.
     ordered = Candidate({name: filled[name] for name in (*kinds, *filled) if name in filled})
     _known(layout, ordered)
     places = [np.array([_place(dimension, ordered)]) for dimension in layout.dimensions]
-    places = [column.astype(first.dtype) for column, first in zip(places, own, strict=True)]
+    places = [column.astype(first.dtype) for column, first in zip(places, defaults, strict=True)]
     settled = layout.settled(places)
-    made = candidates(layout, settled, 1)[0]
+    candidate = candidates(layout, settled, 1)[0]
     for name in values:
-        if name not in made:
+        if name not in candidate:
             raise _misplaced(kinds[name], ordered, needed=False)
-    return made
+    return candidate
 
 
-def _own(dimension: Dimension) -> float:
-    """The place of the file's own value; the first where that is outside the domain."""
-    place = dimension.place_of(dimension.own)
+def _default_place(dimension: Dimension) -> float:
+    """The index of the value in the file; the first index if that value is outside the domain."""
+    place = dimension.place_of(dimension.default)
     return place if place is not None else dimension.domain.low if dimension.size is None else 0
 
 

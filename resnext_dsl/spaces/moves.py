@@ -1,4 +1,4 @@
-"""Ways from candidates to others that keep the budgets: neighbours, a change of one value, a mixture of two."""
+"""Moves from candidates to others that meet the budgets (neighbours, mutation, crossover), and their vectors."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from resnext_dsl.spaces.layout import Population
 from resnext_dsl.spaces.screen import Screen
 
 TRIES = 64
-"""Changes that are tried together."""
+"""Changes that are tried in one batch."""
 
 ROUNDS = 32
-"""Times that they are tried, before it is given up."""
+"""Most batches before the search for a change stops."""
 
 STEP = 0.05
-"""How far the neighbours are in a range of floats without a step, as a share of it."""
+"""The distance to a neighbour in a range of floats without a step, as a share of the range."""
 
 Rng = np.random.Generator
 
 
 def neighbours(grid: Grid, screen: Screen, candidate: Candidate) -> list[Candidate]:
-    """As `Space.neighbours` says."""
+    """The neighbours of a candidate; `Space.neighbours` documents it."""
     places = grid.population([candidate])
     rows: list[Population] = []
     for number, dimension in enumerate(grid.layout.dimensions):
@@ -39,7 +39,7 @@ def neighbours(grid: Grid, screen: Screen, candidate: Candidate) -> list[Candida
 
 
 def _beside(dimension: Dimension, place: Array) -> list[Array]:
-    """The places next to one: a step up and down in a range, every other value of a set."""
+    """The indices next to one: a step up and down in a range, every other value of a set."""
     if dimension.size is None:
         if np.isnan(place[0]):
             return []
@@ -53,7 +53,7 @@ def _beside(dimension: Dimension, place: Array) -> list[Array]:
 
 
 def _shares(dimension: Dimension, numbers: Array) -> Array:
-    """How far numbers are along a range, in its logarithm where it is drawn from so."""
+    """The position of numbers in a range, from 0 to 1; in the logarithm for a range with `log`."""
     low, high = dimension.domain.low, dimension.domain.high
     if high == low:
         return np.zeros(len(numbers))
@@ -62,14 +62,14 @@ def _shares(dimension: Dimension, numbers: Array) -> Array:
 
 
 def _numbers(dimension: Dimension, shares: Array) -> Array:
-    """The numbers so far along a range."""
+    """The numbers at positions from 0 to 1 in a range; the inverse of `_shares`."""
     low, high = dimension.domain.low, dimension.domain.high
     numbers = low * (high / low) ** shares if dimension.domain.log else low + shares * (high - low)
     return np.asarray(np.clip(numbers, low, high))
 
 
 def mutated(grid: Grid, screen: Screen, candidate: Candidate, rng: Rng) -> Candidate:
-    """As `Space.mutate` says."""
+    """A candidate with one other value; `Space.mutate` documents it."""
     places = grid.population([candidate])
     there = [
         number
@@ -78,7 +78,7 @@ def mutated(grid: Grid, screen: Screen, candidate: Candidate, rng: Rng) -> Candi
         and not (np.isnan(places[number][0]) if dimension.size is None else places[number][0] < 0)
     ]
 
-    def tried() -> Population:
+    def trials() -> Population:
         population = [np.repeat(column, TRIES) for column in places]
         chosen = rng.choice(there, TRIES)
         for number in there:
@@ -87,35 +87,41 @@ def mutated(grid: Grid, screen: Screen, candidate: Candidate, rng: Rng) -> Candi
         return population
 
     return _first(
-        grid, screen, tried if there else None, [candidate], f"no other value in {candidate} keeps the budgets"
+        grid, screen, trials if there else None, [candidate], f"no other value in {candidate} meets the budgets"
     )
 
 
 def crossed(grid: Grid, screen: Screen, one: Candidate, other: Candidate, rng: Rng) -> Candidate:
-    """As `Space.crossover` says."""
+    """A mixture of two candidates; `Space.crossover` documents it."""
     parents = grid.population([one, other])
 
-    def tried() -> Population:
-        made = []
+    def trials() -> Population:
+        mixtures = []
         for column in parents:
             missing = np.isnan(column) if column.dtype.kind == "f" else column < 0
-            # What only one parent has comes from that one.
+            # A value that only one parent has comes from that parent.
             choice = np.full(TRIES, int(missing[0])) if missing.any() else rng.integers(0, 2, TRIES)
-            made.append(column[choice])
-        return made
+            mixtures.append(column[choice])
+        return mixtures
 
-    return _first(grid, screen, tried, [one, other], "no mixture of the two keeps the budgets")
+    return _first(grid, screen, trials, [one, other], "no mixture of the two meets the budgets")
 
 
 def _first(
-    grid: Grid, screen: Screen, tried: Callable[[], Population] | None, known: list[Candidate], message: str
+    grid: Grid, screen: Screen, trials: Callable[[], Population] | None, known: list[Candidate], message: str
 ) -> Candidate:
-    """The first candidate tried that is new and keeps the budgets; where all are known, one of those that do."""
-    for _ in range(ROUNDS if tried is not None else 0):
-        assert tried is not None
-        found = _kept(grid, screen, tried(), set(known))
-        if found:
-            return found[0]
+    """The first new candidate that meets the budgets.
+
+    If none is found and there are two known candidates, it is the first of them that meets the budgets.
+
+    Raises:
+        RequirementError: E604 with the message if none is found.
+    """
+    for _ in range(ROUNDS if trials is not None else 0):
+        assert trials is not None
+        candidates = _kept(grid, screen, trials(), set(known))
+        if candidates:
+            return candidates[0]
     kept = _kept(grid, screen, grid.population(known), set()) if len(known) > 1 else []
     if kept:
         return kept[0]
@@ -124,18 +130,18 @@ def _first(
 
 
 def _kept(grid: Grid, screen: Screen, population: Population, known: set[Candidate]) -> list[Candidate]:
-    """Those that keep the budgets and are not known, each once."""
+    """The distinct candidates of a population that meet the budgets and are not known."""
     settled = grid.layout.settled(population)
     kept = np.flatnonzero(screen.judge(settled).kept)
-    made = grid.candidates_of([column[kept] for column in settled], len(kept))
-    return [candidate for candidate in dict.fromkeys(made) if candidate not in known]
+    candidates = grid.candidates_of([column[kept] for column in settled], len(kept))
+    return [candidate for candidate in dict.fromkeys(candidates) if candidate not in known]
 
 
 # --- vectors ---
 
 
 def coordinates(dimensions: tuple[Dimension, ...]) -> list[str]:
-    """The names of the numbers of a vector: one for a range, one for each value of a set."""
+    """The names of a vector's coordinates: one for a range, one for each value of a set."""
     names: list[str] = []
     for dimension in dimensions:
         names += (
@@ -147,7 +153,7 @@ def coordinates(dimensions: tuple[Dimension, ...]) -> list[str]:
 
 
 def encoded(dimensions: tuple[Dimension, ...], population: Population) -> Array:
-    """Candidates as rows of numbers from 0 to 1; 0 for what is not there."""
+    """Candidates as rows of numbers from 0 to 1; an inactive dimension has zeros."""
     columns: list[Array] = []
     for dimension, places in zip(dimensions, population, strict=True):
         if not dimension.ordered:
@@ -164,7 +170,7 @@ def encoded(dimensions: tuple[Dimension, ...], population: Population) -> Array:
 
 
 def decoded(dimensions: tuple[Dimension, ...], rows: Array) -> Population:
-    """The places that are nearest to rows of numbers, as if everything were there."""
+    """The indices nearest to rows of numbers, as if every dimension were active."""
     population: Population = []
     column = 0
     for dimension in dimensions:

@@ -1,6 +1,6 @@
-"""Draws candidates that are networks and keep the budgets, evenly over all of these, and none twice.
+"""Draws distinct candidates uniformly from all valid candidates that meet the budgets.
 
-Even draws from all candidates, less those that will not do, are even draws from those that will.
+It draws uniformly from all candidates and rejects the others, so the draws from the rest are uniform too.
 """
 
 from __future__ import annotations
@@ -20,29 +20,29 @@ from resnext_dsl.spaces.layout import Population
 from resnext_dsl.spaces.screen import Screen, Verdict
 
 FIRST = {True: 1 << 12, False: 1 << 5}
-"""Candidates that are looked at first, in closed form and one by one; then twice as many each time."""
+"""Candidates in the first batch, in closed form (True) and one by one; later batches double the total."""
 
 CHUNK = {True: 1 << 18, False: 1 << 10}
-"""Most that are looked at together."""
+"""Most candidates in one batch, in closed form (True) and one by one."""
 
 LOOKS = {True: 20_000_000, False: 10_000}
-"""Most that are looked at, or two hundred for each that is wanted, before it is given up."""
+"""Most candidates before sampling stops, in closed form (True) and one by one; at least 200 for each wanted one."""
 
 LISTED = 1 << 22
-"""A space of no more candidates is gone through where draws have looked at as many."""
+"""Largest space that is enumerated, after as many draws as it has candidates."""
 
 REASONS = 50
-"""Candidates that are no networks whose reasons are found, and shown where none is left."""
+"""Candidates that are drawn to find the reasons for invalid ones, if no candidate is left."""
 
 
 class Sample(list[Candidate]):
-    """Candidates in the order they were drawn, with what was seen on the way.
+    """Candidates in the order of the draws, with statistics.
 
     Attributes:
-        looked_at: Candidates drawn, or all of the space where it was gone through.
-        valid: Those of them that are networks.
-        kept: Those of them that keep the budgets too.
-        complete: Whether the space was gone through, so that these are exact and no other candidate is left.
+        looked_at: The number of checked candidates: those drawn, or the whole space if it was enumerated.
+        valid: The number of valid candidates among them.
+        kept: The number of valid candidates among them that meet the budgets.
+        complete: Whether the space was enumerated. If True, the counts are exact and no other candidate is left.
         costs: For params, flops, macs and activations an int64 array, in the order of the candidates.
     """
 
@@ -64,12 +64,12 @@ class Sample(list[Candidate]):
 
     @property
     def fraction(self) -> float:
-        """The share of candidates that are networks and keep the budgets."""
+        """The share of checked candidates that are valid and meet the budgets."""
         return self.kept / self.looked_at if self.looked_at else 0.0
 
 
 class SampleTally:
-    """What has been seen of a space: how many candidates, and why others will not do."""
+    """Counts of checked, valid and kept candidates, and of the candidates that miss each limit."""
 
     def __init__(self, screen: Screen) -> None:
         self.limits = screen.limits
@@ -78,19 +78,19 @@ class SampleTally:
         self.nearest: list[Any] = [None] * len(screen.limits)
 
     def add(self, verdict: Verdict) -> None:
-        """Counts some candidates more."""
+        """Adds the candidates of a verdict to the counts."""
         self.looked_at += len(verdict.valid)
         self.valid += int(verdict.valid.sum())
         self.kept += int(verdict.kept.sum())
-        for number, (limit, missed, found) in enumerate(zip(self.limits, verdict.missed, verdict.nearest, strict=True)):
+        for number, (limit, missed, near) in enumerate(zip(self.limits, verdict.missed, verdict.nearest, strict=True)):
             self.missed[number] += missed
             known = self.nearest[number]
-            if found is not None and (known is None or abs(found - limit.bound) < abs(known - limit.bound)):
-                self.nearest[number] = found
+            if near is not None and (known is None or abs(near - limit.bound) < abs(known - limit.bound)):
+                self.nearest[number] = near
 
 
 class Kept:
-    """Candidates that will do, none of them twice."""
+    """Distinct valid candidates that meet the budgets."""
 
     def __init__(self, grid: Grid) -> None:
         self._layout = grid.layout
@@ -101,7 +101,14 @@ class Kept:
         return len(self._seen)
 
     def add(self, population: Population, verdict: Verdict, most: int, order: Array | None = None) -> None:
-        """Adds those that will do and are new, up to so many in all; in another order than theirs, if given."""
+        """Adds the new candidates of a population that meet the budgets.
+
+        Args:
+            population: Checked candidates.
+            verdict: Their verdict.
+            most: The total number of candidates after which no more are added.
+            order: The order in which the kept candidates are added; their own order if None.
+        """
         places = np.flatnonzero(verdict.kept)
         if order is not None:
             places = places[order]
@@ -118,7 +125,7 @@ class Kept:
 
 
 def sample(grid: Grid, screen: Screen, count: int, seed: int) -> Sample:
-    """As `Space.sample` says."""
+    """Draws a sample; `Space.sample` documents it."""
     layout = grid.layout
     rng = np.random.default_rng(seed)
     tally, kept = SampleTally(screen), Kept(grid)
@@ -139,13 +146,13 @@ def sample(grid: Grid, screen: Screen, count: int, seed: int) -> Sample:
 
 
 def _rest(grid: Grid, screen: Screen, rng: np.random.Generator, kept: Kept, count: int) -> SampleTally:
-    """Goes through the whole grid, and adds what is left in a random order."""
+    """Enumerates the grid and adds the remaining candidates in a random order."""
     tally = SampleTally(screen)
     whole, verdicts = [], []
     for population in populations(grid, CHUNK[screen.fast]):
         verdict = screen.judge(population)
         tally.add(verdict)
-        # Only what will do is held on to.
+        # Only kept candidates stay in memory.
         place = np.flatnonzero(verdict.kept)
         whole.append([column[place] for column in population])
         verdicts.append(
@@ -159,7 +166,7 @@ def _rest(grid: Grid, screen: Screen, rng: np.random.Generator, kept: Kept, coun
 
 
 def populations(grid: Grid, chunk: int) -> Iterator[Population]:
-    """All candidates of a space in order, so many at a time."""
+    """All candidates of a grid in order, in chunks."""
     size = grid.layout.size
     assert size is not None
     for start in range(0, size, chunk):
@@ -179,22 +186,24 @@ def _sample(grid: Grid, kept: Kept, tally: SampleTally, complete: bool) -> Sampl
 
 
 def emptied(grid: Grid, screen: Screen, tally: SampleTally, rng: np.random.Generator) -> RequirementError:
-    """The error that says that no candidate will do, and what is in the way of how many."""
+    """The error that no candidate meets the budgets, with the number of candidates that miss each limit."""
     size = grid.layout.size
     whole = size is not None and tally.looked_at >= size
     of = "of all" if whole else "drawn of" if size is not None else "drawn"
     total = f" {size:,} candidates" if size is not None else " candidates"
     looked = f"{total}" if whole else f" {tally.looked_at:,} {of}{total}"
-    head = f"none of the{looked} keeps the budgets" if tally.valid else f"none of the{looked} is a network"
+    head = f"none of the{looked} meets the budgets" if tally.valid else f"none of the{looked} is valid"
     notes = [
-        Note(f"{_limited(limit)} is missed by {missed:,}; the nearest has {limit.row.unit.show(nearest)}", limit.span)
+        Note(
+            f"{missed:,} candidates miss {_limited(limit)}; the nearest has {limit.row.unit.show(nearest)}", limit.span
+        )
         for limit, missed, nearest in zip(tally.limits, tally.missed, tally.nearest, strict=True)
         if missed
     ]
     lost = tally.looked_at - tally.valid
     if lost:
-        notes += [Note(f"{lost:,} are no networks"), *_reasons(grid, screen, rng)]
-    hint = "widen a domain or the budget" if tally.valid else "widen a domain, or look at what it requires"
+        notes += [Note(f"{lost:,} candidates are not valid"), *_reasons(grid, screen, rng)]
+    hint = "widen a domain or the budget" if tally.valid else "widen a domain, or relax a `require`"
     return RequirementError([Diagnostic("E604", head, None, hint, tuple(notes), file=grid.network.source.name)])
 
 
@@ -204,9 +213,9 @@ def _limited(limit: Limit) -> str:
 
 
 def _reasons(grid: Grid, screen: Screen, rng: np.random.Generator) -> list[Note]:
-    """Why some candidates are no networks, the most frequent reason first."""
+    """The reasons why candidates are invalid, the most frequent reason first."""
     population = grid.layout.draw(rng, REASONS)
-    found: dict[tuple[str, Any], int] = {}
+    counts: dict[tuple[str, Any], int] = {}
     valid = screen.judge(population).valid
     for place, candidate in enumerate(grid.candidates_of(population, REASONS)):
         if not valid[place]:
@@ -215,15 +224,15 @@ def _reasons(grid: Grid, screen: Screen, rng: np.random.Generator) -> list[Note]
             except ArchError as problem:
                 first = problem.diagnostics[0]
                 key = f"{first.code}, {first.message}"[:200], first.span
-                found[key] = found.get(key, 0) + 1
-    ordered = sorted(found.items(), key=lambda item: -item[1])[:3]
-    return [Note(f"in {count} of {REASONS} looked at again: {message}", span) for (message, span), count in ordered]
+                counts[key] = counts.get(key, 0) + 1
+    ordered = sorted(counts.items(), key=lambda item: -item[1])[:3]
+    return [Note(f"{count} of {REASONS} redrawn candidates: {message}", span) for (message, span), count in ordered]
 
 
-def _too_few(grid: Grid, tally: SampleTally, found: int, count: int) -> RequirementError:
+def _too_few(grid: Grid, tally: SampleTally, distinct: int, count: int) -> RequirementError:
     message = (
-        f"only {found:,} of {count:,} candidates were found among {tally.looked_at:,} drawn: "
-        f"{tally.kept:,} of these are networks that keep the budgets"
+        f"found only {distinct:,} of {count:,} candidates among {tally.looked_at:,} drawn: "
+        f"{tally.kept:,} of these are valid and meet the budgets"
     )
-    hint = "ask for fewer, widen the budget, or narrow the domains to where the budget is kept"
+    hint = "ask for fewer, widen the budget, or narrow the domains to values that meet the budget"
     return RequirementError([Diagnostic("E604", message, None, hint, file=grid.network.source.name)])

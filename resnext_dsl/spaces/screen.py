@@ -1,6 +1,6 @@
-"""Holds many candidates of a space against its requirements and budgets at once, and says what they cost.
+"""Checks many candidates of a space against its requirements and budgets at once, and computes their cost.
 
-Where every parameter that matters has few values, the tables of costs are made once and each candidate is looked up.
+If every parameter that the network reads has few values, it computes tables of costs once and looks candidates up.
 """
 
 from __future__ import annotations
@@ -30,23 +30,23 @@ from resnext_dsl.spaces.grid import Grid
 from resnext_dsl.spaces.layout import Population
 
 FEW = 1 << 16
-"""Values of a parameter, at most, of which a table is made beforehand."""
+"""Most values of a parameter for which a table is computed."""
 
 LARGEST_TABLE = 1 << 22
-"""Combinations of values, at most, in one table."""
+"""Most combinations of values in one table."""
 
 METHODS = ("closed form", "closed form, candidate by candidate", "one by one")
 
 
 class Verdict(NamedTuple):
-    """What was found about some candidates.
+    """The result of checking some candidates.
 
     Attributes:
-        valid: Whether each is a network.
-        kept: Whether it keeps the budgets too.
-        costs: Measure -> int64 array, of those that are kept; 0 of others.
-        missed: Of each limit, how many networks do not keep it (of those that keep the limits looked at before).
-        nearest: Of each limit, what the nearest of those has.
+        valid: For each candidate, whether it is valid.
+        kept: For each candidate, whether it is valid and meets the budgets.
+        costs: Measure -> int64 array with the cost of kept candidates; 0 for others.
+        missed: For each limit, the number of valid candidates that miss it and meet the limits checked before it.
+        nearest: For each limit, the measure nearest to the bound among these; None if no candidate misses the limit.
     """
 
     valid: Mask
@@ -57,7 +57,7 @@ class Verdict(NamedTuple):
 
 
 class _Run(NamedTuple):
-    """The network on columns, with the input that some limits hold for."""
+    """The expansion of all candidates for one input shape."""
 
     lanes: Lanes
     result: ColumnResult
@@ -65,18 +65,25 @@ class _Run(NamedTuple):
 
 
 Runs = Callable[[Shape | None], _Run | None]
-"""The run for an input (None: the declared one); None where no candidate is a network with it."""
+"""Maps an input shape (None: the declared one) to its run; to None if no candidate is valid with that input."""
 
 
 class Screen:
-    """What holds for the candidates of a space under some of its budgets.
+    """Checks the candidates of a grid against some of its budgets.
 
     Attributes:
-        limits: Those that are held; a latency is not taken.
-        method: One of `METHODS`; `reason` says why it is not the first.
+        limits: The limits that are checked; limits on latency are left out.
+        method: One of `METHODS`.
+        reason: The reason why the method is not the first of `METHODS`.
     """
 
     def __init__(self, grid: Grid, limits: Sequence[tuple[int, Limit]]) -> None:
+        """Chooses the method; no candidate is checked yet.
+
+        Args:
+            grid: The grid of the candidates.
+            limits: The limits to check, each with its index among the limits of the grid's network.
+        """
         self._grid = grid
         self._places = [place for place, limit in limits if limit.row.read is not None]
         self.limits = [limit for _, limit in limits if limit.row.read is not None]
@@ -91,12 +98,12 @@ class Screen:
 
     @cached_property
     def fast(self) -> bool:
-        """Whether everything is held in closed form; a candidate is tried to know."""
+        """Whether all limits are checked in closed form; checks one candidate to find out."""
         self.judge(self._grid.layout.draw(np.random.default_rng(0), 1))
         return self.method != METHODS[2] and not self._apart
 
     def judge(self, population: Population) -> Verdict:
-        """Holds candidates against everything."""
+        """Checks the candidates of a population against the requirements and limits."""
         if not self._axes:
             return self._all_alike(population)
         try:
@@ -119,7 +126,7 @@ class Screen:
     # --- in closed form ---
 
     def _index(self, population: Population) -> list[Array]:
-        """The places of candidates on the axes; that of what is not there is the last."""
+        """The indices of candidates on the axes; an inactive dimension has the last index."""
         conditions, sizes = self._grid.layout.conditions, [len(axis.values) for axis in self._axis_values]
         return [
             np.where(population[number] < 0, size - 1, population[number])
@@ -130,7 +137,7 @@ class Screen:
 
     @cached_property
     def _axis_values(self) -> list[Axis]:
-        """The axes with all their values; of what may not be there, the file's own is the last."""
+        """The axes with all their values; for a dimension with a condition, the value in the file is the last."""
         layout = self._grid.layout
         return [_axis(layout.dimensions[number], number in layout.conditions) for number in self._axes]
 
@@ -139,7 +146,7 @@ class Screen:
         return {}
 
     def _table(self, shape: Shape | None) -> _Run | None:
-        """The run on one axis for each dimension, made once."""
+        """The run with one axis for each dimension, cached by input shape."""
         if shape not in self._tables:
             axes = self._axis_values
             places = np.ix_(*(np.arange(len(axis.values)) for axis in axes))
@@ -150,13 +157,13 @@ class Screen:
         grid = self._grid
         try:
             values = grid.fixed | opened(lanes, axes, places)
-            result = run(grid.spec.module, values, lanes, grid.options, shape)
+            result = run(grid.spec.spec_file, values, lanes, grid.options, shape)
             return _Run(lanes, result, Totals(result))
         except DeadError:
             return None
 
     def _chunked(self, population: Population) -> Verdict:
-        """The candidates as the only axis, so many at a time."""
+        """Checks candidates in chunks, with the candidates as the only axis."""
         count = len(population[0])
         parts = []
         for start in range(0, max(count, 1), CHUNK):
@@ -181,14 +188,14 @@ class Screen:
         return self._held(runs, Lookup([np.arange(count)]), count)
 
     def _held(self, runs: Runs, find: Lookup, count: int) -> Verdict:
-        """The verdict on candidates that are looked up."""
+        """The verdict on candidates that `find` looks up in the tables of `runs`."""
         base = runs(None)
         nothing = np.zeros(count, dtype=bool)
         if base is None:
             costs = {measure: np.zeros(count, dtype=np.int64) for measure in COST_MEASURES}
             return Verdict(nothing, nothing, costs, [0] * len(self.limits), self._nothing())
         if not isinstance(base.result.bounds, tuple):
-            raise NoClosedFormError("the input that a budget holds for is there for some candidates only")
+            raise NoClosedFormError("a budget has an input shape for some candidates only")
         valid = find(base.lanes.active)
         for measure in COST_MEASURES:
             valid &= ~base.totals.large(measure, find)
@@ -215,7 +222,7 @@ class Screen:
     # --- one by one ---
 
     def _all_alike(self, population: Population) -> Verdict:
-        """Where no dimension decides about the network, the verdict on the first candidate is that on all."""
+        """The verdict for a network that reads no dimension: the verdict on the first candidate holds for all."""
         count = len(population[0]) if population else 1
         one = self._one_by_one([places[:1] for places in population])
         valid, kept = np.repeat(one.valid, count), np.repeat(one.kept, count)
@@ -223,7 +230,7 @@ class Screen:
         return Verdict(valid, kept, costs, [count * missed for missed in one.missed], one.nearest)
 
     def _held_apart(self, population: Population, verdict: Verdict) -> Verdict:
-        """The verdict with the limits that have no closed form, held for those that keep the others."""
+        """Checks the limits without a closed form for the candidates that meet the others."""
         if not self._apart:
             return verdict
         kept = verdict.kept.copy()
@@ -233,23 +240,23 @@ class Screen:
         for place, candidate in zip(places, self._candidates(population, places), strict=True):
             try:
                 lines = usage(tuple(limits), self._grid.bind(candidate))
-            except ArchError:  # it cannot have the input of a budget
+            except ArchError:  # it cannot take the input of a budget
                 kept[place] = False
                 continue
             kept[place] = all(line.met for line in lines)
-            for line, found in zip(lines, used, strict=True):
+            for line, values in zip(lines, used, strict=True):
                 if not line.met and line.used is not None:
-                    found.append(line.used)
+                    values.append(line.used)
         missed, nearest = list(verdict.missed), list(verdict.nearest)
-        for number, found in zip(self._apart, used, strict=True):
-            missed[number], nearest[number] = len(found), _nearest(self.limits[number], np.array(found))
+        for number, values in zip(self._apart, used, strict=True):
+            missed[number], nearest[number] = len(values), _nearest(self.limits[number], np.array(values))
         return verdict._replace(kept=kept, missed=missed, nearest=nearest)
 
     def _candidates(self, population: Population, places: Array) -> Any:
         return self._grid.candidates_of([column[places] for column in population], len(places))
 
     def _one_by_one(self, population: Population) -> Verdict:
-        """Each candidate's network expanded."""
+        """Checks candidates by building the network of each."""
         count = len(population[0]) if population else 1
         valid, kept = np.zeros(count, dtype=bool), np.zeros(count, dtype=bool)
         costs = {measure: np.zeros(count, dtype=np.int64) for measure in COST_MEASURES}
@@ -267,38 +274,38 @@ class Screen:
                 costs[measure][place] = figure
             try:
                 lines = usage(tuple(self.limits), network)
-            except ArchError:  # it cannot have the input of a budget
+            except ArchError:  # it cannot take the input of a budget
                 continue
             kept[place] = all(line.met for line in lines)
-            for line, found in zip(lines, used, strict=True):
+            for line, values in zip(lines, used, strict=True):
                 if not line.met and line.used is not None:
-                    found.append(line.used)
-        nearest = [_nearest(limit, np.array(found)) for limit, found in zip(self.limits, used, strict=True)]
-        return Verdict(valid, kept, costs, [len(found) for found in used], nearest)
+                    values.append(line.used)
+        nearest = [_nearest(limit, np.array(values)) for limit, values in zip(self.limits, used, strict=True)]
+        return Verdict(valid, kept, costs, [len(values) for values in used], nearest)
 
 
 # --- limits ---
 
 
 def _in_columns(limit: Limit, parts: set[str]) -> bool:
-    """Whether a limit has a closed form: a sum of costs, or the depth, of the whole or of a part."""
+    """Whether a limit has a closed form: a sum of costs or the depth, of the network or of one of its parts."""
     return (limit.measure in COST_MEASURES or limit.measure == "depth") and (not limit.part or limit.part in parts)
 
 
 def _plain_shape(shape: Any) -> Shape | None:
     if shape is not None and not (isinstance(shape, tuple) and all(type(size) is int for size in shape)):
-        raise NoClosedFormError("the input that a budget holds for depends on a parameter")
+        raise NoClosedFormError("the input shape of a budget depends on a parameter")
     return shape
 
 
-def _figure(limit: Limit, made: _Run | None, find: Lookup, count: int) -> tuple[Mask, Array]:
-    """Where candidates are networks with the input that a limit holds for, and what they use of it."""
-    if made is None:
+def _figure(limit: Limit, computed: _Run | None, find: Lookup, count: int) -> tuple[Mask, Array]:
+    """Whether candidates are valid with the input of a limit, and their values of its measure."""
+    if computed is None:
         return np.zeros(count, dtype=bool), np.zeros(count, dtype=np.int64)
-    fits = find(made.lanes.active)
+    fits = find(computed.lanes.active)
     if limit.measure == "depth":
-        return fits, made.totals.depth(find, limit.part)
-    used, large = made.totals.of(limit.measure, find, limit.part)
+        return fits, computed.totals.depth(find, limit.part)
+    used, large = computed.totals.of(limit.measure, find, limit.part)
     return fits & ~large, used
 
 
@@ -316,7 +323,7 @@ def _compared(comparison: str, used: Array, bound: Any, find: Lookup) -> Mask:
 
 
 def _nearest(limit: Limit, used: Array) -> int | float | None:
-    """What is nearest to a limit among what does not keep it."""
+    """The value nearest to the bound of a limit among values that miss it."""
     if not used.size:
         return None
     if limit.comparison == "==":
@@ -327,7 +334,7 @@ def _nearest(limit: Limit, used: Array) -> int | float | None:
 
 
 def _together(parts: list[Verdict]) -> Verdict:
-    """One verdict on the candidates of several."""
+    """Concatenates verdicts."""
     if len(parts) == 1:
         return parts[0]
     costs = {measure: np.concatenate([part.costs[measure] for part in parts]) for measure in COST_MEASURES}
@@ -344,25 +351,25 @@ def _together(parts: list[Verdict]) -> Verdict:
 
 
 def _axis(dimension: Dimension, conditional: bool) -> Axis:
-    """An axis of all values of a dimension."""
-    values = dimension.values() + ([dimension.own] if conditional else [])
+    """An axis with all values of a dimension, and its default if the dimension has a condition."""
+    values = dimension.values() + ([dimension.default] if conditional else [])
     if dimension.kind not in ("int", "float", "bool"):
         return Axis(dimension.parameter, dimension.element, [override_of(value) for value in values], np.zeros(0))
     return Axis(dimension.parameter, dimension.element, np.array(values), np.zeros(0))
 
 
 def _column_of(dimension: Dimension, places: Array, conditional: bool) -> tuple[Axis, Array]:
-    """The values of candidates themselves as an axis, and their places on it."""
+    """An axis for the values of some candidates, and the index of each candidate on it."""
     size = dimension.size
     if size is not None and size <= FEW:
         axis = _axis(dimension, conditional)
         return axis, np.where(places < 0, len(axis.values) - 1, places) if conditional else places
     if size is None:
-        numbers = np.where(np.isnan(places), dimension.own, places)
+        numbers = np.where(np.isnan(places), dimension.default, places)
     else:
         domain = dimension.domain
         step = 1 if domain.step is None else domain.step
         whole = is_int(domain.low) and is_int(step)
         numbers = domain.low + places * step if whole else np.array([domain.value_at(int(place)) for place in places])
-        numbers = np.where(places < 0, dimension.own, numbers)
+        numbers = np.where(places < 0, dimension.default, numbers)
     return Axis(dimension.parameter, dimension.element, numbers, places), np.arange(len(places))

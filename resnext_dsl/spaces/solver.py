@@ -1,6 +1,6 @@
-"""Finds the values of parameters that match the cost of another network, or use a bound up, within their domains.
+"""Finds values of parameters, within their domains, that match the cost of another network or meet bounds.
 
-Every combination of the domains is priced in closed form, so an answer is the best there is, and "none" is a proof.
+It computes the cost of every combination of the domains, so an answer is optimal, and "none" is a proof.
 """
 
 from __future__ import annotations
@@ -21,32 +21,32 @@ from resnext_dsl.semantics.overrides import override_source
 from resnext_dsl.spaces.space import Space
 
 CHUNK = 1 << 20
-"""Combinations priced at a time."""
+"""Combinations in one batch."""
 
 MOST = 50_000_000
-"""Combinations that are gone through, at most: some twenty seconds."""
+"""Most combinations of one call: about twenty seconds of work."""
 
 
 class MatchTarget(NamedTuple):
-    """A measure that should come as near to a number as it can."""
+    """A measure that should be as near to a number as possible."""
 
     measure: str
     target: int
 
 
 class UpperBound(NamedTuple):
-    """A measure that must be at most a number."""
+    """An upper bound on a measure."""
 
     measure: str
     most: float
 
 
 class Solution(NamedTuple):
-    """A combination of values, and what its network costs.
+    """A combination of values with the cost of its network.
 
     Attributes:
-        values: By parameter; an element of a list as `depths[2]`.
-        differences: For each `MatchTarget`, the measure less the target.
+        values: The values by parameter; an element of a list is named `depths[2]`.
+        differences: For each `MatchTarget`, the measure minus the target.
     """
 
     values: dict[str, Any]
@@ -57,20 +57,20 @@ class Solution(NamedTuple):
     differences: tuple[int, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """The values and the figures, side by side."""
+        """The values and the costs in one JSON object."""
         return self.values | {measure: getattr(self, measure) for measure in COST_MEASURES}
 
 
 class Answer(NamedTuple):
-    """What a search through domains has found.
+    """The answer of `solve`.
 
     Attributes:
-        solutions: The best first; of several objectives the Pareto set, ordered by the first of them.
-        front: Whether `solutions` is a Pareto set.
-        candidates: Combinations of the domains.
-        valid: Those that are networks.
-        met: Those that keep every bound too.
-        least: Of each bounded measure the least that any of them has.
+        solutions: The best solution first. For several objectives, the Pareto front, ordered by the first objective.
+        front: Whether `solutions` is a Pareto front.
+        candidates: The number of combinations of the domains.
+        valid: The number of valid combinations.
+        met: The number of valid combinations that meet every bound.
+        least: For each bounded measure, its least value over the valid combinations.
     """
 
     solutions: tuple[Solution, ...]
@@ -82,7 +82,7 @@ class Answer(NamedTuple):
 
 
 class _Best(NamedTuple):
-    """Combinations kept: their places in the domains, and their objectives and costs, a row each."""
+    """The best combinations so far, one row each: indices in the domains, objectives and costs."""
 
     places: Array
     objectives: Array
@@ -102,23 +102,28 @@ def solve(
     """The best combinations of values.
 
     Args:
-        space: The parameters; those that do not vary keep their values.
-        vary: Parameters with their domains; an element of a list as `depths[2]`.
-        match: Measures to come near to: each is an objective.
-        under: Upper bounds. Where nothing else is asked for, to use each of them up is an objective.
-        minimize: Measures or varied parameters that should be small, each an objective.
-        maximize: Measures or varied parameters that should be large, each an objective.
-        within: The most that a matched measure may differ, as a share of its target.
-        count: How many solutions to give, where there is one objective.
+        space: The space. Parameters that do not vary keep their values.
+        vary: Parameters with their domains; an element of a list is named `depths[2]`.
+        match: Targets for measures; each distance to a target is an objective.
+        under: Upper bounds. If there is no other objective, each bounded measure is maximized within its bound.
+        minimize: Measures or varied parameters to minimize; each is an objective.
+        maximize: Measures or varied parameters to maximize; each is an objective.
+        within: The largest distance to a target, as a share of the target; no bound if None.
+        count: The number of solutions for a single objective.
 
     Raises:
-        ArchError: E205 where a domain has no end or their combinations are too many, E101 for an unknown parameter,
-            E208 for an unknown measure, E202 where nothing is asked for.
+        ArchError: E205 if a domain is infinite, E405 if the domains have too many combinations, E201 for an unknown
+            parameter, E208 for an unknown measure, E202 if there is no objective.
     """
     _check(space, vary, [*(m.measure for m in match), *(b.measure for b in under)], (*minimize, *maximize))
     if not (match or under or minimize or maximize):
         file = space.network.source.name
-        raise error("E202", "nothing is asked for", file=file, hint="give a match, a bound, or what should be small")
+        raise error(
+            "E202",
+            "no objective is given",
+            file=file,
+            hint="give a match, a bound, or a measure to minimize or maximize",
+        )
     domains = {name: domain.elements() for name, domain in vary.items()}
     total = math.prod(map(len, domains.values()))
     objectives = _objectives(match, under, minimize, maximize)
@@ -157,11 +162,16 @@ def _check(space: Space, vary: Mapping[str, Domain], measures: Sequence[str], wa
             _check_element(space, parameter, element, name)
         if domain.size is None:
             hint = f"give it a step: {domain} step ..."
-            raise error("E205", f"the domain {domain} of `{name}` has no end of values", _span(name, domain), hint=hint)
+            raise error("E205", f"the domain {domain} of `{name}` is infinite", _span(name, domain), hint=hint)
         sizes *= domain.size
     if sizes > MOST:
-        message = f"the domains have {sizes:,} combinations; at most {MOST:,} are gone through"
-        raise error("E405", message, override_source("domains", ", ".join(vary)), hint="vary less, or in steps")
+        message = f"the domains have {sizes:,} combinations; at most {MOST:,} are allowed"
+        raise error(
+            "E405",
+            message,
+            override_source("domains", ", ".join(vary)),
+            hint="vary fewer parameters, or give their domains a step",
+        )
 
 
 def _span(name: str, domain: Domain) -> Any:
@@ -171,14 +181,14 @@ def _span(name: str, domain: Domain) -> Any:
 def _check_element(space: Space, parameter: str, element: int, name: str) -> None:
     value = space.network.parameters[parameter].value
     if not isinstance(value, tuple):
-        raise error("E204", f"`{parameter}` is no list, so it has no elements", override_source(name, name))
+        raise error("E204", f"`{parameter}` is not a list, so it has no elements", override_source(name, name))
     if element >= len(value):
-        found = f"`{parameter}` has {len(value)} elements, counted from 0"
-        raise error("E205", f"index {element} is out of range: {found}", override_source(name, name))
+        length = f"`{parameter}` has {len(value)} elements, counted from 0"
+        raise error("E205", f"index {element} is out of range: {length}", override_source(name, name))
 
 
 def element_of(name: str) -> tuple[str, int | None]:
-    """The parameter of `depths[2]`, and the place of the element; None for a parameter as a whole."""
+    """The parameter and the index in `depths[2]`; the index is None for a parameter as a whole."""
     parameter, bracket, rest = name.partition("[")
     digits = rest.removesuffix("]")
     if bracket and rest.endswith("]") and digits.isdecimal() and digits.isascii() and len(digits) < 6:
@@ -194,9 +204,9 @@ Score = Callable[[CostColumns, Mapping[str, Sequence[Any]], Array], Array]
 def _objectives(
     match: Sequence[MatchTarget], under: Sequence[UpperBound], minimize: Sequence[str], maximize: Sequence[str]
 ) -> list[Score]:
-    found = [_distance(goal) for goal in match]
-    found += [_value(name, 1) for name in minimize] + [_value(name, -1) for name in maximize]
-    return found or [_value(bound.measure, -1) for bound in under]
+    objectives = [_distance(goal) for goal in match]
+    objectives += [_value(name, 1) for name in minimize] + [_value(name, -1) for name in maximize]
+    return objectives or [_value(bound.measure, -1) for bound in under]
 
 
 def _distance(goal: MatchTarget) -> Score:
@@ -237,8 +247,8 @@ def _columns(space: Space, domains: Mapping[str, Sequence[Any]], places: Array) 
             columns[name] = _taken(values, places[:, axis])
             continue
         if parameter not in columns:
-            own = space.network.parameters[parameter].value
-            columns[parameter] = np.tile(np.array(own, dtype=np.int64), (len(places), 1))
+            default = space.network.parameters[parameter].value
+            columns[parameter] = np.tile(np.array(default, dtype=np.int64), (len(places), 1))
         columns[parameter][:, element] = np.array(values, dtype=np.int64)[places[:, axis]]
     return columns
 
@@ -253,49 +263,49 @@ def _taken(values: Sequence[Any], places: Array) -> Any:
 # --- the best ---
 
 
-def _better(kept: _Best, found: _Best, count: int) -> _Best:
-    """The best of two sets: `count` of them by one objective, or the Pareto set of several."""
+def _better(kept: _Best, batch: _Best, count: int) -> _Best:
+    """The best of two sets: the first `count` for one objective, the Pareto front for several."""
     if not kept.objectives.shape[1]:
-        both = found
+        both = batch
     else:
-        both = _Best(*(np.concatenate(pair) for pair in zip(kept, found, strict=True)))
+        both = _Best(*(np.concatenate(pair) for pair in zip(kept, batch, strict=True)))
     if not len(both.places):
         return both
-    # Among equals the cheaper one, by FLOPs and then by parameters.
+    # The order of equals: fewer FLOPs first, then fewer parameters.
     order = np.lexsort((both.costs[:, 0], both.costs[:, 1], *both.objectives.T[::-1]))
     order = order[:count] if both.objectives.shape[1] == 1 else order[_front(both.objectives[order])]
     return _Best(*(rows[order] for rows in both))
 
 
 def _front(objectives: Array) -> Array:
-    """The places of rows that no other row is better than; the rows are sorted by their first number, then the next."""
+    """The indices of the rows on the Pareto front; the rows are sorted by their first number, then the next."""
     front: list[int] = []
     rest = np.arange(len(objectives))
     while len(rest):
         first = rest[0]
         front.append(int(first))
-        # Nothing that comes later is better than the first row left, and what that is better than goes.
+        # No later row dominates the first remaining row. The rows that it dominates are removed.
         rest = rest[(objectives[rest] < objectives[first]).any(axis=1)]
     return np.array(front, dtype=np.int64)
 
 
 def _solutions(best: _Best, domains: Mapping[str, Sequence[Any]], match: Sequence[MatchTarget]) -> tuple[Solution, ...]:
-    found = []
+    solutions = []
     for place, cost in zip(best.places.tolist(), best.costs.tolist(), strict=True):
         values = {name: values[at] for (name, values), at in zip(domains.items(), place, strict=True)}
         params, flops, macs, activations = cost
         differences = tuple(cost[COST_MEASURES.index(goal.measure)] - goal.target for goal in match)
-        found.append(Solution(values, params, flops, macs, activations, differences))
-    return tuple(found)
+        solutions.append(Solution(values, params, flops, macs, activations, differences))
+    return tuple(solutions)
 
 
 def nothing(space: Space, answer: Answer) -> RequirementError:
-    """The error that says that no combination will do."""
+    """The error that no combination meets the bounds."""
     reasons = []
     if answer.candidates > answer.valid:
-        reasons.append(f"{answer.candidates - answer.valid:,} are no networks")
+        reasons.append(f"{answer.candidates - answer.valid:,} are not valid")
     if answer.valid > answer.met:
-        reasons.append(f"{answer.valid - answer.met:,} do not keep the bounds")
-    message = f"none of {answer.candidates:,} combinations will do: {', '.join(reasons)}"
+        reasons.append(f"{answer.valid - answer.met:,} break a bound")
+    message = f"none of {answer.candidates:,} combinations meets the bounds: {', '.join(reasons)}"
     least = ", ".join(f"the least {measure} is {value:,}" for measure, value in answer.least.items())
     return RequirementError([Diagnostic("E604", message, None, hint=least, file=space.network.source.name)])

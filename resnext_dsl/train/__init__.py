@@ -5,6 +5,7 @@
     prepare     images as a network takes them: augmented, normalised, of its size; `augment` has the pieces
     batches     which samples come in which order, from nothing but the seed and the epoch
     matching    the network of a spec for a data set: its classes, its input
+    graphs      a step as a CUDA graph
     loop        epochs on Fabric: precision and devices are its matter
     runs        the folder of a run: weights, metrics, what a resumed run needs
     evaluators  the same loop as a function of a model, for searches

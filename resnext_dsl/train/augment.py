@@ -1,6 +1,7 @@
 """How training images are varied, and how test images are cut; every random choice comes from the generator given.
 
-Images are float, as shares of white, channels x height x width; the first two functions take whole batches.
+Images are float, as shares of white, channels x height x width; the first two functions take whole batches, on any
+device. Choices are drawn on the CPU, so that they are the same on every device.
 """
 
 from __future__ import annotations
@@ -16,6 +17,14 @@ ENLARGED = 256 / 224
 """A test image's shorter side to the crop from its centre, as for ImageNet in the paper."""
 
 
+def moved(choices: Tensor, device: torch.device) -> Tensor:
+    """Choices of the CPU on a device; the host does not wait for the device."""
+    if device.type == "cpu":
+        return choices
+    # only from pinned memory is a copy to a GPU asynchronous
+    return (choices.pin_memory() if device.type == "cuda" else choices).to(device, non_blocking=True)
+
+
 def crop(images: Tensor, random: Generator) -> Tensor:
     """A batch padded with zeros by an eighth of its height, cropped back at random places.
 
@@ -24,14 +33,14 @@ def crop(images: Tensor, random: Generator) -> Tensor:
     count, _, height, width = images.shape
     padding = max(1, height // 8)
     padded = F.pad(images, (padding,) * 4)
-    down, right = torch.randint(2 * padding + 1, (2, count), generator=random)
+    down, right = moved(torch.randint(2 * padding + 1, (2, count), generator=random), images.device)
     windows = padded.unfold(2, height, 1).unfold(3, width, 1)
-    return windows[torch.arange(count), :, down, right]
+    return windows[torch.arange(count, device=images.device), :, down, right]
 
 
 def mirror(images: Tensor, random: Generator) -> Tensor:
     """A batch of which half the images, by chance, are mirrored left to right."""
-    mirrored = torch.rand(len(images), generator=random) < 0.5
+    mirrored = moved(torch.rand(len(images), generator=random) < 0.5, images.device)
     return torch.where(mirrored.view(-1, 1, 1, 1), images.flip(-1), images)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
@@ -48,13 +49,33 @@ def measuring_draws(count: int, batch_size: int, rank: int = 0, ranks: int = 1) 
     return [Draw(tuple(mine[start : start + size])) for start in range(0, len(mine), size)]
 
 
-def loader(images: Prepared, draws: list[Draw], workers: int = 0, pinned: bool = False) -> Loader:
-    """Loads batches in the order of their draws, in `workers` processes beside this one."""
-    return DataLoader(
-        images,
-        sampler=draws,  # each draw is a whole batch
-        batch_size=None,
-        num_workers=workers,
-        pin_memory=pinned,
-        generator=torch.Generator(),  # else the loader would take a number from torch's own
-    )
+class Batches:
+    """Batches of images, made on the device that keeps them, or loaded by processes that live as long as this.
+
+    Args:
+        images: What batches are made of.
+        device: Where the network trains. A GPU keeps small data sets as uint8, and no image crosses to it again.
+        workers: Processes beside this one, where images are loaded.
+    """
+
+    def __init__(self, images: Prepared, device: torch.device, workers: int = 0) -> None:
+        self.images = images
+        self.resident = device.type == "cuda" and images.settle(device)
+        self._draws: list[Draw] = []
+        self._loader: Loader | None = None
+        self._options = {"num_workers": workers, "pin_memory": device.type == "cuda", "persistent_workers": workers > 0}
+
+    def of(self, draws: list[Draw]) -> Iterator[tuple[Tensor, Tensor]]:
+        """The batches of some draws, in their order."""
+        if self.resident:
+            return (self.images[draw] for draw in draws)
+        self._draws[:] = draws  # the loader reads them at the beginning of each pass
+        if self._loader is None:
+            self._loader = DataLoader(
+                self.images,
+                sampler=self._draws,  # each draw is a whole batch
+                batch_size=None,
+                generator=torch.Generator(),  # else the loader would take a number from torch's own
+                **self._options,  # type: ignore[arg-type]
+            )
+        return iter(self._loader)

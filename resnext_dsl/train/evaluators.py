@@ -5,6 +5,7 @@ Importing this room imports neither torch nor Lightning; the first evaluation do
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping
 from functools import cache, partial
@@ -12,6 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from resnext_dsl.devices.device_locks import OWN
 from resnext_dsl.train.recipes import RECIPES, Recipe, varied
 
 if TYPE_CHECKING:
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from resnext_dsl.networks.network import Network
-    from resnext_dsl.train.datasets.image_set import Source
+    from resnext_dsl.train.datasets.image_set import ImageSet
 
 Report = Callable[[int, Mapping[str, float]], None]
 """Told the epoch, from 1, and its metrics; what it raises ends the evaluation, so that a search can prune."""
@@ -28,7 +30,7 @@ HELD_OUT = 0.2
 """Share of the training images that candidates are compared on: choosing by the test images would use them up."""
 
 
-class Evaluator:
+class TrainingEvaluator:
     """Trains a model by a recipe, and measures it on training images that were held out.
 
     Attributes:
@@ -47,6 +49,7 @@ class Evaluator:
         data_dir: str | Path | None = None,
         holdout: float = HELD_OUT,
         shape: tuple[int, int, int] | None = None,
+        graphs: bool = False,
         **choices: Any,
     ) -> None:
         """Settles how candidates are trained; no data is read yet.
@@ -58,6 +61,8 @@ class Evaluator:
             data_dir: Where the data set lies, if it lies in a folder.
             holdout: Share of the training images that are measured on; 0 takes the test images.
             shape: Channels, height and width that the models take; that of the data set where None.
+            graphs: Whether steps run as CUDA graphs, on one CUDA device: for networks so small that the host is slower
+                than the GPU.
             **choices: Changes to the recipe: epochs, seed, batch_size, lr ...
 
         Raises:
@@ -68,12 +73,28 @@ class Evaluator:
         self._precision = precision
         self._data_dir = Path(data_dir) if data_dir is not None else None
         self._shape = shape
+        self._graphs = graphs
 
     def __repr__(self) -> str:
         return f"<Evaluator on {self.recipe.data}: {self.recipe.epochs} epochs, seed {self.recipe.seed}>"
 
     @property
-    def source(self) -> Source:
+    def takes_any_device(self) -> bool:
+        """Whether it trains on a GPU if there is one, and on the CPU otherwise."""
+        return self._device == "auto"
+
+    @property
+    def device(self) -> str:
+        """The device that it trains on, by torch's name."""
+        return str(_fabric(self._settled(), self._precision).device)
+
+    def _settled(self) -> str:
+        """The device as it was chosen; of several GPUs that a worker sees, its own."""
+        own = os.environ.get(OWN)
+        return f"cuda:{own}" if own is not None and self._device in ("auto", "cuda") else self._device
+
+    @property
+    def source(self) -> ImageSet:
         """The data set, read once in a process.
 
         Raises:
@@ -106,7 +127,8 @@ class Evaluator:
         """
         from resnext_dsl.train.loop import Training
 
-        training = Training(_fabric(self._device, self._precision), model, self.source, self._input(model), self.recipe)
+        fabric = _fabric(self._settled(), self._precision)
+        training = Training(fabric, model, self.source, self._input(model), self.recipe, graphs=self._graphs)
         began = time.perf_counter()
         metrics: dict[str, float] = {}
         while training.done < self.recipe.epochs:
@@ -130,7 +152,7 @@ class Evaluator:
 
 
 @cache
-def _source(name: str, folder: Path | None, holdout: float) -> Source:
+def _source(name: str, folder: Path | None, holdout: float) -> ImageSet:
     from resnext_dsl.train.datasets import open_source
 
     return open_source(name, folder, holdout)
@@ -145,11 +167,11 @@ def _fabric(device: str, precision: str) -> Fabric:
     return fabric
 
 
-def _named(recipe: str, **base: Any) -> Callable[..., Evaluator]:
-    return partial(Evaluator, varied(RECIPES[recipe], **base))
+def _named(recipe: str, **base: Any) -> Callable[..., TrainingEvaluator]:
+    return partial(TrainingEvaluator, varied(RECIPES[recipe], **base))
 
 
-EVALUATORS: Mapping[str, Callable[..., Evaluator]] = MappingProxyType(
+EVALUATORS: Mapping[str, Callable[..., TrainingEvaluator]] = MappingProxyType(
     {
         "digits": _named("digits"),
         "cifar10": _named("resnext-cifar"),
@@ -157,4 +179,4 @@ EVALUATORS: Mapping[str, Callable[..., Evaluator]] = MappingProxyType(
         "folder": _named("resnext-imagenet"),
     }
 )
-"""Name -> what makes the evaluator, from the keyword arguments of `Evaluator`."""
+"""Name -> what makes the evaluator, from the keyword arguments of `TrainingEvaluator`."""

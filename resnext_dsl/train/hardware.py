@@ -25,6 +25,7 @@ class Hardware(NamedTuple):
         precision: One of `PRECISIONS`.
         strategy: One of `STRATEGIES`.
         workers: Processes that load images, beside each that trains.
+        graphs: Whether steps run as CUDA graphs.
     """
 
     accelerator: str = "auto"
@@ -32,6 +33,7 @@ class Hardware(NamedTuple):
     precision: str = "32-true"
     strategy: str = "auto"
     workers: int = 0
+    graphs: bool = False
 
 
 def on_device(device: str) -> Hardware:

@@ -8,18 +8,20 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
+from resnext_dsl.devices.seeds import seeded
 from resnext_dsl.foundation.diagnostics import Diagnostic, TrainingError
 from resnext_dsl.operators.base import Shape
-from resnext_dsl.train.batches import loader, measuring_draws, seed_of, training_draws
-from resnext_dsl.train.datasets.image_set import Source
-from resnext_dsl.train.prepare import Prepared
+from resnext_dsl.train.batches import Batches, measuring_draws, seed_of, training_draws
+from resnext_dsl.train.datasets.image_set import ImageSet
+from resnext_dsl.train.graphs import Recorded, hold_recordable, record
+from resnext_dsl.train.prepare import Draw, Prepared
 from resnext_dsl.train.recipes import Recipe, rate
 
 if TYPE_CHECKING:
@@ -85,7 +87,14 @@ class Training:
     """
 
     def __init__(
-        self, fabric: Fabric, model: nn.Module, source: Source, shape: Shape, recipe: Recipe, workers: int = 0
+        self,
+        fabric: Fabric,
+        model: nn.Module,
+        source: ImageSet,
+        shape: Shape,
+        recipe: Recipe,
+        workers: int = 0,
+        graphs: bool = False,
     ) -> None:
         """Puts a model on its device.
 
@@ -96,16 +105,26 @@ class Training:
             shape: Channels, height and width.
             recipe: How to train.
             workers: Processes that load images.
+            graphs: Whether steps run as CUDA graphs.
+
+        Raises:
+            ArchError: E711 for graphs on what is not one CUDA device.
         """
+        if graphs:
+            hold_recordable(fabric)
         self.model = model
         self.done = 0
         self._fabric = fabric
         self._recipe = recipe
-        self._workers = workers
-        self._train_images = Prepared(source, source.train, shape, recipe.augment)
-        self._test_images = Prepared(source, source.test, shape)
-        self._optimizer = _optimizer(model, recipe)
-        self._module, self._stepper = fabric.setup(model, self._optimizer)
+        self._training = Batches(Prepared(source, source.train, shape, recipe.augment), fabric.device, workers)
+        self._testing = Batches(Prepared(source, source.test, shape), fabric.device, workers)
+        self._fused = _fuses(fabric)
+        self._optimizer = _optimizer(model, recipe, self._fused)
+        whole = Recorded(model) if graphs else model
+        self._module, self._stepper = fabric.setup(whole, self._optimizer)
+        if isinstance(whole, Recorded):
+            first = training_draws(len(self._training.images), recipe.batch_size, recipe.seed, 0)[0]
+            record(fabric, self._module, whole, shape, len(first.indices))
 
     def epochs(self, tick: Tick | None = None) -> Iterator[Epoch]:
         """Trains epoch by epoch to the end of the recipe, and measures after each.
@@ -132,10 +151,10 @@ class Training:
     def measure(self) -> Measured:
         """The network on the test images, as it stands."""
         self._module.eval()
-        draws = measuring_draws(len(self._test_images), AT_ONCE * self._recipe.batch_size, *self._place())
+        draws = measuring_draws(len(self._testing.images), AT_ONCE * self._recipe.batch_size, *self._place())
         sums = torch.zeros(4, device=self._fabric.device)
         with torch.no_grad():
-            for images, labels in self._loaded(self._test_images, draws):
+            for images, labels in self._loaded(self._testing, draws):
                 scores = self._module(images)
                 sums += torch.stack(_sums(scores, labels, F.cross_entropy(scores, labels, reduction="sum")))
         loss, right, among, count = self._summed(sums)
@@ -158,17 +177,19 @@ class Training:
         """
         self.model.load_state_dict(state["model"])
         self._optimizer.load_state_dict(state["optimizer"])
+        for group in self._optimizer.param_groups:
+            group["fused"] = self._fused or None  # of this machine, not of the one that the state is from
         self._fabric.strategy.precision.load_state_dict(state["precision"])
         self.done = int(state["done"])
 
     def _train(self, epoch: int, tick: Tick | None) -> Trained:
         self._module.train()
         draws = training_draws(
-            len(self._train_images), self._recipe.batch_size, self._recipe.seed, epoch, *self._place()
+            len(self._training.images), self._recipe.batch_size, self._recipe.seed, epoch, *self._place()
         )
         lr, sums = 0.0, torch.zeros(3, device=self._fabric.device)
         with self._own_randomness(epoch):
-            for step, (images, labels) in enumerate(self._loaded(self._train_images, draws), 1):
+            for step, (images, labels) in enumerate(self._loaded(self._training, draws), 1):
                 lr = self._set_rate(epoch + (step - 0.5) / len(draws))
                 sums += self._step(images, labels)
                 if step % LOOKED_AT == 0 or step == len(draws):
@@ -208,9 +229,8 @@ class Training:
         hint = "try a smaller --lr, or --warmup 5"
         raise TrainingError([Diagnostic("E715", message, hint=hint, file=type(self.model).__name__)])
 
-    def _loaded(self, images: Prepared, draws: Any) -> Iterator[tuple[Tensor, Tensor]]:
-        pinned = self._fabric.device.type == "cuda"
-        for batch, labels in loader(images, draws, self._workers, pinned):
+    def _loaded(self, batches: Batches, draws: list[Draw]) -> Iterator[tuple[Tensor, Tensor]]:
+        for batch, labels in batches.of(draws):
             yield self._fabric.to_device(batch), self._fabric.to_device(labels)
 
     def _place(self) -> tuple[int, int]:
@@ -219,14 +239,22 @@ class Training:
     def _summed(self, sums: Tensor) -> list[float]:
         """Sums over all processes."""
         total = cast(Tensor, self._fabric.all_reduce(sums, reduce_op="sum"))
-        return [float(value) for value in total]
+        return cast(list[float], total.tolist())
 
     def _own_randomness(self, epoch: int) -> AbstractContextManager[None]:
-        """Seeds torch's generators, for dropout, by the recipe and the epoch; they are as before afterwards."""
-        return _seeded(seed_of(self._recipe.seed, "network", epoch, self._fabric.global_rank), self._fabric.device)
+        """Seeds the generators of the CPU and of this device, for dropout; they are as before afterwards."""
+        return seeded(seed_of(self._recipe.seed, "network", epoch, self._fabric.global_rank), self._fabric.device)
 
 
-def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.SGD:
+def _fuses(fabric: Fabric) -> bool:
+    """Whether the optimizer is fused: it then scales gradients itself, and a step waits for no answer of the GPU.
+
+    The scaler of 16-mixed would otherwise ask the GPU in each step whether all gradients are finite.
+    """
+    return fabric.device.type == "cuda" and fabric.strategy.precision.precision == "16-mixed"
+
+
+def _optimizer(model: nn.Module, recipe: Recipe, fused: bool = False) -> torch.optim.SGD:
     """Stochastic gradient descent; what does not decay is a group of its own."""
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     decays = [parameter for parameter in parameters if recipe.decay_all or parameter.dim() > 1]
@@ -236,20 +264,16 @@ def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.SGD:
     if spared:
         groups.append({"params": spared, "weight_decay": 0.0})
     return torch.optim.SGD(
-        groups, lr=recipe.lr, momentum=recipe.momentum, nesterov=recipe.nesterov and recipe.momentum > 0
+        groups,
+        lr=recipe.lr,
+        momentum=recipe.momentum,
+        nesterov=recipe.nesterov and recipe.momentum > 0,
+        fused=fused or None,
     )
 
 
 def _sums(scores: Tensor, labels: Tensor, loss: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """The loss, how many are right, how many are right among the five highest, how many there are; all float."""
     best = scores.topk(min(5, scores.shape[1]), dim=1).indices == labels.unsqueeze(1)
-    count = torch.tensor(float(len(labels)), device=scores.device)
+    count = torch.full((), float(len(labels)), device=scores.device)  # `torch.tensor` would copy it, and wait
     return loss.detach().float(), best[:, 0].sum().float(), best.sum().float(), count
-
-
-@contextmanager
-def _seeded(seed: int, device: torch.device) -> Iterator[None]:
-    devices = [] if device.type == "cpu" else [device.index or 0]
-    with torch.random.fork_rng(devices, device_type="cuda" if device.type == "cpu" else device.type):
-        torch.manual_seed(seed)
-        yield

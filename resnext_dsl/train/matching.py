@@ -15,10 +15,10 @@ from resnext_dsl.foundation.diagnostics import ArchError, Diagnostic
 from resnext_dsl.networks.loading import load_with
 from resnext_dsl.networks.network import Network
 from resnext_dsl.operators.base import Shape
-from resnext_dsl.train.datasets.image_set import Source
+from resnext_dsl.train.datasets.image_set import ImageSet
 
 
-def adapted(network: Network, source: Source, given: Mapping[str, Any]) -> dict[str, int]:
+def adapted(network: Network, source: ImageSet, given: Mapping[str, Any]) -> dict[str, int]:
     """The values that parameters of a network take from a data set; those that are given stay as they are."""
     _, height, width = source.shape
     values = {"classes": len(source.classes)} | ({"resolution": height} if height == width else {})
@@ -26,7 +26,7 @@ def adapted(network: Network, source: Source, given: Mapping[str, Any]) -> dict[
 
 
 def network_for(
-    spec: str | os.PathLike[str], given: Mapping[str, Any], source: Source, root: str | os.PathLike[str] | None = None
+    spec: str | os.PathLike[str], given: Mapping[str, Any], source: ImageSet, root: str | os.PathLike[str] | None = None
 ) -> Network:
     """The network of a spec that a data set can train.
 
@@ -45,7 +45,7 @@ def _with(
     spec: str | os.PathLike[str],
     given: Mapping[str, Any],
     values: Mapping[str, int],
-    source: Source,
+    source: ImageSet,
     root: str | os.PathLike[str] | None,
 ) -> Network:
     try:
@@ -59,7 +59,7 @@ def _with(
         raise ArchError([Diagnostic("E713", message, first.span, hint=hint, trail=first.trail)]) from None
 
 
-def check(network: Network, source: Source) -> None:
+def check(network: Network, source: ImageSet) -> None:
     """Holds a network against a data set.
 
     Raises:
@@ -73,7 +73,7 @@ def check(network: Network, source: Source) -> None:
         raise _unfit(network, f"a classifier has one output outside training; this network has {names}")
 
 
-def _check_input(network: Network, source: Source) -> None:
+def _check_input(network: Network, source: ImageSet) -> None:
     shape, channels = network.ir.nodes[0].shape, source.shape[0]
     if len(shape) != 3:
         raise _unfit(network, f"the network takes {_shown(shape)}; images are channels x height x width")

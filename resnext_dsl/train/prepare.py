@@ -10,10 +10,14 @@ from torch.utils.data import Dataset
 
 from resnext_dsl.operators.base import Shape
 from resnext_dsl.train import augment
-from resnext_dsl.train.datasets.image_set import Images, Pixels, Source
+from resnext_dsl.train.datasets.image_set import Images, ImageSet, Pixels
 
 SHIFTED, MIRRORED = ("shift", "crop"), ("crop", "imagenet")
 """Of `recipes.AUGMENTS`, those that move an image about and those that mirror it."""
+
+
+MOST_RESIDENT = 1 << 30
+"""Bytes of pixels, as uint8, that are kept on a device at most; all of CIFAR has 184 MB."""
 
 
 class Draw(NamedTuple):
@@ -26,21 +30,35 @@ class Draw(NamedTuple):
 class Prepared(Dataset[tuple[Tensor, Tensor]]):
     """A part of a data set for a network: a batch of it is asked for by a `Draw`."""
 
-    def __init__(self, source: Source, images: Images, shape: Shape, how: str = "none") -> None:
+    def __init__(self, source: ImageSet, images: Images, shape: Shape, how: str = "none") -> None:
         channels, height, width = shape
         self._images = images
         self._channels, self._size = channels, (height, width)
         self._how = how
+        self._device = torch.device("cpu")
         self._peak = source.peak
         self._mean = torch.tensor(source.mean).view(-1, 1, 1)
         self._std = torch.tensor(source.std).view(-1, 1, 1)
+
+    def settle(self, device: torch.device) -> bool:
+        """Keeps all images on a device, where batches are made from then on; False if they must be loaded instead.
+
+        Files are decoded by the CPU, and images of "imagenet" are varied there, one at a time.
+        """
+        images = self._images
+        if not isinstance(images, Pixels) or self._how == "imagenet" or images.pixels.nbytes > MOST_RESIDENT:
+            return False
+        self._images = Pixels(images.pixels.to(device), images.labels.to(device))
+        self._mean, self._std = self._mean.to(device), self._std.to(device)
+        self._device = device
+        return True
 
     def __len__(self) -> int:
         return len(self._images.labels)
 
     def __getitem__(self, draw: Draw) -> tuple[Tensor, Tensor]:
         """Images, float, batch x channels x height x width, and labels."""
-        indices = torch.tensor(draw.indices)
+        indices = augment.moved(torch.tensor(draw.indices), self._device)
         random = None if draw.seed is None else torch.Generator().manual_seed(draw.seed)
         images, how = self._images, self._how if random is not None else "none"
         if isinstance(images, Pixels) and how != "imagenet":

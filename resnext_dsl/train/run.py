@@ -10,17 +10,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 import torch
 from torch import nn
 
+from resnext_dsl.devices.float32_precision import settings_line, settings_of
 from resnext_dsl.foundation.diagnostics import ArchError, Diagnostic, WeightsError
 from resnext_dsl.networks.loading import load_with
 from resnext_dsl.networks.network import Network
 from resnext_dsl.train.batches import seed_of
 from resnext_dsl.train.datasets import open_source
-from resnext_dsl.train.datasets.image_set import Source
+from resnext_dsl.train.datasets.image_set import ImageSet
 from resnext_dsl.train.hardware import Hardware, check_shares, fabric_of
 from resnext_dsl.train.loop import Epoch, Measured, Tick, Training
 from resnext_dsl.train.matching import network_for
 from resnext_dsl.train.recipes import Recipe
-from resnext_dsl.train.run_folder import WEIGHTS, Progress, Run, best, identity
+from resnext_dsl.train.run_folder import WEIGHTS, RunFolder, RunState, best, identity
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -61,7 +62,7 @@ class Watch(NamedTuple):
         epoch: Told after every epoch.
     """
 
-    begin: Callable[[Network, Source, str], None] | None = None
+    begin: Callable[[Network, ImageSet, str], None] | None = None
     tick: Tick | None = None
     epoch: Callable[[Epoch], None] | None = None
 
@@ -77,15 +78,17 @@ class Result(NamedTuple):
         test: The network at the end, on the test images.
         device: Where it was trained.
         first: Whether this process is the one, of several, that answers.
+        settings: What else decided how a GPU computed: TF32, cudnn.benchmark, cuDNN's version; empty on a CPU.
     """
 
     network: Network
-    source: Source
+    source: ImageSet
     recipe: Recipe
     epochs: tuple[Epoch, ...]
     test: Measured
     device: str
     first: bool
+    settings: Mapping[str, str] = {}
 
     def to_json(self) -> dict[str, Any]:
         """The result as JSON has it."""
@@ -100,6 +103,7 @@ class Result(NamedTuple):
                 "test": len(self.source.test.labels),
             },
             "device": self.device,
+            "settings": dict(self.settings),
             "recipe": self.recipe.to_json(),
             "test": self.test._asdict(),
             "best": best(self.epochs)._asdict() if self.epochs else None,
@@ -115,7 +119,7 @@ def train(job: Job, watch: Watch = Watch()) -> Result:  # noqa: B008 - immutable
     """
     source = open_source(job.recipe.data, job.data_dir, job.recipe.holdout)
     network = network_for(job.spec, job.settings, source, job.root)
-    run = Run(job.out, identity(network, source, job.recipe)) if job.out is not None else None
+    run = RunFolder(job.out, identity(network, source, job.recipe)) if job.out is not None else None
     progress = _progress(run, job)
     fabric = _launched(job)
     training = _training(fabric, network, source, job)
@@ -149,7 +153,7 @@ def _launched(job: Job) -> Fabric:
     return fabric
 
 
-def _progress(run: Run | None, job: Job) -> Progress | None:
+def _progress(run: RunFolder | None, job: Job) -> RunState | None:
     if run is None:
         return None
     if job.resume:
@@ -158,12 +162,13 @@ def _progress(run: Run | None, job: Job) -> Progress | None:
     return None
 
 
-def _training(fabric: Fabric, network: Network, source: Source, job: Job) -> Training:
+def _training(fabric: Fabric, network: Network, source: ImageSet, job: Job) -> Training:
     model = _model(network, source, job)
-    return Training(fabric, model, source, network.ir.nodes[0].shape, job.recipe, job.hardware.workers)
+    shape, hardware = network.ir.nodes[0].shape, job.hardware
+    return Training(fabric, model, source, shape, job.recipe, hardware.workers, hardware.graphs)
 
 
-def _model(network: Network, source: Source, job: Job) -> nn.Module:
+def _model(network: Network, source: ImageSet, job: Job) -> nn.Module:
     """The compiled network, with weights to start from where a checkpoint gives them."""
     seed = seed_of(job.recipe.seed, "weights")
     if job.weights is None or job.resume:
@@ -177,7 +182,7 @@ def _model(network: Network, source: Source, job: Job) -> nn.Module:
         return model
 
 
-def _of_other_classes(network: Network, source: Source, job: Job) -> nn.Module | None:
+def _of_other_classes(network: Network, source: ImageSet, job: Job) -> nn.Module | None:
     """A checkpoint of the network for the spec's own classes, with a new classifier; None where it is not of that."""
     own = load_with(job.spec, job.settings, root=job.root)
     if "classes" not in own.parameters or "classes" in job.settings:
@@ -203,7 +208,7 @@ def _sized(network: Network, job: Job, settings: Mapping[str, Any]) -> Network:
     return own
 
 
-def _restore(training: Training, progress: Progress, job: Job) -> None:
+def _restore(training: Training, progress: RunState, job: Job) -> None:
     try:
         training.restore(progress.state)
     except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as reason:
@@ -212,12 +217,13 @@ def _restore(training: Training, progress: Progress, job: Job) -> None:
         raise ArchError([Diagnostic("E714", message, file=str(job.out))]) from None
 
 
-def _begin(watch: Watch, fabric: Fabric, network: Network, source: Source) -> None:
+def _begin(watch: Watch, fabric: Fabric, network: Network, source: ImageSet) -> None:
     if watch.begin is not None:
-        watch.begin(network, source, _device(fabric))
+        computes = settings_line(settings_of(fabric.device))
+        watch.begin(network, source, ", ".join(filter(None, (_device(fabric), computes))))
 
 
-def _epochs(training: Training, progress: Progress | None, run: Run | None, watch: Watch) -> tuple[Epoch, ...]:
+def _epochs(training: Training, progress: RunState | None, run: RunFolder | None, watch: Watch) -> tuple[Epoch, ...]:
     epochs = list(progress.epochs) if progress is not None else []
     for epoch in training.epochs(watch.tick):
         epochs.append(epoch)
@@ -233,13 +239,14 @@ def _epochs(training: Training, progress: Progress | None, run: Run | None, watc
 def _result(
     fabric: Fabric,
     network: Network,
-    source: Source,
+    source: ImageSet,
     recipe: Recipe,
     epochs: tuple[Epoch, ...],
     test: Measured,
-    run: Run | None,
+    run: RunFolder | None,
 ) -> Result:
-    result = Result(network, source, recipe, epochs, test, _device(fabric), fabric.is_global_zero)
+    settings = settings_of(fabric.device)
+    result = Result(network, source, recipe, epochs, test, _device(fabric), fabric.is_global_zero, settings)
     if run is not None:
         run.save_result(result.to_json())
     return result

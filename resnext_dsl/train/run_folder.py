@@ -26,7 +26,7 @@ from torch import Tensor
 from resnext_dsl.foundation.atomic import write_text
 from resnext_dsl.foundation.diagnostics import ArchError, Diagnostic
 from resnext_dsl.networks.network import Network
-from resnext_dsl.train.datasets.image_set import Source
+from resnext_dsl.train.datasets.image_set import ImageSet
 from resnext_dsl.train.loop import Epoch
 from resnext_dsl.train.recipes import Recipe
 from resnext_dsl.weights import save
@@ -49,20 +49,20 @@ class Identity(NamedTuple):
     images: dict[str, Any]
 
 
-def identity(network: Network, source: Source, recipe: Recipe) -> Identity:
+def identity(network: Network, source: ImageSet, recipe: Recipe) -> Identity:
     """The identity of a run."""
     counts = {"train": len(source.train.labels), "test": len(source.test.labels), "classes": list(source.classes)}
     return Identity(network.name, network.fingerprint, recipe.to_json(), counts)
 
 
-class Progress(NamedTuple):
+class RunState(NamedTuple):
     """How far a run has come: its epochs, and the state that `loop.Training.restore` takes."""
 
     epochs: tuple[Epoch, ...]
     state: dict[str, Any]
 
 
-class Run:
+class RunFolder:
     """A folder that a run writes to."""
 
     def __init__(self, folder: Path, identity: Identity) -> None:
@@ -75,7 +75,7 @@ class Run:
             hint = "go on with it by --resume, or choose another folder with --out DIR"
             raise _refused(self.folder, "the folder holds a run already", hint)
 
-    def progress(self) -> Progress:
+    def progress(self) -> RunState:
         """What the folder's run has come to.
 
         Raises:
@@ -83,7 +83,7 @@ class Run:
         """
         content = _read(self.folder / LAST)
         self._must_agree(content["identity"])
-        return Progress(tuple(Epoch(**row) for row in content["epochs"]), content["state"])
+        return RunState(tuple(Epoch(**row) for row in content["epochs"]), content["state"])
 
     def save(self, epochs: Sequence[Epoch], state: Mapping[str, Any]) -> None:
         """Writes what the run has come to.

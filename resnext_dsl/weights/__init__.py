@@ -1,7 +1,12 @@
-"""Checkpoints: files, torchvision's and timm's keys mapped onto ours by structure, and the way back.
+"""Checkpoints: reads and writes files, and maps the keys of torchvision and timm onto ours by structure, and back.
 
-`leaves` and `match` decide which layer is which, from keys and shapes alone; `keymap` is the map, `mismatch` the
-words for when there is none; `files` reads and writes; `carry` moves the tensors.
+- `leaves`: the layers of a state_dict as a tree, from keys and shapes alone
+- `match`: the search for the order in which the checkpoint's layers are ours
+- `keymap`: the map between the keys
+- `nearest`, `mismatch`: the first difference, and the error that reports it, if there is no map
+- `files`: reading and writing
+- `transfer`: moves tensors along a map
+- `forms`: checkpoints of other forms of the network
 """
 
 from resnext_dsl.weights.files import load_checkpoint, save

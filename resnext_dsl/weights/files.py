@@ -1,4 +1,4 @@
-"""Reads and writes checkpoint files; what a hostile file holds is refused and never run."""
+"""Reads and writes checkpoint files; refuses a hostile file and never runs its content."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from resnext_dsl.foundation.diagnostics import Diagnostic, WeightsError
 from resnext_dsl.weights.mismatch import shown
 
 WRAPPERS = ("state_dict", "model_state_dict", "model")
-"""Keys under which training scripts keep the state_dict, beside epochs and optimizers."""
+"""Keys under which training scripts store the state_dict, beside epochs and optimizers."""
 
 PREFIXES = ("module.", "_orig_mod.")
-"""What DistributedDataParallel and torch.compile put before every key."""
+"""Prefixes that DistributedDataParallel and torch.compile put before every key."""
 
 SAVED_AS = (".safetensors", ".pt", ".pth")
 
@@ -31,30 +31,30 @@ def load_checkpoint(path: str | PathLike[str]) -> dict[str, Tensor]:
         path: A `.safetensors` file, or one that `torch.load(weights_only=True)` reads.
 
     Raises:
-        WeightsError: E702: the file cannot be read, or holds something else.
+        WeightsError: E702: the file cannot be read, or does not hold a state_dict.
     """
     file = str(path)
     if not _is_regular(path):
-        raise _unreadable(file, "it is no regular file" if os.path.lexists(path) else "there is no such file")
+        raise _unreadable(file, "it is not a regular file" if os.path.lexists(path) else "there is no such file")
     try:
         if Path(path).suffix.lower() == ".safetensors":
             content: object = safetensors.torch.load_file(path, device="cpu")
         else:
             content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as reason:  # whatever a hostile file sets off: the two libraries promise no common base
+    except Exception as reason:  # a hostile file can raise any exception: the two libraries document no common base
         raise _unreadable(file, _first_line(reason)) from None
     return unwrap(content, file)
 
 
 def unwrap(content: object, file: str) -> dict[str, Tensor]:
-    """The state_dict in what a checkpoint holds: out of its wrapping, without the prefixes of wrapping modules.
+    """The state_dict of a checkpoint, taken out of wrapping dictionaries, without the prefixes of wrapping modules.
 
     Args:
-        content: What was read, or given by a caller.
-        file: What errors call it.
+        content: The content of a file, or an argument of a caller.
+        file: The name of the checkpoint in errors.
 
     Raises:
-        WeightsError: E702: there is no state_dict in it.
+        WeightsError: E702: the checkpoint holds no state_dict.
     """
     for _ in WRAPPERS:
         inner = _wrapped(content)
@@ -62,7 +62,7 @@ def unwrap(content: object, file: str) -> dict[str, Tensor]:
             break
         content = inner
     if not isinstance(content, Mapping):
-        raise _unreadable(file, f"it holds a {type(content).__name__} and no state_dict")
+        raise _unreadable(file, f"it holds an object of type {type(content).__name__}, not a state_dict")
     if not content:
         raise _unreadable(file, "it holds no tensors")
     state = {key: _checked(key, value, file) for key, value in content.items()}
@@ -80,16 +80,16 @@ def _wrapped(content: object) -> object | None:
 
 def _checked(key: object, value: object, file: str) -> Tensor:
     if not isinstance(key, str):
-        raise _unreadable(file, f"it holds a {type(key).__name__} where the name of a tensor should be")
+        raise _unreadable(file, f"the name of a tensor is of type {type(key).__name__}, not str")
     if not isinstance(value, Tensor):
-        raise _unreadable(file, f"`{shown(key)}` is a {type(value).__name__} and no tensor")
+        raise _unreadable(file, f"`{shown(key)}` is of type {type(value).__name__}, not a tensor")
     if value.layout != torch.strided or value.is_quantized or value.is_nested:
         raise _unreadable(file, f"`{shown(key)}` is sparse, nested or quantized; a plain tensor is needed")
     return value.detach()
 
 
 def _is_regular(path: str | PathLike[str]) -> bool:
-    """Opening a FIFO would wait for its writer for ever."""
+    """Whether the path is a regular file: opening a FIFO would wait forever for its writer."""
     try:
         return Path(path).is_file()
     except ValueError:  # NUL in the name
@@ -97,11 +97,11 @@ def _is_regular(path: str | PathLike[str]) -> bool:
 
 
 def save(path: str | PathLike[str], state: Mapping[str, Tensor]) -> None:
-    """Write a state_dict; the file is there in whole or not at all.
+    """Write a state_dict; the file is complete, or it is not written.
 
     Args:
         path: A name that ends in `.safetensors`, `.pt` or `.pth`; an existing file is replaced.
-        state: Tensors that may share memory and stand in any order of strides; each is written in full.
+        state: Tensors that may share memory and have any strides; each is written in full.
 
     Raises:
         WeightsError: E703: the file cannot be written.
@@ -112,7 +112,7 @@ def save(path: str | PathLike[str], state: Mapping[str, Tensor]) -> None:
         raise _unwritable(file, f"its name must end in one of {', '.join(SAVED_AS)}")
     target = Path(os.path.realpath(path))
     if target.exists() and not target.is_file():
-        raise _unwritable(file, "it is no regular file")
+        raise _unwritable(file, "it is not a regular file")
     temporary = target.with_name(f".{target.name[:64]}.{secrets.token_hex(8)}.tmp")
     tensors = _separate(state, file)
     try:
@@ -120,18 +120,18 @@ def save(path: str | PathLike[str], state: Mapping[str, Tensor]) -> None:
             temporary.touch(exist_ok=False)
             mode = temporary.stat().st_mode
             safetensors.torch.save_file(tensors, temporary)
-            temporary.chmod(mode)  # that of any new file; the library makes its own, which only its owner may read
+            temporary.chmod(mode)  # as for any new file; the library gives read access only to the owner
         else:
             torch.save(tensors, temporary)
         os.replace(temporary, target)
-    except Exception as reason:  # a full disk, a missing folder: each library has its own error for it
+    except Exception as reason:  # a full disk, a missing folder: each library raises another error
         raise _unwritable(file, _first_line(reason)) from None
     finally:
         temporary.unlink(missing_ok=True)
 
 
 def _separate(state: Mapping[str, Tensor], file: str) -> dict[str, Tensor]:
-    """Contiguous tensors on the CPU, no two in one memory: safetensors refuses the rest, torch.save writes too much."""
+    """Contiguous tensors on the CPU that share no memory: safetensors refuses others, torch.save writes too much."""
     tensors = {}
     seen: set[int] = set()
     for key, value in state.items():

@@ -1,4 +1,4 @@
-"""Checkpoints of one form of a network under the keys of another: the spelling of a split is no other network."""
+"""Moves checkpoints of another form of a network to the keys of the graph as written."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from resnext_dsl.rewrite.carry import carry
 from resnext_dsl.weights.files import load_checkpoint, unwrap
 
 OTHERS = ("fastest", "a", "b")
-"""Forms beside the written one that a checkpoint may be of; the fastest is (c), as far as there is one."""
+"""Forms of a checkpoint besides the written one; the fastest is (c) for all paths that can be one."""
 
 
 def as_written(
     graph: Graph, weights: str | PathLike[str] | Mapping[str, Tensor], max_nodes: int
 ) -> str | PathLike[str] | Mapping[str, Tensor]:
-    """A checkpoint of any form of a network under the keys of the graph as written; any other checkpoint as it is.
+    """A checkpoint of any form of the network under the keys of the graph as written; any other checkpoint unchanged.
 
     Args:
-        graph: As written.
+        graph: The graph as written.
         weights: A file, or a state_dict.
         max_nodes: The most operators that a form may have.
 
     Raises:
-        WeightsError: E702 where the file cannot be read.
+        WeightsError: E702 if the file cannot be read.
     """
     state = unwrap(weights, "weights") if isinstance(weights, Mapping) else load_checkpoint(weights)
     for form in OTHERS:

@@ -1,9 +1,12 @@
 """From the keys of two state_dicts to the map between them, or to the error that says why there is none.
 
-Tries, in this order: equal keys; the order of layers (see `match`); the same with the paths of splits read as the
-slices of one layer (32 convolutions of 4 channels are one of 128 in 32 groups), first only where the other side has no
-layers of the paths' shapes, then wherever paths are equal; and lists of layers that the checkpoint keeps apart (all
-convolutions, then all norms) as what they are in turn.
+Tries in this order:
+
+1. Equal keys.
+2. The order of layers (see `match`). If the other side has no layers of the paths' shapes, the equal paths of a split
+   are read as slices of one layer. Example: 32 convolutions of 4 channels are one of 128 channels in 32 groups.
+3. The same, with the equal paths of every split read as one layer.
+4. The same as 2, with separate lists of layers in the checkpoint (all convolutions, then all norms) read in turn.
 """
 
 from __future__ import annotations
@@ -35,13 +38,13 @@ class KeyMap:
     """A one-to-one map between the parameters of a network and those of a checkpoint, every shape checked.
 
     Attributes:
-        links: In the order of the network.
+        links: The pairs of parameters, in the order of the network.
     """
 
     links: tuple[ParameterLink, ...]
 
     def rows(self) -> list[tuple[str, str]]:
-        """Each of our keys with theirs; those of several paths that are one of ours are joined by ", "."""
+        """Each of our keys with the checkpoint's key; several keys of paths are joined by ", "."""
         return [
             (key, ", ".join(keys(pair.theirs)) if pair.theirs else "") for pair in self.links for key in keys(pair.ours)
         ]
@@ -51,12 +54,12 @@ def map_keys(ours: Shapes, theirs: Shapes, file: str = "weights") -> KeyMap:
     """Map a checkpoint's keys onto a network's by structure.
 
     Args:
-        ours: Shapes of the network's state_dict, in its order (that of execution).
-        theirs: Shapes of the checkpoint's, in its order.
-        file: What errors call the checkpoint.
+        ours: Shapes of the network's state_dict, in the order of execution.
+        theirs: Shapes of the checkpoint's state_dict, in its order.
+        file: The name of the checkpoint in errors.
 
     Raises:
-        WeightsError: E701: they are not of the same network. Names the first layer that differs, on both sides.
+        WeightsError: E701: they are of different networks. The error names the first layer that differs, on both sides.
 
     >>> key_map = map_keys({"head.linear.weight": (10, 8)}, {"classifier.weight": (10, 8, 1, 1)})
     >>> key_map.rows()
@@ -92,12 +95,12 @@ def _map_by_structure(ours: Shapes, theirs: Shapes, file: str) -> KeyMap:
             return KeyMap(tuple(pair for layer, other in pairs for pair in link(layer, other) or ()))
     diagnostic = explain(first.ours, first.theirs, ordered, file)
     if first.match.gave_up:
-        diagnostic = diagnostic._replace(notes=(*diagnostic.notes, Note("the search for an order was given up")))
+        diagnostic = diagnostic._replace(notes=(*diagnostic.notes, Note("the search stopped at its limit of steps")))
     raise WeightsError([diagnostic])
 
 
 class _Attempt:
-    """One way to read both sides, and the search in it."""
+    """One reading of both sides as trees of layers, and the search for a match."""
 
     def __init__(
         self, ours: Shapes, theirs: Shapes, ordered: bool, *, everywhere: bool = False, zipped: bool = False
@@ -127,7 +130,7 @@ class _Known:
         self._answers: dict[object, bool] = {}
 
     def holds(self, path: Sequence[Leaf]) -> bool:
-        """Whether every layer of a path has a counterpart in it."""
+        """Whether every layer of a path has a counterpart in the state_dict."""
         for leaf in path:
             if leaf.kind not in self._answers:
                 self._answers[leaf.kind] = any(link(leaf, other) for other in self._layers)
@@ -135,7 +138,7 @@ class _Known:
 
 
 def _is_sorted(shapes: Shapes) -> bool:
-    """Whether the order of the keys is that of a safetensors file, by type and then by name, and so says nothing."""
+    """Whether the keys are sorted by type and name, as in a safetensors file, so that their order has no meaning."""
     for counters in (True, False):
         names = [key for key in shapes if (layer_of(key)[1] == COUNTER) == counters]
         if names != sorted(names):

@@ -1,7 +1,7 @@
-"""The keys of a state_dict as a tree of layers, with what may be read as one layer.
+"""The keys of a state_dict as a tree of layers, in which several layers may be read as one.
 
-Owns layers (`Leaf`), their parameters (`Whole` or `SpreadParameter`) and the tree they stand in. It knows keys and
-shapes and holds no tensor; which layer belongs to which is decided in `match`.
+The tree has layers (`Leaf`) with parameters (`Whole` or `SpreadParameter`). It knows keys and shapes and holds no
+tensors. `match` decides which layers correspond.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Shapes = Mapping[str, Shape]
 
 COUNTER = "num_batches_tracked"
 LAYER_SUFFIXES = frozenset({"weight", "bias", "running_mean", "running_var", COUNTER})
-"""Parameters that belong to one layer together; any other (`gamma`, `layer_scale`) is a layer of its own."""
+"""Suffixes of the parameters of one layer; any other parameter (`gamma`, `layer_scale`) is a separate layer."""
 
 MAX_LEVELS = 64
 _PATHS = re.compile(r"paths\d*")
@@ -36,9 +36,9 @@ class SpreadParameter:
     """A parameter that is spread over the paths of a split.
 
     Attributes:
-        parts: One for each path, in order.
+        parts: The parameter of each path, in order.
         how: "rows": slices of dimension 0; "columns": slices of dimension 1; "sum": terms of a sum; "same": copies.
-        shape: Shape of the whole.
+        shape: Shape of the whole parameter.
     """
 
     parts: tuple[Parameter, ...]
@@ -55,36 +55,36 @@ class Leaf:
     """A layer.
 
     Attributes:
-        name: The module's name; with `*` for the path's number where the layer is spread over paths.
-        readings: The parameters by suffix; the layers of a split can be read in more than one way.
-        own: Whether it is parameters that a block holds itself, beside the layers inside it.
+        name: The module's name, with `*` for the number of the path if the layer is spread over paths.
+        readings: The parameters by suffix; a layer that is spread over paths can have several readings.
+        direct: Whether a block holds the parameters directly, beside the layers inside it.
     """
 
     name: str
     readings: tuple[Reading, ...]
-    own: bool = False
+    direct: bool = False
 
     @property
     def size(self) -> int:
-        """How many layers it is."""
+        """The number of layers, which is 1."""
         return 1
 
     @property
     def kind(self) -> tuple[tuple[tuple[str, Shape], ...], ...]:
-        """Everything but the names: layers of equal kind can take each other's place."""
+        """Suffixes and shapes, without names: layers of equal kind are interchangeable."""
         return tuple(tuple((s, p.shape) for s, p in sorted(reading.items())) for reading in self.readings)
 
 
 @dataclass(slots=True, eq=False)
 class Branch:
-    """A module that holds layers: its name and what is in it, in order."""
+    """A module that holds layers: its name and its children, in order."""
 
     name: str
     children: list[Branch | Leaf] = field(default_factory=list)
 
     @property
     def size(self) -> int:
-        """How many layers it holds."""
+        """The number of layers that it holds."""
         return sum(child.size for child in self.children)
 
     def leaves(self) -> Iterator[Leaf]:
@@ -107,7 +107,7 @@ def layer_of(key: str) -> tuple[str, str]:
 
 
 def tree(shapes: Shapes) -> Branch:
-    """The layers of a state_dict, in the order of its keys, as the dots in the keys nest them.
+    """The layers of a state_dict in the order of its keys, nested by the dots in the keys.
 
     Raises:
         ValueError: A key has more than `MAX_LEVELS` levels.
@@ -122,7 +122,7 @@ def tree(shapes: Shapes) -> Branch:
         layer = (module, "" if suffix in LAYER_SUFFIXES else suffix)
         if layer not in readings:
             readings[layer] = {}
-            _branch(module, branches).children.append(Leaf(module, (readings[layer],), own=True))
+            _branch(module, branches).children.append(Leaf(module, (readings[layer],), direct=True))
         readings[layer][suffix] = Whole(key, shape)
     _lift_plain_layers(root)
     return root
@@ -142,17 +142,17 @@ def _branch(name: str, branches: dict[str, Branch]) -> Branch:
 
 
 def _lift_plain_layers(branch: Branch) -> None:
-    """{conv: [weight]} -> conv, for a module that holds nothing but one layer."""
+    """{conv: [weight]} -> conv, for a module that holds only one layer."""
     for position, child in enumerate(branch.children):
         if not isinstance(child, Branch):
             continue
         _lift_plain_layers(child)
-        if len(child.children) == 1 and isinstance(child.children[0], Leaf) and child.children[0].own:
+        if len(child.children) == 1 and isinstance(child.children[0], Leaf) and child.children[0].direct:
             branch.children[position] = Leaf(child.name, child.children[0].readings)
 
 
 def sort_naturally(branch: Branch) -> None:
-    """Order everything by name, numbers by value: `conv2` before `conv10`."""
+    """Sort all modules and layers by name, numbers by value: `conv2` before `conv10`."""
     branch.children.sort(key=lambda child: _natural(child.name))
     for child in branch.children:
         if isinstance(child, Branch):
@@ -164,7 +164,7 @@ def _natural(name: str) -> list[tuple[int, str]]:
 
 
 def join_paths(branch: Branch, wanted: Callable[[list[Leaf]], bool]) -> None:
-    """Read the equal paths of a split as single layers, where `wanted` says so of the layers of one path.
+    """Read the equal paths of a split as single layers, if `wanted` is true for the layers of one path.
 
     paths.0.conv, paths.0.bn, paths.1.conv, paths.1.bn  ->  paths.*.conv, paths.*.bn
     """
@@ -179,13 +179,13 @@ def join_paths(branch: Branch, wanted: Callable[[list[Leaf]], bool]) -> None:
 
 
 def _equal_paths(branch: Branch) -> list[list[Leaf]]:
-    """The layers path by path, or [] where the paths differ in more than their numbers."""
+    """The layers path by path, or [] if the paths differ in more than their numbers."""
     paths, first = [], None
     for number, path in enumerate(branch.children):
         if path.name != f"{branch.name}.{number}":
             return []
         layers = list(path.leaves()) if isinstance(path, Branch) else [path]
-        shape = [(layer.name.removeprefix(path.name), layer.own, layer.kind) for layer in layers]
+        shape = [(layer.name.removeprefix(path.name), layer.direct, layer.kind) for layer in layers]
         first = first or shape
         if shape != first:
             return []
@@ -198,7 +198,7 @@ def _join(layers: tuple[Leaf, ...], paths: str) -> Leaf:
     joined = []
     for readings in zip(*(layer.readings for layer in layers), strict=True):
         joined += _joined_readings(readings)
-    return Leaf(f"{paths}.*{inner}", tuple(joined), layers[0].own)
+    return Leaf(f"{paths}.*{inner}", tuple(joined), layers[0].direct)
 
 
 def _joined_readings(readings: tuple[Reading, ...]) -> list[Reading]:
@@ -228,7 +228,7 @@ def _sum(parts: tuple[Parameter, ...]) -> SpreadParameter:
 
 
 def zip_lists(branch: Branch) -> None:
-    """Read lists of layers of the same length as what they are in turn, where each list holds one kind.
+    """Read lists of layers of the same length in turn, if each list holds one kind of layer.
 
     convs.0, convs.1, bns.0, bns.1  ->  convs.0, bns.0, convs.1, bns.1
     """
@@ -264,13 +264,13 @@ def keys(parameter: Parameter) -> Iterator[str]:
 def fits(ours: Shape, theirs: Shape, alone: bool) -> bool:
     """Whether a tensor of one shape can be reshaped to the other without changing what its layer computes.
 
-    Equal shapes; a linear layer for the convolution that covers its whole input (1x1, or kernel = input), since
-    both list the input as channel, row, column; a vector with axes of length 1 (scale per channel).
+    Equal shapes fit. A linear layer fits a convolution that covers its whole input (1x1, or kernel = input), since
+    both list the input as channel, row, column. A vector fits a vector with axes of length 1 (scale per channel).
 
     Args:
         ours: Shape of one tensor.
-        theirs: Shape of the other.
-        alone: Whether it is the only parameter of its layer.
+        theirs: Shape of the other tensor.
+        alone: Whether the tensor is the only parameter of its layer.
 
     >>> fits((96, 384), (96, 384, 1, 1), alone=False), fits((96,), (96, 1, 1), alone=True)
     (True, True)

@@ -1,16 +1,16 @@
-"""Which layer of a checkpoint is which layer of the network, by structure.
+"""Matches the layers of a checkpoint with the layers of the network, by structure.
 
-Names differ between libraries; what two spellings of one network share is the sequence of layers as they are executed.
-The network's layers come in that order. The checkpoint's come in the order in which its modules were registered, which
-is nearly that: a shortcut or an auxiliary head may stand elsewhere among its siblings. So the rule: order the modules
-inside each module of the checkpoint such that its layers, read in turn, have the kinds and shapes of ours.
+Names differ between libraries, but two spellings of one network share the order of execution of their layers. The
+network's layers come in that order. The checkpoint's layers come in the order in which its modules were registered,
+which is nearly the same: a shortcut or an auxiliary head may be elsewhere among its siblings. The search therefore
+orders the modules inside each module of the checkpoint, until its layers have the kinds and shapes of the network's.
 
     block {proj {0, 1}, f {a {0, 1}, b {0, 1}}}     ->    f.a.0, f.a.1, f.b.0, f.b.1, proj.0, proj.1
 
-Plain layers of a module keep their order, and what fits in place stays there. Where the file says nothing about order
-(safetensors sorts its keys), names are read with numbers by value, and plain layers move as well. Where several orders
-fit, the one whose modules cover modules of ours is taken: nine blocks in one module are a stage, and not the last
-block of one and eight of the next.
+Plain layers of a module keep their order, and a child that fits in its place stays there. If the order of the keys has
+no meaning (safetensors sorts them), names are sorted with numbers by value, and plain layers can move too. If several
+orders fit, the order whose modules cover the network's modules wins. Nine blocks in one module are a stage, and not the
+last block of one stage and eight blocks of the next.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from heapq import heappop, heappush
 from resnext_dsl.weights.leaves import COUNTER, Branch, Leaf, Parameter, Reading, fits
 
 MIN_STEPS, STEPS_PER_LAYER = 20_000, 100
-"""Modules tried for a place before the search gives up; the networks of torchvision and timm need 20 a layer."""
+"""The most steps of the search: a step tries a module in a place; networks of torchvision and timm need 20 a layer."""
 
 
 @dataclass(frozen=True, slots=True)
 class ParameterLink:
-    """A parameter of the network and the one of the checkpoint that it is.
+    """A parameter of the network and the matching parameter of the checkpoint.
 
     Attributes:
-        ours: The network's.
-        theirs: The checkpoint's; None for a batch norm's counter, which old checkpoints lack.
+        ours: The network's parameter.
+        theirs: The checkpoint's parameter; None for a batch norm's counter, which old checkpoints lack.
     """
 
     ours: Parameter
@@ -40,7 +40,7 @@ class ParameterLink:
 
 
 def link(ours: Leaf, theirs: Leaf) -> list[ParameterLink] | None:
-    """Pair the parameters of two layers, or None where their kinds or shapes differ."""
+    """Pair the parameters of two layers; None if their kinds or shapes differ."""
     for reading in ours.readings:
         for other in theirs.readings:
             links = _link_readings(reading, other)
@@ -64,7 +64,7 @@ def _link_readings(ours: Reading, theirs: Reading) -> list[ParameterLink] | None
 
 
 def _is_named_freely(ours: Reading, theirs: Reading) -> bool:
-    """A scale is a `weight` here and a `gamma` there; a layer with a bias alone is another matter."""
+    """Whether the names may differ: a scale can be `weight` or `gamma`, but a bias is always `bias`."""
     return "bias" not in ours and "bias" not in theirs
 
 
@@ -76,9 +76,9 @@ class Order:
     """An order of a module's children that fits.
 
     Attributes:
-        children: All of them, or some after a partial search.
-        end: Position where our layers go on.
-        cost: How strange the order is: children out of turn, and modules that cut across ours.
+        children: All children, or some of them after a partial search.
+        end: The position of the next of our layers.
+        cost: The cost of the order: the number of children out of turn, and of modules that cut across ours.
     """
 
     children: tuple[Branch | Leaf, ...]
@@ -87,7 +87,7 @@ class Order:
 
 
 class LayerMatch:
-    """The search for the order in which a checkpoint's layers are ours."""
+    """The search for the order in which a checkpoint's layers match ours."""
 
     def __init__(self, ours: Branch, theirs: Branch, ordered: bool) -> None:
         self.ours = list(ours.leaves())
@@ -102,36 +102,36 @@ class LayerMatch:
         self._grouped: dict[int, tuple[list[tuple[list[int], int, bool]], int]] = {}
 
     def pairs(self) -> list[tuple[Leaf, Leaf]] | None:
-        """Our layers and theirs, each used once, or None where no order fits."""
+        """Pairs of our layers and theirs, each layer once; None if no order fits."""
         if self.theirs.size != len(self.ours):
             return None
         theirs = list(self.theirs.leaves())
         if self.ordered and all(map(self._same, self.ours, theirs)):
             return list(zip(self.ours, theirs, strict=True))
-        found = self._order(self.theirs, 0)
-        if found is None:
+        order = self._order(self.theirs, 0)
+        if order is None:
             return None
         return list(zip(self.ours, self._ordered_leaves(self.theirs, 0), strict=True))
 
     def leaves_over(self) -> list[Branch | Leaf] | None:
-        """What is left of the checkpoint's outermost modules where all our layers have found theirs, or None."""
+        """The checkpoint's outermost modules without a match, if all our layers have one; else None."""
         if self.theirs.size <= len(self.ours):
             return None
         outermost = self.theirs
         while len(outermost.children) == 1 and isinstance(outermost.children[0], Branch):
             outermost = outermost.children[0]
-        found = self._search(outermost, 0, partial=True)
-        return None if found is None else [child for child in outermost.children if child not in found.children]
+        order = self._search(outermost, 0, partial=True)
+        return None if order is None else [child for child in outermost.children if child not in order.children]
 
     @property
     def gave_up(self) -> bool:
-        """Whether the search ended for want of time."""
+        """Whether the search stopped at its limit of steps."""
         return self._steps <= 0
 
     def _ordered_leaves(self, branch: Branch, start: int) -> Iterator[Leaf]:
-        found = self._orders[id(branch), start]
-        assert found is not None
-        for child in found.children:
+        order = self._orders[id(branch), start]
+        assert order is not None
+        for child in order.children:
             if isinstance(child, Leaf):
                 yield child
                 start += 1
@@ -140,10 +140,10 @@ class LayerMatch:
                 start += child.size
 
     def _fit(self, child: Branch | Leaf, start: int) -> tuple[int, int] | None:
-        """Where our layers go on after this module, put at `start`, and the cost; None where it does not fit there."""
+        """The position after this module if it starts at `start`, and its cost; None if it does not fit there."""
         if isinstance(child, Branch):
-            found = self._order(child, start)
-            return None if found is None else (found.end, found.cost + self._strangeness(child, start))
+            order = self._order(child, start)
+            return None if order is None else (order.end, order.cost + self._module_cost(child, start))
         return (start + 1, 0) if start < len(self.ours) and self._same(self.ours[start], child) else None
 
     def _same(self, ours: Leaf, theirs: Leaf) -> bool:
@@ -153,14 +153,14 @@ class LayerMatch:
         return self._links[pair]
 
     def _kind(self, child: Branch | Leaf) -> int:
-        """A number that is equal for what differs in names alone."""
+        """A number that is equal for layers and modules that differ only in names."""
         if id(child) not in self._numbers:
             content: object = child.kind if isinstance(child, Leaf) else [self._kind(c) for c in child.children]
             self._numbers[id(child)] = self._kinds.setdefault(repr(content), len(self._kinds))
         return self._numbers[id(child)]
 
     def _order(self, branch: Branch, start: int) -> Order | None:
-        """The least strange order in which the children of a module fit our layers from `start`."""
+        """The order of least cost in which the children of a module fit our layers from `start`."""
         key = (id(branch), start)
         if key not in self._orders:
             self._orders[key] = self._search(branch, start)
@@ -183,7 +183,7 @@ class LayerMatch:
         return None
 
     def _choices(self, branch: Branch, used: int, position: int) -> Iterator[tuple[int, int, int]]:
-        """The children that may come next: their numbers, where our layers go on after each, and the cost."""
+        """The children that may come next: number, position after the child, and cost."""
         groups, plain = self._groups(branch)
         first, first_plain = _lowest_bit(~used), _lowest_bit(plain & ~used)
         for members, mask, stays in groups:
@@ -196,14 +196,15 @@ class LayerMatch:
                 yield members[taken], fit[0], fit[1] + (self.ordered and members[taken] != first)
 
     def _groups(self, branch: Branch) -> tuple[list[tuple[list[int], int, bool]], int]:
-        """The children by kind, as numbers, as bits, and whether they stay in turn; and the bits of all that do.
+        """The children in groups of one kind, and the bits of all children that keep their order.
 
-        Children of one kind can take each other's place: to try the first unused one is enough.
+        A group is its numbers, its bits, and whether it keeps its order. Children of one kind are interchangeable, so
+        that the search tries only the first unused child of a group.
         """
         if id(branch) not in self._grouped:
             groups: dict[tuple[int, bool], list[int]] = {}
             for number, child in enumerate(branch.children):
-                stays = self.ordered and isinstance(child, Leaf) and not child.own
+                stays = self.ordered and isinstance(child, Leaf) and not child.direct
                 groups.setdefault((self._kind(child), stays), []).append(number)
             masks = {key: sum(1 << number for number in members) for key, members in groups.items()}
             plain = sum(mask for (_, stays), mask in masks.items() if stays)
@@ -211,8 +212,8 @@ class LayerMatch:
             self._grouped[id(branch)] = (listed, plain)
         return self._grouped[id(branch)]
 
-    def _strangeness(self, child: Branch | Leaf, start: int) -> int:
-        """0 where a module covers one of ours, 1 where it lies inside or around ours, 2 where the two overlap."""
+    def _module_cost(self, child: Branch | Leaf, start: int) -> int:
+        """The cost of a module: 0 if it covers one of the network's, 1 if one holds the other, 2 if they overlap."""
         end = start + child.size
         if isinstance(child, Leaf) or (start, end) in self._ranges:
             return 0
@@ -220,12 +221,12 @@ class LayerMatch:
 
 
 def _lowest_bit(bits: int) -> int:
-    """The number of the lowest bit that is set; -1 where none is."""
+    """The number of the lowest bit that is set; -1 if none is set."""
     return (bits & -bits).bit_length() - 1
 
 
 def _ranges(branch: Branch, start: int) -> Iterator[tuple[int, int]]:
-    """The positions that each of our modules takes: the first, and one past the last; a residual's body is one too."""
+    """The first position of each of our modules and one past its last; the body of a residual counts as a module."""
     end = start
     for child in branch.children:
         if isinstance(child, Branch):

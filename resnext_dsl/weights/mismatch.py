@@ -1,6 +1,6 @@
-"""Why a checkpoint is not that of the network, said so that its user knows what to change.
+"""The error for a checkpoint of another network, with a hint for the user.
 
-Owns the words. It is only read after `match` has found no order that fits.
+It runs only after `match` has found no order that fits.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ MAX_KINDS = 5_000
 
 
 def shown(name: str) -> str:
-    """A key as an error may print it: no control characters, no endless line."""
+    """A key as errors print it: without control characters, at most `MAX_SHOWN` characters."""
     text = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in name[: MAX_SHOWN + 1])
     return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."
 
@@ -38,16 +38,16 @@ def explain(ours: Branch, theirs: Branch, ordered: bool, file: str) -> Diagnosti
     Args:
         ours: The network's layers.
         theirs: The checkpoint's.
-        ordered: Whether the order of the checkpoint's keys means something.
-        file: What to call the checkpoint.
+        ordered: Whether the order of the checkpoint's keys has a meaning.
+        file: The name of the checkpoint.
     """
     our_layers, their_layers = list(ours.leaves()), list(theirs.leaves())
     surplus = LayerMatch(ours, theirs, ordered).leaves_over() if our_layers else None
     if surplus:
-        return _surplus(surplus, "the checkpoint has layers that the network has not", file)
+        return _surplus(surplus, "the checkpoint has layers that the network lacks", file)
     surplus = LayerMatch(theirs, ours, ordered=True).leaves_over() if their_layers else None
     if surplus:
-        return _surplus(surplus, "the network has layers that the checkpoint has not", file)
+        return _surplus(surplus, "the network has layers that the checkpoint lacks", file)
     layer, other = first_difference(ours, theirs, ordered)
     return Diagnostic(
         "E701",
@@ -65,7 +65,7 @@ def _surplus(over: Sequence[Branch | Leaf], message: str, file: str) -> Diagnost
         more = f" and {len(layers) - 1} more layers" if len(layers) > 1 else ""
         named.append(f"`{shown(child.name)}` ({_describe(layers[0])}{more})")
     rest = f" and {len(over) - MAX_NAMED} more modules" if len(over) > MAX_NAMED else ""
-    hint = "heads that serve training alone are part of the network too: `output NAME when training`"
+    hint = "auxiliary heads are part of the network too: `output NAME when training`"
     return Diagnostic("E701", f"{message}: {', '.join(named)}{rest}; all others fit", hint=hint, file=file)
 
 
@@ -83,12 +83,12 @@ def _size(parameter: Parameter) -> str:
 
 
 def _difference(layer: Leaf | None, other: Leaf | None) -> str:
-    """Where the two part: one parameter on both sides where the layers are of one kind, else all of the layers'."""
+    """The first difference: one parameter on both sides if a shape differs, else all parameters of both layers."""
     if layer is None or other is None:
         rest = other or layer
         assert rest is not None
-        ends, goes_on = ("the network", "the checkpoint") if layer is None else ("the checkpoint", "the network")
-        return f"{ends} ends where {goes_on} goes on: {_sentence(rest)}"
+        ends, continues = ("the network", "the checkpoint") if layer is None else ("the checkpoint", "the network")
+        return f"{ends} ends, but {continues} continues: {_sentence(rest)}"
     for suffix, parameter in layer.readings[0].items():
         theirs = other.readings[0].get(suffix)
         if theirs is not None and not fits(parameter.shape, theirs.shape, alone=False):
@@ -109,27 +109,27 @@ def _key(layer: Leaf, suffix: str) -> str:
 
 
 def _counts(ours: Sequence[Leaf], theirs: Sequence[Leaf]) -> str:
-    """How many layers there are, and how many have no counterpart of their kind and shape, wherever it stands."""
+    """The number of layers on both sides, and of the layers without a counterpart of their kind and shape."""
     totals = f"{len(ours)} layers here, {len(theirs)} in the checkpoint"
     waiting: dict[object, list[Leaf]] = {}
     for leaf in theirs:
         waiting.setdefault(leaf.kind, []).append(leaf)
-    lonely = 0
-    hopeless: set[object] = set()
+    unmatched = 0
+    unmatched_kinds: set[object] = set()
     for layer in ours:
         kind: object = layer.kind
-        if kind not in waiting and kind not in hopeless and len(waiting) < MAX_KINDS:
+        if kind not in waiting and kind not in unmatched_kinds and len(waiting) < MAX_KINDS:
             kind = next((other for other, leaves in waiting.items() if link(layer, leaves[0])), kind)
         if kind in waiting:
             waiting[kind].pop()
             if not waiting[kind]:
                 del waiting[kind]
         else:
-            lonely += 1
-            hopeless.add(kind)
-    if not lonely and not waiting:
-        return f"{totals}: the same ones, in another order"
-    return f"{totals}; {lonely} here and {sum(map(len, waiting.values()))} there have no counterpart of their shape"
+            unmatched += 1
+            unmatched_kinds.add(kind)
+    if not unmatched and not waiting:
+        return f"{totals}: the same layers, in another order"
+    return f"{totals}; {unmatched} here and {sum(map(len, waiting.values()))} there have no counterpart of their shape"
 
 
 def _hint(ours: Sequence[Leaf], theirs: Branch, layer: Leaf | None, other: Leaf | None, ordered: bool) -> str:
@@ -158,7 +158,7 @@ def _is_linear(weight: Shape) -> bool:
 
 
 def _with_classes(ours: Iterable[Leaf], here: int, there: int) -> Branch:
-    """Our layers with every linear layer of `here` outputs given `there` outputs (auxiliary heads too)."""
+    """Our layers, with `there` outputs in every linear layer that has `here` outputs (auxiliary heads too)."""
     changed = Branch("")
     for layer in ours:
         weight = _weight(layer)

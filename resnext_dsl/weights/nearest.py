@@ -1,6 +1,6 @@
-"""Where two networks differ, when no order of a checkpoint's layers is ours.
+"""The first difference between a network and a checkpoint, if no order of the checkpoint's layers matches.
 
-Owns the order that comes nearest, and the first pair of layers in it that do not fit: the one to show.
+It searches the nearest order, and returns the first pair of layers in it that do not fit.
 """
 
 from __future__ import annotations
@@ -11,22 +11,22 @@ from resnext_dsl.weights.leaves import COUNTER, Branch, Leaf, Shape
 from resnext_dsl.weights.match import link
 
 OTHER_KIND, OTHER_SIZE = 100, 10
-"""How far apart two layers are: a norm and a convolution, or one kind with sizes that differ (each size that does)."""
+"""The distance of two layers of different kinds; the distance of one kind, for each size that differs."""
 
 MAX_MOVED = 16
-"""Children that are thought of moving together."""
+"""The most children that move together."""
 
 MAX_STEPS = 200_000
-"""Comparisons before what is left is taken in turn."""
+"""The most comparisons; after them, the remaining children keep their order."""
 
 
 def first_difference(ours: Branch, theirs: Branch, ordered: bool) -> tuple[Leaf | None, Leaf | None]:
-    """The first layer of ours that differs and what stands in its place; None on the side that ends too early.
+    """The first of our layers that differs, and the layer in its place; None on the side that ends too early.
 
     Args:
         ours: The network's layers.
-        theirs: The checkpoint's, of which no order fits.
-        ordered: Whether the order of the checkpoint's keys means something.
+        theirs: The checkpoint's layers; no order of them fits.
+        ordered: Whether the order of the checkpoint's keys has a meaning.
     """
     here = list(ours.leaves())
     there = list(_Nearest(ours, ordered).leaves(theirs))
@@ -38,16 +38,16 @@ def first_difference(ours: Branch, theirs: Branch, ordered: bool) -> tuple[Leaf 
 
 
 class _Nearest:
-    """Puts each module's children in turn, but for some that come far nearer to ours before an earlier one."""
+    """The nearest order: children keep their order, except those that come much nearer to ours before earlier ones."""
 
     def __init__(self, ours: Branch, ordered: bool) -> None:
         self._ours = list(ours.leaves())
         self._ordered = ordered
         self._steps = MAX_STEPS
-        self._found: dict[tuple[int, int], tuple[list[Branch | Leaf], int]] = {}
+        self._orders: dict[tuple[int, int], tuple[list[Branch | Leaf], int]] = {}
 
     def leaves(self, branch: Branch, start: int = 0) -> Iterator[Leaf]:
-        """The checkpoint's layers in the nearest order, put beside ours from `start`."""
+        """The checkpoint's layers in the nearest order, compared with ours from `start`."""
         for child in self._order(branch, start)[0]:
             if isinstance(child, Leaf):
                 yield child
@@ -56,8 +56,8 @@ class _Nearest:
             start += child.size
 
     def _order(self, branch: Branch, start: int) -> tuple[list[Branch | Leaf], int]:
-        """The children in their nearest order, and how far apart the layers are in it."""
-        if (id(branch), start) not in self._found:
+        """The children in their nearest order, and the distance of that order."""
+        if (id(branch), start) not in self._orders:
             order: list[Branch | Leaf] = []
             waiting, position, total = list(branch.children), start, 0
             while waiting and position < len(self._ours):
@@ -66,11 +66,11 @@ class _Nearest:
                 order.append(child)
                 position += child.size
             total += OTHER_KIND * sum(child.size for child in waiting)
-            self._found[id(branch), start] = order + waiting, total
-        return self._found[id(branch), start]
+            self._orders[id(branch), start] = order + waiting, total
+        return self._orders[id(branch), start]
 
     def _next(self, waiting: list[Branch | Leaf], position: int) -> int:
-        """The number of the child to put at `position`."""
+        """The number of the child for `position`."""
         if self._steps <= 0 or not self._distance(waiting[0], position):
             return 0
         if self._ordered:
@@ -79,7 +79,7 @@ class _Nearest:
         return next(number for number, each in enumerate(apart) if each <= 2 * min(apart) + OTHER_SIZE)
 
     def _next_in_turn(self, waiting: list[Branch | Leaf], position: int) -> int:
-        """The first child, unless all come twice as near when some later ones are put before it."""
+        """The first child, unless moving some later children before it halves the distance."""
         best, number = 0, 0
         for begin in range(1, min(len(waiting), 2 * MAX_MOVED)):
             before = waiting[:begin]
@@ -107,7 +107,7 @@ class _Nearest:
         return total
 
     def _stays(self, child: Branch | Leaf) -> bool:
-        return isinstance(child, Leaf) and not child.own
+        return isinstance(child, Leaf) and not child.direct
 
     def _distance(self, child: Branch | Leaf, position: int) -> int:
         self._steps -= 1
@@ -117,7 +117,7 @@ class _Nearest:
 
 
 def distance(layer: Leaf, other: Leaf) -> int:
-    """How far apart two layers are; 0 where they fit."""
+    """The distance of two layers; 0 if they fit."""
     if link(layer, other) is not None:
         return 0
     one, two = layer.readings[0], other.readings[0]

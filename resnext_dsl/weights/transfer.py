@@ -1,4 +1,4 @@
-"""Moves tensors along a `KeyMap`: into a network, and back out under the keys of a checkpoint."""
+"""Moves tensors along a `KeyMap`: into a network, or back to the keys of a checkpoint."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def shapes_of(state: Mapping[str, Tensor]) -> Shapes:
 
 
 def load_weights(model: nn.Module, weights: str | PathLike[str] | Mapping[str, Tensor]) -> KeyMap:
-    """Load a checkpoint of the same network, whatever library named its keys.
+    """Load a checkpoint of the same network, with keys of any library.
 
     Everything is checked before the first parameter changes. Values are converted to the model's dtype and device; a
     model on the meta device takes the checkpoint's device.
@@ -31,10 +31,10 @@ def load_weights(model: nn.Module, weights: str | PathLike[str] | Mapping[str, T
         weights: A file, or a state_dict.
 
     Returns:
-        The map that was used.
+        The map from the network's keys to the checkpoint's.
 
     Raises:
-        WeightsError: E701 where the weights are not of this network, E702 where they cannot be read.
+        WeightsError: E701 if the weights are not of this network, E702 if they cannot be read.
     """
     file = "weights" if isinstance(weights, Mapping) else str(weights)
     theirs = unwrap(weights, file) if isinstance(weights, Mapping) else load_checkpoint(weights)
@@ -50,7 +50,7 @@ def load_weights(model: nn.Module, weights: str | PathLike[str] | Mapping[str, T
 
 
 def export_state_dict(model: nn.Module, like: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The model's weights under the keys, and in the shapes, of another library's state_dict of the same network.
+    """The model's weights, with the keys and shapes of another library's state_dict of the same network.
 
     The inverse of `load_weights`. Tensors keep the model's dtype and device and share its memory where they can.
 
@@ -59,7 +59,7 @@ def export_state_dict(model: nn.Module, like: Mapping[str, Tensor]) -> dict[str,
         like: A state_dict of that network; its values are not read.
 
     Raises:
-        WeightsError: E701 where it is not of this network.
+        WeightsError: E701 if `like` is not of this network.
     """
     ours = model.state_dict()
     theirs = shapes_of(unwrap(like, "weights"))
@@ -72,7 +72,7 @@ def export_state_dict(model: nn.Module, like: Mapping[str, Tensor]) -> dict[str,
 
 
 def carry(key_map: KeyMap, theirs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A checkpoint's tensors under our keys and in our shapes; counters that it lacks start at 0."""
+    """A checkpoint's tensors with our keys and shapes; missing counters start at 0."""
     moved: dict[str, Tensor] = {}
     for pair in key_map.links:
         value = torch.zeros((), dtype=torch.long) if pair.theirs is None else _gather(pair.theirs, theirs)
@@ -100,7 +100,7 @@ def _scatter(parameter: Parameter, value: Tensor, into: dict[str, Tensor]) -> No
     if parameter.how == "same":
         values = [value] * count
     elif parameter.how == "sum":
-        # The first path bears the whole term, so that adding the paths gives it back to the last bit.
+        # The first path takes the whole term, so that the sum over the paths equals it bit for bit.
         values = [value] + [torch.zeros_like(value)] * (count - 1)
     else:
         values = list(value.chunk(count, dim=0 if parameter.how == "rows" else 1))

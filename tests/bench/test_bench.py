@@ -19,13 +19,14 @@ from interrupts import interrupted
 from safetensors.torch import load_file
 
 import resnext_dsl as rx
-from resnext_dsl.bench import bench, peers, rounds
-from resnext_dsl.bench.backends import opened
-from resnext_dsl.bench.peak_memory import of_process
+from resnext_dsl.bench import backends, bench, peers, rounds
+from resnext_dsl.bench.backends import Ready, opened
+from resnext_dsl.bench.peak_memory import Memory, of_process
 from resnext_dsl.bench.subjects import module_of, save_weights
-from resnext_dsl.bench.timing_processes import Process
-from resnext_dsl.bench.timing_worker import Worker
-from resnext_dsl.bench.variants import BACKENDS, Conditions, Subject
+from resnext_dsl.bench.timing_processes import TimingProcess
+from resnext_dsl.bench.timing_worker import MOST_QUEUED, TimingWorker
+from resnext_dsl.bench.variants import BACKENDS, BenchSubject, Conditions
+from resnext_dsl.devices.memory_format import layout_in
 from resnext_dsl.export import TARGETS
 
 
@@ -76,7 +77,7 @@ def test_a_network_and_another_on_three_backends(folder: Path) -> None:
 
 def test_a_step_of_training_takes_longer_than_a_pass(tmp_path: Path) -> None:
     (tmp_path / "small.arch").write_text(SMALL)
-    subject = Subject("", "small", (3, 16, 16), str(tmp_path / "small.arch"))
+    subject = BenchSubject("", "small", (3, 16, 16), str(tmp_path / "small.arch"))
     save_weights(subject, tmp_path / "weights.safetensors")
     medians = {}
     for mode in ("inference", "train"):
@@ -98,6 +99,12 @@ def test_a_network_of_torchvision(folder: Path) -> None:
         ({"conditions": Conditions(dtype="int8")}, "unknown dtype `int8`", "E607"),
         ({"conditions": Conditions(mode="infer")}, "unknown mode `infer`", "E607"),
         ({"conditions": Conditions(device="tpu")}, "unknown device `tpu`", "E607"),
+        ({"conditions": Conditions(layout="chanels_last")}, "unknown layout `chanels_last`", "E607"),
+        (
+            {"backends": ("compile-graphs",)},
+            "torch.compile with CUDA graphs is timed with device cuda only, not cpu",
+            "E607",
+        ),
         ({"conditions": Conditions(device="cuda:7")}, "this machine has no device `cuda:7`", "E603"),
         (
             {"backends": ("openvino",), "conditions": Conditions(mode="train")},
@@ -119,14 +126,87 @@ def test_what_cannot_be_timed_is_one_error(options: dict[str, object], message: 
     assert children() == set()
 
 
+def test_both_layouts_are_rows_of_their_own_and_shared_by_the_peer(folder: Path) -> None:
+    asked = Conditions(threads=1, layout="both")
+    report = bench("small.arch", against=("other.arch",), conditions=asked, rounds=1, seconds=0.01)
+    rows = [(timed.variant.subject.name, timed.variant.layout) for timed in report.timed]
+    assert rows == [(name, layout) for layout in ("contiguous", "channels_last") for name in ("other", "small")]
+    assert [one.variant.layout for one, _ in report.pairs()] == ["contiguous", "channels_last"]
+    assert report.to_json()["conditions"]["layout"] == "both"
+
+
+@pytest.mark.parametrize(("library", "name"), [("", "small"), ("torchvision", "resnet18")])
+@pytest.mark.parametrize("layout", ["contiguous", "channels_last"])
+def test_networks_of_all_makers_have_the_layout_that_is_asked_for(
+    library: str, name: str, layout: str, folder: Path
+) -> None:
+    subject = BenchSubject(library, name, (3, 16, 16), "" if library else "small.arch")
+    save_weights(subject, folder / "weights.safetensors")
+    model = module_of(subject, Conditions(layout=layout), folder / "weights.safetensors")
+    assert layout_in(model) == layout
+
+
+@pytest.mark.parametrize(
+    ("mode", "device", "dtype", "layout"),
+    [
+        ("inference", "cpu", "float32", "channels_last"),
+        ("train", "cpu", "float32", "contiguous"),
+        ("inference", "cuda:1", "float16", "channels_last"),
+        ("inference", "cuda:1", "float32", "contiguous"),
+    ],
+)
+def test_the_layout_of_all_is_that_of_the_spec(mode: str, device: str, dtype: str, layout: str, folder: Path) -> None:
+    asked = Conditions(device, dtype, mode=mode)
+    assert rounds._layout("small.arch", asked, ("fastest",), {}, None) == layout
+
+
+def test_a_turn_ends_with_its_caches_empty_and_runs_in_a_queue() -> None:
+    done: list[str] = []
+
+    def queued(count: int) -> float:
+        done.append(f"{count} queued")
+        return 0.5
+
+    memory = Memory(lambda: None, lambda: 7, lambda: done.append("released"))
+    worker = TimingWorker()
+    worker.ready = Ready(lambda: 0.001, {}, memory, queued)
+    answer = worker.answer({"do": "run", "seconds": 0.0, "least": 4})
+    assert answer == {"times": [0.001] * 4, "queued": 0.5}
+    assert done == ["4 queued", "released"]
+    answer = worker.answer({"do": "run", "seconds": 0.0, "least": 400})
+    assert done[2:] == [f"{MOST_QUEUED} queued", "released"]
+
+
+def test_a_queue_waits_for_the_device_once_at_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda place: done.append("waits"))
+    backends._queued(lambda: done.append("run"), torch.device("cuda"))(3)
+    assert done == ["waits", "run", "run", "run", "waits"]
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated")  # by torch's own pass that freezes
+def test_a_frozen_module_keeps_no_weights_of_its_own(folder: Path) -> None:
+    subject = BenchSubject("", "small", (3, 16, 16), "small.arch")
+    asked = Conditions(batch=2, threads=1, layout="channels_last")
+    save_weights(subject, folder / "weights.safetensors")
+    model = module_of(subject, asked, folder / "weights.safetensors")
+    images = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        expected = model(images)
+        run = torch.compile(model, dynamic=False)
+        backends._compile_frozen(run, images)
+        torch.testing.assert_close(run(images), expected)
+    assert {value.device.type for value in model.parameters()} == {"meta"}
+
+
 def test_of_all_backends_those_that_can_are_timed(monkeypatch: pytest.MonkeyPatch) -> None:
     chosen, left_out = rounds._chosen(("all",), Conditions(mode="train"))
     assert chosen == ["eager", "compile"]
-    assert [left.name for left in left_out] == ["aoti", "onnxruntime", "openvino"]
+    assert [left.name for left in left_out] == ["compile-graphs", "aoti", "onnxruntime", "openvino"]
     monkeypatch.setattr(rounds, "find_spec", lambda name: None)
     chosen, left_out = rounds._chosen(("all",), Conditions())
     assert chosen == ["eager", "compile", "aoti"]
-    assert left_out[1] == ("openvino", "not installed (openvino): pip install 'resnext-dsl[export]'")
+    assert left_out[2] == ("openvino", "not installed (openvino): pip install 'resnext-dsl[export]'")
 
 
 def test_backends_fit_the_targets_of_their_files() -> None:
@@ -141,14 +221,14 @@ def test_one_that_fails_among_all_is_left_out_with_its_reason(folder: Path, monk
     chosen = ["eager", "openvino"]
     monkeypatch.setattr(rounds, "_chosen", lambda names, conditions: (chosen, []))
     (folder / "small.arch").write_text(SMALL.replace("conv(width, 3x3)", "conv(width, 3x3); upsample(2)"))
-    ask = Process.ask
+    ask = TimingProcess.ask
 
-    def fails(process: Process, does: str, **request: object) -> dict[str, object]:
+    def fails(process: TimingProcess, does: str, **request: object) -> dict[str, object]:
         if does == "open" and request["backend"] == "openvino":
             raise rounds.untimed("small on openvino: it fell over")
         return ask(process, does, **request)
 
-    monkeypatch.setattr(Process, "ask", fails)
+    monkeypatch.setattr(TimingProcess, "ask", fails)
     report = bench("small.arch", backends=("all",), rounds=1, seconds=0.01)
     assert [timed.variant.backend for timed in report.timed] == ["eager"]
     assert report.left_out == (("small on openvino", "small on openvino: it fell over"),)
@@ -158,9 +238,9 @@ def test_one_that_fails_among_all_is_left_out_with_its_reason(folder: Path, monk
 
 
 def test_a_worker_stands_still_between_turns(folder: Path) -> None:
-    subject = Subject("", "small", (3, 16, 16), "small.arch")
+    subject = BenchSubject("", "small", (3, 16, 16), "small.arch")
     fields = {"subject": subject._asdict(), "conditions": Conditions(threads=1)._asdict(), "folder": str(folder)}
-    with Process("small", 1) as process:
+    with TimingProcess("small", 1) as process:
         process.ask("prepare", **fields, backends=[])
         process.ask("open", **fields, backend="eager")
         process.stop()
@@ -170,7 +250,7 @@ def test_a_worker_stands_still_between_turns(folder: Path) -> None:
     process.close()  # once more does nothing
 
 
-def await_state(process: Process, state: str) -> None:
+def await_state(process: TimingProcess, state: str) -> None:
     deadline = time.monotonic() + 10
     status = Path(f"/proc/{process._process.pid}/status")
     while status.read_text().partition("State:\t")[2][0] != state:
@@ -179,7 +259,7 @@ def await_state(process: Process, state: str) -> None:
 
 
 def test_a_worker_that_dies_says_how() -> None:
-    with Process("small on eager") as process:
+    with TimingProcess("small on eager") as process:
         process._process.kill()
         process._process.wait()
         with pytest.raises(rx.ArchError, match="small on eager: its process ended with signal 9"):
@@ -187,14 +267,14 @@ def test_a_worker_that_dies_says_how() -> None:
 
 
 def test_a_worker_answers_what_fails_in_one_line() -> None:
-    with Process("small on eager") as process, pytest.raises(rx.ArchError) as caught:
+    with TimingProcess("small on eager") as process, pytest.raises(rx.ArchError) as caught:
         process.ask("fly")
     assert caught.value.diagnostics[0].message == "small on eager: KeyError: 'fly'"
 
 
 def test_a_worker_takes_no_module_from_the_working_directory(folder: Path) -> None:
     (folder / "json.py").write_text("raise SystemExit('a module of the working directory was imported')")
-    with Process("small") as process, pytest.raises(rx.ArchError, match="KeyError"):
+    with TimingProcess("small") as process, pytest.raises(rx.ArchError, match="KeyError"):
         process.ask("fly")
 
 
@@ -236,7 +316,7 @@ def test_an_interrupt_leaves_no_process_and_no_file(folder: Path) -> None:
 def test_weights_keep_values_in_range(tmp_path: Path) -> None:
     deep = SMALL.replace("stem {", "stem { repeat 60 { conv(16, 3x3); bn; relu };")
     (tmp_path / "deep.arch").write_text(deep)
-    subject = Subject("", "small", (3, 16, 16), str(tmp_path / "deep.arch"))
+    subject = BenchSubject("", "small", (3, 16, 16), str(tmp_path / "deep.arch"))
     save_weights(subject, tmp_path / "weights.safetensors")
     model = module_of(subject, Conditions(mode="train"), tmp_path / "weights.safetensors").eval()
     seen: list[float] = []
@@ -251,7 +331,7 @@ def test_weights_keep_values_in_range(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("library", ["torchvision", "timm"])
 def test_peers_are_drawn_and_have_the_keys_of_their_library(library: str, tmp_path: Path) -> None:
-    subject = Subject(library, "resnet18", (3, 32, 32))
+    subject = BenchSubject(library, "resnet18", (3, 32, 32))
     save_weights(subject, tmp_path / "weights.safetensors")
     state = load_file(tmp_path / "weights.safetensors")
     assert state.keys() == peers.peer(library, "resnet18").state_dict().keys()
@@ -265,8 +345,8 @@ def test_peers_are_drawn_and_have_the_keys_of_their_library(library: str, tmp_pa
 
 @pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
 def test_a_file_that_is_timed_gives_the_outputs_of_the_module(backend: str, folder: Path) -> None:
-    subject = Subject("", "small", (3, 16, 16), "small.arch", (("width", "5"),))
-    worker = Worker()
+    subject = BenchSubject("", "small", (3, 16, 16), "small.arch", (("width", "5"),))
+    worker = TimingWorker()
     fields = {"subject": subject._asdict(), "conditions": Conditions(batch=2, threads=1)._asdict()}
     made = worker.answer({"do": "prepare", **fields, "backends": [backend], "folder": str(folder)})
     assert made["failures"] == {}

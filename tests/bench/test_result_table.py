@@ -8,14 +8,14 @@ import numpy
 import pytest
 
 from resnext_dsl.bench.result_table import LeftOut, Report, Timed, notes, print_report, spread
-from resnext_dsl.bench.variants import Conditions, Subject, Variant
+from resnext_dsl.bench.variants import BenchSubject, Conditions, Variant
 
-OURS = Subject("", "small", (3, 8, 8), "small.arch")
-PEER = Subject("torchvision", "small", (3, 8, 8), peer=True)
+OURS = BenchSubject("", "small", (3, 8, 8), "small.arch")
+PEER = BenchSubject("torchvision", "small", (3, 8, 8), peer=True)
 MACHINE = {"processor": "P", "device": "D", "system": "Linux x86_64", "python": "3.11.7", "resnext_dsl": "0.1.0"}
 
 
-def timed(subject: Subject, backend: str, *rounds: tuple[float, ...]) -> Timed:
+def timed(subject: BenchSubject, backend: str, *rounds: tuple[float, ...]) -> Timed:
     return Timed(Variant(subject, backend), rounds, 123_000_000, {"torch": "2.13.0"})
 
 
@@ -53,6 +53,30 @@ def test_pairs_are_of_one_backend_ours_first(report: Report) -> None:
     ]
 
 
+def test_pairs_are_of_one_layout(report: Report) -> None:
+    rows = [
+        row._replace(variant=row.variant._replace(layout=layout))
+        for layout in ("contiguous", "channels_last")
+        for row in report.timed[:2]
+    ]
+    found = [(one.variant.layout, other.variant.layout) for one, other in report._replace(timed=tuple(rows)).pairs()]
+    assert found == [("contiguous", "contiguous"), ("channels_last", "channels_last")]
+    both = report._replace(timed=tuple(rows), conditions=report.conditions._replace(layout="both"))
+    assert "small on eager, channels_last: 1.000 of the time of small of torchvision (0.750 to 1.250)" in notes(both)
+
+
+def test_a_gpu_has_queued_runs_and_its_settings(report: Report, capsys: pytest.CaptureFixture[str]) -> None:
+    ours = report.timed[1]._replace(queued=(0.04, 0.02, 0.08))
+    ours = ours._replace(variant=ours.variant._replace(layout="channels_last"))
+    line = "TF32 convolutions on, TF32 products off, cudnn.benchmark off, cuDNN 91900"
+    gpu = report._replace(timed=(report.timed[0], ours), machine=MACHINE | {"settings": line})
+    rows = gpu.to_json()["variants"]
+    assert [(row["layout"], row["queued_throughput"]) for row in rows] == [(None, None), ("channels_last", 100.0)]
+    assert line in notes(gpu)
+    print_report(gpu)
+    assert " 100 " in capsys.readouterr().out
+
+
 def test_json_has_every_figure(report: Report) -> None:
     answer = json.loads(json.dumps(report.to_json()))
     assert answer["machine"]["threads"] == 2
@@ -70,7 +94,8 @@ def test_json_has_every_figure(report: Report) -> None:
 def test_the_table_says_on_what_it_was_measured(report: Report, capsys: pytest.CaptureFixture[str]) -> None:
     print_report(report)
     out = capsys.readouterr().out
-    assert [line.split()[:3] for line in out.splitlines() if "ms" in line][1] == ["small", "eager", "300ms"]
+    assert [line.split()[:3] for line in out.splitlines() if "ms" in line][1] == ["small", "eager", "-"]
+    assert "per second, queued" not in " ".join(out.split())
     assert "inference, batch 4, float32, on D, 2 threads, Linux x86_64" in out
     assert "torch 2.13.0, Python 3.11.7, resnext-dsl 0.1.0" in out
     assert "small on openvino: 1.000 of the time of small of torchvision (0.900 to 1.100)" in out

@@ -104,7 +104,7 @@ def test_budgets_are_picked_by_name_and_all_are_held_without() -> None:
         found.check("smal")
     with pytest.raises(rx.ArchError, match="help: budgets: small, large"):
         found.check("phone")
-    with pytest.raises(rx.ArchError, match="help: no budget of it has a name"):
+    with pytest.raises(rx.ArchError, match="help: no budget has a name"):
         network("").check("phone")
 
 

@@ -51,7 +51,7 @@ def test_json_is_for_scripts(folder: Path) -> None:
     [
         (("--backend", "egaer"), "error[E607]: unknown backend `egaer`\n  help: did you mean `eager`?"),
         (("--mode", "training"), "'training' is not one of 'inference', 'train'"),
-        (("--input", "3xx"), "`--input 3xx` is no shape"),
+        (("--input", "3xx"), "`--input 3xx` is not a shape"),
         (("--set", "width"), "`--set width` is not NAME=VALUE"),
         (("--against", "no.arch"), "error[E505]: "),
         (("--device", "cuda:9"), "error[E603]: this machine has no device `cuda:9`\n  help: devices here: cpu"),

@@ -282,7 +282,7 @@ def test_a_file_without_a_network_is_wrong_unless_libraries_are_expected(spec: s
     Path("blocks.arch").write_text("template block(c) { conv(c, 3x3) }\n")
     status, _, err = run("check", "blocks.arch")
     assert (status, "error[E504]: the file holds no network" in err) == (2, True)
-    assert run("check", "--libraries", "blocks.arch") == (0, "blocks.arch: a library, its names are right\n", "")
+    assert run("check", "--libraries", "blocks.arch") == (0, "blocks.arch: a library without errors\n", "")
     assert json.loads(run("check", "--libraries", "blocks.arch", "--json")[1])["ok"] is True
     Path("blocks.arch").write_text(SMALL + SMALL.replace("small", "other"))
     assert run("check", "--libraries", "blocks.arch")[0] == 2

@@ -168,8 +168,8 @@ def test_a_form_that_the_network_does_not_have_is_one_error(folder: Path) -> Non
     status, _, err = run("small.arch", "--form", "a", "-o", "model.py")
     assert status == 2
     assert err.startswith(
-        "small.arch:1:9: error[E608]: the network cannot be spelled in form (a): no convolution of several groups can "
-        "be paths\n"
+        "small.arch:1:9: error[E608]: the network cannot be spelled in form (a): no grouped convolution can become "
+        "paths\n"
     )
     assert err.endswith("help: forms: written, c, fastest\n")
     assert not (folder / "model.py").exists()

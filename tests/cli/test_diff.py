@@ -290,7 +290,7 @@ def test_a_budget_that_a_side_cannot_have_is_an_error_of_it() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["resnet50"], "nothing to compare with: give a second spec, or a setting (`--set NAME=VALUE`)"),
+        (["resnet50"], "nothing to compare A with: give a second spec, or a setting (`--set NAME=VALUE`)"),
         (["resnet50", "--set", "width"], "`--set width` is not NAME=VALUE"),
         (["resnet50", "--set-a", "=3"], "`--set-a =3` is not NAME=VALUE"),
     ],

@@ -78,10 +78,12 @@ def test_compile_to_another_format_answers_in_json(folder: Path) -> None:
         (("--to", "pt"), "'pt' is not one of 'py', 'pt2', 'aoti', 'onnx', 'openvino'"),
         (("--to", "onnx", "-o", "m.xml"), "error[E704]: the name of a file for `onnx` (ONNX) ends in `.onnx`"),
         (("--to", "onnx", "--batch", "none"), "`--batch none` is neither `dynamic` nor a number from 1"),
-        (("--to", "onnx", "--input", "8x8x"), "`--input 8x8x` is no shape; write one like 3x224x224"),
+        (("--to", "onnx", "--input", "8x8x"), "`--input 8x8x` is not a shape; write one like 3x224x224"),
         (("--to", "onnx", "--input", "3x8"), "3x8"),
         (("--to", "py", "--seed", "1", "--dtype", "float16"), "holds no weights, so it takes no dtype"),
         (("--to", "pt2", "--weights", "missing.pth"), "error[E702]"),
+        (("--to", "aoti", "--device", "cuda:9"), "error[E603]: this machine has no device `cuda:9`"),
+        (("--to", "onnx", "--device", "cuda"), "error[E705]: `onnx` (ONNX) is not written for `cuda`"),
         (
             ("--to", "pt2", "-o", "missing/m.pt2"),
             "missing/m.pt2: error[E704]: the file cannot be written: no such file",

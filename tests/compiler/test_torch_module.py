@@ -254,6 +254,28 @@ def test_a_seed_is_reproducible_and_touches_no_generator(device: str) -> None:
     assert not torch.equal(one["stem.conv.weight"], other["stem.conv.weight"])
 
 
+def test_a_seed_is_one_network_on_every_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    graph, moves, to = network(RESNEXT), [], nn.Module.to
+
+    def moved(module: nn.Module, *arguments: object, device: object = None, **options: object) -> nn.Module:
+        moves.append(device)
+        return to(module, *arguments, **options)
+
+    expected = {mode: build(graph, seed=4, mode=mode).state_dict() for mode in ("train", "inference")}
+    monkeypatch.setattr(nn.Module, "to", moved)
+    monkeypatch.setattr(torch.cuda, "_lazy_init", no_call)
+    monkeypatch.setattr(torch.cuda, "_lazy_call", no_call)
+    for mode, weights in expected.items():
+        there = build(graph, device="cuda:1", seed=4, mode=mode).state_dict()
+        assert torch.device("cuda:1") in moves
+        assert all(torch.equal(there[key], weights[key]) for key in weights)
+        moves.clear()
+
+
+def no_call(*arguments: object, **options: object) -> None:
+    raise AssertionError("CUDA is called")
+
+
 def test_without_a_seed_the_global_generator_decides() -> None:
     graph = network(RESNEXT)
     torch.manual_seed(4)

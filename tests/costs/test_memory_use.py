@@ -11,7 +11,8 @@ from memory_oracle import alive_at_once, saved_for_backward
 from random_networks import drawn
 
 import resnext_dsl as rx
-from resnext_dsl.costs.memory_use import BYTES, MemoryUse
+from resnext_dsl.costs.memory_use import MemoryUse
+from resnext_dsl.foundation.number_types import NUMBER_TYPES
 from resnext_dsl.semantics.spec_files import shipped_names
 
 SMALLER = {"inception_v3": 299, "inception_v4": 139, "inception_resnet_v2": 139, "alexnet_grouped": 96}
@@ -57,7 +58,7 @@ def test_every_shipped_network_holds_what_torch_holds(name: str) -> None:
     check(rx.load(name, resolution=SMALLER.get(name, 64)))
 
 
-@pytest.mark.parametrize("dtype", BYTES)
+@pytest.mark.parametrize("dtype", NUMBER_TYPES)
 @pytest.mark.parametrize("batch", [2, 5])
 @pytest.mark.parametrize("name", ["resnet18", "shufflenet_v2_x1_0", "convnext_tiny", "mobilenetv3_large_100"])
 def test_bytes_follow_type_and_batch(name: str, batch: int, dtype: str) -> None:

@@ -9,9 +9,9 @@ import emit_oracle
 import pytest
 from torch import nn
 
-from resnext_dsl.emit.classes import _POSITIONAL
-from resnext_dsl.emit.defaults import DEFAULTS
-from resnext_dsl.emit.initialize import FIELDS, SCHEMES
+from resnext_dsl.emit.patterns.keyword_defaults import DEFAULTS
+from resnext_dsl.emit.text.class_text import _POSITIONAL
+from resnext_dsl.emit.text.weight_init import SCHEMES
 from resnext_dsl.operators import OPERATORS, validate
 from resnext_dsl.semantics import naming
 from resnext_dsl.semantics.init_schemes import SCHEMES as DECLARED
@@ -52,11 +52,12 @@ def test_fields_are_those_that_modules_have() -> None:
         "groupnorm": {"groups": 2},
         "instancenorm": {"affine": True},
     }
-    for name, fields in FIELDS.items():
-        row = OPERATORS[name]
+    for name, row in OPERATORS.items():
+        if not row.init_fields:
+            continue
         source = row.source(validate(row, examples.get(name, {})), ((4,) if name == "linear" else (4, 3, 3),))
         module = eval(source.target, emit_oracle._NAMES)(*source.positional, **dict(source.keywords))
-        assert tuple(own for own, _ in module.named_parameters()) == fields
+        assert tuple(own for own, _ in module.named_parameters()) == row.init_fields
 
 
 def test_no_node_has_a_name_that_a_module_needs() -> None:

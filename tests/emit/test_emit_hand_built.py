@@ -9,7 +9,7 @@ import torch
 from emit_oracle import check_equal, network
 
 from resnext_dsl.emit import emit
-from resnext_dsl.emit.names import camel_case, identifier, literal, unused
+from resnext_dsl.emit.text.python_names import camel_case, identifier, literal, unused
 from resnext_dsl.foundation.diagnostics import Span
 from resnext_dsl.foundation.source import Source
 from resnext_dsl.graph.invariants import check_invariants

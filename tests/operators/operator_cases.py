@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional
 
-from resnext_dsl.emit.support import SUPPORT
+from resnext_dsl.emit.text.helper_classes import SUPPORT
 from resnext_dsl.operators import OPERATORS, Attributes, ModuleCall, Operator, Shape
 from resnext_dsl.operators.activation import NoAttributes
 

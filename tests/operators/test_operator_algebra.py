@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
-from hypothesis import assume, given, settings
+from hypothesis import assume, find, given, settings
 from hypothesis import strategies as st
+from hypothesis.errors import NoSuchExample
 from operator_cases import CASES, Case, build, inputs_of
 
-from resnext_dsl.operators import OPERATORS, ModuleCall, RuleError, validate
-from resnext_dsl.operators.base import REQUIRED
-
-MULTIPLIERS = {"conv", "conv_transpose", "linear"}
-CROSSING = {"layernorm", "lrn", "softmax", "concat", "shuffle", "slice", "pad_channels", *MULTIPLIERS}
-RANDOM = {"dropout", "dropout2d", "drop_path"}
+from resnext_dsl.operators import OPERATORS, ModuleCall, RuleError, Shape, validate
+from resnext_dsl.rewrite.carry import FORMULAS
 
 
 def valid(name: str, case: Case) -> tuple[object, tuple[tuple[int, ...], ...]]:
@@ -28,9 +27,9 @@ def valid(name: str, case: Case) -> tuple[object, tuple[tuple[int, ...], ...]]:
 
 @pytest.mark.parametrize("name", OPERATORS)
 @settings(max_examples=25)
-@given(drawn=st.data())
-def test_tensors_are_those_of_the_module(name: str, drawn: st.DataObject) -> None:
-    attributes, shapes = valid(name, drawn.draw(CASES[name]))
+@given(data=st.data())
+def test_tensors_are_those_of_the_module(name: str, data: st.DataObject) -> None:
+    attributes, shapes = valid(name, data.draw(CASES[name]))
     row = OPERATORS[name]
     found = row.algebra.tensors(attributes, shapes)
     if not isinstance(row.source(attributes, shapes), ModuleCall):
@@ -43,34 +42,24 @@ def test_tensors_are_those_of_the_module(name: str, drawn: st.DataObject) -> Non
     ]
 
 
-def test_every_row_says_whether_it_is_channelwise() -> None:
-    for name, row in OPERATORS.items():
-        attributes = validate(row, {"groupnorm": {"groups": 2}, "scale": {"factor": 0.5}}.get(name, _required(name)))
-        joined, reason = row.algebra.joined([attributes, attributes], [4, 4])
-        one_slope = name == "prelu"
-        assert (joined is None) is (name in CROSSING | RANDOM or one_slope), name
-        assert bool(reason) is (joined is None)
-        assert row.algebra.acts == ("never" if name == "identity" else "training" if name in RANDOM else "always")
-
-
-def _required(name: str) -> dict[str, object]:
-    known: dict[str, object] = {
-        "channels": 4, "kernel": 1, "features": 4, "size": 1, "p": 0.5, "groups": 2, "factor": 2, "start": 0, "stop": 2,
-        "stride": 1,
-    }  # fmt: skip
-    row = OPERATORS[name]
-    return {key: known[key] for key, value in row.attributes.fields.items() if value is REQUIRED}
-
-
-@pytest.mark.parametrize("name", sorted(set(OPERATORS) - CROSSING - RANDOM))
+@pytest.mark.parametrize("name", OPERATORS)
 @settings(max_examples=20)
-@given(drawn=st.data())
-def test_joined_operators_compute_the_values_side_by_side(name: str, drawn: st.DataObject) -> None:
+@given(data=st.data())
+def test_joined_operators_compute_the_values_side_by_side(name: str, data: st.DataObject) -> None:
     row = OPERATORS[name]
-    attributes, shapes = valid(name, drawn.draw(CASES[name]))
+    attributes, shapes = valid(name, data.draw(CASES[name]))
     assume(not row.merges or all(shape[0] == shapes[0][0] for shape in shapes))
-    joined, _ = row.algebra.joined([attributes, attributes], [shapes[0][0]] * 2)
-    assume(joined is not None)
+    joined, reason = row.algebra.joined([attributes, attributes], [shapes[0][0]] * 2)
+    assert bool(reason) is (joined is None)
+    if joined is not None:
+        one, other = side_by_side(name, attributes, joined, shapes)
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5, equal_nan=True)
+
+
+def side_by_side(
+    name: str, attributes: Any, joined: Any, shapes: tuple[Shape, ...]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The values of one operator on concatenations, and the concatenation of the values of two operators."""
     whole = tuple((2 * shape[0], *shape[1:]) for shape in shapes)
     modules = [build(name, attributes, shapes), build(name, attributes, shapes), build(name, joined, whole)]
     for module in modules[:2]:
@@ -85,9 +74,128 @@ def test_joined_operators_compute_the_values_side_by_side(name: str, drawn: st.D
         }
     )
     first, second = inputs_of(shapes, 2), inputs_of(shapes, 2)
-    expected = torch.cat([modules[0](*first), modules[1](*second)], 1)
-    found = modules[2](*(torch.cat(pair, 1) for pair in zip(first, second, strict=True)))
-    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5, equal_nan=True)
+    with torch.no_grad():
+        expected = torch.cat([modules[0](*first), modules[1](*second)], 1)
+        return modules[2](*(torch.cat(pair, 1) for pair in zip(first, second, strict=True))), expected
+
+
+def differs(name: str, case: Case) -> bool:
+    """Whether the same operator on concatenations computes something else, or cannot be built."""
+    row = OPERATORS[name]
+    try:
+        attributes = validate(row, case[0])
+        row.shape(attributes, case[1])
+        row.shape(attributes, tuple((2 * shape[0], *shape[1:]) for shape in case[1]))
+    except RuleError:
+        return False
+    if row.algebra.joined([attributes, attributes], [case[1][0][0]] * 2)[0] is not None:
+        return False
+    try:
+        one, other = side_by_side(name, attributes, attributes, case[1])
+    except RuntimeError:  # shapes of weights or values
+        return True
+    return one.shape != other.shape or not torch.allclose(one, other, rtol=1e-4, atol=1e-4, equal_nan=True)
+
+
+@pytest.mark.parametrize("name", [name for name, row in OPERATORS.items() if row.algebra.acts == "always"])
+def test_a_row_that_cannot_be_joined_crosses_channels(name: str) -> None:
+    """A refusal has its reason: for some case the operator on concatenations computes another value."""
+    row = OPERATORS[name]
+    refused = False
+
+    def crossing(case: Case) -> bool:
+        nonlocal refused
+        try:
+            attributes = validate(row, case[0])
+            row.shape(attributes, case[1])
+        except RuleError:
+            return False
+        refused = refused or row.algebra.joined([attributes, attributes], [case[1][0][0]] * 2)[0] is None
+        return differs(name, case)
+
+    try:
+        find(CASES[name], crossing, settings=settings(max_examples=100, database=None))
+    except NoSuchExample:
+        assert not refused
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+@settings(max_examples=10)
+@given(data=st.data())
+def test_a_row_says_when_it_acts(name: str, data: st.DataObject) -> None:
+    """An operator that acts in training only, or never, is the identity in eval mode; all others change values."""
+    row = OPERATORS[name]
+    attributes, shapes = valid(name, data.draw(CASES[name]))
+    if row.algebra.acts == "always":
+        assert not isinstance(build(name, attributes, shapes), torch.nn.Identity)
+        return
+    module, values = build(name, attributes, shapes), inputs_of(shapes, 2)
+    assert torch.equal(module(*values), values[0])
+    if row.algebra.acts == "never":
+        assert torch.equal(module.train()(*values), values[0])
+
+
+@pytest.mark.parametrize("name", [name for name, row in OPERATORS.items() if row.algebra.factors is not None])
+@settings(max_examples=20)
+@given(data=st.data())
+def test_factors_and_shifts_are_those_of_the_module(name: str, data: st.DataObject) -> None:
+    row = OPERATORS[name]
+    attributes, shapes = valid(name, data.draw(CASES[name]))
+    module = build(name, attributes, shapes)
+    for tensor in module.state_dict().values():
+        if tensor.is_floating_point():
+            tensor.copy_(torch.rand_like(tensor) + 0.5)
+    assert row.algebra.factors is not None
+    factors = row.algebra.factors(attributes, shapes[0][0])
+    factor, shift = FORMULAS[factors.formula](list(module.state_dict().values()), *factors.arguments)
+    assert factors.shifts or not shift.any()
+    (value,) = inputs_of(shapes, 2)
+    sides = (-1, *[1] * (len(shapes[0]) - 1))
+    expected = value * factor.view(sides) + shift.view(sides)
+    torch.testing.assert_close(module(value).double(), expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", [name for name, row in OPERATORS.items() if row.multiplies])
+@settings(max_examples=20)
+@given(data=st.data())
+def test_the_layout_of_a_weight_is_that_of_the_module(name: str, data: st.DataObject) -> None:
+    row = OPERATORS[name]
+    layout = row.algebra.weight
+    assert layout is not None
+    attributes, shapes = valid(name, data.draw(CASES[name]))
+    assume(getattr(attributes, "groups", 1) == 1)
+    (channels, *_), weight = row.shape(attributes, shapes), build(name, attributes, shapes).state_dict()["weight"]
+    assert getattr(attributes, layout.width) == channels
+    assert weight.shape[layout.output_axis] == channels
+    assert weight.shape[layout.input_axis] == shapes[0][0]
+
+
+@pytest.mark.parametrize("name", [name for name, row in OPERATORS.items() if row.merges])
+@settings(max_examples=20)
+@given(data=st.data())
+def test_values_that_commute_may_change_places(name: str, data: st.DataObject) -> None:
+    attributes, shapes = valid(name, data.draw(CASES[name]))
+    values = inputs_of(shapes, 2)
+    order = data.draw(st.permutations(range(len(values))))
+    moved, moved_shapes = [values[place] for place in order], tuple(shapes[place] for place in order)
+    module, other = build(name, attributes, shapes), build(name, attributes, moved_shapes)
+    same = torch.allclose(module(*values), other(*moved), rtol=1e-4, atol=1e-5)
+    assert same is (OPERATORS[name].commutes or order == list(range(len(values))))
+
+
+@pytest.mark.parametrize("name", [name for name, row in OPERATORS.items() if row.overwritable])
+@settings(max_examples=20)
+@given(data=st.data())
+def test_a_result_that_may_be_overwritten_has_no_other_reader(name: str, data: st.DataObject) -> None:
+    """Torch raises if a backward reads a value that was written over, and inputs keep their values."""
+    attributes, shapes = valid(name, data.draw(CASES[name]))
+    assume(not OPERATORS[name].merges or len(shapes) > 1)
+    assume(name != "bn" or len(shapes[0]) == 3)
+    module, values = build(name, attributes, shapes).train(), inputs_of(shapes, 2)
+    before = [value.clone() for value in values]
+    leaves = [value.requires_grad_() for value in values]
+    torch.relu_(module(*leaves)).sum().backward()
+    assert all(torch.equal(value, copy) for value, copy in zip(leaves, before, strict=True))
 
 
 @pytest.mark.parametrize("name", ["bn", "groupnorm", "prelu", "relu"])

@@ -10,9 +10,10 @@ import pytest
 import torch
 from operator_cases import CASES, namespace, source_text
 
-from resnext_dsl.emit.support import SUPPORT
+from resnext_dsl.emit.text.helper_classes import SUPPORT
 from resnext_dsl.operators import OPERATORS, SYMBOLS, Shape, arguments_of, validate
 from resnext_dsl.operators.models import model_of
+from resnext_dsl.operators.reference import meanings_of
 
 KINDS = {
     "convolution",
@@ -40,6 +41,12 @@ def test_a_row_is_complete(name: str) -> None:
     for rule in (row.shape, row.source, row.parameters):
         assert callable(rule)
     assert row.inputs in ((1, 1), (1, None))
+    assert set(meanings_of(row.attributes)) == set(row.attributes.fields), "an argument without a meaning"
+    assert bool(row.fvcore) is (row.flops is not None), "fvcore has a name for each operator that it counts"
+    assert not (row.commutes or row.pairwise) or row.merges
+    assert row.multiplies is (row.kind in ("convolution", "linear"))
+    if row.multiplies:
+        assert {row.algebra.weight.width, "bias"} <= set(row.attributes.fields)  # type: ignore[union-attr]
     assert name in CASES, "no case to test it with"
 
 

@@ -70,20 +70,20 @@ def test_paths_become_one(body: str, rules: set[str], names: str | None) -> None
 
 
 LEFT = [
-    ("split 4 { conv(2, 1x1); bn; conv(8, 3x3); bn } merge add", "the paths end in `bn`, and only what multiplies can be summed"),
-    ("split 4 { conv(2, 1x1); conv(8, 3x3, bias=true) } merge add", "`conv` has a bias in 4 paths; their sum would train as one"),
-    ("conv(8, 1x1); split 2 { conv(8, 1x1) } merge add", "several paths hand on one value of `conv`"),
+    ("split 4 { conv(2, 1x1); bn; conv(8, 3x3); bn } merge add", "the paths end in `bn`; only convolutions and linear layers can be summed"),
+    ("split 4 { conv(2, 1x1); conv(8, 3x3, bias=true) } merge add", "`conv` has a bias in 4 paths; one summed bias would train differently"),
+    ("conv(8, 1x1); split 2 { conv(8, 1x1) } merge add", "several paths return the same value of `conv`"),
     ("split 2 { conv(8, 3x3, groups=2) } merge add", "`groups` of `conv` is more than 1"),
     ("split 2 { conv(4, 1x1, groups=2) } merge concat", "`groups` of `conv` is more than 1, on a value that all paths read"),
     ("split { path { conv(4, 1x1) } path { conv(4, 3x3) } } merge concat", "`kernel` of `conv` is 1x1 in one path and 3x3 in another"),
     ("split { path { conv(4, 1x1) } path { conv(4, 1x1, bias=true) } } merge concat", "`bias` of `conv` is false in one path and true in another"),
-    ("split 2 { conv(4, 1x1); dropout(0.1) } merge concat", "`dropout` cannot be one for all paths: it draws random numbers for each path"),
-    ("split 2 slice { conv(4, 1x1); layernorm } merge concat", "`layernorm` cannot be one for all paths: it looks across channels"),
-    ("split 2 { conv(4, 1x1); prelu } merge concat", "`prelu` cannot be one for all paths: one slope is learned for all channels"),
-    ("split { path { conv(4, 1x1); bn(eps=1e-3) } path { conv(4, 1x1); bn } } merge concat", "`bn` cannot be one for all paths: `eps` is 0.001 in one path and 1e-05 in another"),
-    ("split { path { conv(4, 1x1); relu } path { maxpool(3x3, stride=1) } } merge concat", "the paths differ: `relu` and `maxpool` side by side"),
+    ("split 2 { conv(4, 1x1); dropout(0.1) } merge concat", "`dropout` cannot be one operator for all paths: it draws random numbers for each path"),
+    ("split 2 slice { conv(4, 1x1); layernorm } merge concat", "`layernorm` cannot be one operator for all paths: it looks across channels"),
+    ("split 2 { conv(4, 1x1); prelu } merge concat", "`prelu` cannot be one operator for all paths: one slope is learned for all channels"),
+    ("split { path { conv(4, 1x1); bn(eps=1e-3) } path { conv(4, 1x1); bn } } merge concat", "`bn` cannot be one operator for all paths: `eps` is 0.001 in one path and 1e-05 in another"),
+    ("split { path { conv(4, 1x1); relu } path { maxpool(3x3, stride=1) } } merge concat", "the operators of the paths differ: `relu` and `maxpool`"),
     ("split { path { conv(4, 1x1); conv(4, 3x3) } path { conv(6, 1x1); conv(4, 3x3) } } merge concat", "`conv` takes 4 and 6 channels a group"),
-    ("split 2 { conv(4, 1x1); relu } merge maximum", "`maximum` takes the values of the paths apart"),
+    ("split 2 { conv(4, 1x1); relu } merge maximum", "no rule joins paths that `maximum` merges"),
     ("split { path { conv(4, 1x1) as v; relu } path { add(v); conv(4, 1x1); relu } } merge concat", None),
     ("split { path { slice(4, 8); conv(4, 1x1) } path { slice(0, 4); conv(4, 1x1) } } merge concat", "the slices overlap, leave gaps or stand in another order"),
 ]  # fmt: skip
@@ -160,7 +160,9 @@ def test_a_depthwise_convolution_is_not_spelled_as_paths() -> None:
         net.compile(form="a")
     (found,) = caught.value.diagnostics
     assert found.hint == "forms: written, c, fastest"
-    assert [note.message for note in found.notes] == ["`s.conv`: a depthwise convolution would be paths of one channel"]
+    assert [note.message for note in found.notes] == [
+        "`s.conv`: the paths of a depthwise convolution would have one channel each"
+    ]
 
 
 SUMMED = [

@@ -15,8 +15,8 @@ from resnext_dsl.searches import worker
 def write_to(path: str) -> None:
     finish = worker.finish
 
-    def acknowledged(study: Any, trial: Any, values: list[float], *kept: Any) -> bool:
-        known = finish(study, trial, values, *kept)
+    def acknowledged(records: Any, trial: Any, values: list[float], *kept: Any) -> bool:
+        known = finish(records, trial, values, *kept)
         if known:
             log = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
             os.write(log, f"{trial.number} {values[0]}\n".encode())

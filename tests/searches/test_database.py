@@ -1,8 +1,9 @@
-"""The steps of a trial on Optuna's tables: what Optuna's own storage reads there, and what two processes may do at once."""
+"""The steps of a trial in Optuna's storage: what Optuna reads there, and what several processes may do at once."""
 
 from __future__ import annotations
 
-import math
+import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,10 +13,9 @@ import optuna
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.storages import RDBStorage
-from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from resnext_dsl.searches.database import Database
+from resnext_dsl.searches.database import Records
 from resnext_dsl.searches.storage import close, open_storage
 
 DISTRIBUTIONS = {
@@ -23,12 +23,11 @@ DISTRIBUTIONS = {
     "act": CategoricalDistribution(["relu", "silu", True, 1.5]),
     "lr": FloatDistribution(1e-4, 1.0, log=True),
 }
-FIELDS = ("number", "state", "values", "params", "distributions", "user_attrs", "system_attrs", "intermediate_values")
 
 
-def template(state: TrialState = TrialState.WAITING, width: int = 8) -> FrozenTrial:
+def template(width: int = 8) -> FrozenTrial:
     return create_trial(
-        state=state,
+        state=TrialState.WAITING,
         params={"width": width, "act": "silu", "lr": 0.01},
         distributions=DISTRIBUTIONS,
         user_attrs={"candidate": {"width": width}, "key": f"k{width}"},
@@ -36,117 +35,149 @@ def template(state: TrialState = TrialState.WAITING, width: int = 8) -> FrozenTr
     )
 
 
-@pytest.fixture(params=["sqlite", "postgresql", "slow"])
+@pytest.fixture(params=["sqlite", "postgresql"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "postgresql":
-        found: str = request.getfixturevalue("postgresql")
-        return found
-    return f"sqlite:///{tmp_path}/{request.param}.db"
+        server: str = request.getfixturevalue("postgresql")
+        return server
+    return f"sqlite:///{tmp_path}/trials.db"
 
 
 @pytest.fixture
-def database(url: str) -> Iterator[Database]:
-    found = open_storage(url, 20, 60)
-    found._fast = "slow" not in url
-    yield found
-    close(found)
+def records(url: str) -> Iterator[Records]:
+    storage = open_storage(url, 20, 60)
+    study = optuna.create_study(storage=storage, study_name="tests", directions=["maximize", "minimize"])
+    yield Records(storage, study)
+    optuna.delete_study(storage=storage, study_name="tests")
+    close(storage)
 
 
-@pytest.fixture
-def study_id(database: Database) -> Iterator[int]:
-    made = database.create_new_study([StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE], "of these tests")
-    yield made
-    database.delete_study(made)
-
-
-def told(trial: FrozenTrial) -> dict[str, Any]:
-    return {name: getattr(trial, name) for name in FIELDS}
-
-
-def read_by_optuna(url: str, study_id: int) -> list[FrozenTrial]:
+def read_by_optuna(url: str) -> list[FrozenTrial]:
     storage = RDBStorage(url)
     try:
-        return storage.get_all_trials(study_id)
+        return optuna.load_study(storage=storage, study_name="tests").get_trials()
     finally:
         storage.remove_session()
         storage.engine.dispose()
 
 
-def test_optuna_reads_what_is_written(database: Database, url: str, study_id: int) -> None:
-    made = [database._create_new_trial(study_id, template(width=4 * n)) for n in range(1, 4)]
-    running = database._create_new_trial(study_id, template(TrialState.RUNNING, 32))
-    assert [trial.number for trial in [*made, running]] == [0, 1, 2, 3]
-    assert database.claim(made[0]._trial_id)
-    database.set_trial_intermediate_value(made[0]._trial_id, 3, math.nan)
-    assert database.end(made[0]._trial_id, TrialState.COMPLETE, [0.5, math.inf], {"metrics": {"accuracy": 0.5}})
-    assert database.end(made[1]._trial_id, TrialState.FAIL, None, {"reason": "no room"})
-    theirs = read_by_optuna(url, study_id)
-    ours = database._get_trials(study_id, None, set(), -1)
-    assert repr(list(map(told, theirs))) == repr(list(map(told, ours)))  # repr: of nan, which equals nothing
-    assert [trial.state.name for trial in theirs] == ["COMPLETE", "FAIL", "WAITING", "RUNNING"]
-    assert theirs[0].values == [0.5, math.inf]
+def test_optuna_reads_what_is_written(records: Records, url: str) -> None:
+    added = [template(width=4 * n) for n in range(1, 4)]
+    assert [records.add(trial, known) for known, trial in enumerate(added)] == [True] * 3
+    assert [trial.number for trial in added] == [0, 1, 2]
+    assert records.claim(0)
+    metrics = {"metrics": {"accuracy": 0.5}}
+    assert records.end(0, TrialState.COMPLETE, [0.5, float("inf")], metrics, {"accuracy >= 0.9": 0.4})
+    assert records.end(1, TrialState.FAIL, None, {"reason": "no room"})
+    theirs = read_by_optuna(url)
+    assert theirs == records.trials()
+    assert [trial.state.name for trial in theirs] == ["COMPLETE", "FAIL", "WAITING"]
+    assert theirs[0].values == [0.5, float("inf")]
+    assert theirs[0].constraints == {"accuracy >= 0.9": 0.4}
     assert theirs[0].user_attrs == {"candidate": {"width": 4}, "key": "k4", "metrics": {"accuracy": 0.5}}
     assert theirs[1].user_attrs["reason"] == "no room"
-    assert [trial.state for trial in ours[3:]] == [running.state]
-    assert theirs[3].params == {"width": 32, "act": "silu", "lr": 0.01}
-    for one, other in zip(theirs, ours, strict=True):
-        assert (one.datetime_start, one.datetime_complete) == (other.datetime_start, other.datetime_complete)
-    ran = theirs[0].duration
-    assert ran is not None
-    assert 0 <= ran.total_seconds() < 10
+    assert theirs[2].params == {"width": 12, "act": "silu", "lr": 0.01}
+    assert theirs[0].duration is not None
+    assert 0 <= theirs[0].duration.total_seconds() < 10
 
 
-def test_what_optuna_writes_is_read(database: Database, url: str, study_id: int) -> None:
-    study = optuna.load_study(study_name="of these tests", storage=RDBStorage(url))
-
-    def objective(trial: optuna.Trial) -> tuple[float, float]:
-        width = trial.suggest_int("width", 4, 64, step=4)
-        trial.set_user_attr("seen", [width])
-        return width, trial.suggest_float("lr", 1e-4, 1.0, log=True)
-
-    study.optimize(objective, n_trials=3)
-    study.enqueue_trial({"width": 8})
-    ours = database._get_trials(study_id, None, set(), -1)
-    assert list(map(told, ours)) == list(map(told, study.get_trials()))
-    study._storage.remove_session()
-    study._storage._backend.engine.dispose()
+def test_a_trial_of_others_in_between_is_noticed(records: Records) -> None:
+    assert records.add(template(4), 0)
+    assert not records.add(template(8), 0)
+    assert [trial.params["width"] for trial in records.trials()] == [4, 8]
 
 
-def test_only_what_has_changed_is_read_again(database: Database, study_id: int) -> None:
-    first, second = (database._create_new_trial(study_id, template(width=4 * n)) for n in (1, 2))
-    before = database._get_trials(study_id, None, set(), -1)
-    database.claim(second._trial_id)
-    after = database._get_trials(study_id, None, {first._trial_id, second._trial_id}, second._trial_id)
-    assert [trial.state.name for trial in after] == ["WAITING", "RUNNING"]
-    assert (after[0] is before[0]) == database._fast
-    database.end(second._trial_id, TrialState.COMPLETE, [1.0, 2.0], {})
-    (only,) = database._get_trials(study_id, None, {second._trial_id}, second._trial_id)
-    assert told(only) == {**told(second), "state": TrialState.COMPLETE, "values": [1.0, 2.0]}
-
-
-def test_what_has_ended_stays_as_it_is(database: Database, study_id: int) -> None:
-    trial = database._create_new_trial(study_id, template(TrialState.RUNNING))
-    assert database.end(trial._trial_id, TrialState.COMPLETE, [1.0, 2.0], {"metrics": {}})
-    assert not database.end(trial._trial_id, TrialState.FAIL, None, {"reason": "late"})
-    assert not database.claim(trial._trial_id)
-    (kept,) = database._get_trials(study_id, None, set(), -1)
+def test_what_has_ended_stays_as_it_is(records: Records) -> None:
+    records.add(template(), 0)
+    assert records.claim(0)
+    assert records.end(0, TrialState.COMPLETE, [1.0, 2.0], {"metrics": {}})
+    assert not records.end(0, TrialState.FAIL, None, {"reason": "late"})
+    assert not records.end(0, TrialState.COMPLETE, [3.0, 4.0], {"metrics": {}}, {"late": 1.0})
+    assert not records.claim(0)
+    (kept,) = records.trials()
     assert (kept.state, kept.values, "reason" in kept.user_attrs) == (TrialState.COMPLETE, [1.0, 2.0], False)
+    assert records.state(0) is TrialState.COMPLETE
 
 
-def test_what_is_running_has_a_sign_of_life(database: Database, study_id: int) -> None:
-    made = database._create_new_trial(study_id, template(TrialState.RUNNING))
-    waiting = database._create_new_trial(study_id, template(width=12))
-    database.claim(waiting._trial_id)
-    database.grace_period = -10
-    assert sorted(database._get_stale_trial_ids(study_id)) == [made._trial_id, waiting._trial_id]
-    database.grace_period = 60
-    assert database._get_stale_trial_ids(study_id) == []
+def test_what_is_silent_fails_and_what_waits_does_not(records: Records) -> None:
+    for known, width in enumerate((4, 8, 12)):
+        records.add(template(width), known)
+    assert records.claim(0)
+    records.beat(1)  # its worker died before it was running
+    records.fail_stale()
+    assert [trial.state.name for trial in records.trials()] == ["RUNNING", "WAITING", "WAITING"]
+    records.storage.grace_period = -10
+    records.fail_stale()
+    assert [trial.state.name for trial in records.trials()] == ["FAIL", "WAITING", "WAITING"]
+    assert records.claim(1)
 
 
-def test_many_at_once_have_numbers_of_their_own_and_claim_once(database: Database, study_id: int) -> None:
+def test_many_at_once_have_numbers_of_their_own_and_claim_once(records: Records) -> None:
     with ThreadPoolExecutor(8) as pool:
-        made = list(pool.map(lambda _: database._create_new_trial(study_id, template()), range(40)))
-        assert sorted(trial.number for trial in made) == list(range(40))
-        claims = list(pool.map(lambda _: database.claim(made[0]._trial_id), range(16)))
-        ends = list(pool.map(lambda n: database.end(made[0]._trial_id, TrialState.COMPLETE, [n, n], {}), range(16)))
-    assert (sum(claims), sum(ends)) == (1, 1)
+        first = list(pool.map(lambda _: records.add(template(), 0), range(24)))
+        assert [trial.number for trial in records.trials()] == list(range(24))
+        claims = list(pool.map(lambda _: records.claim(0), range(16)))
+        ends = list(pool.map(lambda n: records.end(0, TrialState.COMPLETE, [n, n], {}), range(16)))
+    assert (sum(first), sum(claims), sum(ends)) == (1, 1, 1)
+
+
+CLAIMS = """
+import sys
+import optuna
+from resnext_dsl.searches.database import Records
+from resnext_dsl.searches.storage import open_storage, patient
+
+storage = patient(lambda: open_storage(sys.argv[1], 20, 60))
+records = Records(storage, optuna.load_study(storage=storage, study_name="tests"))
+print("ready", flush=True)
+sys.stdin.readline()
+print(*(number for number in range(40) if patient(lambda: records.claim(number))))
+"""
+
+
+def test_several_processes_claim_each_trial_once(records: Records, url: str) -> None:
+    for known in range(40):
+        records.add(template(), known)
+    command = [sys.executable, "-W", "ignore", "-c", CLAIMS, url]
+    pipe: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    processes = [subprocess.Popen(command, **pipe) for _ in range(3)]
+    assert [process.stdout.readline() for process in processes if process.stdout] == ["ready\n"] * 3
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    claimed = [process.communicate(timeout=120)[0].split() for process in processes]
+    assert sorted(int(number) for numbers in claimed for number in numbers) == list(range(40))
+
+
+OPENS = """
+import sys, time
+from resnext_dsl.searches.storage import close, open_storage
+
+time.sleep(max(0.0, float(sys.argv[2]) - time.time()))
+close(open_storage(sys.argv[1], 20, 60))
+"""
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_a_new_database_is_opened_by_several_at_once(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    import time
+
+    import sqlalchemy
+
+    url = f"sqlite:///{tmp_path}/new.db"
+    if kind == "postgresql":
+        server: str = request.getfixturevalue("postgresql")
+        engine = sqlalchemy.create_engine(server, isolation_level="AUTOCOMMIT")
+        with engine.connect() as connection:
+            connection.execute(sqlalchemy.text("DROP DATABASE IF EXISTS new_one"))
+            connection.execute(sqlalchemy.text("CREATE DATABASE new_one"))
+        engine.dispose()
+        url = server.removesuffix("/postgres") + "/new_one"
+    start = str(time.time() + 12)  # when all have imported what they need
+    command = [sys.executable, "-c", OPENS, url, start]
+    processes = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(5)]
+    assert [process.communicate(timeout=120)[1] for process in processes] == [""] * 5
+    storage = open_storage(url, 20, 60)
+    assert storage.get_current_version() == storage.get_head_version()
+    close(storage)

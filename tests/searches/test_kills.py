@@ -13,10 +13,10 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import optuna
 import pytest
 from search_specs import SPACE
 
+from resnext_dsl.searches.database import Records
 from resnext_dsl.searches.plan import Plan, identity
 from resnext_dsl.searches.storage import close, open_storage, open_study
 from resnext_dsl.searches.trials import ATTEMPTS, KEY, REASON, STOPPED, VOID, all_trials, standing
@@ -35,7 +35,7 @@ def plan_for(
 
 
 @contextlib.contextmanager
-def opened(plan: Plan) -> Iterator[optuna.Study]:
+def opened(plan: Plan) -> Iterator[Records]:
     storage = open_storage(plan.storage, plan.heartbeat, plan.grace)
     try:
         yield open_study(storage, plan.study, plan, identity(plan, plan.space()))
@@ -58,17 +58,17 @@ def ended(process: subprocess.Popen[str]) -> None:
         process.stdin.close()
 
 
-Killed = Callable[[Plan, optuna.Study, Path, int, int, random.Random], None]
+Killed = Callable[[Plan, Records, Path, int, int, random.Random], None]
 """Runs a search to its end in spite of kills; every result that is acknowledged to it is written to a file."""
 
 
 def hold_kills(plan: Plan, workers: int, kills: int, folder: Path, killed: Killed) -> None:
     log = folder / f"{plan.study}.log"
-    with opened(plan) as study:
-        killed(plan, study, log, workers, kills, random.Random(0))
-        if any(trial.state.name == "RUNNING" for trial in all_trials(study)):
+    with opened(plan) as records:
+        killed(plan, records, log, workers, kills, random.Random(0))
+        if any(trial.state.name == "RUNNING" for trial in all_trials(records)):
             time.sleep(2 * plan.grace)
-        trials = all_trials(study)
+        trials = all_trials(records)
     now = standing(trials)
     assert len(now.done) + len(now.failed) == plan.trials
     # The processes of a cluster work for some time before they are killed, so that one trial may be hit again and again.
@@ -91,19 +91,17 @@ def hold_kills(plan: Plan, workers: int, kills: int, folder: Path, killed: Kille
     assert lost or kills < 10
 
 
-def processes_killed(
-    plan: Plan, study: optuna.Study, log: Path, workers: int, kills: int, source: random.Random
-) -> None:
+def processes_killed(plan: Plan, records: Records, log: Path, workers: int, kills: int, source: random.Random) -> None:
     """Kills workers at random, and starts others in their place, until the search is done."""
     processes = [started(plan, number, log) for number in range(workers)]
     killed = 0
     end = time.monotonic() + 420
     while any(process.poll() is None for process in processes):
-        assert time.monotonic() < end, standing(all_trials(study))
+        assert time.monotonic() < end, standing(all_trials(records))
         time.sleep(source.uniform(0.05, 0.3))
         # Those that work are worth more than those that start.
         victims = [process for process in processes if process.poll() is None]
-        if killed < kills and victims and standing(all_trials(study)).running:
+        if killed < kills and victims and standing(all_trials(records)).running:
             victim = source.choice(victims)
             victim.kill()
             victim.wait()
@@ -118,7 +116,7 @@ def processes_killed(
     assert killed == kills
 
 
-def tasks_killed(plan: Plan, study: optuna.Study, log: Path, workers: int, kills: int, source: random.Random) -> None:
+def tasks_killed(plan: Plan, records: Records, log: Path, workers: int, kills: int, source: random.Random) -> None:
     """Kills processes of a Ray cluster at random, once they have begun a trial, until the search is done."""
     folder = log.parent
     (folder / "log.path").write_text(str(log))
@@ -131,7 +129,7 @@ def tasks_killed(plan: Plan, study: optuna.Study, log: Path, workers: int, kills
     killed = 0
     end = time.monotonic() + 420
     while search.poll() is None:
-        assert time.monotonic() < end, standing(all_trials(study))
+        assert time.monotonic() < end, standing(all_trials(records))
         time.sleep(source.uniform(0.05, 0.3))
         victims = [number for number in sorted(map(_number_of, folder.glob("*.worker"))) if _has_a_task(number)]
         # A cluster takes longer to start a process than to run a trial; those that are left have work to be lost.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import search_evaluators
 from search_specs import SPACE
 
 import resnext_dsl as rx
-from resnext_dsl.searches.processes import gpus
+from resnext_dsl.devices.device_locks import gpus
 
 HERE = Path(__file__).parent
 
@@ -38,7 +39,7 @@ def test_each_worker_sees_one_of_several(
     choices: dict[str, str], expected: set[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PYTHONPATH", str(HERE))
+    monkeypatch.setenv("PYTHONPATH", str(HERE), prepend=os.pathsep)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,7")
     (tmp_path / "space.arch").write_text(SPACE)
     found = rx.search(

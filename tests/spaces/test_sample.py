@@ -165,24 +165,24 @@ def test_a_budget_that_empties_a_space_says_what_is_in_the_way() -> None:
         TWIN.space.sample(3, budget="never")
     (found,) = caught.value.diagnostics
     assert found.code == "E604"
-    assert found.message == "none of the 240 candidates keeps the budgets"
+    assert found.message == "none of the 240 candidates meets the budgets"
     first, second, *_ = found.notes
     least = min(rx.loads(TWIN.text, **row).cost().flops for row in TWIN.candidates() if row["width"] != 12)
-    assert first.message == f"`flops < 1,000` of budget `never` is missed by 180; the nearest has {least:,}"
+    assert first.message == f"180 candidates miss `flops < 1,000` of budget `never`; the nearest has {least:,}"
     assert first.span is not None
     assert first.span.line == 20
-    assert second.message == "60 are no networks"
+    assert second.message == "60 candidates are not valid"
     assert any("no twelve" in note.message for note in found.notes)
 
 
 def test_looking_ends_in_a_space_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sample, "LOOKS", {True: 20_000, False: 100})
     text = "network n {{ input image: 2x8x8\n param a = 0.5 in 0..1\n param w = 8 in 8..64\n {}\n conv(w, 1x1); budget {{ {} }} }}"
-    with pytest.raises(rx.RequirementError, match="none of the 32,768 drawn candidates keeps the budgets"):
+    with pytest.raises(rx.RequirementError, match="none of the 32,768 drawn candidates meets the budgets"):
         space_from(text.format("", "params <= 10")).sample(1)
-    with pytest.raises(rx.RequirementError, match="none of the 32,768 drawn candidates is a network"):
+    with pytest.raises(rx.RequirementError, match="none of the 32,768 drawn candidates is valid"):
         space_from(text.format("require a == 0.5", "params <= 1K")).sample(1)
-    with pytest.raises(rx.RequirementError, match=r"only \d+ of 40 candidates were found among 32,768 drawn"):
+    with pytest.raises(rx.RequirementError, match=r"found only \d+ of 40 candidates among 32,768 drawn"):
         space_from(text.format("require abs(a - 0.5) < 0.0001", "params <= 1K")).sample(40)
     found = space_from(text.format("require abs(a - 0.5) < 0.1", "params <= 1K")).sample(40)
     assert all(abs(candidate["a"] - 0.5) < 0.1 for candidate in found)
@@ -196,7 +196,7 @@ def test_unknown_budgets_are_named() -> None:
 def test_a_space_without_end_is_not_gone_through() -> None:
     space = space_from("network n { input image: 2x8x8\n param a = 0.5 in 0..1\n conv(2, 1x1) }")
     assert space.size is None
-    with pytest.raises(rx.ArchError, match=r"the domain 0\.0\.\.1\.0 of `a` has no end of values"):
+    with pytest.raises(rx.ArchError, match=r"the domain 0\.0\.\.1\.0 of `a` is infinite"):
         list(space)
 
 

@@ -38,7 +38,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Space:
 
 
 def every(space: Space, domains: dict[str, list[Any]]) -> list[tuple[dict[str, Any], Any]]:
-    """Every combination that is a network, with its cost, one by one."""
+    """Every valid combination with its cost, one by one."""
     found = []
     for values in itertools.product(*domains.values()):
         candidate = dict(zip(domains, values, strict=True))
@@ -136,7 +136,7 @@ def test_an_element_of_a_list_varies(small: Space) -> None:
 def test_none_is_a_proof(small: Space) -> None:
     found = solve(small, {"width": Domain((4, 8))}, under=[UpperBound("flops", 10)])
     assert found == Answer((), False, 2, 2, 0, {"flops": small.bind({"width": 4}).cost().flops})
-    with pytest.raises(rx.RequirementError, match="none of 2 combinations will do: 2 do not keep the bounds"):
+    with pytest.raises(rx.RequirementError, match="none of 2 combinations meets the bounds: 2 break a bound"):
         raise nothing(small, found)
     within = solve(small, {"width": Domain((4, 8))}, [MatchTarget("params", 10**9)], within=0.01)
     assert not within.solutions
@@ -147,14 +147,14 @@ def test_none_is_a_proof(small: Space) -> None:
     [
         ({"widht": Domain((4,))}, {}, "E201", "network `small` has no parameter `widht`"),
         ({"depths[7]": Domain((4,))}, {}, "E205", "index 7 is out of range: `depths` has 2 elements, counted from 0"),
-        ({"width[0]": Domain((4,))}, {}, "E204", "`width` is no list, so it has no elements"),
-        ({"ratio": Domain(low=0.1, high=0.9)}, {}, "E205", "the domain 0.1..0.9 of `ratio` has no end of values"),
+        ({"width[0]": Domain((4,))}, {}, "E204", "`width` is not a list, so it has no elements"),
+        ({"ratio": Domain(low=0.1, high=0.9)}, {}, "E205", "the domain 0.1..0.9 of `ratio` is infinite"),
         ({"width": Domain(low=1, high=10**12)}, {}, "E405", "the domains have 1,000,000,000,000 combinations"),
         ({"width": Domain((4.5, 8))}, {}, "E204", "`width` must be an int; found 4.5"),
         ({"width": Domain((4,))}, {"match": [MatchTarget("flop", 1)]}, "E208", "unknown measure `flop`"),
         ({"width": Domain((4,))}, {"under": [UpperBound("latency", 1)]}, "E208", "unknown measure `latency`"),
         ({"width": Domain((4,))}, {"minimize": ["groups"]}, "E208", "unknown measure `groups`"),
-        ({"width": Domain((4,))}, {"match": []}, "E202", "nothing is asked for"),
+        ({"width": Domain((4,))}, {"match": []}, "E202", "no objective is given"),
     ],
 )
 def test_a_wrong_question_is_one_error(small: Space, vary: Any, goals: Any, code: str, message: str) -> None:

@@ -157,6 +157,19 @@ def test_a_run_keeps_what_it_says(tmp_path: Path) -> None:
     assert set(torch.load(tmp_path / "run" / "last.ckpt", weights_only=True)) == {"identity", "epochs", "state"}
 
 
+def test_a_run_says_how_the_gpu_computes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from resnext_dsl.train import run
+
+    told: list[str] = []
+    request, watch = job(tmp_path, epochs=1), Watch(begin=lambda network, source, device: told.append(device))
+    assert train(request._replace(out=None), watch).to_json()["settings"] == {}
+    monkeypatch.setattr(run, "settings_of", lambda place: {"TF32 convolutions": "on", "cuDNN": "91900"})
+    result = train(request, watch)
+    assert told == ["cpu, 32-true", "cpu, 32-true, TF32 convolutions on, cuDNN 91900"]
+    assert result.to_json()["settings"] == {"TF32 convolutions": "on", "cuDNN": "91900"}
+    assert result.device == "cpu, 32-true"
+
+
 def test_training_leaves_torchs_generator_as_it_was(tmp_path: Path) -> None:
     before = torch.get_rng_state()
     train(job(tmp_path, epochs=1)._replace(out=None))

@@ -232,7 +232,7 @@ def test_a_failed_save_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.M
     [
         ("w.bin", {}, r"its name must end in one of \.safetensors, \.pt, \.pth"),
         ("missing/w.pt", {}, "No such file|does not exist"),
-        ("folder.pt", {}, "it is no regular file"),
+        ("folder.pt", {}, "it is not a regular file"),
         ("w.pt", {"a": torch.empty(2, device="meta")}, "`a` has no values: it is on the meta device"),
     ],
 )
@@ -324,11 +324,11 @@ def test_cut_files(size: int, tmp_path: Path) -> None:
 
 
 NO_STATE: dict[str, tuple[object, str]] = {
-    "list": ([torch.zeros(1)], "it holds a list and no state_dict"),
-    "tensor": (torch.zeros(1), "it holds a Tensor and no state_dict"),
+    "list": ([torch.zeros(1)], "it holds an object of type list, not a state_dict"),
+    "tensor": (torch.zeros(1), "it holds an object of type Tensor, not a state_dict"),
     "nothing": ({}, "it holds no tensors"),
-    "number": ({"a": torch.zeros(1), "epoch": 3}, "`epoch` is a int and no tensor"),
-    "key": ({0: torch.zeros(1)}, "it holds a int where the name of a tensor should be"),
+    "number": ({"a": torch.zeros(1), "epoch": 3}, "`epoch` is of type int, not a tensor"),
+    "key": ({0: torch.zeros(1)}, "the name of a tensor is of type int, not str"),
     "sparse": ({"a": torch.eye(3).to_sparse()}, "`a` is sparse, nested or quantized"),
     "module": (nn.Linear(2, 3), "cannot be read"),
 }
@@ -345,7 +345,7 @@ def test_files_without_a_state_dict(case: str, tmp_path: Path) -> None:
 def test_a_state_dict_inside_itself() -> None:
     endless: dict[str, object] = {}
     endless["state_dict"] = endless
-    with pytest.raises(WeightsError, match="`state_dict` is a dict and no tensor"):
+    with pytest.raises(WeightsError, match="`state_dict` is of type dict, not a tensor"):
         load_weights(nn.Linear(2, 3), endless)  # type: ignore[arg-type]
 
 
@@ -353,8 +353,8 @@ def test_paths_that_are_no_files(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo.pt")
     for path, reason in (
         (tmp_path / "missing.pt", "there is no such file"),
-        (tmp_path, "it is no regular file"),
-        (tmp_path / "fifo.pt", "it is no regular file"),
+        (tmp_path, "it is not a regular file"),
+        (tmp_path / "fifo.pt", "it is not a regular file"),
         ("nul\0.pt", "there is no such file"),
     ):
         with pytest.raises(WeightsError, match=reason):

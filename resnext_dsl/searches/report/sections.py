@@ -100,6 +100,7 @@ def _times(found: Results) -> list[tuple[str, str]]:
     seconds = sum(trial.seconds for trial in found.trials)
     return [
         ("evaluating, all together", f"{seconds:,.0f} s" if seconds >= 10 else f"{seconds:.2g} s"),
+        ("evaluated on", ", ".join(f"{device} ({count})" for device, count in found.devices.items())),
         ("first result", f"{min(ended):%Y-%m-%d %H:%M:%S}"),
         ("last result", f"{max(ended):%Y-%m-%d %H:%M:%S}"),
     ]

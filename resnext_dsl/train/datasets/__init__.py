@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from resnext_dsl.foundation.diagnostics import error
 
 if TYPE_CHECKING:
-    from resnext_dsl.train.datasets.image_set import Source
+    from resnext_dsl.train.datasets.image_set import ImageSet
 
 
 class Format(NamedTuple):
@@ -34,7 +34,7 @@ DATASETS: Mapping[str, Format] = MappingProxyType(
 """Name -> how it is read."""
 
 
-def open_source(name: str, folder: Path | None = None, holdout: float = 0.0) -> Source:
+def open_source(name: str, folder: Path | None = None, holdout: float = 0.0) -> ImageSet:
     """A data set, training and test images.
 
     Args:
@@ -56,6 +56,6 @@ def open_source(name: str, folder: Path | None = None, holdout: float = 0.0) -> 
         )
         message = "the data set lies in a folder" if row.has_folder else "the data set is read from no folder"
         raise error("E712", message, hint=hint, file=name)
-    read: Callable[..., Source] = getattr(import_module(f"{__name__}.{row.room}"), row.read)
+    read: Callable[..., ImageSet] = getattr(import_module(f"{__name__}.{row.room}"), row.read)
     source = read(folder, needs_test=not holdout) if row.has_folder else read()
     return held_out(source, holdout) if holdout else source

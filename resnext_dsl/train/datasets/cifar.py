@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from resnext_dsl.train.datasets.image_set import Pixels, Source, check_labels, unreadable
+from resnext_dsl.train.datasets.image_set import ImageSet, Pixels, check_labels, unreadable
 
 PIXELS = 3 * 32 * 32
 
@@ -61,7 +61,7 @@ HUNDRED = Version(
 )
 
 
-def cifar10(folder: Path, needs_test: bool = True) -> Source:
+def cifar10(folder: Path, needs_test: bool = True) -> ImageSet:
     """CIFAR-10 from the folder that its archive unpacks to, or the one around it.
 
     Raises:
@@ -70,17 +70,17 @@ def cifar10(folder: Path, needs_test: bool = True) -> Source:
     return _read(TEN, folder)
 
 
-def cifar100(folder: Path, needs_test: bool = True) -> Source:
+def cifar100(folder: Path, needs_test: bool = True) -> ImageSet:
     """CIFAR-100, with its hundred fine labels; otherwise as `cifar10`."""
     return _read(HUNDRED, folder)
 
 
-def _read(version: Version, folder: Path) -> Source:
+def _read(version: Version, folder: Path) -> ImageSet:
     inside = _found(version, folder)
     classes = _class_names(version, inside)
     train = [_records(version, inside / name, classes) for name in version.train]
     test = _records(version, inside / version.test, classes)
-    return Source(
+    return ImageSet(
         name=version.name,
         classes=classes,
         shape=(3, 32, 32),

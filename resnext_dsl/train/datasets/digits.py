@@ -9,14 +9,14 @@ from functools import cache
 
 import torch
 
-from resnext_dsl.train.datasets.image_set import Pixels, Source, missing
+from resnext_dsl.train.datasets.image_set import ImageSet, Pixels, missing
 
 TRAINING = 1347
 """Three quarters of the images, the first of them: the file has them by writer, so most test writers are new."""
 
 
 @cache
-def digits() -> Source:
+def digits() -> ImageSet:
     """The digits.
 
     Raises:
@@ -29,7 +29,7 @@ def digits() -> Source:
     bunch = load_digits()
     pixels = torch.from_numpy(bunch.images).to(torch.uint8).unsqueeze(1)
     labels = torch.from_numpy(bunch.target).to(torch.int64)
-    return Source(
+    return ImageSet(
         name="digits",
         classes=tuple("0123456789"),
         shape=(1, 8, 8),

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from resnext_dsl.foundation.diagnostics import nearest
-from resnext_dsl.train.datasets.image_set import Source, missing, unreadable
+from resnext_dsl.train.datasets.image_set import ImageSet, missing, unreadable
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".ppm", ".pgm", ".webp", ".tif", ".tiff"})
 
@@ -53,7 +53,7 @@ class Files:
         return Files([self.paths[index] for index in indices.tolist()], self.labels[indices])
 
 
-def folder(root: Path, needs_test: bool = True) -> Source:
+def folder(root: Path, needs_test: bool = True) -> ImageSet:
     """The images of a folder; the classes are the folders in `train`, in the order of the alphabet.
 
     Raises:
@@ -69,7 +69,7 @@ def folder(root: Path, needs_test: bool = True) -> Source:
         raise unreadable(root, "there is neither a folder `val` nor `test` here", hint)
     classes = _classes(train)
     images = _files(train, classes)
-    return Source("folder", classes, USUAL, 255.0, MEAN, STD, images, _tests(test, classes) if test else images)
+    return ImageSet("folder", classes, USUAL, 255.0, MEAN, STD, images, _tests(test, classes) if test else images)
 
 
 def _need_pillow() -> None:

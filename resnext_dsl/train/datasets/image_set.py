@@ -42,7 +42,7 @@ class Pixels:
         return Pixels(self.pixels[indices], self.labels[indices])
 
 
-class Source(NamedTuple):
+class ImageSet(NamedTuple):
     """A data set.
 
     Attributes:
@@ -66,7 +66,7 @@ class Source(NamedTuple):
     test: Images
 
 
-def held_out(source: Source, share: float) -> Source:
+def held_out(source: ImageSet, share: float) -> ImageSet:
     """The source with a share of its training images in place of the test images: of every class the last ones."""
     test = torch.cat([_last(source.train.labels, label, share) for label in range(len(source.classes))])
     kept = torch.ones(len(source.train.labels), dtype=torch.bool)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -382,7 +383,7 @@ def test_the_command_reads_a_study_and_needs_no_more_than_its_name(spec: str, tm
 
 
 def test_a_search_writes_its_report(spec: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(HERE))
+    monkeypatch.setenv("PYTHONPATH", str(HERE), prepend=os.pathsep)
     asked = (
         spec,
         "--maximize",

@@ -1,4 +1,4 @@
-"""The text of a class: its constructor from the modules it holds, its forward from its steps."""
+"""The text of a class: its constructor from the modules that it holds, its forward from its steps."""
 
 from __future__ import annotations
 
@@ -6,12 +6,8 @@ import re
 from collections.abc import Mapping
 from itertools import groupby
 
-from resnext_dsl.emit.blocks import ForwardStep
-from resnext_dsl.emit.call_layout import WIDTH, Bracketed, Code, broken, call, indented, lines, prefixed, suffixed
-from resnext_dsl.emit.forward import Speech, Writer, inputs_of, tensors
-from resnext_dsl.emit.names import identifier, literal, unused
-from resnext_dsl.emit.parameters import ConstructorParameter, Parameters
-from resnext_dsl.emit.patterns import (
+from resnext_dsl.emit.blocks.module_block import ForwardStep
+from resnext_dsl.emit.patterns.pattern_tree import (
     AffineSlot,
     BuiltPattern,
     ChoicePattern,
@@ -28,7 +24,11 @@ from resnext_dsl.emit.patterns import (
     StepPattern,
     holes,
 )
-from resnext_dsl.emit.wiring import is_slot, step_groups
+from resnext_dsl.emit.patterns.wiring import is_slot, step_groups
+from resnext_dsl.emit.text.call_layout import WIDTH, Bracketed, Code, broken, call, indented, lines, prefixed, suffixed
+from resnext_dsl.emit.text.forward import References, Writer, inputs_of, tensors
+from resnext_dsl.emit.text.parameters import ConstructorParameter, Parameters
+from resnext_dsl.emit.text.python_names import identifier, literal, unused
 
 _POSITIONAL = {
     "nn.Conv2d": ("in_channels", "out_channels", "kernel"),
@@ -45,7 +45,7 @@ _POSITIONAL = {
     "nn.ChannelShuffle": ("groups",),
     "LayerScale": ("num_features", "init"),
 }
-"""What positional arguments are, for naming parameters after them."""
+"""Module class -> names of its positional arguments, after which constructor parameters are named."""
 
 _NAME = re.compile(r"[A-Za-z_]\w*")
 
@@ -56,8 +56,8 @@ class ClassText:
     """Writes one class.
 
     Attributes:
-        parameters: Of its constructor; complete once the text is made.
-        settings: Statements that keep what the forward asks about; complete once the text is made.
+        parameters: The constructor's parameters; complete after `text`.
+        settings: Statements that store the values that the forward reads; complete after `text`.
     """
 
     def __init__(self, pattern: ClassPattern, classes: Classes) -> None:
@@ -87,30 +87,32 @@ class ClassText:
         ]
 
     def children(self) -> list[str]:
-        """The statements that make the modules."""
+        """The statements that construct the modules."""
         if self.pattern.listed:
             (pattern,) = self._children.values()
             assert isinstance(pattern, NumberedPattern)
             return lines(prefixed("super().__init__(", suffixed(self._list(pattern, ""), ")")))
-        made = []
+        body = []
         for guard, group in groupby(self.pattern.children, key=lambda child: self._guards.get(child[0], "")):
             statements = [line for child, pattern in group for line in self._child(child, pattern)]
-            made += [f"if {guard}:", *indented(statements)] if guard else statements
-        return made
+            body += [f"if {guard}:", *indented(statements)] if guard else statements
+        return body
 
     def forward(self) -> list[str]:
         """The forward as lines."""
         names = inputs_of(self.pattern.inputs)
         values = ["self", *(f"{name}: Tensor" for name in names.values())]
         result = tensors(len(self.pattern.outputs))
-        writer = Writer(self.speech(), self.pattern.steps, names, self.pattern.outputs)
+        writer = Writer(self.references(), self.pattern.steps, names, self.pattern.outputs)
         returned = ", ".join(writer.write())
         body = [line for text in [*writer.lines, f"return {returned}"] for line in broken(text)]
         return [*lines(Bracketed("def forward(", tuple(values), f") -> {result}:")), *indented(body)]
 
-    def speech(self) -> Speech:
-        """How this class speaks of its children and settings."""
-        return Speech(self.access, self._size, self._literal, lambda step: self._conditions[step.step.name], self._call)
+    def references(self) -> References:
+        """How the forward of this class refers to children and settings."""
+        return References(
+            self.access, self._size, self._literal, lambda step: self._conditions[step.step.name], self._call
+        )
 
     def access(self, path: str) -> str:
         """The expression for the child at a path."""
@@ -127,7 +129,7 @@ class ClassText:
         return text
 
     def code(self, pattern: Pattern, child: str) -> Code:
-        """The expression that makes a module."""
+        """The expression that constructs a module."""
         if isinstance(pattern, LeafPattern):
             return self._leaf(pattern, child)
         if isinstance(pattern, BuiltPattern):
@@ -143,7 +145,7 @@ class ClassText:
     # --- optional steps ---
 
     def _find_guards(self) -> dict[str, str]:
-        """Children that are there only under a condition -> the condition, in the constructor's words."""
+        """Optional child -> its condition, as an expression of the constructor's parameters."""
         guards: dict[str, str] = {}
         for group in step_groups(self.pattern.steps):
             if group[0].flag is None or is_slot(group):
@@ -156,7 +158,7 @@ class ClassText:
         return guards
 
     def _condition(self, group: list[StepPattern]) -> str:
-        """Whether a group is there, in the constructor's words; for the forward it is kept in an attribute."""
+        """The condition of a group in the constructor; an attribute stores it for the forward."""
         flag = group[0].flag
         assert flag is not None
         last = group[-1].step.name.replace(".", "_")
@@ -171,7 +173,7 @@ class ClassText:
         return text
 
     def _set(self, wanted: str, text: str) -> str:
-        """The attribute that keeps the value of an expression."""
+        """The attribute that stores the value of an expression."""
         if text not in self._attributes:
             attribute = unused(wanted, self._taken)
             self._taken.add(attribute)
@@ -234,7 +236,7 @@ class ClassText:
         return prefixed(f"{pattern.container}(", suffixed(self._list(pattern, child), ")"))
 
     def _list(self, pattern: NumberedPattern, child: str) -> Code:
-        """The modules as the one argument of a list's constructor."""
+        """The modules as the argument of a list's constructor."""
         items = [self._run(run, child) for run in pattern.runs]
         only = items[0]
         if len(items) == 1 and isinstance(only, Bracketed) and only.opening == "*(":
@@ -290,7 +292,7 @@ class ClassText:
         if slot.constant():
             return literal(slot.present()[0])
         text = self.parameters.expression(slot, pattern.step.name.rpartition(".")[2], key)
-        return _NAME.sub(lambda found: f"self.{self._kept(found[0])}", text)
+        return _NAME.sub(lambda name: f"self.{self._kept(name[0])}", text)
 
 
 def _formal(parameter: ConstructorParameter) -> str:

@@ -1,29 +1,31 @@
-"""How the weights of emitted modules start: `init_weights` from the rules of a spec."""
+"""The method `init_weights`, from the initialisation rules of a spec."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from resnext_dsl.emit.blocks import Value
-from resnext_dsl.emit.call_layout import INDENT, WIDTH, Bracketed, indented, lines
-from resnext_dsl.emit.levels import Levels
-from resnext_dsl.emit.names import literal, place_literal
+from resnext_dsl.emit.blocks.levels import Levels
+from resnext_dsl.emit.blocks.module_block import Value
+from resnext_dsl.emit.text.call_layout import INDENT, WIDTH, Bracketed, indented, lines
+from resnext_dsl.emit.text.python_names import literal, place_literal
 from resnext_dsl.graph.ir import Node
-from resnext_dsl.operators import ModuleCall
-from resnext_dsl.semantics.init_schemes import FIELDS, SchemeRule, applies, has_field
+from resnext_dsl.operators import OPERATORS, ModuleCall
+from resnext_dsl.semantics.init_schemes import SchemeRule, applies, fields_of
 
 
 @dataclass(frozen=True, slots=True)
 class FieldInit:
-    """How one field of one operator's modules starts; a rule of a longer path goes before others, then a later one.
+    """The initial values of one field of one operator's modules.
+
+    If several rules apply, the rule of the longest path wins; among equal paths, the last rule wins.
 
     Attributes:
-        operator: Name of its row in the operator table.
+        operator: Name of the operator.
         field: "weight" or "bias".
         scheme: A key of `SCHEMES`.
-        arguments: Of the scheme, by name; those left out have the scheme's defaults.
-        path: Name of the scope or node that it is about; "" for all of the network.
+        arguments: Name -> value of the scheme's arguments; missing ones have the scheme's defaults.
+        path: Name of the scope or node whose modules follow the rule; "" for the whole network.
     """
 
     operator: str
@@ -50,10 +52,10 @@ SCHEMES: dict[str, dict[str, Value]] = {
 
 
 def init_weights(levels: Levels, rules: Sequence[SchemeRule]) -> list[str]:
-    """The method `init_weights`; no lines where no rule concerns a module of the graph.
+    """The method `init_weights`; no lines if no rule applies to a module of the graph.
 
     Raises:
-        ValueError: For a rule that no module can follow.
+        ValueError: If no module can follow a rule.
     """
     for rule in rules:
         if not applies(rule.operator, rule.field, rule.scheme):
@@ -73,13 +75,14 @@ def init_weights(levels: Levels, rules: Sequence[SchemeRule]) -> list[str]:
 
 
 def _bodies(levels: Levels, rules: Sequence[SchemeRule]) -> dict[str, list[str]]:
-    """Class -> statements that start its modules."""
+    """Class -> statements that initialise its modules."""
     targets = _targets(levels)
     bodies: dict[str, list[str]] = {}
     for operator, field in dict.fromkeys((rule.operator, rule.field) for rule in rules):
-        own = {rule.path: rule for rule in rules if (rule.operator, rule.field) == (operator, field)}
+        by_path = {rule.path: rule for rule in rules if (rule.operator, rule.field) == (operator, field)}
         for target, nodes in targets.get(operator, {}).items():
-            statements = _started(field, own, target, nodes)
+            having = {node.name for node in nodes if field in fields_of(levels.graph, node)}
+            statements = _started(field, by_path, target, nodes, having)
             if statements:
                 bodies.setdefault(target, []).extend(statements)
     return bodies
@@ -89,26 +92,35 @@ def _branches(bodies: Mapping[str, list[str]]) -> list[str]:
     alike: dict[tuple[str, ...], list[str]] = {}
     for target, body in bodies.items():
         alike.setdefault(tuple(body), []).append(target)
-    made: list[str] = []
+    branches: list[str] = []
     for statements, targets in alike.items():
         kinds = targets[0] if len(targets) == 1 else f"({', '.join(targets)})"
         test = _only_if(f"isinstance(module, {kinds})", statements)
-        made += [f"el{test[0]}" if made else test[0], *test[1:]]
-    return made
+        branches += [f"el{test[0]}" if branches else test[0], *test[1:]]
+    return branches
 
 
 def _targets(levels: Levels) -> dict[str, dict[str, list[Node]]]:
-    """Operator -> class -> nodes whose modules are of it."""
-    found: dict[str, dict[str, list[Node]]] = {}
+    """Operator -> class -> nodes whose modules are instances of the class."""
+    nodes_of: dict[str, dict[str, list[Node]]] = {}
     for node, source in zip(levels.graph.nodes, levels.sources, strict=True):
-        if isinstance(source, ModuleCall) and node.operator in FIELDS:
-            found.setdefault(node.operator, {}).setdefault(source.target, []).append(node)
-    return found
+        if isinstance(source, ModuleCall) and OPERATORS[node.operator].init_fields:
+            nodes_of.setdefault(node.operator, {}).setdefault(source.target, []).append(node)
+    return nodes_of
 
 
-def _started(field: str, rules: Mapping[str, SchemeRule], target: str, nodes: Sequence[Node]) -> list[str]:
-    """Statements that start one field of the modules of a class, each by the rule that it follows."""
-    having = {node.name for node in nodes if node.attributes and has_field(node.operator, node.attributes, field)}
+def _started(
+    field: str, rules: Mapping[str, SchemeRule], target: str, nodes: Sequence[Node], having: Collection[str]
+) -> list[str]:
+    """Statements that start one field of the modules of a class, each by the rule that it follows.
+
+    Args:
+        field: Name of the parameter.
+        rules: Rules of the field by path.
+        target: The class.
+        nodes: The nodes whose modules are of the class.
+        having: Names of the nodes whose modules have the field.
+    """
     followed = {node.name: _followed(rules, node.name) for node in nodes}
     chosen = {rule.path: rule for name, rule in followed.items() if rule is not None and name in having}
     statements = _chain({path: _statements(field, rule, target) for path, rule in chosen.items()})
@@ -118,26 +130,26 @@ def _started(field: str, rules: Mapping[str, SchemeRule], target: str, nodes: Se
 
 
 def _followed(rules: Mapping[str, SchemeRule], name: str) -> SchemeRule | None:
-    """The rule that a node follows, of those by path: that of the longest path."""
+    """The rule that a node follows: the rule of the longest path around it."""
     while name and name not in rules:
         name = name.rpartition(".")[0]
     return rules.get(name)
 
 
 def _chain(bodies: Mapping[str, list[str]]) -> list[str]:
-    """The statements of the path that a module lies under, longer paths first."""
+    """An `if` chain over paths, longer paths first, with the statements for each."""
     alike: dict[tuple[int, tuple[str, ...]], list[str]] = {}
     for path in sorted(filter(None, bodies), key=_depth, reverse=True):
         alike.setdefault((_depth(path), tuple(bodies[path])), []).append(path)
-    made: list[str] = []
+    branches: list[str] = []
     for (_, body), paths in alike.items():
-        made += _under(paths, "elif" if made else "if") + indented(body)
+        branches += _under(paths, "elif" if branches else "if") + indented(body)
     general = bodies.get("", [])
-    return [*made, "else:", *indented(general)] if made and general else made or general
+    return [*branches, "else:", *indented(general)] if branches and general else branches or general
 
 
 def _under(paths: Sequence[str], word: str) -> list[str]:
-    """The condition that a module lies under one of some paths; its place ends in a dot, as the paths here do."""
+    """The condition that a module lies under one of some paths; places and paths end in a dot."""
     texts = tuple(place_literal(path) for path in paths)
     if len(texts) == 1:
         return [f"{word} place.startswith({texts[0]}):"]
@@ -145,7 +157,7 @@ def _under(paths: Sequence[str], word: str) -> list[str]:
 
 
 def _only_if(condition: str, body: Sequence[str]) -> list[str]:
-    """`if condition` around a body; one test of both where the body is nothing but a test."""
+    """`if condition` around a body; one combined test if the body is a single `if`."""
     first, *others = body
     both = f"if {condition} and {first.removeprefix('if ')}"
     if first.startswith("if ") and all(line.startswith(INDENT) for line in others) and len(both) <= WIDTH:
@@ -168,8 +180,8 @@ def _statements(field: str, rule: SchemeRule, target: str) -> list[str]:
         bound = literal(values["bound"])
         return [f"nn.init.uniform_({weight}, -{bound}, {bound})"]
     arguments = {"std": "std={}", "value": "{}"}
-    given = "".join(f", {arguments[name].format(literal(value))}" for name, value in values.items())
-    return [f"nn.init.{rule.scheme}_({weight}{given})"]
+    texts = "".join(f", {arguments[name].format(literal(value))}" for name, value in values.items())
+    return [f"nn.init.{rule.scheme}_({weight}{texts})"]
 
 
 def _kaiming(weight: str, scheme: str, values: Mapping[str, Value], grouped: bool) -> list[str]:

@@ -1,7 +1,8 @@
-"""Which scopes become modules that are called, and what flows between them.
+"""Levels: the scopes that become modules, and the values that flow between them.
 
-A scope is called as a module where its nodes stand together and hold some layer. `paths` never are: their merge calls
-them one by one. Nodes of the other scopes run in the forward of the next scope outside.
+A scope is a level if its nodes are adjacent in the graph, and if one of them is a module or the scope is a part. A
+`paths` scope is never a level, because the merge calls the paths one by one. Nodes of other scopes run in the forward
+of the level around them.
 """
 
 from __future__ import annotations
@@ -20,10 +21,10 @@ class ModuleLevel:
     """A scope that is called as a module.
 
     Attributes:
-        name: Of the scope; "" for the network.
-        items: Nodes (their positions) and levels (their names) in the order of execution.
-        takes: Nodes outside whose values it reads, in the order of first use.
-        gives: Nodes inside whose values are read outside; the last one in the order of execution first.
+        name: Name of the scope; "" for the network.
+        items: Nodes (by position) and levels (by name) in the order of execution.
+        takes: Node outside whose value it reads -> its place among the inputs, in the order of first use.
+        gives: Nodes inside whose values are read outside. The last one in the order of execution comes first.
     """
 
     name: str
@@ -34,7 +35,7 @@ class ModuleLevel:
 
 @dataclass(slots=True)
 class _Extent:
-    """The first, the last and the number of nodes of a scope, and whether one of them is a module."""
+    """The first node, the last node and the number of nodes of a scope, and whether one is a module."""
 
     first: int
     last: int
@@ -42,7 +43,7 @@ class _Extent:
     layered: bool
 
     def joined(self, other: _Extent | None) -> _Extent:
-        """Both together."""
+        """The extent of both scopes together."""
         if other is None:
             return _Extent(self.first, self.last, self.count, self.layered)
         first, last = min(self.first, other.first), max(self.last, other.last)
@@ -53,10 +54,10 @@ class Levels:
     """The levels of a graph.
 
     Attributes:
-        sources: Of each node its module or expression; None for the input.
-        of: Level by name, parents first.
-        chain: Of each scope the levels around it, outermost first.
-        home: Of each node the scope in whose level it runs.
+        sources: The module or expression of each node; None for the input.
+        of: Name -> level, parents first.
+        chain: Scope -> the levels around it, outermost first.
+        home: The scope of each node; the node runs in the innermost level around it.
     """
 
     def __init__(self, graph: Graph) -> None:
@@ -75,9 +76,9 @@ class Levels:
         self._connect()
 
     def _homes(self) -> list[str]:
-        """The scope of each node; expressions at the head of a path are left to whoever calls the path.
+        """The scope of each node. Expressions at the start of a path run in the scope around the paths.
 
-        So a path that starts from a slice of the value is the plain row of its layers.
+        So a path that starts with a slice of the value is a plain row of layers.
         """
         graph, homes = self.graph, [node.scope for node in self.graph.nodes]
         opened: set[str] = set()
@@ -102,7 +103,7 @@ class Levels:
         return called
 
     def _extents(self) -> dict[str, _Extent]:
-        """Where the nodes of each scope stand, those of the scopes inside it included."""
+        """The extent of each scope, the scopes inside it included."""
         extents: dict[str, _Extent] = {}
         for index, home in enumerate(self.home):
             layered = isinstance(self.sources[index], ModuleCall)
@@ -132,7 +133,7 @@ class Levels:
                 self.of[chain[-1]].items.append(index)
 
     def _connect(self) -> None:
-        given: dict[str, set[int]] = {name: set() for name in self.of}
+        read_outside: dict[str, set[int]] = {name: set() for name in self.of}
         homes, chains = self.home, self.chain
         for index, node in enumerate(self.graph.nodes):
             chain = chains[homes[index]]
@@ -145,32 +146,32 @@ class Levels:
                     takes = self.of[name].takes
                     takes.setdefault(source, len(takes))
                 for name in origin[common:]:
-                    given[name].add(source)
+                    read_outside[name].add(source)
         for pinned in self._pinned():
             for name in chains[homes[pinned]][1:]:
-                given[name].add(pinned)
-        for name, nodes in given.items():
+                read_outside[name].add(pinned)
+        for name, nodes in read_outside.items():
             ordered = sorted(nodes)
             self.of[name].gives = ordered[-1:] + ordered[:-1]
 
     def _pinned(self) -> list[int]:
-        """Nodes whose values the network's own methods hand out."""
+        """Nodes whose values the methods of the network return."""
         stages = [part.node for part in self.graph.parts if part.kind in ("stem", "stage")]
         return [output.node for output in self.graph.outputs] + stages
 
     def within(self, outer: str, node: int) -> str | None:
-        """The level directly inside `outer` that a node runs in; None where it runs in `outer` itself."""
+        """The level directly inside `outer` that a node runs in; None if the node runs in `outer` itself."""
         chain = self.chain[self.home[node]]
         depth = len(self.chain[outer])
         return chain[depth] if len(chain) > depth else None
 
     def families(self) -> list[list[str]]:
-        """Levels that one class may serve, grouped; each group after those that its members hold."""
+        """Groups of levels that may be instances of one class; each group follows the groups that its members hold."""
         names = [name for name in self.of if name]
         families = {name: self._family(name) for name in names}
         order = _inside_out(self.of, families)
         if order is None:
-            # Two templates that hold each other in turn: told apart by how deep they reach, they no longer do.
+            # Two templates hold each other in turn. Families divided by nesting depth do not.
             depth: dict[str, int] = {}
             for name in reversed(names):
                 inner = [item for item in self.of[name].items if isinstance(item, str)]
@@ -184,7 +185,7 @@ class Levels:
         return list(groups.values())
 
     def _family(self, name: str) -> Family:
-        """What two levels share that come from one place of the text."""
+        """The key of a level; levels from the same place of the spec have the same key."""
         scope = self.graph.scopes[name]
         place = (scope.span.source.name, scope.span.start, scope.span.end)
         if scope.kind == "template":
@@ -196,7 +197,7 @@ class Levels:
         return (scope.kind, path, *place, *around)
 
     def template(self, name: str) -> str:
-        """The scope of the innermost template around a scope, itself included; "" where there is none."""
+        """The scope of the innermost template around a scope, itself included; "" if there is none."""
         while name and self.graph.scopes[name].kind != "template":
             name = name.rpartition(".")[0]
         return name
@@ -231,7 +232,7 @@ def _common(left: tuple[str, ...], right: tuple[str, ...]) -> int:
 
 
 def _inside_out(levels: dict[str, ModuleLevel], families: dict[str, Family]) -> list[Family] | None:
-    """The families, each after those inside it; None where they hold each other."""
+    """The families, each after the families inside it; None if families hold each other."""
     inner: dict[Family, dict[Family, None]] = {family: {} for family in families.values()}
     for name, family in families.items():
         for item in levels[name].items:

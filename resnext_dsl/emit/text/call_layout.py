@@ -1,4 +1,4 @@
-"""Calls as lines: on one line where they fit, else one argument a line."""
+"""Breaks calls into lines: one line if the call fits, else one argument a line."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 WIDTH = 108
-"""Columns of a line before what is around it moves it right, at most three levels: 120 in the end."""
+"""Columns of a line before the class and the method indent it by up to three levels, 120 columns in the file."""
 
 INDENT = "    "
 
 
 @dataclass(frozen=True, slots=True)
 class Bracketed:
-    """Something in brackets.
+    """Code in brackets.
 
     Attributes:
-        opening: Text up to and with the bracket.
-        items: What stands inside.
-        closing: The other bracket and what follows.
-        comma: Whether commas stand between the items.
-        soft: Whether the brackets are only there to break the line.
+        opening: Text up to and with the opening bracket.
+        items: The code inside the brackets.
+        closing: The closing bracket and the text after it.
+        comma: Whether commas separate the items.
+        soft: Whether the brackets exist only to break the line, so that one line has none.
     """
 
     opening: str
@@ -35,8 +35,8 @@ Code = str | Bracketed
 
 def call(name: str, items: Iterable[Code]) -> Code:
     """`name(item, item)`."""
-    made = tuple(items)
-    return Bracketed(f"{name}(", made) if made else f"{name}()"
+    arguments = tuple(items)
+    return Bracketed(f"{name}(", arguments) if arguments else f"{name}()"
 
 
 def prefixed(prefix: str, code: Code) -> Code:
@@ -45,7 +45,7 @@ def prefixed(prefix: str, code: Code) -> Code:
 
 
 def suffixed(code: Code, suffix: str) -> Code:
-    """Code with text behind it."""
+    """Code with text after it."""
     return code + suffix if isinstance(code, str) else replace(code, closing=code.closing + suffix)
 
 
@@ -61,24 +61,24 @@ def flat(code: Code) -> str:
 
 
 def lines(code: Code, depth: int = 0, width: int = WIDTH) -> list[str]:
-    """The code as lines, indented."""
+    """The code as indented lines."""
     margin = INDENT * depth
     line = margin + flat(code)
     if isinstance(code, str) or len(line) <= width:
         return [line]
-    made = [margin + code.opening]
+    broken_lines = [margin + code.opening]
     for item in code.items:
-        made += lines(suffixed(item, ",") if code.comma else item, depth + 1, width)
-    return [*made, margin + code.closing]
+        broken_lines += lines(suffixed(item, ",") if code.comma else item, depth + 1, width)
+    return [*broken_lines, margin + code.closing]
 
 
 def indented(texts: Iterable[str], depth: int = 1) -> list[str]:
-    """Lines moved to the right; empty ones stay empty."""
+    """Lines moved to the right; empty lines stay empty."""
     return [INDENT * depth + text if text else "" for text in texts]
 
 
 def broken(line: str) -> list[str]:
-    """A statement as lines: as it is where it fits, else with its outermost brackets opened."""
+    """A statement as lines: unchanged if it fits, else with its outermost brackets opened."""
     if len(line) <= WIDTH:
         return [line]
     depth = (len(line) - len(line.lstrip())) // len(INDENT)
@@ -91,7 +91,7 @@ def broken(line: str) -> list[str]:
 
 
 def _head(text: str) -> str:
-    """What stands before the expression of a statement."""
+    """The text of a statement before its expression."""
     for word, inside in (("return ", ""), ("for ", " in ")):
         if text.startswith(word):
             return text[: text.index(inside) + len(inside)] if inside else word
@@ -100,7 +100,7 @@ def _head(text: str) -> str:
 
 
 def _parsed(text: str) -> Code:
-    """An expression as code that can be laid out: several values, a sum, or a call with its arguments."""
+    """An expression as code that can be broken: several values, a sum, or a call with its arguments."""
     values = _parts(text, ", ")
     if len(values) > 1:
         return Bracketed("(", tuple(values), soft=True)
@@ -120,7 +120,7 @@ def _opening(text: str) -> int | None:
 
 
 def _closing(text: str) -> int | None:
-    """Where the bracket closes that is opened first, if nothing but brackets follows."""
+    """The place where the first bracket closes; None if text follows it."""
     depth = 0
     for place, letter in enumerate(text):
         depth += (letter in "([") - (letter in ")]")

@@ -1,7 +1,7 @@
-"""What several modules have in common: the tree of modules with holes where they differ.
+"""The records of a pattern: the tree that several modules share, with holes where they differ.
 
-A hole is a `Slot`: the column of literals that stand there, one for each row. Rows are the things compared, such as the
-instances of a template; `ABSENT` marks rows that have nothing there, and so do not care.
+A hole is a `Slot`: a column with one literal for each row. Rows are the modules compared, such as the instances of a
+template. `ABSENT` marks a row that has no literal there, so that any value suits it.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from resnext_dsl.emit.blocks import ForwardStep, MismatchError, Ref, Value
+from resnext_dsl.emit.blocks.module_block import ForwardStep, MismatchError, Ref, Value
 
 
 class _Absent:
@@ -47,7 +47,7 @@ class AffineSlot:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A hole inside a loop over rows of literals: the variable of the loop that stands there."""
+    """A hole inside a loop over rows of literals: a variable of the loop."""
 
     name: str
     values: tuple[Value, ...]
@@ -58,7 +58,7 @@ Hole = Slot | AffineSlot | Listed
 
 @dataclass(frozen=True, slots=True)
 class LeafPattern:
-    """Modules of torch or of `support`; their class may differ where their arguments do not."""
+    """Modules of torch or helper classes; their classes may differ if their arguments are the same."""
 
     target: Slot
     positional: tuple[Hole, ...]
@@ -83,7 +83,7 @@ class NamedPattern:
 
 @dataclass(frozen=True, slots=True)
 class LoopPattern:
-    """`count` modules in a loop; None for a single one."""
+    """`count` modules in a loop; a single module if `count` is None."""
 
     count: Slot | None
     body: Pattern
@@ -97,7 +97,7 @@ class NumberedPattern:
     runs: tuple[LoopPattern, ...]
 
     def size(self) -> int | None:
-        """How many modules, where that is the same in all rows."""
+        """The number of modules; None if rows differ in it."""
         total = 0
         for run in self.runs:
             if run.count is not None and not run.count.constant():
@@ -116,7 +116,7 @@ class OptionalPattern:
 
 @dataclass(frozen=True, slots=True)
 class ChoicePattern:
-    """Different modules in different rows; the last one stands where no flag holds."""
+    """Different modules in different rows; rows for which no flag is true have the last one."""
 
     options: tuple[tuple[Slot, Pattern], ...]
 
@@ -126,12 +126,12 @@ Pattern = LeafPattern | BuiltPattern | NamedPattern | NumberedPattern | Optional
 
 @dataclass(frozen=True, slots=True)
 class StepPattern:
-    """A step that some or all rows take.
+    """A step that some or all rows have.
 
     Attributes:
-        step: With the inputs of the rows that have the most steps.
-        literals: Of its text.
-        flag: The rows that take it; None for all.
+        step: The step, with the inputs that it has in the union of all rows.
+        literals: Name -> column for the literals of its text.
+        flag: True for the rows that have the step; None if all have it.
     """
 
     step: ForwardStep
@@ -141,18 +141,18 @@ class StepPattern:
 
 @dataclass(frozen=True, slots=True)
 class ClassPattern:
-    """What the instances of one class share.
+    """The pattern of one class.
 
     Attributes:
-        rows: How many instances differ.
+        rows: The number of different instances.
         weights: How often each of them occurs.
-        inputs: Values that the forward takes.
-        in_channels: Channels of the first of them.
-        out_channels: Channels of the first value that it gives.
-        arguments: Of the template.
-        children: The modules it holds.
-        steps: Its forward.
-        outputs: The values it gives.
+        inputs: The number of values that the forward takes.
+        in_channels: Channels of the first input.
+        out_channels: Channels of the first result.
+        arguments: The template's arguments.
+        children: The modules that it holds.
+        steps: The steps of its forward.
+        outputs: The results of its forward.
         listed: Whether it is a list of its children.
     """
 
@@ -169,12 +169,12 @@ class ClassPattern:
 
 
 def exact(value: Value) -> tuple[type, Value]:
-    """The value with its type: 1, 1.0 and True are equal to Python."""
+    """The value with its type, because 1, 1.0 and True are equal in Python."""
     return type(value), tuple(map(exact, value)) if isinstance(value, tuple) else value
 
 
 def fill(pattern: Pattern, change: Callable[[Slot], Hole], flag: Callable[[Slot], Slot]) -> Pattern:
-    """The pattern with every hole, and every flag and count, replaced."""
+    """The pattern with every hole changed by `change`, and every flag, count and class changed by `flag`."""
 
     def hole(old: Hole) -> Hole:
         if isinstance(old, Slot):

@@ -1,4 +1,4 @@
-"""Names and literals in emitted source: the only ways by which anything of a spec gets into it."""
+"""Names and literals in emitted source. Nothing else of a spec gets into the source."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import math
 import re
 from collections.abc import Collection
 
-from resnext_dsl.emit.blocks import Value
+from resnext_dsl.emit.blocks.module_block import Value
 
 _ENDINGS = ("Error", "Exception", "Exit", "Group", "Interrupt", "Iteration", "Warning")
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
-# Spelled out, since interactive shells add names of their own to `builtins`.
+# A list in full, because interactive shells add names to `builtins`.
 _FUNCTIONS = frozenset(
     """
     abs aiter all anext any ascii bin bool breakpoint bytearray bytes callable chr classmethod compile complex
@@ -42,10 +42,10 @@ def identifier(name: str) -> str:
 
 
 def literal(value: Value) -> str:
-    """A literal that gives the value back.
+    """The literal that evaluates to the value.
 
     Raises:
-        ValueError: If the value is none of None, bool, int, float, identifier-like str, and tuples of them.
+        ValueError: If the value is not None, a bool, int, float, identifier-like str, or a tuple of them.
     """
     if type(value) is tuple:
         inner = ", ".join(map(literal, value))
@@ -60,7 +60,7 @@ def literal(value: Value) -> str:
 
 
 def place_literal(name: str) -> str:
-    """The hierarchical name of a scope or node as a string that ends in a dot.
+    """The hierarchical name of a scope or node as a string literal that ends in a dot.
 
     Raises:
         ValueError: If a part of it is neither a number nor an ASCII identifier.
@@ -74,11 +74,11 @@ def place_literal(name: str) -> str:
 def camel_case(name: str) -> str:
     """`conv_bn_act` as `ConvBnAct`; digits on both sides keep their underscore."""
     words = [word for word in identifier(name).split("_") if word]
-    made = ""
+    joined = ""
     for word in words:
-        joint = "_" if made[-1:].isdigit() and word[0].isdigit() else ""
-        made += joint + word[0].upper() + word[1:]
-    return made if made and not made[0].isdigit() else f"Net{made}"
+        joint = "_" if joined[-1:].isdigit() and word[0].isdigit() else ""
+        joined += joint + word[0].upper() + word[1:]
+    return joined if joined and not joined[0].isdigit() else f"Net{joined}"
 
 
 def unused(name: str, taken: Collection[str]) -> str:

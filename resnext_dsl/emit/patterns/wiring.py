@@ -1,7 +1,7 @@
-"""From several blocks to the pattern of one class: the union of their steps, wired so that each block is found in it.
+"""From several blocks to the pattern of one class: the union of their steps, from which each block can be read back.
 
-A step that a block lacks hands on its first input. With that rule the union must give every block back, value by value;
-where it does not, the blocks are left to classes of their own.
+A step that a block lacks passes its first input on. With that rule, the inputs of each step in the union must resolve
+to the inputs in every block. Blocks for which that fails get separate classes.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import groupby
 
-from resnext_dsl.emit.blocks import ForwardStep, MismatchError, ModuleBlock, Ref
-from resnext_dsl.emit.patterns import (
+from resnext_dsl.emit.blocks.module_block import ForwardStep, MismatchError, ModuleBlock, Ref
+from resnext_dsl.emit.patterns.pattern_tree import (
     ABSENT,
     ChoicePattern,
     ClassPattern,
@@ -22,21 +22,21 @@ from resnext_dsl.emit.patterns import (
     Slot,
     StepPattern,
 )
-from resnext_dsl.emit.unify import check_alike, merged_order, unify
+from resnext_dsl.emit.patterns.unify import check_alike, merged_order, unify
 
 
 def unify_blocks(blocks: Sequence[ModuleBlock], weights: Sequence[int]) -> ClassPattern:
-    """The class that makes all of the blocks.
+    """The pattern of the class that makes all blocks.
 
     Args:
-        blocks: All different.
+        blocks: Different blocks.
         weights: How often each of them occurs.
 
     Raises:
         MismatchError: If no class makes them all.
     """
     first = blocks[0]
-    if any((b.inputs, len(b.outputs), b.listed) != (first.inputs, len(first.outputs), first.listed) for b in blocks):
+    if len({(block.inputs, len(block.outputs), block.listed) for block in blocks}) > 1:
         raise MismatchError("different numbers of values")
     tables = [{step.name: step for step in block.steps} for block in blocks]
     names = [list(table) for table in tables]
@@ -63,7 +63,7 @@ def unify_blocks(blocks: Sequence[ModuleBlock], weights: Sequence[int]) -> Class
 
 
 def step_groups(steps: Sequence[StepPattern]) -> list[list[StepPattern]]:
-    """Steps in turn; those side by side that the same rows lack are one group."""
+    """The steps in groups: adjacent steps that the same rows lack are one group, any other step is one."""
     groups: list[list[StepPattern]] = []
     for flag, group in groupby(steps, key=lambda step: step.flag):
         together = list(group)
@@ -72,13 +72,13 @@ def step_groups(steps: Sequence[StepPattern]) -> list[list[StepPattern]]:
 
 
 def is_slot(group: Sequence[StepPattern]) -> bool:
-    """Whether an optional group is one module with one input, for which `nn.Identity` can stand in."""
+    """Whether an optional group is one module with one input, which `nn.Identity` can replace."""
     step = group[0].step
     return len(group) == 1 and step.kind == "call" and "." not in step.child and len(step.inputs) == step.outputs == 1
 
 
 def passed_on(group: Sequence[StepPattern]) -> Ref:
-    """What the value of an optional group is where it is absent."""
+    """The value that replaces the result of an optional group in rows that lack it."""
     inside = {step.step.name: step.step for step in group}
     ref: Ref = (group[-1].step.name, 0)
     while ref[0] in inside:
@@ -87,7 +87,7 @@ def passed_on(group: Sequence[StepPattern]) -> Ref:
 
 
 class _Wires:
-    """What each step of the union reads."""
+    """The inputs of each step of the union."""
 
     def __init__(self, order: list[str], tables: list[dict[str, ForwardStep]]) -> None:
         self.tables = tables
@@ -105,7 +105,7 @@ class _Wires:
         return union
 
     def _latest(self, choices: list[tuple[Ref, ...]]) -> tuple[Ref, ...]:
-        """Of each value read, the one that is made last: the others are what it hands on where it is absent."""
+        """For each input, the value that is computed last; rows that lack its step resolve it to one of the others."""
         if len({len(choice) for choice in choices}) > 1:
             raise MismatchError("different numbers of inputs")
         return tuple(
@@ -154,7 +154,7 @@ def _children(blocks: Sequence[ModuleBlock]) -> tuple[tuple[str, Pattern], ...]:
 
 
 def _check_groups(pattern: ClassPattern) -> None:
-    """An absent group hands on one value: nothing else of it may be read outside."""
+    """Check that only the last value of an optional group is read outside; a row that lacks it passes one value on."""
     for group in step_groups(pattern.steps):
         if group[0].flag is None or is_slot(group):
             continue
@@ -166,16 +166,16 @@ def _check_groups(pattern: ClassPattern) -> None:
 
 
 def _check_containers(pattern: ClassPattern) -> None:
-    """Check the lists that steps call into.
+    """Check the lists whose items steps call.
 
-    Every path of one that is merged must be there: `nn.Identity` would be one path more. One whose items are called by
-    number must have them in all rows.
+    A list that is merged must have no optional path, because `nn.Identity` would be one path more. A list whose items
+    are called by number must have the same length in all rows.
     """
     children = dict(pattern.children)
     for step in pattern.steps:
         outer = children.get(step.step.child.partition(".")[0])
         if "." in step.step.child and isinstance(outer, OptionalPattern) and outer.flag != step.flag:
-            raise MismatchError("a list that is there for other reasons than its items")
+            raise MismatchError("a list with another condition than its items")
         if step.step.kind == "call":
             container = _inner(children, step.step.child.rpartition(".")[0])
             if isinstance(container, OptionalPattern):

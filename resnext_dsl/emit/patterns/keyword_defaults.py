@@ -1,11 +1,11 @@
 """Defaults of the modules' keyword arguments, for comparing a call that names one with a call that does not.
 
-Written down, because emitting must not import torch; a test holds them against torch's signatures.
+The table stands here because emitting must not import torch. A test compares it with torch's signatures.
 """
 
 from __future__ import annotations
 
-from resnext_dsl.emit.blocks import Value
+from resnext_dsl.emit.blocks.module_block import Value
 
 _CONVOLUTION = {"stride": 1, "padding": 0, "dilation": 1, "groups": 1, "bias": True}
 _NORM = {"eps": 1e-5, "affine": True}

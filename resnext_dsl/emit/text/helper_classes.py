@@ -1,7 +1,7 @@
-"""Source text of the classes that torch does not have; emitted files carry those that they name.
+"""Source text of helper classes that torch does not have; an emitted file carries the helper classes that it names.
 
-Each class reads no shape but the batch size, so that tracing, exporting and compiling keep the batch dynamic,
-and needs no names beyond `torch`, `nn` and `F`.
+Each class reads no shape but the batch size, so that tracing, exporting and compiling keep the batch dynamic. It needs
+no names except `torch`, `nn` and `F`.
 """
 
 from __future__ import annotations
@@ -52,4 +52,15 @@ class LayerScale(nn.Module):
 '''
 
 SUPPORT: dict[str, str] = {"LayerNorm2d": _LAYER_NORM, "DropPath": _DROP_PATH, "LayerScale": _LAYER_SCALE}
-"""Name of a class -> its complete source."""
+"""Name of a helper class -> its complete source."""
+
+CHAIN = '''\
+class Chain(nn.Sequential):
+    """Modules in a row, each under a name of its own."""
+
+    def __init__(self, *modules: nn.Module, **named: nn.Module) -> None:
+        super().__init__(*modules)
+        for name, module in named.items():
+            self.add_module(name, module)
+'''
+"""The source of `Chain`, which holds a row of named modules."""

@@ -1,8 +1,8 @@
-"""What a scope of the graph is as a module, before any text: the modules it holds and the steps of its forward.
+"""The records of a block: a scope of the graph as a module, with its children and the steps of its forward.
 
-    graph -> (collect) blocks -> (unify) patterns -> (classes, network) text
+    graph -> (collect) blocks -> (unify) patterns -> (class_text, network_class) text
 
-A block is concrete: every attribute is a literal. Two scopes of one template give equal blocks exactly where one
+A block is concrete: every attribute is a literal. Two scopes of one template have equal blocks if and only if the same
 constructor call makes both.
 """
 
@@ -19,7 +19,7 @@ Ref = tuple[str, int]
 
 
 class Hashed:
-    """A frozen dataclass that computes its hash once: modules are compared over and over, and nest."""
+    """A frozen dataclass that computes its hash once, because modules nest and are compared often."""
 
     __slots__ = ("_hash",)
     _hash: int
@@ -36,7 +36,7 @@ class Hashed:
 
 @dataclass(frozen=True, slots=True)
 class LeafModule(Hashed):
-    """A module of torch or of `support`: `nn.Conv2d(64, 128, 3, padding=1)`."""
+    """A module of torch or a helper class: `nn.Conv2d(64, 128, 3, padding=1)`."""
 
     target: str
     positional: tuple[Value, ...]
@@ -57,7 +57,7 @@ class Built(Hashed):
 
 @dataclass(frozen=True, slots=True)
 class Named(Hashed):
-    """Modules under names of their own: a row that is called as one, or a mere container."""
+    """Modules under names: a row, which one call runs in order, or a container that is never called."""
 
     children: tuple[tuple[str, Make], ...]
     row: bool
@@ -86,16 +86,18 @@ class ForwardStep(Hashed):
 
     Attributes:
         name: Its local name, unique in the block.
-        kind: "call": the child at `child`; "compute": the expression `text`; "merge": every path in the list at
-            `child`, the results joined by `text` (`Merge` forms: see `collect`); "loop": every child of this list in
-            turn; "stages": the stages that `child` lists, between spaces, in turn.
+        kind: "call", "compute", "merge", "loop" or "stages".
+            A "call" calls the child at `child`. A "compute" evaluates the expression `text`.
+            A "merge" calls every path in the list at `child` and joins the results by `text` (see `path_merges`).
+            A "loop" calls every child of this list in turn.
+            A "stages" step calls the stages that `child` lists, separated by spaces, in turn.
         child: Path of the module, `conv1` or `paths.3`; "" for "compute".
-        text: An expression with `{0}`, `{1}` for the inputs and `{name}` for literals; "" for a mere call.
-        literals: Those of the text.
-        inputs: What it reads.
-        outputs: How many values it gives.
-        heavy: Whether a statement of its own reads better: convolutions, linear layers, modules of several layers.
-        chunks: A "merge" whose paths each take their equal slice of the channels.
+        text: An expression with `{0}`, `{1}` for the inputs and `{name}` for literals; "" for a call.
+        literals: Name -> value of the literals in the text.
+        inputs: The values that it reads.
+        outputs: The number of its results.
+        heavy: Whether the step gets its own statement: convolutions, linear layers, modules of several layers.
+        chunks: Whether each path of a "merge" takes an equal slice of the channels.
     """
 
     name: str
@@ -116,14 +118,14 @@ class ModuleBlock(Hashed):
     """A scope as a module.
 
     Attributes:
-        inputs: How many values it takes.
-        in_channels: Channels of the first of them.
-        out_channels: Channels of the first value it gives.
-        arguments: Of the template, as bound.
+        inputs: The number of values that its forward takes.
+        in_channels: Channels of the first input.
+        out_channels: Channels of the first result.
+        arguments: The arguments that the template was called with.
         children: The modules it holds, in the order of execution.
-        steps: Its forward.
-        outputs: The values it gives.
-        listed: Whether its children are numbers, so that it is a list itself.
+        steps: The steps of its forward.
+        outputs: The results of its forward.
+        listed: Whether the names of its children are numbers, so that the block is an `nn.ModuleList`.
     """
 
     inputs: int
@@ -139,4 +141,4 @@ class ModuleBlock(Hashed):
 
 
 class MismatchError(Exception):
-    """Blocks that no one class can make."""
+    """No single class can make the blocks."""

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from resnext_dsl.compiler.torch_module import build
-from resnext_dsl.emit.support import SUPPORT
+from resnext_dsl.emit.text.helper_classes import SUPPORT
 from resnext_dsl.graph.ir import Graph
 from resnext_dsl.networks.loading import loads
 from resnext_dsl.operators import OPERATORS, ModuleCall

@@ -1,25 +1,15 @@
-"""From the levels of a graph to blocks: the modules that each level holds and the steps of its forward.
-
-Expressions that join all paths of a split become one "merge" step, whatever the number of paths:
-
-    paths.0(x), paths.1(x), ..., torch.cat([...], 1)    ->    torch.cat([{paths}], 1)
-    paths.0(x), paths.1(x), ..., {0} + {1} + ...        ->    {0} + {1}, path by path
-"""
+"""From the levels of a graph to blocks: the modules that each level holds and the steps of its forward."""
 
 from __future__ import annotations
 
-import re
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 
-from resnext_dsl.emit.blocks import ForwardStep, LeafModule, Make, ModuleBlock, Named, Numbered, Ref, Value
-from resnext_dsl.emit.levels import Levels
+from resnext_dsl.emit.blocks.levels import Levels
+from resnext_dsl.emit.blocks.module_block import ForwardStep, LeafModule, Make, ModuleBlock, Named, Numbered, Ref, Value
+from resnext_dsl.emit.blocks.path_merges import with_merges
 from resnext_dsl.graph.ir import Node
 from resnext_dsl.operators import OPERATORS, ModuleCall
-
-# Their results are tensors of their own whose backward does not read them, so the next layer may write over them.
-_OVERWRITABLE = frozenset({"conv", "conv_transpose", "linear", "bn", "add", "concat"})
 
 _SLICE = "{0}[:, {start}:{stop}]"
 
@@ -27,7 +17,11 @@ Channels = Mapping[Ref, int]
 
 
 class Collector:
-    """Makes the blocks of a graph; `makes` must hold what the levels inside a level have become."""
+    """Makes the block of each level.
+
+    Attributes:
+        makes: Level -> the module that it becomes. A level needs the entries of the levels inside it.
+    """
 
     def __init__(self, levels: Levels) -> None:
         self.levels = levels
@@ -39,28 +33,33 @@ class Collector:
         self._arguments: dict[str, tuple[tuple[str, Value], ...]] = {}
 
     def block(self, name: str, merged: bool = True) -> ModuleBlock:
-        """The block of a level; `merged`: with the calls of all paths and what joins them as one step."""
+        """The block of a level.
+
+        Args:
+            name: Name of the level.
+            merged: Whether the calls of all paths and the expression that joins them are one step.
+        """
         level, nodes = self.levels.of[name], self.graph.nodes
         names = [self.local(name, item) for item in level.items]
         values = {node: ref for ref, node in self.values(name).items()}
-        made = [(local, self._make(item)) for local, item in zip(names, level.items, strict=True)]
-        taken = next(iter(level.takes), 0)
+        children = [(local, self._make(item)) for local, item in zip(names, level.items, strict=True)]
+        first_input = next(iter(level.takes), 0)
         block = ModuleBlock(
             len(level.takes),
-            nodes[taken].shape[0],
+            nodes[first_input].shape[0],
             nodes[level.gives[0]].shape[0] if level.gives else 0,
             self._bound(name),
-            _nested([(local, make) for local, make in made if make is not None]),
+            _nested([(local, make) for local, make in children if make is not None]),
             tuple([self._step(local, item, values) for local, item in zip(names, level.items, strict=True)]),
             tuple([values[node] for node in level.gives]),
         )
         if merged:
             channels = {ref: nodes[node].shape[0] for node, ref in values.items()}
-            return replace(block, steps=_with_merges(block, channels))
+            return replace(block, steps=with_merges(block, channels))
         return block
 
     def row(self, block: ModuleBlock) -> Make | None:
-        """The block as an `nn.Sequential`, where it is a plain row of modules."""
+        """The block as an `nn.Sequential`; None if it is no plain row of modules."""
         if block.inputs != 1 or not _is_row(block):
             return None
         names = [name for name, _ in block.children]
@@ -105,16 +104,16 @@ class Collector:
     def values(self, name: str) -> dict[Ref, int]:
         """Every value in a level -> its node."""
         level, nodes = self.levels.of[name], self.graph.nodes
-        found: dict[Ref, int] = {("", place): node for node, place in level.takes.items()}
+        values: dict[Ref, int] = {("", place): node for node, place in level.takes.items()}
         if not name:
-            found |= {("", index): index for index, node in enumerate(nodes) if node.operator == "input"}
+            values |= {("", index): index for index, node in enumerate(nodes) if node.operator == "input"}
         for item in level.items:
             local = self.local(name, item)
             if isinstance(item, str):
-                found |= {(local, place): node for place, node in enumerate(self.levels.of[item].gives)}
+                values |= {(local, place): node for place, node in enumerate(self.levels.of[item].gives)}
             else:
-                found[local, 0] = item
-        return found
+                values[local, 0] = item
+        return values
 
     def _bound(self, name: str) -> tuple[tuple[str, Value], ...]:
         template = self.levels.template(name)
@@ -127,7 +126,7 @@ class Collector:
 
 
 def overwritable(levels: Levels) -> set[int]:
-    """Activations that write over their input: nothing else reads it, and it was made next to them."""
+    """Activations that may overwrite their input: nothing else reads it, and the same scope computes it."""
     nodes, homes = levels.graph.nodes, levels.home
     readers = [0] * len(nodes)
     for node in nodes:
@@ -135,23 +134,24 @@ def overwritable(levels: Levels) -> set[int]:
             readers[source] += 1
     for kept in [output.node for output in levels.graph.outputs] + [part.node for part in levels.graph.parts]:
         readers[kept] += 1
-    found = set()
+    chosen = set()
     for index, node in enumerate(nodes):
         row = OPERATORS.get(node.operator)
         if row is not None and row.inplace and row.kind == "activation":
             (source,) = node.inputs
             if readers[source] == 1 and homes[index] == homes[source] and _makes_its_own(nodes[source]):
-                found.add(index)
-    return found
+                chosen.add(index)
+    return chosen
 
 
 def _makes_its_own(node: Node) -> bool:
     """Whether the result is a tensor of its own: a merge of one value is that value."""
-    return node.operator in _OVERWRITABLE and (len(node.inputs) > 1 or not OPERATORS[node.operator].merges)
+    row = OPERATORS.get(node.operator)
+    return row is not None and row.overwritable and (len(node.inputs) > 1 or not row.merges)
 
 
 def _collapsed(value: Value) -> Value:
-    """Shapes as the operators' sources spell them: one int where both sides are equal."""
+    """A shape as emitted text spells it: one int if both sides are equal."""
     return value[0] if isinstance(value, tuple) and len(value) == 2 and value[0] == value[1] else value
 
 
@@ -192,7 +192,10 @@ def _is_row(block: ModuleBlock) -> bool:
 
 
 def as_list(block: ModuleBlock) -> ModuleBlock:
-    """A block of numbered children as a list of them; in one step, where each takes the value of the one before."""
+    """A block of numbered children as a list.
+
+    If each child takes the value of the child before it, the forward is one "loop" step.
+    """
     if not _are_numbers([name for name, _ in block.children]):
         return block
     listed = replace(block, children=(("", _container(block.children)),), listed=True)
@@ -207,86 +210,3 @@ def as_list(block: ModuleBlock) -> ModuleBlock:
         return listed
     loop = ForwardStep("loop", "loop", "", "", (), (("", 0), *others), heavy=True)
     return replace(listed, steps=(loop,), outputs=(("loop", 0),))
-
-
-def _with_merges(block: ModuleBlock, channels: Channels) -> tuple[ForwardStep, ...]:
-    """The steps with every call of all paths, joined by one expression, as one step."""
-    steps = list(block.steps)
-    reads = Counter(name for step in steps for name, _ in step.inputs)
-    reads.update(name for name, _ in block.outputs)
-    at = 0
-    while at < len(steps):
-        found = _merge_at(reads, steps, at, channels) if steps[at].kind == "compute" else None
-        if found is not None:
-            start, merged = found
-            steps[start : at + 1] = merged
-            at = start + len(merged)
-        else:
-            at += 1
-    return tuple(steps)
-
-
-def _merge_at(
-    reads: Counter[str], steps: list[ForwardStep], at: int, channels: Channels
-) -> tuple[int, list[ForwardStep]] | None:
-    """The steps that the expression at `at` joins: where they start, and what takes the place of all."""
-    join = steps[at]
-    count = len(join.inputs)
-    container = join.inputs[0][0].rpartition(".")[0]
-    if (
-        count < 2
-        or not container
-        or join.literals
-        or join.inputs != tuple((f"{container}.{k}", 0) for k in range(count))
-    ):
-        return None
-    form = _merge_form(join.text, count)
-    calls = {step.name: step for step in steps[max(0, at - 2 * count) : at]}
-    paths = [calls.get(name) for name, _ in join.inputs]
-    if form is None or any(path is None or path.kind != "call" or len(path.inputs) != 1 for path in paths):
-        return None
-    taken = [path.inputs[0] for path in paths if path is not None]
-    slices = [calls.get(name) for name, _ in taken]
-    chunks = len(set(taken)) > 1
-    if chunks and not _are_chunks(slices, channels):
-        return None
-    own = {name for name, _ in join.inputs} | ({name for name, _ in taken} if chunks else set())
-    start = at - len(own)
-    if start < 0 or {step.name for step in steps[start:at]} != own or any(reads[name] > 1 for name in own):
-        return None
-    source = slices[0].inputs[0] if chunks and slices[0] is not None else taken[0]
-    text, outer = form
-    merge = ForwardStep(
-        join.name if outer == "{0}" else container, "merge", container, text, (), (source,), chunks=chunks
-    )
-    if outer == "{0}":
-        return start, [merge]
-    return start, [merge, replace(join, text=outer, inputs=((container, 0),))]
-
-
-def _merge_form(text: str, count: int) -> tuple[str, str] | None:
-    """What joins the paths, for any number of them, and what is done with the result."""
-    places = [f"{{{place}}}" for place in range(count)]
-    listed = f"[{', '.join(places)}]"
-    if listed in text:
-        return text.replace(listed, "[{paths}]"), "{0}"
-    for sign in "+*":
-        if re.fullmatch(rf"[(){{}}\d \{sign}]+", text):
-            return f"{{0}} {sign} {{1}}", "{0}"
-        joined = f"({f' {sign} '.join(places)})"
-        if joined in text:
-            return f"{{0}} {sign} {{1}}", text.replace(joined, "{0}")
-    return None
-
-
-def _are_chunks(slices: list[ForwardStep | None], channels: Channels) -> bool:
-    """Whether the paths take equal slices of all channels of one value, in order."""
-    first = slices[0]
-    if first is None or first.text != _SLICE:
-        return False
-    width = dict(first.literals)["stop"]
-    for number, cut in enumerate(slices):
-        expected = (("start", number * width), ("stop", (number + 1) * width))
-        if cut is None or cut.text != _SLICE or cut.inputs != first.inputs or cut.literals != expected:
-            return False
-    return channels[first.inputs[0]] == int(width) * len(slices)

@@ -1,8 +1,8 @@
-"""From several modules to the pattern they share (anti-unification): equal parts stay, differing literals become holes.
+"""From several modules to their pattern (anti-unification): equal parts stay, differing literals become holes.
 
     Conv2d(64, 256, 1)  and  Conv2d(128, 512, 1, stride=2)    ->    Conv2d({64, 128}, {256, 512}, 1, stride={1, 2})
 
-Rows that lack a module that others have make it optional; rows with another kind of module in its place, a choice.
+A module that some rows lack becomes optional. A place with different kinds of modules becomes a choice.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from collections.abc import Callable, Sequence
 from heapq import heapify, heappop, heappush
 from itertools import groupby, pairwise
 
-from resnext_dsl.emit.blocks import Built, LeafModule, Make, MismatchError, Named, Numbered, Value
-from resnext_dsl.emit.defaults import DEFAULTS
-from resnext_dsl.emit.patterns import (
+from resnext_dsl.emit.blocks.module_block import Built, LeafModule, Make, MismatchError, Named, Numbered, Value
+from resnext_dsl.emit.patterns.keyword_defaults import DEFAULTS
+from resnext_dsl.emit.patterns.pattern_tree import (
     ABSENT,
     AffineSlot,
     BuiltPattern,
@@ -33,13 +33,13 @@ from resnext_dsl.emit.patterns import (
 )
 
 Row = Make | None | object
-"""A module, None where there is none, or ABSENT where the row does not care."""
+"""A module; None if the row lacks it; ABSENT if any module suits the row."""
 
 _INPLACE = "inplace"
 
 
 def unify(rows: Sequence[Row]) -> Pattern:
-    """The pattern of the modules that stand at one place.
+    """The pattern of the modules at one place.
 
     Raises:
         MismatchError: If they have too little in common.
@@ -51,15 +51,15 @@ def unify(rows: Sequence[Row]) -> Pattern:
 
 
 def merged_order(sequences: Sequence[Sequence[str]]) -> list[str]:
-    """All names in an order that keeps that of each sequence.
+    """All names, in an order that agrees with each sequence.
 
     Raises:
-        MismatchError: If there is none.
+        MismatchError: If no such order exists.
     """
     distinct = sorted({tuple(sequence): None for sequence in sequences}, key=len, reverse=True)
     if len(distinct) == 1:
         return list(distinct[0])
-    # What only some have goes in where it is first possible, before what all have.
+    # Names that only some sequences have come as early as possible, before names that all have.
     shared = set(distinct[0]).intersection(*distinct[1:])
     rank: dict[str, tuple[bool, int]] = {}
     after: dict[str, set[str]] = {}
@@ -86,10 +86,10 @@ def merged_order(sequences: Sequence[Sequence[str]]) -> list[str]:
 
 
 def check_alike(rows: Sequence[Sequence[str]], union: Sequence[str]) -> None:
-    """Check that rows have a third of their names in common: less reads better as two classes.
+    """Check that rows have a third of their names in common; rows with fewer read better as two classes.
 
     Raises:
-        MismatchError: If they have not.
+        MismatchError: If they have fewer.
     """
     shared = set(union).intersection(*rows)
     if 3 * len(shared) < len(union):
@@ -158,10 +158,7 @@ def _leaves(rows: Sequence[Row], targets: Slot) -> LeafPattern:
     count = len(leaves[0].positional)
     if any(len(leaf.positional) != count for leaf in leaves):
         raise MismatchError("different numbers of arguments")
-    positional = [
-        Slot(tuple(row.positional[place] if isinstance(row, LeafModule) else ABSENT for row in rows))
-        for place in range(count)
-    ]
+    positional = [_positional(rows, place) for place in range(count)]
     names = list(dict.fromkeys(name for leaf in leaves for name, _ in leaf.keywords))
     if any((_INPLACE, True) not in leaf.keywords for leaf in leaves):
         names = [name for name in names if name != _INPLACE]
@@ -207,7 +204,7 @@ def _numbered(rows: Sequence[Row]) -> NumberedPattern:
         try:
             runs = attempt(lists)
             if container == "nn.ModuleList" and any(run.count and 0 in run.count.present() for run in runs):
-                raise MismatchError("a list whose items are called by number has them all")
+                raise MismatchError("items called by number in a list that may be empty")
             return NumberedPattern(container, tuple(runs))
         except MismatchError as reason:
             failed = reason
@@ -221,7 +218,7 @@ Attempt = Callable[[list[Items]], list[LoopPattern]]
 
 
 def _attempts(lists: list[Items]) -> list[Attempt]:
-    """Ways to spell lists of modules, the one that reads best first."""
+    """The ways to spell lists of modules; the one that reads best comes first."""
     present = [items for items in lists if items is not None]
     runs = max(len(_runs_of(items)) for items in present)
     longest = max(map(len, present))
@@ -243,31 +240,31 @@ def _by_runs(lists: list[Items]) -> list[LoopPattern]:
     runs = [None if items is None else _runs_of(items) for items in lists]
     longest = max(len(run) for run in runs if run is not None)
     if longest == 2 and all(run is None or len(run) == 1 or run[0][1] == 1 for run in runs):
-        # One pass like all others is a first pass and the rest.
+        # Equal passes are a first pass and the rest, as in the rows whose first pass differs.
         runs = [[(run[0][0], 1), (run[0][0], run[0][1] - 1)] if run and len(run) == 1 else run for run in runs]
-    found = []
+    loops = []
     for place in range(longest):
         bodies: list[Row] = []
         counts: list[Value] = []
         for run in runs:
-            there = run[place] if run is not None and place < len(run) else (ABSENT, 0)
-            bodies.append(there[0] if there[1] else ABSENT)
-            counts.append(ABSENT if run is None else there[1])
+            body_and_count = run[place] if run is not None and place < len(run) else (ABSENT, 0)
+            bodies.append(body_and_count[0] if body_and_count[1] else ABSENT)
+            counts.append(ABSENT if run is None else body_and_count[1])
         once = all(count in (1, ABSENT) for count in counts)
-        found.append(LoopPattern(None if once else Slot(tuple(counts)), _unify_present(bodies)))
-    return found
+        loops.append(LoopPattern(None if once else Slot(tuple(counts)), _unify_present(bodies)))
+    return loops
 
 
 def _by_place(lists: list[Items]) -> list[LoopPattern]:
-    """Item by item; shorter lists lack the last ones."""
+    """Item by item; shorter lists lack the last items."""
     longest = max(len(items) for items in lists if items is not None)
-    found = []
+    loops = []
     for place in range(longest):
         bodies: list[Row] = [
             ABSENT if items is None else items[place] if place < len(items) else None for items in lists
         ]
-        found.append(LoopPattern(None, unify(bodies)))
-    return found
+        loops.append(LoopPattern(None, unify(bodies)))
+    return loops
 
 
 def _by_line(lists: list[Items]) -> list[LoopPattern]:
@@ -289,7 +286,7 @@ def _by_line(lists: list[Items]) -> list[LoopPattern]:
     def flag(slot: Slot) -> Slot:
         lines = [_line_through(values) for values in parts(slot)]
         if any(step not in (0, ABSENT) for _, step in lines):
-            raise MismatchError("differs from pass to pass")
+            raise MismatchError("a flag that differs between passes")
         return Slot(tuple(start for start, _ in lines))
 
     counts = Slot(tuple(ABSENT if items is None else len(items) for items in lists))
@@ -297,7 +294,7 @@ def _by_line(lists: list[Items]) -> list[LoopPattern]:
 
 
 def _line_through(values: list[Value]) -> tuple[Value, Value]:
-    """Start and step of values that lie on a line; the step does not matter where there is one value."""
+    """Start and step of values that lie on a line; the step of a list of one value is ABSENT."""
     present = [(place, value) for place, value in enumerate(values) if value is not ABSENT]
     if not present:
         return ABSENT, ABSENT

@@ -1,7 +1,7 @@
-"""Straight-line code for the steps of a forward.
+"""The statements of a forward, from its steps.
 
-Steps nest into one statement while each value is read once, by the next step, and at most one of them is a convolution,
-a linear layer or a module of several; so a statement reads `x = self.relu1(self.bn1(self.conv1(x)))`.
+Steps nest into one statement while the next step is the only reader of each value. At most one of them is heavy: a
+convolution, a linear layer or a module of several layers. An example: `x = self.relu1(self.bn1(self.conv1(x)))`.
 """
 
 from __future__ import annotations
@@ -10,31 +10,31 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from resnext_dsl.emit.blocks import ForwardStep, Ref
-from resnext_dsl.emit.call_layout import INDENT, WIDTH
-from resnext_dsl.emit.names import unused
-from resnext_dsl.emit.patterns import StepPattern
-from resnext_dsl.emit.wiring import is_slot, passed_on, step_groups
+from resnext_dsl.emit.blocks.module_block import ForwardStep, Ref
+from resnext_dsl.emit.patterns.pattern_tree import StepPattern
+from resnext_dsl.emit.patterns.wiring import is_slot, passed_on, step_groups
+from resnext_dsl.emit.text.call_layout import INDENT, WIDTH
+from resnext_dsl.emit.text.python_names import unused
 
 _RUNNING = ("x", "out")
 _DEPTH = 3
-"""Calls inside each other."""
+"""The most calls that nest in one statement."""
 
 _EXPLICIT = 3
-"""Paths up to which a sum is written out."""
+"""The most paths whose sum is written as one expression."""
 
 
 @dataclass(frozen=True, slots=True)
-class Speech:
-    """How a class speaks of what its forward needs.
+class References:
+    """How the forward of a class refers to children, literals and conditions.
 
     Attributes:
-        access: Path of a child -> expression for it.
-        size: Path of a list of children -> how many there are, where that is known.
-        literal: (step, key) -> expression for a literal of its text.
-        flag: The first step of an optional group -> expression for whether it is there.
-        call: (step, arguments) -> expression for a call.
-        stage: The method that runs a stage.
+        access: Path of a child -> expression for the child.
+        size: Path of a list of children -> its length; None if instances differ in it.
+        literal: (step, key) -> expression for a literal of the step's text.
+        flag: First step of an optional group -> expression for whether the group is present.
+        call: (step, arguments) -> expression for the call of the step's module.
+        stage: Name of the method that runs a stage.
     """
 
     access: Callable[[str], str]
@@ -50,12 +50,15 @@ class Writer:
     """Writes the statements of one method.
 
     Attributes:
-        names: The variables that hold values so far.
-        kept: Variables that must keep what they hold.
-        lines: What has been written.
+        references: How the class refers to its children.
+        steps: The steps to write.
+        names: Value -> the variable that holds it at this point.
+        wanted: The values that the statements must compute.
+        kept: Variables that must keep their values.
+        lines: The statements written so far.
     """
 
-    speech: Speech
+    references: References
     steps: Sequence[StepPattern]
     names: dict[Ref, str]
     wanted: Sequence[Ref]
@@ -67,7 +70,7 @@ class Writer:
     _nested: tuple[int, bool] = (0, False)
 
     def write(self) -> list[str]:
-        """The expressions for the wanted values; the statements before them are in `lines`."""
+        """Write the statements into `lines`; return the expressions for the wanted values."""
         for pattern in self.steps:
             self._reads.update(pattern.step.inputs)
         self._reads.update(self.wanted)
@@ -103,7 +106,7 @@ class Writer:
 
     def _is_loop(self, step: ForwardStep) -> bool:
         if step.kind == "merge" and "{paths}" not in step.text:
-            return step.chunks or (self.speech.size(step.child) or _EXPLICIT + 1) > _EXPLICIT
+            return step.chunks or (self.references.size(step.child) or _EXPLICIT + 1) > _EXPLICIT
         return step.kind in ("loop", "stages")
 
     def _text(self, pattern: StepPattern) -> str:
@@ -112,17 +115,17 @@ class Writer:
             return self._joined(step)
         arguments = [self._take(ref) for ref in step.inputs]
         if step.kind == "call":
-            return self.speech.call(step, arguments)
-        literals = {key: self.speech.literal(pattern, key) for key, _ in pattern.literals}
+            return self.references.call(step, arguments)
+        literals = {key: self.references.literal(pattern, key) for key, _ in pattern.literals}
         places = [_operand(step.text, place, text) for place, text in enumerate(arguments)]
         return step.text.format(*places, **literals)
 
     def _joined(self, step: ForwardStep) -> str:
         value = self._take(step.inputs[0])
-        container = self.speech.access(step.child)
+        container = self.references.access(step.child)
         if "{paths}" not in step.text:
             text = f"{container}[0]({value})"
-            for number in range(1, self.speech.size(step.child) or 0):
+            for number in range(1, self.references.size(step.child) or 0):
                 text = step.text.format(text, f"{container}[{number}]({value})")
             return text
         if not step.chunks:
@@ -131,15 +134,15 @@ class Writer:
         return step.text.replace("{paths}", f"path(parts[k]) for k, path in enumerate({container})")
 
     def _chunked(self, step: ForwardStep, value: str, container: str) -> None:
-        self.lines.append(f"parts = {value}.chunk({self.speech.size(step.child) or f'len({container})'}, 1)")
+        self.lines.append(f"parts = {value}.chunk({self.references.size(step.child) or f'len({container})'}, 1)")
 
     def _loop(self, step: ForwardStep) -> None:
-        """Statements for a list of children: in turn, or side by side and summed."""
+        """Write statements for a list of children, which run in turn, or side by side with their results summed."""
         arguments = [self._take(ref) for ref in step.inputs]
         if step.kind in ("loop", "stages"):
             self._in_turn(step, arguments)
             return
-        self._summed(step, self.speech.access(step.child), arguments[0])
+        self._summed(step, self.references.access(step.child), arguments[0])
 
     def _in_turn(self, step: ForwardStep, arguments: list[str]) -> None:
         name = self._name(step)
@@ -147,16 +150,16 @@ class Writer:
             self.lines.append(f"{name} = {arguments[0]}")
         inner = [name, *arguments[1:]]
         if step.kind == "loop":
-            self.lines.append(f"for child in {self.speech.access(step.child)}:")
+            self.lines.append(f"for child in {self.references.access(step.child)}:")
             self.lines.append(f"{INDENT}{name} = child({', '.join(inner)})")
         else:
-            stages = ", ".join(self.speech.access(child) for child in step.child.split(" "))
+            stages = ", ".join(self.references.access(child) for child in step.child.split(" "))
             self.lines.append(f"for stage in ({stages}):")
-            self.lines.append(f"{INDENT}{name} = self.{self.speech.stage}({', '.join(['stage', *inner])})")
+            self.lines.append(f"{INDENT}{name} = self.{self.references.stage}({', '.join(['stage', *inner])})")
         self.names[step.name, 0] = name
 
     def _summed(self, step: ForwardStep, container: str, value: str) -> None:
-        # Path by path, so that one sum and one path's value are all that is held at a time.
+        # Path by path, so that memory holds only the sum and the value of one path at a time.
         name = self._name(step, keep=value)
         if step.chunks:
             self._chunked(step, value, container)
@@ -171,7 +174,7 @@ class Writer:
         self.names[step.name, 0] = name
 
     def _guarded(self, group: list[StepPattern]) -> None:
-        """`if self.flag:` and the steps; where it does not hold, the value stays what it was."""
+        """Write `if self.flag:` and the steps of a group; if the flag is false, the value stays unchanged."""
         result: Ref = (group[-1].step.name, 0)
         before = passed_on(group)
         old = self.names[before]
@@ -179,9 +182,9 @@ class Writer:
         name = old if self._reads[before] == inside[before] else self._free(group[-1].step, keep="")
         if name != old:
             self.lines.append(f"{name} = {old}")
-        flag = self.speech.flag(group[0])
+        flag = self.references.flag(group[0])
         kept = self.kept | {held for ref, held in self.names.items() if self._reads[ref] > inside[ref]}
-        inner = Writer(self.speech, [_always(pattern) for pattern in group], dict(self.names), [result], kept)
+        inner = Writer(self.references, [_always(pattern) for pattern in group], dict(self.names), [result], kept)
         (text,) = inner.write()
         self.lines.append(f"if {flag}:")
         self.lines += [INDENT + line for line in inner.lines]
@@ -192,7 +195,7 @@ class Writer:
         self.names[result] = name
 
     def _nests(self, step: ForwardStep, text: str, following: list[StepPattern] | None) -> bool:
-        """Whether a value goes straight into the next statement."""
+        """Whether the expression for a value nests in the next statement."""
         result: Ref = (step.name, 0)
         if step.outputs > 1 or self._reads[result] != 1 or len(text) > WIDTH - 15:
             return False
@@ -215,7 +218,7 @@ class Writer:
         return name
 
     def _read(self, ref: Ref, times: int) -> None:
-        """Notes that a value has been read; the last time, its variable is free."""
+        """Count reads of a value; after the last read, its variable is free."""
         self._reads[ref] -= times
         if not self._reads[ref]:
             self._freed[ref] = self.names.pop(ref)
@@ -234,7 +237,7 @@ class Writer:
         self.lines.append(f"{', '.join(names)} = {text}")
 
     def _name(self, step: ForwardStep, keep: str = "") -> str:
-        """The variable for the value of a step: the one that it takes the place of, or one of its own."""
+        """The variable for the value of a step: the variable of an input that is free by now, or a new one."""
         result: Ref = (step.name, 0)
         lasting = self._reads[result] > 1 or (result in self.wanted and len(self.wanted) > 1)
         if lasting and step.kind == "call" and step.heavy and "." not in step.child:
@@ -265,7 +268,7 @@ def _always(pattern: StepPattern) -> StepPattern:
 
 
 def _operand(text: str, place: int, argument: str) -> str:
-    """An argument as an operand of an expression, in brackets where it would fall apart."""
+    """An argument as an operand of an expression, in brackets if operators inside it would bind wrongly."""
     bare = f"{{{place}}}"
     apart = _has_operator(argument) and (_has_operator(text) or f"{bare}[" in text or f"{bare}." in text)
     return f"({argument})" if apart else argument
@@ -282,14 +285,14 @@ def _has_operator(text: str) -> bool:
 
 
 def inputs_of(count: int) -> dict[Ref, str]:
-    """Names for the inputs of a forward."""
+    """Names of the inputs of a forward."""
     names: Mapping[int, list[str]] = {1: ["x"], 2: ["x", "skip"]}
     chosen = names.get(count) or ["x", *(f"skip{number}" for number in range(1, count))]
     return {("", place): name for place, name in enumerate(chosen)}
 
 
 def tensors(count: int) -> str:
-    """The type of so many values."""
+    """The type annotation of a number of tensors."""
     if count == 1:
         return "Tensor"
     return f"tuple[{', '.join(['Tensor'] * count)}]" if count <= 4 else "tuple[Tensor, ...]"

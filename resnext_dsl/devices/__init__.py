@@ -1,0 +1,1 @@
+"""How a device of this machine computes: seeds, float32 precision, the memory format of tensors."""

@@ -1,0 +1,109 @@
+"""The results of a network that has several: the class that holds them, and the statements that compute them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from resnext_dsl.emit.blocks.module_block import Ref
+from resnext_dsl.emit.patterns.pattern_tree import StepPattern
+from resnext_dsl.emit.text.call_layout import broken, call, indented, lines, prefixed
+from resnext_dsl.emit.text.network_regions import INPUT, NetworkRegions
+from resnext_dsl.emit.text.network_steps import NetworkSteps
+from resnext_dsl.emit.text.python_names import RESERVED, identifier, unused
+from resnext_dsl.graph.ir import Output
+
+
+def result_class(name: str, outputs: Sequence[Output]) -> list[str]:
+    """The named tuple of the results, two empty lines after it; no lines if there is one result."""
+    if len(outputs) == 1:
+        return []
+    always = [output for output in outputs if not output.training_only]
+    training = [output for output in outputs if output.training_only]
+    rows = [f"{_field(output.name)}: Tensor" for output in always]
+    default = " | None = None" if len(always) > 1 else ""
+    rows += [f"{_field(output.name)}: Tensor{default}" for output in training]
+    when = "; what is None exists in training only" if training else ""
+    if len(always) == 1:
+        when = " in training"
+    return [f"class {name}(NamedTuple):", *indented([f'"""What the network gives{when}."""', "", *rows]), "", ""]
+
+
+def several_results(network: NetworkSteps, result: str) -> list[str]:
+    """The statements of a forward that returns an instance of the class `result`."""
+    regions = network.regions
+    if regions.whole:
+        outputs = network.refs(output.node for output in network.graph.outputs)
+        body, values = network.write(network.steps, {INPUT: "x"}, outputs)
+        return [*body, *_returned(result, values)]
+    count = len(regions.to_head)
+    to_head = ["features"] if count == 1 else [f"features{number + 1}" for number in range(count)]
+    names = _names_of_features(regions, to_head)
+    if regions.to_outputs:
+        variables = ", ".join([*to_head, *(names[ref] for ref in regions.to_outputs)])
+        body = broken(f"{variables} = self.{network.collect_features}(x)")
+    else:
+        body = broken(f"{', '.join(to_head)} = self.forward_features(x)")
+    entering = to_head[0] if count == 1 else f"({', '.join(to_head)})"
+    body += broken(f"main = self.forward_head({entering})")
+    return [*body, *_other_results(network, result, names)]
+
+
+def _names_of_features(regions: NetworkRegions, to_head: list[str]) -> dict[Ref, str]:
+    """The variables of a forward before its other results: the input, the features, the main result."""
+    names: dict[Ref, str] = {INPUT: "x"}
+    for ref in regions.to_outputs:
+        names[ref] = unused(ref[0].replace(".", "_"), {*names.values(), "main"})
+    for ref, name in zip(regions.to_head, to_head, strict=True):
+        names.setdefault(ref, name)
+    names[regions.main] = "main"
+    return names
+
+
+def _other_results(network: NetworkSteps, result: str, names: dict[Ref, str]) -> list[str]:
+    """The statements after the main result."""
+    always = [output for output in network.graph.outputs[1:] if not output.training_only]
+    training = [output for output in network.graph.outputs[1:] if output.training_only]
+    if always and training:
+        return _with_training_results(network, result, names, always, training)
+    early = ["if not self.training:", "    return main"] if training else []
+    wanted = network.refs(output.node for output in always + training)
+    statements, values = network.write(network.regions.others, names, wanted)
+    return [*early, *statements, *_returned(result, ["main", *values])]
+
+
+def _with_training_results(
+    network: NetworkSteps, result: str, names: dict[Ref, str], always: list[Output], training: list[Output]
+) -> list[str]:
+    """The statements for results of both modes, then for results that are None in eval mode."""
+    wanted = network.refs(output.node for output in always)
+    needed = network.regions.needed(wanted)
+    first = [step for step in network.regions.others if step.step.name in needed]
+    rest = [step for step in network.regions.others if step not in first]
+    passed = _passed(first, rest, names)
+    statements, values = network.write(first, names, [*wanted, *passed])
+    known = {**names, **dict(zip([*wanted, *passed], values, strict=True))}
+    in_training, more = network.write(rest, known, network.refs(output.node for output in training))
+    results = ["main", *values[: len(wanted)]]
+    return [
+        *statements,
+        "if not self.training:",
+        *indented(_returned(result, results)),
+        *in_training,
+        *_returned(result, [*results, *more]),
+    ]
+
+
+def _passed(first: list[StepPattern], rest: list[StepPattern], names: dict[Ref, str]) -> list[Ref]:
+    """The values of the first steps that the rest read, once for each reader."""
+    steps = {step.step.name for step in first}
+    return [ref for step in rest for ref in step.step.inputs if ref not in names and ref[0] in steps]
+
+
+def _returned(result: str, values: list[str]) -> list[str]:
+    return lines(prefixed("return ", call(result, values)))
+
+
+def _field(name: str) -> str:
+    """The field of the named tuple for an output; tuples have methods `count` and `index`."""
+    name = identifier(name).lstrip("_") or "value"
+    return f"{name}_" if name in RESERVED or name in ("count", "index") else name
