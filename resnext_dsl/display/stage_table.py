@@ -90,7 +90,7 @@ def _described(graph: Graph, scope: Scope | None, passes: list[Scope], nodes: li
     """What a row is made of: the template and the arguments that all its passes are given alike, or its operators."""
     scopes = passes or ([scope] if scope is not None else [])
     if scopes and all(s.kind == "template" and s.label == scopes[0].label for s in scopes):
-        given = frozenset().union(*(s.given for s in scopes))
+        given = frozenset().union(*(s.explicit for s in scopes))
         shared = [p for p in scopes[0].arguments if p[0] in given and all(p in s.arguments for s in scopes)]
         return _call(scopes[0].label, shared)
     if passes:
