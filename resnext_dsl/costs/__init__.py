@@ -1,1 +1,1 @@
-"""What a graph costs: parameters, FLOPs and memory in closed form, and fvcore's own count of a module."""
+"""The cost of a graph: parameters, FLOPs and memory in closed form, and fvcore's count of a module."""

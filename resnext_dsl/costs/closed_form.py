@@ -1,7 +1,7 @@
-"""What a network costs, in closed form: exact integers in fvcore's convention, batch 1, the declared input.
+"""The cost of a network in closed form: exact integers in fvcore's convention, at batch 1, for the declared input.
 
-One fused multiply-add is one FLOP; an affine batch norm in eval mode counts 2 per element. The rules are those of the
-operator table.
+One fused multiply-add is one FLOP. An affine batch norm in eval mode counts 2 per element. The operator table holds the
+rules.
 """
 
 from __future__ import annotations
@@ -19,17 +19,18 @@ from resnext_dsl.operators.base import Shape
 Key = TypeVar("Key")
 
 COST_MEASURES = ("params", "flops", "macs", "activations")
-"""The figures of a cost, by name, in the order of its tables."""
+"""Names of the figures of a cost, in the order of cost tables."""
 
 
 class Cost:
     """The cost of a network or of a part of it.
 
     Attributes:
-        params: Learnable scalars, those of training-only outputs included.
-        flops: FLOPs of one inference as fvcore counts them.
-        macs: The part of `flops` that convolutions and linear layers do.
-        activations: Elements that convolutions and linear layers put out, as fvcore's ActivationCountAnalysis counts.
+        params: Learnable scalars, including the parameters of training-only outputs.
+        flops: FLOPs of one inference, as fvcore counts them.
+        macs: The part of `flops` in convolutions and linear layers.
+        activations: Elements of the outputs of convolutions and linear layers, as fvcore's ActivationCountAnalysis
+            counts them.
     """
 
     __slots__ = ("activations", "flops", "macs", "params")
@@ -65,7 +66,7 @@ class Cost:
 
 
 class TemplateCall(NamedTuple):
-    """A place where a template is called: its name, and the file and line of the call."""
+    """A place in the text that calls a template: the template's name, and the file and line of the call."""
 
     template: str
     file: str
@@ -73,7 +74,7 @@ class TemplateCall(NamedTuple):
 
 
 class CallCost(NamedTuple):
-    """How often a place calls its template, and what all these calls cost, those inside them included."""
+    """The number of calls from one place, and their total cost, including the calls inside them."""
 
     calls: int
     cost: Cost
@@ -82,8 +83,8 @@ class CallCost(NamedTuple):
 _FIGURES: Callable[[Cost], tuple[int, int, int, int]] = attrgetter(*COST_MEASURES)
 
 
-class _Alike:
-    """Nodes of one operator, with the same attributes, on the same shapes: most networks repeat a block."""
+class _EqualNodes:
+    """Nodes of one operator with equal attributes and input shapes. Most networks repeat a block."""
 
     __slots__ = ("cost", "count", "counted")
 
@@ -93,7 +94,7 @@ class _Alike:
         self.count = 0
 
 
-def _total(groups: Iterable[_Alike]) -> Cost:
+def _total(groups: Iterable[_EqualNodes]) -> Cost:
     params = flops = macs = activations = 0
     for group in groups:
         cost, count = group.cost, group.count
@@ -105,12 +106,12 @@ def _total(groups: Iterable[_Alike]) -> Cost:
 
 
 class NetworkCost(Cost):
-    """The cost of a whole network, and what each part of it contributes.
+    """The cost of a whole network, and the share of each part.
 
     Attributes:
-        uncounted: Operators that fvcore gives no FLOPs, with how often they occur.
+        uncounted: Operators that fvcore does not count, with the number of their nodes.
         nodes: Each node with its cost.
-        uncounted_nodes: Names of the nodes that fvcore gives no FLOPs.
+        uncounted_nodes: Names of the nodes that fvcore does not count.
     """
 
     __slots__ = ("_graph", "_runs", "nodes", "uncounted", "uncounted_nodes")
@@ -133,7 +134,7 @@ class NetworkCost(Cost):
 
     @property
     def depth(self) -> int:
-        """Convolutions and linear layers on the longest way from the input to an output."""
+        """Convolutions and linear layers on the longest path from the input to an output."""
         return depth_of(self._graph, self._runs)
 
     def by_stage(self) -> dict[str, Cost]:
@@ -141,25 +142,25 @@ class NetworkCost(Cost):
         return self._grouped(lambda node: [node.name.partition(".")[0]])
 
     def by_operator(self) -> dict[str, Cost]:
-        """Cost of each operator, all its uses together; `uncounted` says for which of them 0 FLOPs mean no count."""
+        """Cost of each operator, summed over its nodes. For operators in `uncounted`, 0 FLOPs means not counted."""
         return self._grouped(lambda node: [node.operator])
 
     def by_line(self) -> dict[tuple[str, int], Cost]:
-        """Cost of each source line: (file, line) -> all operators that its statements made."""
+        """Cost of each source line: (file, line) -> all nodes that come from its statements."""
         return self._grouped(lambda node: [(node.span.source.name, node.span.line)])
 
     def by_module(self) -> dict[str, Cost]:
-        """Cost of each level of the module tree and of each node, by name: "" is the network, then `conv2`, ..."""
+        """Cost of each level of the module tree and of each node, by name. "" is the network, then `conv2`, ..."""
         return self._grouped(lambda node: _with_parents(node.name))
 
     def by_template(self) -> dict[TemplateCall, CallCost]:
-        """Cost of each place that calls a template, in order of first call.
+        """Cost of each place that calls a template, in the order of first calls.
 
-        Calls inside a call count in both, so the costs add up to more than the whole where templates call templates.
+        A call inside another call counts in both. The costs then add up to more than the whole.
         """
-        made: dict[TemplateCall, set[int]] = {}
-        costs = self._grouped(lambda node: _calls(node, made))
-        return {place: CallCost(len(made[place]), cost) for place, cost in costs.items()}
+        calls: dict[TemplateCall, set[int]] = {}
+        costs = self._grouped(lambda node: _places(node, calls))
+        return {place: CallCost(len(calls[place]), cost) for place, cost in costs.items()}
 
     def _grouped(self, keys: Callable[[Node], Iterable[Key]]) -> dict[Key, Cost]:
         groups: dict[Key, Cost] = {}
@@ -175,45 +176,45 @@ def _with_parents(name: str) -> list[str]:
     return [".".join(parts[:count]) for count in range(len(parts) + 1)]
 
 
-def _calls(node: Node, made: dict[TemplateCall, set[int]]) -> list[TemplateCall]:
-    """The places of the calls that led to a node, outermost first; `made` gets each call under its place."""
+def _places(node: Node, calls: dict[TemplateCall, set[int]]) -> list[TemplateCall]:
+    """The places of the calls that led to a node, outermost first; adds each call to `calls` under its place."""
     places: dict[TemplateCall, None] = {}
     for note in node.trail:
         kind, _, name = note.message.partition(" `")
         if kind == "template" and note.span is not None:
             place = TemplateCall(name.rstrip("`"), note.span.source.name, note.span.line)
-            made.setdefault(place, set()).add(id(note))  # expansion makes one note for each call
+            calls.setdefault(place, set()).add(id(note))  # expansion makes one note per call
             places[place] = None
     return list(places)
 
 
 def cost_of(graph: Graph, training: bool = False) -> NetworkCost:
-    """The cost of a graph; training-only outputs count in `params`, and in the rest where `training` asks for it."""
+    """The cost of a graph. Training-only outputs always count in `params`, and in other figures if `training`."""
     runs = reachable(graph, [output.node for output in graph.outputs if training or not output.training_only])
-    known: dict[Any, _Alike] = {}
-    groups: list[_Alike] = []
+    known: dict[Any, _EqualNodes] = {}
+    groups: list[_EqualNodes] = []
     nodes = graph.nodes
     shapes = [node.shape for node in nodes]
     for index, node in enumerate(nodes):
         key = node.operator, id(node.attributes), tuple([shapes[source] for source in node.inputs]), index in runs
         group = known.get(key)
         if group is None:
-            group = known[key] = _Alike(*_priced(node, key[2], key[3]))
+            group = known[key] = _EqualNodes(*_priced(node, key[2], key[3]))
         group.count += 1
         groups.append(group)
-    silent = [node for node, group in zip(nodes, groups, strict=True) if not group.counted]
+    uncounted = [node for node, group in zip(nodes, groups, strict=True) if not group.counted]
     return NetworkCost(
         graph,
         runs,
         _total(known.values()),
-        uncounted=tuple(sorted(Counter([node.operator for node in silent]).items())),
+        uncounted=tuple(sorted(Counter([node.operator for node in uncounted]).items())),
         nodes=tuple(zip(nodes, [group.cost for group in groups], strict=True)),
-        uncounted_nodes=frozenset([node.name for node in silent]),
+        uncounted_nodes=frozenset([node.name for node in uncounted]),
     )
 
 
 def _priced(node: Node, shapes: tuple[Shape, ...], runs: bool) -> tuple[Cost, bool]:
-    """The cost of a node, and whether fvcore counts it (what does not run is not missed)."""
+    """The cost of a node, and whether fvcore counts it. A node that does not run is never missing from a count."""
     if node.operator == "input":
         return Cost(), True
     row = OPERATORS[node.operator]
@@ -226,7 +227,7 @@ def _priced(node: Node, shapes: tuple[Shape, ...], runs: bool) -> tuple[Cost, bo
 
 
 def depth_of(graph: Graph, runs: set[int], members: Container[int] | None = None) -> int:
-    """Convolutions and linear layers on the longest way from the input to an output; of `members` only, if given."""
+    """Convolutions and linear layers on the longest path from the input to an output; of `members` only, if given."""
     multipliers = {name for name in {node.operator for node in graph.nodes[1:]} if OPERATORS[name].multiplies}
     depths = [0] * len(graph.nodes)
     for index in sorted(runs):

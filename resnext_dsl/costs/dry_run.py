@@ -1,8 +1,8 @@
-"""Runs an emitted file on values that have a size and no elements, to see how much of them is alive at a time.
+"""Runs an emitted file on values with a size and no elements, to measure the peak memory of live values.
 
-When a value dies is settled by the file's own statements: its variables, the arguments of its calls, the order in
-which it sums paths. So the file itself is run, with stand-ins for the few names of torch that it uses; layers take
-their shapes from the graph and their rules from the operator table. No torch is needed, and no time for arithmetic.
+The statements of the file decide when a value dies: its variables, the arguments of its calls, the order of its sums.
+Therefore this module runs the file itself, with stand-ins for the few names of torch that it uses. Layers take their
+shapes from the graph and their rules from the operator table. The run needs no torch and computes no elements.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from resnext_dsl.operators import OPERATORS, Attributes, Shape
 
 
 class Ledger:
-    """Counts what is alive.
+    """Counts the bytes of live values.
 
     Attributes:
         alive: Bytes now.
-        most: The most bytes at any time.
+        most: The peak of bytes so far.
     """
 
     def __init__(self, width: int, batch: int) -> None:
@@ -32,33 +32,33 @@ class Ledger:
         self.alive = 0
         self.most = 0
 
-    def note(self, extra: int = 0) -> None:
-        """Notes a moment, at which `extra` bytes are alive beside the values."""
+    def record(self, extra: int = 0) -> None:
+        """Records the current bytes, with `extra` temporary bytes beside the values."""
         self.most = max(self.most, self.alive + extra)
 
 
 class Storage:
-    """The memory of a value; alive until CPython lets go of the last value in it."""
+    """The memory of a value. It is alive until CPython frees the last value in it."""
 
     def __init__(self, ledger: Ledger, shape: Shape) -> None:
         self.ledger = ledger
         self.bytes = ledger.batch * ledger.width * math.prod(shape)
         ledger.alive += self.bytes
-        ledger.note()
+        ledger.record()
 
     def __del__(self) -> None:
         self.ledger.alive -= self.bytes
 
 
 class Value:
-    """Stands for a tensor; `shape` is that of a sample."""
+    """Stands for a tensor; `shape` is the shape of one sample."""
 
     def __init__(self, storage: Storage, shape: Shape) -> None:
         self.storage = storage
         self.shape = shape
 
     def in_new_memory(self, shape: Shape) -> Value:
-        """A value in memory of its own."""
+        """A new value with its own memory."""
         return Value(Storage(self.storage.ledger, shape), shape)
 
     def _with(self, other: Value | float) -> Value:
@@ -67,17 +67,17 @@ class Value:
     __add__ = __mul__ = __truediv__ = _with
 
     def __getitem__(self, key: tuple[slice, ...]) -> Value:
-        """A view: channels from one to another, or every so many rows and columns."""
+        """A view: a range of channels, or rows and columns at a fixed distance."""
         cut = [len(range(side)[part]) for side, part in zip(self.shape, key[1:], strict=False)]
         return Value(self.storage, (*cut, *self.shape[len(cut) :]))
 
     def chunk(self, count: int, dim: int) -> tuple[Value, ...]:
-        """Views of the channels in so many equal parts."""
+        """Views of `count` equal parts of the channels."""
         assert dim == 1
         return (Value(self.storage, (self.shape[0] // count, *self.shape[1:])),) * count
 
     def amax(self, dim: int) -> Value:
-        """The largest of stacked values."""
+        """The maximum of stacked values."""
         assert dim == 0
         return self.in_new_memory(self.shape[1:])
 
@@ -101,7 +101,7 @@ def _pad(value: Value, around: tuple[int, ...]) -> Value:
 
 
 class ModuleStandIn:
-    """Stands for `nn.Module`: children by name. Like torch's, a call holds its arguments until it returns."""
+    """Stands for `nn.Module`: children by name. As in torch, a call holds its arguments until it returns."""
 
     training = False
     children: dict[str, ModuleStandIn]
@@ -115,24 +115,24 @@ class ModuleStandIn:
             self.children[name] = value
 
     def add_module(self, name: str, module: ModuleStandIn) -> None:
-        """A child under a name that need not be an attribute."""
+        """Adds a child under a name that need not be an identifier."""
         setattr(self, name, module)
 
     def named_modules(self, *_: Any, **__: Any) -> Iterator[tuple[str, ModuleStandIn]]:
-        """None: there are no weights to initialise."""
+        """No modules: there are no weights to initialise."""
         return iter(())
 
     def modules(self) -> Iterator[ModuleStandIn]:
-        """None: there are no weights to initialise."""
+        """No modules: there are no weights to initialise."""
         return iter(())
 
     def __call__(self, *values: Value) -> Any:
-        """What `forward` gives."""
+        """The result of `forward`."""
         return self.forward(*values)
 
     def forward(self, *values: Value) -> Any:
-        """What a class of the file, or of the stand-ins below, makes of its values."""
-        raise NotImplementedError
+        """The result of the module; every class of the file and every stand-in below overrides it."""
+        raise AssertionError(f"`{type(self).__name__}` has no forward")
 
 
 class ModuleList(ModuleStandIn):
@@ -169,7 +169,7 @@ class Sequential(ModuleList):
         super().__init__(modules)
 
     def forward(self, *values: Value) -> Any:
-        """The modules in turn."""
+        """Applies the modules in turn."""
         (value,) = values
         for module in self:
             value = module(value)
@@ -179,7 +179,7 @@ class Sequential(ModuleList):
 class Layer(ModuleStandIn):
     """Stands for a layer of torch or of `emit.support`.
 
-    Without a node it is an `nn.Identity` in the place of what an instance of a template does not have.
+    A layer without a node is an `nn.Identity`. It replaces a module that an instance of a template does not have.
     """
 
     def __init__(self, *_: Any, inplace: bool = False, **__: Any) -> None:
@@ -188,11 +188,11 @@ class Layer(ModuleStandIn):
         self.operator = ""
 
     def bind(self, operator: str, attributes: Attributes | None, inputs: tuple[Shape, ...], shape: Shape) -> None:
-        """Makes it the layer of an operator with these attributes, on inputs and with a result of these shapes."""
+        """Sets the operator of the layer, its attributes, and the shapes of its inputs and result."""
         self.operator, self.attributes, self.inputs, self.shape = operator, attributes, inputs, shape
 
     def forward(self, *values: Value) -> Value:
-        """A value of the layer's own, or its input in another way."""
+        """A new value, or a view of the input."""
         value = values[0]
         if not self.operator:
             return value
@@ -200,7 +200,7 @@ class Layer(ModuleStandIn):
         if self.inplace or rules.view(self.attributes, self.inputs, False):
             return Value(value.storage, self.shape)
         result = value.in_new_memory(self.shape)
-        ledger.note(rules.scratch(self.attributes, self.inputs, ledger.batch).bytes(ledger.width))
+        ledger.record(rules.scratch(self.attributes, self.inputs, ledger.batch).bytes(ledger.width))
         return result
 
 
@@ -243,14 +243,14 @@ def _import(name: str, *rest: Any) -> Any:
     return _MODULES[name] if name in _MODULES else builtins.__import__(name, *rest)
 
 
-def rehearse(graph: Graph, source: str, width: int, batch: int) -> int:
-    """The most bytes of values alive together while the network runs in eval mode, without gradients.
+def peak_bytes(graph: Graph, source: str, width: int, batch: int) -> int:
+    """The peak of bytes of live values while the network runs in eval mode, without gradients.
 
     Args:
         graph: The network.
         source: Its emitted source.
         width: Bytes of a number.
-        batch: Samples.
+        batch: Number of samples.
     """
     model = _constructed(graph, source)
     ledger = Ledger(width, batch)
@@ -261,11 +261,11 @@ def rehearse(graph: Graph, source: str, width: int, batch: int) -> int:
 
 
 def _constructed(graph: Graph, source: str) -> ModuleStandIn:
-    """The network of an emitted file, of stand-ins."""
+    """The network of an emitted file, made of stand-ins."""
     names: dict[str, Any] = {"__builtins__": {**vars(builtins), "__import__": _import}, "__name__": graph.name}
     exec(compile(source, f"<{graph.name}>", "exec"), names)
     names.update({name: Layer for name in SUPPORT if name in names})
-    # the network's own class is the last one of the file
+    # The class of the network is the last one of the file.
     root = [value for value in names.values() if isinstance(value, type) and issubclass(value, ModuleStandIn)][-1]
     model: ModuleStandIn = root()
     _bind(model, "", {node.name: node for node in graph.nodes}, graph)
@@ -273,7 +273,7 @@ def _constructed(graph: Graph, source: str) -> ModuleStandIn:
 
 
 def _bind(module: ModuleStandIn, name: str, nodes: dict[str, Node], graph: Graph) -> None:
-    """Gives every layer its node: the names of modules are those of nodes."""
+    """Connects every layer to the node of the same name."""
     if isinstance(module, Layer) and name in nodes:
         node = nodes[name]
         inputs = tuple([graph.nodes[source].shape for source in node.inputs])

@@ -1,4 +1,4 @@
-"""Costs as fvcore measures them on a module: the oracle that closed forms are held against."""
+"""Costs that fvcore measures on a module. They are the oracle for the closed forms."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class FvcoreCount:
-    """What fvcore counts on a module at batch 1 in eval mode.
+    """The counts of fvcore on a module at batch 1 in eval mode.
 
     Attributes:
         cost: Totals; `macs` is the part of convolutions and linear layers.
-        flops_by_operator: fvcore's own names: conv, linear, batch_norm, ...
-        modules: Each module by name, "" the whole; what runs in a module counts in those around it too.
+        flops_by_operator: FLOPs by fvcore's names of operators: conv, linear, batch_norm, ...
+        modules: Cost of each module by name; "" is the whole network. A module counts in its parents too.
     """
 
     cost: Cost
@@ -32,11 +32,11 @@ class FvcoreCount:
 
 
 MATRIX_PRODUCTS = ("addmm", "matmul")
-"""fvcore's names for matrix products that modules from elsewhere compute without a layer."""
+"""fvcore's names of matrix products, which networks of other libraries compute without a layer."""
 
 
 def measure(model: nn.Module, shape: Shape) -> FvcoreCount:
-    """Runs fvcore on a module on the CPU (it fails on meta tensors); the module's mode is put back.
+    """Runs fvcore on a module on the CPU (fvcore fails on meta tensors), and restores the module's mode.
 
     Args:
         model: The compiled network.
@@ -46,7 +46,7 @@ def measure(model: nn.Module, shape: Shape) -> FvcoreCount:
     model.eval()
     try:
         with warnings.catch_warnings():
-            # fvcore counts on a trace; torch has deprecated tracing, which is no news to who counts.
+            # fvcore traces the module, and torch warns that tracing is deprecated.
             warnings.filterwarnings("ignore", category=DeprecationWarning, message=r"`torch\.jit")
             return _counted(model, shape)
     finally:
@@ -77,7 +77,7 @@ def _counted(model: nn.Module, shape: Shape) -> FvcoreCount:
 
 @dataclass(frozen=True, slots=True)
 class CountPair:
-    """One thing counted twice: in closed form, and by fvcore."""
+    """Two counts of one module: in closed form, and by fvcore."""
 
     name: str
     closed: Cost
@@ -85,12 +85,12 @@ class CountPair:
 
     @property
     def equal(self) -> bool:
-        """Whether the counts agree to the digit."""
+        """Whether the counts are equal."""
         return self.closed == self.measured
 
 
 def module_pairs(closed: NetworkCost, measured: FvcoreCount) -> list[CountPair]:
-    """Every module, the whole network first; and what the closed form alone gives a cost."""
+    """Both counts of every module, the whole network first; also of nodes that only the closed form gives a cost."""
     ours = closed.by_module()
     others = [name for name, cost in ours.items() if name not in measured.modules and cost != Cost()]
     names = [*measured.modules, *others]
@@ -98,7 +98,7 @@ def module_pairs(closed: NetworkCost, measured: FvcoreCount) -> list[CountPair]:
 
 
 def operator_pairs(closed: NetworkCost, measured: FvcoreCount) -> list[tuple[str, int, int]]:
-    """FLOPs by fvcore's operators: name, in closed form, by fvcore."""
+    """FLOPs of each of fvcore's operators: name, count in closed form, count by fvcore."""
     ours: Counter[str] = Counter()
     for node, cost in closed.nodes:
         if cost.flops:
@@ -113,30 +113,30 @@ def _fvcore_name(node: Node) -> str:
 
 
 def agree(closed: NetworkCost, measured: FvcoreCount) -> None:
-    """Holds the closed form against the measurement: in total, for each module and for each operator.
+    """Compares the closed form with the measurement: in total, for each module and for each operator.
 
     Raises:
-        ArchError: E801 with every figure that differs in total, or else the first module or operator that differs;
-            that is a mistake of the compiler, not of the spec.
+        ArchError: E801 with every total that differs, else with the first module or operator that differs. It is an
+            internal error, not an error in the spec.
     """
     wrong = _difference(closed, measured.cost)
     if wrong:
-        raise _mistake(f"two counts of the same network differ: {wrong}")
+        raise _internal_error(f"two counts of the same network differ: {wrong}")
     for pair in module_pairs(closed, measured) if measured.modules else []:
         if not pair.equal:
-            raise _mistake(f"two counts of `{pair.name}` differ: {_difference(pair.closed, pair.measured)}")
+            raise _internal_error(f"two counts of `{pair.name}` differ: {_difference(pair.closed, pair.measured)}")
     for name, ours, theirs in operator_pairs(closed, measured):
         if ours != theirs:
-            raise _mistake(f"two counts of {name} differ: flops {ours:,} in closed form, {theirs:,} by fvcore")
+            raise _internal_error(f"two counts of {name} differ: flops {ours:,} in closed form, {theirs:,} by fvcore")
 
 
 def _difference(closed: Cost, measured: Cost) -> str:
-    """The figures that differ, both values of each; "" where none does."""
+    """The figures that differ, with both values; "" if all are equal."""
     pairs = [(name, getattr(closed, name), getattr(measured, name)) for name in COST_MEASURES]
     return "; ".join(
         f"{name} {ours:,} in closed form, {theirs:,} by fvcore" for name, ours, theirs in pairs if ours != theirs
     )
 
 
-def _mistake(message: str) -> ArchError:
+def _internal_error(message: str) -> ArchError:
     return ArchError([Diagnostic("E801", message, hint="please report this, with the spec")])

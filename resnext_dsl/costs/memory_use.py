@@ -1,8 +1,8 @@
-"""What a network takes of memory: weights, values alive together in inference, values kept for a training step.
+"""The memory of a network: weights, values alive together in inference, and values saved for a training step.
 
-Exact bytes for a type of numbers and a batch size, as torch holds them on the CPU in eager mode, and counted where
-torch lets one count: a value is the memory behind a tensor, views and what is written in place have none of their own,
-and what a library takes inside one call is not seen. The rules are those of the operator table.
+The figures are exact bytes for a number type and a batch size, for torch on the CPU in eager mode. A value is the
+memory behind a tensor: views and results written in place have no memory of their own. Memory that a library allocates
+inside one call is not counted. The operator table holds the rules.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from resnext_dsl.costs.dry_run import rehearse
+from resnext_dsl.costs.dry_run import peak_bytes
 from resnext_dsl.emit.blocks.collect import overwritable
 from resnext_dsl.emit.blocks.levels import Levels
 from resnext_dsl.foundation.number_types import DEFAULT_TYPE, NUMBER_TYPES
@@ -21,17 +21,18 @@ from resnext_dsl.operators.memory_rules import Saved, TrainingStep
 
 @dataclass(frozen=True, slots=True)
 class MemoryUse:
-    """Bytes that a network takes.
+    """The bytes of a network.
 
     Attributes:
-        weights: Of the parameters, those of training-only outputs included.
-        buffers: Of what modules keep and do not learn: running statistics of batch norms, and their counts.
-        peak_activations: The most that values take together at any time of an inference, the input batch included and
-            an operator's result beside its inputs.
-        saved_activations: What autograd keeps after the forward of a training step, for its backward: each value
-            once, parameters and buffers not again.
-        dtype: The type of numbers.
-        batch: Samples.
+        weights: Bytes of the parameters, including training-only outputs.
+        buffers: Bytes of tensors that modules keep and do not learn: the running statistics of batch norms and their
+            counts.
+        peak_activations: Peak bytes of live values in an inference. It includes the input batch, and the result of an
+            operator beside its inputs.
+        saved_activations: Bytes of the values that autograd keeps after the forward of a training step for the
+            backward. Each value counts once; parameters and buffers do not count.
+        dtype: The number type.
+        batch: Number of samples.
     """
 
     weights: int
@@ -43,16 +44,16 @@ class MemoryUse:
 
 
 def memory_of(graph: Graph, source: str, dtype: str = DEFAULT_TYPE, batch: int = 1) -> MemoryUse:
-    """The memory that a network takes.
+    """The memory of a network.
 
     Args:
         graph: The network.
         source: Its emitted source.
         dtype: A key of `NUMBER_TYPES`.
-        batch: Samples, at least 1.
+        batch: Number of samples, at least 1.
 
     Raises:
-        ValueError: For another type, or a batch of none.
+        ValueError: The type is unknown, or the batch is empty.
     """
     if dtype not in NUMBER_TYPES:
         raise ValueError(f"`dtype` must be one of {', '.join(NUMBER_TYPES)}; found {dtype!r}")
@@ -62,7 +63,7 @@ def memory_of(graph: Graph, source: str, dtype: str = DEFAULT_TYPE, batch: int =
     return MemoryUse(
         weights=width * sum(_parameters(graph, node) for node in graph.nodes),
         buffers=sum(_buffers(graph, node, width) for node in graph.nodes),
-        peak_activations=rehearse(graph, source, width, batch),
+        peak_activations=peak_bytes(graph, source, width, batch),
         saved_activations=saved_bytes(graph, width, batch),
         dtype=dtype,
         batch=batch,
@@ -85,29 +86,29 @@ def saved_bytes(graph: Graph, width: int, batch: int) -> int:
     """Bytes that autograd keeps after a forward in training mode.
 
     Args:
-        graph: The network, all of its outputs read.
+        graph: The network; the backward reads all of its outputs.
         width: Bytes of a number.
-        batch: Samples.
+        batch: Number of samples.
     """
-    written = overwritable(Levels(graph))
-    homes: list[int] = []  # of each node the first one whose value lies in the same memory
-    flows: list[bool] = []  # whether a gradient flows back through it
+    in_place = overwritable(Levels(graph))
+    homes: list[int] = []  # for each node, the first node whose value has the same memory
+    flows: list[bool] = []  # for each node, whether a gradient flows back through it
     kept: set[int] = set()
-    made = 0
+    extra = 0
     for index, node in enumerate(graph.nodes):
         gradients = tuple([flows[source] for source in node.inputs])
-        home, saved = _trained(graph, node, TrainingStep(batch, index in written, gradients))
+        home, saved = _trained(graph, node, TrainingStep(batch, index in in_place, gradients))
         homes.append(homes[node.inputs[0]] if home == 0 else index)
         flows.append(any(gradients) or _parameters(graph, node) > 0)
         if flows[index]:
-            made += saved.made.bytes(width)
+            extra += saved.extra.bytes(width)
             kept.update(homes[node.inputs[place]] for place in saved.inputs)
             kept.update([homes[index]] if saved.output else [])
-    return made + sum(batch * width * math.prod(graph.nodes[home].shape) for home in kept)
+    return extra + sum(batch * width * math.prod(graph.nodes[home].shape) for home in kept)
 
 
 def _trained(graph: Graph, node: Node, run: TrainingStep) -> tuple[int | None, Saved]:
-    """The place of the input whose memory a node's value lies in, if any, and what is saved for it."""
+    """The position of the input whose memory a node's value shares, if any, and the values that autograd saves."""
     if node.operator == "input":
         return None, Saved()
     rules, shapes = OPERATORS[node.operator].memory, input_shapes(graph, node)

@@ -92,7 +92,7 @@ def _described(graph: Graph, scope: Scope | None, passes: list[Scope], nodes: li
     """The template with the arguments that are equal in all passes, or else the operators, as text."""
     scopes = passes or ([scope] if scope is not None else [])
     if scopes and all(s.kind == "template" and s.label == scopes[0].label for s in scopes):
-        passed = frozenset().union(*(s.given for s in scopes))
+        passed = frozenset().union(*(s.explicit for s in scopes))
         shared = [p for p in scopes[0].arguments if p[0] in passed and all(p in s.arguments for s in scopes)]
         return _call(scopes[0].label, shared)
     if passes:

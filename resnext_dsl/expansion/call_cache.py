@@ -99,7 +99,7 @@ def replay(draft: Draft, recording: Recording, scope: str, x: GraphValue) -> Run
     start, entry, trail = recording.start, recording.entry, draft.trail
     for made in recording.scopes:
         name = scope + made.name[old:]
-        draft.scopes[name] = Scope(name, made.kind, made.label, made.arguments, made.span, made.given)
+        draft.scopes[name] = Scope(name, made.kind, made.label, made.arguments, made.span, made.explicit)
     trails: dict[int, Any] = {}
     notes: dict[int, Note] = {}  # each call has notes of its own, which tell calls apart
     for node in recording.nodes:

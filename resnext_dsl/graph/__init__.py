@@ -1,1 +1,1 @@
-"""The compiler's graph: nodes with operator, attributes and shape, and the invariants that it must satisfy."""
+"""The compiler's graph: nodes with operator, attributes and shape, and the invariants of the graph."""

@@ -1,6 +1,6 @@
-"""Checks the invariants of a graph: what every later stage relies on, and every pass must keep.
+"""Checks the invariants of a graph, which every pass keeps and every later stage relies on.
 
-A broken invariant is a mistake of ours, not of the spec's author: `InvariantError` names the node.
+A broken invariant is an internal error, not an error in the spec. `InvariantError` names the node.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from resnext_dsl.operators.base import RuleError, Shape
 
 
 class InvariantError(AssertionError):
-    """The graph is not well formed."""
+    """The graph breaks an invariant: an internal error."""
 
 
 def check_invariants(graph: Graph) -> Graph:
-    """The graph itself, if it is well formed.
+    """The graph itself, if it keeps every invariant.
 
     Raises:
-        InvariantError: With the name of the node, scope or output that breaks an invariant, and how.
+        InvariantError: The graph breaks an invariant; the message names the node, scope or output.
     """
     _names(graph)
     _operators(graph)
@@ -29,36 +29,36 @@ def check_invariants(graph: Graph) -> Graph:
 
 def _names(graph: Graph) -> None:
     names = [node.name for node in graph.nodes]
-    held = [node.scope for node in graph.nodes]
-    for name, scope in zip(names, held, strict=True):
+    scopes = [node.scope for node in graph.nodes]
+    for name, scope in zip(names, scopes, strict=True):
         if name.rpartition(".")[0] != scope or name[-1:] in (".", ""):
             raise InvariantError(f"node `{name}` is not named after its scope `{scope}`")
-    unlike = set(names)
-    if len(unlike) != len(names):
+    distinct = set(names)
+    if len(distinct) != len(names):
         twice = next(name for place, name in enumerate(names) if name in names[:place])
-        raise InvariantError(f"node `{twice}` is there twice")
-    for scope in set(held).difference(graph.scopes):
-        raise InvariantError(f"node `{names[held.index(scope)]}` is in no scope: `{scope}`")
-    for name in unlike.intersection(graph.scopes):
+        raise InvariantError(f"two nodes have the name `{twice}`")
+    for scope in set(scopes).difference(graph.scopes):
+        raise InvariantError(f"the scope `{scope}` of node `{names[scopes.index(scope)]}` does not exist")
+    for name in distinct.intersection(graph.scopes):
         raise InvariantError(f"node `{name}` has the name of a scope")
 
 
 def _operators(graph: Graph) -> None:
-    """Checks what each operator reads, and what it gives by the rules of its row; those that repeat once."""
-    right: set[tuple[str, int, tuple[Shape, ...], Shape]] = set()
+    """Checks inputs, attributes and shape of each node by its row; equal applications of an operator once."""
+    checked: set[tuple[str, int, tuple[Shape, ...], Shape]] = set()
     shapes: list[Shape] = []
     for index, node in enumerate(graph.nodes):
         read = []
         for source in node.inputs:
             if not 0 <= source < index:
-                raise InvariantError(f"node `{node.name}` reads a node that does not stand before it")
+                raise InvariantError(f"node `{node.name}` reads a node that does not precede it")
             read.append(shapes[source])
         shape = node.shape
         applied = node.operator, id(node.attributes), tuple(read), shape
-        if applied not in right:
+        if applied not in checked:
             _sized(node)
             _is_input(node) if index == 0 else _keeps_rules(node, applied[2])
-            right.add(applied)
+            checked.add(applied)
         shapes.append(shape)
 
 
@@ -69,7 +69,7 @@ def _sized(node: Node) -> None:
 
 def _is_input(node: Node) -> None:
     if node.operator != "input" or node.inputs:
-        raise InvariantError(f"node `{node.name}` is first and not the input")
+        raise InvariantError(f"node `{node.name}` is the first node and not the input")
 
 
 def _keeps_rules(node: Node, shapes: tuple[Shape, ...]) -> None:
@@ -77,7 +77,7 @@ def _keeps_rules(node: Node, shapes: tuple[Shape, ...]) -> None:
     if row is None:
         raise InvariantError(f"node `{node.name}` has the unknown operator `{node.operator}`")
     if not isinstance(node.attributes, row.attributes):
-        raise InvariantError(f"node `{node.name}` has no attributes of `{node.operator}`")
+        raise InvariantError(f"node `{node.name}` has the attributes of another operator than `{node.operator}`")
     least, most = row.inputs
     if len(shapes) < least or (most is not None and len(shapes) > most):
         raise InvariantError(f"node `{node.name}` has {len(shapes)} inputs")
@@ -86,17 +86,17 @@ def _keeps_rules(node: Node, shapes: tuple[Shape, ...]) -> None:
     except RuleError as problem:
         raise InvariantError(f"node `{node.name}`: {problem}") from None
     if shape != node.shape:
-        raise InvariantError(f"node `{node.name}` has the shape {node.shape}, its rule says {shape}")
+        raise InvariantError(f"node `{node.name}` has the shape {node.shape}; the rule of its operator gives {shape}")
 
 
 def _scopes(graph: Graph) -> None:
     seen: set[str] = set()
     for name, scope in graph.scopes.items():
         if name != scope.name:
-            raise InvariantError(f"scope `{name}` calls itself `{scope.name}`")
+            raise InvariantError(f"scope `{scope.name}` is stored under the name `{name}`")
         parent = name.rpartition(".")[0]
         if name and parent not in seen:
-            raise InvariantError(f"scope `{name}` stands before its parent")
+            raise InvariantError(f"scope `{name}` precedes its parent")
         seen.add(name)
 
 
@@ -106,4 +106,4 @@ def _results(graph: Graph) -> None:
     places = [(output.name, output.node) for output in graph.outputs] + [(part.name, part.node) for part in graph.parts]
     for name, node in places:
         if not 0 <= node < len(graph.nodes):
-            raise InvariantError(f"`{name}` is no node")
+            raise InvariantError(f"`{name}` points to no node")

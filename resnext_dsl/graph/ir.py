@@ -1,7 +1,8 @@
-"""The graph of a network: what expansion makes, passes rewrite and the compiler reads.
+"""The graph of a network: expansion makes it, passes rewrite it, and the compiler reads it.
 
-Nodes stand in the order of execution, each after its inputs; scopes say to which module a node belongs. `to_networkx`
-gives the same graph as a networkx MultiDiGraph (imported there: it costs more than all of `check`).
+Nodes are in the order of execution, each after its inputs. The scope of a node is the module that it belongs to.
+`to_networkx` gives the same graph as a networkx MultiDiGraph. It imports networkx itself, because that takes longer
+than all of `check`.
 """
 
 from __future__ import annotations
@@ -23,17 +24,17 @@ if TYPE_CHECKING:
 
 
 class Node(NamedTuple):
-    """One operator applied.
+    """One application of an operator.
 
     Attributes:
         name: Stable hierarchical name, `conv3.0.paths.7.conv1`: its scope's name and its own.
         operator: Name of its row in the operator table; "input" for the network's input.
         attributes: The validated attributes; None for the input.
-        inputs: Positions of the nodes it reads, in argument order; all smaller than its own.
+        inputs: Positions of the nodes that it reads, in the order of arguments; all smaller than its own position.
         shape: Shape of its value, without batch.
-        span: The statement that made it.
-        scope: Name of the innermost scope that it belongs to; "" for the network itself.
-        trail: The calls that led to it, outermost first.
+        span: The statement that it comes from.
+        scope: Name of its innermost scope; "" for the network itself.
+        trail: The template calls that led to it, outermost first.
     """
 
     name: str
@@ -47,18 +48,19 @@ class Node(NamedTuple):
 
 
 class Scope(NamedTuple):
-    """A level of the module tree; its name without the last part is its parent's.
+    """A level of the module tree. Its name without the last part is the name of its parent.
 
     Attributes:
         name: `conv3.0`; "" for the network.
-        kind: "part" (stem, stage, head or output), "template" (an instance of one; also where a part, a pass or a
-            path is nothing but that instance), "passes" (numbered children, run in turn), "pass" (one of them),
-            "paths" (numbered children, side by side), "path" (one of them), "shortcut".
-        label: The template's name where `kind` is "template", else the last part of the name.
+        kind: "network" for the whole, "part" for a stem, stage, head or output, "shortcut" for a shortcut.
+            A "template" is an instance of a template, or a part, pass or path that consists of that instance only.
+            A level of "passes" has numbered children that run in turn; each child is a "pass".
+            A level of "paths" has numbered children side by side; each child is a "path".
+        label: The template's name if `kind` is "template", else the last part of the name.
         arguments: The template's parameters as bound in this instance: ints, floats, bools, strings, shapes and
             operators' names.
-        span: The statement that made it.
-        given: The arguments that the call gives, the others having their defaults.
+        span: The statement that it comes from.
+        explicit: Names of the arguments that the call states; the others have their defaults.
     """
 
     name: str
@@ -66,11 +68,11 @@ class Scope(NamedTuple):
     label: str
     arguments: tuple[tuple[str, Any], ...]
     span: Span
-    given: frozenset[str] = frozenset()
+    explicit: frozenset[str] = frozenset()
 
 
 class Part(NamedTuple):
-    """A stem, stage, head or output: its name (that of its scope), its kind, and the node of its value."""
+    """A stem, stage, head or output: its name (also the name of its scope), its kind, and the node of its value."""
 
     name: str
     kind: Literal["stem", "stage", "head", "output"]
@@ -78,7 +80,7 @@ class Part(NamedTuple):
 
 
 class Output(NamedTuple):
-    """A result of the network; the first one is the main one."""
+    """A result of the network. The first output is the main one."""
 
     name: str
     node: int
@@ -86,7 +88,7 @@ class Output(NamedTuple):
 
 
 class Graph(NamedTuple):
-    """A whole network. `scopes` holds every scope, parents before children, "" first."""
+    """A whole network. `scopes` holds every scope by name, parents before children, "" first."""
 
     name: str
     nodes: tuple[Node, ...]
@@ -96,11 +98,11 @@ class Graph(NamedTuple):
 
 
 def reachable(graph: Graph, outputs: Iterable[int]) -> set[int]:
-    """The nodes that some of these nodes depend on, themselves included."""
+    """The nodes that the given nodes depend on, the given nodes included."""
     ends = set(outputs)
     read = ends.union(*[node.inputs for node in graph.nodes])
     if len(read) == len(graph.nodes):
-        return read  # where every node is read, each is on a way to an output
+        return read  # every node is read, so each one leads to an output
     seen = ends
     for index in range(len(graph.nodes) - 1, -1, -1):
         if index in seen:
@@ -128,16 +130,16 @@ def commutes(node: Node) -> bool:
 def to_networkx(graph: Graph) -> networkx.MultiDiGraph:
     """The graph for networkx.
 
-    Nodes are keyed by name and carry `operator`, `attributes` (a pydantic model; None for the input), `shape`,
-    `span`, `scope` and `trail`; edges carry `position`, the
-    argument of the target that they feed. The graph itself carries `name` and `outputs`.
+    Nodes are keyed by name. They have `operator`, `attributes` (a pydantic model; None for the input), `shape`, `span`,
+    `scope` and `trail`. An edge has `position`, the argument of the target that it feeds. The graph has `name` and
+    `outputs`.
     """
     import networkx
 
     outputs = {output.name: graph.nodes[output.node].name for output in graph.outputs}
-    made = networkx.MultiDiGraph(name=graph.name, outputs=outputs)
+    converted = networkx.MultiDiGraph(name=graph.name, outputs=outputs)
     for node in graph.nodes:
-        made.add_node(
+        converted.add_node(
             node.name,
             operator=node.operator,
             attributes=_validated(node),
@@ -147,22 +149,22 @@ def to_networkx(graph: Graph) -> networkx.MultiDiGraph:
             trail=node.trail,
         )
         for position, source in enumerate(node.inputs):
-            made.add_edge(graph.nodes[source].name, node.name, position=position)
-    return made
+            converted.add_edge(graph.nodes[source].name, node.name, position=position)
+    return converted
 
 
 def _validated(node: Node) -> BaseModel | None:
-    """The attributes of a node as their pydantic model, which validates them once more."""
+    """The attributes of a node as a pydantic model, which validates them again."""
     from resnext_dsl.operators.models import model_of
 
     return model_of(type(node.attributes))(**dict(node.attributes)) if node.attributes is not None else None
 
 
 def fingerprint(graph: Graph) -> str:
-    """A hash of what the network computes with: equal under other names, comments and orders of definition.
+    """A hash of the computation of a network. Names, comments and the order of definitions do not change it.
 
-    Each node is hashed with its operator, its attributes and the hashes of its inputs (sorted where they may change
-    places); how often each hash occurs tells shared values from repeated ones.
+    The hash of a node covers its operator, its attributes and the hashes of its inputs. The inputs are sorted if they
+    may change places. The number of nodes of each hash tells shared values from repeated ones.
     """
     from hashlib import sha256
 

@@ -1,7 +1,7 @@
 """The operator table: every operator that the language knows, one row each.
 
-A row says what an operator takes, what shape it gives, which torch module or expression it is, and what it costs.
-The rooms hold the rows by kind; adding an operator is adding a row to one of them.
+A row states an operator's arguments, its shape rule, its torch module or expression, its cost and every other fact
+that the package needs. Each module here holds the rows of one kind. To add an operator, add a row to one of them.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from resnext_dsl.operators.base import Attributes, Expression, ModuleCall, RuleE
 from resnext_dsl.operators.row import Operator
 from resnext_dsl.operators.rules import shape_text
 
-_ROOMS = (convolution, normalization, activation, pooling, merge, regularization, scaling, shaping)
+_KINDS = (convolution, normalization, activation, pooling, merge, regularization, scaling, shaping)
 
-OPERATORS: dict[str, Operator] = {row.name: row for room in _ROOMS for row in room.ROWS}
-"""Every row by name, in the order of the reference."""
+OPERATORS: dict[str, Operator] = {row.name: row for kind in _KINDS for row in kind.ROWS}
+"""The rows by name, in the order of the reference."""
 
 SYMBOLS: frozenset[str] = frozenset(
     word for row in OPERATORS.values() for argument in arguments_of(row.attributes) for word in argument.words
 )
-"""Every option word that some argument takes: `global`, `same`, `nearest` ..."""
+"""The option words of all arguments: `global`, `same`, `nearest` ..."""
 
 __all__ = [
     "OPERATORS",

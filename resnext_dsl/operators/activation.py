@@ -1,7 +1,7 @@
-"""Activations: element by element, on maps and features alike; softmax goes over channels or features.
+"""Activations: element by element, on feature maps and features; softmax goes over channels or features.
 
-None is written in place here: whether the input is free to overwrite is known to the emitter, `Operator.inplace` says
-which modules can.
+`Operator.inplace` states which modules can overwrite their input. The emitter decides whether one does, because only
+the emitter knows the other readers of the input.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,7 +24,7 @@ from resnext_dsl.operators.rules import elements, first_shape, keywords, map_or_
 
 
 class NoAttributes(Attributes):
-    """Attributes of operators that have none."""
+    """Attributes of operators that take no arguments."""
 
 
 class LeakyReLU(Attributes):
@@ -151,12 +151,12 @@ def _plain(target: str) -> Callable[[NoAttributes, tuple[Shape, ...]], ModuleCal
 
 
 def _saves_copy(attributes: Attributes, inputs: tuple[Shape, ...], run: TrainingStep) -> Saved:
-    # in place, autograd copies the input before it is written over
-    return Saved(made=ScalarCount(run.batch * elements(inputs[0]))) if run.inplace else Saved(inputs=(0,))
+    # In place, autograd copies the input before the operator overwrites it.
+    return Saved(extra=ScalarCount(run.batch * elements(inputs[0]))) if run.inplace else Saved(inputs=(0,))
 
 
 def _saves_either(attributes: Attributes, inputs: tuple[Shape, ...], run: TrainingStep) -> Saved:
-    # their slope follows from the result as well, which is what is left in place
+    # The slope follows from the input and from the result. In place, only the result is left.
     return Saved(output=True) if run.inplace else Saved(inputs=(0,))
 
 
@@ -202,7 +202,7 @@ ROWS = (
     ),
     _row(
         "prelu",
-        "`leaky_relu` with a learned slope, one in all or one a channel (`nn.PReLU`).",
+        "`leaky_relu` with a learned slope, one in all or one per channel (`nn.PReLU`).",
         PReLU,
         _prelu_source,
         INPUT_SAVED,

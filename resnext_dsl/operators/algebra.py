@@ -1,11 +1,11 @@
-"""What rewriting has to know of an operator: the tensors that it holds, and what it does to values side by side.
+"""The properties of an operator that rewriting relies on: its tensors, and its effect on concatenated values.
 
-An operator is channel-wise where each channel of its result depends on that channel of its inputs only, so that
+An operator is channel-wise if each channel of its result depends only on the same channel of its inputs. Then
 
     concat(f(x1), f(x2))  =  f(concat(x1, x2))
 
-with the tensors of the two `f` side by side as well. Rules are pure functions of attributes and shapes, as those of
-shape and cost are.
+and the tensors of the two `f` are concatenated too. Rules are pure functions of attributes and shapes, like the rules
+of shape and cost.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class ChannelFactors(NamedTuple):
 
 
 Joined = tuple[Any, str]
-"""Attributes of the operator on the concatenation and ""; or None and the reason why there is none."""
+"""Attributes of the operator on the concatenation, and ""; or None and the reason why there is no such operator."""
 
 TensorRule = Callable[[Any, tuple[Shape, ...]], tuple[Tensor, ...]]
 JoinRule = Callable[[Sequence[Any], Sequence[int]], Joined]
@@ -67,12 +67,12 @@ class Algebra(NamedTuple):
     """The algebra of an operator.
 
     Attributes:
-        joined: (attributes of each, channels of each's input) -> the operator that does the work of all on the
-            concatenation of their inputs, where it is channel-wise.
-        tensors: (attributes, input shapes) -> what its module holds, in the order of its state_dict.
-        acts: Whether it changes values "always", in "training" only, or "never".
-        sliced: (attributes, channels of its input, number of slices) -> its attributes on one of equal slices of the
-            channels; the inverse of `joined`.
+        joined: (attributes of each operator, channels of each input) -> the one operator that computes all of them on
+            the concatenation of their inputs, if they are channel-wise.
+        tensors: (attributes, input shapes) -> the parameters and buffers of its module, in the order of its state_dict.
+        acts: When it changes values: "always", in "training" only, or "never".
+        sliced: (attributes, channels of its input, number of slices) -> its attributes on each of equal slices of the
+            channels. It is the inverse of `joined`.
         weight: The layout of its weight, if it is a convolution or linear layer.
         factors: (attributes, channels) -> the factor and shift of each channel, if it does nothing else in eval mode.
     """
@@ -86,7 +86,7 @@ class Algebra(NamedTuple):
 
 
 def alike(attributes: Sequence[Any], channels: Sequence[int]) -> Joined:
-    """Operators of equal attributes are that operator on the concatenation."""
+    """The rule of operators that need equal attributes: the same attributes serve the concatenation."""
     first = attributes[0]
     for other in attributes[1:]:
         if other is not first and other != first:
@@ -96,7 +96,7 @@ def alike(attributes: Sequence[Any], channels: Sequence[int]) -> Joined:
 
 
 def crosses(reason: str) -> Algebra:
-    """The algebra of what is not channel-wise and holds nothing."""
+    """The algebra of an operator that is not channel-wise and has no tensors."""
     return Algebra(
         lambda attributes, channels: (None, reason), sliced=lambda attributes, channels, count: (None, reason)
     )

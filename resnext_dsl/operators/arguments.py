@@ -1,8 +1,7 @@
 """The types that attributes are declared with, and the check of arguments against them.
 
-The declarations of the rows say what an operator takes. `validate` reads them and checks the values; its messages
-speak the language of the spec. `models` makes pydantic models of the same declarations, and a test holds the two in
-agreement.
+The rows declare the arguments of their operators. `validate` reads the declarations and checks values. Its messages
+use the spelling of the spec. `models` makes pydantic models of the same declarations, and a test compares the two.
 """
 
 from __future__ import annotations
@@ -20,18 +19,18 @@ from resnext_dsl.operators.row import Operator
 
 
 class NumberBound(NamedTuple):
-    """A mark on a number: "at least", "at most", "greater than" or "less than" a limit."""
+    """A mark on a number: it is "at least", "at most", "greater than" or "less than" a limit."""
 
     phrase: str
     limit: float
 
 
 class PairMark(NamedTuple):
-    """A mark on a pair: one int stands for both."""
+    """A mark on a pair: one int stands for both numbers."""
 
 
 LARGEST = 2**31 - 1
-"""The largest int that an operator takes: torch holds the product of two such sizes in 64 bits."""
+"""The largest int that an operator takes. The product of two such sizes fits in torch's 64 bits."""
 
 
 Positive = Annotated[int, NumberBound("at least", 1), NumberBound("at most", LARGEST)]
@@ -46,15 +45,15 @@ Fraction = Annotated[float, NumberBound("at least", 0), NumberBound("at most", 1
 
 
 class AttributeField(NamedTuple):
-    """One attribute of an operator as its model declares it.
+    """One attribute of an operator, as its class declares it.
 
     Attributes:
         name: Its name.
-        type: int, float, bool, tuple (of two ints), or None where only words are taken.
-        words: The option words that it takes.
+        type: int, float, bool, tuple (of two ints), or None if only words are valid.
+        words: Its valid option words.
         bounds: Pairs of "at least", "greater than", "at most" or "less than" and the number.
         required: Whether it has no default.
-        default: Its value where it is not given; None also where the operator works one out.
+        default: Its default value. None also stands for a default that the operator computes.
     """
 
     name: str
@@ -66,7 +65,7 @@ class AttributeField(NamedTuple):
 
     @property
     def expected(self) -> str:
-        """What it takes, in words: "an int, a shape such as 3x3, `same` or `valid`"."""
+        """The valid values in words: "an int, a shape such as 3x3, `same` or `valid`"."""
         names: dict[type | None, tuple[str, ...]] = {
             int: ("an int",),
             float: ("a number",),
@@ -80,13 +79,13 @@ class AttributeField(NamedTuple):
 
 def arguments_of(model: type[Attributes]) -> tuple[AttributeField, ...]:
     """The arguments of a row's attributes, in positional order."""
-    key: Any = model  # mypy takes an instance's __hash__ for the class's own
+    key: Any = model  # mypy confuses an instance's __hash__ with the class's
     return _arguments_of(key)
 
 
 @cache
 def _arguments_of(model: Any) -> tuple[AttributeField, ...]:
-    # The rooms of the rows do without annotations in strings: to evaluate those takes longer than to parse a spec.
+    # The modules of the rows do not postpone annotations: to evaluate strings takes longer than to parse a spec.
     declared = model.__annotations__
     return tuple(_argument(name, declared[name], default) for name, default in model.fields.items())
 
@@ -124,18 +123,18 @@ def _bounds(marks: tuple[Any, ...]) -> tuple[tuple[str, float], ...]:
 
 
 def validate(operator: Operator, arguments: Mapping[str, object]) -> Attributes:
-    """The attributes that arguments stand for; the same instance for equal arguments of the same types.
+    """The attributes for some arguments. Equal arguments of the same types give the same instance.
 
     Args:
         operator: A row of the table.
-        arguments: By name; a list of two ints counts as a shape.
+        arguments: Values by name; a list of two ints counts as a shape.
 
     Raises:
         RuleError: E204 for a value of the wrong type, E205 for one out of range, E201 for an unknown name, E202 for a
             missing one; `attribute` names the argument.
     """
     try:
-        # 1, 1.0 and true are equal and hash alike, so their types are part of the key.
+        # 1, 1.0 and true are equal and have one hash, so their types are part of the key.
         types = tuple(map(_types, arguments.values()))
         model: Any = operator.attributes
         return _validated(model, tuple(arguments.items()), types)
@@ -180,21 +179,21 @@ def _value(argument: AttributeField, value: object) -> object:
 
 
 def twice(value: object) -> object:
-    """A pair from one int; other values as they are, a list as a tuple."""
+    """A pair from one int, a tuple from a list; other values unchanged."""
     if is_int(value):
         return value, value
     return tuple(value) if isinstance(value, list) else value
 
 
 def _typed(kind: type | None, value: object) -> Any:
-    """The value as the attribute holds it, or None where it is of another type."""
+    """The value as the attribute holds it, or None if it has another type."""
     if kind is tuple:
         pair = twice(value)
         fits = isinstance(pair, tuple) and len(pair) == 2 and all(map(is_int, pair))
         return tuple(pair) if fits else None  # type: ignore[arg-type]
     if kind is float and (is_int(value) or isinstance(value, float)):
         number: Any = value
-        # 0.0 is added for -0.0, which is equal to 0.0 and would share its place in the cache.
+        # Adding 0.0 turns -0.0 into 0.0. The two are equal and would share one place in the cache.
         return number + 0.0 if abs(number) <= sys.float_info.max else None
     fits = is_int(value) if kind is int else kind is not None and isinstance(value, kind)
     return value if fits else None
@@ -218,7 +217,7 @@ def _mismatch(argument: AttributeField, value: object) -> RuleError:
 
 
 def value_text(value: object) -> str:
-    """A value as a spec would spell it: `true`, `3x3`, `1e-5`, `` `word` ``; the type of what a spec cannot spell."""
+    """A value as a spec spells it: `true`, `3x3`, `1e-5`, `` `word` ``. Other values are shown by their type."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, (int, float)):

@@ -1,7 +1,8 @@
-"""What a row of the operator table is made of.
+"""The building blocks of a row of the operator table.
 
-Rules (shape, parameters, FLOPs) are pure integer functions of validated attributes and input shapes: no torch, no
-rounding. A shape has no batch dimension: (channels, height, width) for a map, (features,) after `flatten`.
+Rules (shape, parameters, FLOPs) are pure integer functions of validated attributes and input shapes. They use no torch
+and do not round. A shape has no batch dimension: (channels, height, width) for a feature map, (features,) after
+`flatten`.
 """
 
 from __future__ import annotations
@@ -12,27 +13,28 @@ from typing import Any, ClassVar, Self, TypeGuard
 from resnext_dsl.foundation.records import NamedTuple
 
 REQUIRED: Any = object()
-"""Stands for the default of a field that has none."""
+"""The default of a field that must be given."""
 
 Shape = tuple[int, ...]
 Literal_ = bool | int | float | str | tuple["Literal_", ...]
 
 
 def is_int(value: object) -> TypeGuard[int]:
-    """Whether a value is an int and no bool; a column of ints, one for each of many candidates, is one too."""
+    """Whether a value is an int and not a bool. A column of ints, one for each of many candidates, counts as one."""
     return isinstance(value, int) and not isinstance(value, bool)
 
 
 class Attributes:
-    """Base of every operator's attributes: frozen, compared by value; made by `arguments.validate` only.
+    """Base of every operator's attributes: frozen, compared by value. `arguments.validate` makes the instances.
 
-    A subclass declares its fields as annotated class variables; their order is that of positional arguments, and a
-    field without a value is required. `models` makes pydantic models of the declarations when they are asked for, since
-    importing pydantic takes longer than all of `check`.
+    A subclass declares its fields as annotated class variables. Their order is that of positional arguments, and a
+    field without a value is required. The docstring of the subclass states the meaning of each field; the reference
+    shows it. `models` makes pydantic models of the declarations on request, because importing pydantic takes longer
+    than all of `check`.
     """
 
     fields: ClassVar[dict[str, Any]] = {}
-    """Each field with its default, `REQUIRED` where it has none."""
+    """Each field with its default; `REQUIRED` if it must be given."""
 
     def __init_subclass__(cls) -> None:
         declared = vars(cls)
@@ -40,13 +42,13 @@ class Attributes:
 
     @classmethod
     def construct(cls, values: Mapping[str, Any]) -> Self:
-        """The attributes with these values, which have been checked, and defaults for the others."""
-        made = object.__new__(cls)
-        made.__dict__.update({name: values.get(name, default) for name, default in cls.fields.items()})
-        return made
+        """The attributes with these checked values, and with defaults for the other fields."""
+        attributes = object.__new__(cls)
+        attributes.__dict__.update({name: values.get(name, default) for name, default in cls.fields.items()})
+        return attributes
 
     def replaced(self, **changes: Any) -> Self:
-        """The same attributes but for some, whose values are known to be right."""
+        """The same attributes with some values replaced by others, which are not checked."""
         return self.construct({**self.__dict__, **changes})
 
     def __setattr__(self, name: str, value: object) -> None:
@@ -67,13 +69,13 @@ class Attributes:
 
 
 class RuleError(Exception):
-    """An argument or a shape rule does not hold; whoever applies the rule adds place and trail.
+    """An argument or a shape breaks a rule. The caller of the rule adds the place in the spec.
 
     Attributes:
         code: A key of `diagnostics.CODES` (E201, E202, E204 and E205 of arguments; E301 to E304 and E205 of shapes).
         message: One line; names in backticks, values shown.
         hint: A suggestion, or "".
-        attribute: The attribute to blame, where it is one of them.
+        attribute: Name of the attribute that breaks the rule, if it is one attribute.
     """
 
     def __init__(self, code: str, message: str, hint: str = "", attribute: str | None = None) -> None:
@@ -87,7 +89,7 @@ class ModuleCall(NamedTuple):
     Attributes:
         target: `nn.X`, or the name of a class of `emit.support`.
         positional: Literals of the positional arguments.
-        keywords: Names and literals of the others, those at torch's default left out.
+        keywords: Names and literals of the other arguments, without those that have torch's default.
     """
 
     target: str

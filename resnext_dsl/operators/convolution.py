@@ -185,7 +185,7 @@ def _transposed_flops(attributes: TransposedConvolution, inputs: tuple[Shape, ..
 
 def _linear_shape(attributes: Linear, inputs: tuple[Shape, ...]) -> Shape:
     if len(inputs[0]) != 1:
-        message = f"`linear` takes features, not a map; found {shape_text(inputs[0])}"
+        message = f"`linear` takes features, not a feature map; found {shape_text(inputs[0])}"
         raise RuleError("E301", message, "put `flatten` before it")
     return (attributes.features,)
 
@@ -203,7 +203,7 @@ def _linear_flops(attributes: Linear, inputs: tuple[Shape, ...]) -> int:
 
 
 MIXES = "it mixes channels"
-"""Why a multiplier is no channel-wise operator; `rewrite` has rules of their own for each."""
+"""The reason why convolutions and linear layers are not channel-wise; `rewrite` has special rules for them."""
 
 
 def _conv_tensors(attributes: Convolution, inputs: tuple[Shape, ...]) -> tuple[Tensor, ...]:
@@ -250,7 +250,7 @@ ROWS = (
     Operator(
         name="conv_transpose",
         kind="convolution",
-        summary="Transposed convolution: the way back from a convolution's output size (`nn.ConvTranspose2d`).",
+        summary="Transposed convolution, which inverts the change of size of a convolution (`nn.ConvTranspose2d`).",
         attributes=TransposedConvolution,
         shape=_transposed_shape,
         source=_transposed_source,
@@ -265,7 +265,7 @@ ROWS = (
     Operator(
         name="linear",
         kind="linear",
-        summary="Fully connected layer over features; a map needs `flatten` first (`nn.Linear`).",
+        summary="Fully connected layer over features; a feature map needs `flatten` first (`nn.Linear`).",
         attributes=Linear,
         shape=_linear_shape,
         source=_linear_source,

@@ -1,7 +1,7 @@
-"""What an operator holds in memory: the part of a row that says which values live while it runs and after it.
+"""The memory of an operator: the part of a row that states which values are alive while it runs and after it.
 
-As torch computes on the CPU, in eager mode, counted in values between operator calls: the workspaces that a library
-takes inside one call are no values. Rules are pure integer functions like the others.
+The rules describe torch on the CPU in eager mode. They count values between operator calls. The workspaces that a
+library allocates inside one call do not count. The rules are pure integer functions.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from resnext_dsl.operators.base import Shape
 
 
 class ScalarCount(NamedTuple):
-    """A number of scalars: `elements` of the network's own type, `indices` of 64 bits whatever that type is."""
+    """A number of scalars: `elements` of the network's number type, and `indices` of 64 bits."""
 
     elements: int = 0
     indices: int = 0
 
     def bytes(self, width: int) -> int:
-        """Its bytes, where an element takes `width` of them."""
+        """Its bytes if an element takes `width` bytes."""
         return self.elements * width + self.indices * 8
 
 
@@ -28,9 +28,9 @@ class TrainingStep(NamedTuple):
     """How an operator runs in a training step.
 
     Attributes:
-        batch: Samples.
-        inplace: Whether it writes over its input.
-        gradients: Of each input, whether a gradient flows back through it.
+        batch: Number of samples.
+        inplace: Whether it overwrites its input.
+        gradients: For each input, whether a gradient flows back through it.
     """
 
     batch: int
@@ -39,17 +39,17 @@ class TrainingStep(NamedTuple):
 
 
 class Saved(NamedTuple):
-    """What autograd keeps for the backward of an operator, its parameters and buffers aside.
+    """The values that autograd keeps for the backward of an operator, apart from parameters and buffers.
 
     Attributes:
-        inputs: Places of the inputs that it keeps.
+        inputs: Positions of the inputs that it keeps.
         output: Whether it keeps its result.
-        made: What it keeps beside these: statistics, masks, indices, values between its steps.
+        extra: Further scalars that it keeps: statistics, masks, indices, intermediate values.
     """
 
     inputs: tuple[int, ...] = ()
     output: bool = False
-    made: ScalarCount = ScalarCount()
+    extra: ScalarCount = ScalarCount()
 
 
 SaveRule = Callable[[Any, tuple[Shape, ...], TrainingStep], Saved]
@@ -59,10 +59,10 @@ class MemoryRules(NamedTuple):
     """The memory rules of an operator.
 
     Attributes:
-        saves: (attributes, input shapes, run) -> what a training step keeps where a gradient flows through it.
-        view: (attributes, input shapes, training) -> whether the result lies in the memory of the first input.
-        scratch: (attributes, input shapes, batch) -> the most that a module makes in inference and drops before it
-            returns, beside its result. Expressions make what their text says.
+        saves: (attributes, input shapes, run) -> the values that a training step keeps if a gradient flows through it.
+        view: (attributes, input shapes, training) -> whether the result shares the memory of the first input.
+        scratch: (attributes, input shapes, batch) -> the peak of temporary scalars of a module in inference, beside
+            its result. For expressions, the dry run of their text counts them.
         buffers: (attributes, input shapes) -> scalars that its module keeps and does not learn.
     """
 
@@ -73,27 +73,27 @@ class MemoryRules(NamedTuple):
 
 
 def saves_nothing(attributes: Any, inputs: tuple[Shape, ...], run: TrainingStep) -> Saved:
-    """What moves, sums or averages: its gradient needs no value."""
+    """The save rule of operators that move, add or average: their gradient needs no value."""
     return Saved()
 
 
 def saves_input(attributes: Any, inputs: tuple[Shape, ...], run: TrainingStep) -> Saved:
-    """What multiplies by a weight, or bends its input by what that is."""
+    """The save rule of operators with a weight, and of non-linear functions whose slope needs the input."""
     return Saved(inputs=(0,))
 
 
 def saves_output(attributes: Any, inputs: tuple[Shape, ...], run: TrainingStep) -> Saved:
-    """Functions whose slope follows from their value."""
+    """The save rule of functions whose slope follows from their result."""
     return Saved(output=True)
 
 
 def is_view(attributes: Any, inputs: tuple[Shape, ...], training: bool) -> bool:
-    """View rule of what only looks at its input in another way."""
+    """The view rule of operators whose result is a view of their input."""
     return True
 
 
 def is_view_in_inference(attributes: Any, inputs: tuple[Shape, ...], training: bool) -> bool:
-    """View rule of what acts in training only."""
+    """The view rule of operators that act in training only."""
     return not training
 
 

@@ -1,4 +1,4 @@
-"""Operators of several values. With one value each is that value, so that a split of one path may merge too."""
+"""Operators of several values. A merge of one value is that value, so a split of one path may merge too."""
 
 from collections.abc import Callable, Sequence
 
@@ -10,7 +10,7 @@ from resnext_dsl.operators.row import Operator
 from resnext_dsl.operators.rules import elements, no_parameters, shape_text
 
 CHAIN = 256
-"""Terms that one level of an expression joins: Python's compiler recurses along a chain and gives up near 3,000."""
+"""Terms of one level of an expression. Python's compiler recurses along a chain of terms and fails near 3,000."""
 
 ShapeRule = Callable[[NoAttributes, tuple[Shape, ...]], Shape]
 
@@ -23,15 +23,15 @@ def _equal_shapes(name: str) -> ShapeRule:
                     f"`{name}` takes values of equal shape; expected {shape_text(inputs[0])} as value 1,"
                     f" found {shape_text(other)} as value {place + 1}"
                 )
-                raise RuleError("E304", message, _way_to(inputs[0], other))
+                raise RuleError("E304", message, _hint(inputs[0], other))
         return inputs[0]
 
     return shape
 
 
-def _way_to(expected: Shape, found: Shape) -> str:
-    if len(expected) == len(found) == 3 and expected[1:] == found[1:]:
-        return f"`conv({expected[0]}, 1x1)` would make {expected[0]} channels of {found[0]}"
+def _hint(expected: Shape, other: Shape) -> str:
+    if len(expected) == len(other) == 3 and expected[1:] == other[1:]:
+        return f"`conv({expected[0]}, 1x1)` would make {expected[0]} channels of {other[0]}"
     return ""
 
 
@@ -60,7 +60,7 @@ def _mul_shape(attributes: NoAttributes, inputs: tuple[Shape, ...]) -> Shape:
 
 
 def _conflict(inputs: tuple[Shape, ...]) -> tuple[int, int]:
-    """Places of the first two values that do not fit together."""
+    """Positions of the first two values whose shapes do not fit."""
     for second, shape in enumerate(inputs):
         for first in range(second):
             if any(a != b and 1 not in (a, b) for a, b in zip(inputs[first], shape, strict=True)):
@@ -117,24 +117,24 @@ def _is_one_value(attributes: NoAttributes, inputs: tuple[Shape, ...], training:
 
 
 def _mul_saves(attributes: NoAttributes, inputs: tuple[Shape, ...], run: TrainingStep) -> Saved:
-    """Of each product in turn, the factors whose partner has a gradient."""
+    """Autograd keeps, for each product in turn, every factor whose partner has a gradient."""
     kept: list[int] = []
-    made, product, flows = 0, inputs[0], run.gradients[0]
+    products, product, flows = 0, inputs[0], run.gradients[0]
     for place in range(1, len(inputs)):
         if flows:
             kept.append(place)
         if run.gradients[place]:
             kept += [0] if place == 1 else []
-            made += run.batch * elements(product) if place > 1 else 0
+            products += run.batch * elements(product) if place > 1 else 0
         product = tuple(map(max, product, inputs[place]))
         flows = flows or run.gradients[place]
-    return Saved(tuple(kept), made=ScalarCount(made))
+    return Saved(tuple(kept), extra=ScalarCount(products))
 
 
 def _maximum_saves(attributes: NoAttributes, inputs: tuple[Shape, ...], run: TrainingStep) -> Saved:
     if len(inputs) <= 2:
         return Saved(tuple(range(len(inputs))))
-    return Saved(output=True, made=ScalarCount(len(inputs) * run.batch * elements(inputs[0])))  # the values, stacked
+    return Saved(output=True, extra=ScalarCount(len(inputs) * run.batch * elements(inputs[0])))  # the stacked values
 
 
 def _row(
@@ -171,7 +171,7 @@ ROWS = (
     _row("add", "Sum of values of equal shape.", _equal_shapes("add"), _add_source, overwritable=True),
     _row(
         "concat",
-        "Values side by side along the channels (`torch.cat`).",
+        "Concatenation along the channels (`torch.cat`).",
         _concat_shape,
         _concat_source,
         algebra=crosses("it puts channels in another order"),
@@ -180,7 +180,7 @@ ROWS = (
     ),
     _row(
         "mul",
-        "Product of values; a side of 1 repeats, so a gate of Cx1x1 goes over CxHxW.",
+        "Product of values; a side of 1 repeats, so a gate of Cx1x1 multiplies CxHxW.",
         _mul_shape,
         _mul_source,
         _mul_saves,

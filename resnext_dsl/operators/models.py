@@ -1,4 +1,4 @@
-"""The pydantic models of operators' attributes, made from the declarations of the rows when they are asked for."""
+"""The pydantic models of operators' attributes, made on request from the declarations of the rows."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MARKS = {"at least": Ge, "at most": Le, "greater than": Gt, "less than": Lt}
 
 def model_of(attributes: type[Attributes]) -> type[BaseModel]:
     """The pydantic model of a class of attributes: frozen, strict, no other fields, finite numbers."""
-    key: Any = attributes  # mypy takes an instance's __hash__ for the class's own
+    key: Any = attributes  # mypy confuses an instance's __hash__ with the class's
     return _model_of(key)
 
 
@@ -33,13 +33,13 @@ def _model_of(attributes: Any) -> type[BaseModel]:
 
 
 def _translated(annotation: Any) -> Any:
-    """A declared type with its marks as pydantic knows them."""
+    """A declared type with pydantic's own marks."""
     origin, parts = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         marks = tuple(_mark(mark) for mark in parts[1:])
         return Annotated[(_translated(parts[0]), *marks)]
     if origin in (Union, UnionType):
-        return Union[tuple(map(_translated, parts))]  # noqa: UP007  (the parts are known only now)
+        return Union[tuple(map(_translated, parts))]  # noqa: UP007  (the parts are not known statically)
     if origin is tuple:
         return tuple[tuple(map(_translated, parts))]  # type: ignore[misc]
     return annotation

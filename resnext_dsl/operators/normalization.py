@@ -1,6 +1,6 @@
 """Normalizations.
 
-FLOPs are fvcore's estimates: 1 an element for a batch norm in eval mode, 4 for the others, and 1 more with affine.
+FLOPs are fvcore's estimates: 1 per element for a batch norm in eval mode, 4 for the others, and 1 more with affine.
 """
 
 from collections.abc import Sequence
@@ -128,8 +128,8 @@ def _group_shape(attributes: GroupNorm, inputs: tuple[Shape, ...]) -> Shape:
     channels, *size = map_or_features("groupnorm", inputs)
     check_divisible("the channels of the input", channels, "`groups`", attributes.groups, "groups")
     if elements(tuple(size)) * channels == attributes.groups:
-        found = f"{shape_text(inputs[0])} in {attributes.groups} groups"
-        message = f"`groupnorm` needs more than one element a group; found {found}"
+        grouped = f"{shape_text(inputs[0])} in {attributes.groups} groups"
+        message = f"`groupnorm` needs more than one element per group; found {grouped}"
         raise RuleError("E301", message, "fewer groups", "groups")
     return inputs[0]
 
@@ -142,7 +142,8 @@ def _group_source(attributes: GroupNorm, inputs: tuple[Shape, ...]) -> ModuleCal
 def _instance_shape(attributes: InstanceNorm, inputs: tuple[Shape, ...]) -> Shape:
     _, height, width = map_of("instancenorm", inputs)
     if height * width == 1:
-        raise RuleError("E301", f"`instancenorm` needs more than one element a channel; found {shape_text(inputs[0])}")
+        message = f"`instancenorm` needs more than one element per channel; found {shape_text(inputs[0])}"
+        raise RuleError("E301", message)
     return inputs[0]
 
 
@@ -160,15 +161,15 @@ def _response_source(attributes: LocalResponseNorm, inputs: tuple[Shape, ...]) -
     return ModuleCall("nn.LocalResponseNorm", (attributes.size,), chosen)
 
 
-# What the norms save: the input, and a mean and a deviation for each thing that they normalize.
+# Norms save their input, and a mean and a deviation for each set of elements that they normalize.
 
 
 def _batch_saves(attributes: BatchNorm, inputs: tuple[Shape, ...], run: TrainingStep) -> Saved:
-    return Saved(inputs=(0,), made=ScalarCount(2 * inputs[0][0]))
+    return Saved(inputs=(0,), extra=ScalarCount(2 * inputs[0][0]))
 
 
 def _batch_buffers(attributes: BatchNorm, inputs: tuple[Shape, ...]) -> ScalarCount:
-    return ScalarCount(2 * inputs[0][0], indices=1)  # running mean and variance; how many batches they have seen
+    return ScalarCount(2 * inputs[0][0], indices=1)  # running mean and variance, and the number of batches
 
 
 def _layer_statistics(attributes: LayerNorm, inputs: tuple[Shape, ...], batch: int) -> ScalarCount:
@@ -176,7 +177,7 @@ def _layer_statistics(attributes: LayerNorm, inputs: tuple[Shape, ...], batch: i
 
 
 def _layer_saves(attributes: LayerNorm, inputs: tuple[Shape, ...], run: TrainingStep) -> Saved:
-    return Saved(inputs=(0,), made=_layer_statistics(attributes, inputs, run.batch))
+    return Saved(inputs=(0,), extra=_layer_statistics(attributes, inputs, run.batch))
 
 
 def _group_statistics(attributes: GroupNorm, inputs: tuple[Shape, ...], batch: int) -> ScalarCount:
@@ -184,33 +185,33 @@ def _group_statistics(attributes: GroupNorm, inputs: tuple[Shape, ...], batch: i
 
 
 def _group_saves(attributes: GroupNorm, inputs: tuple[Shape, ...], run: TrainingStep) -> Saved:
-    return Saved(inputs=(0,), made=_group_statistics(attributes, inputs, run.batch))
+    return Saved(inputs=(0,), extra=_group_statistics(attributes, inputs, run.batch))
 
 
 def _instance_scratch(attributes: InstanceNorm, inputs: tuple[Shape, ...], batch: int) -> ScalarCount:
-    # a batch norm over samples and channels as one, for which torch repeats weight and bias
+    # Torch runs a batch norm over samples and channels together, and repeats weight and bias for it.
     return ScalarCount(2 * (1 + attributes.affine) * batch * inputs[0][0])
 
 
 def _instance_saves(attributes: InstanceNorm, inputs: tuple[Shape, ...], run: TrainingStep) -> Saved:
-    return Saved(inputs=(0,), made=ScalarCount((2 + attributes.affine) * run.batch * inputs[0][0]))
+    return Saved(inputs=(0,), extra=ScalarCount((2 + attributes.affine) * run.batch * inputs[0][0]))
 
 
 def _response_padded(attributes: LocalResponseNorm, inputs: tuple[Shape, ...], batch: int) -> int:
-    """Elements of the squares with channels of zeros around them."""
+    """Elements of the squares, padded with channels of zeros."""
     channels, height, width = inputs[0]
     return batch * (channels + attributes.size - 1) * height * width
 
 
 def _response_scratch(attributes: LocalResponseNorm, inputs: tuple[Shape, ...], batch: int) -> ScalarCount:
-    # torch computes it in steps: two values beside the result while it adds and raises, or the padded squares
+    # Torch computes it in steps. Beside the result live two values of its size, or the padded squares.
     whole = batch * elements(inputs[0])
     return ScalarCount(max(2 * whole, _response_padded(attributes, inputs, batch)))
 
 
 def _response_saves(attributes: LocalResponseNorm, inputs: tuple[Shape, ...], run: TrainingStep) -> Saved:
     whole = run.batch * elements(inputs[0])
-    return Saved(inputs=(0,), made=ScalarCount(2 * whole + _response_padded(attributes, inputs, run.batch)))
+    return Saved(inputs=(0,), extra=ScalarCount(2 * whole + _response_padded(attributes, inputs, run.batch)))
 
 
 def _affine_tensors(attributes: Affine, inputs: tuple[Shape, ...]) -> tuple[Tensor, ...]:
@@ -229,7 +230,7 @@ def _batch_factors(attributes: BatchNorm, channels: int) -> ChannelFactors:
 
 
 def _group_joined(attributes: Sequence[GroupNorm], channels: Sequence[int]) -> Joined:
-    """Groups side by side, where all are of one size."""
+    """The groups of all operators together, if all groups have one size."""
     sizes = {count // each.groups for each, count in zip(attributes, channels, strict=True)}
     if len(sizes) > 1:
         return None, f"its groups have {' and '.join(map(str, sorted(sizes)))} channels"
@@ -249,7 +250,7 @@ ROWS = (
     Operator(
         name="bn",
         kind="normalization",
-        summary="Batch normalization of a map or of features (`nn.BatchNorm2d`, `nn.BatchNorm1d`).",
+        summary="Batch normalization of a feature map or of features (`nn.BatchNorm2d`, `nn.BatchNorm1d`).",
         attributes=BatchNorm,
         shape=_batch_shape,
         source=_batch_source,
@@ -278,7 +279,7 @@ ROWS = (
     Operator(
         name="groupnorm",
         kind="normalization",
-        summary="Normalization over groups of channels of a map or of features (`nn.GroupNorm`).",
+        summary="Normalization over groups of channels of a feature map or of features (`nn.GroupNorm`).",
         attributes=GroupNorm,
         shape=_group_shape,
         source=_group_source,

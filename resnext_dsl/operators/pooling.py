@@ -1,6 +1,7 @@
-"""Pooling over windows, over the whole map (`global`, where the other arguments have no effect) or to a given size.
+"""Pooling over windows, over the whole feature map (`global`), or to a given size.
 
-Of these fvcore counts adaptive average pooling only: one FLOP an element of the input.
+With `global` the other arguments have no effect. fvcore counts adaptive average pooling only: one FLOP per element of
+the input.
 """
 
 from typing import Literal
@@ -71,7 +72,7 @@ class AdaptivePool(Attributes):
 
 
 def _positions(size: int, reach: int, stride: int, padding: int, ceil: bool) -> int:
-    """Windows along one side; with `ceil` one more that starts inside the input or its left padding (torch's rule)."""
+    """Windows along one side. With `ceil` one more may start inside the input or its left padding (torch's rule)."""
     count = (size + 2 * padding - reach + ceil * (stride - 1)) // stride + 1
     return count - ceil * ((count - 1) * stride >= size + padding)
 
@@ -88,7 +89,7 @@ def _pooled_size(size: Pair, kernel: Pair, dilation: Pair, attributes: MaxPool |
 
 
 def _check_padding(padding: Pair, kernel: Pair) -> None:
-    # torch's limit, in which dilation has no part
+    # Torch's limit ignores dilation.
     if 2 * padding[0] > kernel[0] or 2 * padding[1] > kernel[1]:
         half = pair_text((kernel[0] // 2, kernel[1] // 2))
         message = f"`padding` must be at most half of the kernel (={half}); found {pair_text(padding)}"
@@ -166,7 +167,7 @@ def _max_indices(attributes: MaxPool, inputs: tuple[Shape, ...], batch: int) -> 
 
 
 def _max_saves(attributes: MaxPool, inputs: tuple[Shape, ...], run: TrainingStep) -> Saved:
-    return Saved(inputs=(0,), made=_max_indices(attributes, inputs, run.batch))
+    return Saved(inputs=(0,), extra=_max_indices(attributes, inputs, run.batch))
 
 
 def _avg_saves(attributes: AvgPool, inputs: tuple[Shape, ...], run: TrainingStep) -> Saved:
@@ -178,18 +179,18 @@ def _adaptive_max_indices(attributes: AdaptivePool, inputs: tuple[Shape, ...], b
 
 
 def _adaptive_max_saves(attributes: AdaptivePool, inputs: tuple[Shape, ...], run: TrainingStep) -> Saved:
-    return Saved(inputs=(0,), made=_adaptive_max_indices(attributes, inputs, run.batch))
+    return Saved(inputs=(0,), extra=_adaptive_max_indices(attributes, inputs, run.batch))
 
 
 def _adaptive_avg_saves(attributes: AdaptivePool, inputs: tuple[Shape, ...], run: TrainingStep) -> Saved:
-    return Saved() if attributes.size == (1, 1) else Saved(inputs=(0,))  # the mean of the whole map is a plain mean
+    return Saved() if attributes.size == (1, 1) else Saved(inputs=(0,))  # torch computes it as a plain mean
 
 
 ROWS = (
     Operator(
         name="maxpool",
         kind="pooling",
-        summary="Largest element of each window, or of the whole map (`nn.MaxPool2d`, `nn.AdaptiveMaxPool2d(1)`).",
+        summary="Maximum of each window, or of the whole feature map (`nn.MaxPool2d`, `nn.AdaptiveMaxPool2d(1)`).",
         attributes=MaxPool,
         shape=_max_shape,
         source=_max_source,
@@ -201,7 +202,7 @@ ROWS = (
     Operator(
         name="avgpool",
         kind="pooling",
-        summary="Mean of each window, or of the whole map (`nn.AvgPool2d`, `nn.AdaptiveAvgPool2d(1)`).",
+        summary="Mean of each window, or of the whole feature map (`nn.AvgPool2d`, `nn.AdaptiveAvgPool2d(1)`).",
         attributes=AvgPool,
         shape=_avg_shape,
         source=_avg_source,
@@ -214,7 +215,7 @@ ROWS = (
     Operator(
         name="adaptive_avgpool",
         kind="pooling",
-        summary="Means over a grid of the given size, whatever the input's (`nn.AdaptiveAvgPool2d`).",
+        summary="Means over a grid of the given size (`nn.AdaptiveAvgPool2d`).",
         attributes=AdaptivePool,
         shape=_adaptive_avg_shape,
         source=_adaptive_avg_source,
@@ -227,7 +228,7 @@ ROWS = (
     Operator(
         name="adaptive_maxpool",
         kind="pooling",
-        summary="Largest elements over a grid of the given size, whatever the input's (`nn.AdaptiveMaxPool2d`).",
+        summary="Maxima over a grid of the given size (`nn.AdaptiveMaxPool2d`).",
         attributes=AdaptivePool,
         shape=_adaptive_max_shape,
         source=_adaptive_max_source,

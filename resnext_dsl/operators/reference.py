@@ -14,12 +14,12 @@ _OPENING = f"""\
 
 Every operator of the language. This page is made from the operator table by `resnext_dsl.operators.reference`.
 
-An operator stands in a body by its name, with arguments by position or name: `conv(64, 3x3, stride=2)`, `relu`. An
-argument without a default must be given. A size, stride or padding is a shape, `3x1` for height and width, or an int
-for both. Words such as `same` need no quotes. No int is above {LARGEST}.
+A body names an operator with arguments by position or name: `conv(64, 3x3, stride=2)`, `relu`. An argument without a
+default must be given. A size, stride or padding is a shape, `3x1` for height and width, or an int for both. Words such
+as `same` need no quotes. An int is at most {LARGEST}.
 
-A map has channels, height and width; features are what `flatten` leaves. Parameters are learned scalars. FLOPs are
-those that fvcore counts in eval mode, one fused multiply-add as one; "not counted" says that fvcore counts none.
+A feature map has channels, height and width. `flatten` turns it into features. Parameters are learned scalars. FLOPs
+are fvcore's count in eval mode, with one fused multiply-add as one FLOP. "Not counted" means that fvcore counts none.
 """
 
 _HEADINGS = {
@@ -36,29 +36,29 @@ _HEADINGS = {
 
 _KIND_NOTES = {
     "convolution": (
-        "`padding=same` is half the reach of the kernel, `dilation * (kernel - 1) // 2`, on every side: at stride 1 an"
-        " odd kernel keeps the size. `padding=valid` is none. FLOPs: weights times positions of the kernel, in the"
-        " output for `conv` and in the input for `conv_transpose`. What they put out counts as activations."
+        "`padding=same` is half the reach of the kernel, `dilation * (kernel - 1) // 2`, on every side. At stride 1 an"
+        " odd kernel keeps the size. `padding=valid` is no padding. FLOPs: weights times positions of the kernel, in"
+        " the output for `conv` and in the input for `conv_transpose`. Their outputs count as activations."
     ),
-    "linear": "FLOPs: weights. What it puts out counts as activations.",
+    "linear": "FLOPs: weights. Its output counts as activations.",
     "normalization": (
-        "FLOPs an element: `bn` 2, or 1 without `affine`; `layernorm`, `groupnorm` and `instancenorm` 5, or 4 without"
+        "FLOPs per element: `bn` 2, or 1 without `affine`; `layernorm`, `groupnorm` and `instancenorm` 5, or 4 without"
         " `affine`. `instancenorm` has no `affine` by default, as in torch."
     ),
-    "activation": "They take maps and features alike. None is counted in FLOPs.",
+    "activation": "They take feature maps and features. fvcore counts no FLOPs of theirs.",
     "pooling": (
-        "`stride` is the kernel's size where it is not given; `padding` as for `conv`. At most half of the kernel can"
-        " be padded, which `same` exceeds where `maxpool` is dilated. With `global` the window is the"
-        " whole map, and the other arguments have no effect. FLOPs: one an element of the input for `avgpool(global)`"
-        " and `adaptive_avgpool`."
+        "Without `stride`, the stride is the kernel's size. `padding` is as for `conv`. At most half of the kernel can"
+        " be padded; `same` exceeds that if `maxpool` is dilated. With `global` the window is the whole feature map,"
+        " and the other arguments have no effect. FLOPs: one per element of the input for `avgpool(global)` and"
+        " `adaptive_avgpool`."
     ),
     "merge": (
-        "The running value comes first, then the values given. With one value each of them is that value, so"
-        " that `split 1 { ... } merge add` is its path."
+        "The running value comes first, then the given values. A merge of one value is that value, so that"
+        " `split 1 { ... } merge add` is its path."
     ),
-    "regularization": "They act while training only.",
+    "regularization": "They act in training only.",
     "scaling": "",
-    "shape": "FLOPs of `upsample`: one an element of the output, four where it is bilinear.",
+    "shape": "FLOPs of `upsample`: one per element of the output, four if it is bilinear.",
 }
 
 
@@ -85,11 +85,11 @@ def _section(kind: str, rows: list[Operator]) -> str:
     lines = [f"## {_HEADINGS[kind]}", ""]
     if _KIND_NOTES[kind]:
         lines += [_KIND_NOTES[kind], ""]
-    lines += ["| operator | what it does | FLOPs |", "|---|---|---|"]
+    lines += ["| operator | effect | FLOPs |", "|---|---|---|"]
     lines += [f"| `{signature(row)}` | {row.summary} | {_counted(row)} |" for row in rows]
     arguments = _argument_lines(rows)
     if arguments:
-        lines += ["", "| argument | of | what it is | values |", "|---|---|---|---|", *arguments]
+        lines += ["", "| argument | operators | meaning | values |", "|---|---|---|---|", *arguments]
     return "\n".join([*lines, ""])
 
 
@@ -98,7 +98,7 @@ def _counted(row: Operator) -> str:
 
 
 def signature(row: Operator) -> str:
-    """The operator as its definition would be written: `conv_transpose(channels, kernel, stride=1, ...)`."""
+    """The operator with its arguments and defaults: `conv_transpose(channels, kernel, stride=1, ...)`."""
     shown = [argument.name + _default(argument) for argument in arguments_of(row.attributes)]
     if row.merges:
         shown = ["value", "..."]
@@ -131,6 +131,6 @@ def _argument_lines(rows: list[Operator]) -> list[str]:
 
 
 def _values(argument: AttributeField) -> str:
-    # The upper end of every int is said once, in the opening.
+    # The opening states the upper bound of every int once.
     bounds = [f"{phrase} {limit}" for phrase, limit in argument.bounds if limit != LARGEST]
     return ", ".join([argument.expected, *bounds])

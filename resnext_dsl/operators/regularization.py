@@ -1,4 +1,4 @@
-"""What acts in training only: dropout and stochastic depth."""
+"""Dropout and stochastic depth, which act in training only."""
 
 from typing import Annotated
 
@@ -51,7 +51,8 @@ def _dropout_view(attributes: Dropout, inputs: tuple[Shape, ...], training: bool
 
 
 def _mask(attributes: Dropout, size: int) -> Saved:
-    return Saved(made=ScalarCount((attributes.p > 0) * (size if attributes.p < 1 else 1)))  # at 1 a single zero will do
+    # At p = 0 torch keeps nothing, at p = 1 a single zero.
+    return Saved(extra=ScalarCount((attributes.p > 0) * (size if attributes.p < 1 else 1)))
 
 
 def _dropout_saves(attributes: Dropout, inputs: tuple[Shape, ...], run: TrainingStep) -> Saved:
@@ -63,7 +64,7 @@ def _dropout2d_saves(attributes: Dropout, inputs: tuple[Shape, ...], run: Traini
 
 
 def _drop_path_saves(attributes: DropPath, inputs: tuple[Shape, ...], run: TrainingStep) -> Saved:
-    return Saved(made=ScalarCount(run.batch))
+    return Saved(extra=ScalarCount(run.batch))
 
 
 ROWS = (

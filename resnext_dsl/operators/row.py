@@ -1,4 +1,4 @@
-"""A row of the operator table: everything that the package knows of one operator."""
+"""A row of the operator table: all facts about one operator."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class Operator(NamedTuple):
         shape: (attributes, input shapes) -> output shape; raises `RuleError`.
         source: (attributes, input shapes) -> `ModuleCall` or `Expression`; the shapes have passed `shape`.
         parameters: (attributes, input shapes) -> learnable scalars.
-        flops: (attributes, input shapes) -> FLOPs in fvcore's convention at batch 1; None, or a rule that
-            gives None, where fvcore does not count the operator.
+        flops: (attributes, input shapes) -> FLOPs in fvcore's convention at batch 1. None, or a rule that gives None,
+            if fvcore does not count the operator.
         memory: The values that it holds in memory, in inference and for a training step.
         algebra: Its tensors and the properties that rewriting relies on.
         inputs: Fewest and most input values; None for no upper limit.
@@ -62,7 +62,7 @@ class Operator(NamedTuple):
 
     @property
     def merges(self) -> bool:
-        """Whether it takes several values, so that its positional arguments are values."""
+        """Whether it takes several values. Its positional arguments are values then."""
         return self.inputs[1] is None
 
     @property

@@ -1,6 +1,7 @@
-"""What the rules of several operators share: window arithmetic, checks of input shapes, literals for the source.
+"""Functions that the rules of several operators share: window arithmetic, checks of shapes, literals of the source.
 
-The arithmetic is integer and free of branches; the checks that raise stand apart from it.
+The arithmetic uses integers and no branches, so that it works on columns of candidates. Checks that raise are separate
+functions.
 """
 
 from __future__ import annotations
@@ -14,45 +15,47 @@ Pair = tuple[int, int]
 
 
 def shape_text(shape: Shape) -> str:
-    """A shape as messages show it: `64x56x56`, or `512 features`."""
+    """A shape in a message: `64x56x56`, or `512 features`."""
     return f"{shape[0]} features" if len(shape) == 1 else "x".join(map(str, shape))
 
 
 def map_of(operator: str, inputs: tuple[Shape, ...]) -> tuple[int, int, int]:
-    """The input of an operator that takes one map.
+    """The input of an operator that takes one feature map.
 
     Raises:
-        RuleError: E301 where the input is no map.
+        RuleError: E301 if the input is not a feature map.
     """
     shape = inputs[0]
     if len(shape) != 3:
         hint = "put it before `flatten`" if len(shape) == 1 else ""
-        message = f"`{operator}` takes a map (channels x height x width); found {shape_text(shape)}"
+        message = f"`{operator}` takes a feature map (channels x height x width); found {shape_text(shape)}"
         raise RuleError("E301", message, hint)
     return shape[0], shape[1], shape[2]
 
 
 def map_or_features(operator: str, inputs: tuple[Shape, ...]) -> Shape:
-    """The input of an operator that takes a map or features.
+    """The input of an operator that takes a feature map or features.
 
     Raises:
-        RuleError: E301 where the input is neither.
+        RuleError: E301 if the input is neither.
     """
     if len(inputs[0]) not in (1, 3):
-        message = f"`{operator}` takes a map (channels x height x width) or features; found {shape_text(inputs[0])}"
+        message = (
+            f"`{operator}` takes a feature map (channels x height x width) or features; found {shape_text(inputs[0])}"
+        )
         raise RuleError("E301", message)
     return inputs[0]
 
 
-def check_divisible(what: str, number: int, by: str, divisor: int, attribute: str) -> None:
-    """Check that a number of channels is a multiple of another number.
+def check_divisible(label: str, number: int, by: str, divisor: int, attribute: str) -> None:
+    """Checks that a number of channels is a multiple of another number.
 
     Raises:
         RuleError: E302 with the nearest multiple.
     """
     if number % divisor:
         nearest = max(1, (2 * number + divisor) // (2 * divisor)) * divisor
-        message = f"{what} (={number}) must be divisible by {by} (={divisor}); nearest: {nearest}"
+        message = f"{label} (={number}) must be divisible by {by} (={divisor}); nearest: {nearest}"
         raise RuleError("E302", message, "", attribute)
 
 
@@ -64,7 +67,7 @@ def reach(kernel: Pair, dilation: Pair) -> Pair:
 def resolved_padding(padding: Pair | str, reach: Pair) -> Pair:
     """Rows and columns of padding on each side.
 
-    `same` is half the reach of the kernel, rounded down: it keeps the size at stride 1 where the kernel is odd.
+    `same` is half the reach of the kernel, rounded down. At stride 1 it keeps the size if the kernel is odd.
     """
     if padding == "same":
         return (reach[0] - 1) // 2, (reach[1] - 1) // 2
@@ -77,7 +80,7 @@ def windows(size: int, reach: int, stride: int, padding: int) -> int:
 
 
 def check_kernel(output: Pair, size: Pair, kernel: Pair, reach: Pair, padding: Pair) -> None:
-    """Check that a window has at least one position in each direction.
+    """Checks that a window has at least one position in each direction.
 
     Raises:
         RuleError: E303 with the sizes of the kernel and of the padded input.
@@ -96,22 +99,22 @@ def pair_text(pair: Pair) -> str:
 
 
 def collapsed(pair: Pair) -> int | Pair:
-    """One int where both are equal: how torch's users write it."""
+    """One int if both are equal, as users of torch write it."""
     return pair[0] if pair[0] == pair[1] else pair
 
 
 def keywords(**choices: tuple[Any, Any]) -> tuple[tuple[str, Any], ...]:
-    """Keyword arguments of a module from name=(value, torch's default), those at the default left out."""
+    """Keyword arguments of a module from name=(value, torch's default), without those that have the default."""
     return tuple((name, value) for name, (value, default) in choices.items() if value != default)
 
 
 def first_shape(attributes: Any, inputs: tuple[Shape, ...]) -> Shape:
-    """Shape rule of what changes no shape."""
+    """The shape rule of operators that keep the shape."""
     return inputs[0]
 
 
 def no_parameters(attributes: Any, inputs: tuple[Shape, ...]) -> int:
-    """Parameter rule of what learns nothing."""
+    """The parameter rule of operators that learn nothing."""
     return 0
 
 

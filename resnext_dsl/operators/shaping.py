@@ -1,4 +1,4 @@
-"""Operators that move, repeat or cut elements and learn nothing."""
+"""Operators that move, repeat or cut elements, and learn nothing."""
 
 from typing import Literal
 
@@ -102,7 +102,7 @@ def _upsample_source(attributes: Upsample, inputs: tuple[Shape, ...]) -> ModuleC
 
 
 def _upsample_flops(attributes: Upsample, inputs: tuple[Shape, ...]) -> int:
-    # fvcore: 1 an output element where it is copied, 4 where it is made of four
+    # fvcore: 1 per output element if it is copied, 4 if it is interpolated from four
     return elements(_upsample_shape(attributes, inputs)) * (1 + 3 * (attributes.mode == "bilinear"))
 
 
@@ -171,7 +171,7 @@ ROWS = (
     Operator(
         name="flatten",
         kind="shape",
-        summary="A map as features, channel by channel (`nn.Flatten`).",
+        summary="A feature map as features, channel by channel (`nn.Flatten`).",
         attributes=NoAttributes,
         shape=_flatten_shape,
         source=_flatten_source,
@@ -183,7 +183,7 @@ ROWS = (
     Operator(
         name="upsample",
         kind="shape",
-        summary="A map made larger by copying or interpolating (`nn.Upsample`).",
+        summary="A feature map enlarged by copying or interpolating (`nn.Upsample`).",
         attributes=Upsample,
         shape=_upsample_shape,
         source=_upsample_source,
@@ -196,7 +196,7 @@ ROWS = (
     Operator(
         name="shuffle",
         kind="shape",
-        summary="Channels of the groups dealt out in turn, as in ShuffleNet (`nn.ChannelShuffle`).",
+        summary="Channels taken from each group in turn, as in ShuffleNet (`nn.ChannelShuffle`).",
         attributes=Shuffle,
         shape=_shuffle_shape,
         source=_shuffle_source,
@@ -208,7 +208,7 @@ ROWS = (
     Operator(
         name="pixel_shuffle",
         kind="shape",
-        summary="Channels laid out as squares of pixels (`nn.PixelShuffle`).",
+        summary="Channels rearranged as squares of pixels (`nn.PixelShuffle`).",
         attributes=PixelShuffle,
         shape=_pixel_shuffle_shape,
         source=_pixel_shuffle_source,
@@ -232,7 +232,7 @@ ROWS = (
     Operator(
         name="subsample",
         kind="shape",
-        summary="Every so many rows and columns, from the first on.",
+        summary="Rows and columns at a fixed distance, from the first on.",
         attributes=Subsample,
         shape=_subsample_shape,
         source=_subsample_source,

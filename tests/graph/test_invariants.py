@@ -59,21 +59,27 @@ def attributes_of(graph: Graph, name: str) -> Any:
 
 
 BROKEN: list[tuple[str, Callable[[Graph], Graph]]] = [
-    ("node `a.0.bn` is there twice", doubled),
-    ("node `a.1.conv` is in no scope: `a.1`", without_scope),
+    ("two nodes have the name `a.0.bn`", doubled),
+    ("the scope `a.1` of node `a.1.conv` does not exist", without_scope),
     ("node `a.1.conv` is not named after its scope `a.0`", lambda g: changed(g, "a.1.conv", scope="a.0")),
     ("node `a.1.` is not named after its scope `a.1`", lambda g: changed(g, "a.1.conv", name="a.1.")),
     ("node `a.0` has the name of a scope", lambda g: changed(g, "a.0.conv", name="a.0", scope="a")),
-    ("scope `head` stands before its parent", moved_scope),
-    ("scope `a` calls itself `b`", called_otherwise),
-    ("reads a node that does not stand before it", lambda g: changed(g, "a.0.conv", inputs=(9,))),
-    ("reads a node that does not stand before it", lambda g: changed(g, "a.0.conv", inputs=(-1,))),
+    ("scope `head` precedes its parent", moved_scope),
+    ("scope `b` is stored under the name `a`", called_otherwise),
+    ("reads a node that does not precede it", lambda g: changed(g, "a.0.conv", inputs=(9,))),
+    ("reads a node that does not precede it", lambda g: changed(g, "a.0.conv", inputs=(-1,))),
     ("node `a.0.conv` has the shape ()", lambda g: changed(g, "a.0.conv", shape=())),
     ("node `a.0.conv` has the shape (3, 0, 8)", lambda g: changed(g, "a.0.conv", shape=(3, 0, 8))),
-    ("node `a.0.conv` has the shape (4, 8, 8), its rule", lambda g: changed(g, "a.0.conv", shape=(4, 8, 8))),
-    ("node `image` is first and not the input", lambda g: changed(g, "image", operator="relu")),
+    (
+        "node `a.0.conv` has the shape (4, 8, 8); the rule of its operator gives",
+        lambda g: changed(g, "a.0.conv", shape=(4, 8, 8)),
+    ),
+    ("node `image` is the first node and not the input", lambda g: changed(g, "image", operator="relu")),
     ("node `a.0.conv` has the unknown operator `fold`", lambda g: changed(g, "a.0.conv", operator="fold")),
-    ("no attributes of `bn`", lambda g: changed(g, "a.0.bn", attributes=attributes_of(g, "a.0.conv"))),
+    (
+        "has the attributes of another operator than `bn`",
+        lambda g: changed(g, "a.0.bn", attributes=attributes_of(g, "a.0.conv")),
+    ),
     ("node `a.0.bn` has 2 inputs", lambda g: changed(g, "a.0.bn", inputs=(0, 1))),
     ("node `head.linear`: ", lambda g: changed(g, "head.linear", inputs=(1,))),
     ("the graph has no main output", lambda g: g._replace(outputs=())),
@@ -81,8 +87,8 @@ BROKEN: list[tuple[str, Callable[[Graph], Graph]]] = [
         "the graph has no main output",
         lambda g: g._replace(outputs=(g.outputs[0]._replace(training_only=True),)),
     ),
-    ("`main` is no node", lambda g: g._replace(outputs=(g.outputs[0]._replace(node=99),))),
-    ("`a` is no node", lambda g: g._replace(parts=(g.parts[0]._replace(node=-1),))),
+    ("`main` points to no node", lambda g: g._replace(outputs=(g.outputs[0]._replace(node=99),))),
+    ("`a` points to no node", lambda g: g._replace(parts=(g.parts[0]._replace(node=-1),))),
 ]
 
 

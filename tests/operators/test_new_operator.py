@@ -71,7 +71,7 @@ def _minimum_saves(attributes: NoAttributes, inputs: Any, run: Any) -> Saved:
         if flows:  # torch keeps both operands: the input, and the result so far
             kept += [0, place] if place == 1 else [place]
             between += run.batch * elements(inputs[0]) if place > 1 else 0
-    return Saved(tuple(kept), made=ScalarCount(between))
+    return Saved(tuple(kept), extra=ScalarCount(between))
 
 
 def _logsigmoid_buffer(attributes: NoAttributes, inputs: Any, batch: int) -> ScalarCount:
@@ -79,7 +79,7 @@ def _logsigmoid_buffer(attributes: NoAttributes, inputs: Any, batch: int) -> Sca
 
 
 def _logsigmoid_saves(attributes: NoAttributes, inputs: Any, run: Any) -> Saved:
-    return Saved((0,), made=_logsigmoid_buffer(attributes, inputs, run.batch))
+    return Saved((0,), extra=_logsigmoid_buffer(attributes, inputs, run.batch))
 
 
 POINTWISE = Operator(

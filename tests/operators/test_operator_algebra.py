@@ -110,6 +110,7 @@ def test_a_row_that_cannot_be_joined_crosses_channels(name: str) -> None:
             row.shape(attributes, case[1])
         except RuleError:
             return False
+        torch.manual_seed(0)  # the search must see the same values whenever it repeats a case
         refused = refused or row.algebra.joined([attributes, attributes], [case[1][0][0]] * 2)[0] is None
         return differs(name, case)
 

@@ -48,10 +48,17 @@ ERRORS: list[tuple[str, dict[str, object], tuple[Shape, ...], str, str, str]] = 
         {"channels": 8, "kernel": 1},
         ((512,),),
         "E301",
-        "takes a map (channels x height x width); found 512 features",
+        "takes a feature map (channels x height x width); found 512 features",
         "before `flatten`",
     ),
-    ("conv", {"channels": 8, "kernel": 1}, ((3, 4),), "E301", "takes a map (channels x height x width); found 3x4", ""),
+    (
+        "conv",
+        {"channels": 8, "kernel": 1},
+        ((3, 4),),
+        "E301",
+        "takes a feature map (channels x height x width); found 3x4",
+        "",
+    ),
     (
         "conv_transpose",
         {"channels": 8, "kernel": 1, "padding": 3},
@@ -73,10 +80,10 @@ ERRORS: list[tuple[str, dict[str, object], tuple[Shape, ...], str, str, str]] = 
         {"features": 10},
         ((512, 7, 7),),
         "E301",
-        "`linear` takes features, not a map; found 512x7x7",
+        "`linear` takes features, not a feature map; found 512x7x7",
         "`flatten`",
     ),
-    ("bn", {}, ((3, 4),), "E301", "`bn` takes a map (channels x height x width) or features; found 3x4", ""),
+    ("bn", {}, ((3, 4),), "E301", "`bn` takes a feature map (channels x height x width) or features; found 3x4", ""),
     (
         "groupnorm",
         {"groups": 32},
@@ -90,10 +97,17 @@ ERRORS: list[tuple[str, dict[str, object], tuple[Shape, ...], str, str, str]] = 
         {"groups": 8},
         ((8,),),
         "E301",
-        "`groupnorm` needs more than one element a group; found 8 features in 8 groups",
+        "`groupnorm` needs more than one element per group; found 8 features in 8 groups",
         "fewer",
     ),
-    ("instancenorm", {}, ((8, 1, 1),), "E301", "`instancenorm` needs more than one element a channel; found 8x1x1", ""),
+    (
+        "instancenorm",
+        {},
+        ((8, 1, 1),),
+        "E301",
+        "`instancenorm` needs more than one element per channel; found 8x1x1",
+        "",
+    ),
     ("hardtanh", {"min": 1.0, "max": 0.5}, (MAP,), "E205", "`max` must be greater than `min` (=1.0); found 0.5", ""),
     (
         "maxpool",
@@ -111,7 +125,7 @@ ERRORS: list[tuple[str, dict[str, object], tuple[Shape, ...], str, str, str]] = 
         "`kernel` (=7x7) is larger than its input (=6x7)",
         "",
     ),
-    ("avgpool", {"kernel": "global"}, ((512,),), "E301", "`avgpool` takes a map", "before `flatten`"),
+    ("avgpool", {"kernel": "global"}, ((512,),), "E301", "`avgpool` takes a feature map", "before `flatten`"),
     (
         "shuffle",
         {"groups": 3},
@@ -213,5 +227,5 @@ def test_every_map_operator_refuses_features() -> None:
         arguments = {"channels": 1, "kernel": 1} if name == "conv_transpose" else {}
         arguments |= {"size": 1} if name == "lrn" or "adaptive" in name else {}
         arguments |= {"kernel": 1} if name == "maxpool" else {}
-        with pytest.raises(RuleError, match=f"`{name}` takes a map"):
+        with pytest.raises(RuleError, match=f"`{name}` takes a feature map"):
             operator.shape(validate(operator, arguments), ((8,),))

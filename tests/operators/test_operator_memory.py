@@ -48,7 +48,7 @@ def expected_saved(case: Drawn, run: TrainingStep) -> int:
     whole = {("in", 0) if saved.output and run.inplace else ("out", 0)} if saved.output else set()
     whole |= {("in", place) for place in saved.inputs}
     sizes = [operator.shape(attributes, shapes) if kind == "out" else shapes[place] for kind, place in whole]
-    return saved.made.bytes(WIDTH) + WIDTH * sum(elements(shape, run.batch) for shape in sizes)
+    return saved.extra.bytes(WIDTH) + WIDTH * sum(elements(shape, run.batch) for shape in sizes)
 
 
 @pytest.mark.parametrize("name", OPERATORS)
