@@ -10,7 +10,7 @@ from resnext_dsl.expansion.template_calls import ResolutionCache
 from resnext_dsl.foundation.diagnostics import ArchError, Diagnostic, ShapeError
 from resnext_dsl.foundation.options import Options
 from resnext_dsl.graph.ir import Graph
-from resnext_dsl.semantics.bind import BoundNetwork
+from resnext_dsl.semantics.bound_network import BoundNetwork
 from resnext_dsl.semantics.evaluate import Interpreter
 
 

@@ -10,7 +10,7 @@ from resnext_dsl.foundation.options import Options
 from resnext_dsl.graph.ir import Graph, Node, Output, Part, Scope, reachable
 from resnext_dsl.operators import OPERATORS, validate
 from resnext_dsl.operators.base import Attributes, RuleError, Shape
-from resnext_dsl.semantics.bind import BoundNetwork
+from resnext_dsl.semantics.bound_network import BoundNetwork
 from resnext_dsl.semantics.naming import safe
 from resnext_dsl.semantics.values import (
     SCALARS,

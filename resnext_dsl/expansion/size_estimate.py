@@ -13,7 +13,7 @@ from typing import Any
 from resnext_dsl.expansion.graph_builder import too_many
 from resnext_dsl.foundation.diagnostics import ArchError, error
 from resnext_dsl.foundation.options import Options
-from resnext_dsl.semantics.bind import BoundNetwork
+from resnext_dsl.semantics.bound_network import BoundNetwork
 from resnext_dsl.semantics.evaluate import Interpreter
 from resnext_dsl.semantics.signature import bind, signature_of
 from resnext_dsl.semantics.values import MISSING, UNKNOWN, Environment, OperatorValue, TemplateValue, UnsettledError

@@ -13,7 +13,7 @@ from resnext_dsl.graph.ir import Scope
 from resnext_dsl.operators import OPERATORS
 from resnext_dsl.operators.base import Attributes
 from resnext_dsl.operators.row import Operator
-from resnext_dsl.semantics.bind import BoundNetwork
+from resnext_dsl.semantics.bound_network import BoundNetwork
 from resnext_dsl.semantics.evaluate import CONTEXT, Interpreter, too_deep
 from resnext_dsl.semantics.naming import Names
 from resnext_dsl.semantics.signature import BoundArguments, bind, signature_of

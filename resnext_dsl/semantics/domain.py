@@ -12,7 +12,7 @@ from resnext_dsl.foundation.diagnostics import ArchError, error
 from resnext_dsl.foundation.records import NamedTuple
 from resnext_dsl.operators.base import is_int
 from resnext_dsl.semantics.evaluate import Interpreter
-from resnext_dsl.semantics.values import Environment, List, fits_type, show, type_name
+from resnext_dsl.semantics.values import Environment, List, fits_type, show, type_name, with_article
 from resnext_dsl.syntax import nodes as s
 
 
@@ -171,8 +171,8 @@ def typed(domain: Domain, written: s.Domain, kind: str, default: Any) -> Domain:
 
 
 def _wrong_type(value: Any, kind: str, part: s.Expression) -> ArchError:
-    found = f"the parameter is {'an' if kind[0] in 'aeio' else 'a'} {kind}; its domain has {show(value)}"
-    return error("E204", found, part.span)
+    message = f"the parameter is {with_article(kind)}; its domain has {show(value)}"
+    return error("E204", message, part.span)
 
 
 def _floats(values: Sequence[Any]) -> tuple[Any, ...]:

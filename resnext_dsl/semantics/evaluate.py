@@ -24,6 +24,7 @@ from resnext_dsl.semantics.values import (
     UnsettledError,
     show,
     type_name,
+    with_article,
 )
 from resnext_dsl.syntax import nodes as s
 
@@ -142,7 +143,7 @@ class Interpreter:
             return self._function(callee, expression, env)
         if isinstance(callee, OperatorValue | TemplateValue):
             return self.fill_in(callee, expression.arguments, env)
-        raise error("E207", f"`{name}` is {_a(type_name(callee))}, not a function", expression.callee.span)
+        raise error("E207", f"`{name}` is {with_article(type_name(callee))}, not a function", expression.callee.span)
 
     def fill_in(
         self, callee: OperatorValue | TemplateValue, arguments: tuple[s.CallArgument, ...], env: Environment
@@ -330,12 +331,8 @@ _DISPATCH: dict[type, Callable[[Interpreter, Any, Environment], Any]] = {
 }
 
 
-def _a(noun: str) -> str:
-    return f"an {noun}" if noun[0] in "aeio" else f"a {noun}"
-
-
 def _kinds(values: list[Any]) -> str:
-    return " and ".join(_a(type_name(value)) for value in values)
+    return " and ".join(with_article(type_name(value)) for value in values)
 
 
 def _listed(values: list[Any]) -> str:

@@ -9,7 +9,7 @@ from resnext_dsl.foundation.options import DEFAULTS
 from resnext_dsl.foundation.source import Source
 from resnext_dsl.semantics.evaluate import Interpreter
 from resnext_dsl.semantics.spec_files import text_source
-from resnext_dsl.semantics.values import Environment, List
+from resnext_dsl.semantics.values import Environment, List, OperatorValue, TemplateValue, show, with_article
 from resnext_dsl.syntax import nodes as s
 from resnext_dsl.syntax.parse import parse
 
@@ -19,6 +19,28 @@ def override_source(name: str, value: Any) -> Span:
     shown = value if isinstance(value, str) else repr(value)
     source = Source(f"<override {name[:40]}>", shown[:200] or " ")
     return Span(source, 0, len(source.text))
+
+
+def overriding_value(name: str, value: Any, kind: str, evaluator: Interpreter, env: Environment) -> tuple[Any, Span]:
+    """The value of an override with its place: text is read as an expression, or kept where a string is needed.
+
+    Raises:
+        ArchError: If the value has the wrong type, or if its text cannot be read or computed.
+    """
+    if isinstance(value, OperatorValue | TemplateValue):
+        value = show(value)  # of another binding of the network, whose names have other values there
+    span = override_source(name, value)
+    if not isinstance(value, str):
+        converted = from_python(value, kind)
+        if converted is None:
+            raise error("E204", f"`{name}` must be {with_article(kind)}; found {value!r}"[:200], span)
+        return converted, span
+    try:
+        return value_of(span, evaluator, env), span
+    except ArchError:
+        if kind == "string":
+            return value, span
+        raise
 
 
 _BEFORE = "let value = ("

@@ -35,6 +35,23 @@ class SpecFile(NamedTuple):
         return self.file.span.source.name
 
 
+def the_network(module: SpecFile) -> s.NetworkDeclaration | s.Derived:
+    """The one network of a file.
+
+    Raises:
+        ArchError: E504 where there is none, or more than one.
+    """
+    networks = [item for item in module.file.items if isinstance(item, s.NetworkDeclaration | s.Derived)]
+    if not networks:
+        hint = "declare one: `network NAME { ... }`"
+        raise ArchError([Diagnostic("E504", "the file holds no network", hint=hint, file=module.name)])
+    if len(networks) > 1:
+        hint = "put each network into a file of its own"
+        message = f"the file holds {len(networks)} networks"
+        raise error("E504", message, networks[1].name.span, hint=hint)
+    return networks[0]
+
+
 def shipped_names() -> list[str]:
     """Names of the shipped networks."""
     return sorted(path.stem for path in SHIPPED.glob("*.arch"))

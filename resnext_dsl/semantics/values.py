@@ -173,6 +173,11 @@ def type_name(value: Any) -> str:
     return "value"
 
 
+def with_article(noun: str) -> str:
+    """A type's name with its article: `an int`, `a list`."""
+    return f"an {noun}" if noun[0] in "aeio" else f"a {noun}"
+
+
 def show(value: Any) -> str:
     """A value as one would write it."""
     if isinstance(value, bool):

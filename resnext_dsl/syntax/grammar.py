@@ -95,7 +95,8 @@ def build() -> dict[str, Any]:
 
     text = GRAMMAR.read_text(encoding="utf-8")
     parser = lark.Lark(text, start="file", parser="lalr", lexer="basic", maybe_placeholders=True)
-    # The engine's table has no public door; tests/syntax/test_lalr.py holds our driver against lark's own.
+    # Lark has no public access to its table, so pyproject.toml bounds the version of lark. The tests compare our driver
+    # with lark's own.
     parse_table = parser.parser.parser._parse_table
     rules = parser.rules
     start, end = parse_table.start_states["file"], parse_table.end_states["file"]
