@@ -86,7 +86,9 @@ class Binder:
         base = chain[-1]
         assert isinstance(base.network, s.NetworkDeclaration)
         for argument in unnamed_values(chain[:-1]):
-            self._wrong("E203", "a network takes named values: `depths=[3, 4, 6, 3]`", argument.span)
+            self._wrong(
+                "E203", "values for the parameters of a network need names: `depths=[3, 4, 6, 3]`", argument.span
+            )
         env = Environment(base.environment)
         bound = BoundNetwork(declared.name.text, declared.name.span, env, declared.doc or base.network.doc)
         self._declare(base.network, env, bound, derived_values(chain[:-1]), overrides)
@@ -177,14 +179,14 @@ class Binder:
             default = self.evaluator.bound(entry.default, env)
             kind = _type(entry, default)
             domain = self._domain(entry, env, kind, default)
-            value, span = default, entry.default.span
             if name in overrides:
                 value, span = self._override(name, overrides[name], kind, env)
             elif name in derived:
                 argument, outer = derived[name]
                 value, span = self.evaluator.bound(argument.value, outer), argument.value.span
-            elif domain is not None and default not in domain:
-                raise error("E205", f"the default of `{name}` (={show(default)}) is not in its domain {domain}", span)
+            else:
+                value, span = default, entry.default.span
+                _check_default(entry, default, domain)
             if not fits_type(value, kind):
                 raise error("E204", f"`{name}` must be {with_article(kind)}; found {show(value)}", span)
             value = value + 0.0 if kind == "float" else value
@@ -215,7 +217,7 @@ class Binder:
 
     def _input(self, entry: s.Input, env: Environment, bound: BoundNetwork) -> None:
         if bound.input_name is not None:
-            self._wrong("E102", "a network has one input", entry.name.span)
+            self._wrong("E102", "a network can have only one input", entry.name.span)
             return
         bound.input_name = entry.name
         try:
@@ -308,6 +310,12 @@ def _type(entry: s.Param, default: Any) -> str:
         message = f"`{entry.name.text}` must be {with_article(kind)}; found {show(default)}"
         raise error("E204", message, entry.default.span)
     return kind
+
+
+def _check_default(entry: s.Param, default: Any, domain: Domain | None) -> None:
+    if domain is not None and default not in domain:
+        message = f"the default of `{entry.name.text}` (={show(default)}) is not in its domain {domain}"
+        raise error("E205", message, entry.default.span)
 
 
 def unmet_requirements(binder: Binder) -> RequirementError | None:

@@ -15,11 +15,12 @@ from resnext_dsl.syntax import nodes as s
 
 
 class Parameter(NamedTuple):
-    """A parameter of a network with the value it has here.
+    """A parameter of a network with its value.
 
     Attributes:
-        domain: What a search may pick for it.
-        active: Whether it is there to be picked: the truth of its `when`.
+        domain: The values that a search can choose from.
+        doc: The documentation comment.
+        active: The truth of its `when`; a search chooses values of active parameters only.
         condition: Its `when`.
     """
 
@@ -38,9 +39,9 @@ class BoundNetwork:
     Attributes:
         entries: Parts, outputs and statements, in the order of the text.
         defaults: Operator -> argument -> new default, with its place.
-        budgets: Those that the network itself states; those of its bases are not its own.
+        budgets: The budgets of the network itself, without those of its bases.
         budget_names: The names that its budgets see.
-        declared: Everything that it, or its base, is made of.
+        declared: All entries of the network, or of its base if it is derived.
     """
 
     def __init__(self, name: str, span: Span, environment: Environment, doc: str = "") -> None:
@@ -66,17 +67,17 @@ class BoundNetwork:
 
 
 def input_shape(value: Any, span: Span) -> Shape:
-    """A value as the shape of an input.
+    """The shape of an input from a value: one int counts features.
 
     Raises:
-        ArchError: Where it is none.
+        ArchError: If the value is not such a shape.
     """
     shape = (value,) if is_int(value) else value
     if type(shape) is not tuple:
         raise error("E204", f"an input needs a shape like 3x224x224; found {show(shape)}", span)
     if len(shape) not in (1, 3):
-        found = f"an input is channels x height x width, or a number of features; found {show(shape)}"
-        raise error("E205", found, span)
+        message = f"an input is channels x height x width, or a number of features; found {show(shape)}"
+        raise error("E205", message, span)
     if min(shape) < 1:
         raise error("E205", f"every size must be at least 1; found {show(shape)}", span)
     return shape

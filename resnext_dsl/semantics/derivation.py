@@ -26,7 +26,8 @@ def bases_of(network: NetworkValue, scopes: Scopes) -> list[NetworkValue]:
         if any(base.network is level.network for level in chain):
             raise error("E104", f"network `{derived.name.text}` is derived from itself", derived.base.span)
         if len(chain) >= scopes.evaluator.options.max_calls:
-            raise error("E403", "networks are derived in too long a chain", derived.base.span)
+            message = f"the chain of derived networks is longer than {scopes.evaluator.options.max_calls}"
+            raise error("E403", message, derived.base.span, hint="the option `max_calls` sets the limit")
         chain.append(base)
     return chain
 

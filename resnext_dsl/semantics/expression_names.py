@@ -32,13 +32,11 @@ class ExpressionNames:
             raise EnoughError
 
     def _unused(self, level: NameLevel, what: str, domains: Container[str] = ()) -> None:
-        """Warns of names that nothing reads; those of `domains` are searched all the same."""
+        """Warns of names that nothing reads; `domains` are names that a search varies all the same."""
         for name, span in level.spans.items():
             if name not in level.used and not name.startswith("_"):
                 message = f"`{name}` is {what} and never used"
-                hint = (
-                    "as it should be if an evaluator reads it; `_` before its name says so" if name in domains else ""
-                )
+                hint = "if an evaluator reads it, begin its name with `_`" if name in domains else ""
                 self._note(Diagnostic("W901", message, span, severity="warning", hint=hint))
 
     def _arguments(
@@ -82,7 +80,7 @@ class ExpressionNames:
 
     def _unknown(self, name: s.Name, level: NameLevel) -> None:
         if name.text in CONTEXT or name.text in BUILTINS:
-            return  # evaluation says what it is
+            return  # evaluation reports it
         known = level.all_names() | set(OPERATORS) | set(BUILTINS) | set(CONTEXT)
         message = f"unknown name `{name.text}`"
         self._note(Diagnostic("E101", message, name.span, hint=did_you_mean(name.text, known)))

@@ -9,7 +9,7 @@ from resnext_dsl.syntax import nodes as s
 
 
 class NameLevel:
-    """Names declared at one level of a text, and what they stand for; None for a value known only later."""
+    """The names of one level with their meanings; the meaning is None if binding or expansion gives the value."""
 
     __slots__ = ("names", "outer", "spans", "used")
 
@@ -20,7 +20,7 @@ class NameLevel:
         self.used: set[str] = set()
 
     def find(self, name: str) -> Any:
-        """What a name stands for, which is marked as used; KeyError where it is not declared."""
+        """The meaning of a name, which is marked as used; KeyError if it is not declared."""
         level: NameLevel | None = self
         while level is not None:
             if name in level.names:
@@ -30,7 +30,7 @@ class NameLevel:
         raise KeyError(name)
 
     def all_names(self) -> set[str]:
-        """Every name that can be seen from here."""
+        """All names that are visible at this level."""
         level: NameLevel | None = self
         seen: set[str] = set()
         while level is not None:

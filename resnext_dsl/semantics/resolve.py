@@ -1,7 +1,7 @@
-"""Checks the names of a spec without running it, also in templates that nobody calls and branches that nobody takes.
+"""Checks the names of a spec without expanding it, also in unused templates and in branches that are not taken.
 
-Finds unknown names, wrong arguments where the callee is known from the text, templates and functions that call
-themselves in a circle, and declarations that are never used (warnings).
+Finds unknown names, wrong arguments of callees that the text determines, templates and functions that call themselves,
+and declarations that are never used (warnings).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from resnext_dsl.syntax import nodes as s
 
 
 def resolve(module: SpecFile) -> list[Diagnostic]:
-    """What is wrong with the names of a spec and of the libraries it imports (the shipped ones aside)."""
+    """The mistakes in the names of a spec and of the libraries it imports, except for shipped libraries."""
     resolver = _Resolver()
     with contextlib.suppress(EnoughError):
         resolver.module(module, main=True)
@@ -38,7 +38,7 @@ class _Resolver(StatementNames):
             self._note(circle)
 
     def module(self, module: SpecFile, main: bool = False) -> NameLevel:
-        """Checks a module once, and those it imports; gives its names."""
+        """Checks a module and its imports once; returns its names."""
         if id(module) in self._levels:
             return self._levels[id(module)]
         level = self._levels[id(module)] = NameLevel(None)
@@ -87,7 +87,7 @@ class _Resolver(StatementNames):
             if formal.default is not None:
                 self._expression(formal.default, level)
             if formal.name.text in level.names:
-                note = Note(f"`{formal.name.text}` was declared here", level.spans[formal.name.text])
+                note = Note(f"`{formal.name.text}` is first declared here", level.spans[formal.name.text])
                 message = f"`{formal.name.text}` is declared twice"
                 self._note(Diagnostic("E102", message, formal.name.span, notes=(note,)))
             level.declare(formal.name)
@@ -141,22 +141,14 @@ class _Resolver(StatementNames):
         elif isinstance(entry, s.Fn):
             self._function(entry, level)
         elif isinstance(entry, s.Param):
-            self._expression(entry.default, level)
-            if entry.domain is not None:
-                self._domain(entry.domain, level)
-            if entry.condition is not None:
-                self._expression(entry.condition, level)
+            self._parameter(entry, level)
         elif isinstance(entry, s.Require):
             self._expression(entry.condition, level)
         elif isinstance(entry, s.Input):
             self._expression(entry.shape, level)
-        elif isinstance(entry, s.Default):
-            for argument in entry.arguments:
+        elif isinstance(entry, s.Default | s.Init):
+            for argument in _arguments_in(entry):
                 self._expression(argument.value, level)
-        elif isinstance(entry, s.Init):
-            for rule in entry.rules:
-                for argument in rule.arguments:
-                    self._expression(argument.value, level)
         elif isinstance(entry, s.Budget):
             self._budget(entry, level)
         elif isinstance(entry, s.PartDeclaration):
@@ -168,6 +160,13 @@ class _Resolver(StatementNames):
             self._expression(entry.value, level)
         else:
             self._statement(entry, values)
+
+    def _parameter(self, entry: s.Param, level: NameLevel) -> None:
+        self._expression(entry.default, level)
+        if entry.domain is not None:
+            self._domain(entry.domain, level)
+        if entry.condition is not None:
+            self._expression(entry.condition, level)
 
     def _budget(self, budget: s.Budget, level: NameLevel) -> None:
         for argument in budget.arguments:
@@ -209,6 +208,13 @@ class _Resolver(StatementNames):
         seen: set[str] = set()
         for item in domain.items:
             if item.span.text in seen:
-                message = f"`{item.span.text[:40]}` is in the domain twice"
+                message = f"`{item.span.text[:40]}` occurs twice in the domain"
                 self._note(Diagnostic("E102", message, item.span))
             seen.add(item.span.text)
+
+
+def _arguments_in(entry: s.Default | s.Init) -> tuple[s.CallArgument, ...]:
+    """The arguments of a default, or of all rules of an `init` block."""
+    if isinstance(entry, s.Default):
+        return entry.arguments
+    return tuple(argument for rule in entry.rules for argument in rule.arguments)

@@ -36,7 +36,12 @@ class ExpressionBuilder:
     def _name(self, token: Token) -> s.Name:
         span = Span(self.source, token.start, token.end)
         if token.text.startswith("__"):
-            self._wrong("E103", f"the name `{token.text[:40]}` starts with two underscores", span, "use one at most")
+            self._wrong(
+                "E103",
+                f"the name `{token.text[:40]}` starts with two underscores",
+                span,
+                "begin names with one underscore at most",
+            )
         return s.Name(span, token.text)
 
     def _names(self, tokens: list[Token] | None) -> tuple[s.Name, ...]:
@@ -111,14 +116,16 @@ class ExpressionBuilder:
 
     def _decimal(self, digits: str, span: Span) -> Decimal:
         if len(digits) > 100 or abs(int(digits.lower().partition("e")[2][:8] or 0)) > 300:
-            self._wrong("E205", f"the number `{span.text[:40]}` is out of range", span, "1e-300 to 1e300")
+            self._wrong(
+                "E205", f"the number `{span.text[:40]}` is out of range", span, "numbers range from 1e-300 to 1e300"
+            )
             return Decimal(1)
         return Decimal(digits)
 
     def _integer(self, digits: str, span: Span) -> int:
         if len(digits) > self.options.max_digits:
-            found = f"the integer has {len(digits)} digits; at most {self.options.max_digits} are allowed"
-            self._wrong("E404", found, span, "the bound is the option `max_digits`")
+            message = f"the integer has {len(digits)} digits; at most {self.options.max_digits} are allowed"
+            self._wrong("E404", message, span, "the option `max_digits` sets the limit")
             return 1
         return int(digits)
 

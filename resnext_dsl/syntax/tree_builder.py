@@ -161,7 +161,7 @@ class Builder(ExpressionBuilder):
     def limit_bound(self, children: list[Any]) -> s.LimitDeclaration:
         measure, comparison, value = children
         if comparison.text == "!=":
-            self._wrong("E002", "a budget cannot be `!=`", self._span(comparison, comparison), "use <=, <, >=, > or ==")
+            self._wrong("E002", "a limit cannot use `!=`", self._span(comparison, comparison), "use <=, <, >=, > or ==")
         return s.LimitDeclaration(self._span(measure, value), measure, ((comparison.text, value),))
 
     def limit_box(self, children: list[Any]) -> s.LimitDeclaration:
