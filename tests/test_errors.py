@@ -82,7 +82,7 @@ def test_unequal_shapes_name_both_and_where_they_came_from() -> None:
 
 def test_a_residual_of_unequal_shapes_names_both() -> None:
     (found,) = errors(net("residual(shortcut=identity) { conv(8, 3x3) }"))
-    assert found.message == "a residual adds values of one shape: the body gives 8x32x32, the shortcut 3x32x32"
+    assert found.message == "a residual adds values of equal shape: the body has 8x32x32, the shortcut has 3x32x32"
 
 
 def test_unused_names_are_warnings() -> None:
@@ -116,10 +116,10 @@ def test_overrides_are_checked(override: dict[str, object], message: str) -> Non
 @pytest.mark.parametrize(
     ("rule", "message"),
     [
-        ("relu.weight = ones", "`relu` has no weights to start"),
+        ("relu.weight = ones", "`relu` has no weights to initialise"),
         (
             "bn.weight = kaiming_normal(fan_out)",
-            "`kaiming_normal` starts weights of convolutions and linear layers only",
+            "`kaiming_normal` initialises weights of convolutions and linear layers only",
         ),
         ("prelu.bias = zeros", "unknown field `bias`"),
         ("conv.weight = kaming_normal", "unknown scheme `kaming_normal`"),

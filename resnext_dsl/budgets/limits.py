@@ -15,7 +15,7 @@ from resnext_dsl.foundation.records import NamedTuple
 from resnext_dsl.foundation.units import UNITS
 from resnext_dsl.graph.ir import Graph
 from resnext_dsl.operators.base import REQUIRED, Shape
-from resnext_dsl.semantics.bind import BoundNetwork, input_shape
+from resnext_dsl.semantics.bound_network import BoundNetwork, input_shape
 from resnext_dsl.semantics.evaluate import Interpreter
 from resnext_dsl.semantics.naming import safe
 from resnext_dsl.semantics.signature import Signature

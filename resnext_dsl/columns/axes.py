@@ -15,7 +15,7 @@ from resnext_dsl.columns.lanes import Array
 from resnext_dsl.foundation.diagnostics import ArchError, error
 from resnext_dsl.foundation.records import NamedTuple
 from resnext_dsl.operators.base import is_int
-from resnext_dsl.semantics.bind import Parameter
+from resnext_dsl.semantics.bound_network import Parameter
 from resnext_dsl.semantics.overrides import from_python, override_source
 from resnext_dsl.semantics.values import OperatorValue, TemplateValue, fits_type, show, type_name
 

@@ -14,7 +14,8 @@ from resnext_dsl.columns.arithmetic import Column, merged
 from resnext_dsl.columns.lanes import Choice, Lanes, NoClosedFormError
 from resnext_dsl.foundation.diagnostics import ArchError, Span, error
 from resnext_dsl.foundation.options import Options
-from resnext_dsl.semantics.bind import Binder, BoundNetwork
+from resnext_dsl.semantics.bind import Binder
+from resnext_dsl.semantics.bound_network import BoundNetwork
 from resnext_dsl.semantics.evaluate import Interpreter
 from resnext_dsl.semantics.overrides import override_source
 from resnext_dsl.semantics.scope import Scopes

@@ -25,7 +25,7 @@ from resnext_dsl.foundation.records import NamedTuple
 from resnext_dsl.graph.ir import Output
 from resnext_dsl.operators import OPERATORS
 from resnext_dsl.operators.base import Attributes, Shape
-from resnext_dsl.semantics.bind import BoundNetwork
+from resnext_dsl.semantics.bound_network import BoundNetwork
 from resnext_dsl.semantics.naming import safe
 from resnext_dsl.semantics.spec_files import SpecFile
 from resnext_dsl.semantics.values import Environment, GraphValue, OperatorValue, TemplateValue

@@ -21,7 +21,7 @@ from resnext_dsl.costs.closed_form import COST_MEASURES, Cost
 from resnext_dsl.foundation.diagnostics import ArchError
 from resnext_dsl.foundation.options import Options
 from resnext_dsl.foundation.records import NamedTuple
-from resnext_dsl.semantics.bind import Parameter
+from resnext_dsl.semantics.bound_network import Parameter
 from resnext_dsl.semantics.overrides import override_source
 from resnext_dsl.semantics.spec_files import SpecFile
 

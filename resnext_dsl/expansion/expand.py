@@ -1,4 +1,4 @@
-"""Makes the graph of a bound network, within the bounds of its options; every distinct mistake is in one error."""
+"""Expands a bound network into its graph within the bounds of the options; one error reports all mistakes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from resnext_dsl.expansion.template_calls import ResolutionCache
 from resnext_dsl.foundation.diagnostics import ArchError, Diagnostic, ShapeError
 from resnext_dsl.foundation.options import Options
 from resnext_dsl.graph.ir import Graph
-from resnext_dsl.semantics.bind import BoundNetwork
+from resnext_dsl.semantics.bound_network import BoundNetwork
 from resnext_dsl.semantics.evaluate import Interpreter
 
 
@@ -21,14 +21,14 @@ def graph_of(
     check: bool = True,
     before: Sequence[Diagnostic] = (),
 ) -> tuple[Graph, list[Diagnostic]]:
-    """The graph of a network, and what expansion found.
+    """The graph of a network, and the diagnostics of the expansion.
 
     Args:
         bound: The network.
-        evaluator: What its expressions are computed with.
-        cache: Kept from one binding of the spec to the next.
-        check: Whether its size may be counted beforehand.
-        before: What was found before, for an error that ends everything.
+        evaluator: Computes its expressions.
+        cache: The resolution cache of the spec, shared by its bindings.
+        check: Whether the size of a large network is estimated before expansion goes on.
+        before: The diagnostics of earlier stages, for the report of an error that stops the expansion.
     """
     options = evaluator.options
     expander = Expander(bound, evaluator, lambda: check_size(bound, options) if check else None, cache)
@@ -39,12 +39,12 @@ def graph_of(
 
 
 def errors_of(diagnostics: Sequence[Diagnostic]) -> list[Diagnostic]:
-    """Those that are no warnings."""
+    """The diagnostics that are errors."""
     return [diagnostic for diagnostic in diagnostics if diagnostic.severity == "error"]
 
 
 def report_of(diagnostics: list[Diagnostic], options: Options) -> ArchError:
-    """One error of every distinct mistake, in the order of the text."""
+    """One error with every distinct mistake, in the order of the text."""
     unique: dict[tuple[str, str, int], Diagnostic] = {}
     for diagnostic in diagnostics:
         span = diagnostic.span

@@ -1,4 +1,4 @@
-"""The graph in the making: nodes with their shapes, scopes, and the mistakes met on the way."""
+"""Builds a graph node by node, with shapes, scopes and diagnostics."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from resnext_dsl.foundation.options import Options
 from resnext_dsl.graph.ir import Graph, Node, Output, Part, Scope, reachable
 from resnext_dsl.operators import OPERATORS, validate
 from resnext_dsl.operators.base import Attributes, RuleError, Shape
-from resnext_dsl.semantics.bind import BoundNetwork
+from resnext_dsl.semantics.bound_network import BoundNetwork
 from resnext_dsl.semantics.naming import safe
 from resnext_dsl.semantics.values import (
     SCALARS,
@@ -24,21 +24,23 @@ from resnext_dsl.semantics.values import (
 )
 
 Running = GraphValue | None
-"""The running value; None where a mistake has made it unknown."""
+"""The running value; None if it is unknown after a mistake."""
 
 LARGE = 2000
-"""Nodes and scopes after which the size of the whole network is bounded before expansion goes on."""
+"""The number of nodes and scopes after which the size of the whole network is estimated."""
 
 
-class Draft:
-    """A graph in the making.
+class GraphBuilder:
+    """A graph that grows node by node.
 
     Attributes:
-        network: The bound network that it is of.
-        nodes, scopes, parts, outputs: What it has so far, in order.
-        trail: The calls that are open, outermost first.
-        check_size: Called once the graph is `LARGE`: raises where the whole of it would be too large.
-        diagnostics: Every mistake met.
+        network: The bound network.
+        nodes: The nodes so far.
+        scopes: The scopes so far, by name.
+        parts: The parts so far.
+        outputs: The outputs so far.
+        trail: The open calls, outermost first.
+        diagnostics: The mistakes so far.
     """
 
     def __init__(self, network: BoundNetwork, options: Options, check_size: Callable[[], None]) -> None:
@@ -55,7 +57,7 @@ class Draft:
         self._seen: set[tuple[str, int, str]] = set()
 
     def put_input(self) -> Running:
-        """The node of the network's input; None where it has none, which is noted."""
+        """The node of the network's input; None if it has no input, which is noted."""
         network = self.network
         if network.input_name is None:
             hint = "declare one: `input image: 3x224x224`"
@@ -68,7 +70,7 @@ class Draft:
         return GraphValue(0, network.input_shape)
 
     def note(self, diagnostic: Diagnostic) -> None:
-        """Keeps a diagnostic with the calls that led to it; each mistake once, however often it is met."""
+        """Keeps a diagnostic with the calls that led to it; each mistake is kept once."""
         span = diagnostic.span
         key = (diagnostic.code, span.start if span else -1, span.source.name if span else "")
         if key in self._seen:
@@ -80,7 +82,7 @@ class Draft:
             raise ArchError([])
 
     def guarded(self, run: Callable[..., Any], *arguments: Any) -> Any:
-        """The result of a step, or None where it fails; the failure is noted."""
+        """The result of a step, or None if it fails; the error is noted."""
         try:
             return run(*arguments)
         except ArchError as problem:
@@ -102,7 +104,7 @@ class Draft:
         self.scopes[name] = Scope(name, kind, label, arguments, span)
 
     def grow(self, count: int) -> None:
-        """Counts nodes and scopes; most networks are too small to ask beforehand how large they will be."""
+        """Counts nodes and scopes; a network of `LARGE` of them has its whole size checked."""
         before = self._size
         self._size += count
         if before < LARGE <= self._size:
@@ -118,7 +120,7 @@ class Draft:
         span: Span,
         spans: dict[str, Span] | None = None,
     ) -> GraphValue:
-        """Adds an operator on some values; `spans` says where its arguments are written."""
+        """Adds an operator on some values; `spans` are the places of its arguments."""
         shapes = tuple([value.shape for value in inputs])
         try:
             shape: Shape = OPERATORS[operator].shape(attributes, shapes)
@@ -136,7 +138,7 @@ class Draft:
         return GraphValue(index, shape)
 
     def origins(self, inputs: list[GraphValue]) -> tuple[Note, ...]:
-        """Where each operand's shape came from; alike ones once."""
+        """Notes with the origin of each operand's shape, without repetition."""
         notes: dict[tuple[Shape, int], Note] = {}
         for value in inputs:
             node = self.nodes[value.node]
@@ -146,14 +148,14 @@ class Draft:
         return tuple(notes.values())[:4]
 
     def defaults(self, operator: str) -> tuple[dict[str, Any], dict[str, Span]]:
-        """The network's own defaults for an operator, and where they are written."""
+        """The network's own defaults for an operator, and their spans."""
         settled = self.network.defaults.get(operator)
         if not settled:
             return {}, {}
         return {k: placed.value for k, placed in settled.items()}, {k: placed.span for k, placed in settled.items()}
 
     def validated(self, at: Span, operator: str, arguments: dict[str, Any], spans: dict[str, Span]) -> Attributes:
-        """Attributes from arguments; a wrong one is blamed on its span, or on `at`."""
+        """The attributes from arguments; an error points at the argument's span, or at `at`."""
         for key, value in arguments.items():
             if type(value) in SCALARS:
                 continue
@@ -168,7 +170,7 @@ class Draft:
             raise error(problem.code, str(problem), span, hint=problem.hint) from None
 
     def pruned(self, graph: Graph) -> Graph:
-        """The graph without nodes that no output depends on; each of them is a warning."""
+        """The graph without the nodes that no output depends on; each of them gives a warning."""
         used = reachable(graph, [output.node for output in graph.outputs])
         if len(used) == len(graph.nodes):
             return graph
@@ -180,7 +182,7 @@ class Draft:
                 kept.append(node._replace(inputs=tuple(place[source] for source in node.inputs)))
             else:
                 self.trail = node.trail
-                message = f"the value of `{node.operator}` is never used; it is left out"
+                message = f"the value of `{node.operator}` is never used, so the operator is left out"
                 self.note(Diagnostic("W902", message, node.span, severity="warning"))
         held = {node.scope for node in kept}
         scopes = {
@@ -199,7 +201,7 @@ def join(scope: str, name: str) -> str:
 
 
 def too_many(span: Span, limit: int, count: int | None = None) -> ArchError:
-    """The error for a network of too many operators."""
-    found = f"about {count}" if count is not None else f"more than {limit}"
-    message = f"the network would have {found} operators; at most {limit} are allowed"
-    return error("E405", message, span, hint="the bound is the option `max_nodes`")
+    """The error for a network with too many operators."""
+    amount = f"about {count}" if count is not None else f"more than {limit}"
+    message = f"the network would have {amount} operators; at most {limit} are allowed"
+    return error("E405", message, span, hint="the option `max_nodes` sets the limit")

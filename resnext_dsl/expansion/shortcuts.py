@@ -1,4 +1,4 @@
-"""Shortcuts of residuals that have no body of their own: identity, projection (types B and C), zero padding (type A).
+"""Shortcuts of residuals without a shortcut body: identity, projection (types B and C), zero padding (type A).
 
 Source of the types: He et al., CVPR 2016, Section 4.1.
 """
@@ -7,14 +7,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from resnext_dsl.expansion.graph_builder import Draft
+from resnext_dsl.expansion.graph_builder import GraphBuilder
 from resnext_dsl.foundation.diagnostics import Span, error
 from resnext_dsl.semantics.values import GraphValue, show_shape
 from resnext_dsl.syntax import nodes as s
 
 
-def shortcut(draft: Draft, kind: str, statement: s.Residual, scope: str, x: GraphValue, body: GraphValue) -> GraphValue:
-    """The value of a shortcut without a body of its own."""
+def shortcut(
+    draft: GraphBuilder, kind: str, statement: s.Residual, scope: str, x: GraphValue, body: GraphValue
+) -> GraphValue:
+    """The value of a shortcut without a body."""
     same = x.shape == body.shape
     if kind == "identity" or (same and kind != "projection"):
         return x
@@ -29,25 +31,25 @@ def shortcut(draft: Draft, kind: str, statement: s.Residual, scope: str, x: Grap
     if kind == "pad":
         x = put("subsample", x, stride=stride) if max(stride) > 1 else x
         if body.shape[0] < x.shape[0]:
-            message = f"`pad` cannot narrow {x.shape[0]} channels to {body.shape[0]}"
+            message = f"`pad` cannot reduce {x.shape[0]} channels to {body.shape[0]}"
             raise error("E304", message, statement.span, hint="use `shortcut=projection`")
         return put("pad_channels", x, channels=body.shape[0]) if body.shape[0] > x.shape[0] else x
     x = put("conv", x, channels=body.shape[0], kernel=1, stride=stride, padding=0, groups=1, dilation=1, bias=False)
     return put("bn", x)
 
 
-def _stride(draft: Draft, statement: s.Residual, x: GraphValue, body: GraphValue) -> tuple[int, ...]:
-    """The stride that takes the input's height and width to the body's."""
+def _stride(draft: GraphBuilder, statement: s.Residual, x: GraphValue, body: GraphValue) -> tuple[int, ...]:
+    """The stride that reduces the input's height and width to the body's."""
     span = Span(statement.span.source, statement.span.start, statement.span.start + len("residual"))
     notes = draft.origins([x, body])
     shapes = f"{show_shape(x.shape)} to {show_shape(body.shape)}"
     hint = "give the residual a shortcut of its own: `} shortcut { ... }`"
     if len(x.shape) != 3 or len(body.shape) != 3:
-        raise error("E304", f"no 1x1 convolution leads from {shapes}", span, hint=hint, notes=notes)
+        raise error("E304", f"no 1x1 convolution changes {shapes}", span, hint=hint, notes=notes)
     strides = []
     for before, after in zip(x.shape[1:], body.shape[1:], strict=True):
         stride = -(-before // after)
         if (before - 1) // stride + 1 != after:
-            raise error("E304", f"no stride leads from {shapes}", span, hint=hint, notes=notes)
+            raise error("E304", f"no stride changes {shapes}", span, hint=hint, notes=notes)
         strides.append(stride)
     return tuple(strides)

@@ -1,9 +1,8 @@
-"""Counts what a network would expand to, before it is expanded.
+"""Estimates the size of a network before it is expanded.
 
-Goes through the statements as expansion does, but without shapes and without making anything; calls of equal
-arguments are counted once. What cannot be
-told without shapes counts as its least, so the count is a lower bound: past the limits it refuses a spec at once, and
-expansion itself keeps the exact bound.
+The estimate follows the statements as expansion does, but without shapes and nodes; calls with equal arguments are
+counted once. If a size depends on shapes, its smallest value counts, so the estimate is a lower bound. A spec whose
+estimate exceeds the limits is refused at once; expansion itself holds the exact limit.
 """
 
 from __future__ import annotations
@@ -13,18 +12,18 @@ from typing import Any
 from resnext_dsl.expansion.graph_builder import too_many
 from resnext_dsl.foundation.diagnostics import ArchError, error
 from resnext_dsl.foundation.options import Options
-from resnext_dsl.semantics.bind import BoundNetwork
+from resnext_dsl.semantics.bound_network import BoundNetwork
 from resnext_dsl.semantics.evaluate import Interpreter
 from resnext_dsl.semantics.signature import bind, signature_of
 from resnext_dsl.semantics.values import MISSING, UNKNOWN, Environment, OperatorValue, TemplateValue, UnsettledError
 from resnext_dsl.syntax import nodes as s
 
 CONCRETE_PASSES = 2000
-"""Passes gone through one by one in all; past that, a pass counts as its least."""
+"""The number of passes that are counted one by one; after that, a pass counts with its smallest size."""
 
 
 class SizeEstimate:
-    """At least so many operators, in at least so many steps."""
+    """A lower bound on operators and on steps."""
 
     __slots__ = ("nodes", "steps")
 
@@ -41,7 +40,7 @@ class SizeEstimate:
 
 
 class Counter:
-    """Counts one network."""
+    """Estimates the size of one network."""
 
     def __init__(self, network: BoundNetwork, options: Options) -> None:
         self.network = network
@@ -55,7 +54,7 @@ class Counter:
         """Refuses a network that is too large.
 
         Raises:
-            ArchError: E405 with about how many operators it would have.
+            ArchError: E405 with the estimated number of operators.
         """
         env = Environment(self.network.environment)
         total = SizeEstimate()
@@ -64,8 +63,8 @@ class Counter:
             if total.nodes > self.options.max_nodes:
                 raise too_many(entry.span, self.options.max_nodes, total.nodes)
             if total.steps > self.options.max_steps:
-                found = f"the spec needs about {total.steps} steps; at most {self.options.max_steps} are allowed"
-                raise error("E405", found, entry.span, hint="the bound is the option `max_steps`")
+                message = f"the spec needs about {total.steps} steps; at most {self.options.max_steps} are allowed"
+                raise error("E405", message, entry.span, hint="the option `max_steps` sets the limit")
 
     def _entry(self, entry: s.Entry, env: Environment) -> SizeEstimate:
         if isinstance(entry, s.PartDeclaration):
@@ -153,7 +152,7 @@ class Counter:
         return self._turns(passes, index, body, env)
 
     def _turns(self, passes: int, index: s.Name | None, body: s.Block, env: Environment) -> SizeEstimate:
-        """Passes one by one while they are few, else as many times the least of one."""
+        """The size of all passes: counted one by one if they are few, else the smallest size of one, multiplied."""
         if passes <= 0:
             return SizeEstimate()
         if passes > 4 and self._passes + passes > CONCRETE_PASSES:
@@ -171,8 +170,8 @@ class Counter:
         self, body: s.Block, env: Environment, turn: int | None, passes: int, index: s.Name | None
     ) -> SizeEstimate:
         inner = Environment(env)
-        # Without a known pass, `first` and `last` have no value: a count of passes that no turn equals makes them take
-        # their second.
+        # Without a known pass, `first` and `last` give their second argument: pass 1 of 3 is neither the first nor the
+        # last.
         inner.turn = (turn, passes) if turn is not None else (1, 3)
         if index is not None:
             inner.names[index.text] = turn if turn is not None else UNKNOWN

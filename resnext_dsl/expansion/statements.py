@@ -1,7 +1,7 @@
-"""Runs the statements of a bound network and makes its graph, shapes included.
+"""Runs the statements of a bound network and builds its graph with all shapes.
 
-One mistake gives one error: a statement that fails leaves an unknown value behind, and what depends on it is passed
-over in silence. A mistake in a template is reported for its first call only.
+One mistake gives one error: the value of a failed statement is unknown, and statements that depend on it report
+nothing. A mistake in a template is reported for its first call only.
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ RESIDUAL = Signature("residual", ("shortcut",), frozenset())
 
 
 class Expander(Caller):
-    """Expands one network; the graph in the making is the draft that it is."""
+    """Expands one network; as a `Draft`, it contains the graph so far."""
 
     depth = 0
 
     def expand(self) -> Graph:
-        """The graph; only to be used where `diagnostics` has no error."""
+        """The graph; it is valid only if `diagnostics` has no error."""
         self.run()
         graph = Graph(self.network.name, tuple(self.nodes), self.scopes, tuple(self.parts), tuple(self.outputs))
         return graph if self.diagnostics else self.pruned(graph)
 
     def run(self) -> None:
-        """Runs every entry of the network, the main output's last."""
+        """Runs every entry of the network and adds its main output."""
         network = self.network
         self.put_scope("", "network", network.name, network.span)
         x = self.put_input()
@@ -59,7 +59,7 @@ class Expander(Caller):
             if x.node == 0 and not self.diagnostics:
                 self.note(Diagnostic("E305", f"network `{network.name}` has no operators", network.span))
             self.outputs.insert(0, Output("main", x.node))
-        self.evaluator.context = None  # what holds itself in a circle stays until the collector comes
+        self.evaluator.context = None  # a reference cycle would wait for the garbage collector
 
     # --- the network's own entries ---
 
@@ -100,7 +100,7 @@ class Expander(Caller):
         return x
 
     def _pass(self, body: s.Block, frame: Frame, env: Environment, scope: str, x: Running) -> Running:
-        """One pass of a part: `channels_in` is that of the pass."""
+        """One pass of a part; `channels_in` refers to the input of the pass."""
         outer = frame.entry
         frame.entry = x
         try:
@@ -111,7 +111,11 @@ class Expander(Caller):
     def _output(self, output: s.OutputDeclaration, place: Place, env: Environment, x: Running) -> None:
         name = output.name.text
         if output.when is not None and output.when.text != "training":
-            raise error("E105", f"an output is `when training`; found `{output.when.text}`", output.when.span)
+            raise error(
+                "E105",
+                f"the condition of an output can only be `when training`; found `{output.when.text}`",
+                output.when.span,
+            )
         if safe(name) in self.scopes or name == "main":
             raise error("E102", f"`{name}` is declared twice", output.name.span)
         value = x if output.value is None else self._value(output.value, env)
@@ -130,7 +134,7 @@ class Expander(Caller):
     def _body(
         self, block: s.Block, frame: Frame, env: Environment, scope: str, x: Running, reserved: tuple[str, ...] = ()
     ) -> Running:
-        """A body with a scope of its own; one that is a single template call gives its scope to that call."""
+        """A body with its own scope; a body of a single template call gives its scope to that call."""
         names = self._names_of(block, reserved)
         call = single_call(block)
         if call is not None and x is not None:
@@ -156,7 +160,7 @@ class Expander(Caller):
         return names
 
     def _block(self, block: s.Block, place: Place, env: Environment, x: Running) -> Running:
-        """Statements in turn; their constants hold to the end of the block."""
+        """Runs statements in order; their constants are visible to the end of the block."""
         if self.depth >= self.options.max_calls:
             raise too_deep(block.span, self.options)
         self.depth += 1
@@ -223,7 +227,7 @@ class Expander(Caller):
         return self.in_turn(count, run, x)
 
     def in_turn(self, count: int, run: Callable[[int, Running], Running], x: Running) -> Running:
-        """The value after `count` passes, each on the value of the one before."""
+        """The value after `count` passes; each pass takes the value of the pass before it."""
         for turn in range(count):
             x = run(turn, x)
         return x
@@ -268,8 +272,10 @@ class Expander(Caller):
         """The body of each path with its environment."""
         if statement.body is None:
             if statement.times is not None:
-                found = "a split that lists its paths has no count"
-                raise error("E105", found, statement.times.span, hint="remove it; the paths are counted")
+                message = "a split with listed paths takes no count"
+                raise error(
+                    "E105", message, statement.times.span, hint="remove the count: the list gives the number of paths"
+                )
             return list(statement.paths), [Environment(env) for _ in statement.paths]
         if statement.times is None:
             hint = "write `split N { ... }`, or list the paths: `split { path { ... } ... }`"
@@ -280,7 +286,7 @@ class Expander(Caller):
         return [statement.body] * count, [_indexed(env, k, statement.counter) for k in range(count)]
 
     def _starts(self, statement: s.Split, scope: str, count: int, x: GraphValue) -> list[GraphValue]:
-        """What each path starts from: the running value, or its slice of the channels."""
+        """The input value of each path: the running value, or its slice of the channels."""
         for k in range(count):
             self.put_scope(f"{scope}.{k}", "path", str(k), statement.span)
         if not statement.sliced:
@@ -321,11 +327,11 @@ class Expander(Caller):
 
     def _add(self, statement: s.Residual, place: Place, body: GraphValue, other: GraphValue) -> GraphValue:
         if body.shape != other.shape:
-            shapes = f"the body gives {show_shape(body.shape)}, the shortcut {show_shape(other.shape)}"
-            hint = "`shortcut=auto` projects where shapes differ" if statement.arguments else ""
+            shapes = f"the body has {show_shape(body.shape)}, the shortcut has {show_shape(other.shape)}"
+            hint = "`shortcut=auto` projects if the shapes differ" if statement.arguments else ""
             span = Span(statement.span.source, statement.span.start, statement.span.start + len("residual"))
             notes = self.origins([body, other])
-            raise error("E304", f"a residual adds values of one shape: {shapes}", span, hint=hint, notes=notes)
+            raise error("E304", f"a residual adds values of equal shape: {shapes}", span, hint=hint, notes=notes)
         name = place.names.of(statement, "add")
         return self.put_node("add", validate(OPERATORS["add"], {}), [body, other], place.scope, name, statement.span)
 
@@ -335,13 +341,15 @@ class Expander(Caller):
             return "auto"
         argument = bound["shortcut"]
         if statement.shortcut is not None:
-            found = "a residual with a shortcut of its own takes no `shortcut=`"
-            raise error("E203", found, argument.span)
+            message = "a residual with a `shortcut { ... }` takes no `shortcut=`"
+            raise error("E203", message, argument.span)
         kind = self.evaluator.evaluate(argument.value, env)
         word = kind.operator.name if isinstance(kind, OperatorValue) else kind
         if not isinstance(word, str) or word not in SHORTCUTS:
             hint = f"kinds: {', '.join(SHORTCUTS)}"
-            raise error("E205", f"`{argument.value.span.text[:40]}` is no kind of shortcut", argument.span, hint=hint)
+            raise error(
+                "E205", f"`{argument.value.span.text[:40]}` is not a kind of shortcut", argument.span, hint=hint
+            )
         return word
 
 

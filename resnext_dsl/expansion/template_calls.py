@@ -1,4 +1,4 @@
-"""Calls of operators and templates: their arguments evaluated, and the names of what flows where they stand."""
+"""Calls of operators and templates: evaluates their arguments and the names of the values around them."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Callable
 from typing import Any
 
 from resnext_dsl.expansion.call_cache import Recorder, Recording, call_key, replay
-from resnext_dsl.expansion.graph_builder import Draft, Running
+from resnext_dsl.expansion.graph_builder import GraphBuilder, Running
 from resnext_dsl.foundation.diagnostics import ArchError, Diagnostic, Note, Span, did_you_mean, error
 from resnext_dsl.foundation.records import NamedTuple
 from resnext_dsl.graph.ir import Scope
 from resnext_dsl.operators import OPERATORS
 from resnext_dsl.operators.base import Attributes
 from resnext_dsl.operators.row import Operator
-from resnext_dsl.semantics.bind import BoundNetwork
+from resnext_dsl.semantics.bound_network import BoundNetwork
 from resnext_dsl.semantics.evaluate import CONTEXT, Interpreter, too_deep
 from resnext_dsl.semantics.naming import Names
 from resnext_dsl.semantics.signature import BoundArguments, bind, signature_of
@@ -34,12 +34,12 @@ from resnext_dsl.syntax import nodes as s
 
 
 class Frame:
-    """One instance of a template, or the network itself: what its statements share.
+    """The state that the statements of one template call, or of the network itself, share.
 
     Attributes:
-        entry: The value that entered it (in a part: the current pass).
+        entry: The input value of the call, or of the current pass of a part.
         here: The running value before the current statement.
-        values: The values named in it so far.
+        values: The named values so far.
     """
 
     __slots__ = ("entry", "here", "values")
@@ -66,15 +66,15 @@ class ResolutionCache:
 
 
 class Place(NamedTuple):
-    """Where statements run: their frame, the scope their nodes belong to, and the local names of the body."""
+    """The surroundings of a statement: its frame, the scope of its nodes, and the local names of the body."""
 
     frame: Frame
     scope: str
     names: Names
 
 
-class Caller(Draft):
-    """A graph in the making that operators and templates are called on; who derives it says how a body runs."""
+class Caller(GraphBuilder):
+    """A draft that calls operators and templates; a subclass defines how a body runs."""
 
     def __init__(
         self,
@@ -94,7 +94,7 @@ class Caller(Draft):
     def _body(self, block: s.Block, frame: Frame, env: Environment, scope: str, x: Running) -> Running:
         raise NotImplementedError
 
-    # --- names of what flows ---
+    # --- names of values of the network ---
 
     def _context(self, name: str) -> Any:
         value = self._own(name)
@@ -105,7 +105,7 @@ class Caller(Draft):
         return self._flowing(name, self._frame.entry if name.endswith("_in") else self._frame.here)
 
     def _own(self, name: str) -> Any:
-        """The value that has been named so in this frame, or None."""
+        """The value with this name in this frame, or None."""
         return self._frame.values.get(name)
 
     def _flowing(self, name: str, value: Running) -> Any:
@@ -119,7 +119,7 @@ class Caller(Draft):
         return x
 
     def _value(self, name: s.Name, env: Environment) -> GraphValue:
-        """The value of the network that a name stands for."""
+        """The value of the network with this name."""
         value = self._own(name.text)
         if value is None:
             try:
@@ -133,7 +133,7 @@ class Caller(Draft):
         if value is UNKNOWN:
             raise UnsettledError
         if not isinstance(value, GraphValue):
-            hint = "attributes are given by name, values by position"
+            hint = "an attribute needs its name; a positional argument is a value of the network"
             raise error("E204", f"`{text[:40]}` is not a value of the network; found {show(value)}", span, hint=hint)
         return value
 
@@ -149,7 +149,7 @@ class Caller(Draft):
         if callee is UNKNOWN:
             raise UnsettledError
         name = call.callee.text
-        hint = f"write `use {name}` to go on from that value" if isinstance(callee, GraphValue) else ""
+        hint = f"write `use {name}` to continue from that value" if isinstance(callee, GraphValue) else ""
         kind = "a function" if isinstance(callee, FunctionValue) else f"a value of type {type_name(callee)}"
         raise error("E207", f"`{name}` is {kind}, not an operator or template", call.callee.span, hint=hint)
 
@@ -157,28 +157,28 @@ class Caller(Draft):
         template = callee.template
         if len(self.trail) >= self.options.max_calls:
             raise too_deep(call.span, self.options)
-        inner, given = self._arguments(call, callee, env)
+        inner, passed = self._arguments(call, callee, env)
         if x is None:
             return None
         outer_trail, outer_frame = self.trail, self._frame
         self.trail = (*outer_trail, Note(f"template `{template.name.text}`", call.callee.span))
         try:
-            return self._instance(callee, inner, given, scope, x)
+            return self._instance(callee, inner, passed, scope, x)
         finally:
             self.trail, self._frame = outer_trail, outer_frame
 
     def _instance(
-        self, callee: TemplateValue, inner: Environment, given: frozenset[str], scope: str, x: GraphValue
+        self, callee: TemplateValue, inner: Environment, passed: frozenset[str], scope: str, x: GraphValue
     ) -> Running:
-        """The value of a template's body, copied where the same call has been expanded before."""
+        """The value of a template's body; a call that was expanded before is copied."""
         template = callee.template
-        key = call_key(callee, inner.names, given, x)
+        key = call_key(callee, inner.names, passed, x)
         if key in self._recordings:
             recording = self._recordings[key]
             self.evaluator.step(template.span, recording.steps)
             return replay(self, recording, scope, x)
         scalars = tuple([(name, scalar) for name, scalar in map(_scalar, inner.names.items()) if scalar is not None])
-        self.scopes[scope] = Scope(scope, "template", template.name.text, scalars, template.span, given)
+        self.scopes[scope] = Scope(scope, "template", template.name.text, scalars, template.span, passed)
         recorder = Recorder(self, scope, x, self.evaluator.steps)
         result = self._body(template.body, Frame(x, x), inner, scope, x)
         if result is not None and recorder.clean:
@@ -186,7 +186,7 @@ class Caller(Draft):
         return result
 
     def _arguments(self, call: s.Apply, callee: TemplateValue, env: Environment) -> tuple[Environment, frozenset[str]]:
-        """The environment of a template's body (its parameters, then what is around it), and which were given."""
+        """The environment of a template's body, and the parameters that the call passes."""
         template = callee.template
         bound = self._bound(call, callee, id(template) if not callee.arguments else "").named
         inner = Environment(callee.environment)
@@ -239,7 +239,7 @@ class Caller(Draft):
         return self.put_node(operator.name, attributes, taken, place.scope, name, call.span, spans)
 
     def _bare(self, call: s.Apply, operator: Operator, place: Place, x: Running, name: str) -> Running:
-        """An operator without arguments or defaults of the network: its attributes are the same every time."""
+        """An operator without arguments and without defaults of the network; its attributes are cached."""
         attributes = self._bares.get(operator.name)
         if attributes is None:
             self._bound(call, OperatorValue(operator), operator.name)
@@ -247,14 +247,14 @@ class Caller(Draft):
         return self.put_node(operator.name, attributes, [x], place.scope, name, call.span) if x is not None else None
 
     def _bound(self, call: s.Apply, callee: OperatorValue | TemplateValue, name: object) -> BoundArguments:
-        """The arguments of a call matched; once for a callee that has a name and nothing filled in."""
+        """The matched arguments of a call, cached for a callee with a name and no filled-in arguments."""
         key = id(call), name
         known = self._cache.matched.get(key) if name else None
         if known is not None:
             return known[1]
         bound = bind(signature_of(callee), call.arguments, callee_span=call.callee.span)
         if name:
-            self._cache.matched[key] = call, bound  # the call too: what is known by identity must stay
+            self._cache.matched[key] = call, bound  # the call must stay alive, because its identity is the key
         return bound
 
     def _operand(self, argument: s.CallArgument, env: Environment) -> GraphValue:
@@ -265,7 +265,7 @@ class Caller(Draft):
 
 
 def _scalar(argument: tuple[str, Any]) -> tuple[str, Any]:
-    """A template's argument as the graph keeps it: plain values, and operators by name; None for others."""
+    """A template's argument as the graph stores it: a plain value or an operator's name, else None."""
     name, value = argument
     if isinstance(value, OperatorValue):
         return name, value.operator.name
@@ -273,7 +273,7 @@ def _scalar(argument: tuple[str, Any]) -> tuple[str, Any]:
 
 
 def _as_operator(problem: ArchError, call: s.Apply, env: Environment) -> ArchError:
-    """The error for a statement whose name is unknown: what would have fitted there."""
+    """The error for a statement with an unknown name, with a hint of an operator or template."""
     first = problem.diagnostics[0]
     if first.code != "E101":
         return problem

@@ -1,7 +1,7 @@
-"""The one canonical layout of a text: what stands on which line, how deep, and what is aligned.
+"""The canonical layout of a text: its lines, their indentation and their alignment.
 
 Only spaces, line ends, `;` between statements and commas before a closing bracket change; comments keep their order.
-How long expressions are broken is said in `page`.
+Module `page` breaks long expressions.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from resnext_dsl.syntax.nodes import File
 from resnext_dsl.syntax.parse import parse
 
 ALIGNED = frozenset({"PARAM", "LET"})
-"""Declarations whose `=` are aligned where several stand directly below each other."""
+"""Declarations whose `=` are aligned if several stand directly below each other."""
 ALIGN_SPREAD = 24
-"""The `=` are aligned where the names before them differ by no more columns than this."""
+"""The `=` are aligned if the names before them differ by at most this number of columns."""
 DECLARATIONS = ALIGNED | {
     *("IMPORT", "FROM", "NETWORK", "FN", "TEMPLATE", "REQUIRE", "DEFAULT", "INIT", "INPUT", "BUDGET"),
     *("STEM", "STAGE", "HEAD", "OUTPUT"),
@@ -35,7 +35,7 @@ def format_text(source: Source, options: Options = DEFAULTS) -> str:
 
     Raises:
         SpecSyntaxError: With every syntax error of the text (up to `max_errors`).
-        ArchError: E801 if the result would not mean the same; that is a mistake of the formatter.
+        ArchError: E801 if the result would have another meaning, which is an internal error.
     """
     before = parse(source, options)
     page = Page()
@@ -46,7 +46,7 @@ def format_text(source: Source, options: Options = DEFAULTS) -> str:
 
 
 def diff(name: str, before: str, after: str) -> str:
-    """What formatting changes, as a unified diff; "" where nothing changes."""
+    """The changes of formatting as a unified diff; "" if nothing changes."""
     old, new = before.split("\n"), after.split("\n")
     lines = list(difflib.unified_diff(_ended(old), _ended(new), name, f"{name} (formatted)"))
     return "".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines)
@@ -63,20 +63,20 @@ def _verify(before: File, source: Source, options: Options) -> None:
     try:
         after = parse(source, options)
     except SpecSyntaxError as failure:
-        raise _broken_rule("a text that is not of the language", failure.diagnostics[0].span) from None
+        raise _broken_rule("an invalid text", failure.diagnostics[0].span) from None
     if [comment.text for comment in before.comments] != [comment.text for comment in after.comments]:
-        raise _broken_rule("other comments", None)
+        raise _broken_rule("a text with other comments", None)
     if not same_meaning(before.items, after.items):
-        raise _broken_rule("a text of another meaning", None)
+        raise _broken_rule("a text with another meaning", None)
 
 
 def _broken_rule(what: str, span: Span | None) -> Exception:
-    message = f"formatting would give {what}; nothing was changed"
+    message = f"formatting would give {what}; nothing is changed"
     return error("E801", message, span, hint="please report this, with the spec")
 
 
 def same_meaning(one: object, other: object) -> bool:
-    """Whether two syntax trees are equal but for the places of their parts."""
+    """Whether two syntax trees are equal apart from their spans."""
     pairs: list[tuple[object, object]] = [(one, other)]  # no recursion: a tree is deeper than Python's stack likes
     while pairs:
         left, right = pairs.pop()
@@ -96,7 +96,7 @@ def same_meaning(one: object, other: object) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class StatementRow:
-    """What stands on one line, or begins on it: a comment of its own, or statements joined by `;`."""
+    """A row of the layout: a comment of its own, or one or more statements joined by `;`."""
 
     blank: bool
     statements: tuple[Statement, ...]
@@ -104,7 +104,7 @@ class StatementRow:
 
 
 def _entries(page: Page, body: Body, indent: int) -> None:
-    """Writes the statements of a body, one row below the other."""
+    """Writes the statements of a body row by row."""
     rows = [part for row in _rows(body) for part in _fitting(row, indent)]
     for number, (row, pad) in enumerate(zip(rows, _pads(rows, indent), strict=True)):
         if row.blank and number:
@@ -122,7 +122,7 @@ def _entries(page: Page, body: Body, indent: int) -> None:
 
 
 def _rows(body: Body) -> Iterator[StatementRow]:
-    """The statements that the author put on one line together; a declaration always has its own."""
+    """The rows of a body: statements that shared a line stay together; a declaration always has its own row."""
     pending: list[Statement] = []
     for entry in body.entries:
         if pending and not (isinstance(entry, Statement) and _joins(pending[-1], entry, body)):
@@ -162,7 +162,7 @@ def _fitting(row: StatementRow, indent: int) -> list[StatementRow]:
 
 
 def _pads(rows: Sequence[StatementRow], indent: int) -> list[int]:
-    """For each row the spaces that bring its `=` below those of its neighbours."""
+    """For each row, the spaces that align its `=` with its neighbours."""
     pads: list[int] = []
     for kind, run in groupby(_runs(rows, indent), key=lambda pair: pair[0]):
         heads = [head for _, head in run]
@@ -188,7 +188,7 @@ def _runs(rows: Sequence[StatementRow], indent: int) -> Iterator[tuple[tuple[str
 
 
 def _columns(row: StatementRow, indent: int) -> int:
-    """The columns of a row of one statement on one line, beyond all bounds where it cannot be."""
+    """The columns of a one-statement row on one line; above `WIDTH` if it needs several lines."""
     whole = row.statements[0].flat if row.statements else None
     return WIDTH + 1 if whole is None else indent + len(whole)
 
@@ -201,7 +201,7 @@ def _equal(nodes: Sequence[Node | Body]) -> int:
 
 
 def _statement(page: Page, statement: Statement, indent: int, pad: int) -> None:
-    """Writes a statement on one line where it fits, else its bodies below it."""
+    """Writes a statement on one line if it fits, else with its bodies below it."""
     nodes = list(statement.nodes)
     whole = statement.flat
     if pad:
@@ -226,7 +226,7 @@ def _statement(page: Page, statement: Statement, indent: int, pad: int) -> None:
 
 
 def _rest(nodes: Sequence[Node | Body]) -> int:
-    """Columns that must stay free behind a body that goes on one line."""
+    """The columns that must stay free after a body on one line."""
     whole = flat(nodes)
     return len(whole) + 1 if whole else 0
 
@@ -234,14 +234,14 @@ def _rest(nodes: Sequence[Node | Body]) -> int:
 def _code(page: Page, nodes: Sequence[Node | Body], indent: int, tail: int, *, after_body: bool) -> None:
     rest = [node for node in nodes if not isinstance(node, Body)]
     while after_body and rest and isinstance(rest[0], Remark):
-        # What goes on after `}` and a comment stands below the brace.
+        # The code after `}` and a comment stands below the brace.
         page.remark(rest[0].text, rest[0].alone, indent)
         del rest[0]
     code(page, rest, indent + STEP, tail)
 
 
 def _body(page: Page, body: Node | Body, indent: int, tail: int) -> None:
-    """Writes a body, on the open line if it may and fits before `tail` columns."""
+    """Writes a body, on the open line if the author had it on one line and it leaves `tail` columns free."""
     assert isinstance(body, Body)
     gap = "" if page.fresh else " "
     empty = not body.entries and not body.remark

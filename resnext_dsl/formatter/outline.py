@@ -1,7 +1,7 @@
-"""A text as nested pieces for the formatter: statements, brackets and comments with their spelling kept.
+"""A text as nested pieces for the formatter: statements, brackets and comments in their original spelling.
 
-The syntax tree says what a text means; this says how it was written: parentheses, spelling of numbers, which bodies
-and statements stood on one line, where comments and blank lines were. Each piece also knows what it is on one line.
+Unlike the syntax tree, the pieces keep the spelling: parentheses, the form of numbers, and the places of comments and
+blank lines. They also tell which bodies and statements stood on one line. Each piece has its text on one line.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ _OPENING_WORDS = frozenset(kind.lower() for kind in OPENS_A_STATEMENT)
 _LOOSEST_FIRST = ("COMMA", "ELSE", "OR", "AND", "COMPARE", "X", "PLUS", "STAR", "**")
 _LIKE = {"FOR": "ELSE", "IF": "ELSE", "MINUS": "PLUS", "SLASH": "STAR", "SLASHSLASH": "STAR", "PERCENT": "STAR"}
 CALLABLE = frozenset({"NAME", "RESIDUAL", "BUDGET"})
-"""What a bracket of arguments may stand behind."""
+"""The tokens that can stand before a bracket of arguments."""
 _NO_SPACE_BEFORE = frozenset({",", ":", ".", ".."})
 _NO_SPACE_AFTER = frozenset({".", ".."})
 
 
 class Style(Enum):
-    """How a bracket breaks where it does not fit on its line."""
+    """The layout of a bracket that does not fit on its line."""
 
     WHOLE = "its content one level deeper, broken at operators: groups, indices, comprehensions"
     FILL = "as many items on each line as fit: arguments, lists of plain items"
@@ -37,7 +37,7 @@ class Style(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Remark:
-    """A comment inside a statement; `alone` where nothing stood before it on its line."""
+    """A comment inside a statement; `alone` if nothing stood before it on its line."""
 
     text: str
     alone: bool
@@ -49,7 +49,7 @@ class Word:
 
     Attributes:
         gap: The space before it on one line.
-        rank: None, or how loosely it is bound to what stands before it, 0 most: a line may be broken there.
+        rank: The looseness of its bond to the token before, 0 for the loosest; None if a line cannot be broken there.
     """
 
     kind: str
@@ -68,7 +68,7 @@ class Bracket:
     """`( )`, `[ ]` or the `{ }` of a domain. A comma after the last item is left out of `nodes`.
 
     Attributes:
-        flat: The bracket on one line, or None where it holds a comment or rows that the author broke.
+        flat: The bracket on one line, or None if it holds a comment or rows that the author broke.
     """
 
     opener: str
@@ -94,10 +94,10 @@ class Statement:
 
     Attributes:
         kind: The terminal of its first token.
-        joined: It began on the line on which the statement before it ended.
-        blank: A blank line stood before it.
+        joined: Whether it began on the line on which the statement before it ended.
+        blank: Whether a blank line stood before it.
         remark: The comment at the end of its line, or "".
-        flat: The statement on one line, or None where it cannot be.
+        flat: The statement on one line, or None if it needs several.
     """
 
     kind: str
@@ -113,9 +113,9 @@ class Body:
     """Statements in braces, or those of the whole file.
 
     Attributes:
-        declares: It is the file or a network, whose declarations each have their own line.
+        declares: Whether it is the file or a network, whose declarations have a line each.
         remark: The comment on the line of the opening brace, or "".
-        flat: `{ a; b }` where the author wrote it on one line, else None.
+        flat: `{ a; b }` if the author wrote it on one line, else None.
     """
 
     entries: tuple[Statement | OwnLineComment, ...]
@@ -134,7 +134,7 @@ def outline(source: Source, lexed: Lexed) -> Body:
 
 
 def flat(nodes: Iterable[Node | Body]) -> str | None:
-    """The nodes on one line, without the space before the first; None where one of them cannot be."""
+    """The nodes on one line, without the space before the first; None if one of them needs several lines."""
     parts: list[str] = []
     for node in nodes:
         if isinstance(node, Remark) or node.flat is None:
@@ -146,17 +146,17 @@ def flat(nodes: Iterable[Node | Body]) -> str | None:
 
 def items(nodes: Sequence[Node]) -> list[list[Node]]:
     """The items between the commas of a bracket; comments stand with the item after the comma before them."""
-    found: list[list[Node]] = [[]]
+    groups: list[list[Node]] = [[]]
     for node in nodes:
         if isinstance(node, Word) and node.kind == "COMMA":
-            found.append([])
+            groups.append([])
         else:
-            found[-1].append(node)
-    return found
+            groups[-1].append(node)
+    return groups
 
 
 class _Reader:
-    """Goes through tokens and comments once, in the order of the text."""
+    """Reads tokens and comments once, in the order of the text."""
 
     def __init__(self, text: str, tokens: list[Token], comments: tuple[Comment, ...]) -> None:
         self.text = text
@@ -170,7 +170,7 @@ class _Reader:
     # --- bodies ---
 
     def body(self, floated: list[Remark], opened: int, *, declares: bool) -> Body:
-        """The statements up to the closing brace, which is taken too; `floated` are comments from before the brace."""
+        """The statements up to the closing brace, which is read too; `floated` are comments from before the brace."""
         entries: list[Statement | OwnLineComment] = []
         remarks = [remark.text for remark in floated]
         self.end, statement_end = opened, -1
@@ -201,7 +201,7 @@ class _Reader:
             entries[-1] = _with_remark(last, comment.text)
         else:
             entries.append(OwnLineComment(comment.text, self._blank_before(entries, comment.span.start)))
-            # It stood behind something: alone and directly above a declaration, a `##` would document it.
+            # It stood after code: alone and directly above a declaration, a `##` would document that declaration.
             self.apart = not comment.alone
 
     def _blank_before(self, entries: list[Statement | OwnLineComment], start: int) -> bool:
@@ -252,7 +252,7 @@ class _Reader:
         return Bracket(token.text, closer, tuple(nodes), style, gap, rank, whole_text)
 
     def _inside(self, tight: bool) -> list[Node]:
-        """The nodes up to the closing bracket, which is taken too."""
+        """The nodes up to the closing bracket, which is read too."""
         nodes: list[Node] = []
         before: Token | None = None
         signed = False
@@ -306,7 +306,7 @@ def _after_blank(entry: Statement | OwnLineComment) -> Statement | OwnLineCommen
 
 
 def _take_remarks(nodes: list[Node] | list[Node | Body]) -> list[Remark]:
-    """Takes the comments off the end."""
+    """Removes the comments at the end and returns them."""
     taken: list[Remark] = []
     while nodes and isinstance(nodes[-1], Remark):
         taken.append(nodes.pop())  # type: ignore[arg-type]
@@ -327,7 +327,7 @@ def _list_style(nodes: Sequence[Node]) -> Style:
 
 
 def _gap(before: Token | None, signed: bool, token: Token, tight: bool) -> str:
-    """The space between two tokens on one line; `tight`: none around `=`."""
+    """The space between two tokens on one line; `tight`: no space around `=`."""
     if before is None or signed or token.text in _NO_SPACE_BEFORE or before.text in _NO_SPACE_AFTER:
         return ""
     if tight and "EQUAL" in (before.kind, token.kind):
@@ -338,7 +338,7 @@ def _gap(before: Token | None, signed: bool, token: Token, tight: bool) -> str:
 
 
 def _rank(before: Token | None, signed: bool, token: Token, inside: bool) -> int | None:
-    """How loosely a token is bound to the one before; outside brackets only where the lexer sees the line going on."""
+    """The rank of a token; outside brackets, a line can break only if the lexer continues the statement."""
     if before is None or signed:
         return None
     if (token.kind == "ELSE" and before.kind != "RBRACE") or (inside and token.kind in ("FOR", "IF")):

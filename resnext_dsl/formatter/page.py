@@ -1,6 +1,6 @@
-"""Lines of formatted text: what is put on a line, where a long one is broken, comments at its end.
+"""Lines of formatted text, with the breaks of long lines and the comments at line ends.
 
-Knows expressions and brackets, not statements: `format` walks those.
+Handles expressions and brackets; `format` handles statements.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from resnext_dsl.formatter.outline import Bracket, Node, Remark, Style, Word, flat, items
 
 WIDTH = 120
-"""Columns of a line, comments at its end not counted."""
+"""Columns of a line without the comment at its end."""
 STEP = 4
 """Columns of one level of indentation."""
 OPENING, CLOSING = ("(", "[", "{"), (")", "]", "}")
 COMMENT_SPREAD = 40
-"""Comments at line ends are aligned where the lines before them differ by no more columns than this."""
+"""Comments at line ends are aligned if the lines before them differ by at most this number of columns."""
 
 
 @dataclass(slots=True)
@@ -33,11 +33,11 @@ class Page:
 
     def __init__(self) -> None:
         self.lines: list[Line] = []
-        self._next: int | None = None  # where the next text goes, if it may not go on the last line
+        self._next: int | None = None  # the column of the next text, if it starts a new line
 
     @property
     def column(self) -> int:
-        """Where the next text would start, from 0."""
+        """The column of the next text, from 0."""
         if self._next is not None:
             return self._next
         return self.lines[-1].indent + len(self.lines[-1].text)
@@ -48,7 +48,7 @@ class Page:
         return self._next is not None or not self.lines[-1].text
 
     def start(self, indent: int) -> None:
-        """Ends the line; what is put next stands at `indent`."""
+        """Ends the line; the next text stands at `indent`."""
         self._next = indent
 
     def blank(self) -> None:
@@ -63,14 +63,14 @@ class Page:
         self.lines[-1].text += text
 
     def remark(self, text: str, alone: bool, indent: int) -> None:
-        """A comment, at the end of the last line or alone on its own; what follows stands at `indent`."""
+        """A comment, at the end of the last line or alone on its own; the next text stands at `indent`."""
         if alone or not self.lines or not self.lines[-1].text or self.lines[-1].remark:
             self.lines.append(Line(indent))
         self.lines[-1].remark = text
         self._next = indent
 
     def text(self) -> str:
-        """All lines, comments at line ends aligned."""
+        """All lines, with aligned comments at line ends."""
         columns = _comment_columns(self.lines)
         return "".join(_shown(line, column) + "\n" for line, column in zip(self.lines, columns, strict=True))
 
@@ -81,7 +81,7 @@ def _shown(line: Line, column: int) -> str:
 
 
 def _comment_columns(lines: list[Line]) -> list[int]:
-    """For each line, where its comment starts after the indentation."""
+    """For each line, the column of its comment after the indentation."""
     columns = [len(line.text) + 2 for line in lines]
     start = 0
     while start < len(lines):
@@ -96,21 +96,21 @@ def _comment_columns(lines: list[Line]) -> list[int]:
 
 
 def _aligns(line: Line, first: Line) -> bool:
-    """Whether a line's comment stands below that of a line near above; not beside brackets that open or close there."""
+    """Whether a line's comment is aligned with one above; not beside a bracket that opens or closes."""
     plain = line.text and not line.text.startswith(CLOSING) and not line.text.endswith(OPENING)
     return bool(plain and line.remark) and line.indent == first.indent
 
 
 def code(page: Page, nodes: Sequence[Node], indent: int, tail: int) -> None:
-    """Writes nodes, going on at `indent` where they do not fit.
+    """Writes nodes; the lines below the first start at `indent`.
 
     Args:
-        page: What is written on.
+        page: The page to write on.
         nodes: Words, brackets and comments.
         indent: Column of the lines below the first.
-        tail: Columns that must stay free behind the last node.
+        tail: Columns that must stay free after the last node.
     """
-    waiting = [(list(nodes), tail)]  # what is to be written, first piece last
+    waiting = [(list(nodes), tail)]  # the pieces to write, the first one last
     while waiting:
         piece, room = waiting.pop()
         if not piece or _fits(page, piece, indent, room):
@@ -128,7 +128,7 @@ def _rank(node: Node) -> int | None:
 
 
 def _cut(nodes: list[Node], rank: int) -> list[list[Node]]:
-    """The nodes in pieces, cut before each one of a rank."""
+    """The nodes in pieces, cut before each node of a rank."""
     pieces = [nodes[:1]]
     for node in nodes[1:]:
         if _rank(node) == rank:
@@ -138,7 +138,7 @@ def _cut(nodes: list[Node], rank: int) -> list[list[Node]]:
 
 
 def _fits(page: Page, piece: list[Node], indent: int, tail: int) -> bool:
-    """Writes a piece on the open line or on the next one, if it fits there whole."""
+    """Writes a piece on the open line or on the next one, if it fits there as a whole."""
     whole = flat(piece)
     if whole is None:
         return False
@@ -155,7 +155,7 @@ def _fits(page: Page, piece: list[Node], indent: int, tail: int) -> bool:
 
 
 def _unbroken(page: Page, piece: list[Node], indent: int, tail: int) -> None:
-    """Writes a piece that has no place to be broken at but within its brackets."""
+    """Writes a piece that can be broken only inside its brackets."""
     first = piece[0]
     if not page.fresh and _rank(first) is not None and page.column + 1 + _reach(piece, 0, 0) > WIDTH:
         page.start(indent)
@@ -164,7 +164,7 @@ def _unbroken(page: Page, piece: list[Node], indent: int, tail: int) -> None:
 
 
 def _reach(nodes: Sequence[Node], start: int, tail: int) -> int:
-    """Columns from a node to the next place where a bracket could be opened and broken, or to the end and its tail."""
+    """The columns from a node to the next bracket that could be broken, or to the end with its tail."""
     columns = 0
     for position in range(start, len(nodes)):
         node = nodes[position]
@@ -191,7 +191,7 @@ def _node(page: Page, node: Node, indent: int, tail: int) -> None:
 
 
 def _broken(page: Page, bracket: Bracket, indent: int) -> None:
-    """A bracket over several lines, its content one level deeper than the line that it opens on."""
+    """Writes a bracket over several lines, its content one level deeper than its first line."""
     page.put(bracket.opener)
     only = bracket.nodes[0] if len(bracket.nodes) == 1 else None
     if isinstance(only, Bracket) and bracket.style is not Style.ROWS:
@@ -205,7 +205,7 @@ def _broken(page: Page, bracket: Bracket, indent: int) -> None:
 
 
 def _leading_remarks(page: Page, nodes: Sequence[Node], indent: int) -> list[Node]:
-    """Writes the comments that come first; gives the rest."""
+    """Writes the comments that come first and returns the other nodes."""
     rest = list(nodes)
     while rest and isinstance(rest[0], Remark):
         page.remark(rest[0].text, rest[0].alone, indent)
@@ -235,7 +235,7 @@ def _content(page: Page, bracket: Bracket, nodes: list[Node], indent: int) -> No
 
 
 def _item(page: Page, item: list[Node], indent: int) -> tuple[list[Node], list[Remark]]:
-    """Writes the comments before an item; gives the item and the comments after it."""
+    """Writes the comments before an item; returns the item and the comments after it."""
     core = _leading_remarks(page, item, indent)
     remarks: list[Remark] = []
     while core and isinstance(core[-1], Remark):

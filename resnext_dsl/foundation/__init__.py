@@ -1,1 +1,1 @@
-"""What every stage stands on: source texts with spans, diagnostics, options, units, records, atomic writing."""
+"""The basis of every stage: source texts with spans, diagnostics, options, units, records, atomic writing."""

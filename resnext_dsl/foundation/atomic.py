@@ -1,4 +1,4 @@
-"""Writes files so that a reader never sees half of one, and no failure leaves a part of one."""
+"""Writes files atomically: a reader sees the old file or the new one, and a failure leaves the old one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def write_text(path: Path, text: str) -> None:
     """Writes a text file in one step: a new file beside the old one, then a rename.
 
     Raises:
-        OSError: Where the folder is missing or cannot be written; the old file is as it was.
+        OSError: If the folder is missing or cannot be written; the old file does not change.
     """
     with staged(path) as file:
         file.write_text(text, encoding="utf-8", newline="\n")
@@ -22,16 +22,16 @@ def write_text(path: Path, text: str) -> None:
 
 @contextmanager
 def staged(path: Path) -> Iterator[Path]:
-    """Where to write a file, and whatever belongs to it: all of it moves into place when the block ends well.
+    """A temporary path for a file and the files that belong to it; all move into place if the block succeeds.
 
-    The folder is new, beside the target, and for this user alone. It is removed in any case, also where the block ends
-    with an error or an interrupt; what stood at the targets is then as it was.
+    The path lies in a new folder beside the target that only this user can read. The folder is always removed. If the
+    block ends with an error or an interrupt, the files at the targets do not change.
 
     Args:
         path: The target; a link is followed, and an existing file keeps its permissions.
 
     Raises:
-        OSError: Where the folder is missing or cannot be written, or something else than a file stands at a target.
+        OSError: If the folder is missing or cannot be written, or if a target is not a regular file.
     """
     target = path.resolve() if path.is_symlink() else path
     _refuse_other_than_files(target, path)
@@ -44,7 +44,7 @@ def staged(path: Path) -> Iterator[Path]:
 
 
 def _publish(folder: Path, target: Path) -> None:
-    """Moves what a folder holds beside the target, the target itself last; a failure undoes the moves before it."""
+    """Moves the files of a folder beside the target, the target itself last; a failure undoes the moves before it."""
     beside = sorted(file for file in folder.iterdir() if file.name != target.name)
     for file in (*beside, folder / target.name):
         place = target.with_name(file.name)

@@ -1,7 +1,7 @@
-"""What is wrong with a spec, said so that its author can mend it.
+"""Diagnostics: the mistakes of a spec, in a form that helps its author to repair them.
 
-Owns spans, diagnostics, the exceptions that carry them and the text they are shown as. It does not
-decide what is wrong: every stage of the pipeline does that for itself.
+Defines spans, diagnostics, the exceptions that carry them, and their text form. The stages of the pipeline find the
+mistakes; this module does not.
 """
 
 from __future__ import annotations
@@ -16,76 +16,76 @@ if TYPE_CHECKING:
     from resnext_dsl.foundation.source import Source
 
 CODES: dict[str, str] = {
-    "E001": "the text is not valid UTF-8 or has a character that no spec may contain",
+    "E001": "the text is not valid UTF-8, or it has a character that a spec cannot contain",
     "E002": "syntax error",
     "E003": "a bracket is not closed or not opened",
     "E101": "unknown name",
-    "E102": "a name is declared, or a bound stated, twice",
+    "E102": "a name, a limit or a value of a domain is stated twice",
     "E103": "a name is not allowed",
-    "E104": "templates or functions call themselves in a circle",
-    "E105": "a statement or declaration stands where it is not allowed",
+    "E104": "a template or function calls itself, or a network is derived from itself",
+    "E105": "a name, statement or declaration is used where it is not allowed",
     "E201": "unknown argument or parameter",
     "E202": "missing argument",
-    "E203": "too many arguments, or one given twice",
+    "E203": "too many arguments, or one argument given twice",
     "E204": "a value of the wrong type",
     "E205": "a value out of range",
     "E206": "an expression cannot be computed",
     "E207": "not an operator or template",
     "E208": "unknown measure in a budget",
-    "E209": "a rule of initialisation that starts nothing",
-    "E210": "a bound without the unit of its measure, or in another one",
-    "E301": "the operator does not take values of this shape",
+    "E209": "an `init` rule matches no weights",
+    "E210": "a limit without the unit that its measure needs, or with another unit",
+    "E301": "the operator does not accept a value of this shape",
     "E302": "channels are not divisible by groups or cardinality",
     "E303": "the kernel is larger than its input",
     "E304": "shapes that must agree are unequal",
     "E305": "a network without input, operators or output",
     "E401": "the source text is too large",
-    "E402": "brackets are nested too deep",
-    "E403": "templates, functions or blocks are nested too deep",
+    "E402": "brackets are nested too deeply",
+    "E403": "templates, functions or blocks are nested too deeply",
     "E404": "an integer has too many digits",
     "E405": "the network would have too many operators",
     "E406": "too many imported files",
     "E501": "the file cannot be read",
     "E502": "the file is outside the root folder",
-    "E503": "imports go in a circle",
+    "E503": "files import each other in a circle",
     "E504": "the file does not hold exactly one network",
-    "E505": "no such spec",
+    "E505": "the spec does not exist",
     "E601": "a budget is exceeded",
     "E602": "a requirement is not met",
     "E603": "a measure cannot be taken on this machine",
-    "E604": "no combination of values does what is asked for",
-    "E605": "a library that is needed is not installed",
+    "E604": "no combination of parameter values meets the request",
+    "E605": "a required library is not installed",
     "E606": "a library has no network of that name",
     "E607": "a variant cannot be timed",
-    "E608": "the network has no such form",
+    "E608": "the network cannot be written in this form",
     "E701": "weights do not fit the network",
     "E702": "the weights file cannot be read",
     "E703": "the weights file cannot be written",
     "E704": "a file cannot be written",
-    "E705": "the network cannot be exported so",
-    "E711": "a choice of training has a wrong value",
+    "E705": "the network cannot be exported to this format",
+    "E711": "a training option has an invalid value",
     "E712": "the data set cannot be read",
     "E713": "the network does not fit the data set",
     "E714": "the run cannot be resumed or written",
     "E715": "training diverged",
-    "E721": "an evaluator or score that cannot be used",
-    "E722": "a storage that cannot be used",
+    "E721": "the evaluator or score cannot be used",
+    "E722": "the storage cannot be used",
     "E723": "the storage holds another search under this name",
-    "E724": "the workers of a search cannot work",
-    "E801": "the compiler broke its own rules (please report it)",
-    "E802": "a written file does not compute what the network computes (please report it)",
+    "E724": "the workers of a search cannot run",
+    "E801": "internal error (please report it)",
+    "E802": "an exported file gives other outputs than the network (please report it)",
     "W901": "a declaration is never used",
     "W902": "the value of a split or residual is not used",
 }
-"""Every stable diagnostic code, with what it means."""
+"""Every diagnostic code with its meaning; a code never changes its meaning."""
 
 
 MOST = 200
-"""Diagnostics after which a stage looks no further: there are more mistakes than anybody will read."""
+"""The number of diagnostics after which a stage stops; a reader does not read more."""
 
 
 class EnoughError(Exception):
-    """A stage has met `MOST` mistakes; they are where it keeps them."""
+    """A stage has `MOST` diagnostics and stops; its own list has them."""
 
 
 class Span(NamedTuple):
@@ -126,23 +126,24 @@ class Span(NamedTuple):
 
 
 class Note(NamedTuple):
-    """A second place that a diagnostic speaks of."""
+    """A second place in the text that belongs to a diagnostic."""
 
     message: str
     span: Span | None = None
 
 
 class Diagnostic(NamedTuple):
-    """One mistake: where it is, what was found, what was expected and how to mend it.
+    """One mistake: its place, the text found there, the expected text, and a suggestion to repair it.
 
     Attributes:
         code: A key of `CODES`; it never changes its meaning.
         message: One line; names in backticks, values shown.
-        span: The text it speaks of, or None where it speaks of no text (a missing file).
+        span: The text that is wrong, or None if no text is (a missing file).
         hint: A suggestion, or "".
-        notes: Other places that matter, such as where a shape came from.
+        notes: Other places that matter, such as the origin of a shape.
         trail: The template calls that led here, outermost first.
-        severity: A warning leaves the spec valid.
+        severity: A spec with warnings only is valid.
+        file: The file's name if there is no span.
     """
 
     code: str
@@ -170,7 +171,7 @@ class Diagnostic(NamedTuple):
         return "\n".join(map(_printable, lines))
 
     def to_json(self) -> dict[str, object]:
-        """The diagnostic as the JSON object that `check --json` promises."""
+        """The diagnostic as the JSON object of `check --json`."""
         span = self.span
         return {
             "code": self.code,
@@ -193,7 +194,7 @@ class Diagnostic(NamedTuple):
 
 
 TRAIL_ENDS = 4
-"""Calls of a long trail that are shown on either side of its middle."""
+"""The number of calls of a long trail that are shown at either end."""
 
 
 def _trail_lines(trail: tuple[Note, ...]) -> list[str]:
@@ -206,7 +207,7 @@ def _trail_lines(trail: tuple[Note, ...]) -> list[str]:
 
 
 def _printable(line: str) -> str:
-    """A line without characters that a terminal would take for a command."""
+    """A line without the control characters of terminals."""
     return line if line.isprintable() else "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line)
 
 
@@ -251,7 +252,7 @@ class ArchError(Exception):
     """Base of every error about a spec.
 
     Attributes:
-        diagnostics: What is wrong, in the order of the text; at least one of them an error.
+        diagnostics: The mistakes in the order of the text; at least one of them is an error.
     """
 
     def __init__(self, diagnostics: Sequence[Diagnostic]) -> None:
@@ -263,11 +264,11 @@ class ArchError(Exception):
 
 
 class SpecSyntaxError(ArchError):
-    """The text is not of the language."""
+    """The text has syntax errors."""
 
 
 class ShapeError(ArchError):
-    """Operators do not fit together."""
+    """The shapes of operators do not fit together."""
 
 
 class BudgetError(ArchError):
@@ -283,7 +284,7 @@ class WeightsError(ArchError):
 
 
 class TrainingError(ArchError):
-    """The spec is valid and its training came to nothing."""
+    """The spec is valid and its training failed."""
 
 
 def error(code: str, message: str, span: Span | None = None, **more: Any) -> ArchError:
@@ -292,23 +293,23 @@ def error(code: str, message: str, span: Span | None = None, **more: Any) -> Arc
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """A hint that names the nearest known name, or ""."""
+    """A hint with the nearest known name, or ""."""
     match = nearest(name, known)
     return f"did you mean `{match}`?" if match else ""
 
 
 LONGEST_NAME = 100
-"""Names that are longer are refused by the lexer and are like no other."""
+"""The lexer refuses longer names, and no known name is near to them."""
 
 MANY = 1000
-"""Known names that are compared with one that is not known; of more, those that begin alike."""
+"""The most known names that are compared with an unknown one; if there are more, the same first letters decide."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name most like `name`, or None where none is like it.
+    """The known name nearest to `name`, or None if none is near.
 
-    Alike are names that differ in case and underscores only, and those at most a third of their letters apart; of
-    several, the nearest, then the first in the alphabet.
+    Two names are near if they differ in case and underscores only, or in at most a third of their letters. Of several
+    near names, the nearest one counts, then the first in the alphabet.
     """
     if not 0 < len(name) <= LONGEST_NAME:
         return None
@@ -328,7 +329,7 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 
 
 def _slips(left: str, right: str, enough: int) -> int:
-    """Letters to change, add, leave out or swap to make one name of the other; `enough` stands for that many or more.
+    """The number of letters to change, add, remove or swap to turn one name into the other; at most `enough`.
 
     Source: the optimal string alignment distance (Wagner and Fischer 1974, with Damerau's transpositions).
     """

@@ -6,15 +6,15 @@ from resnext_dsl.foundation.records import NamedTuple
 
 
 class Options(NamedTuple):
-    """Bounds on a spec; going past one is an error that names the option.
+    """Bounds on a spec; a spec that exceeds one has an error that names the option.
 
     Attributes:
         max_source_bytes: Size of one file in bytes.
-        max_files: Files that one spec may import, itself included.
-        max_depth: Brackets inside brackets in the text.
-        max_calls: Templates, functions and blocks inside each other when expanded.
+        max_files: Files of one spec: its own and those it imports.
+        max_depth: Nesting depth of brackets in the text.
+        max_calls: Nesting depth of templates, functions and blocks in expansion.
         max_digits: Decimal digits of an integer, written or computed.
-        max_nodes: Operators (and passes of loops) after expansion.
+        max_nodes: Operators and passes of loops after expansion.
         max_steps: Steps of computation: expressions, statements and passes evaluated.
         max_errors: Errors reported in one run.
     """

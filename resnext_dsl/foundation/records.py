@@ -1,8 +1,8 @@
 """Named tuples that take little time to declare.
 
-`typing.NamedTuple` compiles a constructor for every class and parses each of its annotations, and `check` declares some
-ninety: that took longer than to parse a spec. These have the same fields, defaults and methods; to a type checker they
-are the same.
+`typing.NamedTuple` compiles a constructor for every class and parses each of its annotations. `check` declares some
+ninety classes, which took longer than parsing a spec. The classes here have the same fields, defaults and methods, and
+type checkers treat them as `typing.NamedTuple`.
 """
 
 from __future__ import annotations
@@ -18,27 +18,27 @@ else:
 
     @cache
     def _of_size(size: int) -> type:
-        """The named tuple whose code those of this many fields share."""
+        """The named tuple whose code all classes with this number of fields share."""
         return namedtuple("Sized", [f"place{place}" for place in range(size)])
 
     class _Declared(type):
-        """Makes fields of the annotations in a class."""
+        """Turns the annotations of a class into fields."""
 
         def __new__(mcs, name: str, bases: tuple[type, ...], namespace: dict[str, Any]) -> type:
-            made = super().__new__(mcs, name, bases, namespace | {"__slots__": ()})
-            made._fields = made.__match_args__ = fields = tuple(made.__annotations__)
+            record = super().__new__(mcs, name, bases, namespace | {"__slots__": ()})
+            record._fields = record.__match_args__ = fields = tuple(record.__annotations__)
             pattern = _of_size(len(fields))
             for field, place in zip(fields, pattern._fields, strict=True):
-                setattr(made, field, vars(pattern)[place])
+                setattr(record, field, vars(pattern)[place])
             # The names of a function's arguments are those of its first variables.
             constructor = pattern.__new__
             code = constructor.__code__.replace(co_varnames=("_cls", *fields), co_qualname=name)
             defaults = tuple([namespace[field] for field in fields if field in namespace])
-            made.__new__ = FunctionType(code, constructor.__globals__, "__new__", defaults)
-            return made
+            record.__new__ = FunctionType(code, constructor.__globals__, "__new__", defaults)
+            return record
 
     class NamedTuple(tuple, metaclass=_Declared):
-        """What `typing.NamedTuple` is, for classes that derive from it; fields with defaults stand last."""
+        """A base class like `typing.NamedTuple`; fields with defaults stand last."""
 
         def __repr__(self) -> str:
             pairs = zip(self._fields, self, strict=True)

@@ -1,4 +1,4 @@
-"""One text: its name, its lines, and where an offset stands in them."""
+"""One text: its name, its lines, and the line and column of an offset."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ class Source:
     """The text of one spec or library.
 
     Attributes:
-        name: What diagnostics call it: the path as the user gave it, or `<spec>`.
-        raw: The text as it was.
+        name: Its name in diagnostics: the path as the user gave it, or `<spec>`.
+        raw: The unchanged text.
         text: The text without byte order mark, with line ends as LF.
-        path: The resolved file, or None for text that came from no file.
+        path: The resolved path, or None if the text is not from a file.
     """
 
     def __init__(self, name: str, text: str, path: Path | None = None) -> None:
@@ -36,7 +36,7 @@ class Source:
         return line, offset - self._starts[line - 1] + 1
 
     def line(self, number: int) -> str:
-        """The text of a line, from 1, without its end."""
+        """The text of a line, from 1, without its line end."""
         start = self._starts[number - 1]
         end = self.text.find("\n", start)
         return self.text[start : end if end >= 0 else len(self.text)]

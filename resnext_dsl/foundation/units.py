@@ -1,4 +1,4 @@
-"""Units of what a budget limits, and how an amount is shown: counts, times in seconds, memory in bytes."""
+"""The units of measures: plain counts, seconds and bytes, with the text form of an amount."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from resnext_dsl.foundation.records import NamedTuple
 
 
 class Unit(NamedTuple):
-    """What a measure is counted in.
+    """The unit of a measure.
 
     Attributes:
-        name: Its name in messages.
-        base: The unit that values are held in; "" for a plain count.
-        factors: Unit as written -> how many of the base it is.
-        needed: Whether a bound must be written with a unit.
+        name: The kind of amount, as messages name it.
+        base: The unit of stored values; "" for a plain count.
+        factors: Unit as written -> its size in the base unit.
+        needed: Whether a bound must have a unit.
     """
 
     name: str
@@ -23,7 +23,7 @@ class Unit(NamedTuple):
     needed: bool = False
 
     def show(self, value: float) -> str:
-        """An amount for people; times in the largest unit that they have one of, four digits of them."""
+        """An amount as text; a time has four digits, in the largest unit that is not above it."""
         if not self.needed:
             return f"{value:,}" + (f" {self.base}" if self.base else "")
         fitting = [unit for unit, factor in self.factors.items() if value >= factor]
@@ -43,4 +43,4 @@ BYTES = Unit(
 )
 
 UNITS: dict[str, Unit] = {written: unit for unit in (TIME, BYTES) for written in unit.factors}
-"""Unit as written -> what it is a unit of."""
+"""Unit as written -> the `Unit` that it belongs to."""

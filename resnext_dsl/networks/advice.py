@@ -12,7 +12,7 @@ from resnext_dsl.columns.price import CostColumns
 from resnext_dsl.costs.closed_form import COST_MEASURES
 from resnext_dsl.foundation.diagnostics import ArchError
 from resnext_dsl.foundation.records import NamedTuple
-from resnext_dsl.semantics.bind import Parameter
+from resnext_dsl.semantics.bound_network import Parameter
 from resnext_dsl.semantics.values import show
 
 if TYPE_CHECKING:

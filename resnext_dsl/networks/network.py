@@ -17,7 +17,7 @@ from resnext_dsl.foundation.source import Source
 from resnext_dsl.graph import ir as graphs
 from resnext_dsl.graph.invariants import check_invariants
 from resnext_dsl.operators.base import Shape
-from resnext_dsl.semantics.bind import BoundNetwork, Parameter
+from resnext_dsl.semantics.bound_network import BoundNetwork, Parameter
 from resnext_dsl.semantics.evaluate import Interpreter
 from resnext_dsl.semantics.init_targets import InitRule, settle
 from resnext_dsl.syntax import nodes as s

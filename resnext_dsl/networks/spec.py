@@ -12,7 +12,8 @@ from resnext_dsl.foundation.diagnostics import ArchError, error
 from resnext_dsl.foundation.options import DEFAULTS, Options
 from resnext_dsl.graph.invariants import check_invariants
 from resnext_dsl.networks.network import Network
-from resnext_dsl.semantics.bind import Binder, Parameter, unmet_requirements
+from resnext_dsl.semantics.bind import Binder, unmet_requirements
+from resnext_dsl.semantics.bound_network import Parameter
 from resnext_dsl.semantics.evaluate import Interpreter
 from resnext_dsl.semantics.init_targets import settle
 from resnext_dsl.semantics.resolve import resolve

@@ -29,7 +29,7 @@ from resnext_dsl.searches.plan import Plan, identity
 from resnext_dsl.searches.preselection import STAGES, Stage
 from resnext_dsl.searches.storage import PLAN, SPACE, close, open_storage, without_password
 from resnext_dsl.searches.trials import all_trials, standing
-from resnext_dsl.semantics.bind import the_network
+from resnext_dsl.semantics.spec_files import the_network
 from resnext_dsl.spaces.space import Space
 
 HEARTBEAT = 20

@@ -9,8 +9,7 @@ from resnext_dsl.formatter.format import format_text
 from resnext_dsl.foundation.diagnostics import error
 from resnext_dsl.foundation.options import DEFAULTS
 from resnext_dsl.networks.loading import network_of
-from resnext_dsl.semantics.bind import the_network
-from resnext_dsl.semantics.spec_files import SpecFile, text_source
+from resnext_dsl.semantics.spec_files import SpecFile, text_source, the_network
 from resnext_dsl.spaces.candidate import Candidate, plain, text_of
 from resnext_dsl.spaces.space import Space
 from resnext_dsl.syntax import nodes as s

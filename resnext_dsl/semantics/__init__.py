@@ -1,1 +1,1 @@
-"""What names and expressions mean: files and imports, name resolution, values, binding of parameters."""
+"""The meaning of names and expressions: files and imports, name resolution, values, binding of parameters."""

@@ -1,4 +1,4 @@
-"""What a search may pick for a parameter: a value of a set, a number of a range, or that for each element of a list."""
+"""The domain of a parameter: a set of values, a range of numbers, or a domain for each element of a list."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from resnext_dsl.foundation.diagnostics import ArchError, error
 from resnext_dsl.foundation.records import NamedTuple
 from resnext_dsl.operators.base import is_int
 from resnext_dsl.semantics.evaluate import Interpreter
-from resnext_dsl.semantics.values import Environment, List, fits_type, show, type_name
+from resnext_dsl.semantics.values import Environment, List, fits_type, show, type_name, with_article
 from resnext_dsl.syntax import nodes as s
 
 
 class Domain(NamedTuple):
-    """What a search may pick.
+    """The values that a search can choose for a parameter.
 
     Attributes:
-        values: Those of a set.
-        low: The lower end of a range; None where it is none.
+        values: The values of a set.
+        low: The lower end of a range; None for a set or a list.
         high: The upper end, which belongs to the range.
         step: The distance between the values of a range; without it, ints are one apart and floats are dense.
-        log: Whether a range is to be drawn from evenly in the logarithm.
-        each: Of a list, the domain of each element.
+        log: Whether a search draws from a range evenly on a logarithmic scale.
+        each: The domain of each element of a list.
     """
 
     values: tuple[Any, ...] = ()
@@ -53,7 +53,7 @@ class Domain(NamedTuple):
 
     @property
     def size(self) -> int | None:
-        """How many values it has; None for a range of floats without a step."""
+        """The number of values; None for a range of floats without a step."""
         if self.each:
             sizes = [domain.size for domain in self.each]
             return None if None in sizes else math.prod(size for size in sizes if size is not None)
@@ -64,7 +64,7 @@ class Domain(NamedTuple):
         return int((exact(self.high) - exact(self.low)) // exact(self.step)) + 1
 
     def value_at(self, place: int) -> Any:
-        """The value at a place in their order; not of a list, nor of a range of floats without a step."""
+        """The value at a place in the order; not for a list, nor for a range of floats without a step."""
         if self.low is None:
             return self.values[place]
         step = 1 if self.step is None else self.step
@@ -73,7 +73,7 @@ class Domain(NamedTuple):
         return float(exact(self.low) + place * exact(step))  # 0.3, where 0.1 + 2 * 0.1 is 0.30000000000000004
 
     def place_of(self, value: Any) -> int | None:
-        """The place of a value in their order; None where it is not one of them."""
+        """The place of a value in their order; None if the domain does not contain it."""
         if value not in self:
             return None
         if self.low is None:
@@ -81,13 +81,13 @@ class Domain(NamedTuple):
         return int((exact(value) - exact(self.low)) / exact(1 if self.step is None else self.step))
 
     def elements(self) -> tuple[Any, ...]:
-        """Its values in order.
+        """All values in order.
 
         Raises:
             ValueError: For a range of floats without a step.
         """
         if self.size is None:
-            raise ValueError(f"{self} has no end of values")
+            raise ValueError(f"{self} has infinitely many values")
         if self.each:
             return tuple(map(List, itertools.product(*(domain.elements() for domain in self.each))))
         return tuple(map(self.value_at, range(self.size)))
@@ -102,7 +102,7 @@ class Domain(NamedTuple):
 
 
 def exact(number: Any) -> Decimal:
-    """A number as the decimal that one would write for it."""
+    """A number as the shortest decimal that denotes it."""
     return Decimal(int(number)) if isinstance(number, int) else Decimal(repr(float(number)))
 
 
@@ -110,8 +110,8 @@ def domain_of(written: s.Domain, evaluator: Interpreter, env: Environment) -> Do
     """The domain that a text declares.
 
     Raises:
-        ArchError: E204 for what is no number in a range, E205 for a range that is empty, a step that is not above 0, or
-            a range in the logarithm that does not begin above 0.
+        ArchError: E204 if an end or a step of a range is not a number. E205 if a range is empty, if a step is not above
+            0, or if a range with `log` does not begin above 0.
     """
     if isinstance(written, s.ListDomain):
         return Domain(each=tuple(domain_of(element, evaluator, env) for element in written.elements))
@@ -121,7 +121,7 @@ def domain_of(written: s.Domain, evaluator: Interpreter, env: Environment) -> Do
     numbers = [evaluator.evaluate(part, env) for part in ends]
     for number, part in zip(numbers, ends, strict=True):
         if isinstance(number, bool) or not isinstance(number, int | float):
-            raise error("E204", f"a range is of numbers; found {show(number)}", part.span)
+            raise error("E204", f"the ends and the step of a range must be numbers; found {show(number)}", part.span)
     low, high = numbers[:2]
     step = numbers[2] if written.step is not None else None
     if low > high:
@@ -129,32 +129,32 @@ def domain_of(written: s.Domain, evaluator: Interpreter, env: Environment) -> Do
     if step is not None and step <= 0:
         raise error("E205", f"the step must be above 0; found {step}", ends[2].span)
     if written.log and low <= 0:
-        raise error("E205", f"a range with `log` begins above 0; found {low}", ends[0].span)
+        raise error("E205", f"a range with `log` must begin above 0; found {low}", ends[0].span)
     return Domain(low=low, high=high, step=step, log=written.log)
 
 
 def typed(domain: Domain, written: s.Domain, kind: str, default: Any) -> Domain:
-    """The domain of a parameter, or of an element of a list, whose values are all of its type.
+    """The domain of a parameter, or of an element of a list, with values of its type.
 
     Args:
-        domain: What `domain_of` has made of `written`.
-        written: For the places of errors.
+        domain: The result of `domain_of(written)`.
+        written: The domain in the text, for the places of errors.
         kind: The type.
-        default: Tells the types of a list's elements.
+        default: The default, whose elements give the types of the elements of a list.
 
     Raises:
         ArchError: E204 for a value of another type, E205 for a list of another length.
     """
     if isinstance(written, s.ListDomain):
         if not isinstance(default, List):
-            raise error(
-                "E204", f"domains in `[ ]` are for the elements of a list; this is {show(default)}", written.span
-            )
+            raise error("E204", f"a domain in `[ ]` needs a list as the default; found {show(default)}", written.span)
         if len(default) != len(domain.each):
-            found = f"a list of {len(default)} elements needs as many domains; found {len(domain.each)}"
-            raise error("E205", found, written.span)
+            message = f"a list of {len(default)} elements needs {len(default)} domains; found {len(domain.each)}"
+            raise error("E205", message, written.span)
         elements = zip(domain.each, written.elements, default, strict=True)
-        return domain._replace(each=tuple(typed(own, text, type_name(item), item) for own, text, item in elements))
+        return domain._replace(
+            each=tuple(typed(element, text, type_name(item), item) for element, text, item in elements)
+        )
     if isinstance(written, s.SetDomain):
         for value, item in zip(domain.values, written.items, strict=True):
             if not fits_type(value, kind):
@@ -171,8 +171,8 @@ def typed(domain: Domain, written: s.Domain, kind: str, default: Any) -> Domain:
 
 
 def _wrong_type(value: Any, kind: str, part: s.Expression) -> ArchError:
-    found = f"the parameter is {'an' if kind[0] in 'aeio' else 'a'} {kind}; its domain has {show(value)}"
-    return error("E204", found, part.span)
+    message = f"the parameter is {with_article(kind)}; its domain contains {show(value)}"
+    return error("E204", message, part.span)
 
 
 def _floats(values: Sequence[Any]) -> tuple[Any, ...]:

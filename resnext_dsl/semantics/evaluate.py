@@ -1,4 +1,4 @@
-"""Computes expressions: total, bounded, and with an error that points at the part that cannot be computed."""
+"""Computes expressions within bounds; an error points at the part that cannot be computed."""
 
 from __future__ import annotations
 
@@ -24,29 +24,30 @@ from resnext_dsl.semantics.values import (
     UnsettledError,
     show,
     type_name,
+    with_article,
 )
 from resnext_dsl.syntax import nodes as s
 
 SHORTCUTS = ("auto", "identity", "projection", "pad", "skip")
 WORDS = SYMBOLS | set(SHORTCUTS) | INIT_WORDS
-"""Option words: names that mean themselves where nothing else has that name."""
+"""Option words: names that stand for themselves unless a declaration has the name."""
 
 _MEANINGS: dict[str, Any] = {word: word for word in WORDS} | {
     name: OperatorValue(operator) for name, operator in OPERATORS.items()
 }
-"""What operators' names and option words stand for."""
+"""The values of operators' names and of option words."""
 
 CONTEXT = frozenset({"channels_in", "shape_in", "channels_here", "shape_here"})
-"""Names of what flows where an expression stands; the expander gives them their values."""
+"""Names for the shape of the current value and of the template's input; the expander gives them their values."""
 
 
 class Interpreter:
     """Evaluates expressions under one budget of steps.
 
     Attributes:
-        context: Gives the value of a `CONTEXT` name or of a value of the network; `MISSING` for other names; raises
-            `UnsettledError` where it cannot be told here.
-        quiet: An unknown name is `UnsettledError` too, for who reports nothing: the error with its hint takes time.
+        context: Gives the value of a `CONTEXT` name or of a value of the network, and `MISSING` for other names. Raises
+            `UnsettledError` if the value is not known here.
+        quiet: Whether an unknown name raises `UnsettledError`, for callers that report no errors: a hint takes time.
     """
 
     def __init__(self, options: Options, context: Callable[[str], Any] | None = None, quiet: bool = False) -> None:
@@ -62,8 +63,8 @@ class Interpreter:
         """The value of an expression.
 
         Raises:
-            ArchError: Where it cannot be computed; one diagnostic, at the innermost part.
-            UnsettledError: Where it depends on something that failed before.
+            ArchError: If it cannot be computed; one diagnostic, at the innermost part.
+            UnsettledError: If it depends on something that failed before.
         """
         self.steps += 1
         if self.steps > self._most_steps:
@@ -73,7 +74,7 @@ class Interpreter:
         return _DISPATCH[type(expression)](self, expression, env)
 
     def bound(self, expression: s.Expression, env: Environment) -> Any:
-        """The value that a name is bound to: that of the expression."""
+        """The value that a name gets from an expression."""
         return self.evaluate(expression, env)
 
     def step(self, span: Span, count: int = 1) -> None:
@@ -84,7 +85,7 @@ class Interpreter:
                 "E405",
                 f"the spec needs more than {self.options.max_steps} steps of computation",
                 span,
-                hint="the bound is the option `max_steps`",
+                hint="the option `max_steps` sets the limit",
             )
 
     def whole(self, expression: s.Expression, env: Environment, what: str, least: int = 0) -> int:
@@ -106,7 +107,7 @@ class Interpreter:
         return value
 
     def find(self, name: s.Name, env: Environment) -> Any:
-        """What a name stands for: a declaration, a value of the network, an operator or an option word."""
+        """The meaning of a name: a declaration, a value of the network, an operator or an option word."""
         text = name.text
         value = env.get(text)
         if value is MISSING and self.context is not None:
@@ -120,7 +121,7 @@ class Interpreter:
         raise self.unknown_name(name, env)
 
     def unknown_name(self, name: s.Name, env: Environment) -> ArchError:
-        """The error for a name that nothing has."""
+        """The error for a name without a meaning."""
         if name.text in CONTEXT:
             return error("E105", f"`{name.text}` has a value only inside a template or a part", name.span)
         if name.text in BUILTINS:
@@ -142,16 +143,16 @@ class Interpreter:
             return self._function(callee, expression, env)
         if isinstance(callee, OperatorValue | TemplateValue):
             return self.fill_in(callee, expression.arguments, env)
-        raise error("E207", f"`{name}` is {_a(type_name(callee))}, not a function", expression.callee.span)
+        raise error("E207", f"`{name}` is {with_article(type_name(callee))}, not a function", expression.callee.span)
 
     def fill_in(
         self, callee: OperatorValue | TemplateValue, arguments: tuple[s.CallArgument, ...], env: Environment
     ) -> Any:
-        """The operator or template with these arguments filled in, over those it has."""
+        """The operator or template with these arguments filled in; they replace earlier ones."""
         signature = signature_of(callee)
         bound = bind(signature, arguments, partial=True)
-        given = dict(callee.arguments) | {k: self.evaluate(a.value, env) for k, a in bound.named.items()}
-        filled = tuple(given.items())
+        merged = dict(callee.arguments) | {k: self.evaluate(a.value, env) for k, a in bound.named.items()}
+        filled = tuple(merged.items())
         if isinstance(callee, OperatorValue):
             return OperatorValue(callee.operator, filled)
         return TemplateValue(callee.template, callee.environment, filled)
@@ -178,12 +179,12 @@ class Interpreter:
         for argument in expression.arguments:
             if argument.name is not None:
                 raise error("E201", f"`{name}` takes no named arguments; found `{argument.name.text}`", argument.span)
-        found = len(expression.arguments)
-        if found < least or (most is not None and found > most):
-            raise error(*_wrong_count(name, found, least, most), expression.span)
+        count = len(expression.arguments)
+        if count < least or (most is not None and count > most):
+            raise error(*_wrong_count(name, count, least, most), expression.span)
         if name in ("first", "last") and env.turn is None:
             where = "a `repeat` or a repeated stage"
-            raise error("E105", f"`{name}` stands only inside {where}", expression.span)
+            raise error("E105", f"`{name}` is allowed only inside {where}", expression.span)
         values = [self.evaluate(argument.value, env) for argument in expression.arguments]
         if name in ("first", "last"):
             turn, turns = env.turn or (0, 1)
@@ -191,7 +192,7 @@ class Interpreter:
         return self._checked(expression, lambda: function(*values), name, values)
 
     def _checked(self, expression: s.Expression, compute: Callable[[], Any], what: str, values: list[Any]) -> Any:
-        """The result of a computation that may fail, kept within the bounds of numbers and lists."""
+        """The result of a computation that can fail; numbers and lists stay within their bounds."""
         try:
             result = compute()
         except BadValueError as bad:
@@ -201,18 +202,21 @@ class Interpreter:
         except (OverflowError, ValueError):
             raise error("E206", f"`{what}` has no result for {_listed(values)}", expression.span) from None
         except TypeError:
-            raise error("E204", f"`{what}` does not take {_kinds(values)}", expression.span) from None
+            raise error("E204", f"`{what}` does not accept {_kinds(values)}", expression.span) from None
         return self._bounded(result, expression)
 
     def _bounded(self, result: Any, expression: s.Expression) -> Any:
         if is_int(result) and abs(result) >= self._limit:
             digits = f"more than {self.options.max_digits} digits"
-            hint = "the bound is the option `max_digits`"
+            hint = "the option `max_digits` sets the limit"
             raise error("E404", f"the result has {digits}", expression.span, hint=hint)
         if isinstance(result, float) and not abs(result) <= sys.float_info.max:
             raise error("E206", "the result is not a finite number", expression.span)
         if isinstance(result, tuple) and len(result) > self.options.max_nodes:
-            raise error("E205", f"a list has at most {self.options.max_nodes} elements", expression.span)
+            hint = "the option `max_nodes` sets the limit"
+            raise error(
+                "E205", f"the list would have more than {self.options.max_nodes} elements", expression.span, hint=hint
+            )
         return result
 
     def _chain(self, expression: s.Chain, env: Environment) -> Any:
@@ -279,8 +283,8 @@ class Interpreter:
             if not is_int(place):
                 raise error("E204", f"an index must be an int; found {show(place)}", position.span)
             if not -len(value) <= place < len(value):
-                found = f"index {place} is out of range: {show(value)} has {len(value)} elements, counted from 0"
-                raise error("E205", found, position.span)
+                message = f"index {place} is out of range: {show(value)} has {len(value)} elements, counted from 0"
+                raise error("E205", message, position.span)
             value = value[place]
         return value
 
@@ -330,22 +334,18 @@ _DISPATCH: dict[type, Callable[[Interpreter, Any, Environment], Any]] = {
 }
 
 
-def _a(noun: str) -> str:
-    return f"an {noun}" if noun[0] in "aeio" else f"a {noun}"
-
-
 def _kinds(values: list[Any]) -> str:
-    return " and ".join(_a(type_name(value)) for value in values)
+    return " and ".join(with_article(type_name(value)) for value in values)
 
 
 def _listed(values: list[Any]) -> str:
     return ", ".join(show(value) for value in values)
 
 
-def _wrong_count(name: str, found: int, least: int, most: int | None) -> tuple[str, str]:
-    code = "E202" if found < least else "E203"
+def _wrong_count(name: str, count: int, least: int, most: int | None) -> tuple[str, str]:
+    code = "E202" if count < least else "E203"
     wanted = str(least) if most == least else f"{least} to {most}" if most is not None else f"at least {least}"
-    return code, f"`{name}` takes {wanted} argument{'s' if wanted != '1' else ''}; found {found}"
+    return code, f"`{name}` takes {wanted} argument{'s' if wanted != '1' else ''}; found {count}"
 
 
 def _called(problem: ArchError, expression: s.Invoke) -> ArchError:
@@ -362,6 +362,6 @@ def _called(problem: ArchError, expression: s.Invoke) -> ArchError:
 
 
 def too_deep(span: Span, options: Options) -> ArchError:
-    """The error for calls inside calls beyond the bound."""
-    found = f"templates, functions and blocks are nested deeper than {options.max_calls}"
-    return error("E403", found, span, hint="the bound is the option `max_calls`")
+    """The error for calls that are nested beyond the bound."""
+    message = f"templates, functions and blocks are nested deeper than {options.max_calls}"
+    return error("E403", message, span, hint="the option `max_calls` sets the limit")

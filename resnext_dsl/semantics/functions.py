@@ -1,4 +1,4 @@
-"""What infix operators and built-in functions compute, on plain values; `evaluate` keeps the results in bounds."""
+"""The results of infix operators and built-in functions on plain values; `evaluate` checks the bounds."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from resnext_dsl.semantics.values import List, OperatorValue, show, type_name
 
 
 class BadValueError(Exception):
-    """A computation that its own rule refuses."""
+    """A value that a function does not accept."""
 
     def __init__(self, code: str, message: str, hint: str = "") -> None:
         super().__init__(message)
@@ -43,8 +43,8 @@ def _raise_to(left: Any, right: Any) -> Any:
         if exponent < 0:
             return (base * 1.0) ** exponent
         if abs(base) > 1 and exponent * base.bit_length() > 10_000:
-            found = f"{base} ** {exponent} has too many digits"
-            raise BadValueError("E404", found, "the bound is the option `max_digits`")
+            message = f"{base} ** {exponent} has too many digits"
+            raise BadValueError("E404", message, "the option `max_digits` sets the limit")
     result = base**exponent
     if isinstance(result, complex):
         raise ValueError
@@ -68,7 +68,7 @@ WHOLE: dict[str, Callable[[int, int], Any]] = {
     "==": python_operator.eq,
     "!=": python_operator.ne,
 }
-"""What infix operators compute on two ints, where that always has a result."""
+"""Infix operators on two ints that always have a result."""
 
 INFIX: dict[str, Callable[[Any, Any], Any]] = {
     "+": _add,
@@ -103,29 +103,29 @@ def _range(*bounds: int) -> List:
         raise TypeError
     numbers = range(*bounds)
     if len(numbers) > 1_000_000:
-        found = f"`range` would have {len(numbers)} elements"
-        raise BadValueError("E205", found, "a list has at most `max_nodes` elements")
+        message = f"`range` would have {len(numbers)} elements"
+        raise BadValueError("E205", message, "the option `max_nodes` sets the limit")
     return List(numbers)
 
 
 def _over(function: Callable[[Any], Any]) -> Callable[..., Any]:
-    """`min`, `max`, `sum`: of the arguments, or of the one list given."""
+    """`min`, `max`, `sum`: of the arguments, or of a single list."""
 
     def apply(*values: Any) -> Any:
         items = values[0] if len(values) == 1 and isinstance(values[0], tuple) else values
         if not items:
-            raise BadValueError("E206", "an empty list has none")
+            raise BadValueError("E206", "`min`, `max` and `sum` need at least one value; found an empty list")
         return function([number(item) for item in items])
 
     return apply
 
 
 def _sum(items: list[Any]) -> Any:
-    return reduce(python_operator.add, items)  # Python's own rounds floats in other ways from 3.12 on
+    return reduce(python_operator.add, items)  # Python's own `sum` rounds floats differently from 3.12 on
 
 
 def _of_one(function: Callable[[float], float]) -> Callable[[Any], Any]:
-    """A function of the math module, of each number where there are many."""
+    """A function of the math module; it maps over the numbers of a column."""
 
     def apply(value: Any) -> Any:
         mapped = getattr(number(value), "mapped", None)

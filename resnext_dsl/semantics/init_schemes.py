@@ -1,4 +1,4 @@
-"""The schemes that an `init` block may name: their arguments and what those may be. What they do is the compiler's."""
+"""The schemes of `init` blocks with their arguments and the valid values; the compiler applies the schemes."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ SCHEMES: dict[str, tuple[tuple[str, type | tuple[str, ...], Any], ...]] = {
     "ones": (),
     "constant": (("value", float, None),),
 }
-"""Scheme -> its arguments in order: name, type or words, default (None: it must be given)."""
+"""Scheme -> its arguments in order: name, type or words, default (None: required)."""
 
 
 class SchemeRule(Protocol):
-    """What an init rule says; `InitRule` and the binder's own rules do."""
+    """The content of an init rule, as `InitRule` has it."""
 
     @property
     def operator(self) -> str:
-        """Name of its row in the operator table."""
+        """The name of the operator's row in the operator table."""
 
     @property
     def field(self) -> str:
@@ -44,19 +44,19 @@ class SchemeRule(Protocol):
 
     @property
     def arguments(self) -> tuple[tuple[str, Any], ...]:
-        """Of the scheme, by name."""
+        """The arguments of the scheme by name."""
 
     @property
     def path(self) -> str:
-        """Name of the scope or node that it is about; "" for all of the network."""
+        """The name of the scope or node that the rule applies to; "" for the whole network."""
 
 
 MATRICES = frozenset({"kaiming_normal", "kaiming_uniform", "xavier_normal", "xavier_uniform", "linear_uniform"})
-"""Schemes that ask for a weight of two dimensions at least."""
+"""Schemes that need a weight of at least two dimensions."""
 
 
 def applies(operator: str, field: str, scheme: str) -> bool:
-    """Whether a scheme can start a field of an operator's modules."""
+    """Whether a scheme can initialise a field of an operator's modules."""
     matrix = OPERATORS[operator].multiplies and field == "weight"
     known = field in OPERATORS[operator].init_fields and scheme in SCHEMES
     return known and (matrix or scheme not in MATRICES)
@@ -76,34 +76,36 @@ def with_weights() -> list[str]:
 
 
 def check_field(rule: s.InitDeclaration, operator: str) -> None:
-    """Holds the field and the scheme of a rule against the operator that it is about.
+    """Checks the field and the scheme of a rule for the operator that it applies to.
 
     Raises:
-        ArchError: For an operator without weights, an unknown field, or a scheme that cannot start it.
+        ArchError: If the operator has no weights, the field is unknown, or the scheme cannot initialise the field.
     """
     fields = OPERATORS[operator].init_fields
     if not fields:
-        hint = f"operators that have: {', '.join(with_weights())}"
-        raise error("E201", f"`{operator}` has no weights to start", rule.operator.span, hint=hint)
+        hint = f"operators with weights: {', '.join(with_weights())}"
+        raise error("E201", f"`{operator}` has no weights to initialise", rule.operator.span, hint=hint)
     _known(rule.field, fields, "field")
     _known(rule.scheme, SCHEMES, "scheme")
     if not applies(operator, rule.field.text, rule.scheme.text):
-        message = f"`{rule.scheme.text}` starts weights of convolutions and linear layers only"
+        message = f"`{rule.scheme.text}` initialises weights of convolutions and linear layers only"
         raise error("E205", message, rule.scheme.span, hint="use constant, normal, uniform, ones or zeros")
 
 
-def check_arguments(rule: s.InitDeclaration, given: list[tuple[str, Any, Span]]) -> tuple[tuple[str, Any], ...]:
+def check_arguments(rule: s.InitDeclaration, arguments: list[tuple[str, Any, Span]]) -> tuple[tuple[str, Any], ...]:
     """The arguments of a rule by name, defaults filled in.
 
     Raises:
-        ArchError: For an unknown scheme or argument, or a value of the wrong type.
+        ArchError: If a scheme or an argument is unknown, or if a value has the wrong type.
     """
     _known(rule.scheme, SCHEMES, "scheme")
     formals = SCHEMES[rule.scheme.text]
     values: dict[str, Any] = {}
-    for position, (name, value, span) in enumerate(given):
+    for position, (name, value, span) in enumerate(arguments):
         if not name and position >= len(formals):
-            raise error("E203", f"`{rule.scheme.text}` takes {len(formals)} arguments; this is one too many", span)
+            raise error(
+                "E203", f"`{rule.scheme.text}` takes at most {len(formals)} arguments; this one is too many", span
+            )
         key = name or formals[position][0]
         kind = next((formal[1] for formal in formals if formal[0] == key), None)
         if kind is None:
@@ -121,7 +123,7 @@ def _typed(name: str, value: Any, kind: type | tuple[str, ...], span: Span) -> A
     if isinstance(kind, tuple):
         word = getattr(getattr(value, "operator", None), "name", value)
         if word not in kind:
-            raise error("E205", f"`{name}` is one of {', '.join(kind)}; found {show(value)}", span)
+            raise error("E205", f"`{name}` must be one of {', '.join(kind)}; found {show(value)}", span)
         return word
     if kind is bool and isinstance(value, bool):
         return value
@@ -139,4 +141,4 @@ def _known(name: s.Name, known: Any, what: str) -> None:
 
 
 INIT_WORDS = frozenset({"fan_in", "fan_out", "linear"})
-"""Option words of the schemes."""
+"""The option words that schemes add."""

@@ -1,6 +1,6 @@
-"""What the rules of an `init` block are about: the nodes that a path, an operator and a field mean.
+"""The targets of `init` rules: the nodes that a path, an operator and a field select.
 
-The text alone tells which words can be right; the rest is known once the network is expanded.
+Some checks need the text only; the others need the expanded network.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from resnext_dsl.semantics.init_schemes import check_field, fields_of, with_weig
 from resnext_dsl.syntax import nodes as s
 
 LISTED = 6
-"""Names that a hint lists at most."""
+"""The most names that a hint lists."""
 
 
 class InitRule(NamedTuple):
-    """How a field of some modules starts; the scheme and its arguments as the compiler knows them.
+    """The initial values of a field of some modules: a scheme and its arguments.
 
     Attributes:
-        path: Name of the scope or node whose operators are meant; "" for all of the network.
+        path: The name of the scope or node whose operators the rule applies to; "" for the whole network.
         written: The rule in the text.
     """
 
@@ -36,10 +36,10 @@ class InitRule(NamedTuple):
 
 
 def check_words(rule: s.InitDeclaration, tops: Collection[str]) -> None:
-    """Holds a rule against what the text tells: the operators, and the names outermost in the network.
+    """Checks a rule against the text: the operators, and the outermost names of the network.
 
     Raises:
-        ArchError: For a rule that is wrong whatever the network expands to.
+        ArchError: If the rule is wrong for every expansion of the network.
     """
     known = rule.operator.text in OPERATORS
     first = (*rule.path, rule.operator)[0]
@@ -50,7 +50,7 @@ def check_words(rule: s.InitDeclaration, tops: Collection[str]) -> None:
 
 
 def settle(rules: Iterable[InitRule], graph: Graph) -> tuple[tuple[InitRule, ...], list[Diagnostic]]:
-    """The rules with the scope or node and the operator that each is about, and what is wrong with the others."""
+    """The rules with their scopes or nodes and operators, and the diagnostics of the wrong rules."""
     settled: list[InitRule] = []
     diagnostics: list[Diagnostic] = []
     tree: _Tree | None = None
@@ -68,12 +68,12 @@ def settle(rules: Iterable[InitRule], graph: Graph) -> tuple[tuple[InitRule, ...
 
 
 class _Tree:
-    """The names of a graph, as they lie inside each other.
+    """The names of a graph as a tree.
 
     Attributes:
-        nodes: The operators by name.
-        inside: Of each scope the names directly in it.
-        fields: Of each scope and node the operators with weights in it, and of those the fields that one of them has.
+        nodes: Name -> node.
+        inside: Scope -> the names directly in it.
+        fields: Scope or node -> operator with weights in it -> the fields that such operators have.
     """
 
     def __init__(self, graph: Graph) -> None:
@@ -81,8 +81,8 @@ class _Tree:
         self.inside: dict[str, dict[str, None]] = {}
         self.fields: dict[str, dict[str, set[str]]] = {}
         for name in (*filter(None, graph.scopes), *self.nodes):
-            outer, _, own = name.rpartition(".")
-            self.inside.setdefault(outer, {})[own] = None
+            outer, _, local = name.rpartition(".")
+            self.inside.setdefault(outer, {})[local] = None
         for node in self.nodes.values():
             if OPERATORS[node.operator].init_fields:
                 self._count(node, fields_of(graph, node))
@@ -94,7 +94,7 @@ class _Tree:
             path = path.rpartition(".")[0]
 
     def find(self, words: Iterable[s.Name]) -> str:
-        """The name that a path means; ArchError for the first of its words that means nothing."""
+        """The name that a path stands for; ArchError at its first unknown word."""
         name = ""
         for word in words:
             if word.text not in self.inside.get(name, ()):
@@ -122,8 +122,8 @@ def _settled(rule: InitRule, tree: _Tree) -> InitRule:
 
 
 def _unknown(word: s.Name, outer: str, inside: Collection[str]) -> ArchError:
-    hint = did_you_mean(word.text, inside) or (f"it holds: {_listed(inside)}" if inside else "it is an operator")
-    return error("E101", f"{f'`{outer}`' if outer else 'the network'} holds no `{word.text}`", word.span, hint=hint)
+    hint = did_you_mean(word.text, inside) or (f"it contains: {_listed(inside)}" if inside else "it is an operator")
+    return error("E101", f"{f'`{outer}`' if outer else 'the network'} contains no `{word.text}`", word.span, hint=hint)
 
 
 def _unknown_operator(word: s.Name, tops: Collection[str]) -> ArchError:
@@ -133,20 +133,20 @@ def _unknown_operator(word: s.Name, tops: Collection[str]) -> ArchError:
 
 def _no_operator(rule: InitRule, name: str, tree: _Tree) -> ArchError:
     operators = list(tree.fields.get(name, ()))
-    hint = f"name one that it holds: `{name}.{operators[0]}.{rule.field}`" if operators else ""
+    hint = f"name an operator inside it: `{name}.{operators[0]}.{rule.field}`" if operators else ""
     return error("E207", f"`{name}` is not an operator", rule.written.operator.span, hint=hint)
 
 
 def _without_operator(rule: InitRule, operators: list[str]) -> ArchError:
     hint = f"operators with weights in it: {', '.join(operators)}" if operators else "it has no weights"
-    return error("E209", f"`{rule.path}` holds no `{rule.operator}`", rule.written.operator.span, hint=hint)
+    return error("E209", f"`{rule.path}` contains no `{rule.operator}`", rule.written.operator.span, hint=hint)
 
 
 def _without_field(rule: InitRule, node: bool) -> ArchError:
     switch = "affine" if "affine" in OPERATORS[rule.operator].attributes.fields else "bias"
     hint = f"`{rule.operator}(..., {switch}=true)` has one"
-    found = f"`{rule.path}` has no" if node else f"no `{rule.operator}` in `{rule.path}` has a"
-    return error("E209", f"{found} {rule.field}", rule.written.field.span, hint=hint)
+    subject = f"`{rule.path}` has no" if node else f"no `{rule.operator}` in `{rule.path}` has a"
+    return error("E209", f"{subject} {rule.field}", rule.written.field.span, hint=hint)
 
 
 def _listed(names: Collection[str]) -> str:

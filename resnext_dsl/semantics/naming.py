@@ -1,4 +1,4 @@
-"""The local names of statements: settled by the text alone, so the same in every instance of a template."""
+"""The local names of statements. They depend on the text only, so they are equal in every call of a template."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections import Counter
 from resnext_dsl.foundation.diagnostics import Span
 from resnext_dsl.syntax import nodes as s
 
-# Attributes that torch.nn.Module, Sequential and ModuleList have, and methods of compiled networks: a child of that
-# name would hide them.
+# Attributes of torch.nn.Module, Sequential and ModuleList, and methods of compiled networks: a child of the same name
+# would hide them.
 TAKEN = frozenset(
     [
         "T",
@@ -89,20 +89,20 @@ TAKEN = frozenset(
 
 
 def safe(name: str) -> str:
-    """The name as an attribute of a module: `_` after Python's keywords, private names and those of modules."""
+    """The name as an attribute of a module; keywords, private names and attributes of modules get a `_`."""
     taken = name.startswith("_") or name in TAKEN or keyword.iskeyword(name) or keyword.issoftkeyword(name)
     return f"{name}_" if taken else name
 
 
 def single_call(block: s.Block) -> s.Apply | None:
-    """The one operator or template call that a block consists of, constants aside; None where there is more."""
+    """The one operator or template call that a block consists of, apart from constants; None if it has more."""
     statements = [statement for statement in block.statements if not isinstance(statement, s.Let)]
     only = statements[0] if len(statements) == 1 else None
     return only if isinstance(only, s.Apply) else None
 
 
 def aliases(block: s.Block) -> list[str]:
-    """Names given with `as` to values in a body, at any depth."""
+    """The names that `as` gives to values in a body, at any depth."""
     names: list[str] = []
     pending = [block]
     while pending:
@@ -132,23 +132,23 @@ def body_of(span: Span, entries: tuple[s.Entry, ...]) -> s.Block:
 
 
 def top_names(span: Span, entries: tuple[s.Entry, ...]) -> frozenset[str]:
-    """The names that parts, outputs and statements of a network may have in its graph."""
+    """The outermost names that parts, outputs and statements of a network can have in its graph."""
     parts = {safe(entry.name.text) for entry in entries if isinstance(entry, s.PartDeclaration | s.OutputDeclaration)}
     return Names(body_of(span, entries)).all() | parts
 
 
 class Names:
-    """The local names in one body: those of its statements, through residuals and conditions.
+    """The local names of the statements in one body, also inside its residuals and conditions.
 
-    `of(statement)` is the name of an operator, call or loop; `of(statement, role)` with a role of "paths", "merge",
-    "add" or "shortcut" that of a part of a split or residual. Names that occur more than once are numbered from 1.
+    `of(statement)` is the name of an operator, call or loop. `of(statement, role)` names a part of a split or residual;
+    the roles are "paths", "merge", "add" and "shortcut". A name that occurs more than once is numbered from 1.
     """
 
     def __init__(self, block: s.Block, reserved: tuple[str, ...] = ()) -> None:
         self._bases: list[tuple[tuple[int, str], str]] = []
         self._walk(block)
         self._names = self._number(reserved)
-        self._block = block  # keeps the statements alive: they are known by identity
+        self._block = block  # keeps the statements alive, because their identity is the key
 
     def of(self, statement: s.Statement, role: str = "") -> str:
         """The local name of a statement, or of a part of it."""

@@ -1,4 +1,4 @@
-"""Parameter values that come from outside the text: from Python, or as text from a command line."""
+"""Parameter values from outside the spec: from Python, or as text from a command line."""
 
 from __future__ import annotations
 
@@ -9,27 +9,49 @@ from resnext_dsl.foundation.options import DEFAULTS
 from resnext_dsl.foundation.source import Source
 from resnext_dsl.semantics.evaluate import Interpreter
 from resnext_dsl.semantics.spec_files import text_source
-from resnext_dsl.semantics.values import Environment, List
+from resnext_dsl.semantics.values import Environment, List, OperatorValue, TemplateValue, show, with_article
 from resnext_dsl.syntax import nodes as s
 from resnext_dsl.syntax.parse import parse
 
 
 def override_source(name: str, value: Any) -> Span:
-    """A place for diagnostics about a value that came from outside the text."""
+    """The span of an override's own text, for diagnostics."""
     shown = value if isinstance(value, str) else repr(value)
     source = Source(f"<override {name[:40]}>", shown[:200] or " ")
     return Span(source, 0, len(source.text))
 
 
+def overriding_value(name: str, value: Any, kind: str, evaluator: Interpreter, env: Environment) -> tuple[Any, Span]:
+    """The value of an override with its place: text is read as an expression, or kept where a string is needed.
+
+    Raises:
+        ArchError: If the value has the wrong type, or if its text cannot be read or computed.
+    """
+    if isinstance(value, OperatorValue | TemplateValue):
+        value = show(value)  # of another binding of the network, whose names have other values there
+    span = override_source(name, value)
+    if not isinstance(value, str):
+        converted = from_python(value, kind)
+        if converted is None:
+            raise error("E204", f"`{name}` must be {with_article(kind)}; found {value!r}"[:200], span)
+        return converted, span
+    try:
+        return value_of(span, evaluator, env), span
+    except ArchError:
+        if kind == "string":
+            return value, span
+        raise
+
+
 _BEFORE = "let value = ("
-"""What makes an expression a file."""
+"""The text that turns an expression into a file."""
 
 
 def value_of(span: Span, evaluator: Interpreter, env: Environment) -> Any:
     """The value of an override's text.
 
     Raises:
-        ArchError: Where it is no expression, or one that cannot be computed; its places are in the override's text.
+        ArchError: If it is not an expression or cannot be computed; its spans lie in the override's text.
     """
     try:
         return evaluator.evaluate(_expression(span), env)
@@ -47,7 +69,7 @@ def _moved(notes: tuple[Note, ...], override: Span) -> tuple[Note, ...]:
 
 
 def _inside(span: Span | None, override: Span) -> Span | None:
-    """A place in what the override was read as, in the override itself."""
+    """The span in the override's own text for a span in the file around it."""
     if span is None or span.source is override.source or span.source.name != override.source.name:
         return span
     start, end = (max(0, min(place - len(_BEFORE), override.end)) for place in (span.start, span.end))
@@ -69,7 +91,7 @@ def domain_in(text: str, name: str) -> s.Domain:
     """A domain given as text: `1..64`, `4..128 step 4`, `{1, 2, 4}`.
 
     Raises:
-        ArchError: E002 where it is none.
+        ArchError: E002 if the text is not a domain.
     """
     span = override_source(name, text)
     source = text_source(f"network n {{ param {_VALUE} = 0 in {text}\n}}", span.source.name, DEFAULTS)
@@ -80,7 +102,7 @@ def domain_in(text: str, name: str) -> s.Domain:
         raise error("E002", f"cannot read the domain: {problem.diagnostics[0].message}", span, hint=hint) from None
     entry = item.entries[0] if isinstance(item, s.NetworkDeclaration) and len(item.entries) == 1 else None
     if more or not isinstance(entry, s.Param) or entry.domain is None or entry.condition is not None:
-        raise error("E002", f"`{text[:40]}` is no domain", span, hint=hint)
+        raise error("E002", f"`{text[:40]}` is not a domain", span, hint=hint)
     return entry.domain
 
 
@@ -88,12 +110,12 @@ _VALUE = "value"
 
 
 def from_python(value: Any, kind: str) -> Any:
-    """A Python value as one of the language; None where it is none."""
+    """A Python value as a value of the language; None if the language has no such value."""
     if getattr(value, "ndim", None) == 0 and hasattr(value, "item"):
         value = value.item()  # a scalar of numpy or torch
     for scalar in (bool, int, float, str):
         if isinstance(value, scalar):
-            return scalar(value)  # not one of a subclass
+            return scalar(value)  # the plain type instead of a subclass
     if isinstance(value, list | tuple):
         items = [from_python(item, "") for item in value]
         if any(item is None for item in items):

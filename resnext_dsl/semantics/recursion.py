@@ -1,4 +1,4 @@
-"""Finds templates and functions that call themselves in a circle, from the calls that a text makes."""
+"""Finds templates and functions that call themselves, directly or through others, from the calls in a text."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ Definition = s.Template | s.Fn
 
 
 class Calls:
-    """Which definition calls which others.
+    """The graph of calls between definitions.
 
     Attributes:
-        owner: The definition whose body is looked at; None outside of them.
+        owner: The definition whose body is being checked; None outside all bodies.
     """
 
     def __init__(self) -> None:
@@ -23,14 +23,14 @@ class Calls:
         self._calls: dict[int, dict[int, Span]] = {}
 
     def enter(self, owner: Definition) -> Definition | None:
-        """Begins the body of a definition; gives the one around it, whose body goes on afterwards."""
+        """Begins the body of a definition; returns the definition around it, which continues afterwards."""
         before, self.owner = self.owner, owner
         self._definitions[id(owner)] = owner
         self._calls.setdefault(id(owner), {})
         return before
 
     def add(self, callee: Definition, span: Span) -> None:
-        """Notes a call where one stands; the first of each callee counts."""
+        """Adds a call from the current definition; only the first call of each callee counts."""
         if self.owner is not None:
             self._calls[id(self.owner)].setdefault(id(callee), span)
 

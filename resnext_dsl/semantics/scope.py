@@ -10,7 +10,7 @@ from resnext_dsl.syntax import nodes as s
 
 
 class NetworkValue:
-    """A network as a name in a file, with the names around it."""
+    """The value of a network's name: the network with the names around it."""
 
     __slots__ = ("environment", "network")
 
@@ -20,27 +20,27 @@ class NetworkValue:
 
 
 class Scopes:
-    """Environments of modules, each made once.
+    """The environments of modules, one for each module.
 
     Attributes:
-        diagnostics: Names declared twice, names that an import does not find, constants that cannot be computed.
+        diagnostics: Names declared twice, unknown names in imports, constants that cannot be computed.
     """
 
     def __init__(self, evaluator: Interpreter) -> None:
         self.evaluator = evaluator
         self.diagnostics: list[Diagnostic] = []
-        self._made: dict[int, Environment] = {}
+        self._environments: dict[int, Environment] = {}
 
     def of(self, module: SpecFile) -> Environment:
         """The environment of a module."""
-        made = self._made.get(id(module))
-        if made is None:
-            made = self._made[id(module)] = Environment()
+        env = self._environments.get(id(module))
+        if env is None:
+            env = self._environments[id(module)] = Environment()
             places: dict[str, Span] = {}
             for item, imported in module.imports:
-                self._take(item, imported, made, places)
-            self._declare(module, made, places)
-        return made
+                self._take(item, imported, env, places)
+            self._declare(module, env, places)
+        return env
 
     def _take(self, item: s.Import, imported: SpecFile, env: Environment, places: dict[str, Span]) -> None:
         theirs = self.of(imported).names
@@ -73,7 +73,7 @@ class Scopes:
                 self.constant(item, env)
 
     def constant(self, item: s.Let, env: Environment) -> None:
-        """Binds a `let`; a value that cannot be computed is noted, and unknown from then on."""
+        """Binds a `let`; if its value cannot be computed, the error is noted and the value is unknown."""
         try:
             env.names[item.name.text] = self.evaluator.bound(item.value, env)
         except ArchError as problem:
@@ -82,8 +82,8 @@ class Scopes:
         except UnsettledError:
             env.names[item.name.text] = UNKNOWN
 
-    def _note(self, *found: Diagnostic) -> None:
-        self.diagnostics += found
+    def _note(self, *diagnostics: Diagnostic) -> None:
+        self.diagnostics += diagnostics
         if len(self.diagnostics) >= MOST:
             raise EnoughError
 
@@ -94,6 +94,6 @@ class Scopes:
 
 
 def declared_twice(name: s.Name, first: Span) -> Diagnostic:
-    """The diagnostic for a name that has been declared before."""
-    note = Note(f"`{name.text}` was declared here", first)
+    """The diagnostic for a second declaration of a name."""
+    note = Note(f"`{name.text}` is first declared here", first)
     return Diagnostic("E102", f"`{name.text}` is declared twice", name.span, notes=(note,))

@@ -1,4 +1,4 @@
-"""Which arguments a callee takes, and matching a call's arguments to them."""
+"""The signatures of callees, and the matching of a call's arguments to their parameters."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class Signature(NamedTuple):
     Attributes:
         name: The callee's name.
         parameters: Names, in the order of positional arguments.
-        required: Those that must be given.
-        takes_values: Positional arguments are values of the network instead (merges).
+        required: The parameters that a call must give.
+        takes_values: Whether positional arguments are values of the network, as in merges.
     """
 
     name: str
@@ -29,7 +29,7 @@ class Signature(NamedTuple):
 
 
 class BoundArguments(NamedTuple):
-    """Arguments by parameter name, where their values are written, and the values of a merge."""
+    """The arguments of a call by parameter name, the spans of their values, and the values of a merge."""
 
     named: dict[str, s.CallArgument]
     spans: dict[str, Span]
@@ -52,7 +52,7 @@ def template_signature(template: s.Template) -> Signature:
 
 
 def function_signature(function: s.Fn) -> Signature:
-    """The signature of a one-line function: every parameter must be given."""
+    """The signature of a one-line function: all parameters are required."""
     names = tuple(name.text for name in function.parameters)
     return Signature(function.name.text, names, frozenset(names))
 
@@ -103,7 +103,7 @@ def bind(
             problems.append(problem)
         else:
             named[name] = argument
-    # A misspelt argument is the likely reason for a missing one: one mistake, one error.
+    # A misspelt argument is the likely reason for a missing one, so it is the only error.
     if not partial and not problems and not signature.required <= named.keys():
         missing = [name for name in signature.parameters if name in signature.required and name not in named]
         problems.append(_missing(signature, missing, callee_span))
@@ -120,13 +120,15 @@ def _problem(
         hint = did_you_mean(name, signature.parameters) or _takes(signature)
         return Diagnostic("E201", f"`{signature.name}` has no argument `{name}`", span, hint=hint)
     if name in named:
-        return Diagnostic("E203", f"`{signature.name}` is given `{name}` twice", span)
+        return Diagnostic("E203", f"`{signature.name}` has the argument `{name}` twice", span)
     return None
 
 
 def _surplus(signature: Signature, argument: s.CallArgument) -> Diagnostic:
     count = len(signature.parameters)
-    message = f"`{signature.name}` takes {count} argument{'' if count == 1 else 's'}; this is one too many"
+    if not count:
+        return Diagnostic("E203", f"`{signature.name}` takes no arguments", argument.span, hint="remove it")
+    message = f"`{signature.name}` takes at most {count} argument{'' if count == 1 else 's'}; this one is too many"
     return Diagnostic("E203", message, argument.span, hint=_takes(signature))
 
 
@@ -140,4 +142,4 @@ def _takes(signature: Signature) -> str:
     if not signature.parameters:
         return f"`{signature.name}` takes no arguments"
     shown = ", ".join(name if name in signature.required else f"{name}=..." for name in signature.parameters)
-    return f"it is `{signature.name}({shown})`"
+    return f"usage: `{signature.name}({shown})`"

@@ -1,7 +1,7 @@
-"""Reads specs and the libraries they import: the only room that touches the file system.
+"""Reads spec files and resolves their imports.
 
-Every path stays under the root folder (symbolic links resolved), only regular files are opened, and sizes and numbers
-are bounded.
+Every path stays under the root folder, with symbolic links resolved. Only regular files are opened. The size and the
+number of files are bounded.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SHIPPED = Path(__file__).parents[1] / "specs"
 
 
 class SpecFile(NamedTuple):
-    """A parsed file, and for each of its imports the module it names."""
+    """A parsed file with its imports, each with the file that it names."""
 
     file: s.File
     imports: tuple[tuple[s.Import, SpecFile], ...]
@@ -31,8 +31,25 @@ class SpecFile(NamedTuple):
 
     @property
     def name(self) -> str:
-        """What diagnostics call the file."""
+        """The file's name in diagnostics."""
         return self.file.span.source.name
+
+
+def the_network(module: SpecFile) -> s.NetworkDeclaration | s.Derived:
+    """The one network of a file.
+
+    Raises:
+        ArchError: E504 if the file has no network or more than one.
+    """
+    networks = [item for item in module.file.items if isinstance(item, s.NetworkDeclaration | s.Derived)]
+    if not networks:
+        hint = "declare one: `network NAME { ... }`"
+        raise ArchError([Diagnostic("E504", "the file has no network", hint=hint, file=module.name)])
+    if len(networks) > 1:
+        hint = "put each network into a file of its own"
+        message = f"the file has {len(networks)} networks"
+        raise error("E504", message, networks[1].name.span, hint=hint)
+    return networks[0]
 
 
 def shipped_names() -> list[str]:
@@ -44,11 +61,11 @@ def find(spec: str | os.PathLike[str]) -> Path:
     """The file of a spec: a path, or the name of a shipped network.
 
     Raises:
-        ArchError: E505 with the nearest name, where there is neither.
+        ArchError: E505 with the nearest name, if neither exists.
     """
     text = os.fsdecode(spec)
     if "\0" in text or not _encodable(text):
-        raise error("E505", "the path of a spec has characters that no file name can have")
+        raise error("E505", "the path of the spec has characters that a file name cannot contain")
     path = Path(text)
     shipped = SHIPPED / f"{text}.arch"
     if text.isidentifier() and not os.path.isfile(path) and os.path.isfile(shipped):
@@ -73,7 +90,9 @@ def _no_such_spec(text: str, path: Path) -> ArchError:
     hint = f"did you mean `{(folder or Path()) / match}`?" if match else did_you_mean(path.stem, shipped_names())
     shown = text if len(text) <= 100 else text[:100] + "..."
     what = (
-        f"there is no file `{shown}`" if path.suffix or "/" in text else f"`{shown}` is no file and no shipped network"
+        f"there is no file `{shown}`"
+        if path.suffix or "/" in text
+        else f"`{shown}` is neither a file nor a shipped network"
     )
     listed = hint or "`resnext-dsl zoo` lists the shipped networks"
     return ArchError([Diagnostic("E505", what, hint=listed, file=shown)])
@@ -83,10 +102,10 @@ def read(path: Path, name: str, options: Options, span: Span | None = None) -> S
     """The text of a file.
 
     Raises:
-        ArchError: E501 where it is not a readable regular file, E401 where it is too large, E001 where it is not UTF-8.
+        ArchError: E501 if it is not a readable regular file, E401 if it is too large, E001 if it is not UTF-8.
     """
     try:
-        # Looked at before it is opened: to open a FIFO or a device may wait, or do something.
+        # The check comes before opening: opening a FIFO or a device can block or have an effect.
         _refuse_special(path.stat().st_mode, name, span)
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
     except (OSError, ValueError) as problem:
@@ -114,8 +133,8 @@ def _unreadable(name: str, why: str, span: Span | None) -> ArchError:
 def decode(raw: bytes, name: str, options: Options, path: Path | None = None) -> Source:
     """A source from bytes, which must be UTF-8 and not too many."""
     if len(raw) > options.max_source_bytes:
-        found = f"the text is larger than {options.max_source_bytes} bytes"
-        raise ArchError([Diagnostic("E401", found, hint="the bound is the option `max_source_bytes`", file=name)])
+        message = f"the text is larger than {options.max_source_bytes} bytes"
+        raise ArchError([Diagnostic("E401", message, hint="the option `max_source_bytes` sets the limit", file=name)])
     try:
         return Source(name, raw.decode("utf-8"), path)
     except UnicodeDecodeError as problem:
@@ -126,7 +145,7 @@ def decode(raw: bytes, name: str, options: Options, path: Path | None = None) ->
 
 
 def text_source(text: str, name: str, options: Options) -> Source:
-    """A source from a Python string; lone surrogates are refused as bytes that are not UTF-8 are."""
+    """A source from a Python string; a lone surrogate is refused, like a byte that is not UTF-8."""
     raw = text.encode("utf-8", "surrogatepass")
     return decode(raw, name, options)
 
@@ -135,7 +154,7 @@ class Loader:
     """Follows the imports of one spec.
 
     Attributes:
-        root: The folder that imported files must stay under; None for text without one.
+        root: The folder that contains all imported files; None for text without a folder.
     """
 
     def __init__(self, root: Path | None, options: Options) -> None:
@@ -145,7 +164,7 @@ class Loader:
         self._open: list[Path] = []
 
     def load(self, source: Source, shipped: bool = False) -> SpecFile:
-        """The module of a source and, depth first, of everything it imports."""
+        """The module of a source, with all its imports, depth first."""
         file = parse(source, self.options)
         if source.path is not None:
             self._open.append(source.path)
@@ -161,11 +180,11 @@ class Loader:
         if path in self._open:
             circle = [*self._open[self._open.index(path) :], path]
             shown = " -> ".join(part.name for part in circle)
-            raise error("E503", f"imports go in a circle: {shown}", item.span)
+            raise error("E503", f"circular import: {shown}", item.span)
         if path not in self._loaded:
             if len(self._loaded) + 1 >= self.options.max_files:
-                found = f"more than {self.options.max_files} files are imported"
-                raise error("E406", found, item.span, hint="the bound is the option `max_files`")
+                message = f"the spec and its imports exceed the limit of files (={self.options.max_files})"
+                raise error("E406", message, item.span, hint="the option `max_files` sets the limit")
             inside = SHIPPED.resolve() in path.parents
             name = str(Path(source.name).parent / item.path)
             self._loaded[path] = self.load(read(path, name, self.options, item.span), inside)
@@ -178,14 +197,14 @@ class Loader:
                 "E502", f"`{shown}` cannot be imported: this text has no root folder", item.span, hint="pass `root=`"
             )
         if "\0" in item.path or not _encodable(item.path) or Path(item.path).is_absolute():
-            raise error("E502", f"an import is a path relative to its file; found `{shown}`", item.span)
+            raise error("E502", f"an import path must be relative to its file; found `{shown}`", item.span)
         folder = source.path.parent if source.path is not None else self.root
         try:
             path = (folder / item.path).resolve()
         except (OSError, RuntimeError):
             raise error("E501", f"cannot read `{shown}`: it is not a path", item.span) from None
         if self.root not in path.parents:
-            hint = "the root folder is that of the spec; move the file below it"
+            hint = "the root folder is the folder of the spec; move the file into it"
             raise error("E502", f"`{shown}` is outside the root folder", item.span, hint=hint)
         if not os.path.lexists(path):
             there = [entry.name for entry in path.parent.glob("*.arch")] if path.parent.is_dir() else []
@@ -204,7 +223,7 @@ class Loader:
 
 @lru_cache(maxsize=64)
 def _shipped_library(path: Path, _changed: int) -> SpecFile:
-    """A shipped library, parsed once per process (anew where the file has changed)."""
+    """A shipped library, parsed once per process, or again if the file has changed."""
     options = Options()
     loader = Loader(SHIPPED, options)
     return loader.load(read(path, f"{path.parent.name}/{path.name}", options), shipped=True)

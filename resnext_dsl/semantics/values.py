@@ -1,7 +1,7 @@
-"""The values that expressions of the language have, and the names they are known by.
+"""The values of expressions, and environments that give names to them.
 
-An int, float, bool or str is Python's own; a shape is a plain tuple of ints; a list is a `List`, so that the two stay
-apart.
+Ints, floats, bools and strings are Python's. A shape is a plain tuple of ints. A list is a `List`, which tells it from
+a shape.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ if TYPE_CHECKING:
 
 
 SCALARS = frozenset({bool, int, float, str})
-"""The types of values that hold no others."""
+"""The types of values without elements."""
 
 
 class List(tuple[Any, ...]):
-    """A list value: a tuple, so that it can be hashed, of a type of its own."""
+    """A list value: a tuple, which can be hashed, with a type of its own."""
 
     __slots__ = ()
 
 
-# Of values, only shapes and lists are tuples, so these are no named tuples; and a dataclass takes half a millisecond of
-# every start to declare.
+# Only shapes and lists are tuples, so the classes below are not named tuples. They are not dataclasses either, because
+# each would take half a millisecond of every start to declare.
 
 
 class OperatorValue:
-    """An operator, with some arguments filled in already."""
+    """An operator, with some arguments filled in."""
 
     __slots__ = ("arguments", "operator")
 
@@ -51,7 +51,7 @@ class OperatorValue:
 
 
 class TemplateValue:
-    """A template with the names around its definition, and some arguments filled in already."""
+    """A template with the names around its definition, and some arguments filled in."""
 
     __slots__ = ("arguments", "environment", "template")
 
@@ -92,7 +92,7 @@ class GraphValue:
 
 
 class UnsettledError(Exception):
-    """A value that cannot be had here: an error in it has been reported already, or it is known only later."""
+    """A value is not available: its error is already reported, or a later stage computes it."""
 
 
 class Unknown:
@@ -105,16 +105,16 @@ class Unknown:
 UNKNOWN = Unknown()
 
 MISSING: Any = object()
-"""Stands for the value of a name that has none."""
+"""The result for a name without a value."""
 
 
 class Environment:
-    """Names and their values, inside those of an outer environment.
+    """Names and their values, inside an outer environment.
 
     Attributes:
         names: This level's names.
         outer: The level around it, or None.
-        turn: (pass, passes) of the innermost repeat around, for `first` and `last`.
+        turn: (pass, passes) of the innermost repeat, for `first` and `last`.
     """
 
     __slots__ = ("names", "outer", "turn")
@@ -125,14 +125,14 @@ class Environment:
         self.turn: tuple[int, int] | None = outer.turn if outer is not None else None
 
     def find(self, name: str) -> Any:
-        """The value of a name; KeyError where it has none."""
+        """The value of a name; KeyError if it has none."""
         value = self.get(name)
         if value is MISSING:
             raise KeyError(name)
         return value
 
     def get(self, name: str) -> Any:
-        """The value of a name; `MISSING` where it has none, as most names of operators have."""
+        """The value of a name; `MISSING` if it has none, as most operators' names."""
         level: Environment | None = self
         while level is not None:
             if name in level.names:
@@ -141,7 +141,7 @@ class Environment:
         return MISSING
 
     def all_names(self) -> set[str]:
-        """Every name that can be seen from here."""
+        """All names that are visible in this environment."""
         level: Environment | None = self
         seen: set[str] = set()
         while level is not None:
@@ -173,8 +173,13 @@ def type_name(value: Any) -> str:
     return "value"
 
 
+def with_article(noun: str) -> str:
+    """A type's name with its article: `an int`, `a list`."""
+    return f"an {noun}" if noun[0] in "aeio" else f"a {noun}"
+
+
 def show(value: Any) -> str:
-    """A value as one would write it."""
+    """A value in the notation of the language."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
@@ -205,7 +210,7 @@ def _show_call(name: str, arguments: Iterable[tuple[str, Any]]) -> str:
 
 
 def show_shape(shape: Shape) -> str:
-    """A shape as one would write it: `3x224x224`; a single number for features."""
+    """A shape in the notation of the language: `3x224x224`; a single number for features."""
     return "x".join(map(str, shape)) if shape else "()"
 
 
@@ -213,15 +218,15 @@ TYPES = ("int", "float", "bool", "string", "shape", "list", "operator", "templat
 
 
 def fits_type(value: Any, kind: str) -> bool:
-    """Whether a value may stand where a type is expected: an int is a float too, templates and operators are one."""
-    found = type_name(value)
+    """Whether a value fits a type: an int fits float, and templates and operators are interchangeable."""
+    actual = type_name(value)
     if kind in ("operator", "template"):
-        return found in ("operator", "template")
-    return found == kind or (kind == "float" and found == "int")
+        return actual in ("operator", "template")
+    return actual == kind or (kind == "float" and actual == "int")
 
 
 class Placed(NamedTuple):
-    """An evaluated argument and where it was written."""
+    """An evaluated argument with the span of its text."""
 
     value: Any
     span: Span

@@ -15,7 +15,7 @@ from resnext_dsl.columns.lanes import Array
 from resnext_dsl.foundation.diagnostics import Span, error
 from resnext_dsl.foundation.records import NamedTuple
 from resnext_dsl.operators.base import is_int
-from resnext_dsl.semantics.bind import Parameter
+from resnext_dsl.semantics.bound_network import Parameter
 from resnext_dsl.semantics.domain import Domain
 from resnext_dsl.semantics.values import show, type_name
 from resnext_dsl.spaces.candidate import WrittenValue, plain

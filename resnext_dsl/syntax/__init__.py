@@ -1,1 +1,1 @@
-"""From text to a syntax tree: tokens, the grammar's parse table, the LALR driver, the nodes, syntax errors."""
+"""Turns text into a syntax tree: tokens, the grammar's parse table, the LALR driver, the nodes, syntax errors."""

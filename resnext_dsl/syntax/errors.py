@@ -1,8 +1,7 @@
-"""Says what is wrong where the parser stops.
+"""The messages of syntax errors.
 
-`SYNTAX_ERRORS` is a table of (message, hint, bad examples): the parser matches an error to the first row one of whose
-examples stops in the
-same way (same token before, same token found, same bracket around), and a test parses every example.
+`SYNTAX_ERRORS` is a table of (message, hint, bad examples). An error gets the first row with an example that fails in
+the same way: the same tokens would fit, and the same kind of token is there. A test parses every example.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from resnext_dsl.syntax.grammar import table
 from resnext_dsl.syntax.lalr import ParseFailure, first_failure
 from resnext_dsl.syntax.lexer import END, Token, lex
 
-SAID = {
+PHRASES = {
     "NAME": "a name",
     "NUMBER": "a number",
     "AMOUNT": "a number with a unit",
@@ -58,12 +57,12 @@ SYNTAX_ERRORS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         ),
     ),
     (
-        "a `path` stands only in a split",
+        "a `path` is allowed only inside a split",
         "write `split { path { ... } path { ... } } merge concat`",
         ("network n { path { relu } }", "template t { path { relu } }"),
     ),
     (
-        "a comparison in a condition is `==`",
+        "a condition compares with `==`",
         "`=` gives an argument its value",
         ("template t(a) { if a = 1 { relu } }", "network n { require a = 1 }"),
     ),
@@ -79,18 +78,18 @@ SYNTAX_ERRORS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         ),
     ),
     (
-        "a template is declared without its name",
+        "a template needs a name",
         "write `template NAME(parameters) { ... }`",
         ("template { relu }", "template (a) { relu }"),
     ),
     (
-        "a statement ends at the end of its line or at `;`",
-        "put `;` or a new line before this",
+        "two statements on one line need `;` between them",
+        "put `;` or a line break before this",
         ("template t { relu relu }", "template t { conv(3) bn }", "template t { let a = 3 relu }"),
     ),
     (
-        "a positional argument or a comma is missing",
-        "arguments are separated by `,`",
+        "a comma is missing",
+        "arguments and list elements are separated by `,`",
         ("template t { conv(64 3x3) }", "let a = max(1 2)", "let a = [1 2]"),
     ),
     (
@@ -108,7 +107,7 @@ SYNTAX_ERRORS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         ),
     ),
     (
-        "a number with a unit stands alone, as the bound of a limit",
+        "a number with a unit is allowed only as the whole bound of a limit",
         "write `latency(cpu, 1) <= 5ms` in a budget",
         (
             "let a = 5ms",
@@ -122,7 +121,7 @@ SYNTAX_ERRORS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         ),
     ),
     (
-        "a list's domain is a range or a set for each element",
+        "the domain of a list needs a range or a set for each element",
         "write `in [1..4, {2, 4}]`, or `in {[1, 2], [3, 4]}` for whole lists",
         (
             "network n { param a = [1, 2] in [1, 2] }",
@@ -132,17 +131,17 @@ SYNTAX_ERRORS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         ),
     ),
     (
-        "`when` says when a domain is there to be picked from",
+        "`when` needs a domain before it",
         "write `param NAME = VALUE in DOMAIN when CONDITION`",
         ("network n { param a = 1 when b }", "network n { param a = 1 + 2 when b }"),
     ),
     (
-        "a range has a `step` or `log`",
-        "`log` draws evenly in the logarithm; a set may list powers: `in {8, 16, 32}`",
+        "a range cannot have both `step` and `log`",
+        "`log` draws evenly on a logarithmic scale; a set can list powers: `in {8, 16, 32}`",
         ("network n { param a = 1 in 1..4 log step 2 }", "network n { param a = 1 in 1..4 step 2 log }"),
     ),
     (
-        "a limit compares a measure with a number",
+        "a limit must compare a measure with a number",
         "write `params <= 25.1M`, or `flops in 4.0G..4.3G`",
         (
             "network n { budget { params } }",
@@ -154,18 +153,18 @@ SYNTAX_ERRORS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         ),
     ),
     (
-        "this declaration stands only inside a network",
+        "this declaration is allowed only inside a network",
         "move it into `network NAME { ... }`",
         ("param a = 1", "budget { params <= 1 }", "stem { relu }", "stage a { relu }", "input a: 3x3x3"),
     ),
     (
-        "this declaration cannot stand inside a body",
+        "this declaration is not allowed inside a body",
         "move it out of the braces around it",
         ("template t { param a = 1 }", "template t { template u { relu } }", "network n { stem { stage a { relu } } }"),
     ),
     (
-        "a file holds imports, templates, functions, constants and a network",
-        "statements stand inside `network NAME { ... }` or a template",
+        "the top level of a file can have only imports, templates, functions, constants and a network",
+        "move statements into `network NAME { ... }` or a template",
         ("conv(64, 3x3)", "relu", "repeat 3 { relu }", "let a = 1\nuse a"),
     ),
 )
@@ -179,16 +178,16 @@ def describe(source: Source, tokens: list[Token], failure: ParseFailure) -> Diag
     if token.kind in ("$END", END) and index:
         span = Span(source, tokens[index - 1].start, tokens[index - 1].end)
     row = _row(tokens, index, expected)
-    found = _found(token)
+    actual = _found(token)
     if row is not None:
-        return Diagnostic("E002", f"{row[0]}; found {found}", span, hint=_misspelt(tokens, index, expected) or row[1])
-    message = f"found {found}, expected {_expected(expected)}"
+        return Diagnostic("E002", f"{row[0]}; found {actual}", span, hint=_misspelt(tokens, index, expected) or row[1])
+    message = f"found {actual}, expected {_expected(expected)}"
     return Diagnostic("E002", message, span, hint=_misspelt(tokens, index, expected))
 
 
 def _found(token: Token) -> str:
     if token.kind in ("$END", END):
-        return SAID[token.kind] if token.text != "}" else "`}`"
+        return PHRASES[token.kind] if token.text != "}" else "`}`"
     return f"`{token.text[:40]}`"
 
 
@@ -204,7 +203,7 @@ _SIGNATURES: dict[str, tuple[object, ...]] = {}
 
 
 def _example_signature(example: str) -> tuple[object, ...]:
-    """How the parser stops at an example (kept: the examples never change)."""
+    """The signature of an example's error, cached because the examples never change."""
     if example not in _SIGNATURES:
         tokens = lex(Source("", example), DEFAULTS).tokens
         stop = first_failure(tokens)
@@ -214,7 +213,7 @@ def _example_signature(example: str) -> tuple[object, ...]:
 
 
 def _signature(tokens: list[Token], index: int, expected: frozenset[str]) -> tuple[object, ...]:
-    """What makes two errors alike: what would have fitted, and the kind of token found."""
+    """The key by which errors are compared: the terminals that would fit, and the kind of token that is there."""
     return expected, _class(tokens[index].kind)
 
 
@@ -227,7 +226,7 @@ def _class(kind: str) -> str:
 
 
 def _misspelt(tokens: list[Token], index: int, expected: frozenset[str]) -> str:
-    """A hint where the word found, or the one before it, is nearly a keyword that fits there."""
+    """A hint if this word, or the word before it, is nearly a keyword that fits there."""
     words = {kind: text for text, kind in table().literals.items() if text.isalpha() and len(text) > 2}
     fitting = [words[kind] for kind in expected if kind in words]
     if tokens[index].kind == "NAME":
@@ -235,7 +234,7 @@ def _misspelt(tokens: list[Token], index: int, expected: frozenset[str]) -> str:
         if hint:
             return hint
     if {"COMPARE", "IN", "DOT"} <= expected:
-        return ""  # what stands there is a measure
+        return ""  # the word is a measure
     before = tokens[index - 1] if index else None
     if before is not None and before.kind == "NAME" and (index < 2 or tokens[index - 2].kind in (END, "LBRACE")):
         return did_you_mean(before.text, words.values())
@@ -244,18 +243,20 @@ def _misspelt(tokens: list[Token], index: int, expected: frozenset[str]) -> str:
 
 def _expected(expected: Iterable[str]) -> str:
     kinds = set(expected)
-    said: list[str] = []
+    phrases: list[str] = []
     if kinds >= VALUE:
-        said.append("a value")
+        phrases.append("a value")
         kinds -= VALUE
     if len(kinds & INFIX) > 4:
         kinds -= INFIX
     if kinds >= STATEMENT:
-        said.append("a statement")
+        phrases.append("a statement")
         kinds -= STATEMENT
     texts = {kind: text for text, kind in table().literals.items()}
-    said += sorted(SAID.get(kind) or f"`{texts.get(kind, kind)}`" for kind in kinds)
-    shown = said[:6]
+    phrases += sorted(PHRASES.get(kind) or f"`{texts.get(kind, kind)}`" for kind in kinds)
+    shown = phrases[:6]
     if len(shown) == 1:
         return shown[0]
-    return ", ".join(shown[:-1]) + (", ..." if len(said) > 6 else "") + " or " + shown[-1] if shown else "nothing more"
+    return (
+        ", ".join(shown[:-1]) + (", ..." if len(phrases) > 6 else "") + " or " + shown[-1] if shown else "nothing more"
+    )

@@ -1,6 +1,6 @@
-"""The parse table of the language: made by lark from `grammar/arch.lark`, kept beside it as JSON.
+"""The parse table of the language, which lark computes from `grammar/arch.lark`; a JSON file beside it stores it.
 
-Lark takes a quarter of a second to analyse the grammar, so a process starts from the table. If the table does not
+Lark takes a quarter of a second to analyse the grammar, so a process reads the stored table. If the table does not
 belong to this grammar (while the grammar is edited), lark computes it again. To write the table, run
 `python -m resnext_dsl.syntax.grammar`.
 """
@@ -22,16 +22,16 @@ TABLE = FOLDER / "arch.table.json"
 
 
 class Reduction(NamedTuple):
-    """What a reduction does.
+    """One rule of the grammar, as the driver applies it.
 
     Attributes:
-        origin: The nonterminal it makes.
-        length: How many symbols it takes off the stack.
-        build: The method of the tree builder to call; "" to hand on the children as a list (a helper of lark's own).
-        inline_single: An only child takes the rule's place.
-        children: For each child kept: its index, whether it is a list to splice in, how many Nones stand before it.
+        origin: The nonterminal that it produces.
+        length: The number of symbols that it takes off the stack.
+        build: The method of the tree builder to call; "" to pass the children on as a list (a helper rule of lark).
+        inline_single: Whether a single child replaces the node.
+        children: For each kept child: its index, whether it is a list to splice in, the number of Nones before it.
         trailing: Nones after the last child.
-        unit: It only renames what one symbol stands for (most steps of an expression are such), so the value stays.
+        unit: Whether it only renames one symbol and keeps its value, as most steps of an expression do.
     """
 
     origin: str
@@ -47,13 +47,13 @@ class ParseTable(NamedTuple):
     """LALR(1) parse table and the terminals of the lexer.
 
     Attributes:
-        patterns: Terminal name -> regular expression, for those that are not plain text.
+        patterns: Terminal name -> regular expression, for terminals that are not plain text.
         literals: Plain text -> terminal name (keywords and signs).
         rules: The reductions.
-        actions: For each state, symbol -> state to go to (>= 0), or rule to reduce by (-1 - index).
-        start: The first state; accept: the state that has read a whole file.
-        climbs: What the driver has found out about runs of reductions that keep the value: (state below, state,
-            terminal) -> state.
+        actions: For each state, symbol -> next state (>= 0), or rule to reduce by (-1 - index).
+        start: The first state.
+        accept: The state after a whole file.
+        climbs: The driver's cache of runs of unit reductions: (state below, state, terminal) -> state.
     """
 
     patterns: dict[str, str]
@@ -95,7 +95,8 @@ def build() -> dict[str, Any]:
 
     text = GRAMMAR.read_text(encoding="utf-8")
     parser = lark.Lark(text, start="file", parser="lalr", lexer="basic", maybe_placeholders=True)
-    # The engine's table has no public door; tests/syntax/test_lalr.py holds our driver against lark's own.
+    # Lark has no public access to its table, so pyproject.toml bounds the version of lark. The tests compare our driver
+    # with lark's own.
     parse_table = parser.parser.parser._parse_table
     rules = parser.rules
     start, end = parse_table.start_states["file"], parse_table.end_states["file"]
@@ -112,7 +113,7 @@ def build() -> dict[str, Any]:
 
 
 def _rule_row(rule: Any) -> list[Any]:
-    """A lark rule as a row of the table: which children its tree keeps (lark's own reading of the grammar)."""
+    """A lark rule as a row of the table; lark's options of the rule tell which children the tree keeps."""
     flags = rule.options.empty_indices or ()
     gaps = [len(run) for run in "".join("1" if flag else "0" for flag in flags).split("0")] if flags else []
     gaps += [0] * (len(rule.expansion) + 1 - len(gaps))

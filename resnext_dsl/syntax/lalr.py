@@ -1,4 +1,4 @@
-"""The LALR(1) driver: runs the table that lark made of the grammar over tokens, one pass, no recursion."""
+"""The LALR(1) driver: applies the parse table of lark to tokens, in one pass and without recursion."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from resnext_dsl.syntax.lexer import Token
 
 
 class ParseFailure(NamedTuple):
-    """Where tokens stop being a file: the token that does not fit, and the terminals that would have."""
+    """A syntax error: the index of the token that does not fit, and the terminals that would fit there."""
 
     place: int
     expected: frozenset[str]
 
 
 def run(tokens: list[Token], builder: object) -> list[Any] | ParseFailure:
-    """The items of a file, made by the builder's methods (named as the grammar's rules), or the first failure."""
+    """The items of a file, from the builder's methods (named like the rules of the grammar), or the first failure."""
     grammar = table()
     actions, rules, accept, climbs = grammar.actions, grammar.rules, grammar.accept, grammar.climbs
     methods: dict[str, Any] = {}
@@ -35,11 +35,11 @@ def run(tokens: list[Token], builder: object) -> list[Any] | ParseFailure:
                 break
             rule = rules[-1 - action]
             if rule.unit:
-                # An operand climbs some fifteen levels of precedence, the same way each time.
-                way = (states[-2], states[-1], kind)
-                if way not in climbs:
-                    climbs[way] = _climb(grammar, *way)
-                states[-1] = climbs[way]
+                # An operand passes some fifteen levels of precedence, through the same states each time.
+                key = (states[-2], states[-1], kind)
+                if key not in climbs:
+                    climbs[key] = _climb(grammar, *key)
+                states[-1] = climbs[key]
                 continue
             length = rule.length
             taken = values[len(values) - length :]
@@ -53,7 +53,7 @@ def run(tokens: list[Token], builder: object) -> list[Any] | ParseFailure:
 
 
 def _climb(grammar: ParseTable, below: int, top: int, kind: str) -> int:
-    """The state that stands on `below` once the rules of one child that apply to `top` before `kind` have been run."""
+    """The state above `below` after all unit reductions of `top` before `kind`."""
     while True:
         action = grammar.actions[top].get(kind)
         if action is None or action >= 0 or not grammar.rules[-1 - action].unit:
@@ -62,10 +62,10 @@ def _climb(grammar: ParseTable, below: int, top: int, kind: str) -> int:
 
 
 def _reduce(rule: Reduction, taken: list[Any], methods: dict[str, Any], builder: object) -> Any:
-    """The value of a reduction: a list where the rule is a helper of lark's own, else what the builder makes."""
+    """The value of a reduction: a list for a helper rule of lark, else the node that the builder returns."""
     children: list[Any]
     if not rule.build and rule.children and rule.children[0][1]:
-        # A helper of lark's own for `(...)*`: its list grows in place, or long texts would take quadratic time.
+        # A helper rule of lark for `(...)*`: its list grows in place, since copies would take quadratic time.
         children, rest = taken[rule.children[0][0]], rule.children[1:]
     else:
         children, rest = [], rule.children
@@ -89,7 +89,7 @@ def _reduce(rule: Reduction, taken: list[Any], methods: dict[str, Any], builder:
 
 
 def first_failure(tokens: list[Token]) -> ParseFailure | None:
-    """Where tokens stop being a file, or None where they are one."""
+    """The first syntax error of tokens, or None if they have none."""
     result = run(tokens, _Nothing())
     return result if isinstance(result, ParseFailure) else None
 
@@ -102,7 +102,7 @@ class _Nothing:
 
 
 def _expected(states: list[int]) -> frozenset[str]:
-    """Terminals that can really follow: a reduction counts only where the terminal can be shifted after it."""
+    """The terminals that can follow: a reduction counts only if the terminal can be shifted after it."""
     candidates = table().actions[states[-1]]
     return frozenset(kind for kind in candidates if not kind.islower() and _fits(states, kind))
 

@@ -1,8 +1,8 @@
-"""From text to the tokens that the parser reads.
+"""Turns text into the tokens that the parser reads.
 
-Owns which line ends end a statement, which words are keywords where they stand, the pairing of brackets and
-the bound on their nesting. Characters that no spec may contain and brackets that do not pair are reported here, and
-the tokens go on without the statement they stood in.
+Decides which line ends end a statement and which words are keywords in their place. Pairs brackets and bounds their
+nesting. Reports characters that a spec cannot contain and brackets without a partner; the tokens of such a statement
+are left out.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ ENDS_A_STATEMENT = frozenset(
 )
 ENDS_AN_OPERAND = ENDS_A_STATEMENT - {"RBRACE", "IMPORT", "LOG"}
 GOES_ON = frozenset({"MERGE", "SHORTCUT", "ELSE", "AS", "IN", "WHEN", "LBRACE", "RBRACE"})
-# Words that open a statement or declaration are names anywhere else, so that `init`, `path` or `input` stay usable as
+# A word that opens a statement or declaration is a name in any other place, so `init`, `path` or `input` can name
 # parameters.
 OPENS_A_STATEMENT = frozenset(
     [
@@ -72,7 +72,7 @@ OPENS_A_STATEMENT = frozenset(
 
 
 class Lexed(NamedTuple):
-    """Tokens ready for the parser, the comments beside them, and what was wrong."""
+    """The tokens for the parser, the comments, and the mistakes."""
 
     tokens: list[Token]
     comments: tuple[Comment, ...]
@@ -80,7 +80,7 @@ class Lexed(NamedTuple):
 
 
 def lex(source: Source, options: Options) -> Lexed:
-    """Tokens of a source; a diagnostic for each bad character and bracket."""
+    """The tokens of a source, with a diagnostic for each bad character and bracket."""
     scan = _Scan(source)
     scan.run(options.max_depth)
     diagnostics = list(scan.diagnostics)
@@ -95,7 +95,7 @@ def _pattern() -> re.Pattern[str]:
 
 
 class _Scan:
-    """Cuts the text into tokens, line ends among them."""
+    """Cuts the text into tokens; line ends are tokens too."""
 
     def __init__(self, source: Source) -> None:
         self.source = source
@@ -104,7 +104,7 @@ class _Scan:
         self.diagnostics: list[Diagnostic] = []
 
     def run(self, max_depth: int) -> None:
-        """Scans to the end, or to the bracket that is nested too deep, where nothing more is to be understood."""
+        """Scans to the end, or to the first bracket that is nested too deeply."""
         literals = table().literals
         depth = 0
         tokens, text = self.tokens, self.source.text
@@ -137,7 +137,7 @@ class _Scan:
         return "\n" not in self.source.text[before:after]
 
     def _belongs(self, start: int) -> bool:
-        """Whether the last token is of the same word as what begins here: `caf` of `café`, `4.` of `4.1g`."""
+        """Whether the last token and the text from here are one word: `caf` of `café`, `4.` of `4.1g`."""
         before = self.tokens[-1] if self.tokens else None
         if before is None or before.end != start:
             return False
@@ -147,7 +147,7 @@ class _Scan:
         return before.text[-1].isalnum() or before.text[-1] in '_"'
 
     def _unknown(self, start: int) -> int:
-        """Reports the text that no token begins with; gives the offset to go on from."""
+        """Reports a text that begins no token; returns the offset of the next token."""
         text = self.source.text
         tail = re.compile(r'(?:(?!\.\.)[^\s;{}()\[\],="#])*').match(text, start)
         end = max(start + 1, tail.end() if tail else start + 1)
@@ -159,7 +159,7 @@ class _Scan:
             start, kind = before.start, before.kind
         if len(self.diagnostics) < 50:
             self.diagnostics.append(_bad_text(self.source, start, end))
-        # A stand-in of the likely kind keeps the statement whole, so that one bad character gives one error.
+        # A replacement token of the likely kind keeps the statement whole, so one bad character gives one error.
         kind = "STRING" if text[start] == '"' else kind
         self.tokens.append(Token(kind, STAND_INS.get(kind, "_"), start, end))
         return end
@@ -171,14 +171,14 @@ _AMOUNT = re.compile(r"[0-9]+(?:\.[0-9]+)?(?!x)([A-Za-z]+)")
 STAND_INS = {"NUMBER": "1", "AMOUNT": "1s", "DIMENSIONS": "1x1", "STRING": '"_"'}
 
 MULTIPLES = ("k", "m", "g", "t")
-"""Factors of a plain number, as they are not written."""
+"""Suffixes of plain numbers in the wrong case: `25m` for `25M`."""
 
 
 def _bad_text(source: Source, start: int, end: int) -> Diagnostic:
     word = source.text[start:end]
     span = Span(source, start, end)
     if word[0] == '"':
-        return Diagnostic("E002", "a string must end on its line", span, hint='add the closing `"`')
+        return Diagnostic("E002", "a string must end on the line on which it begins", span, hint='add the closing `"`')
     amount = _AMOUNT.fullmatch(word)
     if amount is not None:
         unit = amount[1]
@@ -189,7 +189,7 @@ def _bad_text(source: Source, start: int, end: int) -> Diagnostic:
         hint = "write a shape with names as `3 x k`" if "x" in word else "numbers look like 64, 0.5, 1e-3, 25.1M"
         return Diagnostic("E002", f"`{word[:40]}` is not a number or a shape", span, hint=hint)
     bad = next((c for c in word if not (c.isascii() and (c.isalnum() or c == "_"))), word[0])
-    return Diagnostic("E001", f"the character {_describe(bad)} has no meaning here", span, hint=_latin_hint(word))
+    return Diagnostic("E001", f"unexpected character {_describe(bad)}", span, hint=_latin_hint(word))
 
 
 def _describe(character: str) -> str:
@@ -199,13 +199,13 @@ def _describe(character: str) -> str:
 
 
 def _latin_hint(word: str) -> str:
-    """A hint for words with letters that look like ASCII ones."""
+    """A hint for a word with letters that look like ASCII letters."""
     if word.isascii():
         return ""
     plain = "".join(_LOOKS_LIKE.get(c, c) for c in unicodedata.normalize("NFKC", word))
     if plain.isascii() and plain.isidentifier():
-        return f"names are ASCII; did you mean `{plain}`?"
-    return "names, keywords and operators are ASCII"
+        return f"names have ASCII letters only; did you mean `{plain}`?"
+    return "names, keywords and operators have ASCII characters only"
 
 
 _LOOKS_LIKE = dict(zip("абвгеікмнорстухАВЕКМНОРСТХοαν×−–“”", "abbreikmnopctyxABEKMHOPCTXoavx--\"\"", strict=False)) | {
@@ -214,7 +214,7 @@ _LOOKS_LIKE = dict(zip("абвгеікмнорстухАВЕКМНОРСТХοα
 
 
 def _pair_brackets(source: Source, tokens: list[Token], options: Options, diagnostics: list[Diagnostic]) -> list[Token]:
-    """Tokens in which every bracket pairs; the statement around one that does not is left out."""
+    """The tokens with paired brackets only; a statement with an unpaired bracket is left out."""
     kept: list[Token] = []
     stack: list[int] = []  # positions in `kept` of the brackets that are open
     too_deep = False
@@ -254,7 +254,7 @@ def _pair_rest(
     kept: list[Token],
     stack: list[int],
 ) -> list[Token]:
-    """The tokens after a dropped statement, paired with the braces that were open before it."""
+    """The tokens after a dropped statement, with their brackets paired; `stack` has the braces open before it."""
     opened = [kept[i] for i in stack]
     paired = _pair_brackets(source, [*opened, *rest], options, diagnostics)
     return paired[len(opened) :]
@@ -263,7 +263,7 @@ def _pair_rest(
 def _drop_unclosed(
     source: Source, tokens: list[Token], kept: list[Token], stack: list[int], diagnostics: list[Diagnostic]
 ) -> int:
-    """Reports the first `(` or `[` that is open, drops its line, and gives the index of the token to go on from."""
+    """Reports the first open `(` or `[`, drops its line, and returns the index of the next token."""
     place = next(depth for depth, i in enumerate(stack) if kept[i].kind != "LBRACE")
     opener = kept[stack[place]]
     sign = SIGN[opener.kind]
@@ -298,7 +298,10 @@ def _unopened(source: Source, token: Token, opener: Token | None) -> Diagnostic:
     span = Span(source, token.start, token.end)
     if opener is None:
         return Diagnostic(
-            "E003", f"`{token.text}` closes nothing", span, hint="remove it, or open the bracket before it"
+            "E003",
+            f"`{token.text}` has no opening bracket",
+            span,
+            hint="remove it, or add the opening bracket before it",
         )
     note = Note(f"`{SIGN[opener.kind]}` was opened here", Span(source, opener.start, opener.end))
     expected = SIGN[OPENERS[opener.kind]]
@@ -310,12 +313,12 @@ def _too_deep(source: Source, token: Token, options: Options) -> Diagnostic:
         "E402",
         f"brackets are nested deeper than {options.max_depth}",
         Span(source, token.start, token.end),
-        hint="move the inner part into a template or a `let`; the bound is the option `max_depth`",
+        hint="move the inner part into a template or a `let`; the option `max_depth` sets the limit",
     )
 
 
 def end_statements(raw: list[Token], length: int) -> list[Token]:
-    """Puts one `_END` between statements, drops all other line ends, and settles what is a keyword."""
+    """Puts one `_END` between statements, drops all other line ends, and decides which words are keywords."""
     tokens: list[Token] = []
     brackets: list[bool] = []  # whether line ends count inside the bracket
     pending: Token | None = None
@@ -359,7 +362,7 @@ def _beside_dot(before: Token | None, raw: list[Token], position: int) -> bool:
 
 
 def _settle(token: Token, before: Token | None, pending: Token | None, raw: list[Token], position: int) -> str:
-    """The terminal of a word, given what stands around it."""
+    """The terminal of a word, from the tokens around it."""
     kind = token.kind
     if token.text[0].isalpha() and _beside_dot(before, raw, position):
         return "NAME"

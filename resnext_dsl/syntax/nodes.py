@@ -1,7 +1,7 @@
-"""The syntax tree: what a file says, with a span for every part of it.
+"""The syntax tree of a file, with a span for every node.
 
-Plain frozen data (named tuples: forty dataclasses would take a fifth of a whole `check` to declare). Chains such as
-`a + b + c` are flat, so that the depth of the tree is that of the brackets in the text.
+The nodes are named tuples: the declaration of forty dataclasses would take a fifth of a whole `check`. A chain such as
+`a + b + c` is one flat node, so the tree is only as deep as the brackets of the text.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ class Literal(NamedTuple):
 
 
 class Name(NamedTuple):
-    """A name, where it is used or declared."""
+    """A name in its use or its declaration."""
 
     span: Span
     text: str
 
 
 class CallArgument(NamedTuple):
-    """One argument of a call; positional where `name` is None."""
+    """One argument of a call; it is positional if `name` is None."""
 
     span: Span
     name: Name | None
@@ -244,7 +244,7 @@ class Fn(NamedTuple):
 
 
 class Formal(NamedTuple):
-    """A template's parameter; it must be given where `default` is None."""
+    """A parameter of a template; a call must give it if `default` is None."""
 
     span: Span
     name: Name
@@ -280,7 +280,7 @@ class Default(NamedTuple):
 class InitDeclaration(NamedTuple):
     """`PATH.OPERATOR.FIELD = SCHEME(arguments)`; the path may be missing.
 
-    Where the last word before the field names no operator, it is the end of the path, which is a node's name.
+    If the last word before the field is not an operator, it ends the path, which is then the name of a node.
     """
 
     span: Span
@@ -315,7 +315,7 @@ class Amount(NamedTuple):
 
 
 class MeasureReference(NamedTuple):
-    """`flops`, `conv3.0.flops`, `latency(cpu, 1)`: what a limit limits; `arguments` is None where no brackets stand."""
+    """`flops`, `conv3.0.flops`, `latency(cpu, 1)`: the measure of a limit; `arguments` is None without brackets."""
 
     span: Span
     part: tuple[Name, ...]
@@ -415,7 +415,7 @@ Item = Import | Let | Fn | Template | NetworkDeclaration | Derived
 
 
 class Comment(NamedTuple):
-    """A comment, from its `#` to the end of the line; `alone` where nothing stands before it."""
+    """A comment, from its `#` to the end of the line; `alone` if nothing stands before it."""
 
     span: Span
     text: str

@@ -1,6 +1,6 @@
-"""From tokens to the syntax tree, with as many syntax errors as the text has.
+"""Turns tokens into the syntax tree, with every syntax error of the text.
 
-After an error the statement it stands in is left out and parsing goes on, so the rest of the file is still understood.
+After an error, parsing goes on without the statement that has it, so the rest of the file is still parsed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from resnext_dsl.syntax.tree_builder import Builder
 
 
 class Parsed(NamedTuple):
-    """What could be understood of a text, and what was wrong with the rest."""
+    """The syntax tree of the well-formed statements, and the mistakes of the others."""
 
     file: File
     diagnostics: tuple[Diagnostic, ...]
@@ -38,7 +38,7 @@ def parse(source: Source, options: Options = DEFAULTS) -> File:
 
 
 def recover(source: Source, options: Options = DEFAULTS) -> Parsed:
-    """The syntax tree of what is well formed, and a diagnostic for each statement that is not."""
+    """The syntax tree of the well-formed statements, and a diagnostic for each of the others."""
     lexed = lex(source, options)
     diagnostics = list(lexed.diagnostics)
     tokens = lexed.tokens
@@ -80,7 +80,7 @@ def _without_statement(tokens: list[Token], index: int) -> list[Token]:
 
 
 def _statement_start(tokens: list[Token], index: int) -> int:
-    """The first token of the statement that `index` stands in or just after."""
+    """The first token of the statement that contains `index`, or that ends just before it."""
     depth = 0
     while index > 0:
         kind = tokens[index - 1].kind

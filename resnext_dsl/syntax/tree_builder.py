@@ -2,48 +2,26 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import Any
 
-from resnext_dsl.foundation.diagnostics import Diagnostic, Span
 from resnext_dsl.foundation.options import Options
 from resnext_dsl.foundation.source import Source
 from resnext_dsl.syntax import nodes as s
+from resnext_dsl.syntax.expression_builder import ExpressionBuilder
 from resnext_dsl.syntax.lexer import Token
 
-SUFFIXES = {"K": 3, "M": 6, "G": 9, "T": 12}
 
-
-class Builder:
-    """Makes tree nodes of a source; what a literal or a declaration has wrong in itself is noted here."""
+class Builder(ExpressionBuilder):
+    """Makes the nodes of a file: imports, declarations, statements, and the expressions in them."""
 
     def __init__(self, source: Source, options: Options) -> None:
-        self.source = source
-        self.options = options
-        self.diagnostics: list[Diagnostic] = []
+        super().__init__(source, options)
         self._lines = source.text.split("\n")
 
     # --- pieces ---
 
-    def _span(self, first: Any, last: Any) -> Span:
-        start = first.start if isinstance(first, Token) else first.span.start
-        end = last.end if isinstance(last, Token) else last.span.end
-        return Span(self.source, start, end)
-
-    def _name(self, token: Token) -> s.Name:
-        span = Span(self.source, token.start, token.end)
-        if token.text.startswith("__"):
-            self._wrong("E103", f"the name `{token.text[:40]}` starts with two underscores", span, "use one at most")
-        return s.Name(span, token.text)
-
-    def _names(self, tokens: list[Token] | None) -> tuple[s.Name, ...]:
-        return tuple(self._name(token) for token in tokens or ())
-
     def _alias(self, keyword: Token | None, name: Token | None) -> s.Name | None:
         return self._name(name) if name is not None else None
-
-    def _wrong(self, code: str, message: str, span: Span, hint: str = "") -> None:
-        self.diagnostics.append(Diagnostic(code, message, span, hint=hint))
 
     def _doc(self, first: Token) -> str:
         """The `##` lines directly above a declaration that is the first thing on its line."""
@@ -56,9 +34,6 @@ class Builder:
             line -= 1
             lines.append(self._lines[line].lstrip().lstrip("#").strip())
         return "\n".join(reversed(lines))
-
-    def _given(self, children: list[Any]) -> tuple[Any, ...]:
-        return tuple(child for child in children if child is not None)
 
     # --- file ---
 
@@ -88,7 +63,7 @@ class Builder:
     def network(self, children: list[Any]) -> s.NetworkDeclaration:
         keyword, name, *entries, close = children
         return s.NetworkDeclaration(
-            self._span(keyword, close), self._name(name), self._given(entries), self._doc(keyword)
+            self._span(keyword, close), self._name(name), self._present(entries), self._doc(keyword)
         )
 
     def derived(self, children: list[Any]) -> s.Derived:
@@ -99,7 +74,7 @@ class Builder:
 
     def entries(self, children: list[Any]) -> tuple[tuple[Any, ...], Token]:
         *entries, close = children
-        return self._given(entries), close
+        return self._present(entries), close
 
     # --- declarations ---
 
@@ -111,12 +86,12 @@ class Builder:
 
     def domain_list(self, children: list[Any]) -> s.ListDomain:
         opening, *elements, close = children
-        return s.ListDomain(self._span(opening, close), self._given(elements))
+        return s.ListDomain(self._span(opening, close), self._present(elements))
 
     def domain_set(self, children: list[Any]) -> s.SetDomain:
         *items, close = children
-        given = self._given(items)
-        return s.SetDomain(self._span(given[0], close), given)
+        values = self._present(items)
+        return s.SetDomain(self._span(values[0], close), values)
 
     def domain_range(self, children: list[Any]) -> s.RangeDomain:
         low, high, _, step = children
@@ -147,7 +122,7 @@ class Builder:
         return self.template([keyword, name, (), body])
 
     def formals(self, children: list[Any]) -> tuple[s.Formal, ...]:
-        return self._given(children)
+        return self._present(children)
 
     def formal(self, children: list[Any]) -> s.Formal:
         name, default = children
@@ -164,7 +139,7 @@ class Builder:
 
     def init(self, children: list[Any]) -> s.Init:
         keyword, *rules, close = children
-        return s.Init(self._span(keyword, close), self._given(rules))
+        return s.Init(self._span(keyword, close), self._present(rules))
 
     def init_rule(self, children: list[Any]) -> s.InitDeclaration:
         *words, field, scheme, call = children
@@ -181,12 +156,12 @@ class Builder:
         keyword, name, call, *limits, close = children
         declared = self._name(name) if name is not None else None
         arguments = call[0] if call else ()
-        return s.Budget(self._span(keyword, close), declared, arguments, self._given(limits))
+        return s.Budget(self._span(keyword, close), declared, arguments, self._present(limits))
 
     def limit_bound(self, children: list[Any]) -> s.LimitDeclaration:
         measure, comparison, value = children
         if comparison.text == "!=":
-            self._wrong("E002", "a budget cannot be `!=`", self._span(comparison, comparison), "use <=, <, >=, > or ==")
+            self._wrong("E002", "a limit cannot use `!=`", self._span(comparison, comparison), "use <=, <, >=, > or ==")
         return s.LimitDeclaration(self._span(measure, value), measure, ((comparison.text, value),))
 
     def limit_box(self, children: list[Any]) -> s.LimitDeclaration:
@@ -196,7 +171,7 @@ class Builder:
     def measure(self, children: list[Any]) -> s.MeasureReference:
         *path, name, call = children
         arguments, end = call or (None, name)
-        words = tuple(s.Name(Span(self.source, token.start, token.end), token.text) for token in path)
+        words = tuple(s.Name(self._span(token, token), token.text) for token in path)
         return s.MeasureReference(self._span((*path, name)[0], end), words, self._name(name), arguments)
 
     def amount(self, children: list[Any]) -> s.Amount:
@@ -235,9 +210,8 @@ class Builder:
 
     def block(self, children: list[Any]) -> s.Block:
         *statements, close = children
-        given = self._given(statements)
-        first = given[0] if given else close
-        return s.Block(self._span(first, close), given)
+        body = self._present(statements)
+        return s.Block(self._span(body[0] if body else close, close), body)
 
     def call(self, children: list[Any]) -> tuple[tuple[s.CallArgument, ...], Token]:
         arguments, close = children
@@ -281,7 +255,7 @@ class Builder:
         return s.Split(span, count, sliced is not None, names[0], block, paths, merged, names[1])
 
     def paths(self, children: list[Any]) -> tuple[s.Block, ...]:
-        return self._given(children[:-1])
+        return self._present(children[:-1])
 
     def path(self, children: list[Any]) -> s.Block:
         keyword, body = children
@@ -292,117 +266,3 @@ class Builder:
         arguments = call[0] if call else ()
         span = self._span(keyword, alias or shortcut or body)
         return s.Residual(span, arguments, body, shortcut, self._alias(as_, alias))
-
-    # --- expressions ---
-
-    def arguments(self, children: list[Any]) -> tuple[s.CallArgument, ...]:
-        return tuple(
-            child if isinstance(child, s.CallArgument) else s.CallArgument(child.span, None, child)
-            for child in children
-            if child is not None
-        )
-
-    def keyword(self, children: list[Any]) -> s.CallArgument:
-        name, value = children
-        return s.CallArgument(self._span(name, value), self._name(name), value)
-
-    def conditional(self, children: list[Any]) -> s.Conditional:
-        parts = tuple(child for child in children if not isinstance(child, Token))
-        return s.Conditional(self._span(parts[0], parts[-1]), parts)
-
-    def _joined(self, operator: str, children: list[Any]) -> s.Chain:
-        first, *rest = children
-        return s.Chain(self._span(first, rest[-1]), first, tuple((operator, operand) for operand in rest))
-
-    def disjunction(self, children: list[Any]) -> s.Chain:
-        return self._joined("or", children)
-
-    def conjunction(self, children: list[Any]) -> s.Chain:
-        return self._joined("and", children)
-
-    def power(self, children: list[Any]) -> s.Chain:
-        return self._joined("**", children)
-
-    def _mixed(self, children: list[Any]) -> s.Chain:
-        pairs = tuple((sign.text, operand) for sign, operand in zip(children[1::2], children[2::2], strict=True))
-        return s.Chain(self._span(children[0], children[-1]), children[0], pairs)
-
-    comparison = sum = product = _mixed
-
-    def negated(self, children: list[Any]) -> s.Unary:
-        keyword, operand = children
-        return s.Unary(self._span(keyword, operand), "not", operand)
-
-    def negative(self, children: list[Any]) -> s.Unary:
-        sign, operand = children
-        return s.Unary(self._span(sign, operand), "-", operand)
-
-    def dimensions(self, children: list[Any]) -> s.Dimensions:
-        return s.Dimensions(self._span(children[0], children[-1]), tuple(children))
-
-    def indexed(self, children: list[Any]) -> s.Index:
-        base, *rest = children
-        indices = tuple(child for child in rest if not isinstance(child, Token))
-        return s.Index(self._span(base, rest[-1]), base, indices)
-
-    def number(self, children: list[Any]) -> s.Literal:
-        token = children[0]
-        span = self._span(token, token)
-        digits, power = (token.text[:-1], SUFFIXES[token.text[-1]]) if token.text[-1] in SUFFIXES else (token.text, 0)
-        if digits.isdigit():
-            return s.Literal(span, self._integer(digits, span) * 10**power)
-        exact = self._decimal(digits, span).scaleb(power)
-        return s.Literal(span, int(exact) if power and exact == exact.to_integral_value() else float(exact))
-
-    def _decimal(self, digits: str, span: Span) -> Decimal:
-        if len(digits) > 100 or abs(int(digits.lower().partition("e")[2][:8] or 0)) > 300:
-            self._wrong("E205", f"the number `{span.text[:40]}` is out of range", span, "1e-300 to 1e300")
-            return Decimal(1)
-        return Decimal(digits)
-
-    def _integer(self, digits: str, span: Span) -> int:
-        if len(digits) > self.options.max_digits:
-            found = f"the integer has {len(digits)} digits; at most {self.options.max_digits} are allowed"
-            self._wrong("E404", found, span, "the bound is the option `max_digits`")
-            return 1
-        return int(digits)
-
-    def shape(self, children: list[Any]) -> s.Literal:
-        token = children[0]
-        span = self._span(token, token)
-        parts = token.text.split("x")
-        if len(parts) > 8:
-            self._wrong("E205", f"a shape has at most 8 sizes; found {len(parts)}", span)
-            return s.Literal(span, (1, 1))
-        return s.Literal(span, tuple(self._integer(part, span) for part in parts))
-
-    def string(self, children: list[Any]) -> s.Literal:
-        token = children[0]
-        text = token.text[1:-1].replace('\\"', '"').replace("\\\\", "\\")
-        return s.Literal(self._span(token, token), text)
-
-    def true(self, children: list[Any]) -> s.Literal:
-        return s.Literal(self._span(children[0], children[0]), True)
-
-    def false(self, children: list[Any]) -> s.Literal:
-        return s.Literal(self._span(children[0], children[0]), False)
-
-    def name(self, children: list[Any]) -> s.Name:
-        return self._name(children[0])
-
-    def invoke(self, children: list[Any]) -> s.Invoke:
-        callee, arguments, close = children
-        return s.Invoke(self._span(callee, close), self._name(callee), arguments or ())
-
-    def group(self, children: list[Any]) -> s.Expression:
-        inner: s.Expression = children[1]
-        return inner
-
-    def list_of(self, children: list[Any]) -> s.ListOf:
-        opening, *items, close = children
-        return s.ListOf(self._span(opening, close), self._given(items))
-
-    def comprehension(self, children: list[Any]) -> s.Comprehension:
-        opening, element, _, targets, iterable, _, condition, close = children
-        span = self._span(opening, close)
-        return s.Comprehension(span, element, self._names(targets), iterable, condition)

@@ -111,7 +111,7 @@ def test_a_network_of_torchvision(folder: Path) -> None:
             "OpenVINO is timed with mode inference only, not train",
             "E607",
         ),
-        ({"against": ("unheard",)}, "`unheard` is no file and no shipped network", "E505"),
+        ({"against": ("unheard",)}, "`unheard` is neither a file nor a shipped network", "E505"),
         ({"against": ("torchvison",)}, "did you mean `torchvision`?", "E505"),
         ({"against": ("torchvision",)}, "has no network `small`", "E606"),
         ({"shape": (3, 1)}, "3x1", "E301"),

@@ -154,7 +154,7 @@ def test_a_setting_without_value_is_status_2(spec: str) -> None:
 def test_an_unknown_network_names_the_nearest(spec: str) -> None:
     status, _, err = run("check", "resnext50_32x4")
     assert status == 2
-    assert "`resnext50_32x4` is no file and no shipped network" in err
+    assert "`resnext50_32x4` is neither a file nor a shipped network" in err
     assert "did you mean `resnext50_32x4d`?" in err
 
 
@@ -281,7 +281,7 @@ def test_two_forms_of_one_answer_are_status_2(spec: str) -> None:
 def test_a_file_without_a_network_is_wrong_unless_libraries_are_expected(spec: str) -> None:
     Path("blocks.arch").write_text("template block(c) { conv(c, 3x3) }\n")
     status, _, err = run("check", "blocks.arch")
-    assert (status, "error[E504]: the file holds no network" in err) == (2, True)
+    assert (status, "error[E504]: the file has no network" in err) == (2, True)
     assert run("check", "--libraries", "blocks.arch") == (0, "blocks.arch: a library without errors\n", "")
     assert json.loads(run("check", "--libraries", "blocks.arch", "--json")[1])["ok"] is True
     Path("blocks.arch").write_text(SMALL + SMALL.replace("small", "other"))

@@ -251,7 +251,7 @@ def test_errors_of_both_sides_are_reported() -> None:
     status, out, err = run("wrong.arch", "resnet5", "--exit-code")
     assert (status, out) == (2, "")
     assert err.startswith("wrong.arch:\nwrong.arch:4:30: error[E101]: unknown operator or template `bm`\n")
-    assert "\n\nresnet5:\nresnet5: error[E505]: `resnet5` is no file and no shipped network\n" in err
+    assert "\n\nresnet5:\nresnet5: error[E505]: `resnet5` is neither a file nor a shipped network\n" in err
     assert "help: did you mean `resnet50`?" in err
 
 

@@ -83,7 +83,7 @@ def test_none_is_status_1() -> None:
         (["--vary", "width=many", "--match", "params"], "error[E002]: cannot read the domain"),
         (
             ["--vary", "width={4, 8} } network b {", "--match", "params"],
-            "error[E002]: `{4, 8} } network b {` is no domain",
+            "error[E002]: `{4, 8} } network b {` is not a domain",
         ),
         (
             ["--vary", "width=0.5..1", "--match", "params"],

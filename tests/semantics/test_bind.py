@@ -105,4 +105,4 @@ def test_a_parameter_that_only_an_evaluator_reads_is_told_so() -> None:
     )
     (warning,) = network.warnings
     assert (warning.code, warning.message) == ("W901", "`lr` is declared and never used")
-    assert warning.hint == "as it should be if an evaluator reads it; `_` before its name says so"
+    assert warning.hint == "if an evaluator reads it, begin its name with `_`"

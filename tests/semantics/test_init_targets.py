@@ -65,23 +65,23 @@ def test_a_node_is_of_the_operator_that_its_parameter_holds() -> None:
 @pytest.mark.parametrize(
     ("target", "error"),
     [
-        ("axu.linear.bias", ("E101", "the network holds no `axu`", "axu", "did you mean `aux`?")),
-        ("b9.linear.bias", ("E101", "the network holds no `b9`", "b9", "it holds: a, aux, head, stem")),
-        ("a.2.conv.weight", ("E101", "`a` holds no `2`", "2", "it holds: 0, 1")),
-        ("a.0.1.conv.weight", ("E101", "`a` holds no `0.1`", "0.1", "it holds: 0, 1")),
-        ("a.0.path.1.conv.weight", ("E101", "`a.0` holds no `path`", "path", "did you mean `paths`?")),
-        ("stem.conv2.q.bn.bias", ("E101", "`stem.conv2` holds no `q`", "q", "it is an operator")),
-        ("stem.conv3.bias", ("E101", "`stem` holds no `conv3`", "conv3", "did you mean `conv1`?")),
+        ("axu.linear.bias", ("E101", "the network contains no `axu`", "axu", "did you mean `aux`?")),
+        ("b9.linear.bias", ("E101", "the network contains no `b9`", "b9", "it contains: a, aux, head, stem")),
+        ("a.2.conv.weight", ("E101", "`a` contains no `2`", "2", "it contains: 0, 1")),
+        ("a.0.1.conv.weight", ("E101", "`a` contains no `0.1`", "0.1", "it contains: 0, 1")),
+        ("a.0.path.1.conv.weight", ("E101", "`a.0` contains no `path`", "path", "did you mean `paths`?")),
+        ("stem.conv2.q.bn.bias", ("E101", "`stem.conv2` contains no `q`", "q", "it is an operator")),
+        ("stem.conv3.bias", ("E101", "`stem` contains no `conv3`", "conv3", "did you mean `conv1`?")),
         ("cnov.weight", ("E101", "unknown operator or node `cnov`", "cnov", "did you mean `conv`?")),
         ("image.weight", ("E101", "unknown operator or node `image`", "image", None)),
-        ("aux.weight", ("E207", "`aux` is not an operator", "aux", "name one that it holds: `aux.linear.weight`")),
-        ("a.0.weight", ("E207", "`a.0` is not an operator", "0", "name one that it holds: `a.0.conv.weight`")),
-        ("aux.conv.bias", ("E209", "`aux` holds no `conv`", "conv", "operators with weights in it: linear")),
+        ("aux.weight", ("E207", "`aux` is not an operator", "aux", "name an operator inside it: `aux.linear.weight`")),
+        ("a.0.weight", ("E207", "`a.0` is not an operator", "0", "name an operator inside it: `a.0.conv.weight`")),
+        ("aux.conv.bias", ("E209", "`aux` contains no `conv`", "conv", "operators with weights in it: linear")),
         ("stem.conv1.bias", ("E209", "`stem.conv1` has no bias", "bias", "`conv(..., bias=true)` has one")),
         ("a.conv.bias", ("E209", "no `conv` in `a` has a bias", "bias", "`conv(..., bias=true)` has one")),
-        ("stem.relu.weight", ("E201", "`relu` has no weights to start", "relu", None)),
-        ("head.avgpool.weight", ("E201", "`avgpool` has no weights to start", "avgpool", None)),
-        ("a.0.paths.7.bias", ("E101", "`a.0.paths` holds no `7`", "7", "it holds: 0, 1")),
+        ("stem.relu.weight", ("E201", "`relu` has no weights to initialise", "relu", None)),
+        ("head.avgpool.weight", ("E201", "`avgpool` has no weights to initialise", "avgpool", None)),
+        ("a.0.paths.7.bias", ("E101", "`a.0.paths` contains no `7`", "7", "it contains: 0, 1")),
         ("stem.conv2.bais", ("E101", "unknown field `bais`", "bais", "did you mean `bias`?")),
     ],
 )
@@ -95,28 +95,32 @@ def test_a_scheme_is_held_against_the_operator_of_a_node() -> None:
     (found,) = errors("stem.conv2.bias = xavier_normal")
     assert found[:3] == (
         "E205",
-        "`xavier_normal` starts weights of convolutions and linear layers only",
+        "`xavier_normal` initialises weights of convolutions and linear layers only",
         "xavier_normal",
     )
 
 
 def test_every_wrong_rule_is_reported() -> None:
     found = errors("stem.linear.weight = ones; a.7.conv.weight = ones; aux.bn.bias = ones")
-    assert [error[1] for error in found] == ["`stem` holds no `linear`", "`a` holds no `7`", "`aux` holds no `bn`"]
+    assert [error[1] for error in found] == [
+        "`stem` contains no `linear`",
+        "`a` contains no `7`",
+        "`aux` contains no `bn`",
+    ]
 
 
 def test_what_the_text_alone_tells_is_reported_beside_other_mistakes() -> None:
     found = errors("axu.linear.bias = zeros; a.7.conv.weight = ones; bn.bias = nul", "stage a { conv(0, 1x1) }\n")
     assert [error[1] for error in found] == [
         "`channels` must be at least 1; found 0",
-        "the network holds no `axu`",
+        "the network contains no `axu`",
         "unknown scheme `nul`",
     ]
 
 
 def test_a_part_that_nothing_reads_holds_nothing() -> None:
     (found,) = errors("b.conv.weight = ones", "stage a { conv(8, 1x1) }\n    stage b { conv(8, 1x1) }\n    use a\n")
-    assert found[:2] == ("E101", "the network holds no `b`")
+    assert found[:2] == ("E101", "the network contains no `b`")
 
 
 def test_a_field_that_no_operator_of_the_part_has() -> None:

@@ -63,48 +63,50 @@ EXAMPLES: dict[str, Example] = {
     "E503": Example(net("relu", 'import "a.arch"\n'), files={"a.arch": 'import "spec.arch"\n'}),
     "E504": Example("let a = 1\n"),
     "E601": Example(net("conv(64, 3x3)\n    budget { params <= 1K; flops <= 1M }")),
-    "E602": Example(net('param width = 6\n    require width % 4 == 0, "the kernels want fours"\n    conv(width, 3x3)')),
+    "E602": Example(
+        net('param width = 6\n    require width % 4 == 0, "the kernels need a multiple of 4"\n    conv(width, 3x3)')
+    ),
     "W901": Example(net("param width = 4\n    conv(8, 3x3)")),
     "W902": Example(net("conv(8, 3x3) as a\n    use image\n    conv(4, 3x3)")),
 }
-"""Code -> example. The codes that no spec text can bring about are in `ELSEWHERE`."""
+"""Code -> example. `ELSEWHERE` has the codes that no spec text can cause."""
 
 ELSEWHERE: dict[str, str] = {
-    "E505": "`resnext-dsl check resnext5_32x4d`: there is neither a file nor a shipped network of that name.",
+    "E505": "`resnext-dsl check resnext5_32x4d`: no file and no shipped network has this name. The hint gives the nearest name.",
     "E603": "`resnext-dsl check SPEC --measure`: the spec limits `latency(cuda, 1)`, and the machine has no such device.",
-    "E604": "`resnext-dsl solve SPEC --vary width --under flops=1M`: no width of its domain gives so cheap a network.",
+    "E604": "`resnext-dsl solve SPEC --vary width --under flops=1M`: no width in its domain gives a network of at most 1M flops.",
     "E605": "`resnext-dsl export resnet18 --to onnx`: `onnxruntime` is not installed; the hint names the extra that has it.",
     "E606": "`resnext-dsl bench unet --against torchvision`: torchvision has no network `unet`.",
     "E607": "`resnext-dsl bench resnet18 --backend openvino --mode train`: OpenVINO does not train.",
-    "E608": "`resnext-dsl compile resnet18 --form a`: no convolution of several groups can be spelled as paths.",
-    "E701": "`resnext-dsl weights resnet34 resnet18.pth`: names the first layer that differs, on both sides.",
-    "E702": "`resnext-dsl weights resnet18 broken.pth`: the file holds no weights, or would run code to be read.",
-    "E703": "`resnext-dsl weights resnet18 theirs.pth -o missing/ours.pt`: the folder is not there.",
-    "E704": "`resnext-dsl export resnet18 --to onnx -o missing/model.onnx`: the folder is not there.",
-    "E705": "`resnext-dsl export resnet18 --to onnx --dtype float64`: the format cannot hold that, or its exporter fails.",
-    "E711": "`resnext-dsl train SPEC --lr 0`: the rate must be above 0. So it is for recipes, and for devices that are not there.",
-    "E712": "`resnext-dsl train SPEC --data cifar10 --data-dir DIR`: a file is missing or cut off, or is of the pickled version.",
-    "E713": "`resnext-dsl train SPEC --set classes=3`: the digits have ten classes; names what to set.",
-    "E714": "`resnext-dsl train SPEC --resume`: the folder holds no run, or that of another network, recipe or data set.",
-    "E715": "`resnext-dsl train SPEC --lr 1e9`: the loss is no longer finite. The exit status is 1: the spec is valid.",
+    "E608": "`resnext-dsl compile resnet18 --form a`: the network has no grouped convolution that can be written as separate paths.",
+    "E701": "`resnext-dsl weights resnet34 resnet18.pth`: the message names the first layer that differs, in the network and in the file.",
+    "E702": "`resnext-dsl weights resnet18 broken.pth`: the file has no weights, or reading it would run code.",
+    "E703": "`resnext-dsl weights resnet18 theirs.pth -o missing/ours.pt`: the folder does not exist.",
+    "E704": "`resnext-dsl export resnet18 --to onnx -o missing/model.onnx`: the folder does not exist.",
+    "E705": "`resnext-dsl export resnet18 --to onnx --dtype float64`: the format cannot store this type, or its exporter fails.",
+    "E711": "`resnext-dsl train SPEC --lr 0`: the learning rate must be above 0. Unknown recipes and missing devices have this code too.",
+    "E712": "`resnext-dsl train SPEC --data cifar10 --data-dir DIR`: a file is missing or truncated, or belongs to the pickled version of the data set.",
+    "E713": "`resnext-dsl train SPEC --set classes=3`: the digits have ten classes. The hint names the parameter to set.",
+    "E714": "`resnext-dsl train SPEC --resume`: the folder has no run, or the run of another network, recipe or data set.",
+    "E715": "`resnext-dsl train SPEC --lr 1e9`: the loss is not finite any more. The exit status is 1, because the spec is valid.",
     "E721": "`resnext-dsl search SPEC --maximize accuracy --evaluator mine:acuracy`: the module has no such function.",
-    "E722": "`resnext-dsl search SPEC --maximize params --evaluator cost --storage postgresql://nowhere/x`: nothing answers.",
-    "E723": "`resnext-dsl search` of another spec, or for other objectives, with a `--study` that is there already.",
-    "E724": "The workers of a search die again and again, before any of them has a result; the last words of one are shown. Or `--engine ray` finds no cluster, or none of its nodes has the `--resources`.",
-    "E801": "Two counts of one network differ, or a graph breaks an invariant. That is a mistake of the tool; please report it.",
-    "E802": "`resnext-dsl export SPEC --to aoti`: the file was read back, and its outputs differ. Nothing is written. Please report it.",
+    "E722": "`resnext-dsl search SPEC --maximize params --evaluator cost --storage postgresql://nowhere/x`: no server answers.",
+    "E723": "`resnext-dsl search` with the `--study` name of a search that has another spec or other objectives.",
+    "E724": "The workers of a search stop repeatedly before any of them has a result; the message has the last output of one. Also: `--engine ray` finds no cluster, or no node has the `--resources`.",
+    "E801": "Two counts of one network differ, or a graph breaks an invariant. This is a defect of the tool; please report it with the spec.",
+    "E802": "`resnext-dsl export SPEC --to aoti`: the tool reads the exported file back, and its outputs differ from the network's. The tool writes nothing. Please report it with the spec.",
 }
 
 
 def output(example: Example) -> str:
-    """What the tool says of an example."""
+    """The diagnostics of an example, as the tool prints them."""
     with tempfile.TemporaryDirectory() as folder:
         for name, text in {**example.files, "spec.arch": example.text}.items():
             (Path(folder) / name).write_text(text, encoding="utf-8")
-        return _said(example, Path(folder)).replace(f"{folder}/", "")
+        return _diagnostics_of(example, Path(folder)).replace(f"{folder}/", "")
 
 
-def _said(example: Example, folder: Path) -> str:
+def _diagnostics_of(example: Example, folder: Path) -> str:
     try:
         network = rx.load(folder / "spec.arch", options=rx.Options(**example.options), **example.settings)
     except rx.ArchError as problem:
@@ -118,8 +120,8 @@ def page() -> str:
     lines = [
         "# Diagnostics",
         "",
-        "Every diagnostic has a code that keeps its meaning, a place, what was found and expected, and where possible",
-        "a suggestion. Codes that begin with E are errors, with W warnings. `check --json` gives them as data.",
+        "Every diagnostic has a code with a fixed meaning, a place, a message and, where possible, a suggestion.",
+        "Codes that begin with E are errors; codes that begin with W are warnings. `check --json` gives them as data.",
         "",
     ]
     for code, meaning in CODES.items():

@@ -1,0 +1,98 @@
+"""Checks the names in statements, also in branches that no parameter value takes."""
+
+from __future__ import annotations
+
+from resnext_dsl.foundation.diagnostics import Diagnostic, did_you_mean
+from resnext_dsl.operators import OPERATORS
+from resnext_dsl.semantics.expression_names import ExpressionNames
+from resnext_dsl.semantics.name_level import NameLevel
+from resnext_dsl.semantics.signature import operator_signature, template_signature
+from resnext_dsl.syntax import nodes as s
+
+
+class StatementNames(ExpressionNames):
+    """Checks blocks of statements; the resolver adds definitions, networks and files."""
+
+    def _block(self, block: s.Block, outer: NameLevel) -> None:
+        level = NameLevel(outer)
+        for statement in block.statements:
+            self._statement(statement, level)
+        self._unused(level, "declared")
+
+    def _statement(self, statement: s.Statement, level: NameLevel) -> None:
+        if isinstance(statement, s.Let):
+            self._expression(statement.value, level)
+            level.declare(statement.name)
+        elif isinstance(statement, s.Apply):
+            self._apply(statement, level)
+        elif isinstance(statement, s.Use):
+            self._use(statement, level)
+        elif isinstance(statement, s.Repeat):
+            self._expression(statement.times, level)
+            self._indexed(statement.body, (statement.counter,) if statement.counter is not None else (), level)
+        elif isinstance(statement, s.ForEach):
+            self._expression(statement.iterable, level)
+            self._indexed(statement.body, statement.targets, level, warn=False)
+        elif isinstance(statement, s.If):
+            for condition, block in statement.branches:
+                self._expression(condition, level)
+                self._block(block, level)
+            if statement.otherwise is not None:
+                self._block(statement.otherwise, level)
+        elif isinstance(statement, s.Split):
+            self._split(statement, level)
+        else:
+            self._residual(statement, level)
+
+    def _use(self, statement: s.Use, level: NameLevel) -> None:
+        try:
+            level.find(statement.value.text)
+        except KeyError:
+            hint = (
+                did_you_mean(statement.value.text, level.all_names()) or "name a value with `as NAME` before it is used"
+            )
+            message = f"no value is named `{statement.value.text}` here"
+            self._note(Diagnostic("E101", message, statement.value.span, hint=hint))
+
+    def _indexed(self, block: s.Block, names: tuple[s.Name, ...], level: NameLevel, warn: bool = True) -> None:
+        inner = NameLevel(level)
+        for name in names:
+            inner.declare(name)
+        self._block(block, inner)
+        if warn:
+            self._unused(inner, "declared")
+
+    def _split(self, statement: s.Split, level: NameLevel) -> None:
+        if statement.times is not None:
+            self._expression(statement.times, level)
+        if statement.body is not None:
+            self._indexed(statement.body, (statement.counter,) if statement.counter is not None else (), level)
+        for path in statement.paths:
+            self._block(path, level)
+        self._apply(statement.merge, level)
+
+    def _residual(self, statement: s.Residual, level: NameLevel) -> None:
+        for argument in statement.arguments:
+            self._expression(argument.value, level)
+        self._block(statement.body, level)
+        if statement.shortcut is not None:
+            self._block(statement.shortcut, level)
+
+    def _apply(self, call: s.Apply, level: NameLevel) -> None:
+        name = call.callee
+        for argument in call.arguments:
+            self._expression(argument.value, level)
+        try:
+            meaning = level.find(name.text)
+        except KeyError:
+            if name.text not in OPERATORS:
+                known = set(level.all_names()) | set(OPERATORS)
+                hint = did_you_mean(name.text, known)
+                message = f"unknown operator or template `{name.text}`"
+                self._note(Diagnostic("E101", message, name.span, hint=hint))
+                return
+            self._arguments(operator_signature(OPERATORS[name.text]), call.arguments, name.span, partial=True)
+            return
+        if isinstance(meaning, s.Template):
+            self._calls.add(meaning, name.span)
+            self._arguments(template_signature(meaning), call.arguments, name.span)
