@@ -262,7 +262,7 @@ def keys(parameter: Parameter) -> Iterator[str]:
 
 
 def fits(ours: Shape, theirs: Shape, alone: bool) -> bool:
-    """Whether a tensor of one shape can be reshaped to the other without changing what its layer computes.
+    """Whether a tensor of one shape can be reshaped to the other without a change to the function of its layer.
 
     Equal shapes fit. A linear layer fits a convolution that covers its whole input (1x1, or kernel = input), since
     both list the input as channel, row, column. A vector fits a vector with axes of length 1 (scale per channel).

@@ -167,7 +167,7 @@ class LayerMatch:
         return self._orders[key]
 
     def _search(self, branch: Branch, start: int, partial: bool = False) -> Order | None:
-        """Dijkstra's search over sets of used children; among equal costs, the children's own order decides."""
+        """Dijkstra's search over sets of used children; among equal costs, the order of the children decides."""
         everything = (1 << len(branch.children)) - 1
         done: set[int] = set()
         waiting: list[tuple[int, tuple[int, ...], int, int]] = [(0, (), 0, start)]

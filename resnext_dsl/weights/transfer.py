@@ -52,7 +52,7 @@ def load_weights(model: nn.Module, weights: str | PathLike[str] | Mapping[str, T
 def export_state_dict(model: nn.Module, like: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The model's weights, with the keys and shapes of another library's state_dict of the same network.
 
-    The inverse of `load_weights`. Tensors keep the model's dtype and device and share its memory where they can.
+    The inverse of `load_weights`. Tensors keep the model's dtype and device and share its memory if possible.
 
     Args:
         model: A compiled network.

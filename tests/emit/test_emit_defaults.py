@@ -1,4 +1,4 @@
-"""What emitting knows about torch without importing it, held against torch."""
+"""The tables about torch that emit has without importing torch, compared with torch."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ def signature(target: str) -> inspect.Signature:
 def test_defaults_are_torchs(target: str) -> None:
     parameters = signature(target).parameters
     for name, default in DEFAULTS[target].items():
-        own = parameters[name].default if name in parameters else nn.LayerNorm([1]).__dict__[name]
-        assert own == default
-        assert type(own) is type(default)
+        actual = parameters[name].default if name in parameters else nn.LayerNorm([1]).__dict__[name]
+        assert actual == default
+        assert type(actual) is type(default)
 
 
 @pytest.mark.parametrize("target", _POSITIONAL)
 def test_positional_arguments_are_those_of_the_class(target: str) -> None:
     accepted = [p.name for p in signature(target).parameters.values()]
     renamed = {"kernel": "kernel_size", "groups": "num_groups", "num_features": "num_channels"}
-    for name, own in zip(_POSITIONAL[target], accepted, strict=False):
-        assert own in (name, renamed.get(name), "groups", "channels")
+    for name, actual in zip(_POSITIONAL[target], accepted, strict=False):
+        assert actual in (name, renamed.get(name), "groups", "channels")
 
 
 def test_schemes_are_those_that_the_language_knows() -> None:
@@ -57,11 +57,11 @@ def test_fields_are_those_that_modules_have() -> None:
             continue
         source = row.source(validate(row, examples.get(name, {})), ((4,) if name == "linear" else (4, 3, 3),))
         module = eval(source.target, emit_oracle._NAMES)(*source.positional, **dict(source.keywords))
-        assert tuple(own for own, _ in module.named_parameters()) == row.init_fields
+        assert tuple(field for field, _ in module.named_parameters()) == row.init_fields
 
 
 def test_no_node_has_a_name_that_a_module_needs() -> None:
-    own = {*dir(nn.Module()), *dir(nn.Sequential()), *dir(nn.ModuleList())} - {"T_destination"}
+    attributes = {*dir(nn.Module()), *dir(nn.Sequential()), *dir(nn.ModuleList())} - {"T_destination"}
     methods = {"num_features", "feature_info", "forward_features", "forward_head", "forward_stages", "init_weights"}
     methods |= {"reset_classifier", "set_grad_checkpointing"}
-    assert not {name for name in own | methods if not name.startswith("_") and naming.safe(name) == name}
+    assert not {name for name in attributes | methods if not name.startswith("_") and naming.safe(name) == name}

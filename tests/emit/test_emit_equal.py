@@ -1,4 +1,4 @@
-"""Emitted source computes what the graph says: against the oracle, and against modules written by hand."""
+"""Emitted source computes the graph: compared with the oracle, and with modules written by hand."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_a_construct_is_its_graph(name: str) -> None:
 
 
 class HandBottleneck(nn.Module):
-    """As one would write it without the tool."""
+    """The block as a person would write it."""
 
     def __init__(self, inputs: int, width: int, outputs: int, stride: int) -> None:
         super().__init__()
@@ -165,7 +165,7 @@ def test_a_network_is_what_one_would_write_by_hand(training: bool) -> None:
 
 
 def test_nothing_is_written_over_that_is_read_again() -> None:
-    """In training too, where backward reads what forward kept: gradients equal those without in-place modules."""
+    """In training, backward reads values that forward stored: gradients equal those without in-place modules."""
     body = """
         stem { conv(8, 3x3); relu; bn; relu }
         stage a { residual { relu; conv(8, 3x3); sigmoid; relu; conv(8, 3x3) }; relu; maxpool(3x3, stride=1); relu6 }

@@ -1,4 +1,4 @@
-"""Graphs that no spec of today gives: what rewriting passes may hand over, and names that must not get through."""
+"""Graphs that no spec has at present: graphs that a rewriting pass may return, and names that emit must refuse."""
 
 from __future__ import annotations
 

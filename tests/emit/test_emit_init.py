@@ -105,7 +105,7 @@ PARTS = """
 
 
 def started(*rules: FieldInit, field: str = "weight") -> dict[str, float]:
-    """Of each module that has the field all alike, its value."""
+    """Module -> the value of its field, for modules whose field has equal elements."""
     weights = {name: getattr(m, field, None) for name, m in build(network(PARTS), rules, seed=0).named_modules()}
     return {name: w.min().item() for name, w in weights.items() if w is not None and w.min() == w.max()}
 

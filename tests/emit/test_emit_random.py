@@ -1,4 +1,4 @@
-"""Random networks compute what their graphs say, under every name that their graphs give."""
+"""Emitted source of random networks computes their graphs, with the names of the graphs in the state_dict."""
 
 from __future__ import annotations
 

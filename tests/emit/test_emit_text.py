@@ -1,4 +1,4 @@
-"""What emitted source looks like: a good hand-written model file, and nothing of a spec but names and literals."""
+"""Emitted source reads like a good hand-written model file, and has only names and literals of a spec."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ SPECS = Path(__file__).parents[2] / "specs"
 
 def class_text(source: str, name: str) -> str:
     """The lines of one class."""
-    (found,) = (node for node in ast.parse(source).body if isinstance(node, ast.ClassDef) and node.name == name)
-    return "\n".join(source.splitlines()[found.lineno - 1 : found.end_lineno])
+    (definition,) = (node for node in ast.parse(source).body if isinstance(node, ast.ClassDef) and node.name == name)
+    return "\n".join(source.splitlines()[definition.lineno - 1 : definition.end_lineno])
 
 
 def method_text(source: str, owner: str, name: str) -> str:

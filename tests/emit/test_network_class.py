@@ -1,4 +1,4 @@
-"""What users of a backbone expect of the network's class, held against torch and timm's meaning of the names."""
+"""The methods that users of a backbone expect of the network's class, with the meaning that timm gives their names."""
 
 from __future__ import annotations
 

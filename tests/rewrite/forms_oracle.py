@@ -1,4 +1,4 @@
-"""The network as written is what every other form is held against: outputs, gradients, statistics, checkpoints."""
+"""Compares every form with the network as written: outputs, gradients, statistics, checkpoints."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from resnext_dsl.rewrite.steps import WeightMap
 
 
 class Difference(NamedTuple):
-    """How far a form is from the network as written, relative to the largest value.
+    """The differences of a form from the network as written, relative to the largest value.
 
     Attributes:
         outputs: Of the main output, in the mode that was asked for.
@@ -40,7 +40,7 @@ def written(network: Network, seed: int = 0) -> nn.Module:
 
 
 def compare(network: Network, form: str, mode: str, batch: int = 2) -> tuple[Difference, Rewritten]:
-    """A form against the network as written."""
+    """Compare a form with the network as written."""
     rewritten = rewrite(network.ir, form, mode)
     first = written(network)
     second = build(network.ir, network.init, form=form, mode=mode, weights=first.state_dict(), dtype=torch.float64)

@@ -54,7 +54,7 @@ class Writer:
         return f"split {pick.choice(('', 'slice '))}{{ {listed} }} merge {merge}"
 
     def path(self, depth: int, channels: int, merge: str) -> str:
-        """What one path does; it ends in the given number of channels."""
+        """The statements of one path, which ends in a number of channels."""
         pick = self.source
         steps = [self.step(depth) for _ in range(pick.randint(0, 2))]
         bias = ", bias=true" if pick.random() < 0.2 else ""

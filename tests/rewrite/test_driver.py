@@ -1,4 +1,4 @@
-"""What runs the passes: graphs are checked around each, work is bounded, a pass that fails is named."""
+"""The driver of the passes checks the graph around each, bounds the work and names a pass that fails."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The weights of a rewritten network start with the spread that they have as it is written."""
+"""The initial weights of a rewritten network have the spread that they have as written."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ def test_emitted_source_starts_with_the_spread_of_the_spec(rules: str, form: str
     torch.manual_seed(0)
     written = network.compile(form="written")
     expected = carry(network.rewrite(form).weights, written.state_dict())
-    found = _network_class(network.emit(form=form))().state_dict()
-    assert list(found) == list(expected)
-    for key, tensor in found.items():
+    state = _network_class(network.emit(form=form))().state_dict()
+    assert list(state) == list(expected)
+    for key, tensor in state.items():
         if tensor.is_floating_point() and tensor.numel() >= 256:
             assert tensor.std().item() == pytest.approx(expected[key].std().item(), rel=0.2), key
 

@@ -1,4 +1,4 @@
-"""Random splits: every form computes what is written, trains the same way, and gives the checkpoint back."""
+"""Random splits: every form computes the same function, trains the same way, and returns the checkpoint."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ def test_forms_of_random_splits_agree(chunk: int) -> None:
                 with pytest.raises(ArchError, match="E608"):
                     network.rewrite(form)
                 continue
-            difference, made = compare(network, form, mode)
+            difference, other = compare(network, form, mode)
             assert max(difference) <= CLOSE, (seed, form, mode, difference)
-            rewritten += made.graph is not network.ir
+            rewritten += other.graph is not network.ir
             if mode == "train":
-                assert _learned(network.ir) == _learned(made.graph), (seed, form)
-                assert is_the_way_back(made.weights, written(network).state_dict()), (seed, form)
+                assert _learned(network.ir) == _learned(other.graph), (seed, form)
+                assert is_the_way_back(other.weights, written(network).state_dict()), (seed, form)
     assert rewritten > CHUNK // 2
 
 

@@ -1,4 +1,4 @@
-"""Each rule where it applies, each side condition where it does not: what fired, or the reason and its place."""
+"""Each rule on a graph to which it applies, each side condition on one to which it does not, with the report."""
 
 from __future__ import annotations
 
@@ -158,9 +158,9 @@ def test_a_depthwise_convolution_is_not_spelled_as_paths() -> None:
     message = r"error\[E608\]: the network cannot be spelled in form \(a\)"
     with pytest.raises(rx.ArchError, match=message) as caught:
         net.compile(form="a")
-    (found,) = caught.value.diagnostics
-    assert found.hint == "forms: written, c, fastest"
-    assert [note.message for note in found.notes] == [
+    (diagnostic,) = caught.value.diagnostics
+    assert diagnostic.hint == "forms: written, c, fastest"
+    assert [note.message for note in diagnostic.notes] == [
         "`s.conv`: the paths of a depthwise convolution would have one channel each"
     ]
 

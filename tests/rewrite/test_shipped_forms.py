@@ -43,8 +43,8 @@ def small(name: str) -> Network:
     network = rx.load(name)
     if "resolution" not in network.parameters:
         return network
-    found = next((size for key, size in SMALLEST.items() if name.startswith(key)), 64)
-    return rx.load(name, resolution=found)
+    resolution = next((size for key, size in SMALLEST.items() if name.startswith(key)), 64)
+    return rx.load(name, resolution=resolution)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -92,8 +92,8 @@ def test_the_three_spellings_of_resnext_are_one_graph(mode: str) -> None:
 
 def test_a_checkpoint_of_any_form_loads_into_any_other_exactly() -> None:
     network = small("resnext50_32x4d")
-    made = {form: network.compile(form=form, seed=3) for form in ("written", "a", "b", "c")}
-    states = {form: model.state_dict() for form, model in made.items()}
+    models = {form: network.compile(form=form, seed=3) for form in ("written", "a", "b", "c")}
+    states = {form: model.state_dict() for form, model in models.items()}
     assert len({len(state) for state in states.values()}) == 3  # (c) is how it is written
     for source, state in states.items():
         for form, expected in states.items():

@@ -31,7 +31,7 @@ def losses(model: nn.Module, make: Callable[..., torch.optim.Optimizer], steps: 
     """The loss of every step on the same batches."""
     generator = torch.Generator().manual_seed(0)
     optimizer = make(model.parameters())
-    found = []
+    history = []
     for _ in range(steps):
         x = torch.randn(8, 3, 12, 12, generator=generator, dtype=torch.float64)
         y = torch.randint(5, (8,), generator=generator)
@@ -39,17 +39,17 @@ def losses(model: nn.Module, make: Callable[..., torch.optim.Optimizer], steps: 
         loss = nn.functional.cross_entropy(model(x), y)
         loss.backward()
         optimizer.step()
-        found.append(loss.item())
-    return found
+        history.append(loss.item())
+    return history
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_every_form_has_the_same_losses(optimizer: str) -> None:
     network = rx.loads(SPEC)
-    found = {
+    history = {
         form: losses(network.compile(form=form, seed=0, dtype=torch.float64), OPTIMIZERS[optimizer])
         for form in ("written", "a", "b", "c", "fastest")
     }
-    assert found["written"][0] != found["written"][-1]
-    for form, values in found.items():
-        assert values == pytest.approx(found["written"], rel=1e-8), form
+    assert history["written"][0] != history["written"][-1]
+    for form, values in history.items():
+        assert values == pytest.approx(history["written"], rel=1e-8), form

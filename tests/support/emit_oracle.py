@@ -1,6 +1,6 @@
-"""A second way to compute a graph, and small networks to try both ways on.
+"""A second computation of a graph, as an oracle for emitted source, and small networks for the comparison.
 
-`interpret` runs the nodes one by one from the operator table and a state_dict; it knows nothing of scopes, classes or
+`interpret` runs the nodes one by one from the operator table and a state_dict. It does not read scopes, classes or
 emitted source.
 """
 
@@ -37,9 +37,9 @@ def interpret(graph: Graph, state: Mapping[str, Tensor], x: Tensor) -> list[Tens
         taken = [values[index] for index in node.inputs]
         if isinstance(source, ModuleCall):
             module = eval(source.target, _NAMES)(*source.positional, **dict(source.keywords)).to(x.dtype)
-            own = {key: state[f"{node.name}.{key}"] for key in module.state_dict()}
-            used |= {f"{node.name}.{key}" for key in own}
-            module.load_state_dict(own)
+            tensors = {key: state[f"{node.name}.{key}"] for key in module.state_dict()}
+            used |= {f"{node.name}.{key}" for key in tensors}
+            module.load_state_dict(tensors)
             values.append(module.eval()(*taken))
         else:
             places = [f"taken[{place}]" for place in range(len(taken))]
@@ -81,7 +81,7 @@ def same(one: Tensor, other: Tensor) -> bool:
 def check_equal(graph: Graph, ordered: bool = True) -> nn.Module:
     """Check a graph's module against the oracle, bit by bit: results, stages, and the keys of its state_dict."""
     model = compiled(graph)
-    # Children in eval mode under a root in training: also what only training gives can then be compared.
+    # The root is in training mode, its children in eval mode, so that results of training can be compared too.
     model.eval().training = True
     x = image(graph)
     with torch.no_grad():
@@ -89,8 +89,8 @@ def check_equal(graph: Graph, ordered: bool = True) -> nn.Module:
         stages = model.forward_stages(x) if hasattr(model, "forward_stages") else []
     values = interpret(graph, model.state_dict(), x)
     outputs = sorted(graph.outputs, key=lambda output: output.training_only)
-    given = results if isinstance(results, tuple) else (results,)
-    for output, result in zip(outputs, given, strict=True):
+    returned = results if isinstance(results, tuple) else (results,)
+    for output, result in zip(outputs, returned, strict=True):
         assert same(result, values[output.node]), output.name
     parts = [part for part in graph.parts if part.kind in ("stem", "stage")]
     for part, stage in zip(parts, stages, strict=True):

@@ -59,17 +59,17 @@ def test_torchvision_and_timm_share_checkpoints(
     load_weights(other, file)
     image = torch.randn(1, 3, *[299 if "inception" in timm_name else 224] * 2)
     with torch.no_grad():
-        expected, found = one(image), other(image)
-        found = found[0] if isinstance(found, tuple) else found  # timm computes the auxiliary head in eval mode too
-    assert (found - expected).abs().max() <= 1e-5 * expected.abs().max()
+        expected, actual = one(image), other(image)
+        actual = actual[0] if isinstance(actual, tuple) else actual  # timm computes the auxiliary head in eval mode too
+    assert (actual - expected).abs().max() <= 1e-5 * expected.abs().max()
     assert_same_state(export_state_dict(other, like=one.state_dict()), one.state_dict())
 
 
-def assert_same_state(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
-    assert list(found) == list(expected)
+def assert_same_state(actual: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
+    assert list(actual) == list(expected)
     for key, tensor in expected.items():
-        assert found[key].dtype == tensor.dtype, key
-        assert torch.equal(found[key], tensor), key
+        assert actual[key].dtype == tensor.dtype, key
+        assert torch.equal(actual[key], tensor), key
 
 
 # --- the three forms of a ResNeXt block, by hand and with names as the language gives them
@@ -155,8 +155,8 @@ def test_each_form_loads_torchvisions_checkpoint(form: str, suffix: str, tmp_pat
     load_weights(model, tmp_path / f"weights{suffix}")
     image = torch.randn(2, 3, 64, 64)
     with torch.no_grad():
-        expected, found = reference(image), model(image)
-    assert (found - expected).abs().max() <= 1e-5 * expected.abs().max()
+        expected, actual = reference(image), model(image)
+    assert (actual - expected).abs().max() <= 1e-5 * expected.abs().max()
     assert_same_state(export_state_dict(model, like=reference.state_dict()), reference.state_dict())
 
 
@@ -167,8 +167,8 @@ def test_each_form_loads_the_checkpoint_of_each(source: str, target: str) -> Non
     load_weights(model, trained.state_dict())
     image = torch.randn(2, 3, 64, 64)
     with torch.no_grad():
-        expected, found = trained(image), model(image)
-    assert (found - expected).abs().max() <= 1e-5 * expected.abs().max()
+        expected, actual = trained(image), model(image)
+    assert (actual - expected).abs().max() <= 1e-5 * expected.abs().max()
     assert_same_state(export_state_dict(model, like=trained.state_dict()), trained.state_dict())
 
 

@@ -1,4 +1,4 @@
-"""Which layer of a checkpoint is which of ours, from keys and shapes alone; and what is said where there is none."""
+"""The match between the layers of a checkpoint and ours, from keys and shapes alone, and the error if there is none."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from resnext_dsl.foundation.diagnostics import WeightsError
 from resnext_dsl.weights import export_state_dict, load_checkpoint, load_weights, map_keys, save, shapes_of
 from resnext_dsl.weights.leaves import COUNTER, Shapes, layer_of
 
-# --- which layer is which: every reference against the order in which it runs its own layers
+# --- the match: every reference against the order in which it runs its layers
 
 
 def execution_order(model: nn.Module, resolution: int) -> list[str]:
-    """The modules that hold parameters, in the order in which they are done (auxiliary heads run too)."""
+    """The modules that hold parameters, in the order of execution, auxiliary heads included."""
     order: list[str] = []
     for name, module in model.named_modules():
         if next(module.parameters(recurse=False), None) is not None:
@@ -78,7 +78,7 @@ def norm(name: str, channels: int) -> dict[str, tuple[int, ...]]:
 
 
 def test_shortcut_of_equal_shapes_registered_first() -> None:
-    """By shapes alone the shortcut and the body's first layers could be exchanged; the modules say otherwise."""
+    """By shapes alone, the shortcut and the body's first layers could be exchanged; the modules decide."""
     conv, kernel = (8, 8, 1, 1), (8, 8, 3, 3)
     ours = {"conv1.weight": conv, **norm("bn1", 8), "conv2.weight": kernel, **norm("bn2", 8)}
     ours |= {"shortcut.conv.weight": conv, **norm("shortcut.bn", 8)}
@@ -119,10 +119,10 @@ UNIQUE = 10
 
 @st.composite
 def spelled_twice(draw: st.DrawFn) -> tuple[Shapes, Shapes, dict[str, str]]:
-    """A random network as we spell it, as another library might, and which key is which.
+    """A random network in our spelling and in another library's, and the map between the keys.
 
-    The other library names everything anew, puts modules around parts of a block, registers a block's shortcut before
-    its body and its scale (which it calls `gamma`) before both, and may have lost the counters of its batch norms.
+    The other library has other names, puts modules around parts of a block, and registers a block's shortcut before its
+    body. It registers the block's scale, called `gamma`, before both. It may lack the counters of batch norms.
     """
     ours: dict[str, tuple[int, ...]] = {}
     theirs: dict[str, tuple[int, ...]] = {}
@@ -195,7 +195,7 @@ def test_equal_paths_that_are_layers_of_their_own_stay_apart() -> None:
     assert list(dict(map_keys(ours, theirs).rows()).values()) == list(theirs)
 
 
-# --- what is said of a checkpoint that does not fit
+# --- the error for a checkpoint that does not fit
 
 
 def resnet(

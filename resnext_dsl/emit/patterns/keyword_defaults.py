@@ -1,6 +1,6 @@
 """Defaults of the modules' keyword arguments, for comparing a call that names one with a call that does not.
 
-The table stands here because emitting must not import torch. A test compares it with torch's signatures.
+The table exists because emit must not import torch. A test compares it with torch's signatures.
 """
 
 from __future__ import annotations
