@@ -115,8 +115,8 @@ def _networks(found: Any) -> None:
 def _optuna(url: str, name: str, sampler: str, trials: int, alike: bool) -> None:
     """The same parameters and sampler; nothing knows what a candidate costs, or whether it was there before.
 
-    The storage is opened as Optuna does by itself; or as a search does, with signs of life, and of SQLite without a wait
-    for the disk at each step.
+    The storage is opened as Optuna does by itself; or as a search does, with signs of life, and without a wait for the
+    disk at each step on SQLite.
     """
     samplers = {"random": optuna.samplers.RandomSampler, "nsga2": optuna.samplers.NSGAIISampler}
     storage = open_storage(url, 20, 60) if alike else optuna.storages.RDBStorage(url)

@@ -19,7 +19,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from resnext_dsl.diagnostics import ArchError
 from resnext_dsl.searches.plan import Plan
-from resnext_dsl.searches.trials import CANDIDATE, VOID, is_feasible
+from resnext_dsl.searches.trials import VOID, candidate_of, is_feasible
 from resnext_dsl.spaces import Candidate, Dimension, Space
 from resnext_dsl.spaces.candidate import text_of
 
@@ -107,7 +107,7 @@ class Proposer:
         parent = best[int(self._rng.integers(len(best)))]
         try:
             return self._of(
-                self.space.mutate(self.space.candidate(parent.user_attrs[CANDIDATE]), self._rng, self._budget)
+                self.space.mutate(self.space.candidate(candidate_of(parent) or {}), self._rng, self._budget)
             )
         except ArchError:
             return self._even()  # none of its neighbours will do
