@@ -10,7 +10,7 @@ from resnext_dsl.searches.plan import Plan
 from resnext_dsl.searches.preselection import Stage
 from resnext_dsl.searches.propose import front_of
 from resnext_dsl.searches.results import Failure, Results, Trial
-from resnext_dsl.searches.trials import CANDIDATE, DEVICE, METRICS, Standing, is_feasible, reason_of
+from resnext_dsl.searches.trials import Standing, candidate_of, device_of, is_feasible, metrics_of, reason_of
 from resnext_dsl.spaces.space import Space
 
 
@@ -38,7 +38,7 @@ def found(space: Space, plan: Plan, now: Standing, stages: list[Stage], stopped:
     front = [results[trial.number] for trial in front_of(now.done, plan.directions)]
     front.sort(key=lambda one: tuple(sign * value for sign, value in zip(signs, one.values, strict=True)))
     failures = [
-        Failure(trial.number, space.candidate(trial.user_attrs[CANDIDATE]), reason_of(trial))
+        Failure(trial.number, space.candidate(candidate_of(trial) or {}), reason_of(trial))
         for trial in sorted(now.failed, key=lambda trial: trial.number)
     ]
     count = len(now.done) + len(now.failed)
@@ -49,7 +49,7 @@ def found(space: Space, plan: Plan, now: Standing, stages: list[Stage], stopped:
 
 def _result(space: Space, trial: Any) -> Trial:
     seconds = trial.duration.total_seconds() if trial.duration is not None else 0.0
-    candidate = space.candidate(trial.user_attrs[CANDIDATE])
+    candidate = space.candidate(candidate_of(trial) or {})
     values, feasible = tuple(trial.values), is_feasible(trial)
-    metrics, device = trial.user_attrs[METRICS], str(trial.user_attrs.get(DEVICE, ""))
-    return Trial(trial.number, candidate, metrics, values, seconds, feasible, trial.datetime_complete, device)
+    finished, device = trial.datetime_complete, device_of(trial)
+    return Trial(trial.number, candidate, metrics_of(trial), values, seconds, feasible, finished, device)

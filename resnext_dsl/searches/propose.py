@@ -19,7 +19,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from resnext_dsl.foundation.diagnostics import ArchError
 from resnext_dsl.searches.plan import Plan
-from resnext_dsl.searches.trials import CANDIDATE, VOID, is_feasible
+from resnext_dsl.searches.trials import VOID, candidate_of, is_feasible
 from resnext_dsl.spaces.candidate import Candidate, text_of
 from resnext_dsl.spaces.dimensions import Dimension
 from resnext_dsl.spaces.space import Space
@@ -108,7 +108,7 @@ class Proposer:
         parent = best[int(self._rng.integers(len(best)))]
         try:
             return self._of(
-                self.space.mutate(self.space.candidate(parent.user_attrs[CANDIDATE]), self._rng, self._budget)
+                self.space.mutate(self.space.candidate(candidate_of(parent) or {}), self._rng, self._budget)
             )
         except ArchError:
             return self._even()  # none of its neighbours will do

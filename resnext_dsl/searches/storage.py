@@ -28,8 +28,8 @@ BUSY = 60
 AWAY = 600.0
 """Seconds that a database may be away while a search runs."""
 
-RACE = 20.0
-"""Seconds in which several processes that open a new database have made its tables."""
+RACES = 20
+"""Times that a process tries to open a new database whose tables others make at the same time."""
 
 RACED = ("already exists", "duplicate key", "UNIQUE constraint", "database is locked", "deadlock detected")
 """Words of the errors of a process whose tables another has just made."""
@@ -57,8 +57,9 @@ def open_storage(url: str, heartbeat: int, grace: int, patience: float = 0.0) ->
     Raises:
         ArchError: E722 where it cannot be reached, or the URL is none.
     """
-    began = time.monotonic()
+    end, tries = time.monotonic() + patience, 0
     while True:
+        tries += 1
         try:
             return _opened(url, heartbeat, grace)
         except (ArgumentError, NoSuchModuleError, ImportError) as problem:
@@ -67,8 +68,7 @@ def open_storage(url: str, heartbeat: int, grace: int, patience: float = 0.0) ->
         except OSError as problem:
             raise _unusable(url, str(problem), "is it there, and may you write to it?") from None
         except (SQLAlchemyError, sqlite3.Error, StorageInternalError, RuntimeError, AssertionError) as problem:
-            most = max(patience, RACE if _is_race(problem) else 0.0)
-            if time.monotonic() - began >= most:
+            if time.monotonic() >= end and not (_is_race(problem) and tries < RACES):
                 hint = "is it running, and may you write to it?"
                 raise _unusable(url, str(problem.__cause__ or problem), hint) from None
         time.sleep(random.uniform(0.05, 0.5))  # those that met do not meet again

@@ -19,12 +19,13 @@ from resnext_dsl.searches.database import Records
 from resnext_dsl.searches.storage import patient
 from resnext_dsl.searches.trouble import MEMORY
 
-CANDIDATE, KEY, METRICS, REASON, STOPPED, VOID = "candidate", "key", "metrics", "reason", "stopped", "void"
-"""What a trial keeps: its values; what tells its architecture from others; all metrics; why it failed; that it was
-stopped with the search; why it is not one."""
+ARCHITECTURE, RESULT = "architecture", "result"
+"""What a trial keeps, each in one attribute, since each costs a step of the database: its `candidate`, and the `key`
+that tells its architecture from others; all `metrics`, and the `device` that it was evaluated on."""
 
-DEVICE, LOST = "device", "lost"
-"""And the device that it was evaluated on; the trouble of that device, and its error, for which it is tried again."""
+REASON, STOPPED, VOID, LOST = "reason", "stopped", "void", "lost"
+"""And why it failed; that it was stopped with the search; why it is not one; the trouble of its device, and the error
+of that, for which it is tried again."""
 
 ATTEMPTS = 5
 """Times that a candidate whose worker died, or whose device failed, is tried, before it counts as failed."""
@@ -107,7 +108,7 @@ def _count(trials: list[FrozenTrial], found: Standing, died: dict[str, list[Froz
     """Adds trials to what was found before them; those whose worker died are kept apart."""
     for trial in trials:
         attributes = trial.user_attrs
-        key = attributes.get(KEY)
+        key = key_of(trial)
         if key is None or VOID in attributes or key in found.keys:
             continue
         if trial.state is TrialState.FAIL and REASON not in attributes:
@@ -123,6 +124,35 @@ def _list_of(found: Standing, trial: FrozenTrial) -> list[FrozenTrial]:
     if trial.state is TrialState.WAITING:
         return found.waiting
     return found.done if trial.state is TrialState.COMPLETE else found.failed
+
+
+def key_of(trial: FrozenTrial) -> str | None:
+    """What tells the architecture of a trial from others; None for a trial of another program."""
+    key: str | None = _kept(trial, ARCHITECTURE, "key")
+    return key
+
+
+def candidate_of(trial: FrozenTrial) -> Mapping[str, Any] | None:
+    """The values of a trial's candidate; None for a trial of another program."""
+    candidate: Mapping[str, Any] | None = _kept(trial, ARCHITECTURE, "candidate")
+    return candidate
+
+
+def metrics_of(trial: FrozenTrial) -> Mapping[str, float]:
+    """All metrics of a result."""
+    metrics: Mapping[str, float] = _kept(trial, RESULT, "metrics") or {}
+    return metrics
+
+
+def device_of(trial: FrozenTrial) -> str:
+    """The device that gave a result; "" if there was nothing to run."""
+    return str(_kept(trial, RESULT, "device") or "")
+
+
+def _kept(trial: FrozenTrial, attribute: str, part: str) -> Any:
+    """A part of an attribute; version 0.1 kept each part in an attribute of its own."""
+    whole = trial.user_attrs.get(attribute, trial.user_attrs)
+    return whole.get(part) if isinstance(whole, Mapping) else None
 
 
 def reason_of(trial: FrozenTrial) -> str:
@@ -158,7 +188,7 @@ def add(
         state=TrialState.WAITING,
         params=dict(params),
         distributions={name: distributions[name] for name in params},
-        user_attrs={CANDIDATE: dict(candidate), KEY: key},
+        user_attrs={ARCHITECTURE: {"candidate": dict(candidate), "key": key}},
         system_attrs=dict(system or {}),
     )
     return template if patient(lambda: records.add(template, known)) else None
@@ -166,8 +196,11 @@ def add(
 
 def add_again(records: Records, dead: FrozenTrial, known: int) -> FrozenTrial | None:
     """Adds a trial that died, once more."""
-    attributes, notes = dead.user_attrs, {**dead.system_attrs, "retry_of": dead.number}
-    return add(records, dead.params, dead.distributions, attributes[CANDIDATE], attributes[KEY], notes, known)
+    notes = {**dead.system_attrs, "retry_of": dead.number}
+    candidate, key = candidate_of(dead), key_of(dead)
+    assert candidate is not None
+    assert key is not None
+    return add(records, dead.params, dead.distributions, candidate, key, notes, known)
 
 
 def claim(records: Records, trial: FrozenTrial) -> bool:

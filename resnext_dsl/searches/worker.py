@@ -30,12 +30,9 @@ from resnext_dsl.searches.plan import Plan, identity
 from resnext_dsl.searches.propose import Proposer
 from resnext_dsl.searches.storage import AWAY, close, open_storage, open_study, patient, url_of
 from resnext_dsl.searches.trials import (
-    CANDIDATE,
-    DEVICE,
-    KEY,
     LOST,
-    METRICS,
     REASON,
+    RESULT,
     STOPPED,
     VOID,
     Pulse,
@@ -45,10 +42,12 @@ from resnext_dsl.searches.trials import (
     add_again,
     all_trials,
     bury,
+    candidate_of,
     claim,
     fail,
     finish,
 )
+from resnext_dsl.searches.trials import key_of as known_key
 from resnext_dsl.searches.trouble import BROKEN, MEMORY, BrokenDeviceError, allocations, release, trouble_of
 from resnext_dsl.semantics.overrides import override_source
 from resnext_dsl.spaces.candidate import Candidate
@@ -195,19 +194,19 @@ class Worker:
         dead = now.retried
         if dead is not None:
             added = add_again(self._records, dead, len(trials))
-            return self._claimed_of(added, dead.user_attrs[KEY], len(trials))
+            return self._claimed_of(added, known_key(dead), len(trials))
         if now.counted < self._plan.trials:
             return self._added(trials, now)
         return None
 
-    def _claimed_of(self, added: FrozenTrial | None, key: str, known: int) -> FrozenTrial | None:
+    def _claimed_of(self, added: FrozenTrial | None, key: str | None, known: int) -> FrozenTrial | None:
         """A trial that has just been added after those that were known, if it is ours now."""
         if added is not None:
             return added if claim(self._records, added) else None
         trials = all_trials(self._records)
         now = self._tally.standing(trials)
         for trial in trials[known:]:
-            waits = trial.state is TrialState.WAITING and trial.user_attrs.get(KEY) == key
+            waits = trial.state is TrialState.WAITING and known_key(trial) == key
             if waits and self._counts(trial, now) and claim(self._records, trial):
                 return trial
         return None
@@ -219,7 +218,7 @@ class Worker:
 
     def _counts(self, trial: FrozenTrial, now: Standing) -> bool:
         """Whether a trial counts: others may have added theirs at the same time."""
-        first = now.keys.get(trial.user_attrs[KEY])
+        first = now.keys.get(known_key(trial) or "")
         if first is not None and first.number != trial.number:
             self._void(trial, f"same architecture as trial {first.number}")
             return False
@@ -238,8 +237,9 @@ class Worker:
         """A new trial of an architecture that is not known yet, if it is ours now."""
         space = self._session.space
         for trial in trials[self._looked_at :]:
-            if CANDIDATE in trial.user_attrs:
-                self._known.add(space.candidate(trial.user_attrs[CANDIDATE]))
+            values = candidate_of(trial)
+            if values is not None:
+                self._known.add(space.candidate(values))
         self._looked_at = len(trials)
         while True:
             proposal = self._proposer.propose(trials, self._known)
@@ -278,7 +278,7 @@ class Worker:
             self._end_without(trial, problem)
         else:
             values = [metrics[name] for name in self._plan.objectives]
-            kept = {METRICS: metrics, **({DEVICE: device} if device else {})}
+            kept = {RESULT: {"metrics": metrics, "device": device}}
             finish(self._records, trial, values, kept, violations(self._bounds, metrics))
         finally:
             self._evaluating = False
@@ -321,9 +321,9 @@ class Worker:
 
     def _bound_of(self, trial: FrozenTrial) -> tuple[Candidate, Network]:
         """The candidate of a trial and its network, which may just have been bound for its key."""
-        if self._bound is not None and self._bound[0] == trial.user_attrs[KEY]:
+        if self._bound is not None and self._bound[0] == known_key(trial):
             return self._bound[1:]
-        candidate = self._session.space.candidate(trial.user_attrs[CANDIDATE])
+        candidate = self._session.space.candidate(candidate_of(trial) or {})
         return candidate, self._session.space.bind(candidate)
 
     def _report(self, trial: FrozenTrial) -> Any:

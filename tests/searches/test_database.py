@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,12 +12,14 @@ from typing import Any
 
 import optuna
 import pytest
+import sqlalchemy
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from resnext_dsl.searches.database import Records
 from resnext_dsl.searches.storage import close, open_storage
+from resnext_dsl.searches.trials import candidate_of, device_of, key_of, metrics_of, standing
 
 DISTRIBUTIONS = {
     "width": IntDistribution(4, 64, step=4),
@@ -161,10 +164,6 @@ close(open_storage(sys.argv[1], 20, 60))
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
 def test_a_new_database_is_opened_by_several_at_once(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    import time
-
-    import sqlalchemy
-
     url = f"sqlite:///{tmp_path}/new.db"
     if kind == "postgresql":
         server: str = request.getfixturevalue("postgresql")
@@ -176,8 +175,22 @@ def test_a_new_database_is_opened_by_several_at_once(kind: str, tmp_path: Path, 
         url = server.removesuffix("/postgres") + "/new_one"
     start = str(time.time() + 12)  # when all have imported what they need
     command = [sys.executable, "-c", OPENS, url, start]
-    processes = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(5)]
-    assert [process.communicate(timeout=120)[1] for process in processes] == [""] * 5
+    processes = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(4)]
+    assert [process.communicate(timeout=240)[1] for process in processes] == [""] * 4
     storage = open_storage(url, 20, 60)
     assert storage.get_current_version() == storage.get_head_version()
     close(storage)
+
+
+def test_trials_of_version_0_1_are_read() -> None:
+    attributes = {"candidate": {"width": 4}, "key": "k4", "metrics": {"accuracy": 0.5}}
+    trial = create_trial(values=[0.5], user_attrs=attributes)
+    assert (candidate_of(trial), key_of(trial), metrics_of(trial), device_of(trial)) == (
+        {"width": 4},
+        "k4",
+        {"accuracy": 0.5},
+        "",
+    )
+    assert standing([trial]).keys == {"k4": trial}
+    other = create_trial(values=[0.5])
+    assert (candidate_of(other), key_of(other)) == (None, None)

@@ -321,7 +321,7 @@ def test_a_running_study_is_read_without_a_change(spec: str) -> None:
     study.set_user_attr(STAGES, [["keep the budgets", 90, 9]])
     first = study.get_trials()[0]
     for state, key in ((optuna.trial.TrialState.RUNNING, "one"), (optuna.trial.TrialState.WAITING, "two")):
-        attributes = {**first.user_attrs, "key": key}
+        attributes = {"architecture": {**first.user_attrs["architecture"], "key": key}}
         made_trial = optuna.trial.create_trial(
             state=state, params=first.params, distributions=first.distributions, user_attrs=attributes
         )
