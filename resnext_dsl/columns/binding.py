@@ -133,9 +133,9 @@ class ColumnBinder(Binder):
     def _override(self, name: str, value: Any, kind: str, env: Environment) -> tuple[Any, Span]:
         if type(value) is Column:
             return value, override_source(name, value)
-        if isinstance(value, list) and any(type(item) is Choice for item in value):
+        if isinstance(value, list) and any(type(item) in (Choice, Column) for item in value):
             items = [item if type(item) is Column else self._override(name, item, "", env)[0] for item in value]
-            return List(items), override_source(name, "[...]")
+            return tuple(items) if kind == "shape" else List(items), override_source(name, "[...]")
         return super()._override(name, value.settle() if type(value) is Choice else value, kind, env)
 
     def _input(self, entry: s.Input, env: Environment, bound: BoundNetwork) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from space_oracle import space_from
 
 from resnext_dsl.columns.arithmetic import LARGEST, Column, column
 from resnext_dsl.columns.binding import ColumnEvaluator
@@ -184,7 +185,7 @@ def test_comparison_with_what_is_beyond_64_bits(text: str, numbers: list[Any]) -
 
 
 def test_a_float_that_no_large_int_is() -> None:
-    with pytest.raises(NoClosedFormError, match="none is equal"):
+    with pytest.raises(NoClosedFormError, match="no float is equal"):
         together("a < 10 ** 25 + 1", {"a": [1.0, 1e30]})
 
 
@@ -258,3 +259,21 @@ def test_any_expression(text: str, a: list[int], b: list[int], x: list[float]) -
     except NoClosedFormError as problem:
         if not re.search("64 bits|equal", str(problem)):
             raise
+
+
+def test_a_list_of_columns_is_bound_without_a_path_for_each_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    def settle(_: Column) -> Any:
+        raise AssertionError("a column took a path for one of its numbers")
+
+    monkeypatch.setattr(Column, "_settle", settle)
+    space = space_from(
+        "network n { input x: 3x8x8\n param widths = [4, 8]; param kernel = 3x3\n"
+        "conv(widths[0], kernel); conv(widths[1], 1x1) }"
+    )
+    first, second = np.arange(1, 21), np.arange(20, 0, -1)
+    found = space.cost({"widths": np.stack([first, second], axis=1)})
+    assert found.method == "closed form"
+    assert found.valid.all()
+    assert (found.params == 27 * first + first * second).all()
+    found = space.cost({"kernel": np.array([[1, 1], [3, 1], [1, 5], [3, 3]])})
+    assert found.params.tolist() == [3 * 4 * area + 32 for area in (1, 3, 5, 9)]

@@ -194,7 +194,10 @@ REFUSED = [
         "param lr = 0.5 in 0..1\n param a = 1 in 1..2 when lr > 0.5",
         "the `when` of `a` depends on `lr`, a range of floats without a step",
     ),
-    ("param b = 1 in 1..9999\n param a = 1 in 1..2 when b > other", "combinations of values decide the `when` of `a`"),
+    (
+        "param b = 1 in 1..9999\n param a = 1 in 1..2 when b > other",
+        "the `when` of `a` depends on more than 10,000 combinations of values",
+    ),
 ]
 
 
