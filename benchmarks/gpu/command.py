@@ -16,6 +16,7 @@ import threading
 import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -100,6 +101,15 @@ def resnext_dsl(
         timer.cancel()
     killed = process.returncode == -signal.SIGKILL
     return Outcome(None if killed else process.returncode, output, early + errors)
+
+
+def at_once(run: Run, asked: Mapping[str, Sequence[str]], variables: Mapping[str, str]) -> dict[str, Outcome]:
+    """Runs several commands side by side, for what is not timed; their outcomes by the same keys."""
+    with ThreadPoolExecutor(len(asked)) as pool:
+        begun = {
+            key: pool.submit(resnext_dsl, run, *arguments, variables=variables) for key, arguments in asked.items()
+        }
+        return {key: future.result() for key, future in begun.items()}
 
 
 def _read_until(process: subprocess.Popen[str], until: str) -> str:

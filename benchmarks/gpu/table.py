@@ -41,6 +41,8 @@ def _floors(rows: list[Entry]) -> list[str]:
 def _networks(rows: list[Entry]) -> list[str]:
     """A row for each variant of each case."""
     text = [
+        "bf16, cudnn.benchmark on; ratios are over the first row of a case, in interleaved rounds.",
+        "",
         "| network | mode | batch | variant | layout | ms | ratio (quartiles) |",
         "|---|---|---:|---|---|---:|---:|",
     ]

@@ -58,7 +58,8 @@ def run_part(request: Request, part: Request, send: Any) -> bool:
         run = Run(part["name"], device, request["dry"], Path(request["folder"]), ends, send)
         with flags_kept():
             _function(part["function"])(run)
-        release(device)
+        if not part["alone"]:  # its context may be broken, and its process ends
+            release(device)
     except RefusedError as problem:
         send({"kind": "refused", "message": str(problem)})
         return True

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.gpu.device import release, with_smaller_batch
-from benchmarks.gpu.networks import load
+from benchmarks.gpu.networks import load_shipped
 from benchmarks.gpu.run import Run
 from benchmarks.gpu.tax.floors import Floors, measured_floors
 from benchmarks.gpu.timing import Step, interleaved, spread
@@ -107,8 +107,8 @@ def layers(run: Run) -> None:
         return
     torch.backends.cudnn.benchmark = True
     floors = measured_floors(run)
-    found = distinct(load(run, name) for name in NETWORKS)
-    for layer, names in list(found.items())[: run.size(len(found), 2)]:
+    found = distinct(load_shipped(run, name) for name in NETWORKS[: run.size(len(NETWORKS), 1)])
+    for layer, names in list(found.items())[: run.size(len(found), 1)]:
         what = layer.text()
         if not run.time_for(what, 1.0):
             continue

@@ -8,18 +8,16 @@ and SGD with momentum.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
 
 from benchmarks.gpu.device import release, with_smaller_batch
-from benchmarks.gpu.networks import State, images, load, settled, tiny
+from benchmarks.gpu.networks import State, images, load, settled
 from benchmarks.gpu.run import Run
 from benchmarks.gpu.tax.layers import LAYOUTS, NETWORKS
-from benchmarks.gpu.tax.peers import peer
+from benchmarks.gpu.tax.peers import Peer, peer
 from benchmarks.gpu.timing import Spread, Step, interleaved, ratios, spread
 from benchmarks.gpu.truth.layouts import layout_of
 from benchmarks.gpu.truth.training import Step as TrainingStep
@@ -49,6 +47,21 @@ class Case:
 
 
 @dataclass(frozen=True, slots=True)
+class Subject:
+    """A network that is timed.
+
+    Attributes:
+        network: Ours.
+        state: Its weights, with measured statistics.
+        peer: What it is timed beside.
+    """
+
+    network: Any
+    state: State
+    peer: Peer
+
+
+@dataclass(frozen=True, slots=True)
 class Variant:
     """One way to run a network.
 
@@ -75,32 +88,26 @@ AUTOTUNED = (("max_autotune", True),)
 COMPILED = (Variant(False, "channels_last", ()), Variant(False, "contiguous", FORCED), Variant(True, "", ()))
 
 
-def cases(run: Run, single: bool = True) -> Iterator[Case]:
-    """The cases, those that matter most first: large batches of every network, then batch 1.
+def cases(run: Run, name: str, single: bool) -> list[Case]:
+    """The cases of a network: a training step and an inference of a large batch, then both of batch 1.
 
     Args:
-        run: A dry run has a tiny network in both modes, or in inference only.
+        run: A dry run has small batches.
+        name: The network.
         single: Whether batch 1 is wanted, too.
     """
-    if run.dry:
-        yield from [Case("tiny", "inference", 1), Case("tiny", "train", 2)][: 2 if single else 1]
-        return
-    for mode in ("train", "inference"):
-        for name in NETWORKS:
-            yield Case(name, mode, BATCHES[mode])
-    for mode in ("inference", "train") if single else ():
-        for name in NETWORKS:
-            yield Case(name, mode, 1)
+    large = [Case(name, mode, run.size(BATCHES[mode], 2)) for mode in ("train", "inference")]
+    return [*large, *(Case(name, case.mode, 1) for case in large if single and not run.dry)]
 
 
 def eager(run: Run) -> None:
     """All networks in eager mode: the peer in both layouts, and ours."""
-    _all(run, cases(run), EAGER, needed=3.0)
+    _all(run, EAGER, single=True, needed=3.0)
 
 
 def compiled(run: Run) -> None:
     """torch.compile, and with force_layout_optimization; ours too."""
-    _all(run, cases(run, single=False), (BASE, *COMPILED), needed=20.0)
+    _all(run, (BASE, *COMPILED), single=False, needed=20.0)
 
 
 def autotuned(run: Run) -> None:
@@ -108,26 +115,41 @@ def autotuned(run: Run) -> None:
     if run.dry:
         run.left_out("max-autotune", "a dry run compiles in the part `compiled` only")
         return
-    _all(run, cases(run, single=False), (BASE, Variant(False, "channels_last", AUTOTUNED)), needed=60.0)
+    _all(run, (BASE, Variant(False, "channels_last", AUTOTUNED)), single=False, needed=60.0)
 
 
-def _all(run: Run, wanted: Iterator[Case], variants: tuple[Variant, ...], needed: float) -> None:
+def _all(run: Run, variants: tuple[Variant, ...], single: bool, needed: float) -> None:
+    """Every network, the grouped ones first.
+
+    Args:
+        run: The run.
+        variants: Those of each case.
+        single: Whether batch 1 is wanted, too.
+        needed: Seconds that must be left for a case.
+    """
     if not run.bf16:
         run.left_out("networks in bfloat16", "this card is older than sm_80")
         return
     torch.backends.cudnn.benchmark = True
-    for case in wanted:
-        if run.time_for(case.text(), needed):
-            with run.item(case.text()):
-                _case(run, case, variants)
-        torch.compiler.reset()
-        release(run.device)
+    compiling = any(variant.options is not None for variant in variants)
+    for name in NETWORKS[: run.size(len(NETWORKS), 1)]:
+        if not run.time_for(name, needed):
+            continue
+        with run.item(name):
+            network = load(run, name)
+            state = settled(network, run.device)
+            subject = Subject(network, state, peer(network, state))
+            wanted = cases(run, network.name, single)
+            for case in wanted[1:] if run.dry and compiling else wanted:  # compiling a training step takes a minute
+                if run.time_for(case.text(), needed):
+                    with run.item(case.text()):
+                        _case(run, subject, case, variants)
+                torch.compiler.reset()
+                release(run.device)
 
 
-def _case(run: Run, case: Case, variants: tuple[Variant, ...]) -> None:
-    network = tiny(run) if case.name == "tiny" else load(run, case.name)
-    state = settled(network, run.device)
-    theirs = peer(network, case.mode, state)
+def _case(run: Run, subject: Subject, case: Case, variants: tuple[Variant, ...]) -> None:
+    network, theirs = subject.network, subject.peer
     failures: dict[Variant, str] = {}
 
     def attempt(batch: int) -> tuple[dict[str, list[float]], dict[str, str]]:
@@ -136,7 +158,7 @@ def _case(run: Run, case: Case, variants: tuple[Variant, ...]) -> None:
         for variant in variants:
             if variant in failures:
                 continue
-            step, layout = _ready(run, network, state, case.mode, theirs.make, variant, noise)
+            step, layout = _ready(run, subject, case.mode, variant, noise)
             try:
                 step()
             except torch.OutOfMemoryError:
@@ -180,22 +202,14 @@ def _figure(taken: dict[str, list[float]], compared: dict[str, Spread], library:
     return f"{BASE.text()} of {library} {1000 * base:.2f} ms; ratios: {', '.join(others)}"
 
 
-def _ready(
-    run: Run,
-    network: Any,
-    state: State,
-    mode: str,
-    make: Callable[[], nn.Module],
-    variant: Variant,
-    noise: torch.Tensor,
-) -> tuple[Step, str]:
+def _ready(run: Run, subject: Subject, mode: str, variant: Variant, noise: torch.Tensor) -> tuple[Step, str]:
     """A step of a variant, and the layout of its module."""
     training = mode == "train"
     dtype = None if training else torch.bfloat16
     if variant.ours:
-        model = network.compile(mode=mode, weights=state, device=run.device, dtype=dtype)
+        model = subject.network.compile(mode=mode, weights=subject.state, device=run.device, dtype=dtype)
     else:
-        model = make().to(run.device, dtype=dtype)
+        model = subject.peer.make().train(training).to(run.device, dtype=dtype)
     if variant.layout:
         model = model.to(memory_format=LAYOUTS[variant.layout])
     layout = layout_of(model)
@@ -205,7 +219,6 @@ def _ready(
         model.compile(options=dict(variant.options) or None)
     if training:
         return TrainingStep(run.device, model, torch.bfloat16, x, labels(len(x), run.device)), layout
-    model.eval()
 
     def infer() -> object:
         with torch.inference_mode():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, NamedTuple
@@ -22,42 +23,34 @@ class Peer(NamedTuple):
 
     Attributes:
         library: "torchvision", "timm", or `SOURCE`.
-        make: Gives its module, in training, on the CPU, each time another one.
+        make: Gives its module on the CPU, each time another one with the same weights.
     """
 
     library: str
     make: Callable[[], nn.Module]
 
 
-def peer(network: Any, mode: str, state: State) -> Peer:
-    """The peer of a network.
+def peer(network: Any, state: State) -> Peer:
+    """The peer of a network. Its norms are not folded in inference.
 
     Args:
         network: One of ours.
-        mode: "inference" or "train"; a peer in inference is in eval mode, its norms not folded.
         state: The weights of ours; those of a library's module are drawn by the library.
     """
-    made = _libraries(network.name)
-    if made is not None:
-        return made
-
-    def make() -> nn.Module:
-        module: nn.Module = network.compile(form="written", weights=state)
-        return module.train(mode == "train")
-
-    return Peer(SOURCE, make)
+    library, module = _of_libraries(network.name) or (SOURCE, network.compile(form="written", weights=state))
+    return Peer(library, lambda: copy.deepcopy(module))
 
 
-def _libraries(name: str) -> Peer | None:
+def _of_libraries(name: str) -> tuple[str, nn.Module] | None:
     # a torchvision that is built for another torch raises errors of several kinds
     with suppress(ImportError, RuntimeError, AttributeError):
         import torchvision
 
         if name in torchvision.models.list_models():
-            return Peer("torchvision", lambda: torchvision.models.get_model(name))
+            return "torchvision", torchvision.models.get_model(name)
     with suppress(ImportError, RuntimeError, AttributeError):
         import timm
 
         if name in timm.list_models():
-            return Peer("timm", lambda: timm.create_model(name))
+            return "timm", timm.create_model(name)
     return None

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 import statistics
+from pathlib import Path
 from typing import Any
 
 import torch
 
+import resnext_dsl as rx
 from benchmarks.gpu.command import resnext_dsl, synchronizations
 from benchmarks.gpu.environment import installed
-from benchmarks.gpu.networks import images, tiny, tiny_spec
+from benchmarks.gpu.networks import images, tiny_spec
 from benchmarks.gpu.run import Run
 from benchmarks.gpu.timing import calls_for, seconds_of
 
@@ -86,17 +88,18 @@ def _on_device(run: Run, answer: dict[str, Any]) -> bool:
 def bench(run: Run) -> None:
     """`bench` against torchvision, one backend after the other."""
     against = "torchvision" if installed("torchvision") else "resnet50"
+    against = str(tiny_spec(run)) if run.dry else against
     for backend in ("eager", "compile", "aoti")[: run.size(3, 1)]:
-        what = f"bench on {backend} against {against}"
+        what = f"bench on {backend} against {Path(against).stem}"
         if not run.time_for(what, 3.0):
             continue
         with run.item(what):
-            tiny_sizes = ["--input", "3x32x32"] if run.dry else []
+            spec = str(tiny_spec(run)) if run.dry else SUBJECT
             answer = resnext_dsl(
                 run,
-                *("bench", SUBJECT, "--against", against, "--backend", backend, "--device", run.device.type),
+                *("bench", spec, "--against", against, "--backend", backend, "--device", run.device.type),
                 *("--batch", str(run.size(32, 1)), "--rounds", str(run.size(5, 1))),
-                *("--seconds", str(run.size(20, 1) / 100), "--json", *tiny_sizes),
+                *("--seconds", str(run.size(20, 1) / 100), "--json"),
             ).answer()
             for left in answer["left_out"]:
                 run.left_out(what, str(left)[:200])
@@ -116,7 +119,7 @@ def latency(run: Run) -> None:
         spec = str(tiny_spec(run))
         answer = resnext_dsl(run, "check", spec, "--measure", "--json").answer()
         measured = next(line["measured"] for line in answer["budgets"] if line["measure"] == "latency")
-        network = tiny(run)
+        network = rx.load(spec)
         model = network.compile(mode="inference", seed=0, device=run.device)
         noise = images(network, 1).to(run.device)
         with torch.inference_mode():
@@ -133,8 +136,9 @@ def export(run: Run) -> None:
     with run.item("export --to aoti"):
         spec = str(tiny_spec(run)) if run.dry else SUBJECT
         where = ["--device", run.device.type] if run.cuda else []
+        target = "aoti" if run.cuda else "pt2"  # for a CPU, the tests of the package compile one
         file = run.folder / "network.pt2"
-        outcome = resnext_dsl(run, "export", spec, "--to", "aoti", "-o", str(file), "--json", *where)
+        outcome = resnext_dsl(run, "export", spec, "--to", target, "-o", str(file), "--json", *where)
         if outcome.status == 0 and file.exists():
             size = file.stat().st_size / 1e6
             run.check("export --to aoti", True, f"{size:.1f} MB, read back and compared", gpu_only=True)

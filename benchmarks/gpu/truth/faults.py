@@ -6,7 +6,7 @@ import math
 
 import torch
 
-from benchmarks.gpu.command import resnext_dsl
+from benchmarks.gpu.command import at_once, resnext_dsl
 from benchmarks.gpu.device import breaks_context, first_line, with_smaller_batch
 from benchmarks.gpu.evaluators import provoke_assert
 from benchmarks.gpu.networks import images, load, tiny_spec
@@ -78,9 +78,9 @@ def visible_devices(run: Run) -> None:
         "bench": ["bench", "resnet18", "--device", "cuda"],
         "check --measure": ["check", str(spec), "--measure"],
     }
+    if run.dry:
+        asked = {"check --measure": asked["check --measure"]}
     for visible, title in (("", "empty"), ("99", "wrong"))[: run.size(2, 1)]:
-        for command, arguments in list(asked.items())[run.size(0, 1) :]:
-            what = f"CUDA_VISIBLE_DEVICES {title}: {command}"
-            with run.item(what):
-                outcome = resnext_dsl(run, *arguments, variables={"CUDA_VISIBLE_DEVICES": visible})
-                run.check(what, outcome.plain(), f"exit status {outcome.status}: {outcome.said()}")
+        for command, outcome in at_once(run, asked, {"CUDA_VISIBLE_DEVICES": visible}).items():
+            figure = f"exit status {outcome.status}: {outcome.said()}"
+            run.check(f"CUDA_VISIBLE_DEVICES {title}: {command}", outcome.plain(), figure)

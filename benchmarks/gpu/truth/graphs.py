@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.gpu.device import release, set_tf32, synchronize
-from benchmarks.gpu.networks import difference, images, load, outputs, settled, tiny
+from benchmarks.gpu.networks import difference, images, load, outputs, settled
 from benchmarks.gpu.run import Run
 from benchmarks.gpu.timing import calls_for, seconds_of
 
@@ -22,7 +22,7 @@ def events(run: Run) -> None:
     network = load(run, "resnext50_32x4d")
     state = settled(network, run.device)
     for batch in (1, run.size(64, 2)):
-        what = f"resnext50_32x4d, batch {batch}"
+        what = f"{network.name}, batch {batch}"
         with run.item(what), torch.inference_mode():
             model = network.compile(mode="inference", weights=state, device=run.device)
             _times(run, model, images(network, batch).to(run.device), what)
@@ -88,14 +88,14 @@ def compiled(run: Run) -> None:
         if not run.time_for(name, 5.0):
             continue
         with run.item(f"{name}, torch.compile"):
-            network = tiny(run) if run.dry else load(run, name)
+            network = load(run, name)
             model = network.compile(mode="inference", weights=settled(network, run.device), device=run.device)
             noise = images(network, 4).to(run.device)
             begun = time.perf_counter()
             with torch.no_grad():
                 apart = difference(torch.compile(model)(noise), model(noise))
             figure = f"{apart:.1e} (limit {LIMIT:.0e}), {time.perf_counter() - begun:.0f} s to compile"
-            run.check(f"{name}, torch.compile", apart <= LIMIT, figure)
+            run.check(f"{network.name}, torch.compile", apart <= LIMIT, figure)
     _triton(run)
 
 

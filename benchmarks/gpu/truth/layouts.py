@@ -19,15 +19,15 @@ LIMITS = {torch.float32: 1e-4, torch.float16: 2e-2, torch.bfloat16: 1e-1}
 
 def layouts(run: Run) -> None:
     """Each network in each layout, type and batch, against float32 in contiguous memory on the same device."""
-    for name in NETWORKS:
+    for name in NETWORKS[: run.size(2, 1)]:
         network = load(run, name)
         state = settled(network, run.device)
-        with run.item(f"{name}, layout"):
+        with run.item(f"{network.name}, layout"):
             found = layout_of(network.compile(mode="inference", weights=state, device=run.device))
-            run.check(f"{name}, layout of `compile`", True, found)
+            run.check(f"{network.name}, layout of `compile`", True, found)
         for batch in (1, run.size(64, 2)):
             for dtype in LIMITS:
-                what = f"{name}, batch {batch}, {str(dtype).removeprefix('torch.')}"
+                what = f"{network.name}, batch {batch}, {str(dtype).removeprefix('torch.')}"
                 if dtype == torch.bfloat16 and not run.bf16:
                     run.left_out(what, "this card is older than sm_80")
                 elif run.time_for(what, 0.5):

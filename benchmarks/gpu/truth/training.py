@@ -25,7 +25,7 @@ def autocast(run: Run) -> None:
         network = load(run, name)
         for title, dtype in TYPES.items():
             for layout in ("contiguous", "channels_last"):
-                what = f"{name}, {title} autocast, {layout}"
+                what = f"{network.name}, {title} autocast, {layout}"
                 if dtype == torch.bfloat16 and not run.bf16:
                     run.left_out(what, "this card is older than sm_80")
                 elif run.time_for(what, 0.5):
