@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import re
 import sys
 import tempfile
@@ -56,8 +55,6 @@ def _run(asked: argparse.Namespace) -> int:
     began = datetime.now(UTC)
     with tempfile.TemporaryDirectory(prefix="benchmarks-gpu-") as scratch:
         folder = Path(scratch)
-        if asked.dry:  # before anything loads Triton
-            os.environ["TRITON_INTERPRET"] = "1"
         default = folder if asked.dry else RESULTS
         path = asked.output or default / f"{asked.command}-{began:%Y%m%d-%H%M%S}.jsonl"
         if path.suffix != ".jsonl":

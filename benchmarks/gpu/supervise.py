@@ -138,7 +138,7 @@ class Supervisor:
         command = [sys.executable, "-m", "benchmarks.gpu.worker", json.dumps(request)]
         with open(self._folder / "worker.log", "ab") as log:
             worker = subprocess.Popen(
-                command, stdout=subprocess.PIPE, stderr=log, env=environment(), start_new_session=True
+                command, stdout=subprocess.PIPE, stderr=log, env=environment(self._dry), start_new_session=True
             )
         assert worker.stdout is not None
         try:
@@ -184,10 +184,15 @@ class _Lines:
         return json.loads(line)
 
 
-def environment() -> dict[str, str]:
-    """The environment of workers: they find this package, and what they start does too."""
+def environment(dry: bool) -> dict[str, str]:
+    """The environment of workers: they find this package, and what they start does too.
+
+    Args:
+        dry: Whether kernels of Triton run in its interpreter, which Triton looks at when it is imported.
+    """
     paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"}
+    interpreted = {"TRITON_INTERPRET": "1"} if dry else {}
+    return {**os.environ, **interpreted, "PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"}
 
 
 @contextmanager
