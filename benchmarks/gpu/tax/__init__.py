@@ -1,0 +1,1 @@
+"""The parts of `tax`: times of grouped convolutions and of networks made of them."""
