@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from resnext_dsl.bench.peak_memory import Memory, of_device, of_process
 from resnext_dsl.bench.variants import BenchSubject, Conditions
 from resnext_dsl.devices.memory_format import format_of
+from resnext_dsl.devices.run_time import run_seconds, wall_seconds
 from resnext_dsl.export.targets import unreported
 from resnext_dsl.foundation.records import NamedTuple
 
@@ -72,10 +73,9 @@ def _torch(subject: BenchSubject, backend: str, conditions: Conditions, weights:
     if backend == GRAPHS:
         once = _in_graphs(once)
     versions, memory = {"torch": str(torch.__version__)}, of_device(place)
-    if place.type != "cuda":
-        return Ready(_on_wall(once), versions, memory)
+    queued = _queued(once, place) if place.type == "cuda" else None
     warm = GRAPHS_WARM if backend == GRAPHS else WARM
-    return Ready(_on_device(once, place), versions, memory, _queued(once, place), warm)
+    return Ready(lambda: run_seconds(once, place), versions, memory, queued, warm)
 
 
 def _images(subject: BenchSubject, conditions: Conditions) -> torch.Tensor:
@@ -160,21 +160,6 @@ def _step(model: nn.Module, images: torch.Tensor) -> Once:
     return once
 
 
-def _on_wall(once: Once) -> Callable[[], float]:
-    def seconds() -> float:
-        start = time.perf_counter()
-        once()
-        return time.perf_counter() - start
-
-    return seconds
-
-
-def _on_device(once: Once, place: torch.device) -> Callable[[], float]:
-    from resnext_dsl.budgets.latency import cuda_seconds
-
-    return lambda: cuda_seconds(once, place)
-
-
 def _queued(once: Once, place: torch.device) -> Callable[[int], float]:
     """Seconds of a run where the host waits for the device once, after the last of several."""
     import torch
@@ -206,7 +191,8 @@ def _onnxruntime(subject: BenchSubject, conditions: Conditions, file: Path) -> R
         options.log_severity_level = 3  # errors
         session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
     feed = {session.get_inputs()[0].name: _numbers(subject, conditions, conditions.dtype)}
-    return Ready(_on_wall(lambda: session.run(None, feed)), {"onnxruntime": onnxruntime.__version__}, of_process())
+    versions = {"onnxruntime": onnxruntime.__version__}
+    return Ready(lambda: wall_seconds(lambda: session.run(None, feed)), versions, of_process())
 
 
 _PRECISION = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
@@ -223,5 +209,8 @@ def _openvino(subject: BenchSubject, conditions: Conditions, file: Path) -> Read
     }
     request = openvino.Core().compile_model(file, "CPU", options).create_infer_request()
     images = _numbers(subject, conditions, "float32")
-    once = _on_wall(lambda: request.infer({0: images}, share_inputs=True, share_outputs=True))
-    return Ready(once, {"openvino": openvino.__version__.partition("-")[0]}, of_process())
+
+    def once() -> object:
+        return request.infer({0: images}, share_inputs=True, share_outputs=True)
+
+    return Ready(lambda: wall_seconds(once), {"openvino": openvino.__version__.partition("-")[0]}, of_process())

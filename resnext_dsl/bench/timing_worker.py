@@ -98,7 +98,7 @@ class Preparation:
         import torch
 
         from resnext_dsl.bench.subjects import save_weights
-        from resnext_dsl.budgets.latency import device_of
+        from resnext_dsl.devices.torch_device import device_of
 
         device_of(conditions.device)
         if conditions.threads:
@@ -150,8 +150,8 @@ class Preparation:
 
         import torch
 
-        from resnext_dsl.budgets.latency import device_name
         from resnext_dsl.devices.float32_precision import settings_line, settings_of
+        from resnext_dsl.devices.torch_device import device_name
         from resnext_dsl.foundation.version import __version__
 
         settings = settings_of(torch.device(self.conditions.device))

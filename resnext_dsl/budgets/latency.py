@@ -6,11 +6,12 @@ import platform
 import statistics
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from resnext_dsl.devices.device_locks import exclusive
+from resnext_dsl.devices.run_time import run_seconds
+from resnext_dsl.devices.torch_device import device_name, device_of
 from resnext_dsl.foundation.diagnostics import Span, error
 from resnext_dsl.foundation.records import NamedTuple
 
@@ -103,69 +104,15 @@ def _inferences(model: nn.Module, place: torch.device, shape: Shape, dtype: torc
         return _times(lambda: model(images), place)
 
 
-def device_of(name: str, span: Span | None = None, file: str = "bench") -> torch.device:
-    """The device of a name.
-
-    Args:
-        name: "cpu", "cuda" or "cuda:N".
-        span: The limit that asks, for errors.
-        file: The command that asks, where there is no span.
-
-    Raises:
-        ArchError: E603 where this machine does not have it.
-    """
-    import torch
-
-    devices = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
-    if name not in (*devices, *(["cuda"] if len(devices) > 1 else [])):
-        hint = f"devices here: {', '.join(devices)}"
-        raise error("E603", f"this machine has no device `{name}`", span, file="" if span else file, hint=hint)
-    return torch.device(name)
-
-
 def _times(run: Callable[[], object], place: torch.device) -> list[float]:
     """Seconds of each run that counts."""
-    clock = cuda_seconds if place.type == "cuda" else _wall_seconds
-    clock(run, place)
+    run_seconds(run, place)
     start, warm = time.perf_counter(), 0
     while warm < WARM_UP_RUNS or time.perf_counter() - start < WARM_UP_SECONDS:
-        clock(run, place)
+        run_seconds(run, place)
         warm += 1
     start = time.perf_counter()
     times: list[float] = []
     while len(times) < LEAST_RUNS or (len(times) < MOST_RUNS and time.perf_counter() - start < SECONDS):
-        times.append(clock(run, place))
+        times.append(run_seconds(run, place))
     return times
-
-
-def _wall_seconds(run: Callable[[], object], place: torch.device) -> float:
-    start = time.perf_counter()
-    run()
-    return time.perf_counter() - start
-
-
-def cuda_seconds(run: Callable[[], object], place: torch.device) -> float:
-    """Time between two events on the device, which does not see when the host is told that the work is done."""
-    import torch
-
-    with torch.cuda.device(place):
-        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
-        start.record()
-        run()
-        end.record()
-        end.synchronize()
-    return float(start.elapsed_time(end)) / 1000  # it counts milliseconds
-
-
-def device_name(place: torch.device) -> str:
-    """The name of a processor or accelerator."""
-    import torch
-
-    if place.type == "cuda":
-        return torch.cuda.get_device_name(place)
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return named[0] if named else platform.processor() or platform.machine()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 import torch
 from torch import nn
 
-from resnext_dsl.budgets.latency import device_of
+from resnext_dsl.devices.torch_device import device_of
 from resnext_dsl.export.agreement import Agreement, agreement
 from resnext_dsl.export.interface import Interface, signature_of
 from resnext_dsl.export.targets import TARGETS, Target, target_of
