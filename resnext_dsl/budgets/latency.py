@@ -1,4 +1,4 @@
-"""Times a network's inference on a device of this machine. torch is imported here, when something is timed."""
+"""Times a network's inference on a device of this machine. Functions import torch when called."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ if TYPE_CHECKING:
     from resnext_dsl.operators.base import Shape
 
 WARM_UP_RUNS, WARM_UP_SECONDS = 3, 0.3
-"""Least of runs and of time before the first run that counts: caches fill, clocks rise, kernels are chosen.
+"""The fewest runs and seconds of the warm-up, which fills caches, raises clocks and selects kernels.
 
-The time begins after the first run of all, which loads libraries: on a GPU that alone may take longer.
+The seconds start after the very first run, which loads libraries and may take longer than the warm-up on a GPU.
 """
 LEAST_RUNS, MOST_RUNS, SECONDS = 10, 200, 2.0
-"""Runs that count: as many as fit into the time, within these bounds."""
+"""Bounds of the runs that count; the runs end after `SECONDS` between the two bounds."""
 
 
 class Timing(NamedTuple):
-    """How long one inference takes, and on what it was timed.
+    """The time of one inference, and the conditions of the measurement.
 
     Attributes:
         median, low, high: Seconds: the median of all runs, and the quartiles around it.
         machine: Name, system and architecture.
         device: The name of the processor or accelerator.
-        threads: Those that torch uses within an operator, on the CPU.
+        threads: Threads that torch uses within an operator, on the CPU.
         layout: The memory format of the weights.
-        settings: What else decides how a GPU computes: TF32, cudnn.benchmark, cuDNN's version; empty on a CPU.
+        settings: Further settings of a GPU: TF32, cudnn.benchmark, cuDNN's version; empty on a CPU.
     """
 
     median: float
@@ -63,17 +63,17 @@ class Timing(NamedTuple):
 
 
 def latency(network: Measurable, device: str, batch: int, dtype: str, span: Span) -> Timing:
-    """Times the inference of a network: compiled, in eval mode, random input that is on the device already.
+    """Times the inference of a compiled network, in eval mode, on random input that is already on the device.
 
     Args:
-        network: At the input to time it with.
+        network: The network, with the input shape to time.
         device: "cpu", "cuda" or "cuda:N".
-        batch: Samples.
-        dtype: A torch dtype by its name.
-        span: The limit that asks, for errors.
+        batch: Samples of a run.
+        dtype: The name of a torch dtype.
+        span: The limit of the latency, for errors.
 
     Raises:
-        ArchError: E603 where this machine does not have the device, or cannot run the network on it.
+        ArchError: E603 if this machine does not have the device, or cannot run the network on it.
     """
     import torch
 

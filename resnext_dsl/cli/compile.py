@@ -49,7 +49,7 @@ def compile_(
     options = {"form": spelling, "weights": weights, "seed": seed, "device": device}
     with answers.reported():
         network = answers.load(spec, settings, root)
-        TARGETS[to].hold_needs()
+        TARGETS[to].require_modules()
         usage = network.usage(*(budgets or ()))
         answers.show_diagnostics(network.warnings)
         report.print_table(network, report.stage_table(network, 1), to_error=aside)

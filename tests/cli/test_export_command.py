@@ -117,7 +117,7 @@ def test_both_commands_write_a_package_for_a_device(
     ("arguments", "message"),
     [
         (("--to", "pt"), "'pt' is not one of 'py', 'pt2', 'aoti', 'onnx', 'openvino'"),
-        (("--to", "onnx", "-o", "m.xml"), "error[E704]: the name of a file for `onnx` (ONNX) ends in `.onnx`"),
+        (("--to", "onnx", "-o", "m.xml"), "error[E704]: the name of a file for `onnx` (ONNX) must end in `.onnx`"),
         (("--to", "onnx", "--batch", "none"), "`--batch none` is neither `dynamic` nor a number from 1"),
         (("--to", "onnx", "--input", "8x8x"), "`--input 8x8x` is not a shape; write one like 3x224x224"),
         (("--to", "onnx", "--input", "3x8"), "3x8"),
