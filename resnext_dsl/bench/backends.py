@@ -1,4 +1,4 @@
-"""A subject on a backend, as a function that runs once. Each imports what it needs, and nothing of the others."""
+"""Opens a subject on a backend, as a function that runs once. Each backend imports its own libraries only."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from resnext_dsl.bench.peak_memory import Memory, of_device, of_process
 from resnext_dsl.bench.variants import BenchSubject, Conditions
 from resnext_dsl.devices.memory_format import format_of
-from resnext_dsl.export.targets import unreported
+from resnext_dsl.devices.run_time import run_seconds, wall_seconds
+from resnext_dsl.export.targets import without_telemetry
 from resnext_dsl.foundation.records import NamedTuple
 
 if TYPE_CHECKING:
@@ -20,19 +21,19 @@ if TYPE_CHECKING:
 Once = Callable[[], object]
 
 WARM = 2
-"""Runs before the first that counts."""
+"""Runs before the first run that counts."""
 
 
 class Ready(NamedTuple):
     """A variant that is ready to run.
 
     Attributes:
-        seconds: Runs it once; how long that took on its device.
-        versions: Of the libraries that run it.
-        memory: How to measure what it takes.
-        queued: Runs it so many times without waiting between, and waits once; seconds of a run. None where a run is
-            over when the call returns.
-        warm: Runs before the first that counts.
+        seconds: Runs the variant once and gives the seconds on its device.
+        versions: Versions of the libraries that run it.
+        memory: Measures the memory of the variant.
+        queued: Starts several runs, waits once at the end, and gives the seconds of one run. None if a run is over
+            when its call returns.
+        warm: Runs before the first run that counts.
     """
 
     seconds: Callable[[], float]
@@ -43,13 +44,13 @@ class Ready(NamedTuple):
 
 
 GRAPHS = "compile-graphs"
-"""The backend that records CUDA graphs: in its second run, after one to warm up, so that it needs more runs."""
+"""The backend that records CUDA graphs. It records in its second run, so that it needs more runs to warm up."""
 
 GRAPHS_WARM = 4
 
 
 def opened(subject: BenchSubject, backend: str, conditions: Conditions, weights: Path, file: Path) -> Ready:
-    """Opens a variant: `weights` for those that run the module, `file` for those that run an exported one."""
+    """Opens a variant. Backends that run the module read `weights`; backends of exported files read `file`."""
     if backend == "onnxruntime":
         return _onnxruntime(subject, conditions, file)
     if backend == "openvino":
@@ -63,7 +64,7 @@ def _torch(subject: BenchSubject, backend: str, conditions: Conditions, weights:
     torch.set_num_threads(conditions.threads)
     place = torch.device(conditions.device)
     images = _images(subject, conditions).to(place)
-    if images.dim() == 4 and backend != "aoti":  # a package takes images as its example was: outermost
+    if images.dim() == 4 and backend != "aoti":  # a package takes contiguous images, as its example was
         images = images.contiguous(memory_format=format_of(conditions.layout))
     if conditions.mode == "train":
         once = _step(_module(subject, backend, conditions, weights), images)
@@ -72,10 +73,9 @@ def _torch(subject: BenchSubject, backend: str, conditions: Conditions, weights:
     if backend == GRAPHS:
         once = _in_graphs(once)
     versions, memory = {"torch": str(torch.__version__)}, of_device(place)
-    if place.type != "cuda":
-        return Ready(_on_wall(once), versions, memory)
+    queued = _queued(once, place) if place.type == "cuda" else None
     warm = GRAPHS_WARM if backend == GRAPHS else WARM
-    return Ready(_on_device(once, place), versions, memory, _queued(once, place), warm)
+    return Ready(lambda: run_seconds(once, place), versions, memory, queued, warm)
 
 
 def _images(subject: BenchSubject, conditions: Conditions) -> torch.Tensor:
@@ -120,10 +120,11 @@ def _inference(
 
 
 def _compile_frozen(run: Callable[[torch.Tensor], object], images: torch.Tensor) -> None:
-    """Has the first run compile with weights as constants, which Inductor lays out for the processor.
+    """Compiles with weights as constants, which Inductor lays out for the processor.
 
-    The settings must hold for all of torch: as options of `torch.compile` they come after Dynamo has made the weights
-    inputs, and nothing is frozen. The module's own copies of the weights are discarded, so that no peak counts them.
+    The settings are global: options of `torch.compile` would take effect after Dynamo has made the weights inputs, and
+    Inductor would freeze nothing. Inductor discards the module's own copies of the weights, so that no peak counts
+    them.
     """
     import torch
     from torch._inductor import config
@@ -133,7 +134,7 @@ def _compile_frozen(run: Callable[[torch.Tensor], object], images: torch.Tensor)
 
 
 def _in_graphs(once: Once) -> Once:
-    """Tells torch where a run begins: the outputs of the one before may be written over."""
+    """Marks the beginning of each run for torch: it may then overwrite the outputs of the run before."""
     import torch
 
     def marked() -> object:
@@ -144,7 +145,7 @@ def _in_graphs(once: Once) -> Once:
 
 
 def _step(model: nn.Module, images: torch.Tensor) -> Once:
-    """Forward, backward and a step of SGD with momentum, on the mean square of every output."""
+    """A training step: forward, backward and SGD with momentum, on the mean square of every output."""
     import torch
 
     from resnext_dsl.export.interface import outputs_of
@@ -160,23 +161,8 @@ def _step(model: nn.Module, images: torch.Tensor) -> Once:
     return once
 
 
-def _on_wall(once: Once) -> Callable[[], float]:
-    def seconds() -> float:
-        start = time.perf_counter()
-        once()
-        return time.perf_counter() - start
-
-    return seconds
-
-
-def _on_device(once: Once, place: torch.device) -> Callable[[], float]:
-    from resnext_dsl.budgets.latency import cuda_seconds
-
-    return lambda: cuda_seconds(once, place)
-
-
 def _queued(once: Once, place: torch.device) -> Callable[[int], float]:
-    """Seconds of a run where the host waits for the device once, after the last of several."""
+    """Seconds of one run among several. The host waits for the device once, after the last run."""
     import torch
 
     def seconds(count: int) -> float:
@@ -198,7 +184,7 @@ def _numbers(subject: BenchSubject, conditions: Conditions, dtype: str) -> Any:
 
 
 def _onnxruntime(subject: BenchSubject, conditions: Conditions, file: Path) -> Ready:
-    with unreported():
+    with without_telemetry():
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
@@ -206,14 +192,15 @@ def _onnxruntime(subject: BenchSubject, conditions: Conditions, file: Path) -> R
         options.log_severity_level = 3  # errors
         session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
     feed = {session.get_inputs()[0].name: _numbers(subject, conditions, conditions.dtype)}
-    return Ready(_on_wall(lambda: session.run(None, feed)), {"onnxruntime": onnxruntime.__version__}, of_process())
+    versions = {"onnxruntime": onnxruntime.__version__}
+    return Ready(lambda: wall_seconds(lambda: session.run(None, feed)), versions, of_process())
 
 
 _PRECISION = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
 
 
 def _openvino(subject: BenchSubject, conditions: Conditions, file: Path) -> Ready:
-    with unreported():
+    with without_telemetry():
         import openvino
 
     options = {
@@ -223,5 +210,8 @@ def _openvino(subject: BenchSubject, conditions: Conditions, file: Path) -> Read
     }
     request = openvino.Core().compile_model(file, "CPU", options).create_infer_request()
     images = _numbers(subject, conditions, "float32")
-    once = _on_wall(lambda: request.infer({0: images}, share_inputs=True, share_outputs=True))
-    return Ready(once, {"openvino": openvino.__version__.partition("-")[0]}, of_process())
+
+    def once() -> object:
+        return request.infer({0: images}, share_inputs=True, share_outputs=True)
+
+    return Ready(lambda: wall_seconds(once), {"openvino": openvino.__version__.partition("-")[0]}, of_process())

@@ -1,4 +1,4 @@
-"""The most memory since a moment: of this process, or of a GPU."""
+"""Measures the peak memory of this process or of a GPU, since a chosen moment."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 
 class Memory(NamedTuple):
-    """A way to measure memory.
+    """Functions that measure memory.
 
     Attributes:
-        forget: Starts the peak anew.
-        peak: Gives it in bytes.
-        release: Gives back what is held and not used, for others; does nothing on the CPU.
+        forget: Starts a new peak.
+        peak: Gives the peak in bytes.
+        release: Frees cached memory for other processes; does nothing on the CPU.
     """
 
     forget: Callable[[], None]
@@ -30,7 +30,7 @@ class Memory(NamedTuple):
 
 
 def of_device(place: torch.device) -> Memory:
-    """What torch has allocated on a GPU; `of_process` on the CPU."""
+    """The memory that torch allocates on a GPU; `of_process` on the CPU."""
     import torch
 
     if place.type != "cuda":
@@ -43,15 +43,15 @@ def of_device(place: torch.device) -> Memory:
 
 
 def of_process() -> Memory:
-    """What is resident of this process, the interpreter and libraries included."""
+    """The resident memory of this process, with the interpreter and libraries."""
     return Memory(_forget, _peak)
 
 
 def _forget() -> None:
-    """Source: proc(5), clear_refs. Elsewhere than on Linux the peak stays that of the whole process."""
+    """Source: proc(5), clear_refs. On other systems than Linux the peak counts from the start of the process."""
     gc.collect()
     try:
-        ctypes.CDLL(None).malloc_trim(0)  # what was freed while the variant was made is not part of it
+        ctypes.CDLL(None).malloc_trim(0)  # memory that opening the variant has freed is not part of the peak
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
     except (OSError, AttributeError):
         return

@@ -15,14 +15,14 @@ _OPTIONS: dict[str, dict[str, bool]] = {
     "googlenet": {"init_weights": False, "aux_logits": True, "transform_input": False},
     "inception_v3": {"init_weights": False, "aux_logits": True, "transform_input": False},
 }
-"""What makes a network of torchvision the one that its paper has; its constructor would draw the weights slowly."""
+"""Options that give torchvision's network the architecture of its paper, and skip slow initial weights."""
 
 
 def peer(library: str, name: str) -> nn.Module:
     """A network of a library, without memory for its weights.
 
     Raises:
-        ArchError: E606 where the library has no network of that name.
+        ArchError: E606 if the library has no network of that name.
     """
     return _torchvision(name) if library == "torchvision" else _timm(name)
 
@@ -32,10 +32,10 @@ def _torchvision(name: str) -> nn.Module:
     import torchvision
 
     known = torchvision.models.list_models()
-    _hold_known(name, known, f"torchvision {torchvision.__version__}")
+    _require_known(name, known, f"torchvision {torchvision.__version__}")
     with torch.device("meta"):
         model: nn.Module = torchvision.models.get_model(name, weights=None, **_OPTIONS.get(name, {}))
-    del declared  # the schemas last as long as the library that declares them
+    del declared  # the schemas exist as long as the library that declares them
     return model
 
 
@@ -43,14 +43,14 @@ def _timm(name: str) -> nn.Module:
     declared = declare_missing_operators()
     import timm
 
-    _hold_known(name, timm.list_models(), f"timm {timm.__version__}")
+    _require_known(name, timm.list_models(), f"timm {timm.__version__}")
     with torch.device("meta"):
         model: nn.Module = timm.create_model(name, pretrained=False)
     del declared
     return model
 
 
-def _hold_known(name: str, known: list[str], library: str) -> None:
+def _require_known(name: str, known: list[str], library: str) -> None:
     if name not in known:
         near = nearest(name, known)
         hint = f"did you mean `{near}`? `--against` compares networks of one name" if near else ""
@@ -58,10 +58,10 @@ def _hold_known(name: str, known: list[str], library: str) -> None:
 
 
 def declare_missing_operators() -> torch.library.Library | None:
-    """Makes torchvision importable where its compiled operators cannot be loaded: its wheel for CUDA, torch for CPUs.
+    """Makes torchvision importable if its compiled operators do not load: its wheel for CUDA, torch for CPUs.
 
-    It registers meta kernels for two of them when it is imported, which needs their schemas only; the networks use
-    neither. The library that declares them must be kept while torchvision is imported.
+    On import torchvision registers meta kernels for two operators, which needs their schemas only. The networks use
+    neither. The caller keeps the library that declares them while it imports torchvision.
     """
     package = importlib.util.find_spec("torchvision")
     if package is None or package.origin is None:

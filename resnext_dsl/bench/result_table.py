@@ -1,4 +1,4 @@
-"""What came of a bench: medians, spread, ratios; a table and JSON."""
+"""The result of a benchmark: medians, spread and ratios; a table and JSON."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Spread(NamedTuple):
 
 
 def spread(values: Sequence[float]) -> Spread:
-    """The spread of some values."""
+    """The median and quartiles of some values."""
     if len(values) == 1:
         return Spread(values[0], values[0], values[0])
     low, median, high = statistics.quantiles(values, n=4, method="inclusive")
@@ -28,7 +28,7 @@ def spread(values: Sequence[float]) -> Spread:
 
 
 class LeftOut(NamedTuple):
-    """What was not timed, and why."""
+    """A variant or backend that was not timed, and the reason."""
 
     name: str
     reason: str
@@ -38,12 +38,12 @@ class Timed(NamedTuple):
     """A variant's times.
 
     Attributes:
-        variant: What was timed.
+        variant: The network, its backend and its layout.
         rounds: Seconds of each run, round by round.
-        peak: The most bytes of memory while it ran: on the CPU those resident of its process, the interpreter and
-            libraries included; on a GPU those that torch had allocated there.
-        versions: Of the libraries that ran it.
-        queued: On a GPU, seconds of a run among several that are queued without waiting between, round by round.
+        peak: Peak memory in bytes: on a CPU the resident memory of its process, on a GPU the memory that torch
+            allocates.
+        versions: Versions of the libraries that ran it.
+        queued: On a GPU, seconds of one run among several queued runs, round by round.
     """
 
     variant: Variant
@@ -58,7 +58,7 @@ class Timed(NamedTuple):
         return spread([seconds for times in self.rounds for seconds in times])
 
     def ratio(self, other: Timed) -> Spread:
-        """The time of a run as a share of the other's, round by round."""
+        """The time of a run divided by the other's, round by round."""
         pairs = zip(self.rounds, other.rounds, strict=True)
         return spread([statistics.median(ours) / statistics.median(theirs) for ours, theirs in pairs])
 
@@ -67,10 +67,10 @@ class Report(NamedTuple):
     """Times of several variants under the same conditions.
 
     Attributes:
-        conditions: Device, type, batch, mode, threads.
+        conditions: Device, type, batch, mode, threads and layout.
         machine: Processor, device, system and versions.
         timed: The variants; ratios are to the first of them.
-        left_out: What was asked for and not timed.
+        left_out: Variants and backends that were requested and not timed.
     """
 
     conditions: Conditions
@@ -79,7 +79,7 @@ class Report(NamedTuple):
     left_out: tuple[LeftOut, ...]
 
     def pairs(self) -> list[tuple[Timed, Timed]]:
-        """Each variant of the spec's own with what it is held against on the same backend."""
+        """Each variant of the spec with each of its peers on the same backend and in the same layout."""
         return [
             (one, other)
             for one in self.timed
@@ -90,7 +90,7 @@ class Report(NamedTuple):
         ]
 
     def to_json(self) -> dict[str, Any]:
-        """All of it as JSON: times in seconds, memory in bytes."""
+        """The report as JSON: times in seconds, memory in bytes."""
         return {
             "machine": self.machine | {"threads": self.conditions.threads, "versions": self.versions()},
             "conditions": self.conditions._asdict(),
@@ -103,7 +103,7 @@ class Report(NamedTuple):
         }
 
     def versions(self) -> dict[str, str]:
-        """Of all libraries that ran something."""
+        """The versions of all libraries that ran a variant."""
         return {name: version for timed in self.timed for name, version in timed.versions.items()}
 
     def _row(self, timed: Timed) -> dict[str, Any]:
@@ -128,7 +128,7 @@ class Report(NamedTuple):
 
 
 def print_report(report: Report) -> None:
-    """Prints the table, and below it what it was measured on and how."""
+    """Prints the table, and below it the machine and the conditions."""
     from rich import box
     from rich.table import Table
 
@@ -150,7 +150,7 @@ def _any_queued(report: Report) -> bool:
 
 
 def _per_second(report: Report, timed: Timed) -> list[str]:
-    """Samples a second; those of queued runs too where the table has a column for them."""
+    """Samples a second; also those of queued runs if the table has a column for them."""
     figures = [f"{report.conditions.batch / timed.latency.median:.4g}"]
     if _any_queued(report):
         figures.append(f"{report.conditions.batch / statistics.median(timed.queued):.4g}" if timed.queued else "-")
@@ -177,7 +177,7 @@ def _in_layout(report: Report, timed: Timed) -> str:
 
 
 def notes(report: Report) -> list[str]:
-    """What the figures are, what they were measured on, and what is missing."""
+    """The lines below the table: conditions, machine, versions, pairs, and variants that were not timed."""
     conditions, machine = report.conditions, report.machine
     versions = ", ".join(f"{name} {version}" for name, version in report.versions().items())
     rounds = len(report.timed[0].rounds)

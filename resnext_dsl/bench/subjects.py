@@ -1,4 +1,4 @@
-"""The module of a subject, with weights that keep values in range: denormal and infinite numbers take other times."""
+"""The module of a subject, with weights that keep values in range: denormal and infinite values change the times."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def network_of(subject: BenchSubject) -> Network:
 
 
 def module_of(subject: BenchSubject, conditions: Conditions, weights: Path, device: str | None = None) -> nn.Module:
-    """The module, in the mode and type that it is timed in, with weights of `save_weights`."""
+    """The module in the mode and type of the conditions, with the weights that `save_weights` wrote."""
     training = conditions.mode == "train"
     place, dtype = device or conditions.device, getattr(torch, conditions.dtype)
     if not subject.library:
@@ -36,7 +36,7 @@ def module_of(subject: BenchSubject, conditions: Conditions, weights: Path, devi
 
 
 def save_weights(subject: BenchSubject, file: Path) -> Graph | None:
-    """Draws weights, measures the statistics of batch norms on noise, and saves all; gives the graph of a spec."""
+    """Draws weights, measures the statistics of batch norms on noise, and saves both; returns the graph of a spec."""
     graph = None
     if subject.library:
         model = _peer(subject).to_empty(device="cpu")
@@ -56,7 +56,7 @@ def _peer(subject: BenchSubject) -> nn.Module:
 
 
 def _draw(model: nn.Module) -> None:
-    """Draws the weights of a module that has none: kernels as He et al. (2015) do, the rest the identity."""
+    """Draws the weights of a module: kernels as He et al. (2015) do, other weights 1, biases 0."""
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for name, value in model.state_dict().items():

@@ -1,9 +1,9 @@
 """The process that times a variant, `python -m resnext_dsl.bench.timing_worker`: requests and answers are JSON lines.
 
-prepare     draws weights and writes the files of backends, all of one subject
-open        makes a variant ready, and runs it twice
-run         runs it for some seconds; the seconds of each run, and of a run among several in a queue
-peak        the most memory since then
+- `prepare`: draws weights and writes the files of backends, for one subject
+- `open`: opens a variant, and runs it to warm up
+- `run`: runs the variant for some seconds; gives the seconds of each run, and of one run among queued runs
+- `peak`: gives the peak memory since `open`
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from resnext_dsl.foundation.diagnostics import ArchError
 Answer = dict[str, Any]
 
 MOST_QUEUED = 50
-"""Runs in a queue at most: longer ones give no other figure."""
+"""The most runs in a queue; longer queues give the same figure."""
 
 
 def main() -> None:
-    """Answers requests until there are no more."""
+    """Answers requests until standard input ends."""
     _end_with_parent()
     answers = _take_standard_output()
     worker = TimingWorker()
@@ -39,37 +39,38 @@ def main() -> None:
         except ArchError as problem:
             first = problem.diagnostics[0]
             answer = {"failed": [first.code, first.message, first.hint]}
-        except Exception as problem:  # whatever a backend fails with: the one who asked says it
-            said = [text.strip() for text in str(problem).splitlines() if text.strip()]
-            answer = {"failed": ["", f"{type(problem).__name__}: {said[0][:200] if said else 'no reason given'}", ""]}
+        except Exception as problem:  # a backend may raise anything; the parent reports it
+            lines = [text.strip() for text in str(problem).splitlines() if text.strip()]
+            answer = {"failed": ["", f"{type(problem).__name__}: {lines[0][:200] if lines else 'no reason given'}", ""]}
         answers.write(json.dumps(answer) + "\n")
         answers.flush()
 
 
 class TimingWorker:
-    """What a worker does, request by request."""
+    """Answers the requests for one variant."""
 
     def __init__(self) -> None:
         self.ready: Ready | None = None
 
     def answer(self, request: Answer) -> Answer:
         """The answer to a request."""
-        does: dict[str, Callable[..., Answer]] = {
+        tasks: dict[str, Callable[..., Answer]] = {
             "prepare": self._prepare,
             "open": self._open,
             "run": self._run,
             "peak": self._peak,
         }
-        return does[request.pop("do")](**request)
+        return tasks[request.pop("do")](**request)
 
     def _prepare(self, subject: Answer, conditions: Answer, backends: list[str], folder: str) -> Answer:
-        made = Preparation(subject_of_json(subject), Conditions(**conditions), Path(folder))
-        return {"failures": made.files(backends), "threads": made.threads(), "machine": made.machine()}
+        preparation = Preparation(subject_of_json(subject), Conditions(**conditions), Path(folder))
+        failures = preparation.files(backends)
+        return {"failures": failures, "threads": preparation.threads(), "machine": preparation.machine()}
 
     def _open(self, subject: Answer, backend: str, conditions: Answer, folder: str) -> Answer:
-        asked = Conditions(**conditions)
-        files = Path(folder) / "weights.safetensors", Path(folder) / file_name(backend, asked.layout)
-        self.ready = opened(subject_of_json(subject), backend, asked, *files)
+        requested = Conditions(**conditions)
+        files = Path(folder) / "weights.safetensors", Path(folder) / file_name(backend, requested.layout)
+        self.ready = opened(subject_of_json(subject), backend, requested, *files)
         warm = [self.ready.seconds() for _ in range(self.ready.warm)]
         self.ready.memory.release()
         self.ready.memory.forget()
@@ -77,13 +78,13 @@ class TimingWorker:
 
     def _run(self, seconds: float, least: int) -> Answer:
         assert self.ready is not None
-        self.ready.seconds()  # caches and clocks are as another variant left them
+        self.ready.seconds()  # this run refills caches that another variant has used
         times: list[float] = []
         start = time.perf_counter()
         while len(times) < least or time.perf_counter() - start < seconds:
             times.append(self.ready.seconds())
         queued = None if self.ready.queued is None else self.ready.queued(min(len(times), MOST_QUEUED))
-        self.ready.memory.release()  # others run on the device next
+        self.ready.memory.release()  # the next variant needs the memory
         return {"times": times, "queued": queued}
 
     def _peak(self) -> Answer:
@@ -92,13 +93,13 @@ class TimingWorker:
 
 
 class Preparation:
-    """Weights and files of one subject."""
+    """Prepares weights and files of one subject."""
 
     def __init__(self, subject: BenchSubject, conditions: Conditions, folder: Path) -> None:
         import torch
 
         from resnext_dsl.bench.subjects import save_weights
-        from resnext_dsl.budgets.latency import device_of
+        from resnext_dsl.devices.torch_device import device_of
 
         device_of(conditions.device)
         if conditions.threads:
@@ -108,7 +109,7 @@ class Preparation:
         self.graph = save_weights(subject, self.weights)
 
     def files(self, backends: list[str]) -> dict[str, str]:
-        """Writes the files of backends, each read back and compared; by name, why some could not be written."""
+        """Writes the files of backends, reads back and compares each; returns the reasons of failures by file name."""
         failures = {}
         for backend in backends:
             for layout in layouts_of(backend, self.conditions.layout):
@@ -128,7 +129,7 @@ class Preparation:
         from resnext_dsl.export.write import write_module
 
         target = TARGETS[BACKENDS[backend].target]
-        # OpenVINO chooses its type when it opens the file.
+        # OpenVINO sets its type of computation when it opens the file.
         computed = self.conditions._replace(dtype=target.computes or self.conditions.dtype, layout=layout)
         dtype, device = getattr(torch, computed.dtype), self.conditions.device if target.name == "aoti" else "cpu"
         plain = Interface("image", ("main",), self.subject.shape)
@@ -139,19 +140,19 @@ class Preparation:
         write_module(target, model, signature, file)
 
     def threads(self) -> int:
-        """Those that torch takes unasked."""
+        """The number of threads that torch uses."""
         import torch
 
         return torch.get_num_threads()
 
     def machine(self) -> dict[str, str]:
-        """What it all runs on."""
+        """The processor, the device, the system and the versions."""
         import platform
 
         import torch
 
-        from resnext_dsl.budgets.latency import device_name
         from resnext_dsl.devices.float32_precision import settings_line, settings_of
+        from resnext_dsl.devices.torch_device import device_name
         from resnext_dsl.foundation.version import __version__
 
         settings = settings_of(torch.device(self.conditions.device))
@@ -165,14 +166,14 @@ class Preparation:
 
 
 def _take_standard_output() -> IO[str]:
-    """Standard output for answers alone: what libraries print goes to standard error."""
+    """Keeps standard output for answers; output of libraries goes to standard error."""
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     return answers
 
 
 def _end_with_parent() -> None:
-    """Ends this process with the one that started it, even while it is stopped (prctl(2), PR_SET_PDEATHSIG)."""
+    """Ends this process when its parent ends, even if it is suspended (prctl(2), PR_SET_PDEATHSIG)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 

@@ -1,4 +1,4 @@
-"""What is timed: subjects, backends and the conditions they share. Plain data, which goes to workers as JSON."""
+"""Subjects, backends and the conditions that all variants share: plain data, which goes to workers as JSON."""
 
 from __future__ import annotations
 
@@ -12,13 +12,12 @@ from resnext_dsl.foundation.records import NamedTuple
 from resnext_dsl.operators.base import Shape
 
 PEERS = ("torchvision", "timm")
-"""Libraries whose network of the same name can be timed beside ours."""
+"""Libraries whose network of the same name can be timed beside the spec's."""
 
 MODES = ("inference", "train")
 
-
 BOTH = "both"
-"""Asks for a row in each of the two layouts."""
+"""Requests a row in each of the two layouts."""
 
 
 class BenchSubject(NamedTuple):
@@ -30,9 +29,9 @@ class BenchSubject(NamedTuple):
         spec: The path or shipped name of a spec.
         settings: Values for its parameters.
         root: The folder that its imports stay under.
-        form: The spelling of its splits.
-        shape: Of the input, without batch.
-        peer: Whether the others are held against it.
+        form: The form of its splits.
+        shape: The shape of the input, without batch.
+        peer: Whether the spec's networks are compared with it.
     """
 
     library: str
@@ -46,21 +45,21 @@ class BenchSubject(NamedTuple):
 
     @property
     def label(self) -> str:
-        """What a report calls it."""
+        """The name in a report."""
         if self.library:
             return f"{self.name} of {self.library}"
         return self.name if self.form == "fastest" else f"{self.name}, form {self.form}"
 
 
 class Conditions(NamedTuple):
-    """What all variants of a report share.
+    """The conditions that all variants of a report share.
 
     Attributes:
         device: "cpu", "cuda" or "cuda:N".
         dtype: One of `DEPLOYED_TYPES`.
-        batch: Samples.
+        batch: Samples of a run.
         mode: One of `MODES`; a run in training is forward, backward and a step of SGD.
-        threads: Within an operator, on the CPU; 0 for as many as torch would take.
+        threads: Threads within an operator, on the CPU; 0 for torch's default.
         layout: Memory format of weights and images, the same for all: one of `memory_format.LAYOUTS`, or `BOTH`.
     """
 
@@ -73,16 +72,16 @@ class Conditions(NamedTuple):
 
 
 class Backend(NamedTuple):
-    """What runs a network.
+    """A runtime of networks.
 
     Attributes:
-        title: What its makers call it.
-        target: The export target that makes its file; "" where it runs the module.
-        devices: Kinds of devices.
-        dtypes: What it computes in.
-        modes: What it can do.
+        title: The name that its authors use.
+        target: The export target that writes its file; "" if it runs the module.
+        devices: Kinds of devices that it runs on.
+        dtypes: Types that it computes in.
+        modes: The modes of `MODES` that it supports.
         needs: Modules that must be installed.
-        laid_out: Whether it runs weights in the memory format that they have; others choose their own.
+        laid_out: Whether it keeps the memory format of the weights; other backends choose their own.
     """
 
     title: str
@@ -121,7 +120,7 @@ class Variant(NamedTuple):
     Attributes:
         subject: The network.
         backend: A key of `BACKENDS`.
-        layout: Memory format of weights and images; "" where the backend chooses it.
+        layout: Memory format of weights and images; "" if the backend chooses it.
     """
 
     subject: BenchSubject
@@ -130,15 +129,15 @@ class Variant(NamedTuple):
 
     @property
     def label(self) -> str:
-        """What errors call it."""
+        """The name in errors."""
         return f"{self.subject.label} on {self.backend}"
 
 
-def hold_conditions(conditions: Conditions) -> None:
-    """Refuses conditions that do not exist.
+def check_conditions(conditions: Conditions) -> None:
+    """Checks that the conditions exist.
 
     Raises:
-        ArchError: E607.
+        ArchError: E607 for an unknown mode, type, layout or device.
     """
     for what, value, known in (
         ("mode", conditions.mode, MODES),
@@ -152,7 +151,7 @@ def hold_conditions(conditions: Conditions) -> None:
 
 
 def layouts_of(name: str, layout: str) -> tuple[str, ...]:
-    """The layouts that a backend is timed in, where `layout` is one of them or `BOTH`."""
+    """The layouts that a backend is timed in, for a layout or `BOTH`."""
     if not BACKENDS[name].laid_out:
         return ("",)
     return (CONTIGUOUS, CHANNELS_LAST) if layout == BOTH else (layout,)
@@ -171,7 +170,7 @@ def backend_of(name: str) -> Backend:
     """The backend of a name.
 
     Raises:
-        ArchError: E607 where there is none.
+        ArchError: E607 if there is none.
     """
     if name not in BACKENDS:
         raise untimed(
@@ -181,14 +180,14 @@ def backend_of(name: str) -> Backend:
 
 
 def misfit(name: str, conditions: Conditions) -> str:
-    """Why a backend cannot run under conditions; "" where it can."""
+    """The reason why a backend cannot run under conditions; "" if it can."""
     backend = BACKENDS[name]
-    asked = (
+    requested = (
         (conditions.mode, backend.modes, "mode"),
         (conditions.device.partition(":")[0], backend.devices, "device"),
         (conditions.dtype, backend.dtypes, "dtype"),
     )
-    for value, known, what in asked:
+    for value, known, what in requested:
         if value not in known:
             return f"{backend.title} is timed with {what} {' or '.join(known)} only, not {value}"
     return ""
@@ -200,6 +199,6 @@ def untimed(message: str, hint: str = "") -> ArchError:
 
 
 def subject_of_json(fields: dict[str, Any]) -> BenchSubject:
-    """A subject as it came through JSON."""
+    """The subject that JSON fields describe."""
     settings = tuple((name, value) for name, value in fields["settings"])
     return BenchSubject(**fields | {"shape": tuple(fields["shape"]), "settings": settings})

@@ -1,4 +1,4 @@
-"""Times a network's inference on a device of this machine. torch is imported here, when something is timed."""
+"""Times a network's inference on a device of this machine. Functions import torch when called."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import platform
 import statistics
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from resnext_dsl.devices.device_locks import exclusive
+from resnext_dsl.devices.run_time import run_seconds
+from resnext_dsl.devices.torch_device import device_name, device_of
 from resnext_dsl.foundation.diagnostics import Span, error
 from resnext_dsl.foundation.records import NamedTuple
 
@@ -22,24 +23,24 @@ if TYPE_CHECKING:
     from resnext_dsl.operators.base import Shape
 
 WARM_UP_RUNS, WARM_UP_SECONDS = 3, 0.3
-"""Least of runs and of time before the first run that counts: caches fill, clocks rise, kernels are chosen.
+"""The fewest runs and seconds of the warm-up, which fills caches, raises clocks and selects kernels.
 
-The time begins after the first run of all, which loads libraries: on a GPU that alone may take longer.
+The seconds start after the very first run, which loads libraries and may take longer than the warm-up on a GPU.
 """
 LEAST_RUNS, MOST_RUNS, SECONDS = 10, 200, 2.0
-"""Runs that count: as many as fit into the time, within these bounds."""
+"""Bounds of the runs that count; the runs end after `SECONDS` between the two bounds."""
 
 
 class Timing(NamedTuple):
-    """How long one inference takes, and on what it was timed.
+    """The time of one inference, and the conditions of the measurement.
 
     Attributes:
         median, low, high: Seconds: the median of all runs, and the quartiles around it.
         machine: Name, system and architecture.
         device: The name of the processor or accelerator.
-        threads: Those that torch uses within an operator, on the CPU.
+        threads: Threads that torch uses within an operator, on the CPU.
         layout: The memory format of the weights.
-        settings: What else decides how a GPU computes: TF32, cudnn.benchmark, cuDNN's version; empty on a CPU.
+        settings: Further settings of a GPU: TF32, cudnn.benchmark, cuDNN's version; empty on a CPU.
     """
 
     median: float
@@ -62,17 +63,17 @@ class Timing(NamedTuple):
 
 
 def latency(network: Measurable, device: str, batch: int, dtype: str, span: Span) -> Timing:
-    """Times the inference of a network: compiled, in eval mode, random input that is on the device already.
+    """Times the inference of a compiled network, in eval mode, on random input that is already on the device.
 
     Args:
-        network: At the input to time it with.
+        network: The network, with the input shape to time.
         device: "cpu", "cuda" or "cuda:N".
-        batch: Samples.
-        dtype: A torch dtype by its name.
-        span: The limit that asks, for errors.
+        batch: Samples of a run.
+        dtype: The name of a torch dtype.
+        span: The limit of the latency, for errors.
 
     Raises:
-        ArchError: E603 where this machine does not have the device, or cannot run the network on it.
+        ArchError: E603 if this machine does not have the device, or cannot run the network on it.
     """
     import torch
 
@@ -103,69 +104,15 @@ def _inferences(model: nn.Module, place: torch.device, shape: Shape, dtype: torc
         return _times(lambda: model(images), place)
 
 
-def device_of(name: str, span: Span | None = None, file: str = "bench") -> torch.device:
-    """The device of a name.
-
-    Args:
-        name: "cpu", "cuda" or "cuda:N".
-        span: The limit that asks, for errors.
-        file: The command that asks, where there is no span.
-
-    Raises:
-        ArchError: E603 where this machine does not have it.
-    """
-    import torch
-
-    devices = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
-    if name not in (*devices, *(["cuda"] if len(devices) > 1 else [])):
-        hint = f"devices here: {', '.join(devices)}"
-        raise error("E603", f"this machine has no device `{name}`", span, file="" if span else file, hint=hint)
-    return torch.device(name)
-
-
 def _times(run: Callable[[], object], place: torch.device) -> list[float]:
     """Seconds of each run that counts."""
-    clock = cuda_seconds if place.type == "cuda" else _wall_seconds
-    clock(run, place)
+    run_seconds(run, place)
     start, warm = time.perf_counter(), 0
     while warm < WARM_UP_RUNS or time.perf_counter() - start < WARM_UP_SECONDS:
-        clock(run, place)
+        run_seconds(run, place)
         warm += 1
     start = time.perf_counter()
     times: list[float] = []
     while len(times) < LEAST_RUNS or (len(times) < MOST_RUNS and time.perf_counter() - start < SECONDS):
-        times.append(clock(run, place))
+        times.append(run_seconds(run, place))
     return times
-
-
-def _wall_seconds(run: Callable[[], object], place: torch.device) -> float:
-    start = time.perf_counter()
-    run()
-    return time.perf_counter() - start
-
-
-def cuda_seconds(run: Callable[[], object], place: torch.device) -> float:
-    """Time between two events on the device, which does not see when the host is told that the work is done."""
-    import torch
-
-    with torch.cuda.device(place):
-        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
-        start.record()
-        run()
-        end.record()
-        end.synchronize()
-    return float(start.elapsed_time(end)) / 1000  # it counts milliseconds
-
-
-def device_name(place: torch.device) -> str:
-    """The name of a processor or accelerator."""
-    import torch
-
-    if place.type == "cuda":
-        return torch.cuda.get_device_name(place)
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return named[0] if named else platform.processor() or platform.machine()

@@ -1,4 +1,4 @@
-"""`resnext-dsl compile`: from a spec to PyTorch source, or to another format."""
+"""`resnext-dsl compile`: compiles a spec to PyTorch source or to another format."""
 
 from __future__ import annotations
 
@@ -18,25 +18,27 @@ if TYPE_CHECKING:
 
 def compile_(
     spec: answers.Spec,
-    to: Annotated[export.To, typer.Option("--to", help="The format; `export` has more options.")] = export.To.PY,
+    to: Annotated[export.To, typer.Option("--to", help="Format; `export` has more options.")] = export.To.PY,
     output: Annotated[
         str | None,
-        typer.Option("-o", "--output", metavar="FILE", help="Where to write; `-` prints source."),
+        typer.Option("-o", "--output", metavar="FILE", help="File to write; `-` prints source."),
     ] = None,
     settings: answers.Set = None,
     budgets: answers.Budgets = None,
     form: export.Spelling = export.Form.FASTEST,
     weights: export.Weights = None,
     seed: export.Seed = None,
+    device: export.Device = "cpu",
     explain: Annotated[
-        bool, typer.Option("--explain", help="Say which paths were made one, what that saves, and what was left alone.")
+        bool,
+        typer.Option("--explain", help="Print merged paths and their saving, and splits left alone with the reason."),
     ] = False,
     as_json: answers.Json = False,
     root: answers.Root = None,
 ) -> None:
     """Check a spec, show its stage table and budgets, and write it: as PyTorch source (NAME.py) by default.
 
-    The budgets are held against fvcore's count on the compiled module. Nothing is written if one is exceeded.
+    The closed-form cost must equal fvcore's count on the compiled module. Nothing is written if a budget is exceeded.
 
     Example: resnext-dsl compile resnext50_32x4d -o model.py
     """
@@ -44,10 +46,10 @@ def compile_(
 
     aside = output == "-" or as_json
     spelling = form.value
-    options = {"form": spelling, "weights": weights, "seed": seed}
+    options = {"form": spelling, "weights": weights, "seed": seed, "device": device}
     with answers.reported():
         network = answers.load(spec, settings, root)
-        TARGETS[to].hold_needs()
+        TARGETS[to].require_modules()
         usage = network.usage(*(budgets or ()))
         answers.show_diagnostics(network.warnings)
         report.print_table(network, report.stage_table(network, 1), to_error=aside)
@@ -73,14 +75,14 @@ def compile_(
 
 
 def _hold(network: Network) -> None:
-    """Holds the closed-form cost against fvcore on the compiled module."""
+    """Compares the closed-form cost with fvcore's count on the compiled module."""
     from resnext_dsl.costs.fvcore_count import agree, measure
 
     agree(network.cost(), measure(network.compile(form="written"), network.ir.nodes[0].shape))
 
 
 def _source(network: Network, options: dict[str, Any]) -> str:
-    """The source as it would be written to a file."""
+    """The PyTorch source of a network."""
     import tempfile
 
     with tempfile.TemporaryDirectory() as folder:
@@ -89,7 +91,7 @@ def _source(network: Network, options: dict[str, Any]) -> str:
 
 
 def _rewriting(network: Network, to: str, form: str) -> tuple[Graph, Rewritten]:
-    """The graph as written, and in the form and mode that a target is compiled in."""
+    """The graph as written, and its rewriting to the form and mode of a target."""
     mode = "inference" if TARGETS[to].dtypes else "train"
     return network.ir, network.rewrite(form, mode)
 

@@ -1,4 +1,4 @@
-"""`resnext-dsl export`: a network in a format that other programs run; `compile --to` writes by the same code."""
+"""`resnext-dsl export`: writes a network in a format that other programs run. `compile --to` uses the same code."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class To(StrEnum):
-    """The formats: the names of `TARGETS`."""
+    """The formats, by their names in `TARGETS`."""
 
     PY = "py"
     PT2 = "pt2"
@@ -39,33 +39,41 @@ class Form(StrEnum):
 
 
 Output = Annotated[
-    str | None, typer.Option("-o", "--output", metavar="FILE", help="Where to write; NAME and a suffix by default.")
+    str | None, typer.Option("-o", "--output", metavar="FILE", help="File to write.  [default: NAME and the suffix]")
 ]
-Spelling = Annotated[Form, typer.Option("--form", help="The spelling of splits.")]
+Spelling = Annotated[Form, typer.Option("--form", help="Spelling of splits.")]
 Weights = Annotated[
     str | None,
-    typer.Option("--weights", metavar="CHECKPOINT", help="Its weights: ours, torchvision's or timm's, by structure."),
+    typer.Option(
+        "--weights", metavar="CHECKPOINT", help="Checkpoint: ours, torchvision's or timm's, matched by structure."
+    ),
 ]
 Seed = Annotated[
-    int | None, typer.Option("--seed", min=0, max=2**63 - 1, help="Of initial weights, where none are given; 0.")
+    int | None,
+    typer.Option(
+        "--seed", min=0, max=2**63 - 1, help="Seed of the initial weights, if no checkpoint gives them.  [default: 0]"
+    ),
+]
+Device = Annotated[
+    str,
+    typer.Option("--device", metavar="DEVICE", help="Device that runs the file: cpu; for `aoti` also cuda or cuda:N."),
 ]
 
 
 def export(
     spec: answers.Spec,
-    to: Annotated[To, typer.Option("--to", help="The format.")],
+    to: Annotated[To, typer.Option("--to", help="Format.")],
     output: Output = None,
     settings: answers.Set = None,
     shape: answers.Input = None,
     batch: Annotated[
-        str, typer.Option("--batch", metavar="N", help="`dynamic`, or the one batch size that it takes.")
+        str, typer.Option("--batch", metavar="N", help="Batch size of the file: one number, or `dynamic` for any.")
     ] = "dynamic",
     dtype: Annotated[
-        str | None, typer.Option("--dtype", metavar="TYPE", help="Of the weights: float32 (default), float16, ...")
+        str | None,
+        typer.Option("--dtype", metavar="TYPE", help="Type of the weights: float32, float16, ...  [default: float32]"),
     ] = None,
-    device: Annotated[
-        str, typer.Option("--device", metavar="DEVICE", help="cpu; for `aoti` also cuda or cuda:N, which it is run on.")
-    ] = "cpu",
+    device: Device = "cpu",
     form: Spelling = Form.FASTEST,
     weights: Weights = None,
     seed: Seed = None,
@@ -74,8 +82,8 @@ def export(
 ) -> None:
     """Write a network for other programs: standalone source, torch.export archive, AOTInductor package, ONNX, OpenVINO.
 
-    For inference, without the outputs that exist in training only. What was written is read back and run beside the
-    module; it takes its place only if the outputs agree.
+    The file holds the network for inference, without the outputs that exist in training only. The command reads it
+    back and runs it beside the module. The file takes its place only if the outputs agree.
 
     Example: resnext-dsl export resnext50_32x4d --to onnx --weights resnext50_32x4d-1a0047aa.pth -o resnext50.onnx
     """
@@ -92,26 +100,26 @@ def export(
 
 
 def write(network: Network, to: str, output: str | None, options: dict[str, Any]) -> Written:
-    """Writes a network as a command asks for it."""
+    """Writes a network with the options of a command."""
     target = TARGETS[to]
     with _waiting(f"writing {target.title}"):
         return network.export(to, output or f"{network.name}{target.suffix}", **options)
 
 
 def lines(written: Written) -> list[str]:
-    """What was written, and how it compares."""
+    """The lines of the answer: the files, and how their outputs compare with the module's."""
     compared = written.agreement
     sizes = [f"{file} ({_size(file)})" for file in written.files]
     batches = " and ".join(map(str, dict.fromkeys(compared.batches)))
-    found = "equal the module's"
+    outputs = "equal the module's"
     if compared.difference:
         share, limit = f"{compared.difference:.1e}", f"{compared.tolerance:.0e}"
-        found = f"differ from the module's by {share} of their largest value (limit {limit})"
-    return [f"wrote {', '.join(sizes)}", f"read back: outputs at batch {batches} {found}"]
+        outputs = f"differ from the module's by {share} of their largest value (limit {limit})"
+    return [f"wrote {', '.join(sizes)}", f"read back: outputs at batch {batches} {outputs}"]
 
 
 def answer(network: Network, written: Written) -> dict[str, Any]:
-    """The same as JSON."""
+    """The answer as JSON."""
     return {
         "ok": True,
         "name": network.name,
@@ -138,7 +146,7 @@ def _batch(text: str) -> int | str:
 
 @contextmanager
 def _waiting(what: str) -> Iterator[None]:
-    """Says on a terminal what takes so long."""
+    """Shows on a terminal that the command works, with a text."""
     from rich.console import Console
 
     with Console(stderr=True).status(what):

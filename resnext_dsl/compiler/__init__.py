@@ -1,1 +1,1 @@
-"""From a graph to a live torch module."""
+"""Builds torch modules from graphs."""

@@ -1,7 +1,7 @@
-"""Modules without values: on the meta device there is nothing to fill, and torch takes long to do so.
+"""Skips the initial weights of modules on the meta device, which stores no values.
 
-Its `normal_` there is a reference written in Python, which imports the compiler of torch (2 s) at its first call and
-then takes half of the time of a network's constructor.
+torch's `normal_` on that device is a reference written in Python. Its first call imports the compiler of torch (2 s).
+Later calls take half of the time of a network's constructor.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ FILLS = frozenset(
         torch.Tensor.clamp_,
     }
 )
-"""What initialisers do to a tensor in place: it stays the tensor it is, whatever its values."""
+"""Operations of initialisers that change the values of a tensor in place."""
 
 
 class _Unfilled(TorchFunctionMode):
     def __torch_function__(
         self, func: Callable[..., Any], types: Sequence[type], args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
-        given = kwargs or {}
+        keywords = kwargs or {}
         if func in FILLS or getattr(func, "__module__", "") == init.__name__:
-            return args[0] if args else given["tensor"]
-        return func(*args, **given)
+            return args[0] if args else keywords["tensor"]
+        return func(*args, **keywords)
 
 
 def unfilled(device: torch.device) -> AbstractContextManager[Any]:
-    """Leaves out what would fill new tensors of a device, if it is the meta device."""
+    """Skips the functions that fill new tensors, if the device is the meta device."""
     return _Unfilled() if device.type == "meta" else nullcontext()

@@ -1,6 +1,6 @@
-"""From a graph to a live module: rewrite it, emit its source, run that, build the network that it defines.
+"""Builds the torch module of a graph: rewrites the graph, emits its source, runs the source, and builds its network.
 
-The classes of a compiled network are those of the emitted file, so there is one truth about what a graph means.
+A compiled network has the classes of the emitted file, so that both mean the same.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from resnext_dsl.weights.forms import as_written
 META = torch.device("meta")
 
 SWEPT = 100
-"""Each time that there are so many modules of emitted source, or a multiple, those that no model is left of go."""
+"""The modules of emitted source between two sweeps, which remove the modules that no model uses."""
 
 _PREFIX = "resnext_dsl_compiled_"
 
@@ -56,39 +56,39 @@ def build(
 
     Args:
         graph: A verified graph.
-        init: How the weights start; where no rule says so, as torch starts them. They start as those of the graph as
-            written do, in any form: one seed is one function.
+        init: Rules of the initial weights; weights without a rule start as in torch. In any form they are the weights
+            of the graph as written, so that one seed gives one function.
         form: One of `rewrite.FORMS`.
         mode: "train", or "inference": norms folded, parameters frozen, in eval mode (`rewrite.MODES`).
         weights: A checkpoint to load: ours of any form, torchvision's or timm's of the same network.
-        device: Where its parameters are made; "meta" makes none.
-        dtype: Of its floating-point parameters and buffers; torch's default where None. The initial weights are those
-            of the default dtype, rounded, so that one seed means one network.
-        seed: Makes the initial weights reproducible, the same on every device: they are drawn on the CPU and moved.
-            torch's generators stay as they were.
-        max_nodes: The most operators that a form may spell it with.
-        siblings: Also make one of convolutions that read one value and go different ways.
-        layout: Of its weights: one of `memory_format.LAYOUTS`.
+        device: Device of the parameters; "meta" creates none.
+        dtype: Type of floating-point parameters and buffers; torch's default if None. Initial weights are drawn in the
+            default type and rounded, so that one seed gives one network.
+        seed: Makes the initial weights reproducible, and equal on every device: they are drawn on the CPU and moved.
+            torch's generators keep their states.
+        max_nodes: The most operators that a form may have.
+        siblings: Also merge convolutions that read one value and have different readers.
+        layout: Memory format of the weights: one of `memory_format.LAYOUTS`.
 
     Raises:
-        ValueError: For an unknown form, mode or layout.
-        ArchError: Where the network has no such form.
-        WeightsError: Where the checkpoint does not fit; nothing is loaded then.
+        ValueError: If the form, mode or layout is unknown.
+        ArchError: If the network has no such form.
+        WeightsError: If the checkpoint does not fit; nothing is loaded then.
     """
     rewritten = rewrite(graph, form, mode, max_nodes, siblings)
     place = torch.device(device) if device is not None else torch.get_default_device()
     computed = str(dtype or torch.get_default_dtype()).removeprefix("torch.")
     chosen = layout_of(layout, mode, place.type, computed, has_groups(rewritten.graph))
-    bare = weights is not None and place.type != "meta"  # weights that are loaded need no start
-    model = _made(emit(graph, init), META if bare else _drawn_on(place, seed), seed)
+    bare = weights is not None and place.type != "meta"  # a checkpoint replaces the initial weights
+    model = _constructed(emit(graph, init), META if bare else _drawn_on(place, seed), seed)
     if dtype is not None:
-        # what is computed with weights is computed before they are rounded
+        # folding computes with the weights before they are rounded
         model = model.to(torch.promote_types(dtype, torch.get_default_dtype()))
     if weights is not None:
         load_weights(model, as_written(graph, weights, max_nodes))
     if rewritten.graph is not graph:
         state = carry(rewritten.weights, model.state_dict())
-        model = _made(emit(rewritten.graph, moved(graph, rewritten, init)), META)
+        model = _constructed(emit(rewritten.graph, moved(graph, rewritten, init)), META)
         model.load_state_dict(state, assign=True)
     model = model.to(device=place, dtype=dtype)
     if chosen != CONTIGUOUS:
@@ -97,12 +97,12 @@ def build(
 
 
 def _drawn_on(place: torch.device, seed: int | None) -> torch.device:
-    """Where initial weights are drawn: each kind of device has another generator, so those of a seed on the CPU."""
+    """The device that draws initial weights; with a seed the CPU, since each kind of device has another generator."""
     return place if seed is None or place.type == "meta" else torch.device("cpu")
 
 
-def _made(source: str, device: torch.device, seed: int | None = None) -> nn.Module:
-    """The network that emitted source defines, on a device."""
+def _constructed(source: str, device: torch.device, seed: int | None = None) -> nn.Module:
+    """Constructs the network of emitted source on a device."""
     with device, unfilled(device), nullcontext() if seed is None else seeded(seed, device):
         return _network_class(source)()
 
@@ -110,8 +110,8 @@ def _made(source: str, device: torch.device, seed: int | None = None) -> nn.Modu
 def _network_class(source: str) -> type[nn.Module]:
     """The class of the network that emitted source defines."""
     module = _module(source)
-    found: type[nn.Module] = module.__dict__[_last_class(source)]
-    return found
+    network: type[nn.Module] = module.__dict__[_last_class(source)]
+    return network
 
 
 def _last_class(source: str) -> str:
@@ -120,21 +120,21 @@ def _last_class(source: str) -> str:
 
 
 def _module(source: str) -> ModuleType:
-    """Emitted source as a module; the same one for the same source.
+    """The Python module of emitted source; equal sources share one module.
 
-    torch.compile imports the module of a function that it inlines by name, and pickled modules name theirs, so it
-    stands in `sys.modules`. Its lines stand in `linecache`, so that tracebacks and torch.jit.script show them.
+    The module is in `sys.modules`, since torch.compile imports the module of an inlined function by name, and pickled
+    networks name theirs. Its lines are in `linecache`, so that tracebacks and torch.jit.script show them.
     """
     name = _PREFIX + hashlib.sha256(source.encode()).hexdigest()[:16]
     known = sys.modules.get(name)
     if known is not None:
         return known
-    _make_room()
+    _sweep()
     module = ModuleType(name)
     file = _file(name)
     linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
-    # This runs no text of a spec's author: `emit` writes every statement itself, and takes from a spec only names
-    # that are identifiers and literals that it prints (`emit.names`).
+    # The source holds no text of a spec's author: `emit` writes every statement itself. It takes from a spec only
+    # names that are identifiers, and literals that it prints itself.
     exec(compile(source, file, "exec"), module.__dict__)
     sys.modules[name] = module
     return module
@@ -144,13 +144,13 @@ def _file(name: str) -> str:
     return f"<{name}>"
 
 
-def _make_room() -> None:
-    """Forgets modules of emitted source that nothing alive is of: a search may compile thousands of networks."""
-    made = [name for name in sys.modules if name.startswith(_PREFIX)]
-    if not made or len(made) % SWEPT:
+def _sweep() -> None:
+    """Removes modules of emitted source that no living object uses: a search may compile thousands of networks."""
+    names = [name for name in sys.modules if name.startswith(_PREFIX)]
+    if not names or len(names) % SWEPT:
         return
-    alive = {type(thing).__module__ for thing in gc.get_objects()}
-    for name in made:
+    alive = {type(instance).__module__ for instance in gc.get_objects()}
+    for name in names:
         if name not in alive:
             del sys.modules[name]
             linecache.cache.pop(_file(name), None)

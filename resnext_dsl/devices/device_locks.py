@@ -1,7 +1,7 @@
-"""The devices of this machine, as processes share them: which GPUs a process may use, and a lock for each device.
+"""Locks of devices, which processes share: timing holds a device alone, training and evaluation hold it together.
 
-What is timed holds its device alone, what trains or evaluates shares it. The locks are files in a folder of the user,
-and the system releases them when a process ends, however it ends. torch is not imported here.
+The locks are files in a folder of the user. The system releases them at the end of the process, also after a kill. This
+module imports no torch.
 """
 
 from __future__ import annotations
@@ -10,69 +10,22 @@ import os
 import re
 import stat
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from resnext_dsl.devices.visible_gpus import identity
+
 try:
     import fcntl
-except ModuleNotFoundError:  # on Windows, where nothing is locked
+except ModuleNotFoundError:  # Windows has no such locks, and nothing is locked there
     fcntl = None  # type: ignore[assignment]
-
-LISTED = Path("/proc/driver/nvidia/gpus")
-"""Where the driver lists the GPUs; to ask torch would take as long as to train for a while."""
-
-OWN = "RESNEXT_DSL_GPU"
-"""Environment variable of a worker that sees several GPUs: the index of the one that it trains on."""
-
-
-def gpus(environment: Mapping[str, str], listed: Path = LISTED) -> list[str]:
-    """The GPUs that a process may use, as CUDA_VISIBLE_DEVICES names them."""
-    named = environment.get("CUDA_VISIBLE_DEVICES")
-    if named is not None:
-        return [name.strip() for name in named.split(",") if name.strip()]
-    return [str(place) for place in range(len(list(listed.iterdir())))] if listed.is_dir() else []
-
-
-def name_on_machine(device: str, environment: Mapping[str, str], listed: Path = LISTED) -> str:
-    """A device as this machine names it, whatever part of it a process sees: "cpu", "cuda:5", "cuda:GPU-1f2e"."""
-    kind, _, index = device.partition(":")
-    if kind != "cuda":
-        return kind
-    index = index or environment.get(OWN, "0")
-    visible = gpus(environment, listed)
-    return f"cuda:{visible[int(index)] if int(index) < len(visible) else index}"
-
-
-def identity(device: str, environment: Mapping[str, str], listed: Path = LISTED) -> str:
-    """A name that all processes of this machine have for a device: that of a GPU is its UUID where the driver tells."""
-    name = name_on_machine(device, environment, listed)
-    kind, _, entry = name.partition(":")
-    if kind != "cuda":
-        return name
-    known = _uuids(listed)
-    if entry.isdigit():
-        return known[int(entry)] if int(entry) < len(known) else name
-    return next((uuid for uuid in known if uuid.startswith(entry)), entry)
-
-
-def _uuids(listed: Path) -> list[str]:
-    """The UUIDs of the GPUs, in the order of their bus addresses."""
-    if not listed.is_dir():
-        return []
-    texts = [(folder / "information") for folder in sorted(listed.iterdir())]
-    found = [re.search(r"GPU UUID:\s*(\S+)", path.read_text()) for path in texts if path.is_file()]
-    uuids = [match[1] for match in found if match is not None]
-    return uuids if len(uuids) == len(texts) else []
-
-
-# --- locks ---
 
 
 @contextmanager
 def shared(devices: Iterable[str]) -> Iterator[None]:
-    """Holds devices together with others, but with nobody who times something on them."""
-    names = sorted({identity(device, os.environ) for device in devices})  # in one order, so that none waits in a circle
+    """Holds devices together with other processes, but not while a process times something on them."""
+    names = sorted({identity(device, os.environ) for device in devices})  # one order for all processes: no deadlock
     with ExitStack() as stack:
         for name in names:
             stack.enter_context(_held(name, alone=False))
@@ -81,14 +34,14 @@ def shared(devices: Iterable[str]) -> Iterator[None]:
 
 @contextmanager
 def exclusive(device: str) -> Iterator[None]:
-    """Holds a device alone; waits until those who share it are done, and nobody else comes in meanwhile."""
+    """Holds a device alone. It waits for the processes that share the device; later processes wait for it."""
     with _held(identity(device, os.environ), alone=True):
         yield
 
 
 @contextmanager
 def _held(name: str, *, alone: bool) -> Iterator[None]:
-    """Holds the lock of a device. Whoever waits for it holds the gate, so that no later one overtakes."""
+    """Holds the lock of a device. A process that waits for the lock holds the gate, so that no later one overtakes."""
     if fcntl is None:
         yield
         return

@@ -1,7 +1,7 @@
-"""How a GPU computes in float32: IEEE while outputs are compared, and the settings that a table of times names.
+"""Sets float32 to IEEE for comparisons, and reads the settings that tables of times name.
 
-On GPUs from sm_80 on, cuDNN convolutions of float32 compute in TF32 by default (10 bits of mantissa, not 23); products
-of matrices do if `torch.set_float32_matmul_precision` says so. The CPU does neither.
+On GPUs from sm_80 on, cuDNN computes convolutions of float32 in TF32 by default (10 bits of mantissa, not 23). Products
+of matrices use TF32 if `torch.set_float32_matmul_precision` allows it. A CPU uses no TF32.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ TF32 = "tf32"
 
 @contextmanager
 def ieee_float32() -> Iterator[None]:
-    """Computes float32 as IEEE 754 has it, on every device of the process; the settings are as before afterwards.
+    """Computes float32 as IEEE 754 defines it, on every device of the process, and then restores the settings.
 
     torch has an older interface (`allow_tf32`, `set_float32_matmul_precision`) and, from 2.9 on, a newer one
     (`fp32_precision`). After a change by one of them alone, reading the other may raise an error. Each setting is
@@ -50,7 +50,7 @@ def _ieee_convolutions() -> Iterator[None]:
     if allowed:
         _allow_cudnn(False)
     try:
-        # TF32 for all of torch still reaches convolutions; the older interface wants recurrent layers alike
+        # a global TF32 setting reaches convolutions; the older interface needs the same setting for recurrent layers
         with _newer(getattr(cudnn, "conv", None)), _newer(getattr(cudnn, "rnn", None)):
             yield
     finally:
@@ -60,7 +60,7 @@ def _ieee_convolutions() -> Iterator[None]:
 
 @contextmanager
 def _newer(operators: Any) -> Iterator[None]:
-    """IEEE for some operators by the newer interface, where torch has it and they are to compute in TF32."""
+    """Sets some operators to IEEE by the newer interface, if torch has it and they are set to TF32."""
     before = getattr(operators, "fp32_precision", None)
     if before != TF32:
         yield
@@ -74,12 +74,12 @@ def _newer(operators: Any) -> Iterator[None]:
 
 def _allow_cudnn(allowed: bool) -> None:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch 2.9 and later warn once that the older interface will go
+        warnings.simplefilter("ignore")  # torch 2.9 and later warn once that they will remove the older interface
         torch.backends.cudnn.allow_tf32 = allowed
 
 
 def _older(read: Callable[[], Any]) -> Any:
-    """A setting of the older interface; None if the process uses the newer one, so that torch refuses to read it."""
+    """A setting of the older interface; None if torch refuses to read it, since the process uses the newer one."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -89,7 +89,7 @@ def _older(read: Callable[[], Any]) -> Any:
 
 
 def settings_of(place: torch.device) -> dict[str, str]:
-    """What decides how a GPU computes: TF32, cudnn.benchmark, the version of cuDNN; empty on a CPU."""
+    """The settings of a GPU that change times and values: TF32, cudnn.benchmark, cuDNN's version; empty on a CPU."""
     if place.type != "cuda":
         return {}
     cudnn = torch.backends.cudnn
@@ -105,7 +105,7 @@ def settings_of(place: torch.device) -> dict[str, str]:
 
 
 def settings_line(settings: dict[str, str]) -> str:
-    """Settings as one line of a report."""
+    """The settings as one line of a report."""
     return ", ".join(f"{name} {value}" for name, value in settings.items())
 
 

@@ -1,7 +1,6 @@
 """The memory format of a network's tensors: channels innermost (`channels_last`) or outermost (`contiguous`).
 
-One table decides it by the device, the type and whether the network has grouped convolutions. This module imports no
-torch until a module is laid out.
+One table chooses it by the device, the type and the groups of convolutions. Functions import torch when called.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 CONTIGUOUS, CHANNELS_LAST = "contiguous", "channels_last"
 
 LAYOUTS = ("auto", CONTIGUOUS, CHANNELS_LAST)
-"""What may be asked for; "auto" is a row of `TABLE` in inference, and torch's own layout in training."""
+"""The values of an option; "auto" is a row of `TABLE` in inference, and torch's own layout in training."""
 
 
 class LayoutRule(NamedTuple):
@@ -29,10 +28,10 @@ class LayoutRule(NamedTuple):
 
     Attributes:
         devices: Kinds of devices; none for all others.
-        half: Whether the type is one of 16 bits; None for any type.
+        half: Whether the type has 16 bits; None for any type.
         grouped: Whether a grouped convolution has more than one channel a group; None for either.
         layout: The memory format.
-        reason: Why, and on what evidence.
+        reason: The reason and its evidence.
     """
 
     devices: tuple[str, ...]
@@ -70,38 +69,38 @@ TABLE: tuple[LayoutRule, ...] = (
     ),
     LayoutRule((), None, None, CONTIGUOUS, "not measured: torch's own layout"),
 )
-"""The first row that fits decides."""
+"""The first row that matches gives the layout."""
 
 
-def layout_of(asked: str, mode: str, device: str, dtype: str, grouped: bool) -> str:
+def layout_of(requested: str, mode: str, device: str, dtype: str, grouped: bool) -> str:
     """The layout of a network.
 
     Args:
-        asked: One of `LAYOUTS`.
+        requested: One of `LAYOUTS`.
         mode: "train" or "inference".
         device: Kind or name of a device: "cuda", "cuda:1".
-        dtype: A torch dtype by its name.
-        grouped: As `has_groups` tells.
+        dtype: The name of a torch dtype.
+        grouped: The result of `has_groups`.
 
     Raises:
-        ValueError: For an unknown layout.
+        ValueError: If the layout is unknown.
     """
-    if asked not in LAYOUTS:
-        raise ValueError(f"layout {asked!r} is none of {', '.join(LAYOUTS)}")
-    if asked != "auto":
-        return asked
+    if requested not in LAYOUTS:
+        raise ValueError(f"layout {requested!r} is none of {', '.join(LAYOUTS)}")
+    if requested != "auto":
+        return requested
     return CONTIGUOUS if mode == "train" else rule_of(device, dtype, grouped).layout
 
 
 def rule_of(device: str, dtype: str, grouped: bool) -> LayoutRule:
-    """The row of the table for inference; arguments as those of `layout_of`."""
+    """The row of the table for inference; the arguments are those of `layout_of`."""
     kind, half = device.partition(":")[0], NUMBER_TYPES[dtype] == 2
     return next(rule for rule in TABLE if _fits(rule, kind, half, grouped))
 
 
 def _fits(rule: LayoutRule, kind: str, half: bool, grouped: bool) -> bool:
-    wanted = (rule.half, half), (rule.grouped, grouped)
-    return (kind in rule.devices or not rule.devices) and all(asked in (None, found) for asked, found in wanted)
+    conditions = (rule.half, half), (rule.grouped, grouped)
+    return (kind in rule.devices or not rule.devices) and all(limit in (None, value) for limit, value in conditions)
 
 
 def has_groups(graph: Graph) -> bool:
@@ -115,19 +114,19 @@ def has_groups(graph: Graph) -> bool:
 
 
 def laid_out(model: nn.Module, layout: str) -> nn.Module:
-    """The module with its weights in a layout; inputs in the other one give outputs all the same."""
+    """The module with its weights in a layout; it takes inputs in either layout."""
     return model.to(memory_format=format_of(layout))  # type: ignore[call-overload, no-any-return]
 
 
 def format_of(layout: str) -> torch.memory_format:
-    """The name that torch gives a layout."""
+    """The torch constant of a layout."""
     import torch
 
     return torch.channels_last if layout == CHANNELS_LAST else torch.contiguous_format
 
 
 def layout_in(model: nn.Module) -> str:
-    """The layout that the weights of a module have; kernels of one pixel or one channel tell nothing."""
+    """The layout of the weights of a module; kernels of one pixel or one channel have both."""
     import torch
 
     for value in model.parameters():
@@ -136,6 +135,6 @@ def layout_in(model: nn.Module) -> str:
     return CONTIGUOUS
 
 
-def hint_of(asked: str) -> str:
+def hint_of(requested: str) -> str:
     """A hint for an unknown layout."""
-    return did_you_mean(asked, LAYOUTS) or f"there are {', '.join(LAYOUTS)}"
+    return did_you_mean(requested, LAYOUTS) or f"there are {', '.join(LAYOUTS)}"

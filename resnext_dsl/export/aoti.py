@@ -15,13 +15,13 @@ from torch._inductor import aoti_compile_and_package, aoti_load_package, config
 from resnext_dsl.export.interface import Interface, Run, outputs_of, trace
 
 ALLOCATOR = "weight_use_caching_allocator"
-"""Inductor's option that puts weights into torch's allocator, so that `torch.cuda.max_memory_allocated` counts them."""
+"""Inductor's option that puts weights in torch's allocator, so that `torch.cuda.max_memory_allocated` counts them."""
 
 USUAL_HOME = Path("/usr/local/cuda")
 
 
 def write(model: nn.Module, signature: Interface, path: Path) -> None:
-    """Traces a module, compiles it for the signature's device with the compilers of the machine, writes the package."""
+    """Traces a module, compiles it for the signature's device with the machine's compilers, and writes the package."""
     with _current(signature.device):
         program = trace(model, signature)
         with torch.no_grad():
@@ -38,20 +38,20 @@ def options_for(device: str) -> dict[str, Any]:
 
 
 def read(path: Path, signature: Interface, model: nn.Module) -> Run:
-    """Loads a package just written: it is machine code."""
+    """Loads a package that this process has written. A package is machine code."""
     network = loaded(path, signature.device)
     return lambda images: outputs_of(network(images))
 
 
 def loaded(path: Path, device: str) -> Any:
-    """A package on a device; without an index torch would load it onto the first GPU."""
+    """Loads a package onto a device; without an index torch would load it onto the first GPU."""
     index = torch.device(device).index
     with _current(device):
         return aoti_load_package(str(path), device_index=-1 if index is None else index)
 
 
 def missing_tools(device: str) -> list[str]:
-    """What Inductor needs to compile for a device, and this machine lacks."""
+    """The tools that Inductor needs to compile for a device and that this machine lacks."""
     missing = [] if _has_compiler() else ["a C++ compiler (g++, or the one that CXX names)"]
     if torch.device(device).type == "cuda" and _toolkit() is None:
         missing.append("the CUDA toolkit (its folder is the one that CUDA_HOME names, or that of `nvcc`)")
@@ -79,6 +79,6 @@ def _toolkit() -> Path | None:
 
 
 def _current(device: str) -> AbstractContextManager[Any]:
-    """Makes a GPU the current one, on which Inductor compiles."""
+    """Makes a GPU the current device, for which Inductor compiles."""
     place = torch.device(device)
     return torch.cuda.device(place) if place.type == "cuda" and place.index is not None else nullcontext()

@@ -1,4 +1,4 @@
-"""What an exported module takes and gives, and its trace by torch.export."""
+"""The inputs and outputs of an exported module, and its trace by torch.export."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ if TYPE_CHECKING:
 
 Outputs = tuple[Tensor, ...]
 Run = Callable[[Tensor], Outputs]
-"""From a batch of inputs to the outputs in inference."""
+"""A function from a batch of inputs to the outputs in inference."""
 
 TRACED_BATCH = 2
-"""A dynamic batch is traced with two samples: torch.export takes sizes 0 and 1 for constants."""
+"""The samples of a trace with a dynamic batch: torch.export makes sizes 0 and 1 constants."""
 
 
 class Interface(NamedTuple):
-    """What a module takes and gives.
+    """The input and the outputs of a module.
 
     Attributes:
         input: Name of the input.
-        outputs: Names of the outputs, the main one first; those of training are not among them.
-        shape: Of the input, without batch.
-        dtype: Of the input, the outputs and the computation between.
-        stored: Of the weights in the file.
-        batch: The one batch size that it takes; None for any.
-        device: Where it runs.
+        outputs: Names of the outputs in inference, the main output first.
+        shape: Shape of the input, without batch.
+        dtype: Type of the input, the outputs and the computation.
+        stored: Type of the weights in the file.
+        batch: The only batch size that it takes; None for any.
+        device: Device that runs it.
     """
 
     input: str
@@ -52,13 +52,13 @@ class Interface(NamedTuple):
 def signature_of(graph: Graph) -> Interface:
     """The signature of a network in inference, in float32, for batches of any size."""
     name = graph.nodes[0].name
-    given = [output.name for output in graph.outputs if not output.training_only]
-    outputs = tuple(f"{output}_out" if output == name else output for output in given)
+    names = [output.name for output in graph.outputs if not output.training_only]
+    outputs = tuple(f"{output}_out" if output == name else output for output in names)
     return Interface(name, outputs, graph.nodes[0].shape)
 
 
 class Plain(nn.Module):
-    """A network whose results come as a tuple of tensors, each its own: what archives and other frameworks can name."""
+    """Wraps a network so that it returns a tuple of distinct tensors, which archives and other frameworks can name."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -66,14 +66,14 @@ class Plain(nn.Module):
 
     def forward(self, images: Tensor) -> Outputs:
         """The outputs of inference."""
-        given: list[Tensor] = []
+        outputs: list[Tensor] = []
         for output in outputs_of(self.network(images)):
-            given.append(output + 0 if any(output is other for other in (images, *given)) else output)
-        return tuple(given)
+            outputs.append(output + 0 if any(output is other for other in (images, *outputs)) else output)
+        return tuple(outputs)
 
 
 def trace(model: nn.Module, signature: Interface) -> torch.export.ExportedProgram:
-    """The module as torch.export sees it; its batch may vary where the signature says so."""
+    """Traces a module by torch.export; its batch may vary if the signature has no batch size."""
     example = signature.inputs(signature.batch or TRACED_BATCH)
     traced = model if len(signature.outputs) == 1 else Plain(model).eval()
     with torch.no_grad():
@@ -81,12 +81,12 @@ def trace(model: nn.Module, signature: Interface) -> torch.export.ExportedProgra
 
 
 def sizes(signature: Interface) -> tuple[dict[int, Any]]:
-    """Which sizes of the input may vary, as torch's exporters take it."""
+    """The sizes of the input that may vary, as torch's exporters take them."""
     return ({0: torch.export.Dim("batch")} if signature.batch is None else {},)
 
 
 def outputs_of(result: object) -> Outputs:
-    """The outputs in what a module returns: a tensor, or several of which those of training may be None."""
+    """The outputs in the result of a module: a tensor, or several; outputs of training may be None."""
     if isinstance(result, Tensor):
         return (result,)
     assert isinstance(result, tuple | list)

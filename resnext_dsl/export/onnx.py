@@ -1,4 +1,4 @@
-"""Target `onnx`: ONNX by torch's exporter on torch.export (`dynamo`), read back with ONNX Runtime."""
+"""Target `onnx`: ONNX by torch's exporter on torch.export (`dynamo`), read back by ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from resnext_dsl.export.interface import Interface, Outputs, Run, sizes, trace
-from resnext_dsl.export.targets import unreported
+from resnext_dsl.export.targets import without_telemetry
 
 OPSET = 20
-"""Version of the operator set: the one that torch's exporter writes without converting."""
+"""Version of the operator set that torch's exporter writes without a conversion."""
 
 
 def write(model: nn.Module, signature: Interface, path: Path) -> None:
@@ -31,7 +31,7 @@ def write(model: nn.Module, signature: Interface, path: Path) -> None:
 
 def read(path: Path, signature: Interface, model: nn.Module) -> Run:
     """A session of ONNX Runtime on the CPU."""
-    with unreported():
+    with without_telemetry():
         import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -40,7 +40,7 @@ def read(path: Path, signature: Interface, model: nn.Module) -> Run:
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
     def run(images: Tensor) -> Outputs:
-        found = session.run(list(signature.outputs), {signature.input: images.numpy()})
-        return tuple(torch.from_numpy(value) for value in found)
+        arrays = session.run(list(signature.outputs), {signature.input: images.numpy()})
+        return tuple(torch.from_numpy(value) for value in arrays)
 
     return run

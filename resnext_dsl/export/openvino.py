@@ -8,12 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from resnext_dsl.export.interface import Interface, Outputs, Run, trace
-from resnext_dsl.export.targets import unreported
+from resnext_dsl.export.targets import without_telemetry
 
 
 def write(model: nn.Module, signature: Interface, path: Path) -> None:
-    """Traces a module and writes both files; the weights may be stored in float16, which the runtime widens again."""
-    with unreported():
+    """Traces a module and writes both files. Weights in float16 are widened by the runtime."""
+    with without_telemetry():
         import openvino
 
         converted = openvino.convert_model(trace(model, signature))
@@ -25,15 +25,15 @@ def write(model: nn.Module, signature: Interface, path: Path) -> None:
 
 
 def read(path: Path, signature: Interface, model: nn.Module) -> Run:
-    """The model compiled for the CPU, in float32 as the file says, whatever the processor would rather use."""
-    with unreported():
+    """Compiles the model for the CPU in float32, also if the processor prefers another type."""
+    with without_telemetry():
         import openvino
 
     exact = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": torch.get_num_threads()}
     compiled = openvino.Core().compile_model(path, "CPU", exact)
 
     def run(images: Tensor) -> Outputs:
-        found = compiled(images.numpy())
-        return tuple(torch.from_numpy(found[place]) for place in range(len(signature.outputs)))
+        arrays = compiled(images.numpy())
+        return tuple(torch.from_numpy(arrays[index]) for index in range(len(signature.outputs)))
 
     return run

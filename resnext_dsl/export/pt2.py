@@ -16,6 +16,6 @@ def write(model: nn.Module, signature: Interface, path: Path) -> None:
 
 
 def read(path: Path, signature: Interface, model: nn.Module) -> Run:
-    """Loads an archive just written: torch reads pickled objects in archives, so those of others may run code."""
+    """Loads an archive that this process has written. torch unpickles parts of archives, so others may run code."""
     network = torch.export.load(path).module()
     return lambda images: outputs_of(network(images))

@@ -19,12 +19,12 @@ def write(model: nn.Module, signature: Interface, path: Path) -> None:
 
 
 def text_of(model: nn.Module) -> str:
-    """The source that a compiled module was made from."""
+    """The source of a compiled module."""
     return "".join(linecache.getlines(type(model).forward.__code__.co_filename))
 
 
 def read(path: Path, signature: Interface, model: nn.Module) -> Run:
-    """Runs what was written, which is source of ours; the network that it defines takes a model's weights."""
+    """Runs the source that `write` has written, and loads a model's weights into its network."""
     module = ModuleType(f"resnext_dsl_read_{path.stem}")
     exec(compile(path.read_text(encoding="utf-8"), str(path), "exec"), module.__dict__)
     with torch.device("meta"):

@@ -1,4 +1,4 @@
-"""The formats that a network can be written in. Each has a room of its own, which imports what the format needs."""
+"""The formats that a network can be written in. Each has a module of its own, which imports its libraries."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ if TYPE_CHECKING:
     from resnext_dsl.export.interface import Interface, Run
 
 EXTRA = "pip install 'resnext-dsl[export]'"
-"""What installs every backend."""
+"""The command that installs every backend."""
 
 
 class Target(NamedTuple):
     """A format.
 
     Attributes:
-        name: What users call it; `resnext_dsl.export` has a room for it.
-        title: What its makers call it.
-        suffix: What the name of a file ends in.
+        name: The name of the option.
+        title: The name that its authors use.
+        suffix: The end of a file's name.
         needs: Modules that must be installed to write and to read it.
-        dtypes: Types that a file can store weights in, the default first; none where it holds no weights.
-        room: Its module.
-        computes: The type that it computes in, where that is not the type of the weights.
+        dtypes: Types of the weights in a file, the default first; none if a file holds no weights.
+        module: The module of `resnext_dsl.export` that writes and reads it.
+        computes: The type of the computation, if it is not the type of the weights.
         devices: Kinds of devices that a file can be written for.
     """
 
@@ -43,63 +43,63 @@ class Target(NamedTuple):
     suffix: str
     needs: tuple[str, ...]
     dtypes: tuple[str, ...]
-    room: str
+    module: str
     computes: str | None = None
     devices: tuple[str, ...] = ("cpu",)
 
     def write(self, model: torch.nn.Module, signature: Interface, path: Path) -> None:
-        """Writes a module that is in eval mode; `path` has the suffix, files that belong to it come beside it.
+        """Writes a module that is in eval mode. `path` has the suffix; further files are beside it.
 
         Raises:
-            ArchError: E605 where something that is needed is not installed.
+            ArchError: E605 if a needed module is not installed.
         """
-        self.hold_needs()
-        self._room().write(model, signature, path)
+        self.require_modules()
+        self._module().write(model, signature, path)
 
     def read(self, path: Path, signature: Interface, model: torch.nn.Module) -> Run:
-        """What was written, as a function from a batch of inputs to the outputs; never for files of others.
+        """Reads a file that `write` has written, as a function; never a file from elsewhere.
 
         Args:
             path: The file.
-            signature: That it was written with.
-            model: Where the weights come from, of a format that holds none.
+            signature: The signature that it was written with.
+            model: Gives the weights of a format that holds none.
         """
-        run: Run = self._room().read(path, signature, model)
+        run: Run = self._module().read(path, signature, model)
         return run
 
-    def hold_needs(self) -> None:
-        """Refuses to go on where something that is needed is not installed.
+    def require_modules(self) -> None:
+        """Checks that the needed modules are installed.
 
         Raises:
-            ArchError: E605 with the command that installs it.
+            ArchError: E605 with the command that installs the missing module.
         """
         for module in self.needs:
-            hold_installed(module, f"the target `{self.name}` ({self.title}) needs it", EXTRA)
+            require_installed(module, f"the target `{self.name}` ({self.title}) needs it", EXTRA)
 
-    def _room(self) -> Any:
-        return import_module(f"resnext_dsl.export.{self.room}")
+    def _module(self) -> Any:
+        return import_module(f"resnext_dsl.export.{self.module}")
 
 
-def hold_installed(module: str, why: str, remedy: str) -> None:
-    """Refuses to go on without a module.
+def require_installed(module: str, why: str, remedy: str) -> None:
+    """Checks that a module is installed.
 
     Raises:
-        ArchError: E605 where it is not installed.
+        ArchError: E605 if it is not installed.
     """
     if find_spec(module) is None:
         raise error("E605", f"`{module}` is not installed; {why}", file="backend", hint=f"install it: {remedy}")
 
 
 @contextmanager
-def unreported() -> Iterator[None]:
-    """Keeps OpenVINO and ONNX Runtime from reporting over the network what is done with them, which both do unasked.
+def without_telemetry() -> Iterator[None]:
+    """Switches off the telemetry of OpenVINO and ONNX Runtime, which both send by default.
 
-    Source: OpenVINO reports nothing from continuous integration, ONNX Runtime nothing under `ORT_DISABLE_TELEMETRY`;
-    both look when they are imported, OpenVINO again when it converts.
+    Source: OpenVINO sends nothing from continuous integration, ONNX Runtime nothing under `ORT_DISABLE_TELEMETRY`. Both
+    read the variables on import; OpenVINO reads them again when it converts.
     """
-    said = {"CI": "true", "ORT_DISABLE_TELEMETRY": "1"}
-    before = {name: os.environ.get(name) for name in said}
-    os.environ.update(said)
+    switches = {"CI": "true", "ORT_DISABLE_TELEMETRY": "1"}
+    before = {name: os.environ.get(name) for name in switches}
+    os.environ.update(switches)
     try:
         yield
     finally:
@@ -129,7 +129,7 @@ def target_of(name: str) -> Target:
     """The format of a name.
 
     Raises:
-        ArchError: E705 where there is none.
+        ArchError: E705 if there is none.
     """
     if name not in TARGETS:
         hint = did_you_mean(name, TARGETS) or f"there are {', '.join(TARGETS)}"

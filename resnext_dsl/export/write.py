@@ -1,4 +1,4 @@
-"""A network into a file: compiled, written beside the target, read back, compared, moved into place."""
+"""Exports a network: compiles it, writes a file beside the target, reads it back, compares, and moves it into place."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 import torch
 from torch import nn
 
-from resnext_dsl.budgets.latency import device_of
+from resnext_dsl.devices.torch_device import device_of
 from resnext_dsl.export.agreement import Agreement, agreement
 from resnext_dsl.export.interface import Interface, signature_of
 from resnext_dsl.export.targets import TARGETS, Target, target_of
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class Exportable(Protocol):
-    """The part of a network that an export reads; `Network` says what each member gives."""
+    """The part of a network that an export reads; `Network` documents each member."""
 
     source: Source
     ir: Graph
@@ -43,12 +43,12 @@ class Exportable(Protocol):
 
 
 class Written(NamedTuple):
-    """What an export has written.
+    """The files of an export.
 
     Attributes:
         target: The name of the format.
-        files: Every file, the one that was asked for first.
-        agreement: How its outputs compare with those of the module.
+        files: Every file, the requested file first.
+        agreement: The difference between its outputs and those of the module.
     """
 
     target: str
@@ -68,18 +68,18 @@ def export(
     dtype: str | None = None,
     device: str = "cpu",
 ) -> Written:
-    """Writes a network; `Network.export` says how."""
+    """Writes a network; `Network.export` documents the arguments."""
     kind = target_of(target)
     file = _named(kind, path)
     _spare_the_spec(network, file)
     signature = _signature(network, kind, batch, dtype)._replace(device=_device(kind, device))
     if kind.dtypes:
-        made = {"mode": "inference", "weights": weights, "dtype": signature.dtype, "device": signature.device}
+        options = {"mode": "inference", "weights": weights, "dtype": signature.dtype, "device": signature.device}
     else:
         _refuse_numbers(kind, {"weights": weights, "dtype": dtype, "batch": None if batch == "dynamic" else batch})
-        made = {"mode": "train"}
-    kind.hold_needs()
-    model = network.compile(form=form, seed=0 if seed is None else seed, **made)  # type: ignore[arg-type]
+        options = {"mode": "train"}
+    kind.require_modules()
+    model = network.compile(form=form, seed=0 if seed is None else seed, **options)  # type: ignore[arg-type]
     return write_module(kind, model.eval(), signature, file)
 
 
@@ -87,7 +87,7 @@ def write_module(target: Target, model: nn.Module, signature: Interface, path: P
     """Writes a module that is in eval mode, reads the file back, compares, and moves it into place.
 
     Raises:
-        ArchError: E605, E704, E705 or E802; nothing is written then, and what was there is as it was.
+        ArchError: E605, E704, E705 or E802; nothing is written then, and an existing file stays as it was.
     """
     try:
         with staged(path) as file:
@@ -95,8 +95,8 @@ def write_module(target: Target, model: nn.Module, signature: Interface, path: P
                 target.write(model.requires_grad_(False), signature, file)
                 run = target.read(file, signature, model)
                 compared = agreement(model, run, signature, f"{path} ({target.title})")
-                del run  # some backends keep the file open
-            names = sorted((found.name for found in file.parent.iterdir()), key=lambda name: name != file.name)
+                del run  # some backends hold the file open
+            names = sorted((entry.name for entry in file.parent.iterdir()), key=lambda name: name != file.name)
     except OSError as reason:
         message = f"the file cannot be written: {(reason.strerror or str(reason)).lower()}"
         raise error("E704", message, file=str(path)) from None
@@ -104,10 +104,10 @@ def write_module(target: Target, model: nn.Module, signature: Interface, path: P
 
 
 def _named(target: Target, path: str | os.PathLike[str]) -> Path:
-    """The path, if its name says what the file will be."""
+    """The path, if its name ends in the suffix of the format."""
     file = Path(path)
     if target.name != "py" and file.suffix != target.suffix:
-        message = f"the name of a file for `{target.name}` ({target.title}) ends in `{target.suffix}`"
+        message = f"the name of a file for `{target.name}` ({target.title}) must end in `{target.suffix}`"
         raise error("E704", message, file=str(path), hint=f"for example `{file.stem or 'model'}{target.suffix}`")
     return file
 
@@ -115,7 +115,7 @@ def _named(target: Target, path: str | os.PathLike[str]) -> Path:
 def _spare_the_spec(network: Exportable, file: Path) -> None:
     spec = network.source.path
     if spec is not None and file.exists() and file.samefile(spec):
-        raise error("E704", "the file is the spec itself; it is not replaced", file=str(file))
+        raise error("E704", "the file is the spec itself, and is not replaced", file=str(file))
 
 
 def _signature(network: Exportable, target: Target, batch: int | str, dtype: str | None) -> Interface:
@@ -132,7 +132,7 @@ def _signature(network: Exportable, target: Target, batch: int | str, dtype: str
 
 
 def _device(target: Target, name: str) -> str:
-    """The device, if a file can be written for it and the machine has it: the file is run to be compared."""
+    """The device, if the format supports it and the machine has it: the comparison runs the file there."""
     kind = name.partition(":")[0]
     if kind not in target.devices and kind in ("cpu", "cuda"):
         message = f"`{target.name}` ({target.title}) is not written for `{name}`"
@@ -141,8 +141,8 @@ def _device(target: Target, name: str) -> str:
     return str(device_of(name, file="export"))
 
 
-def _refuse_numbers(target: Target, given: Mapping[str, object]) -> None:
-    for name, value in given.items():
+def _refuse_numbers(target: Target, options: Mapping[str, object]) -> None:
+    for name, value in options.items():
         if value is not None:
             message = f"`{target.name}` ({target.title}) holds no weights, so it takes no {name}"
             hint = "`resnext-dsl weights SPEC CHECKPOINT -o FILE` writes a checkpoint for it"
@@ -151,7 +151,7 @@ def _refuse_numbers(target: Target, given: Mapping[str, object]) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keeps back what backends say of their own workings: their deprecations are no news to who exports."""
+    """Hides warnings of backends: a user of the export cannot act on their deprecations."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
@@ -159,27 +159,27 @@ def _quiet() -> Iterator[None]:
 
 @contextmanager
 def _explained(target: Target, device: str) -> Iterator[None]:
-    """Turns whatever a backend fails with into one error; the libraries promise no common base."""
+    """Turns any exception of a backend into one error; the libraries have no common base."""
     try:
         yield
     except ArchError:
         raise
     except Exception as reason:
         lines = [line.strip() for line in str(reason).splitlines() if line.strip()]
-        said = f"{type(reason).__name__}: {lines[0][:200]}" if lines else type(reason).__name__
-        _blame_tools(target, device, said)
+        text = f"{type(reason).__name__}: {lines[0][:200]}" if lines else type(reason).__name__
+        _blame_tools(target, device, text)
         if isinstance(reason, OSError):
             raise
-        message = f"the network cannot be written for `{target.name}` ({target.title}): {said}"
+        message = f"the network cannot be written for `{target.name}` ({target.title}): {text}"
         raise error("E705", message, file="export") from None
 
 
-def _blame_tools(target: Target, device: str, said: str) -> None:
-    """Raises E704 if the tools that a target compiles with are missing: torch's own error rarely names them."""
+def _blame_tools(target: Target, device: str, text: str) -> None:
+    """Raises E704 if tools that a target compiles with are missing: torch's own error rarely names them."""
     if target.name != "aoti":
         return
     from resnext_dsl.export.aoti import missing_tools, remedy
 
     if missing := missing_tools(device):
         message = f"`{target.name}` ({target.title}) is compiled on this machine, which lacks {' and '.join(missing)}"
-        raise error("E704", f"{message}; torch says: {said}", file="export", hint=remedy(device)) from None
+        raise error("E704", f"{message}; torch says: {text}", file="export", hint=remedy(device)) from None

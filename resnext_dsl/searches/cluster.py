@@ -26,7 +26,7 @@ from typing import Any
 
 import optuna
 
-from resnext_dsl.devices.device_locks import gpus
+from resnext_dsl.devices.visible_gpus import gpus
 from resnext_dsl.foundation.diagnostics import ArchError, Diagnostic
 from resnext_dsl.searches.engine import BROKEN, REFUSED, useless
 from resnext_dsl.searches.plan import Plan

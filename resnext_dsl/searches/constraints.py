@@ -66,7 +66,7 @@ class MissedError(Exception):
 
 def check_devices(limits: Sequence[Limit]) -> None:
     """Raises ArchError E603, at the limit, where this machine does not have the device of a latency."""
-    from resnext_dsl.budgets.latency import device_of
+    from resnext_dsl.devices.torch_device import device_of
 
     for limit in limits:
         device_of(dict(limit.arguments)["device"], limit.span)

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from resnext_dsl.devices.device_locks import OWN, gpus
+from resnext_dsl.devices.visible_gpus import OWN, gpus
 from resnext_dsl.searches.engine import SEEN
 from resnext_dsl.searches.plan import Plan
 from resnext_dsl.searches.trials import Standing

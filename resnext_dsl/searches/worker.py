@@ -19,7 +19,8 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from resnext_dsl.devices.device_locks import OWN, gpus, name_on_machine, shared
+from resnext_dsl.devices.device_locks import shared
+from resnext_dsl.devices.visible_gpus import OWN, gpus, name_on_machine
 from resnext_dsl.foundation.diagnostics import ArchError, error
 from resnext_dsl.networks.network import Network
 from resnext_dsl.searches.constraints import MissedError, check_devices, latencies, timed, violations

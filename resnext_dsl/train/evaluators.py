@@ -13,7 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from resnext_dsl.devices.device_locks import OWN
+from resnext_dsl.devices.visible_gpus import OWN
 from resnext_dsl.train.recipes import RECIPES, Recipe, varied
 
 if TYPE_CHECKING:

@@ -243,9 +243,9 @@ def test_a_worker_stands_still_between_turns(folder: Path) -> None:
     with TimingProcess("small", 1) as process:
         process.ask("prepare", **fields, backends=[])
         process.ask("open", **fields, backend="eager")
-        process.stop()
+        process.suspend()
         await_state(process, "T")
-        process.go_on()
+        process.resume()
         assert len(process.ask("run", seconds=0.001, least=5)["times"]) >= 5
     process.close()  # once more does nothing
 
@@ -285,7 +285,7 @@ def test_a_stopped_worker_ends_with_the_one_who_asks() -> None:
         "from resnext_dsl.bench.timing_processes import Process\n"
         "process = Process('small')\n"
         "try:\n    process.ask('fly')\nexcept Exception:\n    pass\n"
-        "process.stop()\n"
+        "process.suspend()\n"
         "print(process._process.pid, flush=True)\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )

@@ -100,7 +100,7 @@ def test_json_names_the_file_and_the_fingerprint(folder: Path) -> None:
     assert answer == {"ok": True, "name": "small", "file": "small.py", "fingerprint": rx.load("small.arch").fingerprint}
 
 
-def test_two_counts_that_differ_are_our_mistake(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_counts_that_differ_are_an_internal_error(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     counted = measure.measure
 
     def wrong(model: torch.nn.Module, shape: tuple[int, ...]) -> measure.FvcoreCount:

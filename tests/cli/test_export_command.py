@@ -16,6 +16,8 @@ from typer.testing import CliRunner
 import resnext_dsl as rx
 from resnext_dsl.cli.app import app
 from resnext_dsl.export import pt2
+from resnext_dsl.export.agreement import Agreement
+from resnext_dsl.export.write import Written
 
 
 def run(*arguments: str) -> tuple[int, str, str]:
@@ -75,8 +77,47 @@ def test_compile_to_another_format_answers_in_json(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (("--to", "aoti", "--device", "cuda:9"), "export: error[E603]: this machine has no device `cuda:9`"),
+        (("--to", "aoti", "--device", "tpu"), "export: error[E603]: this machine has no device `tpu`"),
+        (("--to", "onnx", "--device", "cuda"), "export: error[E705]: `onnx` (ONNX) is not written for `cuda`"),
+        (("--device", "cuda"), "export: error[E705]: `py` (PyTorch source) is not written for `cuda`"),
+        (("--device", "cuda", "-o", "-"), "export: error[E705]: `py` (PyTorch source) is not written for `cuda`"),
+    ],
+)
+def test_compile_refuses_a_device_that_the_format_or_the_machine_does_not_have(
+    arguments: tuple[str, ...], message: str, folder: Path
+) -> None:
+    status, out, err = run("compile", "small.arch", *arguments)
+    assert status == 2
+    assert message in err
+    assert "wrote" not in out
+    assert names(folder) == ["small.arch"]
+
+
+@pytest.mark.parametrize("command", ["compile", "export"])
+@pytest.mark.parametrize(("arguments", "device"), [((), "cpu"), (("--device", "cuda:1"), "cuda:1")])
+def test_both_commands_write_a_package_for_a_device(
+    command: str, arguments: tuple[str, ...], device: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    devices: list[str] = []
+
+    def written(network: rx.Network, target: str, path: str, **options: str) -> Written:
+        devices.append(options["device"])
+        Path(path).write_bytes(b"package")
+        return Written(target, (Path(path),), Agreement((1, 3), 0.0, 1e-4))
+
+    monkeypatch.setattr("resnext_dsl.export.write.export", written)
+    status, out, err = run(command, "small.arch", "--to", "aoti", *arguments)
+    assert (status, err) == (0, "")
+    assert devices == [device]
+    assert out.endswith("wrote small.pt2 (0.0 kB)\nread back: outputs at batch 1 and 3 equal the module's\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
         (("--to", "pt"), "'pt' is not one of 'py', 'pt2', 'aoti', 'onnx', 'openvino'"),
-        (("--to", "onnx", "-o", "m.xml"), "error[E704]: the name of a file for `onnx` (ONNX) ends in `.onnx`"),
+        (("--to", "onnx", "-o", "m.xml"), "error[E704]: the name of a file for `onnx` (ONNX) must end in `.onnx`"),
         (("--to", "onnx", "--batch", "none"), "`--batch none` is neither `dynamic` nor a number from 1"),
         (("--to", "onnx", "--input", "8x8x"), "`--input 8x8x` is not a shape; write one like 3x224x224"),
         (("--to", "onnx", "--input", "3x8"), "3x8"),
@@ -100,7 +141,9 @@ def test_a_wrong_command_is_one_error_and_writes_nothing(
     assert names(folder) == ["small.arch"]
 
 
-def test_a_file_that_computes_something_else_is_our_mistake(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_computes_something_else_is_an_internal_error(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(pt2, "read", lambda *_: lambda images: (torch.zeros(len(images), 2),))
     status, _, err = run("export", "small.arch", "--to", "pt2")
     assert status == 3

@@ -8,7 +8,7 @@ import numpy
 import torch
 from torch import Tensor
 
-from resnext_dsl.export.targets import unreported
+from resnext_dsl.export.targets import without_telemetry
 
 NETWORKS = {
     "plain": "network plain { input image: 3x16x16; conv(8, 3x3); bn; relu; maxpool(2x2); split 4 { conv(4, 1x1); "
@@ -47,7 +47,7 @@ def _placed(found: object) -> dict[str, Tensor]:
 
 
 def onnx(path: Path, images: Tensor) -> dict[str, Tensor]:
-    with unreported():
+    with without_telemetry():
         import onnxruntime
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     (taken,) = session.get_inputs()
@@ -57,7 +57,7 @@ def onnx(path: Path, images: Tensor) -> dict[str, Tensor]:
 
 
 def openvino(path: Path, images: Tensor) -> dict[str, Tensor]:
-    with unreported():
+    with without_telemetry():
         import openvino
     model = openvino.Core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     found = model({model.input(0).any_name: images.numpy()})

@@ -24,9 +24,9 @@ EXPORTS = [(target, name) for target in ("pt2", "onnx", "openvino") for name in 
 def test_the_table_is_complete() -> None:
     assert [to.value for to in To] == list(TARGETS) == list(SUFFIX)
     for target in TARGETS.values():
-        room = target._room()
-        assert callable(room.write)
-        assert callable(room.read)
+        module = target._module()
+        assert callable(module.write)
+        assert callable(module.read)
         assert target.suffix == SUFFIX[target.name]
 
 
@@ -126,7 +126,7 @@ def refused(folder: Path, text: str, target: str, path: Path, message: str, code
     ("target", "file", "message", "code", "options"),
     [
         ("onx", "m.onnx", "unknown target `onx`", "E705", {}),
-        ("onnx", "m.xml", "the name of a file for `onnx` (ONNX) ends in `.onnx`", "E704", {}),
+        ("onnx", "m.xml", "the name of a file for `onnx` (ONNX) must end in `.onnx`", "E704", {}),
         ("onnx", "missing/m.onnx", "the file cannot be written: no such file or directory", "E704", {}),
         ("onnx", "folder.onnx", "the file cannot be written: is a directory", "E704", {}),
         ("onnx", "m.onnx", "`onnx` (ONNX) cannot be written in `float64`", "E705", {"dtype": "float64"}),
@@ -174,14 +174,14 @@ def test_a_backend_that_is_not_installed(target: str, tmp_path: Path, monkeypatc
     ("wrong", "message"),
     [
         (lambda outputs: (outputs[0] * 1.01, outputs[1]), "outputs differ by 1.0e-02 of their largest value"),
-        (lambda outputs: outputs[:1], "1 outputs are read back, 2 were written"),
+        (lambda outputs: outputs[:1], "the file has 1 outputs, the network 2"),
         (
             lambda outputs: (outputs[0], outputs[1][:, :1]),
-            "an output is float32 1x1x8x8; the network gives float32 1x2x8x8",
+            "an output is float32 1x1x8x8; the network outputs float32 1x2x8x8",
         ),
         (
             lambda outputs: (outputs[0].double(), outputs[1]),
-            "an output is float64 1x10; the network gives float32 1x10",
+            "an output is float64 1x10; the network outputs float32 1x10",
         ),
         (lambda outputs: (outputs[0] * torch.nan, outputs[1]), "an output is not finite"),
         (lambda outputs: (outputs[0], outputs[1] + torch.inf), "an output is not finite"),
@@ -223,7 +223,7 @@ def test_the_spec_itself_is_not_replaced(tmp_path: Path) -> None:
 def test_backends_are_asked_not_to_report(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CI", "before")
     monkeypatch.delenv("ORT_DISABLE_TELEMETRY", raising=False)
-    with targets.unreported():
+    with targets.without_telemetry():
         assert os.environ["CI"] == "true"
         assert os.environ["ORT_DISABLE_TELEMETRY"] == "1"
     assert os.environ["CI"] == "before"

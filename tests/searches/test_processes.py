@@ -10,26 +10,8 @@ import search_evaluators
 from search_specs import SPACE
 
 import resnext_dsl as rx
-from resnext_dsl.devices.device_locks import gpus
 
 HERE = Path(__file__).parent
-
-
-@pytest.mark.parametrize(
-    ("environment", "listed", "expected"),
-    [
-        ({}, 0, []),
-        ({}, 3, ["0", "1", "2"]),
-        ({"CUDA_VISIBLE_DEVICES": "2, 5"}, 8, ["2", "5"]),
-        ({"CUDA_VISIBLE_DEVICES": "GPU-1f2e,GPU-aa00"}, 8, ["GPU-1f2e", "GPU-aa00"]),
-        ({"CUDA_VISIBLE_DEVICES": ""}, 8, []),
-    ],
-)
-def test_the_gpus_of_a_process(environment: dict[str, str], listed: int, expected: list[str], tmp_path: Path) -> None:
-    for place in range(listed):
-        (tmp_path / f"0000:{place}").mkdir()
-    assert gpus(environment, tmp_path) == expected
-    assert gpus({}, tmp_path / "none") == []
 
 
 @pytest.mark.parametrize(
