@@ -105,9 +105,9 @@ def train(
 ) -> None:
     """Train a network on a data set read from disk, measure it after every epoch, and save weights and metrics.
 
-    The parameters `classes` and `resolution` of the spec take the values of the data set, unless --set sets them. Options
-    of the recipe keep its values by default. The command prints progress on standard error. The exit status is 1 if
-    training diverges.
+    The parameters `classes` and `resolution` of the spec take the values of the data set, unless --set sets them.
+    Options of the recipe keep its values by default. The command prints progress on standard error. The exit status is
+    1 if training diverges.
 
     Example: resnext-dsl train resnext29_8x64d --set width=4 --set 'depths=[1, 1, 1]'
     """
