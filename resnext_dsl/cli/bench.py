@@ -1,4 +1,4 @@
-"""`resnext-dsl bench`: how fast a network runs, beside others, as ratios."""
+"""`resnext-dsl bench`: times a network beside others, as ratios."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Mode(StrEnum):
-    """What is timed: a forward pass, or a step of training."""
+    """The modes: a forward pass, or a step of training."""
 
     INFERENCE = "inference"
     TRAIN = "train"
@@ -30,7 +30,7 @@ def bench(
         typer.Option(
             "--against",
             metavar="WHAT",
-            help="`torchvision` or `timm`: its network of this name; or another SPEC. Repeatable.",
+            help="Peer: `torchvision` or `timm` for its network of this name, or another SPEC; repeatable.",
         ),
     ] = None,
     backend: Annotated[
@@ -38,25 +38,31 @@ def bench(
         typer.Option(
             "--backend",
             metavar="NAME",
-            help="eager (default), compile, compile-graphs, aoti, onnxruntime, openvino; `all` that can. Repeatable.",
+            help="Backend: eager (default), compile, compile-graphs, aoti, onnxruntime, openvino, or all; repeatable.",
         ),
     ] = None,
     form: Annotated[
-        list[export.Form] | None, typer.Option("--form", help="A spelling of splits; `fastest`. Repeatable.")
+        list[export.Form] | None, typer.Option("--form", help="Spelling of splits; repeatable.  [default: fastest]")
     ] = None,
-    mode: Annotated[Mode, typer.Option("--mode", help="A forward pass, or a whole step of training.")] = Mode.INFERENCE,
-    device: Annotated[str, typer.Option("--device", metavar="DEVICE", help="cpu, cuda or cuda:N.")] = "cpu",
-    dtype: Annotated[str, typer.Option("--dtype", metavar="TYPE", help="float32, bfloat16 or float16.")] = "float32",
-    batch: Annotated[int, typer.Option("--batch", min=1, max=100_000, help="Samples.")] = 1,
+    mode: Annotated[Mode, typer.Option("--mode", help="Forward pass, or training step.")] = Mode.INFERENCE,
+    device: Annotated[str, typer.Option("--device", metavar="DEVICE", help="Device: cpu, cuda or cuda:N.")] = "cpu",
+    dtype: Annotated[
+        str, typer.Option("--dtype", metavar="TYPE", help="Type of weights and inputs: float32, bfloat16 or float16.")
+    ] = "float32",
+    batch: Annotated[int, typer.Option("--batch", min=1, max=100_000, help="Samples of a run.")] = 1,
     threads: Annotated[
-        int, typer.Option("--threads", min=0, max=1024, help="Within an operator; 0: as many as torch takes.")
+        int, typer.Option("--threads", min=0, max=1024, help="Threads within an operator; 0 for torch's default.")
     ] = 0,
     layout: Annotated[
         str,
-        typer.Option("--layout", metavar="LAYOUT", help="Of all networks: auto, contiguous, channels_last, or both."),
+        typer.Option(
+            "--layout",
+            metavar="LAYOUT",
+            help="Memory format of all networks: auto, contiguous, channels_last, or both.",
+        ),
     ] = "auto",
     rounds: Annotated[int, typer.Option("--rounds", min=1, max=10_000, help="Turns of each variant.")] = 10,
-    seconds: Annotated[float, typer.Option("--seconds", min=0.01, max=600, help="How long a turn lasts.")] = 0.5,
+    seconds: Annotated[float, typer.Option("--seconds", min=0.01, max=600, help="Seconds of a turn.")] = 0.5,
     settings: answers.Set = None,
     shape: answers.Input = None,
     as_json: answers.Json = False,
@@ -64,8 +70,8 @@ def bench(
 ) -> None:
     """Time a network beside others: latency, throughput and peak memory, as ratios in interleaved rounds.
 
-    Each variant runs in a process of its own, and stands still while another has its turn. Exported files are read
-    back and compared before they are timed.
+    Each variant runs in a process of its own, which is suspended while another variant has its turn. Exported files are
+    read back and compared before they are timed.
 
     Example: resnext-dsl bench resnext50_32x4d --against torchvision --backend eager --backend openvino
     """
@@ -96,7 +102,7 @@ def bench(
 
 @contextmanager
 def _watched() -> Iterator[Progress]:
-    """A progress bar on standard error, if that is a terminal; it is gone when all is done."""
+    """Shows a progress bar on standard error, if it is a terminal, and removes it at the end."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 

@@ -21,7 +21,9 @@ def compile_(
     to: Annotated[export.To, typer.Option("--to", help="Format; `export` has more options.")] = export.To.PY,
     output: Annotated[
         str | None,
-        typer.Option("-o", "--output", metavar="FILE", help="File to write; `-` prints source."),
+        typer.Option(
+            "-o", "--output", metavar="FILE", help="File to write; `-` prints source.  [default: NAME and suffix]"
+        ),
     ] = None,
     settings: answers.Set = None,
     budgets: answers.Budgets = None,

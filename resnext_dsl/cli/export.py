@@ -39,7 +39,7 @@ class Form(StrEnum):
 
 
 Output = Annotated[
-    str | None, typer.Option("-o", "--output", metavar="FILE", help="File to write.  [default: NAME and the suffix]")
+    str | None, typer.Option("-o", "--output", metavar="FILE", help="File to write.  [default: NAME and suffix]")
 ]
 Spelling = Annotated[Form, typer.Option("--form", help="Spelling of splits.")]
 Weights = Annotated[

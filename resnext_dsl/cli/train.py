@@ -1,4 +1,4 @@
-"""`resnext-dsl train`: trains a network, measures it, keeps the run."""
+"""`resnext-dsl train`: trains a network, measures it, and saves the run."""
 
 from __future__ import annotations
 
@@ -20,71 +20,94 @@ if TYPE_CHECKING:
     from resnext_dsl.train.run import Job, Result, Watch
 
 INTERRUPTED = 130
-"""Exit status after Ctrl-C, as shells have it."""
+"""Exit status after Ctrl-C, as in shells."""
 
 
 def train(
     spec: answers.Spec,
     settings: answers.Set = None,
     recipe: Annotated[
-        str, typer.Option("--recipe", help="digits, resnext-cifar or resnext-imagenet; the options below change it.")
+        str,
+        typer.Option(
+            "--recipe", help="Recipe: digits, resnext-cifar or resnext-imagenet; the options below change it."
+        ),
     ] = "digits",
     data: Annotated[
-        str | None, typer.Option("--data", help="digits, cifar10, cifar100 or folder; the recipe says which.")
+        str | None,
+        typer.Option("--data", help="Data set: digits, cifar10, cifar100 or folder.  [default: of the recipe]"),
     ] = None,
     data_dir: Annotated[
-        str | None, typer.Option("--data-dir", metavar="DIR", help="Where the data set lies; digits need none.")
+        str | None, typer.Option("--data-dir", metavar="DIR", help="Folder of the data set; digits need none.")
     ] = None,
     holdout: Annotated[
-        float | None, typer.Option("--holdout", help="Measure on this share of the training images, not on test.")
+        float | None, typer.Option("--holdout", help="Share of the training images that replaces the test images.")
     ] = None,
     weights: Annotated[
         str | None,
-        typer.Option("--weights", metavar="FILE", help="Start from a checkpoint: ours, torchvision's or timm's."),
+        typer.Option("--weights", metavar="FILE", help="Checkpoint to start from: ours, torchvision's or timm's."),
     ] = None,
     out: Annotated[
-        str | None, typer.Option("-o", "--out", metavar="DIR", help="The folder of the run; runs/NAME by default.")
+        str | None, typer.Option("-o", "--out", metavar="DIR", help="Folder of the run.  [default: runs/NAME]")
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run that is in the folder.")] = False,
-    test_only: Annotated[bool, typer.Option("--test-only", help="Measure the weights as they are.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in the folder.")] = False,
+    test_only: Annotated[bool, typer.Option("--test-only", help="Measure the weights; train nothing.")] = False,
     epochs: Annotated[int | None, typer.Option("--epochs", help="Passes over the training images.")] = None,
-    batch_size: Annotated[int | None, typer.Option("--batch-size", help="Images a step, on all devices.")] = None,
-    lr: Annotated[float | None, typer.Option("--lr", help="Learning rate before it decays.")] = None,
-    schedule: Annotated[str | None, typer.Option("--schedule", help="step, cosine or constant.")] = None,
-    milestones: Annotated[
-        str | None, typer.Option("--milestones", metavar="E,E...", help="Epochs after which `step` decays: 150,225.")
+    batch_size: Annotated[
+        int | None, typer.Option("--batch-size", help="Images of one step, on all devices together.")
     ] = None,
-    gamma: Annotated[float | None, typer.Option("--gamma", help="Factor at each milestone.")] = None,
+    lr: Annotated[float | None, typer.Option("--lr", help="Learning rate before the first decay.")] = None,
+    schedule: Annotated[
+        str | None, typer.Option("--schedule", help="Schedule of the learning rate: step, cosine or constant.")
+    ] = None,
+    milestones: Annotated[
+        str | None, typer.Option("--milestones", metavar="E,E...", help="Epochs at which `step` decays: 150,225.")
+    ] = None,
+    gamma: Annotated[float | None, typer.Option("--gamma", help="Factor of the rate at each milestone.")] = None,
     warmup: Annotated[float | None, typer.Option("--warmup", help="Epochs in which the rate grows from 0.")] = None,
-    momentum: Annotated[float | None, typer.Option("--momentum", help="Of the gradient descent.")] = None,
+    momentum: Annotated[float | None, typer.Option("--momentum", help="Momentum of the gradient descent.")] = None,
     nesterov: Annotated[bool | None, typer.Option("--nesterov/--no-nesterov", help="Nesterov's momentum.")] = None,
     weight_decay: Annotated[float | None, typer.Option("--weight-decay", help="Factor of the L2 penalty.")] = None,
     decay_all: Annotated[
-        bool | None, typer.Option("--decay-all/--decay-kernels", help="Biases and normalisations decay too.")
+        bool | None,
+        typer.Option(
+            "--decay-all/--decay-kernels", help="Weight decay of all parameters, or of kernels and matrices only."
+        ),
     ] = None,
     label_smoothing: Annotated[
-        float | None, typer.Option("--label-smoothing", help="Share of the target spread over all classes.")
+        float | None, typer.Option("--label-smoothing", help="Share of the target, spread over all classes.")
     ] = None,
     auxiliary: Annotated[
         float | None, typer.Option("--auxiliary", help="Weight of the losses of outputs `when training`.")
     ] = None,
-    augment: Annotated[str | None, typer.Option("--augment", help="none, shift, crop or imagenet.")] = None,
-    seed: Annotated[int | None, typer.Option("--seed", help="Of weights, order, augmentation and dropout.")] = None,
-    accelerator: Annotated[str, typer.Option("--accelerator", help="auto, cpu, cuda, mps.")] = "auto",
-    devices: Annotated[str, typer.Option("--devices", help="How many, which (`0,2`), or auto for all.")] = "1",
+    augment: Annotated[
+        str | None, typer.Option("--augment", help="Augmentation: none, shift, crop or imagenet.")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", help="Seed of weights, order, augmentation and dropout.")
+    ] = None,
+    accelerator: Annotated[str, typer.Option("--accelerator", help="Kind of device: auto, cpu, cuda or mps.")] = "auto",
+    devices: Annotated[
+        str, typer.Option("--devices", help="Number of devices, a list (`0,2`), or auto for all.")
+    ] = "1",
     precision: Annotated[
-        str, typer.Option("--precision", help="32-true, 16-mixed, bf16-mixed, 64-true, bf16-true, 16-true.")
+        str,
+        typer.Option("--precision", help="Precision: 32-true, 16-mixed, bf16-mixed, 64-true, bf16-true or 16-true."),
     ] = "32-true",
-    strategy: Annotated[str, typer.Option("--strategy", help="auto, or ddp: a process for each device.")] = "auto",
+    strategy: Annotated[
+        str, typer.Option("--strategy", help="Strategy: auto, or ddp with a process for each device.")
+    ] = "auto",
     workers: Annotated[int, typer.Option("--workers", min=0, help="Processes that load images.")] = 0,
-    graphs: Annotated[bool, typer.Option("--graphs", help="Steps as CUDA graphs: small networks on a GPU.")] = False,
+    graphs: Annotated[
+        bool, typer.Option("--graphs", help="Run steps as CUDA graphs, for small networks on a GPU.")
+    ] = False,
     as_json: answers.Json = False,
     root: answers.Root = None,
 ) -> None:
-    """Train a network on a data set read from disk, measure it after every epoch, keep weights and metrics.
+    """Train a network on a data set read from disk, measure it after every epoch, and save weights and metrics.
 
-    Parameters `classes` and `resolution` of the spec follow the data set unless --set gives them. Progress goes to
-    standard error. Exit status 1 where training diverges.
+    The parameters `classes` and `resolution` of the spec take the values of the data set, unless --set sets them.
+    Options of the recipe keep its values by default. The command prints progress on standard error. The exit status is
+    1 if training diverges.
 
     Example: resnext-dsl train resnext29_8x64d --set width=4 --set 'depths=[1, 1, 1]'
     """
@@ -108,11 +131,11 @@ def train(
         "seed": seed,
     }
     if test_only and weights is None:
-        answers.fail("`--test-only` measures weights: say which with --weights FILE")
+        answers.fail("`--test-only` measures weights: name them with --weights FILE")
     if test_only and (resume or out is not None):
-        answers.fail("`--test-only` keeps no run: leave --out and --resume out")
+        answers.fail("`--test-only` saves no run: omit --out and --resume")
     if resume and weights is not None:
-        answers.fail("`--resume` goes on from the run's own weights: leave --weights out")
+        answers.fail("`--resume` continues from the weights of the run: omit --weights")
     with answers.reported():
         job = _job(spec, settings, root, _recipe(recipe, changes))
         hardware = job.hardware._replace(
@@ -140,7 +163,7 @@ def _milestones(text: str | None) -> tuple[int, ...] | None:
         return None
     parts = [part.strip() for part in text.split(",") if part.strip()]
     if not all(part.isdecimal() for part in parts):
-        answers.fail(f"`--milestones {text}` is not whole numbers with commas between them: 150,225")
+        answers.fail(f"`--milestones {text}` is not a list of whole numbers like 150,225")
     return tuple(map(int, parts))
 
 
@@ -164,13 +187,13 @@ def _run(job: Job, test_only: bool) -> Result:
             return (evaluate if test_only else train)(job, watch)
         except KeyboardInterrupt:
             kept = job.out is not None and (job.out / "last.ckpt").exists()
-            typer.echo("stopped; the same command with --resume goes on" if kept else "stopped", err=True)
+            typer.echo("stopped; the same command with --resume continues" if kept else "stopped", err=True)
             raise typer.Exit(INTERRUPTED) from None
 
 
 @contextmanager
 def _watched(job: Job) -> Iterator[Watch]:
-    """Progress on standard error: a line for each epoch, and a bar within it where that is a terminal."""
+    """Shows progress on standard error: a line for each epoch, and on a terminal a bar within the epoch."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 

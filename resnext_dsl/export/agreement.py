@@ -19,8 +19,9 @@ TOLERANCE = {torch.float64: 1e-12, torch.float32: 1e-4, torch.float16: 2e-2, tor
 """The largest difference of outputs, as a share of the largest value of the output, by the type of the weights.
 
 Backends fuse and reorder sums. The rounding errors grow with the depth of the network. They reach some thousand times
-the type's precision (float32: 2^-23, float16: 2^-10, bfloat16: 2^-7), and less in the short types. float32 is compared
-without TF32 (`float32_precision.ieee_float32`), whose 10 bits would differ by more than the limit.
+the type's precision (float32: 2^-23, float16: 2^-10, bfloat16: 2^-7), and less in the short types.
+
+float32 is compared without TF32 (`float32_precision.ieee_float32`), whose 10 bits would differ by more than the limit.
 """
 
 OWN_ERRORS = 3
@@ -28,7 +29,8 @@ OWN_ERRORS = 3
 
 The error of a short type grows with the depth, so that no constant fits all networks. A rounding to bfloat16 changes a
 value by up to 2^-8, and n independent roundings in a row add up to sqrt(n) times that. The file's error is as large as
-the module's and independent of it, so that they differ by sqrt(2) times one of them. The factor 3 leaves a margin of two.
+the module's and independent of it, so that they differ by sqrt(2) times one of them. The
+factor 3 leaves a margin of two.
 """
 
 SHORT = (torch.float16, torch.bfloat16)

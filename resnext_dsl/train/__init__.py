@@ -1,14 +1,16 @@
-"""Training: recipes, data sets read from disk, one loop on Lightning Fabric, and the evaluators that a search uses.
+"""Trains networks: recipes, data sets read from disk, one loop on Lightning Fabric, and the evaluators of a search.
 
-    recipes     what decides a trajectory, as data; `schedule` gives its learning rate at any moment
-    datasets    images and labels as they lie on disk, one format a room
-    prepare     images as a network takes them: augmented, normalised, of its size; `augment` has the pieces
-    batches     which samples come in which order, from nothing but the seed and the epoch
-    matching    the network of a spec for a data set: its classes, its input
-    graphs      a step as a CUDA graph
-    loop        epochs on Fabric: precision and devices are its matter
-    runs        the folder of a run: weights, metrics, what a resumed run needs
-    evaluators  the same loop as a function of a model, for searches
+- `recipes`: the choices that determine a training run, as data; `rate` gives the learning rate at a moment
+- `datasets`: images and labels on disk, one format a module
+- `prepare`: augments, normalises and scales images for a network; `augment` has the functions
+- `batches`: the samples of each batch, as a function of the seed and the epoch
+- `matching`: the network of a spec for a data set: its classes, its input
+- `hardware`: the devices and the precision
+- `graphs`: a training step as a CUDA graph
+- `loop`: the epochs of a training run, on Fabric
+- `run`, `run_folder`: a whole training run, and its folder: weights, metrics, the state that a resumed run needs
+- `evaluators`: the same loop as a function of a model, for searches
+- `scores`: scores of untrained networks
 
 Importing this package imports neither torch nor Lightning.
 """

@@ -1,7 +1,7 @@
-"""How training images are varied, and how test images are cut; every random choice comes from the generator given.
+"""Augments training images and crops test images. All random choices come from a generator in the arguments.
 
-Images are float, as shares of white, channels x height x width; the first two functions take whole batches, on any
-device. Choices are drawn on the CPU, so that they are the same on every device.
+Images are float, from 0 (black) to 1 (white), channels x height x width. `crop` and `mirror` take whole batches, on any
+device. Random choices are drawn on the CPU, so that they are equal on every device.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Generator, Tensor
 
 ENLARGED = 256 / 224
-"""A test image's shorter side to the crop from its centre, as for ImageNet in the paper."""
+"""The shorter side of a test image divided by the side of its centre crop, as for ImageNet in the paper."""
 
 
 def moved(choices: Tensor, device: torch.device) -> Tensor:
-    """Choices of the CPU on a device; the host does not wait for the device."""
+    """Copies random choices from the CPU to a device; the host does not wait for the device."""
     if device.type == "cpu":
         return choices
     # only from pinned memory is a copy to a GPU asynchronous
@@ -28,7 +28,7 @@ def moved(choices: Tensor, device: torch.device) -> Tensor:
 def crop(images: Tensor, random: Generator) -> Tensor:
     """A batch padded with zeros by an eighth of its height, cropped back at random places.
 
-    Source: Xie et al., Section 5.3, as He et al., CVPR 2016, Section 4.2; pixels are normalised before.
+    Source: Xie et al., Section 5.3, as He et al., CVPR 2016, Section 4.2, after normalisation of the pixels.
     """
     count, _, height, width = images.shape
     padding = max(1, height // 8)
@@ -39,15 +39,15 @@ def crop(images: Tensor, random: Generator) -> Tensor:
 
 
 def mirror(images: Tensor, random: Generator) -> Tensor:
-    """A batch of which half the images, by chance, are mirrored left to right."""
+    """A batch with each image mirrored left to right with probability 1/2."""
     mirrored = moved(torch.rand(len(images), generator=random) < 0.5, images.device)
     return torch.where(mirrored.view(-1, 1, 1, 1), images.flip(-1), images)
 
 
 def varied(image: Tensor, size: tuple[int, int], random: Generator) -> Tensor:
-    """An image for training as on ImageNet, before it is mirrored and normalised.
+    """An image for training as on ImageNet, before mirroring and normalisation.
 
-    Source: fb.resnet.torch, datasets/imagenet.lua, which the paper follows: part of the area, then colours, then light.
+    Source: fb.resnet.torch, datasets/imagenet.lua, which the paper follows: crop, then colours, then lighting.
     """
     image = resized_crop(image, size, random)
     for choice in torch.randperm(len(COLOURS), generator=random).tolist():
@@ -58,7 +58,7 @@ def varied(image: Tensor, size: tuple[int, int], random: Generator) -> Tensor:
 def resized_crop(image: Tensor, size: tuple[int, int], random: Generator) -> Tensor:
     """A part of 8% to 100% of the area, of aspect 3/4 to 4/3, scaled to `size`.
 
-    Source: Szegedy et al., CVPR 2015, Section 6; ten attempts, else the centre, as fb.resnet.torch has it.
+    Source: Szegedy et al., CVPR 2015, Section 6; ten attempts, then the centre crop, as in fb.resnet.torch.
     """
     _, height, width = image.shape
     for _ in range(10):
@@ -72,9 +72,9 @@ def resized_crop(image: Tensor, size: tuple[int, int], random: Generator) -> Ten
 
 
 def centre(image: Tensor, size: tuple[int, int], enlarged: float = 1.0) -> Tensor:
-    """The centre of an image, of `size`, after its shorter side was scaled to `enlarged` times that of `size`.
+    """The centre crop of `size`, after the shorter side of the image is scaled to `enlarged` times the side of `size`.
 
-    Fractions of a pixel are dropped where torchvision's `Resize` and `CenterCrop` drop them.
+    It rounds sizes as torchvision's `Resize` and `CenterCrop` do.
     """
     _, height, width = image.shape
     if height * size[1] <= width * size[0]:
@@ -89,7 +89,7 @@ def centre(image: Tensor, size: tuple[int, int], enlarged: float = 1.0) -> Tenso
 
 
 def scaled(images: Tensor, size: tuple[int, int]) -> Tensor:
-    """An image, or a batch of them, scaled bicubically; what overshoots black or white stays within."""
+    """An image or a batch, scaled bicubically; values are clamped to the range from black to white."""
     if tuple(images.shape[-2:]) == size:
         return images
     batch = images if images.dim() == 4 else images.unsqueeze(0)
@@ -110,9 +110,9 @@ def _saturation(image: Tensor, share: float) -> Tensor:
 
 
 COLOURS: tuple[Callable[[Tensor, float], Tensor], ...] = (_brightness, _contrast, _saturation)
-"""Each blends an image with black, its mean grey, or its greys; 1 leaves it as it is."""
+"""Each function blends an image with black, with its mean grey, or with its greys; 1 keeps the image unchanged."""
 
-# Luma of ITU-R BT.601, as fb.resnet.torch has it.
+# Luma of ITU-R BT.601, as in fb.resnet.torch.
 _LUMA = (0.299, 0.587, 0.114)
 
 
@@ -128,7 +128,7 @@ _VECTORS = ((-0.5675, 0.7192, 0.4009), (-0.5808, -0.0045, -0.8140), (-0.5836, -0
 
 
 def lit(image: Tensor, random: Generator) -> Tensor:
-    """An image under light of another colour: Krizhevsky et al., NeurIPS 2012, Section 4.1."""
+    """An image with random lighting along the principal components: Krizhevsky et al., NeurIPS 2012, Section 4.1."""
     strengths = torch.randn(3, generator=random) * 0.1 * torch.tensor(_VALUES)
     return image + (torch.tensor(_VECTORS) @ strengths).view(3, 1, 1)
 

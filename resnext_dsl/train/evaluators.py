@@ -1,6 +1,6 @@
-"""Trains a candidate of a search and tells how good it is: `evaluator(model, candidate) -> {metric: value}`.
+"""Trains a candidate of a search and returns its metrics: `evaluator(model, candidate) -> {metric: value}`.
 
-Importing this room imports neither torch nor Lightning; the first evaluation does.
+Importing this module imports neither torch nor Lightning; the first evaluation does.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ if TYPE_CHECKING:
     from resnext_dsl.train.datasets.image_set import ImageSet
 
 Report = Callable[[int, Mapping[str, float]], None]
-"""Told the epoch, from 1, and its metrics; what it raises ends the evaluation, so that a search can prune."""
+"""Takes the epoch, from 1, and its metrics. An exception of it ends the evaluation, so that a search can prune."""
 
 HELD_OUT = 0.2
-"""Share of the training images that candidates are compared on: choosing by the test images would use them up."""
+"""Share of training images that measure candidates. A selection by test images would bias the test error."""
 
 
 class TrainingEvaluator:
-    """Trains a model by a recipe, and measures it on training images that were held out.
+    """Trains a model by a recipe, and measures it on held-out training images.
 
     Attributes:
-        recipe: How candidates are trained.
-        metrics: What an evaluation gives, by name: shares of 1, except for losses and seconds.
+        recipe: The recipe of candidates.
+        metrics: The names of the metrics: shares of 1, except for losses and seconds.
     """
 
     metrics = ("accuracy", "top5", "loss", "train_loss", "train_accuracy", "seconds")
@@ -52,21 +52,21 @@ class TrainingEvaluator:
         graphs: bool = False,
         **choices: Any,
     ) -> None:
-        """Settles how candidates are trained; no data is read yet.
+        """Sets the recipe and the hardware; the first evaluation reads the data.
 
         Args:
             base: The recipe.
             device: "cpu", "cuda", "cuda:1", "mps", or "auto".
-            precision: As Lightning has it: "32-true", "bf16-mixed" ...
-            data_dir: Where the data set lies, if it lies in a folder.
-            holdout: Share of the training images that are measured on; 0 takes the test images.
-            shape: Channels, height and width that the models take; that of the data set where None.
+            precision: A precision of Lightning: "32-true", "bf16-mixed" ...
+            data_dir: The folder of the data set, if it has one.
+            holdout: Share of the training images for measurement; 0 measures on the test images.
+            shape: Channels, height and width of the models' input; None for the shape of the data set.
             graphs: Whether steps run as CUDA graphs, on one CUDA device: for networks so small that the host is slower
                 than the GPU.
             **choices: Changes to the recipe: epochs, seed, batch_size, lr ...
 
         Raises:
-            ArchError: E711 for an unknown choice, or a value out of range.
+            ArchError: E711 if a choice is unknown or a value is out of range.
         """
         self.recipe = varied(base, holdout=holdout, **choices)
         self._device = device
@@ -85,45 +85,45 @@ class TrainingEvaluator:
 
     @property
     def device(self) -> str:
-        """The device that it trains on, by torch's name."""
+        """The torch name of the device that it trains on."""
         return str(_fabric(self._settled(), self._precision).device)
 
     def _settled(self) -> str:
-        """The device as it was chosen; of several GPUs that a worker sees, its own."""
-        own = os.environ.get(OWN)
-        return f"cuda:{own}" if own is not None and self._device in ("auto", "cuda") else self._device
+        """The chosen device; for a worker that sees several GPUs, the GPU of that worker."""
+        index = os.environ.get(OWN)
+        return f"cuda:{index}" if index is not None and self._device in ("auto", "cuda") else self._device
 
     @property
     def source(self) -> ImageSet:
         """The data set, read once in a process.
 
         Raises:
-            ArchError: E712 where it cannot be read.
+            ArchError: E712 if it cannot be read.
         """
         return _source(self.recipe.data, self._data_dir, self.recipe.holdout)
 
-    def overrides(self, network: Network, given: Mapping[str, Any] = MappingProxyType({})) -> dict[str, int]:
-        """The values of `classes` and `resolution` that candidates need for the data set, where a spec has them."""
+    def overrides(self, network: Network, settings: Mapping[str, Any] = MappingProxyType({})) -> dict[str, int]:
+        """The values of `classes` and `resolution` that the data set needs, if the spec has such parameters."""
         from resnext_dsl.train.matching import adapted
 
-        return adapted(network, self.source, given)
+        return adapted(network, self.source, settings)
 
     def check(self, network: Network) -> None:
-        """Raises ArchError E713 where a network is no classifier of the data set."""
+        """Raises ArchError E713 if a network is not a classifier for the data set."""
         from resnext_dsl.train.matching import check
 
         check(network, self.source)
 
     def __call__(self, model: nn.Module, candidate: object = None, report: Report | None = None) -> dict[str, float]:
-        """Trains a model from the weights that it has.
+        """Trains a model from its current weights.
 
         Args:
-            model: A compiled network; it is left trained, on the evaluator's device.
-            candidate: What it was made from; not looked at.
-            report: Told the metrics after every epoch.
+            model: A compiled network; afterwards it has trained weights, on the evaluator's device.
+            candidate: The candidate of the model; not used.
+            report: Takes the metrics after every epoch.
 
         Raises:
-            TrainingError: E715 where the loss is no longer finite.
+            TrainingError: E715 if the loss is no longer finite.
         """
         from resnext_dsl.train.loop import Training
 
@@ -179,4 +179,4 @@ EVALUATORS: Mapping[str, Callable[..., TrainingEvaluator]] = MappingProxyType(
         "folder": _named("resnext-imagenet"),
     }
 )
-"""Name -> what makes the evaluator, from the keyword arguments of `TrainingEvaluator`."""
+"""Name -> a function that creates the evaluator from the keyword arguments of `TrainingEvaluator`."""

@@ -1,4 +1,4 @@
-"""A training step of a small network as a CUDA graph: the host starts one graph in place of hundreds of kernels."""
+"""Records the training step of a small network as a CUDA graph: the host starts one graph, not hundreds of kernels."""
 
 from __future__ import annotations
 
@@ -16,39 +16,39 @@ if TYPE_CHECKING:
 
 
 class Recorded(nn.Module):
-    """A network as one call, which is recorded; the network itself keeps its `forward`."""
+    """Wraps a network for the recording; the network itself keeps its `forward`."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
 
     def forward(self, images: Tensor) -> Any:
-        """What the network gives."""
+        """The outputs of the network."""
         return self.network(images)
 
 
-def hold_recordable(fabric: Fabric) -> None:
-    """Refuses to record where graphs cannot be right.
+def check_recordable(fabric: Fabric) -> None:
+    """Checks that CUDA graphs can train here.
 
     Raises:
-        ArchError: E711 on another device than CUDA, and on several: their exchange of gradients is not in the graph.
+        ArchError: E711 on a device other than CUDA, and on several devices: a graph does not exchange gradients.
     """
     if fabric.device.type != "cuda" or fabric.world_size > 1:
         count = "one process" if fabric.world_size == 1 else f"{fabric.world_size} processes"
-        message = f"CUDA graphs train on one CUDA device; this is {count} on {fabric.device.type}"
-        raise error("E711", message, hint="leave --graphs out", file="machine")
+        message = f"CUDA graphs train on one CUDA device; this run has {count} on {fabric.device.type}"
+        raise error("E711", message, hint="omit --graphs", file="machine")
 
 
 def record(fabric: Fabric, module: nn.Module, whole: Recorded, shape: Shape, batch: int) -> None:
-    """Records the forward and backward pass of batches of one size; in eval mode the network runs as it is.
+    """Records the forward and backward pass for one batch size; in eval mode the network runs without the graph.
 
-    Recording runs the network several times. Its weights, statistics and the generators are as before afterwards.
+    Recording runs the network several times, and then restores weights, statistics and generators.
 
     Args:
-        fabric: Launched.
-        module: What Fabric's `setup` made of `whole`.
+        fabric: Fabric after `launch`.
+        module: The module that Fabric's `setup` has returned for `whole`.
         whole: The network, on its device.
-        shape: Of an image.
+        shape: The shape of an image.
         batch: Images of every step.
     """
     precision = fabric.strategy.precision
@@ -56,6 +56,6 @@ def record(fabric: Fabric, module: nn.Module, whole: Recorded, shape: Shape, bat
     before = {name: value.clone() for name, value in whole.state_dict().items()}
     module.train()
     with seeded(0, fabric.device), precision.forward_context():
-        torch.set_autocast_cache_enabled(False)  # a cached cast would be of the time of the recording
+        torch.set_autocast_cache_enabled(False)  # a cached cast would keep the weights of the recording
         torch.cuda.make_graphed_callables(whole, (images,))
     whole.load_state_dict(before)

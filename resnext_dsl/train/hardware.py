@@ -1,4 +1,4 @@
-"""The machine that trains: which devices, in what precision. Lightning Fabric does the rest."""
+"""The devices and the precision of a training run, for Lightning Fabric."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 STRATEGIES = ("auto", "ddp")
-"""Ways to share the work: on one device, or in one process for each of several, with their gradients averaged."""
+"""Strategies: one device, or one process a device with averaged gradients."""
 
 PRECISIONS = ("32-true", "16-mixed", "bf16-mixed", "64-true", "bf16-true", "16-true")
 
 
 class Hardware(NamedTuple):
-    """What a run is to use; none of it is part of the recipe.
+    """The hardware of a run, which is not part of the recipe.
 
     Attributes:
-        accelerator: "auto", "cpu", "cuda", "mps"; as Lightning has it.
-        devices: How many, which (`0,2`), or "auto" for all there are.
+        accelerator: "auto", "cpu", "cuda" or "mps", as in Lightning.
+        devices: A number of devices, a list (`0,2`), or "auto" for all.
         precision: One of `PRECISIONS`.
         strategy: One of `STRATEGIES`.
-        workers: Processes that load images, beside each that trains.
+        workers: Processes that load images, for each process that trains.
         graphs: Whether steps run as CUDA graphs.
     """
 
@@ -37,16 +37,16 @@ class Hardware(NamedTuple):
 
 
 def on_device(device: str) -> Hardware:
-    """The hardware of one device by torch's name for it: "cpu", "cuda", "cuda:1", "mps"; "auto" takes the best."""
+    """The hardware of one device by its torch name: "cpu", "cuda", "cuda:1", "mps"; "auto" takes the fastest."""
     kind, _, index = device.partition(":")
     return Hardware(accelerator=kind, devices=f"{index}," if index else "1")
 
 
 def fabric_of(hardware: Hardware) -> Fabric:
-    """Fabric on some hardware; `launch()` starts the other processes, if there are to be any.
+    """Fabric on some hardware; its `launch()` starts the other processes, if there are several devices.
 
     Raises:
-        ArchError: E605 without Lightning Fabric, E711 for hardware that this machine does not have.
+        ArchError: E605 without Lightning Fabric, E711 if this machine does not have the hardware.
     """
     for what, value, known in (
         ("precision", hardware.precision, PRECISIONS),
@@ -65,14 +65,14 @@ def fabric_of(hardware: Hardware) -> Fabric:
             precision=cast(Any, hardware.precision),
             strategy=hardware.strategy,
         )
-    except Exception as reason:  # Lightning's own exceptions share no base but this one
-        message = f"this machine cannot train so: {str(reason).strip().splitlines()[0]}"
-        asked = f"accelerator={hardware.accelerator}, devices={hardware.devices}, precision={hardware.precision}"
-        raise error("E711", message, hint=f"asked for: {asked}", file="machine") from None
+    except Exception as reason:  # Lightning's own exceptions have no other common base
+        message = f"this machine cannot train on that hardware: {str(reason).strip().splitlines()[0]}"
+        requested = f"accelerator={hardware.accelerator}, devices={hardware.devices}, precision={hardware.precision}"
+        raise error("E711", message, hint=f"requested: {requested}", file="machine") from None
 
 
 def check_shares(fabric: Fabric, batch_size: int) -> None:
-    """Raises ArchError E711 where a batch cannot be shared among the devices."""
+    """Raises ArchError E711 if the devices cannot share a batch equally."""
     if batch_size % fabric.world_size:
         message = f"`batch_size` (={batch_size}) must be divisible by the devices (={fabric.world_size})"
         raise error("E711", message, file="recipe")

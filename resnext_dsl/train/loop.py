@@ -1,6 +1,6 @@
-"""The loop: epochs of stochastic gradient descent on Fabric, each followed by a measurement.
+"""The training loop: epochs of stochastic gradient descent on Fabric, each followed by a measurement.
 
-It owns a model and its optimizer while they train. It writes nothing; `runs` does.
+It owns a model and its optimizer during training. It writes no files; `run_folder` does.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from resnext_dsl.foundation.diagnostics import Diagnostic, TrainingError
 from resnext_dsl.operators.base import Shape
 from resnext_dsl.train.batches import Batches, measuring_draws, seed_of, training_draws
 from resnext_dsl.train.datasets.image_set import ImageSet
-from resnext_dsl.train.graphs import Recorded, hold_recordable, record
+from resnext_dsl.train.graphs import Recorded, check_recordable, record
 from resnext_dsl.train.prepare import Draw, Prepared
 from resnext_dsl.train.recipes import Recipe, rate
 
@@ -28,19 +28,19 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 Tick = Callable[[int, int], None]
-"""Told after every step how many of how many of the epoch are done."""
+"""Takes, after every step, the number of finished steps and the number of all steps of the epoch."""
 
 AT_ONCE = 4
-"""Batches of training that are measured at once: without gradients, images need a fraction of the memory."""
+"""Training batches in one batch of a measurement: without gradients, images need a fraction of the memory."""
 
-LOOKED_AT = 50
-"""Steps after which the loss is looked at; to look waits for the device."""
+CHECKED_EVERY = 50
+"""Steps between two checks of the loss; a check waits for the device."""
 
 
 class Measured(NamedTuple):
-    """A network on images that it was not trained on: mean cross-entropy, and shares of 1 that it gets right.
+    """Metrics of a network on images outside training: mean cross-entropy, and accuracies as shares of 1.
 
-    `top5` counts an image as right whose class is among the five highest, or all of fewer.
+    `top5` counts an image as correct if its class is among the five highest scores.
     """
 
     loss: float
@@ -49,7 +49,7 @@ class Measured(NamedTuple):
 
 
 class Trained(NamedTuple):
-    """One pass over the training images; what `Epoch` says of it."""
+    """Metrics of one pass over the training images; `Epoch` documents them."""
 
     lr: float
     train_loss: float
@@ -57,15 +57,15 @@ class Trained(NamedTuple):
 
 
 class Epoch(NamedTuple):
-    """One pass over the training images, and the measurement after it.
+    """Metrics of one pass over the training images, and of the measurement after it.
 
     Attributes:
-        epoch: From 1.
+        epoch: The number of the epoch, from 1.
         lr: The learning rate of its last step.
-        train_loss: Mean of what was minimised, while it changed.
-        train_accuracy: Share of the training images that the network got right, while it changed.
-        loss: As `Measured` has it; so are `accuracy` and `top5`.
-        seconds: Of the pass and the measurement.
+        train_loss: Mean loss over the steps of the epoch.
+        train_accuracy: Accuracy on the training images over the steps of the epoch.
+        loss, accuracy, top5: The metrics of `Measured`.
+        seconds: Duration of the pass and the measurement.
     """
 
     epoch: int
@@ -83,7 +83,7 @@ class Training:
 
     Attributes:
         model: The network itself, on its device.
-        done: Epochs that it has been trained.
+        done: The number of finished epochs.
     """
 
     def __init__(
@@ -96,22 +96,22 @@ class Training:
         workers: int = 0,
         graphs: bool = False,
     ) -> None:
-        """Puts a model on its device.
+        """Moves a model to its device and creates its optimizer.
 
         Args:
-            fabric: Launched.
-            model: Takes images of `shape` and gives a number for each class.
+            fabric: Fabric after `launch`.
+            model: A network from images of `shape` to a score for each class.
             source: The data set.
             shape: Channels, height and width.
-            recipe: How to train.
+            recipe: The recipe.
             workers: Processes that load images.
             graphs: Whether steps run as CUDA graphs.
 
         Raises:
-            ArchError: E711 for graphs on what is not one CUDA device.
+            ArchError: E711 for graphs on other hardware than one CUDA device.
         """
         if graphs:
-            hold_recordable(fabric)
+            check_recordable(fabric)
         self.model = model
         self.done = 0
         self._fabric = fabric
@@ -127,10 +127,10 @@ class Training:
             record(fabric, self._module, whole, shape, len(first.indices))
 
     def epochs(self, tick: Tick | None = None) -> Iterator[Epoch]:
-        """Trains epoch by epoch to the end of the recipe, and measures after each.
+        """Trains to the last epoch of the recipe, and measures after each epoch.
 
         Raises:
-            TrainingError: E715 where the loss is no longer finite.
+            TrainingError: E715 if the loss is no longer finite.
         """
         while self.done < self._recipe.epochs:
             began = time.perf_counter()
@@ -142,14 +142,14 @@ class Training:
         """Trains one epoch.
 
         Raises:
-            TrainingError: E715 where the loss is no longer finite.
+            TrainingError: E715 if the loss is no longer finite.
         """
         trained = self._train(self.done, tick)
         self.done += 1
         return trained
 
     def measure(self) -> Measured:
-        """The network on the test images, as it stands."""
+        """Measures the network on the test images."""
         self._module.eval()
         draws = measuring_draws(len(self._testing.images), AT_ONCE * self._recipe.batch_size, *self._place())
         sums = torch.zeros(4, device=self._fabric.device)
@@ -161,7 +161,7 @@ class Training:
         return Measured(loss / count, right / count, among / count)
 
     def state(self) -> dict[str, Any]:
-        """What `restore` needs to go on from here, as tensors, numbers, strings, lists and mappings."""
+        """The state that `restore` needs, as tensors, numbers, strings, lists and mappings."""
         return {
             "done": self.done,
             "model": self.model.state_dict(),
@@ -170,15 +170,15 @@ class Training:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Goes on from a state of the same network and recipe.
+        """Restores a state of the same network and recipe.
 
         Raises:
-            RuntimeError, ValueError, KeyError: Where it is of another; the model may have changed then.
+            RuntimeError, ValueError, KeyError: If the state is of another network; the model may have changed then.
         """
         self.model.load_state_dict(state["model"])
         self._optimizer.load_state_dict(state["optimizer"])
         for group in self._optimizer.param_groups:
-            group["fused"] = self._fused or None  # of this machine, not of the one that the state is from
+            group["fused"] = self._fused or None  # depends on this machine, not on the machine of the state
         self._fabric.strategy.precision.load_state_dict(state["precision"])
         self.done = int(state["done"])
 
@@ -192,7 +192,7 @@ class Training:
             for step, (images, labels) in enumerate(self._loaded(self._training, draws), 1):
                 lr = self._set_rate(epoch + (step - 0.5) / len(draws))
                 sums += self._step(images, labels)
-                if step % LOOKED_AT == 0 or step == len(draws):
+                if step % CHECKED_EVERY == 0 or step == len(draws):
                     self._must_be_finite(sums[0], epoch, lr)
                 if tick is not None:
                     tick(step, len(draws))
@@ -200,7 +200,7 @@ class Training:
         return Trained(lr, loss / count, right / count)
 
     def _step(self, images: Tensor, labels: Tensor) -> Tensor:
-        """One step: the sum of the losses, the images that were right, the images."""
+        """Trains one step; gives the sum of the losses, the number of correct images, and the number of images."""
         outputs = self._module(images)
         scores, *others = outputs if isinstance(outputs, tuple) else (outputs,)
         loss = self._loss(scores, labels)
@@ -237,25 +237,25 @@ class Training:
         return self._fabric.global_rank, self._fabric.world_size
 
     def _summed(self, sums: Tensor) -> list[float]:
-        """Sums over all processes."""
+        """The sums over all processes."""
         total = cast(Tensor, self._fabric.all_reduce(sums, reduce_op="sum"))
         return cast(list[float], total.tolist())
 
     def _own_randomness(self, epoch: int) -> AbstractContextManager[None]:
-        """Seeds the generators of the CPU and of this device, for dropout; they are as before afterwards."""
+        """Seeds the generators of the CPU and of this device, for dropout, and restores them afterwards."""
         return seeded(seed_of(self._recipe.seed, "network", epoch, self._fabric.global_rank), self._fabric.device)
 
 
 def _fuses(fabric: Fabric) -> bool:
-    """Whether the optimizer is fused: it then scales gradients itself, and a step waits for no answer of the GPU.
+    """Whether the optimizer is fused. A fused optimizer scales gradients itself, so that a step does not wait.
 
-    The scaler of 16-mixed would otherwise ask the GPU in each step whether all gradients are finite.
+    Otherwise the scaler of 16-mixed reads from the GPU in each step whether all gradients are finite.
     """
     return fabric.device.type == "cuda" and fabric.strategy.precision.precision == "16-mixed"
 
 
 def _optimizer(model: nn.Module, recipe: Recipe, fused: bool = False) -> torch.optim.SGD:
-    """Stochastic gradient descent; what does not decay is a group of its own."""
+    """Stochastic gradient descent; parameters without weight decay are a separate group."""
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     decays = [parameter for parameter in parameters if recipe.decay_all or parameter.dim() > 1]
     chosen = {id(parameter) for parameter in decays}
@@ -273,7 +273,7 @@ def _optimizer(model: nn.Module, recipe: Recipe, fused: bool = False) -> torch.o
 
 
 def _sums(scores: Tensor, labels: Tensor, loss: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The loss, how many are right, how many are right among the five highest, how many there are; all float."""
+    """The loss, the number of correct images, the same for top 5, and the number of images; all float."""
     best = scores.topk(min(5, scores.shape[1]), dim=1).indices == labels.unsqueeze(1)
-    count = torch.full((), float(len(labels)), device=scores.device)  # `torch.tensor` would copy it, and wait
+    count = torch.full((), float(len(labels)), device=scores.device)  # `torch.tensor` would copy the number, and wait
     return loss.detach().float(), best[:, 0].sum().float(), best.sum().float(), count

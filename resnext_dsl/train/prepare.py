@@ -1,4 +1,4 @@
-"""Images as a network takes them: varied for training, cut for testing, normalised, of its channels and its size."""
+"""Prepares images for a network: augments or crops them, normalises them, and adapts their channels and size."""
 
 from __future__ import annotations
 
@@ -13,22 +13,21 @@ from resnext_dsl.train import augment
 from resnext_dsl.train.datasets.image_set import Images, ImageSet, Pixels
 
 SHIFTED, MIRRORED = ("shift", "crop"), ("crop", "imagenet")
-"""Of `recipes.AUGMENTS`, those that move an image about and those that mirror it."""
-
+"""The names of `recipes.AUGMENTS` that shift an image, and those that mirror it."""
 
 MOST_RESIDENT = 1 << 30
-"""Bytes of pixels, as uint8, that are kept on a device at most; all of CIFAR has 184 MB."""
+"""The most bytes of pixels, as uint8, that a device stores; CIFAR has 184 MB."""
 
 
 class Draw(NamedTuple):
-    """The images of one batch, and the seed of what is random in it; no seed: they are measured on."""
+    """The images of one batch, and the seed of their augmentation; None for a measurement."""
 
     indices: tuple[int, ...]
     seed: int | None = None
 
 
 class Prepared(Dataset[tuple[Tensor, Tensor]]):
-    """A part of a data set for a network: a batch of it is asked for by a `Draw`."""
+    """A part of a data set, prepared for a network; a `Draw` is the index of a batch."""
 
     def __init__(self, source: ImageSet, images: Images, shape: Shape, how: str = "none") -> None:
         channels, height, width = shape
@@ -41,9 +40,9 @@ class Prepared(Dataset[tuple[Tensor, Tensor]]):
         self._std = torch.tensor(source.std).view(-1, 1, 1)
 
     def settle(self, device: torch.device) -> bool:
-        """Keeps all images on a device, where batches are made from then on; False if they must be loaded instead.
+        """Stores all images on a device, which then creates the batches; False if a loader must load them.
 
-        Files are decoded by the CPU, and images of "imagenet" are varied there, one at a time.
+        The CPU decodes files, and augments images of "imagenet" one at a time.
         """
         images = self._images
         if not isinstance(images, Pixels) or self._how == "imagenet" or images.pixels.nbytes > MOST_RESIDENT:
@@ -57,7 +56,7 @@ class Prepared(Dataset[tuple[Tensor, Tensor]]):
         return len(self._images.labels)
 
     def __getitem__(self, draw: Draw) -> tuple[Tensor, Tensor]:
-        """Images, float, batch x channels x height x width, and labels."""
+        """The images of a draw, float, batch x channels x height x width, and their labels."""
         indices = augment.moved(torch.tensor(draw.indices), self._device)
         random = None if draw.seed is None else torch.Generator().manual_seed(draw.seed)
         images, how = self._images, self._how if random is not None else "none"

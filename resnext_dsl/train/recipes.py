@@ -1,4 +1,4 @@
-"""How networks are trained, as data: every choice that decides the trajectory, and nothing of the machine."""
+"""Recipes of training as data: every choice that changes the result, except the hardware."""
 
 from __future__ import annotations
 
@@ -12,37 +12,37 @@ from resnext_dsl.foundation.diagnostics import ArchError, did_you_mean, error
 
 AUGMENTS: Mapping[str, str] = MappingProxyType(
     {
-        "none": "images as they are",
+        "none": "no augmentation",
         "shift": "padded by an eighth (1 of 8) and cropped at random",
-        "crop": "shifted so (by 4 of 32) and mirrored, as the paper does for CIFAR",
-        "imagenet": "random area and aspect, colours and lighting varied, mirrored, as the paper does for ImageNet",
+        "crop": "like shift (by 4 of 32), and mirrored, as in the paper for CIFAR",
+        "imagenet": "random area and aspect, colours and lighting, mirrored, as in the paper for ImageNet",
     }
 )
-"""Name -> what it does."""
+"""Name -> description."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """One way to train.
+    """The choices of one training run.
 
     Attributes:
         data: A key of `datasets.DATASETS`.
         epochs: Passes over the training images.
         batch_size: Images of one step, over all devices together.
         lr: The learning rate after the warm-up and before the first decay.
-        momentum: Of stochastic gradient descent.
+        momentum: Momentum of stochastic gradient descent.
         nesterov: Whether the momentum is Nesterov's.
         weight_decay: Factor of the L2 penalty.
-        decay_all: Whether biases and normalisations decay too, as in the paper's code; else matrices and kernels only.
+        decay_all: Whether biases and normalisations decay too, as in the paper's code, or only matrices and kernels.
         schedule: One of `SCHEDULES`.
         milestones: Epochs after which "step" multiplies the rate by `gamma`.
-        gamma: See `milestones`.
+        gamma: Factor of the rate at a milestone.
         warmup: Epochs in which the rate grows linearly from 0.
-        label_smoothing: Share of the target that is spread over all classes.
+        label_smoothing: Share of the target distribution that is spread over all classes.
         auxiliary: Weight of the loss of each output that exists in training only.
-        augment: One of `AUGMENTS`: how training images are varied.
-        holdout: Share of the training images of each class that are measured on, in place of the test images.
-        seed: Of the weights, the order, the augmentation and dropout.
+        augment: The augmentation of training images, one of `AUGMENTS`.
+        holdout: Share of the training images of each class that replace the test images.
+        seed: Seed of the weights, the order, the augmentation and dropout.
     """
 
     data: str
@@ -67,13 +67,13 @@ class Recipe:
     seed: int = 0
 
     def to_json(self) -> dict[str, Any]:
-        """The recipe as JSON has it."""
+        """The recipe as JSON values."""
         return {**asdict(self), "milestones": list(self.milestones)}
 
 
 RECIPES: Mapping[str, Recipe] = MappingProxyType(
     {
-        # Ours: a minute or two on two cores, stable from networks of 10,000 parameters to those of millions.
+        # Our own recipe: a minute or two on two cores; stable for networks of 10,000 parameters to millions.
         "digits": Recipe(
             data="digits",
             epochs=20,
@@ -113,12 +113,12 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
 
 
 def recipe(name: str, **changes: Any) -> Recipe:
-    """A recipe of the table with some choices changed; None leaves one as it is.
+    """A recipe of the table with some choices changed; None keeps the choice of the table.
 
-    Where the number of epochs changes and the milestones do not, they keep their places in the schedule.
+    If the number of epochs changes and the milestones do not, the milestones move in proportion.
 
     Raises:
-        ArchError: E711 for an unknown recipe, choice or data set, or a value out of range.
+        ArchError: E711 if a recipe, choice or data set is unknown, or if a value is out of range.
     """
     if name not in RECIPES:
         hint = did_you_mean(name, RECIPES) or f"recipes: {', '.join(RECIPES)}"
@@ -127,18 +127,18 @@ def recipe(name: str, **changes: Any) -> Recipe:
 
 
 def varied(base: Recipe, **changes: Any) -> Recipe:
-    """A recipe with some choices changed, as `recipe` changes those of the table."""
+    """A recipe with some choices changed; `recipe` does the same for the table."""
     known = [field.name for field in fields(Recipe)]
     for choice in changes:
         if choice not in known:
             hint = did_you_mean(choice, known) or f"choices: {', '.join(known)}"
             raise _wrong(f"a recipe has no `{choice}`", hint)
-    given = {choice: value for choice, value in changes.items() if value is not None}
-    for choice, value in given.items():
+    values = {choice: value for choice, value in changes.items() if value is not None}
+    for choice, value in values.items():
         _check(choice, value)
-    if "epochs" in given and "milestones" not in given:
-        given["milestones"] = tuple(round(m * given["epochs"] / base.epochs) for m in base.milestones)
-    return replace(base, **given)
+    if "epochs" in values and "milestones" not in values:
+        values["milestones"] = tuple(round(m * values["epochs"] / base.epochs) for m in base.milestones)
+    return replace(base, **values)
 
 
 Test = Callable[[Any], bool]
@@ -153,7 +153,7 @@ def _number(value: Any) -> bool:
 
 
 def _words(table: str) -> tuple[str, ...]:
-    """The words that a choice may take; each table stands where they mean something."""
+    """The words that a choice may have; each table is in the module that uses them."""
     from resnext_dsl.train.datasets import DATASETS
 
     return tuple({"data": DATASETS, "schedule": SCHEDULES, "augment": AUGMENTS}[table])
@@ -196,11 +196,11 @@ def _wrong(message: str, hint: str = "") -> ArchError:
     return error("E711", message, hint=hint, file="recipe")
 
 
-# --- the learning rate: a function of the moment in training; it has no state, so a resumed run needs none ---
+# --- the learning rate: a function of the epoch, without state ---
 
 
 def rate(recipe: Recipe, epoch: float) -> float:
-    """The learning rate at a moment, in epochs since the start: 1.5 is the middle of the second epoch.
+    """The learning rate at a moment in epochs since the start; 1.5 is the middle of the second epoch.
 
     The warm-up multiplies the schedule: Goyal et al., "Accurate, Large Minibatch SGD", 2017, Section 2.2.
     """
@@ -225,4 +225,4 @@ def _constant(recipe: Recipe, epoch: float) -> float:
 SCHEDULES: Mapping[str, Callable[[Recipe, float], float]] = MappingProxyType(
     {"step": _step, "cosine": _cosine, "constant": _constant}
 )
-"""Name -> the share of the recipe's rate at a moment."""
+"""Name -> a function that gives the factor of the recipe's rate at a moment."""

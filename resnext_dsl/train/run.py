@@ -1,4 +1,4 @@
-"""One network trained from its spec to its result: the whole of `resnext-dsl train`, for scripts too."""
+"""Trains one network from its spec to its result, for `resnext-dsl train` and for scripts."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ if TYPE_CHECKING:
 
 
 class Job(NamedTuple):
-    """What is to be trained, and how.
+    """A network and the choices of its training run.
 
     Attributes:
         spec: A path, or the name of a shipped network.
-        recipe: How to train.
+        recipe: The recipe.
         settings: Values for the parameters of the spec.
         root: The folder that imports stay under.
-        data_dir: Where the data set lies, if it lies in a folder.
+        data_dir: The folder of the data set, if it has one.
         weights: A checkpoint to start from: ours, torchvision's or timm's.
-        hardware: What to train on.
+        hardware: The devices and the precision.
         out: The folder of the run; None writes nothing.
-        resume: Whether to go on with the run that is in `out`.
+        resume: Whether to continue the run in `out`.
     """
 
     spec: str | os.PathLike[str]
@@ -54,12 +54,12 @@ class Job(NamedTuple):
 
 
 class Watch(NamedTuple):
-    """Who is told of what happens.
+    """Functions that show the progress of a run.
 
     Attributes:
-        begin: Told the network, the data set and the device before the first epoch.
-        tick: Told after every step.
-        epoch: Told after every epoch.
+        begin: Takes the network, the data set and the device before the first epoch.
+        tick: Called after every step.
+        epoch: Called after every epoch.
     """
 
     begin: Callable[[Network, ImageSet, str], None] | None = None
@@ -68,17 +68,17 @@ class Watch(NamedTuple):
 
 
 class Result(NamedTuple):
-    """What came of a job.
+    """The result of a job.
 
     Attributes:
-        network: As it was trained.
+        network: The trained network.
         source: The data set.
-        recipe: How it was trained.
-        epochs: All of them, those before a resumption too; none where it was measured only.
-        test: The network at the end, on the test images.
-        device: Where it was trained.
-        first: Whether this process is the one, of several, that answers.
-        settings: What else decided how a GPU computed: TF32, cudnn.benchmark, cuDNN's version; empty on a CPU.
+        recipe: The recipe.
+        epochs: All epochs of the run, also those before it was resumed; empty after a measurement.
+        test: Metrics of the final network on the test images.
+        device: The device and the precision.
+        first: Whether this process prints the answer; of several processes only the first does.
+        settings: Further settings of a GPU: TF32, cudnn.benchmark, cuDNN's version; empty on a CPU.
     """
 
     network: Network
@@ -91,7 +91,7 @@ class Result(NamedTuple):
     settings: Mapping[str, str] = {}
 
     def to_json(self) -> dict[str, Any]:
-        """The result as JSON has it."""
+        """The result as JSON values."""
         return {
             "network": self.network.name,
             "fingerprint": self.network.fingerprint,
@@ -112,10 +112,10 @@ class Result(NamedTuple):
 
 
 def train(job: Job, watch: Watch = Watch()) -> Result:  # noqa: B008 - immutable
-    """Trains a network and keeps its run.
+    """Trains a network and saves its run.
 
     Raises:
-        ArchError: With everything that is wrong with the spec or the job; the codes from E711 are of training.
+        ArchError: With all errors of the spec or the job; codes from E711 are errors of training.
     """
     source = open_source(job.recipe.data, job.data_dir, job.recipe.holdout)
     network = network_for(job.spec, job.settings, source, job.root)
@@ -133,10 +133,10 @@ def train(job: Job, watch: Watch = Watch()) -> Result:  # noqa: B008 - immutable
 
 
 def evaluate(job: Job, watch: Watch = Watch()) -> Result:  # noqa: B008 - immutable
-    """Measures a network on the test images as its weights are, and writes nothing.
+    """Measures a network with its weights on the test images, and writes nothing.
 
     Raises:
-        ArchError: As `train` does.
+        ArchError: With all errors of the spec or the job, as for `train`.
     """
     source = open_source(job.recipe.data, job.data_dir, job.recipe.holdout)
     network = network_for(job.spec, job.settings, source, job.root)
@@ -169,7 +169,7 @@ def _training(fabric: Fabric, network: Network, source: ImageSet, job: Job) -> T
 
 
 def _model(network: Network, source: ImageSet, job: Job) -> nn.Module:
-    """The compiled network, with weights to start from where a checkpoint gives them."""
+    """The compiled network with the weights of a checkpoint, or with initial weights."""
     seed = seed_of(job.recipe.seed, "weights")
     if job.weights is None or job.resume:
         return network.compile(seed=seed)
@@ -183,11 +183,11 @@ def _model(network: Network, source: ImageSet, job: Job) -> nn.Module:
 
 
 def _of_other_classes(network: Network, source: ImageSet, job: Job) -> nn.Module | None:
-    """A checkpoint of the network for the spec's own classes, with a new classifier; None where it is not of that."""
-    own = load_with(job.spec, job.settings, root=job.root)
-    if "classes" not in own.parameters or "classes" in job.settings:
+    """The network with a checkpoint for the spec's own classes and a new classifier; None if it does not fit."""
+    spec_network = load_with(job.spec, job.settings, root=job.root)
+    if "classes" not in spec_network.parameters or "classes" in job.settings:
         return None
-    classes = own.parameters["classes"].value
+    classes = spec_network.parameters["classes"].value
     settings = {**job.settings, "classes": classes}
     try:
         model = _sized(network, job, settings).compile(weights=job.weights)
@@ -200,12 +200,12 @@ def _of_other_classes(network: Network, source: ImageSet, job: Job) -> nn.Module
 
 
 def _sized(network: Network, job: Job, settings: Mapping[str, Any]) -> Network:
-    """The job's network with other settings, on the input of `network`."""
+    """The job's network with other settings, at the resolution of `network`."""
     shape = network.ir.nodes[0].shape
-    own = load_with(job.spec, settings, root=job.root)
-    if "resolution" in own.parameters and "resolution" not in settings:
+    sized = load_with(job.spec, settings, root=job.root)
+    if "resolution" in sized.parameters and "resolution" not in settings:
         return load_with(job.spec, {**settings, "resolution": shape[1]}, root=job.root)
-    return own
+    return sized
 
 
 def _restore(training: Training, progress: RunState, job: Job) -> None:

@@ -1,12 +1,12 @@
-"""The folder of a run: its weights, its metrics, and what a resumed run goes on from.
+"""Reads and writes the folder of a run: its weights, its metrics, and the state that a resumed run needs.
 
-    last.ckpt             after every epoch: everything that resuming needs; read with `weights_only=True`
-    best.safetensors      the weights of the epoch with the best test accuracy, under our keys
-    weights.safetensors   the weights after the last epoch
-    metrics.csv           a row for each epoch
-    result.json           what `train --json` prints
+- `last.ckpt`: after every epoch, the state that a resumed run needs; read with `weights_only=True`
+- `best.safetensors`: the weights of the epoch with the best test accuracy, under our keys
+- `weights.safetensors`: the weights after the last epoch
+- `metrics.csv`: a row for each epoch
+- `result.json`: the output of `train --json`
 
-Each file is there in whole or not at all. Only `last.ckpt` is ever read.
+Each file is replaced in one step. Only `last.ckpt` is read.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ LAST, BEST, WEIGHTS, METRICS, RESULT = (
 
 
 class Identity(NamedTuple):
-    """What two runs must have in common for one to go on from the other."""
+    """The network, recipe and images of a run; a resumed run must have the same."""
 
     network: str
     fingerprint: str
@@ -56,7 +56,7 @@ def identity(network: Network, source: ImageSet, recipe: Recipe) -> Identity:
 
 
 class RunState(NamedTuple):
-    """How far a run has come: its epochs, and the state that `loop.Training.restore` takes."""
+    """The progress of a run: its epochs, and the state for `loop.Training.restore`."""
 
     epochs: tuple[Epoch, ...]
     state: dict[str, Any]
@@ -70,26 +70,26 @@ class RunFolder:
         self._identity = identity
 
     def begin(self) -> None:
-        """Raises ArchError E714 where the folder holds a run already, which would be lost, or cannot be written."""
+        """Raises ArchError E714 if the folder already holds a run, which would be lost."""
         if (self.folder / LAST).exists():
-            hint = "go on with it by --resume, or choose another folder with --out DIR"
+            hint = "continue it with --resume, or choose another folder with --out DIR"
             raise _refused(self.folder, "the folder holds a run already", hint)
 
     def progress(self) -> RunState:
-        """What the folder's run has come to.
+        """Reads the progress of the folder's run.
 
         Raises:
-            ArchError: E714 where there is none, it cannot be read, or it is of another network, recipe or data set.
+            ArchError: E714 if there is no run, if it cannot be read, or if its network, recipe or data set differs.
         """
         content = _read(self.folder / LAST)
-        self._must_agree(content["identity"])
+        self._check_identity(content["identity"])
         return RunState(tuple(Epoch(**row) for row in content["epochs"]), content["state"])
 
     def save(self, epochs: Sequence[Epoch], state: Mapping[str, Any]) -> None:
-        """Writes what the run has come to.
+        """Writes the progress of the run.
 
         Raises:
-            ArchError: E714 or E703 where it cannot be written.
+            ArchError: E714 or E703 if it cannot be written.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         content = {"identity": self._identity._asdict(), "epochs": [e._asdict() for e in epochs], "state": dict(state)}
@@ -103,10 +103,10 @@ class RunFolder:
         save(self.folder / name, weights)
 
     def save_result(self, result: Mapping[str, Any]) -> None:
-        """Writes what the run is told to have come to."""
+        """Writes the result of the run."""
         write_text(self.folder / RESULT, json.dumps(result, indent=2) + "\n")
 
-    def _must_agree(self, theirs: Mapping[str, Any]) -> None:
+    def _check_identity(self, theirs: Mapping[str, Any]) -> None:
         path, ours = self.folder / LAST, self._identity
         if theirs["fingerprint"] != ours.fingerprint:
             raise _refused(path, f"the run is of `{theirs['network']}`, another network than this `{ours.network}`")
@@ -114,8 +114,8 @@ class RunFolder:
             *_differences(theirs["recipe"], ours.recipe),
             *_differences(theirs["images"], ours.images),
         ):
-            hint = "resume with the settings that the run began with, or begin another with --out DIR"
-            raise _refused(path, f"the run was begun with {what} {then}; found {now}", hint)
+            hint = "resume with the settings of the run, or begin another with --out DIR"
+            raise _refused(path, f"the run has {what} {then}; found {now}", hint)
 
 
 def best(epochs: Sequence[Epoch]) -> Epoch:
@@ -145,13 +145,13 @@ _KINDS = {"identity": dict, "epochs": list, "state": dict}
 
 def _read(path: Path) -> dict[str, Any]:
     if not path.is_file():
-        raise _refused(path, "there is no run to resume here", "leave --resume out to begin one")
+        raise _refused(path, "there is no run to resume here", "omit --resume to begin one")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
         whole = all(isinstance(content[key], kind) for key, kind in _KINDS.items())
         whole = whole and content["identity"].keys() >= set(Identity._fields)
         whole = whole and all(set(row) == set(Epoch._fields) for row in content["epochs"])
-    except Exception as reason:  # whatever a damaged or hostile file sets off
+    except Exception as reason:  # a damaged or hostile file may cause any exception
         lines = str(reason).strip().splitlines() or [type(reason).__name__]
         raise _refused(path, f"the run cannot be read: {lines[0][:120]}") from None
     if not whole:

@@ -1,7 +1,7 @@
-"""Scores of untrained networks, which say cheaply which of many are worth training.
+"""Scores of untrained networks, which rank networks without training them.
 
-One table. Each score is a function of a model and a batch; the model is left as it was: the work is done on a copy.
-Higher is better in all of them; what one score gives is comparable with itself only.
+`SCORES` is the table. Each score is a function of a model and a batch; it works on a copy, so that the model stays
+unchanged. For all scores higher is better. Values of different scores are not comparable.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ ACTIVATIONS = (
     nn.Hardtanh,
     nn.Softplus,
 )
-"""Activations that bend at or near 0; gates, such as the sigmoid of squeeze-and-excitation, are none."""
+"""Activations with a bend at or near 0, without gates such as the sigmoid of squeeze-and-excitation."""
 
 
 def gradient_norm(model: nn.Module, batch: Batch) -> float:
     """The norms of the gradients of the cross-entropy, added up over the weights of convolutions and linear layers.
 
-    Batch normalisation sees the batch's own statistics.
+    Batch normalisation uses the statistics of the batch.
 
     Source: Abdelfattah et al., "Zero-Cost Proxies for Lightweight NAS", ICLR 2021, Section 3.2, `grad_norm`.
     """
@@ -55,14 +55,14 @@ def gradient_norm(model: nn.Module, batch: Batch) -> float:
 
 
 def synflow(model: nn.Module, batch: Batch) -> float:
-    """The natural logarithm of the synaptic flow: how much passes through all weights together, their signs left out.
+    """The natural logarithm of the synaptic flow: the flow through all weights together, without their signs.
 
-    With every parameter's absolute value and an image of ones, R is the sum of the outputs; the flow is the sum of
-    |w dR/dw| over the weights of convolutions and linear layers. Normalisations pass values on as they are, which is
-    what batch normalisation does before training. The logarithm keeps deep networks within a float. Of the batch only
-    the shape is read.
+    R is the sum of the outputs for an image of ones and absolute values of all parameters. The flow is the sum of
+    |w dR/dw| over the weights of convolutions and linear layers. Normalisations are the identity, as batch
+    normalisation is before training. The logarithm keeps the flow of deep networks within a float. The score uses the
+    shape of the batch only.
 
-    Source: Tanaka et al., "Pruning neural networks without any data by iteratively conserving synaptic flow",
+    Source: Tanaka et al., "Pruning neural networks without any data by iteratively conserving synaptic flow".
     NeurIPS 2020, equation 1 and Section 5; as a score Abdelfattah et al., ICLR 2021, Section 3.2.
     """
     images, _ = batch
@@ -72,7 +72,7 @@ def synflow(model: nn.Module, batch: Batch) -> float:
             parameter.abs_()
     for module in replica.modules():
         if isinstance(module, NORMALISATIONS):
-            setattr(module, "forward", _passed_on)  # noqa: B010 - a method in its place
+            setattr(module, "forward", _passed_on)  # noqa: B010 - replaces the method
     with _quiet(images):
         total = _scores(replica(torch.ones_like(images[:1], dtype=torch.float64))).sum()
         flow = sum(float((weight * gradient).abs().sum()) for weight, gradient in _gradients(total, replica))
@@ -80,14 +80,14 @@ def synflow(model: nn.Module, batch: Batch) -> float:
 
 
 def naswot(model: nn.Module, batch: Batch) -> float:
-    """The log-determinant of the kernel of activation patterns: how well an untrained network tells images apart.
+    """The log-determinant of the kernel of activation patterns: it is higher if the patterns of images differ more.
 
-    Each image has a code, a bit for every unit: whether what enters its activation is above 0. The kernel counts in how
-    many bits two images agree. Batch normalisation sees the batch's own statistics. -inf where two images have one
-    code.
+    Each image has a code with one bit a unit: whether the input of the activation is above 0. The kernel counts the
+    equal bits of two images. Batch normalisation uses the statistics of the batch. The score is -inf if two images have
+    the same code.
 
-    Source: Mellor et al., "Neural Architecture Search without Training", ICML 2021, Section 3, equations 1 and 2; the
-    authors' code looks at ReLU alone, here are all `ACTIVATIONS`.
+    Source: Mellor et al., "Neural Architecture Search without Training", ICML 2021, Section 3, equations 1 and 2. The
+    authors' code uses ReLU alone; this score uses all `ACTIVATIONS`.
     """
     images, _ = batch
     replica = _replica(model, torch.float32)
@@ -108,21 +108,21 @@ def naswot(model: nn.Module, batch: Batch) -> float:
 
 
 MIXED = 0.01
-"""How much noise moves the second image of `zen_score`; ZenNAS's `mixup_gamma`."""
+"""The share of noise in the second image of `zen_score`; ZenNAS's `mixup_gamma`."""
 
 
 def zen_score(model: nn.Module, batch: Batch) -> float:
-    """How far the features move when the image does, for weights of the normal distribution, before normalisation.
+    """The change of the features for a change of the image, with normal weights, before normalisation.
 
-    log E|f(x) - f(x + 0.01 e)| + the sum over batch normalisations of log sqrt(mean variance): x and e are normal
-    noise, f gives the value that enters the head. Of the batch only the shape is read. Shortcuts stay in place.
+    `log E|f(x) - f(x + 0.01 e)|` + the sum over batch normalisations of `log sqrt(mean variance)`. x and e are normal
+    noise; f is the input of the head. The score uses the shape of the batch only. Shortcuts stay in place.
 
-    Source: Lin et al., "Zen-NAS", ICCV 2021, Algorithm 1; the distance is the authors' code's, a sum of absolute
-    differences.
+    Source: Lin et al., "Zen-NAS", ICCV 2021, Algorithm 1. The distance is a sum of absolute differences, as in the
+    authors' code.
     """
     images, _ = batch
     score = _zen(_replica(model, torch.float32), images)
-    # Deep networks without normalisation leave the range of float32, whose convolutions are several times as fast.
+    # Deep networks without normalisation exceed float32, but its convolutions are several times as fast as float64.
     return score if math.isfinite(score) else _zen(_replica(model, torch.float64), images)
 
 
@@ -147,7 +147,7 @@ def _zen(replica: nn.Module, images: Tensor) -> float:
 
 
 class Score(NamedTuple):
-    """A row of the table: what computes it, whether it looks at labels, and the paper it is from."""
+    """A row of the table: the function, whether it reads labels, and the paper."""
 
     compute: Callable[[nn.Module, Batch], float]
     needs_labels: bool
@@ -166,15 +166,15 @@ SCORES: Mapping[str, Score] = MappingProxyType(
 
 
 def random_batch(shape: tuple[int, int, int], classes: int, size: int = 16, seed: int = 0) -> Batch:
-    """Noise of the normal distribution with random labels, for want of images."""
+    """A batch of normal noise with random labels."""
     random = torch.Generator().manual_seed(seed)
     return torch.randn((size, *shape), generator=random), torch.randint(classes, (size,), generator=random)
 
 
 def _replica(model: nn.Module, dtype: torch.dtype) -> nn.Module:
-    """A copy in evaluation mode whose batch normalisations look at the batch.
+    """A copy in evaluation mode whose batch normalisations use the statistics of the batch.
 
-    Dropout and outputs that exist in training only have no part in a score.
+    Scores leave out dropout and outputs that exist in training only.
     """
     replica = copy.deepcopy(model).to(dtype).eval().requires_grad_(True)
     for module in replica.modules():
@@ -184,11 +184,11 @@ def _replica(model: nn.Module, dtype: torch.dtype) -> nn.Module:
 
 
 def _gradients(value: Tensor, model: nn.Module) -> list[tuple[Tensor, Tensor]]:
-    """The weights of convolutions and linear layers, which the papers count, with their gradients; unused ones not."""
+    """The weights of convolutions and linear layers with their gradients, as in the papers, without unused weights."""
     layers = [module for module in model.modules() if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Linear)]
     weights = [layer.weight for layer in layers]
-    found = torch.autograd.grad(value, weights, allow_unused=True)
-    return [(w.detach(), gradient) for w, gradient in zip(weights, found, strict=True) if gradient is not None]
+    gradients = torch.autograd.grad(value, weights, allow_unused=True)
+    return [(w.detach(), gradient) for w, gradient in zip(weights, gradients, strict=True) if gradient is not None]
 
 
 def _scores(output: Any) -> Tensor:
@@ -197,7 +197,7 @@ def _scores(output: Any) -> Tensor:
 
 
 def _features(model: nn.Module, images: Tensor) -> Tensor:
-    """The value that enters the head."""
+    """The input of the head."""
     compute = getattr(model, "forward_features", model)
     return _scores(compute(images))
 
@@ -207,7 +207,7 @@ def _passed_on(x: Tensor, *_: Any) -> Tensor:
 
 
 def _drawn_anew(model: nn.Module, random: torch.Generator) -> None:
-    """Kernels and matrices of the normal distribution; normalisations as they begin."""
+    """Draws kernels and matrices from the normal distribution, and resets normalisations."""
     with torch.no_grad():
         for module in model.modules():
             if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Linear):
@@ -222,7 +222,7 @@ def _drawn_anew(model: nn.Module, random: torch.Generator) -> None:
 
 @contextmanager
 def _quiet(images: Tensor) -> Iterator[None]:
-    """Gradients on, and torch's generators afterwards as before."""
+    """Enables gradients, and restores torch's generators afterwards."""
     devices = [images.device.index or 0] if images.device.type == "cuda" else []
     with torch.random.fork_rng(devices), torch.enable_grad():
         yield

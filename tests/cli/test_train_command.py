@@ -89,13 +89,13 @@ def test_scaled_images_are_told(here: Path) -> None:
     [
         (("--recipe", "digit"), 2, "recipe: error[E711]: unknown recipe `digit`\n  help: did you mean `digits`?"),
         (("--lr", "0"), 2, "recipe: error[E711]: `lr` must be a number above 0; found 0.0"),
-        (("--milestones", "5,x"), 2, "error: `--milestones 5,x` is not whole numbers with commas between them"),
+        (("--milestones", "5,x"), 2, "error: `--milestones 5,x` is not a list of whole numbers like 150,225"),
         (("--data", "cifar10"), 2, "cifar10: error[E712]: the data set lies in a folder\n  help: say where it lies"),
         (("--data", "cifar10", "--data-dir", "no"), 2, "no: error[E712]: there is no folder of `cifar10` here"),
         (
             ("--set", "classes=3"),
             2,
-            "small.arch: error[E713]: output `main` tells 3 classes apart; the data set has 10",
+            "small.arch: error[E713]: output `main` has 3 classes; the data set has 10",
         ),
         (("--resume",), 2, "runs/small/last.ckpt: error[E714]: there is no run to resume here"),
         (
@@ -103,8 +103,8 @@ def test_scaled_images_are_told(here: Path) -> None:
             1,
             "error[E715]: training diverged: the loss is no longer",
         ),
-        (("--test-only",), 2, "error: `--test-only` measures weights: say which with --weights FILE"),
-        (("--resume", "--weights", "x"), 2, "error: `--resume` goes on from the run's own weights"),
+        (("--test-only",), 2, "error: `--test-only` measures weights: name them with --weights FILE"),
+        (("--resume", "--weights", "x"), 2, "error: `--resume` continues from the weights of the run"),
         (("--weights", "x.pth"), 2, "x.pth: error[E702]: the weights in `x.pth` cannot be read: there is no such file"),
         (("--set", "wdth=3"), 2, "error[E201]: network `small` has no parameter `wdth`"),
     ],
@@ -130,7 +130,7 @@ def test_ctrl_c_says_how_to_go_on(here: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(Training, "measure", interrupted)
     status, out, err = run("small.arch", *QUICK, "--epochs", 3)
     assert (status, out) == (130, "")
-    assert err.endswith("stopped; the same command with --resume goes on\n")
+    assert err.endswith("stopped; the same command with --resume continues\n")
     monkeypatch.undo()
     monkeypatch.chdir(here)
     assert run("small.arch", *QUICK, "--epochs", 3, "--resume")[0] == 0

@@ -202,7 +202,7 @@ def test_recording_changes_neither_the_network_nor_the_generators(monkeypatch: p
         return whole
 
     monkeypatch.setattr(torch.cuda, "make_graphed_callables", graphed)
-    monkeypatch.setattr(loop, "hold_recordable", lambda fabric: None)
+    monkeypatch.setattr(loop, "check_recordable", lambda fabric: None)
     model = rx.loads(TINY, classes=10, resolution=8).compile(seed=0)
     before, random = {name: value.clone() for name, value in model.state_dict().items()}, torch.get_rng_state()
     digits, fabric = open_source("digits"), fabric_of(Hardware(accelerator="cpu", precision="bf16-mixed"))
@@ -219,7 +219,7 @@ def test_recording_changes_neither_the_network_nor_the_generators(monkeypatch: p
 def test_graphs_are_for_one_cuda_device() -> None:
     digits, fabric = open_source("digits"), fabric_of(Hardware(accelerator="cpu"))
     model = rx.loads(TINY, classes=10, resolution=8).compile(seed=0)
-    message = "CUDA graphs train on one CUDA device; this is one process on cpu"
+    message = "CUDA graphs train on one CUDA device; this run has one process on cpu"
     with pytest.raises(rx.ArchError, match=message) as caught:
         Training(fabric, model, digits, (1, 8, 8), recipe("digits"), graphs=True)
     assert [found.code for found in caught.value.diagnostics] == ["E711"]

@@ -69,7 +69,7 @@ def test_data_sets_in_a_folder(tmp_path: Path) -> None:
 
 
 def test_networks_that_do_not_fit_are_refused() -> None:
-    with pytest.raises(rx.ArchError, match="output `main` tells 4 classes apart; the data set has 10"):
+    with pytest.raises(rx.ArchError, match="output `main` has 4 classes; the data set has 10"):
         EVALUATORS["digits"](device="cpu").check(rx.loads(TINY))
 
 

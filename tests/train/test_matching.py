@@ -30,7 +30,7 @@ def test_classes_and_resolution_follow_the_data_set(tmp_path: Path) -> None:
 def test_what_is_given_stays(tmp_path: Path) -> None:
     network = network_for(spec(tmp_path), {"resolution": "12"}, digits())
     assert network.ir.nodes[0].shape == (1, 12, 12)
-    refused(spec(tmp_path), "output `main` tells 5 classes apart; the data set has 10", "--set classes=10", classes="5")
+    refused(spec(tmp_path), "output `main` has 5 classes; the data set has 10", "--set classes=10", classes="5")
 
 
 @pytest.mark.parametrize(
@@ -39,32 +39,32 @@ def test_what_is_given_stays(tmp_path: Path) -> None:
         (
             "linear(classes)",
             "linear(7)",
-            "output `main` tells 7 classes apart; the data set has 10",
+            "output `main` has 7 classes; the data set has 10",
             "--set classes=10",
         ),
         (
             "param classes = 4\n",
             "let classes = 7\n",
-            "output `main` tells 7 classes apart; the data set has 10",
+            "output `main` has 7 classes; the data set has 10",
             "give the spec a parameter `classes`, or `linear(10)`",
         ),
         (
             "avgpool(global); flatten; linear(classes)",
             "conv(classes, 1x1)",
-            "output `main` is 10x8x8; a classifier gives one number for each class",
+            "output `main` is 10x8x8; a classifier has one score for each class",
             "",
         ),
         (
             "    head",
             "    output second from a { avgpool(global); flatten; linear(classes) }\n    head",
-            "a classifier has one output outside training; this network has `main`, `second`",
+            "a classifier has one output in inference; this network has `main`, `second`",
             "",
         ),
         (
             "stem {",
             "stem { maxpool(16x16, padding=valid);",
-            "the network cannot have classes=10 and resolution=8, as `digits` would give it: `kernel` (=16x16) is",
-            "images are scaled to the resolution that you give: --set resolution=16",
+            "the network cannot have classes=10 and resolution=8, which `digits` needs: `kernel` (=16x16) is",
+            "images are scaled to the resolution that you set: --set resolution=16",
         ),
     ],
 )

@@ -1,4 +1,4 @@
-"""Data sets as they lie on disk. One table says which there are; a room reads a format."""
+"""Reads data sets from disk. `DATASETS` is the table; a module reads each format."""
 
 from __future__ import annotations
 
@@ -15,35 +15,35 @@ if TYPE_CHECKING:
 
 
 class Format(NamedTuple):
-    """A row of the table: the room that reads it, whether it lies in a folder of the user's, and what it is."""
+    """A row of the table: the module and its function, whether the user names a folder, and a description."""
 
-    room: str
+    module: str
     read: str
     has_folder: bool
-    what: str
+    description: str
 
 
 DATASETS: Mapping[str, Format] = MappingProxyType(
     {
-        "digits": Format("digits", "digits", False, "scikit-learn's handwritten digits, 8x8, which it brings along"),
+        "digits": Format("digits", "digits", False, "scikit-learn's handwritten digits, 8x8, which come with it"),
         "cifar10": Format("cifar", "cifar10", True, "CIFAR-10, the binary version"),
         "cifar100": Format("cifar", "cifar100", True, "CIFAR-100, the binary version"),
-        "folder": Format("folder", "folder", True, "train/CLASS/IMAGE and val/CLASS/IMAGE, as ImageNet is kept"),
+        "folder": Format("folder", "folder", True, "train/CLASS/IMAGE and val/CLASS/IMAGE, the layout of ImageNet"),
     }
 )
-"""Name -> how it is read."""
+"""Name -> format."""
 
 
 def open_source(name: str, folder: Path | None = None, holdout: float = 0.0) -> ImageSet:
-    """A data set, training and test images.
+    """Opens a data set with training and test images.
 
     Args:
         name: A key of `DATASETS`.
-        folder: Where it lies.
-        holdout: Share of the training images of each class that take the place of the test images.
+        folder: The folder of its files.
+        holdout: Share of the training images of each class that replace the test images.
 
     Raises:
-        ArchError: E712 where it cannot be read.
+        ArchError: E712 if it cannot be read.
     """
     from resnext_dsl.train.datasets.image_set import held_out
 
@@ -56,6 +56,6 @@ def open_source(name: str, folder: Path | None = None, holdout: float = 0.0) -> 
         )
         message = "the data set lies in a folder" if row.has_folder else "the data set is read from no folder"
         raise error("E712", message, hint=hint, file=name)
-    read: Callable[..., ImageSet] = getattr(import_module(f"{__name__}.{row.room}"), row.read)
+    read: Callable[..., ImageSet] = getattr(import_module(f"{__name__}.{row.module}"), row.read)
     source = read(folder, needs_test=not holdout) if row.has_folder else read()
     return held_out(source, holdout) if holdout else source

@@ -1,7 +1,8 @@
-"""CIFAR-10 and CIFAR-100 in their binary version. The Python version is pickled, which runs code, and is refused.
+"""Reads CIFAR-10 and CIFAR-100 in the binary version. Reading the pickled Python version would run code: an error.
 
-A. Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 2009. A record is the label (in CIFAR-100 the
-coarse one and the fine one), a byte each, and 3 x 32 x 32 bytes of pixels, planes of red, green and blue, by rows.
+A. Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 2009. A record has one byte for
+the label (CIFAR-100: two, coarse and fine). Then it has 3 x 32 x 32 bytes of pixels: planes of red, green and blue, by
+rows.
 https://www.cs.toronto.edu/~kriz/cifar.html
 """
 
@@ -20,7 +21,7 @@ PIXELS = 3 * 32 * 32
 
 
 class Version(NamedTuple):
-    """What one of the two calls its files, and how it scales pixels."""
+    """The names of files, and the means and deviations, of one of the two data sets."""
 
     name: str
     folder: str
@@ -62,10 +63,10 @@ HUNDRED = Version(
 
 
 def cifar10(folder: Path, needs_test: bool = True) -> ImageSet:
-    """CIFAR-10 from the folder that its archive unpacks to, or the one around it.
+    """CIFAR-10 from the folder in its archive, or from the parent of that folder.
 
     Raises:
-        ArchError: E712 where a file is missing, cut off, or of the pickled version.
+        ArchError: E712 if a file is missing, cut off, or of the pickled version.
     """
     return _read(TEN, folder)
 

@@ -1,4 +1,4 @@
-"""scikit-learn's handwritten digits, which come with it: 1,797 images of 8x8 in 17 shades of grey.
+"""Reads the handwritten digits of scikit-learn: 1,797 images of 8x8 in 17 shades of grey.
 
 E. Alpaydin and C. Kaynak, "Optical Recognition of Handwritten Digits", UCI, 1998. https://doi.org/10.24432/C50P49
 """
@@ -12,7 +12,7 @@ import torch
 from resnext_dsl.train.datasets.image_set import ImageSet, Pixels, missing
 
 TRAINING = 1347
-"""Three quarters of the images, the first of them: the file has them by writer, so most test writers are new."""
+"""The first three quarters of the images. The file is ordered by writer, so that most test writers are new."""
 
 
 @cache
@@ -34,7 +34,7 @@ def digits() -> ImageSet:
         classes=tuple("0123456789"),
         shape=(1, 8, 8),
         peak=16.0,
-        # Of the training part.
+        # Mean and deviation of the training images.
         mean=(0.3057,),
         std=(0.3756,),
         train=Pixels(pixels[:TRAINING], labels[:TRAINING]),

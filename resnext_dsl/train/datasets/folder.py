@@ -1,4 +1,4 @@
-"""Images in folders, one a class, as ImageNet is kept: train/CLASS/IMAGE, and val/CLASS/IMAGE or test/CLASS/IMAGE."""
+"""Reads images in folders, one a class, as in ImageNet: train/CLASS/IMAGE, and val/CLASS/IMAGE or test/CLASS/IMAGE."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".ppm", ".pgm", ".webp", 
 
 TESTS = ("val", "test")
 
-# Of a random part of ImageNet's training images: fb.resnet.torch, datasets/imagenet.lua.
+# Mean and deviation of a random part of ImageNet's training images: fb.resnet.torch, datasets/imagenet.lua.
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 USUAL = (3, 224, 224)
-"""What networks for ImageNet take."""
+"""The input shape of networks for ImageNet."""
 
 
 class Files:
-    """Images in files, decoded when they are asked for."""
+    """Images in files, which are decoded on demand."""
 
     def __init__(self, paths: list[Path], labels: Tensor) -> None:
         self.paths = paths
@@ -34,7 +34,7 @@ class Files:
         """One image: 3 x height x width, uint8.
 
         Raises:
-            ArchError: E712 where the file holds no image.
+            ArchError: E712 if the file holds no image.
         """
         from PIL import Image
 
@@ -44,7 +44,7 @@ class Files:
                 warnings.simplefilter("error", Image.DecompressionBombWarning)
                 with Image.open(path) as opened:
                     pixels = np.asarray(opened.convert("RGB")).transpose(2, 0, 1)
-        except Exception as reason:  # each format of Pillow fails in its own way
+        except Exception as reason:  # each format of Pillow has its own exceptions
             raise unreadable(path, f"no image can be read from it: {reason}") from None
         return torch.from_numpy(pixels.copy())
 
@@ -54,10 +54,10 @@ class Files:
 
 
 def folder(root: Path, needs_test: bool = True) -> ImageSet:
-    """The images of a folder; the classes are the folders in `train`, in the order of the alphabet.
+    """The images of a folder; the classes are the folders in `train`, in alphabetical order.
 
     Raises:
-        ArchError: E712 where a folder is missing or empty, or the two parts have other classes; E605 without Pillow.
+        ArchError: E712 if a folder is missing or empty, or if the two parts differ in classes; E605 without Pillow.
     """
     _need_pillow()
     train = root / "train"
@@ -99,11 +99,11 @@ def _files(root: Path, classes: tuple[str, ...], may_lack: bool = False) -> File
     paths: list[Path] = []
     labels: list[int] = []
     for label, name in enumerate(classes):
-        found = sorted(path for path in (root / name).rglob("*") if path.suffix.lower() in SUFFIXES)
-        if not found and not may_lack:
+        images = sorted(path for path in (root / name).rglob("*") if path.suffix.lower() in SUFFIXES)
+        if not images and not may_lack:
             raise unreadable(root / name, "there is no image of this class", f"known: {' '.join(sorted(SUFFIXES))}")
-        paths += found
-        labels += [label] * len(found)
+        paths += images
+        labels += [label] * len(images)
     if not paths:
         raise unreadable(root, "there is no image here", f"known: {' '.join(sorted(SUFFIXES))}")
     return Files(paths, torch.tensor(labels, dtype=torch.int64))

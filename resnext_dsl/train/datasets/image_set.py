@@ -1,4 +1,4 @@
-"""What a data set is once it is read: collections of raw images with labels, and how their pixels are scaled."""
+"""A data set in memory: raw images with labels, and the scale of their pixels."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Images(Protocol):
         """int64, one label an image."""
 
     def image(self, index: int) -> Tensor:
-        """One image: channels x height x width, in the units of the source's `peak`."""
+        """One image: channels x height x width, from 0 to `peak`."""
 
     def pick(self, indices: Tensor) -> Images:
         """Some of the images."""
@@ -46,14 +46,14 @@ class ImageSet(NamedTuple):
     """A data set.
 
     Attributes:
-        name: What errors call it.
-        classes: Their names, by label.
-        shape: Channels, height and width of its images; the usual ones where sizes vary.
+        name: The name in errors.
+        classes: Names of the classes, by label.
+        shape: Channels, height and width of its images; the usual shape if sizes vary.
         peak: The value of a white pixel.
-        mean: Of each channel, as a share of `peak`.
-        std: Likewise.
-        train: What is trained on.
-        test: What is measured on.
+        mean: Mean of each channel, as a share of `peak`.
+        std: Standard deviation of each channel, as a share of `peak`.
+        train: The images for training.
+        test: The images for measurement.
     """
 
     name: str
@@ -67,7 +67,7 @@ class ImageSet(NamedTuple):
 
 
 def held_out(source: ImageSet, share: float) -> ImageSet:
-    """The source with a share of its training images in place of the test images: of every class the last ones."""
+    """The data set with a share of its training images as test images: the last images of every class."""
     test = torch.cat([_last(source.train.labels, label, share) for label in range(len(source.classes))])
     kept = torch.ones(len(source.train.labels), dtype=torch.bool)
     kept[test] = False
@@ -82,7 +82,7 @@ def _last(labels: Tensor, label: int, share: float) -> Tensor:
 
 
 def unreadable(path: Path, reason: str, hint: str = "") -> ArchError:
-    """E712: a file or folder of a data set is not as its format has it."""
+    """E712: a file or folder of a data set does not have its format."""
     return ArchError([Diagnostic("E712", reason, hint=hint, file=str(path))])
 
 
@@ -93,7 +93,7 @@ def missing(package: str, why: str) -> ArchError:
 
 
 def check_labels(path: Path, labels: Tensor, classes: Sequence[str]) -> None:
-    """Raises E712 where a label names no class."""
+    """Raises E712 if a label names no class."""
     if len(labels) and int(labels.max()) >= len(classes):
         reason = f"label {int(labels.max())} is none of {len(classes)} classes"
         raise unreadable(path, reason, "the file is of another data set, or damaged")
