@@ -28,7 +28,8 @@ OWN_ERRORS = 3
 
 The error of a short type grows with the depth, so that no constant fits all networks. A rounding to bfloat16 changes a
 value by up to 2^-8, and n independent roundings in a row add up to sqrt(n) times that. The file's error is as large as
-the module's and independent of it, so that they differ by sqrt(2) times one of them. The factor 3 leaves a margin of two.
+the module's and independent of it, so that they differ by sqrt(2) times one of them. The factor 3 leaves a margin of
+two.
 """
 
 SHORT = (torch.float16, torch.bfloat16)
@@ -85,9 +86,7 @@ def _output_difference(expected: Tensor, output: Tensor, what: str) -> float:
     if expected.shape != output.shape or expected.dtype != output.dtype:
         raise _wrong(f"{what}: an output is {_kind(output)}; the network outputs {_kind(expected)}")
     if not torch.isfinite(expected).all():
-        message = (
-            f"{what}: the network outputs numbers that are not finite for normal noise, so no comparison is possible"
-        )
+        message = f"{what}: the outputs for normal noise are not finite, so they cannot be compared"
         raise error("E705", message, file="export", hint="use trained weights, or another type")
     if not torch.isfinite(output).all():
         raise _wrong(f"{what}: an output is not finite; the outputs of the network are")
@@ -110,4 +109,4 @@ def _kind(value: Tensor) -> str:
 
 
 def _wrong(message: str) -> ArchError:
-    return error("E802", message, file="export", hint="please report this, with the spec")
+    return error("E802", message, file="export", hint="please report this with the spec")

@@ -66,9 +66,9 @@ def fabric_of(hardware: Hardware) -> Fabric:
             strategy=hardware.strategy,
         )
     except Exception as reason:  # Lightning's own exceptions share no base but this one
-        message = f"this machine cannot train so: {str(reason).strip().splitlines()[0]}"
-        asked = f"accelerator={hardware.accelerator}, devices={hardware.devices}, precision={hardware.precision}"
-        raise error("E711", message, hint=f"asked for: {asked}", file="machine") from None
+        message = f"this machine cannot train with these options: {str(reason).strip().splitlines()[0]}"
+        requested = f"accelerator={hardware.accelerator}, devices={hardware.devices}, precision={hardware.precision}"
+        raise error("E711", message, hint=f"requested: {requested}", file="machine") from None
 
 
 def check_shares(fabric: Fabric, batch_size: int) -> None:

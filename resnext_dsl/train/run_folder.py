@@ -72,8 +72,8 @@ class RunFolder:
     def begin(self) -> None:
         """Raises ArchError E714 where the folder holds a run already, which would be lost, or cannot be written."""
         if (self.folder / LAST).exists():
-            hint = "go on with it by --resume, or choose another folder with --out DIR"
-            raise _refused(self.folder, "the folder holds a run already", hint)
+            hint = "continue it with --resume, or choose another folder with --out DIR"
+            raise _refused(self.folder, "the folder already has a run", hint)
 
     def progress(self) -> RunState:
         """What the folder's run has come to.
@@ -109,13 +109,15 @@ class RunFolder:
     def _must_agree(self, theirs: Mapping[str, Any]) -> None:
         path, ours = self.folder / LAST, self._identity
         if theirs["fingerprint"] != ours.fingerprint:
-            raise _refused(path, f"the run is of `{theirs['network']}`, another network than this `{ours.network}`")
+            renamed = theirs["network"] != ours.network
+            difference = f", not `{ours.network}`" if renamed else " with another architecture"
+            raise _refused(path, f"the run trains network `{theirs['network']}`{difference}")
         for what, then, now in (
             *_differences(theirs["recipe"], ours.recipe),
             *_differences(theirs["images"], ours.images),
         ):
-            hint = "resume with the settings that the run began with, or begin another with --out DIR"
-            raise _refused(path, f"the run was begun with {what} {then}; found {now}", hint)
+            hint = "resume with the settings that the run started with, or start another run with --out DIR"
+            raise _refused(path, f"the run started with {what} {then}; found {now}", hint)
 
 
 def best(epochs: Sequence[Epoch]) -> Epoch:
@@ -145,7 +147,7 @@ _KINDS = {"identity": dict, "epochs": list, "state": dict}
 
 def _read(path: Path) -> dict[str, Any]:
     if not path.is_file():
-        raise _refused(path, "there is no run to resume here", "leave --resume out to begin one")
+        raise _refused(path, "there is no run to resume here", "leave --resume out to start one")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
         whole = all(isinstance(content[key], kind) for key, kind in _KINDS.items())
@@ -155,7 +157,7 @@ def _read(path: Path) -> dict[str, Any]:
         lines = str(reason).strip().splitlines() or [type(reason).__name__]
         raise _refused(path, f"the run cannot be read: {lines[0][:120]}") from None
     if not whole:
-        raise _refused(path, "this is no checkpoint of a run")
+        raise _refused(path, "the file is not a checkpoint of a run")
     return dict(content)
 
 
