@@ -108,7 +108,7 @@ def picked(limits: Sequence[Limit], declared: Iterable[str], names: Sequence[str
     known = [name for name in declared if name]
     listed = f"budgets: {', '.join(known)}" if known else "no budget has a name"
     wrong = [
-        Diagnostic("E101", f"no budget is named `{name}`", hint=did_you_mean(name, known) or listed, file=file)
+        Diagnostic("E101", f"unknown budget `{name}`", hint=did_you_mean(name, known) or listed, file=file)
         for name in dict.fromkeys(names)
         if name not in known
     ]
@@ -125,7 +125,7 @@ def misplaced(limits: Sequence[Limit], graph: Graph) -> list[Diagnostic]:
         if limit.part and limit.part not in known:
             parent = limit.part.rpartition(".")[0]
             near = sorted(name for name in known if name and name.rpartition(".")[0] == parent)
-            inside = f"`{parent}` holds: " if parent and near else "parts: "
+            inside = f"`{parent}` contains: " if parent and near else "parts: "
             listed = ", ".join(near[:MOST_NAMED] if parent and near else [part.name for part in graph.parts])
             hint = did_you_mean(limit.part, near) or did_you_mean(limit.part, known) or inside + listed
             message = f"network `{graph.name}` has no part `{limit.part}`"
@@ -229,7 +229,7 @@ class _Binder:
             if written.text in argument.words:
                 return written.text
             message = f"unknown {argument.name} `{written.text}`"
-            hint = did_you_mean(written.text, argument.words) or f"`{argument.name}` is {argument.expected}"
+            hint = did_you_mean(written.text, argument.words) or f"use {argument.expected}"
             raise error("E101", message, written.span, hint=hint)
         value = self.evaluator.evaluate(written, self.env)
         right = value.__class__ is argument.type
@@ -260,12 +260,12 @@ class _Binder:
             return _amount(measure, row, written)
         value = self.evaluator.evaluate(written, self.env)
         if isinstance(value, bool) or not isinstance(value, int | float):
-            raise error("E204", f"a bound is a number; found {show(value)}", written.span)
+            raise error("E204", f"a bound must be a number; found {show(value)}", written.span)
         if value < 0:
             raise error("E205", f"a bound must be at least 0; found {show(value)}", written.span)
         if row.unit.needed:
             units = ", ".join(row.unit.factors)
-            message = f"`{measure}` is {row.unit.name}: its bound needs a unit"
+            message = f"the bound of `{measure}` needs a unit, because `{measure}` is {row.unit.name}"
             raise error("E210", message, written.span, hint=f"units: {units}")
         return value
 

@@ -145,7 +145,9 @@ def _costliest(limit: Limit, subject: Subject) -> tuple[Note, ...]:
     total = sum(costs.values())
     most = sorted((line for line in costs if costs[line]), key=lambda line: -costs[line])[:COSTLIEST]
     subject_text = limit.subject
-    shares = [f"this line costs {costs[line]:,}, {100 * costs[line] / total:.1f}% of `{subject_text}`" for line in most]
+    shares = [
+        f"this line costs {costs[line]:,} ({100 * costs[line] / total:.1f}% of `{subject_text}`)" for line in most
+    ]
     return tuple(Note(share, spans[line]) for share, line in zip(shares, most, strict=True))
 
 

@@ -140,7 +140,7 @@ def _batch(text: str) -> int | str:
     if text == "dynamic":
         return text
     if not (text.isascii() and text.isdigit() and len(text) < 10 and int(text)):
-        answers.fail(f"`--batch {text}` is neither `dynamic` nor a number from 1")
+        answers.fail(f"`--batch` must be `dynamic` or an int of at least 1; found `{text}`")
     return int(text)
 
 

@@ -85,7 +85,7 @@ def price(
     except NoClosedFormError as problem:
         return _one_by_one(cost, count, axes, plain, str(problem))
     except RecursionError:
-        return _one_by_one(cost, count, axes, plain, "the spec is nested too deep")
+        return _one_by_one(cost, count, axes, plain, "the spec is nested too deeply")
 
 
 UNREADABLE = ("E001", "E002", "E003", "E101", "E204")

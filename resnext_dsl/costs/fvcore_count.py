@@ -139,4 +139,4 @@ def _difference(closed: Cost, measured: Cost) -> str:
 
 
 def _internal_error(message: str) -> ArchError:
-    return ArchError([Diagnostic("E801", message, hint="please report this, with the spec")])
+    return ArchError([Diagnostic("E801", message, hint="please report this with the spec")])

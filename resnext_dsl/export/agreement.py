@@ -87,9 +87,7 @@ def _output_difference(expected: Tensor, output: Tensor, what: str) -> float:
     if expected.shape != output.shape or expected.dtype != output.dtype:
         raise _wrong(f"{what}: an output is {_kind(output)}; the network outputs {_kind(expected)}")
     if not torch.isfinite(expected).all():
-        message = (
-            f"{what}: the network outputs numbers that are not finite for normal noise, so no comparison is possible"
-        )
+        message = f"{what}: the outputs for normal noise are not finite, so they cannot be compared"
         raise error("E705", message, file="export", hint="use trained weights, or another type")
     if not torch.isfinite(output).all():
         raise _wrong(f"{what}: an output is not finite; the outputs of the network are")
@@ -112,4 +110,4 @@ def _kind(value: Tensor) -> str:
 
 
 def _wrong(message: str) -> ArchError:
-    return error("E802", message, file="export", hint="please report this, with the spec")
+    return error("E802", message, file="export", hint="please report this with the spec")

@@ -115,15 +115,15 @@ def _named(target: Target, path: str | os.PathLike[str]) -> Path:
 def _spare_the_spec(network: Exportable, file: Path) -> None:
     spec = network.source.path
     if spec is not None and file.exists() and file.samefile(spec):
-        raise error("E704", "the file is the spec itself, and is not replaced", file=str(file))
+        raise error("E704", "the output file is the spec itself", file=str(file))
 
 
 def _signature(network: Exportable, target: Target, batch: int | str, dtype: str | None) -> Interface:
     if batch != "dynamic" and (isinstance(batch, bool) or not isinstance(batch, int) or batch < 1):
-        raise error("E705", f'a batch is "dynamic" or a number from 1; found {batch!r}', file="export")
+        raise error("E705", f'the batch must be "dynamic" or an int of at least 1; found {batch!r}', file="export")
     if target.dtypes and dtype is not None and dtype not in target.dtypes:
         message = f"`{target.name}` ({target.title}) cannot be written in `{dtype}`"
-        raise error("E705", message, file="export", hint=f"it can be in {', '.join(target.dtypes)}")
+        raise error("E705", message, file="export", hint=f"supported types: {', '.join(target.dtypes)}")
     stored = dtype or "float32"
     size = None if isinstance(batch, str) else batch
     return signature_of(network.ir)._replace(
@@ -144,7 +144,7 @@ def _device(target: Target, name: str) -> str:
 def _refuse_numbers(target: Target, options: Mapping[str, object]) -> None:
     for name, value in options.items():
         if value is not None:
-            message = f"`{target.name}` ({target.title}) holds no weights, so it takes no {name}"
+            message = f"`{target.name}` ({target.title}) stores no weights, so `{name}` does not apply"
             hint = "`resnext-dsl weights SPEC CHECKPOINT -o FILE` writes a checkpoint for it"
             raise error("E705", message, file="export", hint=hint)
 

@@ -72,7 +72,7 @@ def _verify(before: File, source: Source, options: Options) -> None:
 
 def _broken_rule(what: str, span: Span | None) -> Exception:
     message = f"formatting would give {what}; nothing is changed"
-    return error("E801", message, span, hint="please report this, with the spec")
+    return error("E801", message, span, hint="please report this with the spec")
 
 
 def same_meaning(one: object, other: object) -> bool:

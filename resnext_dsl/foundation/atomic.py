@@ -72,4 +72,4 @@ def _refuse_other_than_files(target: Path, named: Path) -> None:
     if target.is_dir():
         raise IsADirectoryError(21, "is a directory", str(named))
     if target.exists() and not target.is_file():
-        raise OSError(22, "is no regular file", str(named))
+        raise OSError(22, "is not a regular file", str(named))

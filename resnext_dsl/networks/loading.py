@@ -93,7 +93,7 @@ def spec_of(source: Source, root: str | os.PathLike[str] | None, options: Option
     try:
         return Spec(parsed(source, root, options), options)
     except RecursionError:
-        raise error("E403", "the spec is nested too deep") from None
+        raise error("E403", "the spec is nested too deeply") from None
 
 
 def parsed(source: Source, root: str | os.PathLike[str] | None, options: Options) -> SpecFile:

@@ -64,7 +64,7 @@ class Spec:
         try:
             return self._network(overrides or {})
         except RecursionError:
-            raise error("E403", "the spec is nested too deep") from None
+            raise error("E403", "the spec is nested too deeply") from None
 
     def _network(self, overrides: Mapping[str, Any]) -> Network:
         options = self.options

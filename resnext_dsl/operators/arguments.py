@@ -212,7 +212,7 @@ def _mismatch(argument: AttributeField, value: object) -> RuleError:
     if isinstance(value, str) and argument.words:
         return RuleError("E205", message, did_you_mean(value, argument.words), argument.name)
     needs_int = argument.type in (int, tuple) and type(value) is float
-    hint = "`//` divides to an int; `round`, `floor` and `ceil` make one" if needs_int else ""
+    hint = "`//`, `round`, `floor` and `ceil` give an int" if needs_int else ""
     return RuleError("E204", message, hint, argument.name)
 
 

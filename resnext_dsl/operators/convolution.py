@@ -185,7 +185,7 @@ def _transposed_flops(attributes: TransposedConvolution, inputs: tuple[Shape, ..
 
 def _linear_shape(attributes: Linear, inputs: tuple[Shape, ...]) -> Shape:
     if len(inputs[0]) != 1:
-        message = f"`linear` takes features, not a feature map; found {shape_text(inputs[0])}"
+        message = f"`linear` needs features, not a feature map; found {shape_text(inputs[0])}"
         raise RuleError("E301", message, "put `flatten` before it")
     return (attributes.features,)
 

@@ -20,8 +20,8 @@ def _equal_shapes(name: str) -> ShapeRule:
         for place, other in enumerate(inputs):
             if other != inputs[0]:
                 message = (
-                    f"`{name}` takes values of equal shape; expected {shape_text(inputs[0])} as value 1,"
-                    f" found {shape_text(other)} as value {place + 1}"
+                    f"`{name}` needs values of equal shape; value 1 is {shape_text(inputs[0])},"
+                    f" value {place + 1} is {shape_text(other)}"
                 )
                 raise RuleError("E304", message, _hint(inputs[0], other))
         return inputs[0]
@@ -31,7 +31,7 @@ def _equal_shapes(name: str) -> ShapeRule:
 
 def _hint(expected: Shape, other: Shape) -> str:
     if len(expected) == len(other) == 3 and expected[1:] == other[1:]:
-        return f"`conv({expected[0]}, 1x1)` would make {expected[0]} channels of {other[0]}"
+        return f"`conv({expected[0]}, 1x1)` changes {other[0]} channels to {expected[0]}"
     return ""
 
 
@@ -40,7 +40,7 @@ def _concat_shape(attributes: NoAttributes, inputs: tuple[Shape, ...]) -> Shape:
     for place, other in enumerate(inputs):
         if len(other) != len(first) or other[1:] != first[1:]:
             message = (
-                f"`concat` takes values that agree in all but their channels; value 1 is {shape_text(first)},"
+                f"`concat` needs values that differ in channels only; value 1 is {shape_text(first)},"
                 f" value {place + 1} is {shape_text(other)}"
             )
             raise RuleError("E304", message)
@@ -70,7 +70,7 @@ def _conflict(inputs: tuple[Shape, ...]) -> tuple[int, int]:
 
 def _mul_message(inputs: tuple[Shape, ...], first: int, second: int) -> str:
     return (
-        "`mul` takes values of equal shape, or with sides of 1 that repeat;"
+        "`mul` needs values of equal shape, or sides of 1 that repeat;"
         f" value {first + 1} is {shape_text(inputs[first])}, value {second + 1} is {shape_text(inputs[second])}"
     )
 

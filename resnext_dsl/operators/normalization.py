@@ -130,7 +130,7 @@ def _group_shape(attributes: GroupNorm, inputs: tuple[Shape, ...]) -> Shape:
     if elements(tuple(size)) * channels == attributes.groups:
         grouped = f"{shape_text(inputs[0])} in {attributes.groups} groups"
         message = f"`groupnorm` needs more than one element per group; found {grouped}"
-        raise RuleError("E301", message, "fewer groups", "groups")
+        raise RuleError("E301", message, "use fewer groups", "groups")
     return inputs[0]
 
 

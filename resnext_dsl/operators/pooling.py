@@ -93,7 +93,7 @@ def _check_padding(padding: Pair, kernel: Pair) -> None:
     if 2 * padding[0] > kernel[0] or 2 * padding[1] > kernel[1]:
         half = pair_text((kernel[0] // 2, kernel[1] // 2))
         message = f"`padding` must be at most half of the kernel (={half}); found {pair_text(padding)}"
-        raise RuleError("E205", message, f"`padding={half}`", "padding")
+        raise RuleError("E205", message, f"use `padding={half}`", "padding")
 
 
 def _max_shape(attributes: MaxPool, inputs: tuple[Shape, ...]) -> Shape:

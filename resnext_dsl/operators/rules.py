@@ -28,7 +28,7 @@ def map_of(operator: str, inputs: tuple[Shape, ...]) -> tuple[int, int, int]:
     shape = inputs[0]
     if len(shape) != 3:
         hint = "put it before `flatten`" if len(shape) == 1 else ""
-        message = f"`{operator}` takes a feature map (channels x height x width); found {shape_text(shape)}"
+        message = f"`{operator}` needs a feature map (channels x height x width); found {shape_text(shape)}"
         raise RuleError("E301", message, hint)
     return shape[0], shape[1], shape[2]
 
@@ -41,7 +41,7 @@ def map_or_features(operator: str, inputs: tuple[Shape, ...]) -> Shape:
     """
     if len(inputs[0]) not in (1, 3):
         message = (
-            f"`{operator}` takes a feature map (channels x height x width) or features; found {shape_text(inputs[0])}"
+            f"`{operator}` needs a feature map (channels x height x width) or features; found {shape_text(inputs[0])}"
         )
         raise RuleError("E301", message)
     return inputs[0]
@@ -90,7 +90,7 @@ def check_kernel(output: Pair, size: Pair, kernel: Pair, reach: Pair, padding: P
         padded = size[0] + 2 * padding[0], size[1] + 2 * padding[1]
         around = f", padded to {pair_text(padded)}" if padded != size else ""
         message = f"`kernel` (={pair_text(kernel)}{dilated}) is larger than its input (={pair_text(size)}{around})"
-        raise RuleError("E303", message, "a smaller kernel, more padding or a larger input", "kernel")
+        raise RuleError("E303", message, "use a smaller kernel, more padding or a larger input", "kernel")
 
 
 def pair_text(pair: Pair) -> str:

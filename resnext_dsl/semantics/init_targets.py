@@ -138,7 +138,7 @@ def _no_operator(rule: InitRule, name: str, tree: _Tree) -> ArchError:
 
 
 def _without_operator(rule: InitRule, operators: list[str]) -> ArchError:
-    hint = f"operators with weights in it: {', '.join(operators)}" if operators else "it has no weights"
+    hint = f"its operators with weights: {', '.join(operators)}" if operators else "it has no weights"
     return error("E209", f"`{rule.path}` contains no `{rule.operator}`", rule.written.operator.span, hint=hint)
 
 

@@ -183,7 +183,7 @@ class Loader:
             raise error("E503", f"circular import: {shown}", item.span)
         if path not in self._loaded:
             if len(self._loaded) + 1 >= self.options.max_files:
-                message = f"the spec and its imports exceed the limit of files (={self.options.max_files})"
+                message = f"the spec and its imports exceed the file limit (={self.options.max_files})"
                 raise error("E406", message, item.span, hint="the option `max_files` sets the limit")
             inside = SHIPPED.resolve() in path.parents
             name = str(Path(source.name).parent / item.path)

@@ -165,7 +165,7 @@ def _elements(parameter: Parameter) -> list[Dimension]:
     assert parameter.domain is not None
     domains, values = parameter.domain.each, parameter.value
     if len(values) != len(domains):
-        message = f"`{parameter.name}` has {len(values)} elements here; its domain is for {len(domains)}"
+        message = f"`{parameter.name}` has {len(values)} elements; its domain has {len(domains)}"
         raise error("E205", message, parameter.span)
     return [_dimension(parameter, place, domain, values[place]) for place, domain in enumerate(domains)]
 
@@ -174,7 +174,7 @@ def _dimension(parameter: Parameter, element: int | None, domain: Domain, defaul
     numbers = [n for n in (domain.low, domain.high, domain.step, *domain.values) if is_int(n)]
     for number in numbers:
         if abs(number) > LARGEST // 2:
-            message = f"a domain holds ints below {LARGEST // 2:,} in magnitude; found {show(number)}"
+            message = f"a domain can contain ints below {LARGEST // 2:,} in magnitude; found {show(number)}"
             raise error("E205", message[:200], parameter.span)
     condition = parameter.condition.span.text if parameter.condition is not None else ""
     allowed = domain._replace(values=tuple(map(plain, domain.values)))

@@ -108,9 +108,9 @@ def _known(layout: Layout, candidate: Mapping[str, Any]) -> None:
 def _misplaced(dimension: Dimension, candidate: Candidate, needed: bool) -> ArchError:
     why = f", since `{dimension.condition}` holds" if dimension.condition else ""
     if needed:
-        return _foreign("E202", f"the candidate has no `{dimension.parameter}`, which is required{why}", candidate)
+        return _foreign("E202", f"the candidate needs a value for `{dimension.parameter}`{why}", candidate)
     why = f", since `{dimension.condition}` does not hold"
-    return _foreign("E205", f"the candidate has `{dimension.parameter}`, which is inactive{why}", candidate)
+    return _foreign("E205", f"the candidate has a value for `{dimension.parameter}`, which is inactive{why}", candidate)
 
 
 def _foreign(code: str, message: str, candidate: Mapping[str, Any], hint: str = "") -> ArchError:

@@ -118,7 +118,7 @@ class Screen:
         except NoClosedFormError as problem:
             self.method, self.reason = METHODS[2], str(problem)
         except RecursionError:
-            self.method, self.reason = METHODS[2], "the spec is nested too deep"
+            self.method, self.reason = METHODS[2], "the spec is nested too deeply"
         else:
             return self._held_apart(population, verdict)
         return self.judge(population)

@@ -181,7 +181,7 @@ def _span(name: str, domain: Domain) -> Any:
 def _check_element(space: Space, parameter: str, element: int, name: str) -> None:
     value = space.network.parameters[parameter].value
     if not isinstance(value, tuple):
-        raise error("E204", f"`{parameter}` is not a list, so it has no elements", override_source(name, name))
+        raise error("E204", f"`{parameter}` is not a list", override_source(name, name))
     if element >= len(value):
         length = f"`{parameter}` has {len(value)} elements, counted from 0"
         raise error("E205", f"index {element} is out of range: {length}", override_source(name, name))

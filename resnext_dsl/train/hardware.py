@@ -66,7 +66,7 @@ def fabric_of(hardware: Hardware) -> Fabric:
             strategy=hardware.strategy,
         )
     except Exception as reason:  # Lightning's own exceptions have no other common base
-        message = f"this machine cannot train on that hardware: {str(reason).strip().splitlines()[0]}"
+        message = f"this machine cannot train with these options: {str(reason).strip().splitlines()[0]}"
         requested = f"accelerator={hardware.accelerator}, devices={hardware.devices}, precision={hardware.precision}"
         raise error("E711", message, hint=f"requested: {requested}", file="machine") from None
 

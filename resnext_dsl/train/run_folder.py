@@ -73,7 +73,7 @@ class RunFolder:
         """Raises ArchError E714 if the folder already holds a run, which would be lost."""
         if (self.folder / LAST).exists():
             hint = "continue it with --resume, or choose another folder with --out DIR"
-            raise _refused(self.folder, "the folder holds a run already", hint)
+            raise _refused(self.folder, "the folder already has a run", hint)
 
     def progress(self) -> RunState:
         """Reads the progress of the folder's run.
@@ -109,13 +109,15 @@ class RunFolder:
     def _check_identity(self, theirs: Mapping[str, Any]) -> None:
         path, ours = self.folder / LAST, self._identity
         if theirs["fingerprint"] != ours.fingerprint:
-            raise _refused(path, f"the run is of `{theirs['network']}`, another network than this `{ours.network}`")
+            renamed = theirs["network"] != ours.network
+            difference = f", not `{ours.network}`" if renamed else " with another architecture"
+            raise _refused(path, f"the run trains network `{theirs['network']}`{difference}")
         for what, then, now in (
             *_differences(theirs["recipe"], ours.recipe),
             *_differences(theirs["images"], ours.images),
         ):
-            hint = "resume with the settings of the run, or begin another with --out DIR"
-            raise _refused(path, f"the run has {what} {then}; found {now}", hint)
+            hint = "resume with the settings that the run started with, or start another run with --out DIR"
+            raise _refused(path, f"the run started with {what} {then}; found {now}", hint)
 
 
 def best(epochs: Sequence[Epoch]) -> Epoch:
@@ -145,7 +147,7 @@ _KINDS = {"identity": dict, "epochs": list, "state": dict}
 
 def _read(path: Path) -> dict[str, Any]:
     if not path.is_file():
-        raise _refused(path, "there is no run to resume here", "omit --resume to begin one")
+        raise _refused(path, "there is no run to resume here", "leave --resume out to start one")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
         whole = all(isinstance(content[key], kind) for key, kind in _KINDS.items())
@@ -155,7 +157,7 @@ def _read(path: Path) -> dict[str, Any]:
         lines = str(reason).strip().splitlines() or [type(reason).__name__]
         raise _refused(path, f"the run cannot be read: {lines[0][:120]}") from None
     if not whole:
-        raise _refused(path, "this is no checkpoint of a run")
+        raise _refused(path, "the file is not a checkpoint of a run")
     return dict(content)
 
 

@@ -62,9 +62,9 @@ def unwrap(content: object, file: str) -> dict[str, Tensor]:
             break
         content = inner
     if not isinstance(content, Mapping):
-        raise _unreadable(file, f"it holds an object of type {type(content).__name__}, not a state_dict")
+        raise _unreadable(file, f"it contains a {type(content).__name__} instead of a state_dict")
     if not content:
-        raise _unreadable(file, "it holds no tensors")
+        raise _unreadable(file, "it contains no tensors")
     state = {key: _checked(key, value, file) for key, value in content.items()}
     for prefix in PREFIXES * 2:
         if all(key.startswith(prefix) for key in state):
@@ -80,7 +80,7 @@ def _wrapped(content: object) -> object | None:
 
 def _checked(key: object, value: object, file: str) -> Tensor:
     if not isinstance(key, str):
-        raise _unreadable(file, f"the name of a tensor is of type {type(key).__name__}, not str")
+        raise _unreadable(file, f"it has a key of type {type(key).__name__}; keys must be tensor names")
     if not isinstance(value, Tensor):
         raise _unreadable(file, f"`{shown(key)}` is of type {type(value).__name__}, not a tensor")
     if value.layout != torch.strided or value.is_quantized or value.is_nested:

@@ -66,7 +66,7 @@ def _surplus(over: Sequence[Branch | Leaf], message: str, file: str) -> Diagnost
         named.append(f"`{shown(child.name)}` ({_describe(layers[0])}{more})")
     rest = f" and {len(over) - MAX_NAMED} more modules" if len(over) > MAX_NAMED else ""
     hint = "auxiliary heads are part of the network too: `output NAME when training`"
-    return Diagnostic("E701", f"{message}: {', '.join(named)}{rest}; all others fit", hint=hint, file=file)
+    return Diagnostic("E701", f"{message}: {', '.join(named)}{rest}; all other layers match", hint=hint, file=file)
 
 
 def _describe(layer: Leaf) -> str:

@@ -114,7 +114,7 @@ def _check_types(key_map: KeyMap, ours: Mapping[str, Tensor], theirs: Mapping[st
             continue
         here, key = ours[next(keys(pair.ours))], next(keys(pair.theirs))
         if layer_of(key)[1] != COUNTER and here.is_floating_point() != theirs[key].is_floating_point():
-            message = f"`{shown(key)}` holds {_type(theirs[key])} in the checkpoint; {_type(here)} is needed"
+            message = f"`{shown(key)}` is {_type(theirs[key])} in the checkpoint; the network needs {_type(here)}"
             raise WeightsError([Diagnostic("E701", message, file=file)])
         if theirs[key].is_meta and not here.is_meta:
             message = f"`{shown(key)}` has no values in the checkpoint: it is on the meta device"

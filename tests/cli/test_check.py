@@ -60,16 +60,16 @@ def test_an_exceeded_budget_is_status_1_with_every_limit(spec: str) -> None:
         "   |\n"
         " 7 |     budget { params <= 150; flops <= 20K }\n"
         "   |              ^^^^^^^^^^^^^\n"
-        "  note: small.arch:5:12: this line costs 464, 93.2% of `params`\n"
-        "  note: small.arch:6:12: this line costs 34, 6.8% of `params`\n"
+        "  note: small.arch:5:12: this line costs 464 (93.2% of `params`)\n"
+        "  note: small.arch:6:12: this line costs 34 (6.8% of `params`)\n"
         "  help: `--set width=4` would meet it, with 126\n"
         "\n"
         "small.arch:7:29: error[E601]: `flops` is 30,752 (+53.8%); the limit is <= 20,000\n"
         "   |\n"
         " 7 |     budget { params <= 150; flops <= 20K }\n"
         "   |                             ^^^^^^^^^^^^\n"
-        "  note: small.arch:5:12: this line costs 29,696, 96.6% of `flops`\n"
-        "  note: small.arch:6:12: this line costs 1,056, 3.4% of `flops`\n"
+        "  note: small.arch:5:12: this line costs 29,696 (96.6% of `flops`)\n"
+        "  note: small.arch:6:12: this line costs 1,056 (3.4% of `flops`)\n"
         "  help: `--set width=10` would meet it, with 19,220\n"
         "\n"
         "2 errors\n"
@@ -224,7 +224,7 @@ def test_budgets_are_picked_by_name(spec: str) -> None:
     assert run("check", spec)[0] == 1
     status, out, err = run("check", spec, "--budget", "smal")
     assert (status, out) == (2, "")
-    assert err == "small.arch: error[E101]: no budget is named `smal`\n  help: did you mean `small`?\n"
+    assert err == "small.arch: error[E101]: unknown budget `smal`\n  help: did you mean `small`?\n"
 
 
 def test_a_latency_is_measured_when_asked_for(spec: str) -> None:

@@ -64,7 +64,7 @@ def test_the_budgets_that_are_named_are_held(folder: Path) -> None:
     assert run("small.arch")[0] == 1
     status, out, err = run("small.arch", "--budget", "loos")
     assert (status, out) == (2, "")
-    assert err == "small.arch: error[E101]: no budget is named `loos`\n  help: did you mean `loose`?\n"
+    assert err == "small.arch: error[E101]: unknown budget `loos`\n  help: did you mean `loose`?\n"
     assert not Path("small.py").exists()
     status, out, _ = run("small.arch", "--budget", "loose")
     assert status == 0

@@ -118,10 +118,10 @@ def test_both_commands_write_a_package_for_a_device(
     [
         (("--to", "pt"), "'pt' is not one of 'py', 'pt2', 'aoti', 'onnx', 'openvino'"),
         (("--to", "onnx", "-o", "m.xml"), "error[E704]: the name of a file for `onnx` (ONNX) must end in `.onnx`"),
-        (("--to", "onnx", "--batch", "none"), "`--batch none` is neither `dynamic` nor a number from 1"),
+        (("--to", "onnx", "--batch", "none"), "`--batch` must be `dynamic` or an int of at least 1; found `none`"),
         (("--to", "onnx", "--input", "8x8x"), "`--input 8x8x` is not a shape; write one like 3x224x224"),
         (("--to", "onnx", "--input", "3x8"), "3x8"),
-        (("--to", "py", "--seed", "1", "--dtype", "float16"), "holds no weights, so it takes no dtype"),
+        (("--to", "py", "--seed", "1", "--dtype", "float16"), "stores no weights, so `dtype` does not apply"),
         (("--to", "pt2", "--weights", "missing.pth"), "error[E702]"),
         (("--to", "aoti", "--device", "cuda:9"), "error[E603]: this machine has no device `cuda:9`"),
         (("--to", "onnx", "--device", "cuda"), "error[E705]: `onnx` (ONNX) is not written for `cuda`"),

@@ -130,10 +130,16 @@ def refused(folder: Path, text: str, target: str, path: Path, message: str, code
         ("onnx", "missing/m.onnx", "the file cannot be written: no such file or directory", "E704", {}),
         ("onnx", "folder.onnx", "the file cannot be written: is a directory", "E704", {}),
         ("onnx", "m.onnx", "`onnx` (ONNX) cannot be written in `float64`", "E705", {"dtype": "float64"}),
-        ("pt2", "m.pt2", 'a batch is "dynamic" or a number from 1; found 0', "E705", {"batch": 0}),
-        ("pt2", "m.pt2", 'a batch is "dynamic" or a number from 1; found True', "E705", {"batch": True}),
-        ("py", "m.py", "`py` (PyTorch source) holds no weights, so it takes no dtype", "E705", {"dtype": "float32"}),
-        ("py", "m.py", "holds no weights, so it takes no weights", "E705", {"weights": "some.pth"}),
+        ("pt2", "m.pt2", 'the batch must be "dynamic" or an int of at least 1; found 0', "E705", {"batch": 0}),
+        ("pt2", "m.pt2", 'the batch must be "dynamic" or an int of at least 1; found True', "E705", {"batch": True}),
+        (
+            "py",
+            "m.py",
+            "`py` (PyTorch source) stores no weights, so `dtype` does not apply",
+            "E705",
+            {"dtype": "float32"},
+        ),
+        ("py", "m.py", "stores no weights, so `weights` does not apply", "E705", {"weights": "some.pth"}),
         ("pt2", "m.pt2", "the weights in `missing.pth` cannot be read", "E702", {"weights": "missing.pth"}),
         ("pt2", "m.pt2", "fc.weight", "E701", {"weights": {"fc.weight": torch.zeros(3, 3)}}),
     ],
@@ -215,7 +221,7 @@ def test_a_backend_that_fails_says_so_in_one_line(tmp_path: Path, monkeypatch: p
 
 def test_the_spec_itself_is_not_replaced(tmp_path: Path) -> None:
     (tmp_path / "net.arch").write_text(NETWORKS["vector"])
-    with pytest.raises(rx.ArchError, match="the file is the spec itself"):
+    with pytest.raises(rx.ArchError, match="the output file is the spec itself"):
         rx.load(tmp_path / "net.arch").export("py", tmp_path / "net.arch")
     assert (tmp_path / "net.arch").read_text() == NETWORKS["vector"]
 

@@ -92,6 +92,6 @@ def test_only_files_are_replaced(tmp_path: Path) -> None:
     with pytest.raises(IsADirectoryError, match="is a directory"):
         write_text(tmp_path, "text")
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(OSError, match="is no regular file"):
+    with pytest.raises(OSError, match="is not a regular file"):
         write_text(tmp_path / "pipe", "text")
     assert names(tmp_path) == ["pipe"]

@@ -33,7 +33,7 @@ ERRORS: list[tuple[str, dict[str, object], tuple[Shape, ...], str, str, str]] = 
         ((8, 5, 5),),
         "E303",
         "`kernel` (=7x7) is larger than its input (=5x5)",
-        "a smaller kernel",
+        "use a smaller kernel",
     ),
     (
         "conv",
@@ -48,7 +48,7 @@ ERRORS: list[tuple[str, dict[str, object], tuple[Shape, ...], str, str, str]] = 
         {"channels": 8, "kernel": 1},
         ((512,),),
         "E301",
-        "takes a feature map (channels x height x width); found 512 features",
+        "needs a feature map (channels x height x width); found 512 features",
         "before `flatten`",
     ),
     (
@@ -56,7 +56,7 @@ ERRORS: list[tuple[str, dict[str, object], tuple[Shape, ...], str, str, str]] = 
         {"channels": 8, "kernel": 1},
         ((3, 4),),
         "E301",
-        "takes a feature map (channels x height x width); found 3x4",
+        "needs a feature map (channels x height x width); found 3x4",
         "",
     ),
     (
@@ -80,10 +80,10 @@ ERRORS: list[tuple[str, dict[str, object], tuple[Shape, ...], str, str, str]] = 
         {"features": 10},
         ((512, 7, 7),),
         "E301",
-        "`linear` takes features, not a feature map; found 512x7x7",
+        "`linear` needs features, not a feature map; found 512x7x7",
         "`flatten`",
     ),
-    ("bn", {}, ((3, 4),), "E301", "`bn` takes a feature map (channels x height x width) or features; found 3x4", ""),
+    ("bn", {}, ((3, 4),), "E301", "`bn` needs a feature map (channels x height x width) or features; found 3x4", ""),
     (
         "groupnorm",
         {"groups": 32},
@@ -125,7 +125,7 @@ ERRORS: list[tuple[str, dict[str, object], tuple[Shape, ...], str, str, str]] = 
         "`kernel` (=7x7) is larger than its input (=6x7)",
         "",
     ),
-    ("avgpool", {"kernel": "global"}, ((512,),), "E301", "`avgpool` takes a feature map", "before `flatten`"),
+    ("avgpool", {"kernel": "global"}, ((512,),), "E301", "`avgpool` needs a feature map", "before `flatten`"),
     (
         "shuffle",
         {"groups": 3},
@@ -164,8 +164,8 @@ ERRORS: list[tuple[str, dict[str, object], tuple[Shape, ...], str, str, str]] = 
         {},
         ((256, 56, 56), (256, 56, 56), (128, 56, 56)),
         "E304",
-        "`add` takes values of equal shape; expected 256x56x56 as value 1, found 128x56x56 as value 3",
-        "`conv(256, 1x1)` would make 256 channels of 128",
+        "`add` needs values of equal shape; value 1 is 256x56x56, value 3 is 128x56x56",
+        "`conv(256, 1x1)` changes 128 channels to 256",
     ),
     ("maximum", {}, (MAP, (64,)), "E304", "expected 64x56x56 as value 1, found 64 features as value 2", ""),
     (
@@ -173,7 +173,7 @@ ERRORS: list[tuple[str, dict[str, object], tuple[Shape, ...], str, str, str]] = 
         {},
         (MAP, (64, 28, 28)),
         "E304",
-        "`mean` takes values of equal shape; expected 64x56x56 as value 1, found 64x28x28 as value 2",
+        "`mean` needs values of equal shape; value 1 is 64x56x56, value 2 is 64x28x28",
         "",
     ),
     (
@@ -181,7 +181,7 @@ ERRORS: list[tuple[str, dict[str, object], tuple[Shape, ...], str, str, str]] = 
         {},
         (MAP, (32, 28, 56)),
         "E304",
-        "`concat` takes values that agree in all but their channels; value 1 is 64x56x56, value 2 is 32x28x56",
+        "`concat` needs values that differ in channels only; value 1 is 64x56x56, value 2 is 32x28x56",
         "",
     ),
     ("concat", {}, (MAP, (32,)), "E304", "value 1 is 64x56x56, value 2 is 32 features", ""),
@@ -190,7 +190,7 @@ ERRORS: list[tuple[str, dict[str, object], tuple[Shape, ...], str, str, str]] = 
         {},
         (MAP, (64, 1, 1), (32, 1, 1)),
         "E304",
-        "`mul` takes values of equal shape, or with sides of 1 that repeat; value 1 is 64x56x56, value 3 is 32x1x1",
+        "`mul` needs values of equal shape, or sides of 1 that repeat; value 1 is 64x56x56, value 3 is 32x1x1",
         "",
     ),
     ("mul", {}, (MAP, (64,)), "E304", "value 1 is 64x56x56, value 2 is 64 features", "has the shape Cx1x1"),
@@ -227,5 +227,5 @@ def test_every_map_operator_refuses_features() -> None:
         arguments = {"channels": 1, "kernel": 1} if name == "conv_transpose" else {}
         arguments |= {"size": 1} if name == "lrn" or "adaptive" in name else {}
         arguments |= {"kernel": 1} if name == "maxpool" else {}
-        with pytest.raises(RuleError, match=f"`{name}` takes a feature map"):
+        with pytest.raises(RuleError, match=f"`{name}` needs a feature map"):
             operator.shape(validate(operator, arguments), ((8,),))

@@ -346,7 +346,7 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"evaluator": "no_such_module:f"}, "E721", "cannot import `no_such_module`: ModuleNotFoundError"),
     ({"evaluator": "search_evaluators:NUMBER"}, "E721", "`search_evaluators:NUMBER` is no function; found int"),
     ({"evaluator": "search_evaluators:Kind"}, "E721", "is a class"),
-    ({"budget": "smal"}, "E101", "no budget is named `smal`"),
+    ({"budget": "smal"}, "E101", "unknown budget `smal`"),
     ({"storage": "nonsense"}, "E722", "cannot use the storage nonsense"),
     ({"storage": "sqlite:////no/such/folder/x.db"}, "E722", "there is no folder /no/such/folder"),
     ({"storage": "sqlite://"}, "E722", "a database in memory cannot be shared; give a file"),

@@ -76,7 +76,7 @@ def test_a_node_is_of_the_operator_that_its_parameter_holds() -> None:
         ("image.weight", ("E101", "unknown operator or node `image`", "image", None)),
         ("aux.weight", ("E207", "`aux` is not an operator", "aux", "name an operator inside it: `aux.linear.weight`")),
         ("a.0.weight", ("E207", "`a.0` is not an operator", "0", "name an operator inside it: `a.0.conv.weight`")),
-        ("aux.conv.bias", ("E209", "`aux` contains no `conv`", "conv", "operators with weights in it: linear")),
+        ("aux.conv.bias", ("E209", "`aux` contains no `conv`", "conv", "its operators with weights: linear")),
         ("stem.conv1.bias", ("E209", "`stem.conv1` has no bias", "bias", "`conv(..., bias=true)` has one")),
         ("a.conv.bias", ("E209", "no `conv` in `a` has a bias", "bias", "`conv(..., bias=true)` has one")),
         ("stem.relu.weight", ("E201", "`relu` has no weights to initialise", "relu", None)),

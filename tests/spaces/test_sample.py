@@ -189,7 +189,7 @@ def test_looking_ends_in_a_space_without_end(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_unknown_budgets_are_named() -> None:
-    with pytest.raises(rx.ArchError, match=r"no budget is named `prat`(?s:.*)did you mean `part`"):
+    with pytest.raises(rx.ArchError, match=r"unknown budget `prat`(?s:.*)did you mean `part`"):
         TWIN.space.sample(1, budget="prat")
 
 

@@ -147,7 +147,7 @@ def test_none_is_a_proof(small: Space) -> None:
     [
         ({"widht": Domain((4,))}, {}, "E201", "network `small` has no parameter `widht`"),
         ({"depths[7]": Domain((4,))}, {}, "E205", "index 7 is out of range: `depths` has 2 elements, counted from 0"),
-        ({"width[0]": Domain((4,))}, {}, "E204", "`width` is not a list, so it has no elements"),
+        ({"width[0]": Domain((4,))}, {}, "E204", "`width` is not a list"),
         ({"ratio": Domain(low=0.1, high=0.9)}, {}, "E205", "the domain 0.1..0.9 of `ratio` is infinite"),
         ({"width": Domain(low=1, high=10**12)}, {}, "E405", "the domains have 1,000,000,000,000 combinations"),
         ({"width": Domain((4.5, 8))}, {}, "E204", "`width` must be an int; found 4.5"),

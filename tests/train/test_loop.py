@@ -226,10 +226,11 @@ def test_runs_that_cannot_be_resumed_are_refused(tmp_path: Path) -> None:
     refused(job(tmp_path)._replace(resume=True), "there is no run to resume here")
     train(job(tmp_path, epochs=1))
     before = (tmp_path / "run" / "last.ckpt").read_bytes()
-    refused(job(tmp_path, epochs=1), "the folder holds a run already")
+    refused(job(tmp_path, epochs=1), "the folder already has a run")
     resumed = job(tmp_path, epochs=1)._replace(resume=True)
-    refused(resumed._replace(settings={"width": 8, "resolution": 8}), "the run is of `tiny`, another network")
-    refused(resumed._replace(recipe=recipe("digits", epochs=1)), "the run has `batch_size` 256; found 64")
+    wider = resumed._replace(settings={"width": 8, "resolution": 8})
+    refused(wider, "the run trains network `tiny` with another architecture")
+    refused(resumed._replace(recipe=recipe("digits", epochs=1)), "the run started with `batch_size` 256; found 64")
     assert (tmp_path / "run" / "last.ckpt").read_bytes() == before
     (tmp_path / "run" / "last.ckpt").write_bytes(before[:1000])
     refused(resumed, "the run cannot be read")
@@ -251,9 +252,9 @@ def test_a_state_that_does_not_fit_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("hardware", "message"),
     [
-        (Hardware(accelerator="cuda"), "this machine cannot train on that hardware"),
-        (Hardware(accelerator="cpu", devices="none"), "this machine cannot train on that hardware"),
-        (Hardware(accelerator="abacus"), "this machine cannot train on that hardware"),
+        (Hardware(accelerator="cuda"), "this machine cannot train with these options"),
+        (Hardware(accelerator="cpu", devices="none"), "this machine cannot train with these options"),
+        (Hardware(accelerator="abacus"), "this machine cannot train with these options"),
         (Hardware(precision="int8"), "`precision` must be one of 32-true"),
         (Hardware(strategy="fsdp"), "`strategy` must be one of auto, ddp"),
         (

@@ -324,11 +324,11 @@ def test_cut_files(size: int, tmp_path: Path) -> None:
 
 
 NO_STATE: dict[str, tuple[object, str]] = {
-    "list": ([torch.zeros(1)], "it holds an object of type list, not a state_dict"),
-    "tensor": (torch.zeros(1), "it holds an object of type Tensor, not a state_dict"),
-    "nothing": ({}, "it holds no tensors"),
+    "list": ([torch.zeros(1)], "it contains a list instead of a state_dict"),
+    "tensor": (torch.zeros(1), "it contains a Tensor instead of a state_dict"),
+    "nothing": ({}, "it contains no tensors"),
     "number": ({"a": torch.zeros(1), "epoch": 3}, "`epoch` is of type int, not a tensor"),
-    "key": ({0: torch.zeros(1)}, "the name of a tensor is of type int, not str"),
+    "key": ({0: torch.zeros(1)}, "it has a key of type int; keys must be tensor names"),
     "sparse": ({"a": torch.eye(3).to_sparse()}, "`a` is sparse, nested or quantized"),
     "module": (nn.Linear(2, 3), "cannot be read"),
 }
@@ -375,8 +375,11 @@ def test_a_checkpoint_that_does_not_fit_changes_nothing() -> None:
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (lambda value: value.to(torch.int8), "`fc.weight` holds int8 in the checkpoint; float32 is needed"),
-        (lambda value: value.to(torch.complex64), "`fc.weight` holds complex64 in the checkpoint; float32 is needed"),
+        (lambda value: value.to(torch.int8), "`fc.weight` is int8 in the checkpoint; the network needs float32"),
+        (
+            lambda value: value.to(torch.complex64),
+            "`fc.weight` is complex64 in the checkpoint; the network needs float32",
+        ),
         (lambda value: value.to("meta"), "`fc.weight` has no values in the checkpoint: it is on the meta device"),
     ],
 )
