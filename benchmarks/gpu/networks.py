@@ -68,7 +68,8 @@ def outputs(result: Any) -> tuple[Tensor, ...]:
 
 def loss_of(result: Any) -> Tensor:
     """The mean square of all outputs, added up."""
-    return torch.stack([output.float().square().mean() for output in outputs(result)]).sum()
+    wide = [output.to(torch.promote_types(output.dtype, torch.float32)) for output in outputs(result)]
+    return torch.stack([output.square().mean() for output in wide]).sum()
 
 
 def settled(network: Any, device: torch.device, batch: int = 4) -> State:

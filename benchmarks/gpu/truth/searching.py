@@ -65,7 +65,7 @@ def faults(run: Run) -> None:
 
 def _search(run: Run, name: str, trials: int, workers: int, *more: str) -> dict[str, Any]:
     asked = ["--maximize", "accuracy", "--trials", str(trials), "--workers", str(workers), "--sampler", "random"]
-    storage = ["--storage", f"sqlite:///{run.folder / name}.db", "--heartbeat", "2"]
+    storage = ["--storage", f"sqlite:///{run.folder / name}.db", "--heartbeat", "5"]
     answer: dict[str, Any] = resnext_dsl(run, "search", str(tiny_spec(run)), *asked, *storage, *more, "--json").answer()
     return answer
 
