@@ -34,7 +34,7 @@ CHEAP = {"check", "summary", "solve", "diff", "fmt", "zoo", "compile"}
 HEAVY = re.compile(r"\.export\(|\bbench\(|\btrain\(|EVALUATORS|\.search\(|_a\"")
 """Python that takes longer than a quick test may."""
 
-TOOLS = {"git", "cd", "tar", "ray", "ruff", "mypy", "lint-imports", "pre-commit"}
+TOOLS = {"git", "bash", "cd", "tar", "ray", "ruff", "mypy", "lint-imports", "pre-commit"}
 """Programs of others that commands may start."""
 
 
