@@ -14,6 +14,9 @@ import resnext_dsl as rx
 
 ALL_PAGES = [*PAGES, *(CHECKOUT / "docs" / name for name in sorted(GENERATED))]
 FOLDERS = "benchmarks|docs|examples|findings|grammar|resnext_dsl|specs|tests"
+WRITTEN = {"benchmarks/gpu/results/"}
+"""Folders that a command of a page writes."""
+
 SOURCES = sorted((CHECKOUT / "resnext_dsl").rglob("*.py"))
 
 
@@ -58,7 +61,7 @@ def test_files_that_a_page_names_exist(page: Path) -> None:
         path = name.rstrip(".")
         if re.search(r"[A-Z]{4,}", path) and not path.endswith("README.md"):
             path = path.rpartition("/")[0]
-        if not any(CHECKOUT.glob(path)):
+        if name not in WRITTEN and not any(CHECKOUT.glob(path)):
             missing.append(name)
     assert not missing
 

@@ -34,7 +34,7 @@ CHEAP = {"check", "summary", "solve", "diff", "fmt", "zoo", "compile"}
 HEAVY = re.compile(r"\.export\(|\bbench\(|\btrain\(|EVALUATORS|\.search\(|_a\"")
 """Python that takes longer than a quick test may."""
 
-TOOLS = {"git", "cd", "ray", "ruff", "mypy", "lint-imports", "pre-commit"}
+TOOLS = {"git", "bash", "cd", "tar", "ray", "ruff", "mypy", "lint-imports", "pre-commit"}
 """Programs of others that commands may start."""
 
 
@@ -243,7 +243,9 @@ def test_scripts_and_tools_of_commands_exist() -> None:
     for command in SHELL:
         program, *arguments = command.words
         if program == "python" and arguments[0] == "-m":
-            assert arguments[1].split(".")[0] in ("pytest", "pip", "resnext_dsl"), command.place
+            package, _, name = arguments[1].partition(".")
+            assert package in ("pytest", "pip", "resnext_dsl", "benchmarks"), command.place
+            assert package != "benchmarks" or (CHECKOUT / package / name / "__main__.py").is_file(), command.place
             paths = [word for word in arguments[2:] if word.startswith("tests/")]
             assert all((CHECKOUT / path).exists() for path in paths), command.place
         elif program == "python" and arguments[0] == "-c":
