@@ -157,7 +157,7 @@ def errors(budget: str) -> list[rx.Diagnostic]:
         ),
         ("conv9.flops <= 5M", "E101", "conv9", "network `n` has no part `conv9`", "parts: a"),
         ("a.cnv.flops <= 5M", "E101", "a.cnv", "network `n` has no part `a.cnv`", "did you mean `a.conv`?"),
-        ("a.0.flops <= 5M", "E101", "a.0", "network `n` has no part `a.0`", "`a` holds: a.bn, a.conv"),
+        ("a.0.flops <= 5M", "E101", "a.0", "network `n` has no part `a.0`", "`a` contains: a.bn, a.conv"),
         ("params in 5M..4M", "E205", "5M..4M", "the range 5M..4M is empty", "did you mean `4M..5M`?"),
         (
             "latency(cpu, 1) in 5ms..4us",

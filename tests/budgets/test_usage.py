@@ -45,7 +45,9 @@ def test_every_measure_has_a_row_that_reads_or_needs_a_machine() -> None:
 
 def test_the_example_of_the_reference_holds_for_resnext50() -> None:
     page = (CHECKOUT / "docs" / "language.md").read_text(encoding="utf-8")
-    example = next(text for text in re.findall(r"```arch\n(.*?)```", page, re.DOTALL) if text.startswith("budget {"))
+    example = next(
+        text for text in re.findall(r"```arch[^\n]*\n(.*?)```", page, re.DOTALL) if text.startswith("budget {")
+    )
     spec = (CHECKOUT / "specs" / "resnext50_32x4d.arch").read_text(encoding="utf-8")
     own = re.search(r"\n    budget \{.*\}\n", spec)
     assert own is not None

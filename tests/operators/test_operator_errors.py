@@ -167,7 +167,7 @@ ERRORS: list[tuple[str, dict[str, object], tuple[Shape, ...], str, str, str]] = 
         "`add` needs values of equal shape; value 1 is 256x56x56, value 3 is 128x56x56",
         "`conv(256, 1x1)` changes 128 channels to 256",
     ),
-    ("maximum", {}, (MAP, (64,)), "E304", "expected 64x56x56 as value 1, found 64 features as value 2", ""),
+    ("maximum", {}, (MAP, (64,)), "E304", "value 1 is 64x56x56, value 2 is 64 features", ""),
     (
         "mean",
         {},
