@@ -64,7 +64,7 @@ def _compare(spec: Path, url: str, sampler: str, trials: int, rounds: int) -> No
         overhead = [a - b for a, b in zip(whole, bound, strict=True)]
         print(
             f"{sampler}, {trials} trials on {url.partition(':')[0]}, {rounds} rounds, {what}: {_median(whole):.2f} ms "
-            f"a trial, of which {_median(bound):.2f} bind and price its network and {_median(overhead):.2f} are overhead of the search"
+            f"a trial: {_median(bound):.2f} to bind and price its network, {_median(overhead):.2f} overhead of the search"
         )
         ratio = _median([a / b for a, b in zip(overhead, theirs, strict=True)])
         alike_ratio = _median([a / b for a, b in zip(overhead, same, strict=True)])
@@ -115,8 +115,8 @@ def _networks(results: Any) -> None:
 def _optuna(url: str, name: str, sampler: str, trials: int, alike: bool) -> None:
     """Runs plain Optuna with the same parameters and sampler, but without costs or a check for repeated candidates.
 
-    The storage has Optuna's defaults. If `alike`, it has the options of a search: heartbeats, and for SQLite no wait for
-    the disk at each step.
+    The storage has Optuna's defaults. If `alike`, it has the options of a search: heartbeats, and for SQLite no wait
+    for the disk at each step.
     """
     samplers = {"random": optuna.samplers.RandomSampler, "nsga2": optuna.samplers.NSGAIISampler}
     storage = open_storage(url, 20, 60) if alike else optuna.storages.RDBStorage(url)
