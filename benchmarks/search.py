@@ -64,7 +64,7 @@ def _compare(spec: Path, url: str, sampler: str, trials: int, rounds: int) -> No
         overhead = [a - b for a, b in zip(whole, bound, strict=True)]
         print(
             f"{sampler}, {trials} trials on {url.partition(':')[0]}, {rounds} rounds, {what}: {_median(whole):.2f} ms "
-            f"a trial: {_median(bound):.2f} to bind and price its network, {_median(overhead):.2f} overhead of the search"
+            f"a trial: {_median(bound):.2f} to bind and price its network, {_median(overhead):.2f} for the search"
         )
         ratio = _median([a / b for a, b in zip(overhead, theirs, strict=True)])
         alike_ratio = _median([a / b for a, b in zip(overhead, same, strict=True)])
