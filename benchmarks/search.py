@@ -1,4 +1,4 @@
-"""What a search itself takes for a trial, against plain Optuna on the same database; a million screened in one command.
+"""Times the overhead of a search per trial against plain Optuna on the same database.
 
 python benchmarks/search.py [TRIALS [ROUNDS [STORAGE]]]
 """
@@ -26,7 +26,7 @@ from resnext_dsl.searches.storage import close, open_storage
 
 SAMPLERS = ("random", "nsga2")
 BOUND = 1.0
-"""Of plain Optuna's time for a trial: what a search may take beside the networks that it evaluates."""
+"""Largest overhead of a search per trial, in multiples of plain Optuna's time."""
 
 WIDE = SPEC.replace("{1, 2, 4, 8, 16, 32, 64}", "1..64").replace("1..12", "1..36").replace("12G", "24G")
 
@@ -47,7 +47,7 @@ def main() -> None:
 
 
 def _compare(spec: Path, url: str, sampler: str, trials: int, rounds: int) -> None:
-    """Rounds of a search and of plain Optuna in turn, each a study of its own in one database."""
+    """Alternates rounds of a search and of plain Optuna, each with its own study in one database."""
     ours, networks, peer, alike = [], [], [], []
     for number in range(rounds):
         name = f"{sampler}-{time.time_ns()}"
@@ -59,17 +59,17 @@ def _compare(spec: Path, url: str, sampler: str, trials: int, rounds: int) -> No
         for turn in turns if number % 2 == 0 else turns[::-1]:
             turn()
         networks.append(_timed(partial(_networks, ours[-1][1]), trials))
-    for what, place in (("time that passes", 0), ("time of the processor", 1)):
+    for what, place in (("wall time", 0), ("CPU time", 1)):
         whole, bound, theirs, same = ([times[place] for times, _ in taken] for taken in (ours, networks, peer, alike))
-        own = [a - b for a, b in zip(whole, bound, strict=True)]
+        overhead = [a - b for a, b in zip(whole, bound, strict=True)]
         print(
             f"{sampler}, {trials} trials on {url.partition(':')[0]}, {rounds} rounds, {what}: {_median(whole):.2f} ms "
-            f"a trial, of which {_median(bound):.2f} make and price its network and {_median(own):.2f} the search takes"
+            f"a trial: {_median(bound):.2f} to bind and price its network, {_median(overhead):.2f} for the search"
         )
-        ratio = _median([a / b for a, b in zip(own, theirs, strict=True)])
-        alike_ratio = _median([a / b for a, b in zip(own, same, strict=True)])
+        ratio = _median([a / b for a, b in zip(overhead, theirs, strict=True)])
+        alike_ratio = _median([a / b for a, b in zip(overhead, same, strict=True)])
         print(f"  plain Optuna, without networks: {_median(theirs):.2f} ms, ratio {ratio:.2f}", end="; ")
-        print(f"opened as the search opens it, {_median(same):.2f} ms, ratio {alike_ratio:.2f}")
+        print(f"with the storage options of the search: {_median(same):.2f} ms, ratio {alike_ratio:.2f}")
         print(f"  bound {BOUND:g} of plain Optuna: {_kept(ratio <= BOUND)}")
 
 
@@ -81,7 +81,7 @@ def _kept(kept: bool) -> str:
 
 
 def _timed(run: Callable[[], Any], trials: int) -> tuple[tuple[float, float], Any]:
-    """Milliseconds a trial, as they pass and of the processor, and what the run gives."""
+    """Milliseconds of wall and CPU time per trial, and the result of the run."""
     start, before = time.perf_counter(), processor_time()
     result = run()
     taken = time.perf_counter() - start, processor_time() - before
@@ -92,7 +92,7 @@ def _search(spec: Path, url: str, name: str, sampler: str, trials: int) -> Any:
     def accuracy(network: Any, candidate: Any) -> dict[str, float]:
         return {"accuracy": candidate["width"] / (candidate["depth3"] + candidate["depth4"])}
 
-    found = rx.search(
+    results = rx.search(
         str(spec),
         maximize="accuracy",
         minimize="flops",
@@ -102,20 +102,20 @@ def _search(spec: Path, url: str, name: str, sampler: str, trials: int) -> Any:
         storage=url,
         study=name,
     )
-    assert len(found.trials) == trials
-    return found
+    assert len(results.trials) == trials
+    return results
 
 
-def _networks(found: Any) -> None:
-    """Makes and prices the networks of a search, as any search has to."""
-    for trial in found.trials:
-        found.space.bind(trial.candidate).cost()
+def _networks(results: Any) -> None:
+    """Binds and prices the networks of a search."""
+    for trial in results.trials:
+        results.space.bind(trial.candidate).cost()
 
 
 def _optuna(url: str, name: str, sampler: str, trials: int, alike: bool) -> None:
-    """The same parameters and sampler; nothing knows what a candidate costs, or whether it was there before.
+    """Runs plain Optuna with the same parameters and sampler, but without costs or a check for repeated candidates.
 
-    The storage is opened as Optuna does by itself; or as a search does, with heartbeats, and for SQLite without a wait
+    The storage has Optuna's defaults. If `alike`, it has the options of a search: heartbeats, and for SQLite no wait
     for the disk at each step.
     """
     samplers = {"random": optuna.samplers.RandomSampler, "nsga2": optuna.samplers.NSGAIISampler}
@@ -135,7 +135,7 @@ def _optuna(url: str, name: str, sampler: str, trials: int, alike: bool) -> None
 
 
 def _million(folder: Path) -> None:
-    """Draws a million candidates within their budget and ranks them by their cost, as a user would."""
+    """Draws a million candidates within their budget and ranks them by cost, with the command."""
     spec = folder / "wide.arch"
     spec.write_text(WIDE)
     goals = ["--maximize", "params", "--minimize", "flops", "--evaluator", "cost"]

@@ -1,4 +1,4 @@
-"""`resnext-dsl report`: what a search has found, as one HTML file; nothing is evaluated."""
+"""`resnext-dsl report`: writes the results of a search as one HTML file, without an evaluation."""
 
 from __future__ import annotations
 
@@ -15,24 +15,25 @@ def report(
     storage: Annotated[
         str,
         typer.Option(
-            "--storage", metavar="URL", help="Where the search keeps its results, if not in NETWORK.search.db."
+            "--storage", metavar="URL", help="Database of the results.  [default: sqlite:///NETWORK.search.db]"
         ),
     ] = "",
     study: Annotated[
         str,
-        typer.Option("--study", metavar="NAME", help="The name they are kept under; that of the network by default."),
+        typer.Option("--study", metavar="NAME", help="Name of the study in the storage.  [default: the network's]"),
     ] = "",
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", metavar="FILE.html", help="NETWORK.report.html by default.")
+        Path | None,
+        typer.Option("-o", "--output", metavar="FILE.html", help="File of the page.  [default: NETWORK.report.html]"),
     ] = None,
     settings: answers.Set = None,
     as_json: answers.Json = False,
     root: answers.Root = None,
 ) -> None:
-    """Show what a search has found: front, history, importance of parameters, distribution of error.
+    """Show the results of a search: front, history, importance of parameters, distribution of error.
 
-    The page needs no network and no other file. The search may be running: the page shows how far it is. The study
-    knows what it was asked, so its storage and its name are enough.
+    The page needs no internet connection and no other file. The search may still be running: the page shows its
+    progress. The study stores the plan of the search, so its storage and its name are enough.
 
     Example: resnext-dsl report examples/families.arch --storage sqlite:///anynet.search.db -o report.html
     """
@@ -42,11 +43,11 @@ def report(
         from resnext_dsl.searches.report.document import write
         from resnext_dsl.searches.report.sections import standing_of
 
-        found = read(spec, storage=storage, study=study, root=root, **answers.overrides(settings))
-        path = write(found, output if output is not None else Path(f"{found.space.network.name}.report.html"))
+        results = read(spec, storage=storage, study=study, root=root, **answers.overrides(settings))
+        path = write(results, output if output is not None else Path(f"{results.space.network.name}.report.html"))
         if as_json:
-            alive = {"running": found.running, "waiting": found.waiting}
-            answers.print_json(answer(found) | alive | {"files": [str(path)]})
+            unfinished = {"running": results.running, "waiting": results.waiting}
+            answers.print_json(answer(results) | unfinished | {"files": [str(path)]})
         else:
-            typer.echo(f"{found.space.network.name}: {standing_of(found)}")
+            typer.echo(f"{results.space.network.name}: {standing_of(results)}")
             typer.echo(f"wrote {path}")

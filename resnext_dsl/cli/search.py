@@ -1,4 +1,4 @@
-"""`resnext-dsl search`: the best candidates of a space, within its budgets, evaluated by many processes."""
+"""`resnext-dsl search`: searches a space for the best candidates within its budgets, in many processes."""
 
 from __future__ import annotations
 
@@ -20,81 +20,109 @@ def search(
         typer.Option(
             "--maximize",
             metavar="METRIC",
-            help="Make this large: a measure of cost, or what the evaluator gives; repeatable.",
+            help="Metric to maximize: a measure of cost, or a metric of the evaluator; repeatable.",
         ),
     ] = None,
     minimize: Annotated[
-        Names, typer.Option("--minimize", metavar="METRIC", help="Make this small; repeatable.")
+        Names, typer.Option("--minimize", metavar="METRIC", help="Metric to minimize, as for --maximize; repeatable.")
     ] = None,
     budget: answers.Budgets = None,
     trials: Annotated[
-        int, typer.Option("--trials", help="Candidates to evaluate in all, earlier runs included.")
+        int, typer.Option("--trials", help="Number of candidates to evaluate, including those of earlier runs.")
     ] = 100,
     workers: Annotated[
-        int, typer.Option("--workers", help="Processes on this machine, or trials at a time on a cluster.")
+        int, typer.Option("--workers", help="Number of processes on this machine, or of trials at a time on a cluster.")
     ] = 1,
     engine: Annotated[
-        str, typer.Option("--engine", metavar="NAME", help="processes of this machine, or ray: a cluster.")
+        str,
+        typer.Option("--engine", metavar="NAME", help="Engine: processes of this machine, or ray (a cluster)."),
     ] = "processes",
     resources: Annotated[
-        str, typer.Option("--resources", metavar="NAME=NUMBER,...", help="What a trial needs of it: cpu=2,gpu=0.5.")
+        str,
+        typer.Option(
+            "--resources",
+            metavar="NAME=NUMBER,...",
+            help="Resources of a trial on the cluster, such as cpu=2,gpu=0.5.  [default: cpu=1]",
+        ),
     ] = "",
     storage: Annotated[
         str,
-        typer.Option("--storage", metavar="URL", help="Where results are kept: sqlite:///FILE.db, postgresql://..."),
+        typer.Option(
+            "--storage",
+            metavar="URL",
+            help="Database of the results: sqlite:///FILE.db or postgresql://...  [default: sqlite:///NETWORK.search.db]",
+        ),
     ] = "",
-    study: Annotated[str, typer.Option("--study", metavar="NAME", help="The name they are kept under.")] = "",
+    study: Annotated[
+        str,
+        typer.Option("--study", metavar="NAME", help="Name of the study in the storage.  [default: the network's]"),
+    ] = "",
     sampler: Annotated[
-        str, typer.Option("--sampler", metavar="NAME", help="nsga2, tpe, random or regularized-evolution.")
+        str, typer.Option("--sampler", metavar="NAME", help="Sampler: nsga2, tpe, random or regularized-evolution.")
     ] = "nsga2",
     evaluator: Annotated[
         str,
-        typer.Option("--evaluator", metavar="MODULE:FUNCTION", help="Or a built-in one: digits trains, cost does not."),
+        typer.Option(
+            "--evaluator",
+            metavar="MODULE:FUNCTION",
+            help="Evaluator: a function, or a built-in one such as cost (no training) or digits.",
+        ),
     ] = "digits",
     choices: Annotated[
         list[str] | None,
-        typer.Option("--choice", metavar="NAME=VALUE", help="Of the evaluator: epochs=4, data_dir=DIR; repeatable."),
+        typer.Option(
+            "--choice",
+            metavar="NAME=VALUE",
+            help="Keyword argument of the evaluator, such as epochs=4 or data_dir=DIR; repeatable.",
+        ),
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", help="Of everything that is random.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of all random numbers.")] = 0,
     score: Annotated[
-        str, typer.Option("--score", metavar="NAME", help="A training-free score that chooses what is evaluated.")
+        str, typer.Option("--score", metavar="NAME", help="Training-free score that ranks the candidates of --screen.")
     ] = "",
     screen: Annotated[
-        int, typer.Option("--screen", help="Candidates to draw and rank first: by --score, or by their cost.")
+        int,
+        typer.Option("--screen", help="Number of candidates to rank first, by --score or by cost; 0 for none."),
     ] = 0,
     constrain: Annotated[
-        Names, typer.Option("--constrain", metavar="BOUND", help='On a metric: "accuracy >= 0.9"; repeatable.')
+        Names,
+        typer.Option("--constrain", metavar="BOUND", help='Bound on a metric: "accuracy >= 0.9"; repeatable.'),
     ] = None,
     measure: Annotated[
-        bool, typer.Option("--measure", help="Time the latencies that budgets limit, before anything is trained.")
+        bool, typer.Option("--measure", help="Timing of the latencies that budgets limit, before training.")
     ] = False,
     heartbeat: Annotated[
-        int, typer.Option("--heartbeat", help="Seconds between signs of life; after three of them a trial is dead.")
+        int,
+        typer.Option(
+            "--heartbeat",
+            help="Seconds between heartbeats; a trial counts as dead after three without one.",
+        ),
     ] = 20,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", metavar="DIR", help="Write the front as .arch files.")
+        Path | None, typer.Option("-o", "--output", metavar="DIR", help="Folder for the front, as .arch files.")
     ] = None,
     report: Annotated[
-        Path | None, typer.Option("--report", metavar="FILE.html", help="Write a report, of a stopped search too.")
+        Path | None,
+        typer.Option("--report", metavar="FILE.html", help="File for an HTML report, written on Ctrl-C too."),
     ] = None,
     settings: answers.Set = None,
     as_json: answers.Json = False,
     root: answers.Root = None,
 ) -> None:
-    """Search the space that a spec declares; every candidate keeps the budgets, and none is evaluated twice.
+    """Search the space that a spec declares. Every candidate meets the budgets; no architecture is evaluated twice.
 
-    Results are kept in a database. The same command goes on where an earlier one was stopped; given on several machines
-    with the same --storage, they share the work. Ctrl-C stops cleanly.
+    A database stores the results. The same command continues a stopped search. Several machines share the work if they
+    run the same command with the same --storage. Ctrl-C stops cleanly.
 
     Example: resnext-dsl search examples/families.arch --maximize accuracy --minimize flops --budget box --workers 8
     """
     with answers.reported():
         from resnext_dsl.searches import Plan, run
-        from resnext_dsl.searches.progress_display import Progress, answer, print_found
+        from resnext_dsl.searches.progress_display import Progress, answer, print_results
         from resnext_dsl.searches.winners import write
 
         if report is not None:
-            import resnext_dsl.searches.report.document  # noqa: F401  that it can be written, before hours of searching
+            import resnext_dsl.searches.report.document  # noqa: F401  fails now, not after hours, if a package is missing
         fixed = answers.overrides(settings)
         plan = Plan(
             spec=spec,
@@ -120,22 +148,22 @@ def search(
             resources=_amounts(resources),
         )
         with Progress(plan) as progress:
-            found = run(plan, progress=progress)
-        paths = write(found.space, [trial.candidate for trial in found.front], output) if output is not None else []
+            results = run(plan, progress=progress)
+        paths = write(results.space, [trial.candidate for trial in results.front], output) if output is not None else []
         if report is not None:
-            paths.append(found.report(report))
+            paths.append(results.report(report))
         if as_json:
-            answers.print_json(answer(found) | {"files": [str(path) for path in paths]})
+            answers.print_json(answer(results) | {"files": [str(path) for path in paths]})
         else:
-            print_found(found)
+            print_results(results)
             for path in paths:
                 typer.echo(f"wrote {path}")
-        if found.failures and not found.trials:
-            raise typer.Exit(answers.UNMET)  # the spec is right, and no candidate could be evaluated
+        if results.failures and not results.trials:
+            raise typer.Exit(answers.UNMET)  # the spec is valid, but no candidate could be evaluated
 
 
 def _values(choices: list[str] | None) -> dict[str, Any]:
-    """Choices with their values: what JSON reads, else the text itself."""
+    """Choices with their values: a JSON value, or the text if it is not JSON."""
     values: dict[str, Any] = {}
     for name, text in answers.overrides(choices, "--choice").items():
         try:
@@ -146,11 +174,11 @@ def _values(choices: list[str] | None) -> dict[str, Any]:
 
 
 def _amounts(resources: str) -> dict[str, float]:
-    """`cpu=2,gpu=0.5` as a mapping; a malformed one ends the command."""
+    """`cpu=2,gpu=0.5` as a mapping; ends the command if the text is malformed."""
     amounts: dict[str, float] = {}
     for name, text in answers.overrides(resources.split(",") if resources else None, "--resources").items():
         try:
             amounts[name] = float(text)
         except ValueError:
-            answers.fail(f"`--resources {name}={text}` is no number")
+            answers.fail(f"`--resources {name}={text}` is not a number")
     return amounts

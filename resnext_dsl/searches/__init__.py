@@ -1,10 +1,14 @@
-"""Searches a space: proposes candidates within their budgets, evaluates them in many processes, keeps every result.
+"""Searches a space: proposes candidates within the budgets, evaluates them in many processes, stores every result.
 
-`plan` is what is asked; `evaluator` tells how good a candidate is; `storage` and `trials` keep what is known, for all
-processes; `propose` finds the next candidate, `worker` evaluates; an `engine` starts workers, as `processes` or on a
-`cluster`, and `run` keeps them going. `results` are what they find; `reading` opens those of an earlier run, `report`
-shows them as a page.
-Optuna is imported here only; Ray, where it is asked for.
+- `plan`: the request.
+- `evaluator`: computes the metrics of a candidate.
+- `storage`, `trials`: the database that all processes share, and the trials in it.
+- `propose`, `worker`: `propose` chooses the next candidate; `worker` evaluates it.
+- `engine`, `processes`, `cluster`, `supervisor`: an engine starts workers as processes or on a Ray cluster; the
+  supervisor replaces workers that end.
+- `results`, `reading`, `report`: the results, a reader for the results of an earlier run, and an HTML page of them.
+
+Only this package imports Optuna. It imports Ray only for the engine "ray".
 """
 
 from __future__ import annotations
@@ -56,57 +60,60 @@ def search(
     progress: Any = None,
     **fixed: Any,
 ) -> Found:
-    """Searches the space that a file declares; the words are those of `resnext-dsl search`.
+    """Searches the space that a file declares. The arguments have the names of the options of `resnext-dsl search`.
 
     Args:
         spec: A path, or the name of a shipped network.
-        maximize: Metrics that should be large: params, flops, macs, activations, or what the evaluator gives.
-        minimize: Metrics that should be small.
-        budget: The budgets to keep, by name; all of the file by default.
-        trials: Candidates to evaluate in all, those of earlier runs of the same study included.
-        workers: Processes; or, with "ray", how many trials the cluster is given at a time.
+        maximize: Metrics to maximize: params, flops, macs, activations, or a metric of the evaluator.
+        minimize: Metrics to minimize.
+        budget: Names of the budgets that candidates meet; all budgets of the file by default.
+        trials: Number of candidates to evaluate, including those of earlier runs of the study.
+        workers: Number of processes; with "ray", the number of trials that the cluster gets at a time.
         storage: URL of a database: `sqlite:///FILE.db` (by default in the working folder), `postgresql://...`.
-        study: The name that the results are kept under; that of the network by default.
+        study: Name of the study in the storage; the name of the network by default.
         sampler: "nsga2", "tpe", "random" or "regularized-evolution".
-        evaluator: `module:function`, which gives a dict of metrics for a model and a candidate; or the name of a
-            built-in one: "cost" looks at the cost only, others train. A function itself is called in this process, so
-            there is one worker.
-        seed: Of everything that is random; with one worker the same seed gives the same search.
-        screen: Candidates to draw, of which the best by `score` are evaluated; by their cost where there is no score.
-        score: A training-free score.
-        heartbeat: Seconds between the signs of life of a trial.
-        constrain: Bounds on metrics, such as "accuracy >= 0.9", that results on the front keep.
-        measure: Times on this machine the latencies that budgets limit; what misses one is not evaluated.
-        choices: Keyword arguments of the evaluator: {"epochs": 4, "data_dir": "cifar"} for one that trains.
-        engine: "processes" of this machine, or "ray": trials go to a cluster, that of RAY_ADDRESS or of this machine.
-        resources: What a trial needs of the cluster: {"cpu": 2, "gpu": 0.5}; a CPU by default.
+        evaluator: `module:function`, which returns a dict of metrics for a model and a candidate, or the name of a
+            built-in evaluator. "cost" computes the cost only, the others train. A function object runs in this
+            process, so it needs `workers=1`.
+        seed: Seed of all random numbers; with one worker the same seed gives the same search.
+        screen: Number of candidates to draw and rank before training. The best by `score` are evaluated; without a
+            score, the best by cost.
+        score: Name of a training-free score.
+        heartbeat: Seconds between heartbeats of a trial.
+        constrain: Bounds on metrics, such as "accuracy >= 0.9". The front has only results that meet them.
+        measure: Whether to time the latencies that budgets limit on this machine. A candidate that misses one is
+            not evaluated.
+        choices: Keyword arguments of the evaluator, such as {"epochs": 4, "data_dir": "cifar"} for one that trains.
+        engine: "processes" of this machine, or "ray": a cluster at RAY_ADDRESS or on this machine.
+        resources: Resources that a trial needs on the cluster: {"cpu": 2, "gpu": 0.5}; one CPU by default.
         root: The folder that imports stay under.
-        progress: Called with the standing and the stages now and then.
-        **fixed: Values for parameters that do not vary.
+        progress: A function that the search calls repeatedly with the standing and the stages.
+        **fixed: Values of parameters that do not vary.
 
     Raises:
-        ArchError: For what cannot be done; nothing is lost.
+        ArchError: If the plan is not valid, or the storage, the cluster or the workers fail. Results stay in the
+            storage.
     """
-    named = evaluator if isinstance(evaluator, str) else _name_of(evaluator)
+    name = evaluator if isinstance(evaluator, str) else _name_of(evaluator)
     plan = Plan(
         str(spec), fixed, root, _names(maximize), _names(minimize), _names(budget), trials, workers, storage, study,
-        sampler, named, seed, screen, score, heartbeat, _names(constrain), measure, dict(choices or {}),
+        sampler, name, seed, screen, score, heartbeat, _names(constrain), measure, dict(choices or {}),
         engine, dict(resources or {}),
     )  # fmt: skip
     if isinstance(evaluator, str):
         return run(plan, progress=progress)
     if workers != 1 or engine != "processes":
-        found = f"{workers} workers" if workers != 1 else f"engine `{engine}`"
-        message = f"a function is called in this process; found {found}"
-        raise ArchError([Diagnostic("E721", message, hint=f'give its name: evaluator="{named}"', file="evaluator")])
+        setting = f"{workers} workers" if workers != 1 else f"engine `{engine}`"
+        message = f"a function can only run in this process; found {setting}"
+        raise ArchError([Diagnostic("E721", message, hint=f'give its name: evaluator="{name}"', file="evaluator")])
     return run(plan, Evaluator(evaluator, plan.choices), progress)
 
 
 def _name_of(evaluator: Callable[..., Any]) -> str:
-    """What a function is called; of an object that can be called, its class."""
-    named = evaluator if hasattr(evaluator, "__qualname__") else type(evaluator)
-    return f"{named.__module__}:{named.__qualname__}"
+    """The name of a function; for another callable object, the name of its class."""
+    function = evaluator if hasattr(evaluator, "__qualname__") else type(evaluator)
+    return f"{function.__module__}:{function.__qualname__}"
 
 
-def _names(given: str | Sequence[str]) -> tuple[str, ...]:
-    return (given,) if isinstance(given, str) else tuple(given)
+def _names(names: str | Sequence[str]) -> tuple[str, ...]:
+    return (names,) if isinstance(names, str) else tuple(names)

@@ -1,7 +1,7 @@
-"""What a result must keep beside the budgets that a space holds in closed form: bounds on metrics, and latencies.
+"""Constraints on a result in addition to the closed-form budgets of a space: bounds on metrics, and latencies.
 
-A bound on a metric is known once a candidate has been evaluated; samplers learn of it as a constraint of Optuna, and
-the front has none that misses it. A latency is timed before anything is trained, so that nothing is trained in vain.
+A bound on a metric is checked after a candidate is evaluated. Optuna's samplers get it as a constraint, and the front
+has no result that misses it. A latency is timed before training, so that no candidate is trained in vain.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from resnext_dsl.semantics.overrides import override_source
 FORM = re.compile(r"\s*(?P<metric>[^<>=]*[^<>=\s])\s*(?P<comparison><=|>=)\s*(?P<bound>[^<>=\s]+)\s*")
 
 LONGEST = 200
-"""Characters of a bound: it names a column's row, and databases bound the length of that."""
+"""Most characters of a bound; the bound is a key in the database, and keys have a limited length."""
 
 
 class Bound(NamedTuple):
@@ -35,37 +35,37 @@ class Bound(NamedTuple):
         return f"{self.metric} {self.comparison} {number}"
 
     def violation(self, value: float) -> float:
-        """How far a value is on the wrong side; zero or less where it is kept."""
+        """How far a value is beyond the bound; zero or less if it meets the bound."""
         return value - self.bound if self.comparison == "<=" else self.bound - value
 
 
 def bound_of(text: str) -> Bound:
-    """The bound that a text says, such as `accuracy >= 0.9`.
+    """The bound that a text such as `accuracy >= 0.9` describes.
 
     Raises:
-        ArchError: E205 where it says none.
+        ArchError: E205 if the text is not a bound.
     """
-    found = FORM.fullmatch(text)
+    match = FORM.fullmatch(text)
     try:
-        number = float(found["bound"].replace("_", "")) if found else math.nan
+        number = float(match["bound"].replace("_", "")) if match else math.nan
     except ValueError:
         number = math.nan
-    if found is None or not math.isfinite(number) or len(text) > LONGEST:
+    if match is None or not math.isfinite(number) or len(text) > LONGEST:
         raise _wrong(f"a constraint is `METRIC <= NUMBER` or `METRIC >= NUMBER`; found `{text[:80]}`", text)
-    return Bound(found["metric"], found["comparison"], number)
+    return Bound(match["metric"], match["comparison"], number)
 
 
 def latencies(network: Network, budgets: Sequence[str]) -> list[Limit]:
-    """The limits of a network's budgets that a machine has to be asked about."""
+    """The limits of a network's budgets that need a measurement."""
     return [limit for limit in network.limits_of(budgets) if limit.row.read is None]
 
 
 class MissedError(Exception):
-    """A candidate is too slow."""
+    """A candidate misses the limit of a latency."""
 
 
 def check_devices(limits: Sequence[Limit]) -> None:
-    """Raises ArchError E603, at the limit, where this machine does not have the device of a latency."""
+    """Raises ArchError E603 at the limit if this machine does not have the device of a latency."""
     from resnext_dsl.devices.torch_device import device_of
 
     for limit in limits:
@@ -73,11 +73,11 @@ def check_devices(limits: Sequence[Limit]) -> None:
 
 
 def timed(network: Network, budgets: Sequence[str]) -> dict[str, float]:
-    """The latencies that a network's budgets limit, timed here, by what they are called in the file: in seconds.
+    """Times the latencies that a network's budgets limit. Returns seconds by the name in the file.
 
     Raises:
-        MissedError: Where one of them is missed.
-        ArchError: E603 where this machine does not have the device.
+        MissedError: If one of them is missed.
+        ArchError: E603 if this machine does not have the device.
     """
     lines = usage(tuple(latencies(network, budgets)), network, measure=True)
     missed = [line for line in lines if not line.met]
@@ -93,7 +93,7 @@ def _missed(line: Usage) -> str:
 
 
 def violations(bounds: Sequence[Bound], metrics: Mapping[str, float]) -> dict[str, float]:
-    """How far metrics are on the wrong side of each bound."""
+    """For each bound, how far its metric is beyond it."""
     return {str(bound): bound.violation(metrics[bound.metric]) for bound in bounds}
 
 

@@ -1,9 +1,9 @@
-"""The steps of a trial in Optuna's storage: it is added, claimed and ended, by Optuna's public interface alone.
+"""Adds, claims and ends trials in Optuna's storage, through Optuna's public interface alone.
 
-Who may do what is decided by one change of state, which the storage makes in one transaction: of several processes
-that claim a waiting trial one gets it, and what has ended stays as it is. Whatever belongs to a state is written before
-it: the candidate with the trial, a sign of life before it is running, the metrics before it is complete. So a process
-may die between any two steps, and the trial is either as before or tried again.
+A trial changes its state in one transaction. So if several processes claim a waiting trial, exactly one becomes its
+owner, and a trial that has ended never changes. The data of a state is written before the state: the candidate together
+with the trial, a heartbeat before it is running, the metrics before it is complete. So if a process dies between two
+steps, the trial is either unchanged or tried again.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from sqlalchemy import Connection, Engine, event
 
 
 class Records:
-    """The trials of a study. They are named by their number; the storage has an id for each of its own.
+    """The trials of a study, by their number; the storage has another id for each of them.
 
     Attributes:
         study: The study.
-        storage: The storage that it is kept in.
+        storage: The storage of the study.
     """
 
     def __init__(self, storage: RDBStorage, study: optuna.Study) -> None:
@@ -36,31 +36,31 @@ class Records:
         self._ids: dict[int, int] = {}
 
     def id_of(self, number: int) -> int:
-        """The id that the storage has for a trial."""
+        """The id of a trial in the storage."""
         if number not in self._ids:
             with reading():
                 self._ids[number] = self.storage.get_trial_id_from_study_id_trial_number(self._study_id, number)
         return self._ids[number]
 
     def trials(self) -> list[FrozenTrial]:
-        """All trials, in order; those that have ended are read once."""
+        """All trials, in order; ended trials are read from the database only once."""
         with reading():
             return self.study.get_trials(deepcopy=False)
 
     def state(self, number: int) -> TrialState:
-        """The state that a trial has now."""
+        """The current state of a trial."""
         with reading():
             return self.storage.get_trial(self.id_of(number)).state
 
     def add(self, trial: FrozenTrial, known: int) -> bool:
-        """Adds a trial, with all that it has, in one transaction.
+        """Adds a trial with all its data, in one transaction.
 
         Args:
-            trial: The trial; it gets its number, if nobody has added another since.
-            known: How many trials there were, as far as is known here.
+            trial: The trial. It gets its number if no other process has added a trial meanwhile.
+            known: The number of trials that this process has read.
 
         Returns:
-            Whether nobody has added another.
+            Whether the trial got its number.
         """
         added = self.storage.create_new_trial(self._study_id, trial)
         if self.id_of(known) != added:
@@ -69,14 +69,14 @@ class Records:
         return True
 
     def claim(self, number: int) -> bool:
-        """Whether a waiting trial is now ours and running."""
+        """Claims a waiting trial. Returns whether this process is now its owner."""
         self.beat(number)
         with suppress(UpdateFinishedTrialError):
             return self.storage.set_trial_state_values(self.id_of(number), TrialState.RUNNING)
         return False
 
     def beat(self, number: int) -> None:
-        """Records a sign of life of a trial."""
+        """Records a heartbeat of a trial."""
         self.storage.record_heartbeat(self.id_of(number))
 
     def end(
@@ -87,14 +87,14 @@ class Records:
         attributes: Mapping[str, Any],
         constraints: Mapping[str, float] | None = None,
     ) -> bool:
-        """Ends a trial with what is known of it; False if it has ended already, and then it stays as it is.
+        """Ends a trial. Returns False, without a change, if the trial has already ended.
 
         Args:
-            number: Which.
-            state: The state that it ends in.
-            values: Those of the objectives.
-            attributes: What else is kept.
-            constraints: Those above zero are violated.
+            number: The number of the trial.
+            state: Its final state.
+            values: The values of the objectives.
+            attributes: Other data to store.
+            constraints: The violation of each constraint; a value above zero violates it.
         """
         trial_id = self.id_of(number)
         with suppress(UpdateFinishedTrialError):
@@ -108,11 +108,11 @@ class Records:
         return False
 
     def trial(self, number: int) -> optuna.Trial:
-        """A running trial as an objective function of Optuna has it."""
+        """A running trial, in the form that Optuna passes to an objective function."""
         return optuna.Trial(self.study, self.id_of(number))
 
     def fail_stale(self) -> None:
-        """Marks running trials as failed if their last sign of life is older than the storage's grace period."""
+        """Marks running trials as failed if their last heartbeat is older than the storage's grace period."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
             optuna.storages.fail_stale_trials(self.study)
@@ -125,7 +125,7 @@ _local = threading.local()
 
 @contextmanager
 def reading() -> Iterator[None]:
-    """Within the block, this thread only reads: its transactions do not keep other processes from writing."""
+    """Marks a block in which this thread only reads, so that its transactions do not block writers."""
     before, _local.reads = getattr(_local, "reads", False), True
     try:
         yield
@@ -134,9 +134,9 @@ def reading() -> Iterator[None]:
 
 
 def serialize(engine: Engine) -> None:
-    """Makes each transaction of a SQLite database a whole.
+    """Makes each transaction of a SQLite database start before its first read.
 
-    Python's driver begins one at the first write only, so that two processes could both read that a trial is waiting
+    Python's driver starts a transaction only at the first write. Two processes could both read that a trial is waiting
     and both claim it. Other databases lock the row.
     """
     event.listen(engine, "connect", _connected)
@@ -144,8 +144,8 @@ def serialize(engine: Engine) -> None:
 
 
 def _connected(connection: Any, _: Any) -> None:
-    connection.isolation_level = None  # the driver begins no transactions by itself
-    # Of a write-ahead log, a crash of the machine may lose the last results, a crash of a process none.
+    connection.isolation_level = None  # the driver starts no transactions by itself
+    # With a write-ahead log, a crash of the machine may lose the last results. A crash of a process loses none.
     connection.execute("PRAGMA synchronous=NORMAL")
 
 

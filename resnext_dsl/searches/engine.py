@@ -1,4 +1,4 @@
-"""What a search asks of that which runs its workers: this machine (`processes`), or a Ray cluster (`cluster`)."""
+"""The interface of an engine, which runs the workers of a search: `processes` (this machine) or `cluster` (Ray)."""
 
 from __future__ import annotations
 
@@ -8,39 +8,39 @@ from resnext_dsl.foundation.diagnostics import ArchError, Diagnostic
 from resnext_dsl.searches.trials import Standing
 
 REFUSED = 2
-"""The status of a worker that has found the plan impossible; what it has said is the reason."""
+"""The exit status of a worker that cannot run the plan; its output is the reason."""
 
 BROKEN = 3
-"""The status of a worker whose device is broken; another process may use the device."""
+"""The exit status of a worker whose device context is broken; another process may use the device."""
 
 SEEN = "RESNEXT_DSL_GPUS"
-"""Environment variable of a worker: how many GPUs the search sees."""
+"""Environment variable of a worker: the number of GPUs that the search sees."""
 
 
 class Running(Protocol):
-    """A worker that has been started."""
+    """A worker that an engine has started."""
 
     def status(self, now: Standing) -> int | None:
-        """Its exit status, 0 where nothing is left to do; None while it works, or waits for its turn."""
+        """Its exit status, 0 if the search is done; None while it works or waits in a queue."""
 
     def ask_to_stop(self) -> None:
-        """Asks it to leave what it is doing."""
+        """Asks it to stop its trial."""
 
     def end(self, seconds: float) -> str:
-        """Waits for its end, and makes it end; gives its last words. What it was doing is tried again later."""
+        """Waits for its end, then kills it. Returns its last output; its trial is tried again later."""
 
 
 class Engine(Protocol):
-    """Starts workers, between its entry and its exit."""
+    """A context manager that starts workers."""
 
     def __enter__(self) -> Engine: ...
 
     def __exit__(self, *_: object) -> None: ...
 
     def start(self, number: int) -> Running:
-        """Starts a worker; the number makes what it draws at random its own."""
+        """Starts a worker; workers with different numbers draw different random numbers."""
 
 
-def useless(message: str, hint: str, where: str = "search") -> ArchError:
-    """The error for workers that cannot work."""
-    return ArchError([Diagnostic("E724", message[:400], hint=hint, file=where)])
+def engine_error(message: str, hint: str, file: str = "search") -> ArchError:
+    """The error E724, for workers that cannot run."""
+    return ArchError([Diagnostic("E724", message[:400], hint=hint, file=file)])

@@ -1,4 +1,4 @@
-"""What tells how good a candidate is: a function of the user's, one of those built in, or the cost alone."""
+"""Evaluators, which compute the metrics of a candidate: a user's function, a built-in one, or the cost alone."""
 
 from __future__ import annotations
 
@@ -18,30 +18,30 @@ from resnext_dsl.searches.plan import Plan
 from resnext_dsl.spaces.candidate import Candidate
 
 COST = "cost"
-"""The evaluator that looks at the closed-form cost only; no model is made."""
+"""The evaluator that computes the closed-form cost only and compiles no model."""
 
 Report = Callable[[int, Mapping[str, float]], None]
 
 
 class EvaluationError(Exception):
-    """An evaluator has given something that is no result."""
+    """An evaluator has returned an invalid result."""
 
 
 class Evaluator:
     """An evaluator as a search uses it.
 
     Attributes:
-        builds: Whether it needs the compiled model; one whose first parameter is called `network` takes that instead.
-        reports: Whether it can be told to give up early.
-        runs: Whether there is something to run beside the counting of costs.
-        takes_any_device: Whether it trains on a GPU if there is one, and on the CPU otherwise.
+        builds: Whether it needs the compiled model; a function whose first parameter is `network` gets the network.
+        reports: Whether it reports intermediate metrics, so that it can be stopped early.
+        runs: Whether it calls a function; the evaluator "cost" does not.
+        takes_any_device: Whether it trains on a GPU if one is available, and on the CPU otherwise.
     """
 
     def __init__(self, function: Callable[..., Any] | None, choices: Mapping[str, Any] = MappingProxyType({})) -> None:
         """Takes a function and its keyword arguments.
 
         Raises:
-            ArchError: E721 for an argument that it does not take.
+            ArchError: E721 for an argument that the function does not have.
         """
         self._function = function
         self._choices = dict(choices)
@@ -53,20 +53,20 @@ class Evaluator:
 
     @property
     def device(self) -> str:
-        """The device that it says it uses, by torch's name; "" where it does not say."""
-        told = getattr(self._function, "device", "")
-        return told if isinstance(told, str) else ""
+        """The attribute `device` of the function, in torch's notation; "" if it has none."""
+        device = getattr(self._function, "device", "")
+        return device if isinstance(device, str) else ""
 
-    def overrides(self, network: Network, given: Mapping[str, Any]) -> dict[str, Any]:
+    def overrides(self, network: Network, settings: Mapping[str, Any]) -> dict[str, Any]:
         """Values that parameters of a network need, such as the number of classes of a data set."""
-        ask = getattr(self._function, "overrides", None)
-        return {} if ask is None else dict(ask(network, given))
+        overrides = getattr(self._function, "overrides", None)
+        return {} if overrides is None else dict(overrides(network, settings))
 
     def check(self, network: Network) -> None:
-        """Raises ArchError where it can tell that the network cannot be evaluated."""
-        ask = getattr(self._function, "check", None)
-        if ask is not None:
-            ask(network)
+        """Raises ArchError if the evaluator's own check refuses the network."""
+        check = getattr(self._function, "check", None)
+        if check is not None:
+            check(network)
 
     def __call__(
         self,
@@ -77,17 +77,17 @@ class Evaluator:
         report: Report | None,
         known: Mapping[str, float],
     ) -> dict[str, float]:
-        """The metrics of a candidate: its cost, what is `known` already, and what the evaluator gives.
+        """The metrics of a candidate: its cost, the `known` metrics, and those that the evaluator returns.
 
         Raises:
-            EvaluationError: Where a wanted metric is missing or is no finite number.
-            Exception: Whatever the evaluator raises.
+            EvaluationError: If a wanted metric is missing or not finite.
+            Exception: Any exception of the evaluator.
         """
         metrics: dict[str, float] = {measure: getattr(network.cost(), measure) for measure in COST_MEASURES} | {**known}
         if self._function is not None:
-            given = {"report": report} if self.reports and report is not None else {}
+            arguments = {"report": report} if self.reports and report is not None else {}
             subject = network.compile(seed=seed) if self.builds else network
-            metrics |= _checked(self._function(subject, candidate, **self._choices, **given))
+            metrics |= _checked(self._function(subject, candidate, **self._choices, **arguments))
         for name in wanted:
             if name not in metrics:
                 raise EvaluationError(f"the evaluator gives no metric `{name}`; it gives {', '.join(metrics)}")
@@ -99,12 +99,12 @@ class Evaluator:
 def _parameters(function: Callable[..., Any]) -> Mapping[str, Any]:
     try:
         return inspect.signature(function).parameters
-    except (TypeError, ValueError):  # of what is not written in Python
+    except (TypeError, ValueError):  # a builtin has no signature
         return {}
 
 
 def _check_choices(function: Callable[..., Any] | None, choices: Mapping[str, Any]) -> None:
-    """Refuses choices that a function does not take, before any candidate fails of them."""
+    """Refuses choices that a function does not take, before any candidate is evaluated."""
     if not choices:
         return
     if function is None:
@@ -119,14 +119,14 @@ def _check_choices(function: Callable[..., Any] | None, choices: Mapping[str, An
             raise _unusable(f"the evaluator takes no choice `{name}`", hint)
 
 
-def _checked(found: Any) -> dict[str, float]:
-    """The metrics that an evaluator has given, as floats."""
-    if not isinstance(found, Mapping):
-        raise EvaluationError(f"an evaluator gives a dict of metrics; found {type(found).__name__}")
+def _checked(returned: Any) -> dict[str, float]:
+    """The metrics that an evaluator has returned, as floats."""
+    if not isinstance(returned, Mapping):
+        raise EvaluationError(f"an evaluator gives a dict of metrics; found {type(returned).__name__}")
     metrics = {}
-    for name, given in found.items():
-        scalar = getattr(given, "ndim", None) == 0 and hasattr(given, "item")
-        value = given.item() if scalar else given
+    for name, metric in returned.items():
+        scalar = getattr(metric, "ndim", None) == 0 and hasattr(metric, "item")
+        value = metric.item() if scalar else metric
         if not isinstance(name, str) or isinstance(value, bool) or not isinstance(value, int | float):
             raise EvaluationError(f"a metric is a name and a number; found {name!r}: {value!r}"[:200])
         metrics[name] = float(value)
@@ -137,30 +137,30 @@ def evaluator_of(plan: Plan) -> Evaluator:
     """The evaluator of a plan.
 
     Raises:
-        ArchError: E721 where there is none of this name, it cannot be imported, or does not take the choices; E711
-            for choices that a recipe does not have.
+        ArchError: E721 if the evaluator is unknown, cannot be imported or does not take the choices; E711 for choices
+            that a recipe does not have.
     """
     name = plan.evaluator
     if name == COST:
         return Evaluator(None, plan.choices)
-    module, sign, function = name.partition(":")
-    if not sign:
+    module, colon, attribute = name.partition(":")
+    if not colon:
         return Evaluator(_built_in(name, {"seed": plan.seed, **plan.choices}))
     if (folder := str(Path.cwd())) not in sys.path:
         sys.path.insert(0, folder)
     try:
-        found = getattr(importlib.import_module(module), function)
+        function = getattr(importlib.import_module(module), attribute)
     except AttributeError:
         known = [key for key, value in vars(sys.modules[module]).items() if callable(value) and key[0] != "_"]
-        hint = did_you_mean(function, known) or f"it has {', '.join(known[:8])}"
-        raise _unusable(f"module `{module}` has no function `{function}`", hint) from None
-    except Exception as problem:  # what the import of a user's module may raise is anything
+        hint = did_you_mean(attribute, known) or f"it has {', '.join(known[:8])}"
+        raise _unusable(f"module `{module}` has no function `{attribute}`", hint) from None
+    except Exception as problem:  # the import of a user's module may raise any exception
         raise _unusable(f"cannot import `{module}`: {type(problem).__name__}: {problem}"[:300]) from None
-    if not callable(found):
-        raise _unusable(f"`{name}` is no function; found {type(found).__name__}")
-    if isinstance(found, type):
+    if not callable(function):
+        raise _unusable(f"`{name}` is not a function; found {type(function).__name__}")
+    if isinstance(function, type):
         raise _unusable(f"`{name}` is a class; give a function, or an object of it")
-    return Evaluator(found, plan.choices)
+    return Evaluator(function, plan.choices)
 
 
 def _built_in(name: str, choices: Mapping[str, Any]) -> Callable[..., Any]:
@@ -169,10 +169,10 @@ def _built_in(name: str, choices: Mapping[str, Any]) -> Callable[..., Any]:
     if name not in EVALUATORS:
         listed = (COST, *EVALUATORS)
         hint = did_you_mean(name, listed) or f"built in: {', '.join(listed)}; your own: `module:function`"
-        raise _unusable(f"no evaluator is named `{name}`", hint)
-    settled = {key: tuple(value) if isinstance(value, list) else value for key, value in choices.items()}
-    made: Callable[..., Any] = EVALUATORS[name](**settled)
-    return made
+        raise _unusable(f"unknown evaluator `{name}`", hint)
+    arguments = {key: tuple(value) if isinstance(value, list) else value for key, value in choices.items()}
+    evaluator: Callable[..., Any] = EVALUATORS[name](**arguments)
+    return evaluator
 
 
 def _unusable(

@@ -1,4 +1,4 @@
-"""Reads the results of a search from the trials of its study; a result can be written as a report."""
+"""Computes the results of a search from the trials of its study, and writes them as a report."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from resnext_dsl.spaces.space import Space
 
 
 class Found(Results):
-    """The results of a search, which can be written as a report."""
+    """The results of a search; `report` writes them as a page."""
 
     __slots__ = ()
 
     def report(self, path: str | os.PathLike[str]) -> Path:
-        """Writes all of it as one HTML file, which needs nothing else to be read.
+        """Writes all results as one self-contained HTML file.
 
         Raises:
-            ArchError: E721 where what draws the charts is not installed.
-            OSError: Where the file cannot be written.
+            ArchError: E721 if a package that draws the charts is not installed.
+            OSError: If the file cannot be written.
         """
         from resnext_dsl.searches.report.document import write
 
         return write(self, path)
 
 
-def found(space: Space, plan: Plan, now: Standing, stages: list[Stage], stopped: bool = False) -> Found:
+def results_of(space: Space, plan: Plan, now: Standing, stages: list[Stage], stopped: bool = False) -> Found:
     """The results of a study."""
     results = {trial.number: _result(space, trial) for trial in sorted(now.done, key=lambda trial: trial.number)}
     signs = [-1 if direction == "maximize" else 1 for direction in plan.directions]
@@ -43,8 +43,8 @@ def found(space: Space, plan: Plan, now: Standing, stages: list[Stage], stopped:
     ]
     count = len(now.done) + len(now.failed)
     exhausted = not stopped and count < plan.trials
-    alive = len(now.running), len(now.waiting) + len(now.dead)
-    return Found(plan, space, front, list(results.values()), failures, stages, stopped, exhausted, *alive)
+    unfinished = len(now.running), len(now.waiting) + len(now.dead)
+    return Found(plan, space, front, list(results.values()), failures, stages, stopped, exhausted, *unfinished)
 
 
 def _result(space: Space, trial: Any) -> Trial:

@@ -1,4 +1,4 @@
-"""What a search is asked to do: the same words on the command line, in Python, and in the processes that work on it."""
+"""The plan of a search: the same options for the command line, Python and the worker processes."""
 
 from __future__ import annotations
 
@@ -20,34 +20,34 @@ from resnext_dsl.spaces.space import Space, space_of
 SAMPLERS = ("nsga2", "tpe", "random", "regularized-evolution")
 
 ENGINES = ("processes", "ray")
-"""What runs the workers: this machine, or a Ray cluster."""
+"""The engines that run the workers: processes of this machine, or a Ray cluster."""
 
 
 class Plan(NamedTuple):
-    """What a search does.
+    """The options of a search.
 
     Attributes:
         spec: A path, or the name of a shipped network.
         settings: Values of parameters that do not vary.
         root: The folder that imports stay under.
-        maximize: Metrics that should be large: measures of cost, or what the evaluator gives.
-        minimize: Metrics that should be small.
-        budget: The budgets that candidates keep, by name; all of the file where empty.
-        trials: How many candidates are evaluated in all, those of earlier runs included.
-        workers: Processes; or trials at a time on a cluster, as far as it has room.
+        maximize: Metrics to maximize: measures of cost, or metrics of the evaluator.
+        minimize: Metrics to minimize.
+        budget: Names of the budgets that candidates meet; empty for all budgets of the file.
+        trials: Number of candidates to evaluate, including those of earlier runs.
+        workers: Number of processes; on a cluster, the largest number of trials at a time.
         storage: The URL of a database; "" stands for a SQLite file in the working folder.
-        study: The name under which results are kept; "" stands for that of the network.
+        study: The name of the study in the storage; "" stands for the name of the network.
         sampler: One of `SAMPLERS`.
         evaluator: `module:function`, or the name of a built-in one.
-        seed: Of everything that is random.
-        screen: Candidates drawn to be ranked before any is evaluated; 0 for none.
-        score: The training-free score that ranks them; "" for their cost.
-        heartbeat: Seconds between the signs of life of a trial; after three of them without one it is taken for dead.
-        constrain: Bounds on metrics, such as `accuracy >= 0.9`, that results on the front keep.
-        measure: Whether latencies that the budgets limit are timed on this machine, and kept.
+        seed: Seed of all random numbers.
+        screen: Number of candidates to draw and rank before any is evaluated; 0 for none.
+        score: The training-free score that ranks them; "" ranks by cost.
+        heartbeat: Seconds between heartbeats of a trial; a trial without one for three intervals counts as dead.
+        constrain: Bounds on metrics, such as `accuracy >= 0.9`; the front has only results that meet them.
+        measure: Whether to time, on this machine, the latencies that the budgets limit, and to enforce them.
         choices: Keyword arguments of the evaluator.
         engine: One of `ENGINES`.
-        resources: What a trial needs of a cluster: `cpu`, `gpu`, `memory` in bytes, others by their own name.
+        resources: Resources that a trial needs on a cluster: `cpu`, `gpu`, `memory` in bytes, custom ones by name.
     """
 
     spec: str
@@ -77,7 +77,7 @@ class Plan(NamedTuple):
         """The bounds on metrics.
 
         Raises:
-            ArchError: E205 for a text that is none.
+            ArchError: E205 for a text that is not a bound.
         """
         return [bound_of(text) for text in self.constrain]
 
@@ -88,46 +88,46 @@ class Plan(NamedTuple):
 
     @property
     def directions(self) -> list[str]:
-        """For each of them "maximize" or "minimize"."""
+        """For each objective, "maximize" or "minimize"."""
         return ["maximize"] * len(self.maximize) + ["minimize"] * len(self.minimize)
 
     @property
     def grace(self) -> int:
-        """Seconds without a sign of life after which a trial is taken for dead."""
+        """Seconds without a heartbeat after which a trial counts as dead."""
         return 3 * self.heartbeat
 
     def to_json(self) -> str:
-        """As text, for another process."""
+        """The plan as JSON text, for another process."""
         return json.dumps(self.described())
 
     def described(self) -> dict[str, Any]:
-        """As what JSON can hold; of a choice that it cannot, such as a path, the text."""
+        """The plan as a JSON object; a choice that JSON cannot represent, such as a path, is its text."""
         choices = {name: json.loads(json.dumps(value, default=str)) for name, value in self.choices.items()}
         return {**self._asdict(), "choices": choices, "resources": dict(self.resources)}
 
     @classmethod
     def from_json(cls, text: str) -> Plan:
-        """The plan that `to_json` has written."""
+        """The plan in a text of `to_json`."""
         read = json.loads(text)
         lists = {name: tuple(read.get(name, ())) for name in ("maximize", "minimize", "budget", "constrain")}
         return cls(**{**read, **lists})
 
     def check(self) -> None:
-        """Refuses what cannot be done, whatever the spec.
+        """Checks the options that do not depend on the spec.
 
         Raises:
-            ArchError: E202 without an objective, E203 for one that is named twice, E101 for an unknown sampler or
-                engine, E205 for a number out of range, or a text that is no constraint.
+            ArchError: E202 without an objective, E203 for a repeated objective. E101 for an unknown sampler or engine.
+                E205 for a number out of range or an invalid constraint.
         """
         if not self.objectives:
-            raise _wrong("E202", "nothing is asked for", "search", "give an objective: `--maximize accuracy`")
+            raise _wrong("E202", "the request has no goal", "search", "give an objective: `--maximize accuracy`")
         for name in self.objectives:
             if self.objectives.count(name) > 1:
                 raise _wrong("E203", f"`{name}` is an objective twice", name)
-        for what, given, known in (("sampler", self.sampler, SAMPLERS), ("engine", self.engine, ENGINES)):
-            if given not in known:
-                hint = did_you_mean(given, known) or f"{what}s: {', '.join(known)}"
-                raise _wrong("E101", f"unknown {what} `{given}`", given, hint)
+        for option, name, known in (("sampler", self.sampler, SAMPLERS), ("engine", self.engine, ENGINES)):
+            if name not in known:
+                hint = did_you_mean(name, known) or f"{option}s: {', '.join(known)}"
+                raise _wrong("E101", f"unknown {option} `{name}`", name, hint)
         for name, least in (("trials", 1), ("workers", 1), ("heartbeat", 1), ("screen", 0)):
             if getattr(self, name) < least:
                 raise _wrong("E205", f"`{name}` must be at least {least}; found {getattr(self, name)}", name)
@@ -137,40 +137,41 @@ class Plan(NamedTuple):
             bound_of(text)
 
     def _check_engine(self) -> None:
-        """Refuses amounts that are none, and those that nothing would keep to."""
+        """Refuses invalid amounts of resources, and resources without a cluster that enforces them."""
         for name, amount in self.resources.items():
             if not 0 <= amount < math.inf:
                 raise _wrong("E205", f"`{name}` must be 0 or more; found {amount:g}", name)
         if self.resources and self.engine == "processes":
-            message = "processes of this machine share it; only `ray` gives each trial its own"
+            message = "processes of this machine share its resources; only `ray` reserves them per trial"
             raise _wrong("E205", message, "resources", "give `--engine ray`")
 
     def _check_screen(self) -> None:
-        """Refuses to rank too few candidates, or by what is not known of them."""
+        """Refuses a screen of too few candidates, and a ranking by a metric that is not known yet."""
         if (self.score or self.screen) and self.screen < self.trials:
-            what = f"`{self.score}` chooses" if self.score else "the screen is for choosing"
-            message = f"{what} {self.trials} of the candidates drawn, which are only {self.screen}"
+            chooser = f"the score `{self.score}`" if self.score else "the screen"
+            message = f"{chooser} chooses {self.trials} candidates, but only {self.screen} are drawn"
             raise _wrong("E205", message, "screen", "give a larger `--screen`")
         unknown = [name for name in self.objectives if name not in COST_MEASURES]
         if self.screen and not self.score and unknown:
-            message = f"candidates are ranked before `{unknown[0]}` is known, and it is no measure of cost"
+            message = f"candidates are ranked before `{unknown[0]}` is known, because it is not a measure of cost"
             raise _wrong("E205", message, "screen", f"give a `--score`; measures of cost: {', '.join(COST_MEASURES)}")
 
-    def space(self, more: Mapping[str, Any] | None = None) -> Space:
-        """The space that is searched; `more`: values that the evaluator needs parameters to have.
+    def space(self, overrides: Mapping[str, Any] | None = None) -> Space:
+        """The space to search; `overrides` are parameter values that the evaluator needs.
 
         Raises:
-            ArchError: With everything that is wrong with the spec; E202 where no parameter has a domain.
+            ArchError: For all errors of the spec; E202 if no parameter has a domain.
         """
-        found = space_of(source_of(self.spec, DEFAULTS), self.root, DEFAULTS, {**self.settings, **(more or {})})
-        if not found.dimensions:
-            message = f"no parameter of `{found.network.name}` has a domain, so there is nothing to search"
+        values = {**self.settings, **(overrides or {})}
+        space = space_of(source_of(self.spec, DEFAULTS), self.root, DEFAULTS, values)
+        if not space.dimensions:
+            message = f"no parameter of `{space.network.name}` has a domain, so there is nothing to search"
             raise _wrong("E202", message, self.spec, "declare one: `param width = 4 in 1..64`")
-        return found
+        return space
 
 
 def identity(plan: Plan, space: Space) -> str:
-    """A hash of what the results of a study have in common: the space, the budgets, the objectives, the evaluator."""
+    """A hash of the space, budgets, objectives and evaluator, which all results of a study share."""
     described = {
         **space.to_json(),
         "network": space.network.fingerprint,
@@ -186,5 +187,5 @@ def identity(plan: Plan, space: Space) -> str:
     return hashlib.sha256(json.dumps(described, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
-def _wrong(code: str, message: str, what: str, hint: str = "") -> ArchError:
-    return error(code, message, override_source(what, what), hint=hint)
+def _wrong(code: str, message: str, option: str, hint: str = "") -> ArchError:
+    return error(code, message, override_source(option, option), hint=hint)

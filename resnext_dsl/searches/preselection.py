@@ -1,4 +1,4 @@
-"""The stages before anything is trained: candidates drawn within the budgets, and the best of them by score or cost."""
+"""The stages before training: draws candidates that meet the budgets, and selects the best by score or cost."""
 
 from __future__ import annotations
 
@@ -14,26 +14,28 @@ from resnext_dsl.spaces.candidate import Candidate
 from resnext_dsl.spaces.space import Space
 
 STAGES = "stages"
-"""Where a study keeps what its stages have chosen."""
+"""The attribute of a study that stores its stages."""
 
 
 class Stage(NamedTuple):
-    """What a stage did: how many candidates came in, how many went on."""
+    """A stage: how many candidates it received, and how many it passed on."""
 
     name: str
     came: int
     went: int
 
 
-Told = Callable[[list[Stage]], None]
-"""Told the stages so far, the last of which may be at work."""
+OnStages = Callable[[list[Stage]], None]
+"""A function that gets the stages so far; the last one may be in progress."""
 
 
-def chosen(space: Space, plan: Plan, told: Told = lambda stages: None) -> tuple[list[Candidate], list[Stage]]:
-    """The candidates that a score, or their cost, prefers, the best first, and the stages that led to them.
+def preselected(
+    space: Space, plan: Plan, on_stages: OnStages = lambda stages: None
+) -> tuple[list[Candidate], list[Stage]]:
+    """The best candidates by score or cost, the best first, and the stages that selected them.
 
     Raises:
-        ArchError: E721 for an unknown score, E604 where the budgets leave nothing.
+        ArchError: E721 for an unknown score, E604 if no candidate meets the budgets.
     """
     if plan.score:
         check_score(plan.score)
@@ -41,7 +43,7 @@ def chosen(space: Space, plan: Plan, told: Told = lambda stages: None) -> tuple[
     drawn = Stage("keep the budgets", sample.looked_at, len(sample))
     if plan.score:
         name = f"scored by {plan.score}"
-        known = scores(space, sample, plan, lambda done: told([drawn, Stage(name, len(sample), done)]))
+        known = scores(space, sample, plan, lambda done: on_stages([drawn, Stage(name, len(sample), done)]))
         order = sorted(range(len(sample)), key=lambda place: -known[place])[: plan.trials]
     else:
         signs = [-1 if direction == "maximize" else 1 for direction in plan.directions]
@@ -55,34 +57,35 @@ def chosen(space: Space, plan: Plan, told: Told = lambda stages: None) -> tuple[
 
 
 def best(columns: Sequence[Array], count: int) -> list[int]:
-    """The places of the rows that are smallest: those that nothing beats, then those that only these beat, and so on.
+    """The indices of the `count` best rows, by non-dominated sorting (small values are better).
 
-    Of a layer that does not fit as a whole, rows are taken evenly along the first column.
+    The first layer is the Pareto front. The next layer is the front of the remaining rows, and so on. If a layer does
+    not fit as a whole, its rows are taken evenly along the first column.
     """
-    # By their ranks, so that sums are exact.
+    # Ranks in place of values, so that sums are exact.
     ranks = np.stack([np.unique(column, return_inverse=True)[1] for column in columns], axis=1)
     left = np.arange(len(ranks))
-    found: list[int] = []
-    while len(found) < count and len(left):
-        layer = unbeaten(ranks[left])
+    selected: list[int] = []
+    while len(selected) < count and len(left):
+        layer = non_dominated(ranks[left])
         places = left[layer][np.lexsort(ranks[left[layer]].T[::-1])]
-        room = count - len(found)
+        room = count - len(selected)
         if len(places) > room:
             places = places[np.linspace(0, len(places) - 1, room).round().astype(np.int64)]
-        found += places.tolist()
+        selected += places.tolist()
         left = np.delete(left, layer)
-    return found
+    return selected
 
 
-def unbeaten(ranks: Array) -> Array:
-    """The places of the rows than which no other is smaller somewhere and nowhere larger."""
+def non_dominated(ranks: Array) -> Array:
+    """The indices of the non-dominated rows: no other row is smaller in one column and larger in none."""
     left, sums = np.arange(len(ranks)), ranks.sum(axis=1)
-    found = []
+    front = []
     while len(left):
-        least = left[np.argmin(sums[left])]  # what would beat it would have a smaller sum
-        found.append(least)
+        least = left[np.argmin(sums[left])]  # a row that dominates it would have a smaller sum
+        front.append(least)
         larger = ranks[left] >= ranks[least]
         equal = (ranks[left] == ranks[least]).all(axis=1)
-        found += [place for place in left[equal] if place != least]
+        front += [place for place in left[equal] if place != least]
         left = left[~larger.all(axis=1)]
-    return np.array(sorted(found), dtype=np.int64)
+    return np.array(sorted(front), dtype=np.int64)

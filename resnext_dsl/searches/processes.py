@@ -17,10 +17,10 @@ from resnext_dsl.searches.trials import Standing
 
 
 class Processes:
-    """Starts workers as processes, which work until the search is done."""
+    """Starts workers as processes, which run until the search is done."""
 
     def __init__(self, plan: Plan, named: bool = False) -> None:
-        """Prepares workers; `named`: whether a budget names GPUs by their index, so that none may be hidden."""
+        """Prepares workers. If a budget names GPUs by their index (`named`), every worker sees all GPUs."""
         self._plan = plan
         self._named = named
 
@@ -33,12 +33,15 @@ class Processes:
     def start(self, number: int) -> Process:
         """Starts a worker."""
         visible = gpus(os.environ)
-        own = gpu_of(self._plan, number, visible, self._named)
-        return Process(self._plan, number, {SEEN: str(len(visible)), **own})
+        variables = gpu_of(self._plan, number, visible, self._named)
+        return Process(self._plan, number, {SEEN: str(len(visible)), **variables})
 
 
 def gpu_of(plan: Plan, number: int, visible: Sequence[str], named: bool) -> dict[str, str]:
-    """What lets a worker use one of several GPUs, in turn; nothing where the evaluator is told which it uses."""
+    """Environment variables that assign one of several GPUs to a worker, round-robin.
+
+    Empty if there is one GPU, or if the choices of the evaluator name a GPU.
+    """
     if len(visible) < 2 or ":" in str(plan.choices.get("device", "")):
         return {}
     place = number % len(visible)
@@ -46,33 +49,33 @@ def gpu_of(plan: Plan, number: int, visible: Sequence[str], named: bool) -> dict
 
 
 class Process:
-    """A worker, and what it has said; what an evaluator prints is not the answer of the command."""
+    """A worker process and its output, which is kept apart from the output of the command."""
 
     def __init__(self, plan: Plan, number: int, environment: Mapping[str, str]) -> None:
-        self._said = tempfile.TemporaryFile()  # noqa: SIM115
+        self._output = tempfile.TemporaryFile()  # noqa: SIM115
         path = os.pathsep.join(filter(None, [str(Path.cwd()), os.environ.get("PYTHONPATH")]))
         self._process = subprocess.Popen(
             [sys.executable, "-m", "resnext_dsl.searches.worker", str(number)],
             stdin=subprocess.PIPE,
-            stdout=self._said,
-            stderr=self._said,
+            stdout=self._output,
+            stderr=self._output,
             env={**os.environ, **environment, "PYTHONPATH": path},
         )
         assert self._process.stdin is not None
-        with suppress(BrokenPipeError):  # it has died already, which is seen soon
+        with suppress(BrokenPipeError):  # it has died already; `status` will tell
             self._process.stdin.write(plan.to_json().encode() + b"\n")
             self._process.stdin.flush()
 
     def status(self, now: Standing) -> int | None:
-        """Its exit status; None while it works."""
+        """Its exit status; None while it runs."""
         return self._process.poll()
 
     def ask_to_stop(self) -> None:
-        """Asks it to leave what it is doing."""
+        """Asks it to stop its trial."""
         self._process.terminate()
 
     def end(self, seconds: float) -> str:
-        """Waits for its end, and makes it end; gives its last line."""
+        """Waits for its end, then kills it. Returns the last line of its output."""
         try:
             self._process.wait(max(0.1, seconds))
         except subprocess.TimeoutExpired:
@@ -81,7 +84,7 @@ class Process:
         assert self._process.stdin is not None
         with suppress(BrokenPipeError):
             self._process.stdin.close()
-        self._said.seek(0)
-        lines = self._said.read().decode(errors="replace").strip().splitlines()
-        self._said.close()
-        return lines[-1] if lines else "it said nothing"
+        self._output.seek(0)
+        lines = self._output.read().decode(errors="replace").strip().splitlines()
+        self._output.close()
+        return lines[-1] if lines else "no output"

@@ -1,4 +1,4 @@
-"""Shows a search: how it stands while it runs, on a terminal only, and what it has found."""
+"""Shows the progress of a search on a terminal, and prints its results."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MOST = 20
 
 
 class Progress:
-    """The live line of a search, on a terminal: results, best so far, front, rate, time left."""
+    """The progress line of a search on a terminal: results, best so far, front, rate, time left."""
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
@@ -41,11 +41,11 @@ class Progress:
         self._live.stop()
 
     def __call__(self, now: Standing, stages: list[Stage]) -> None:
-        """Shows where the search stands."""
+        """Shows the progress line."""
         self._live.update(Text(self.line(now, stages)))
 
     def line(self, now: Standing, stages: Sequence[Stage] = ()) -> str:
-        """Where the search stands, on one line; before there is a trial, where the last stage does."""
+        """The progress on one line; before the first trial, the progress of the last stage."""
         if stages and not now.counted:
             return f"{stages[-1].name}: {stages[-1].went:,} of {stages[-1].came:,}"
         plan, results = self._plan, len(now.done) + len(now.failed)
@@ -62,10 +62,10 @@ class Progress:
         return " · ".join(parts)
 
     def _best(self, now: Standing) -> list[str]:
-        """The best of the first objective, and how many are on the front."""
+        """The best value of the first objective, and the size of the front."""
         front = front_of(now.done, self._plan.directions)
         if not front:
-            return ["none keeps the constraints yet"]
+            return ["no result meets the constraints yet"]
         sign = -1 if self._plan.directions[0] == "maximize" else 1
         best = min((trial.values[0] for trial in front), key=lambda value: sign * value)
         return [f"best {self._plan.objectives[0]} {_number(best)}", f"front {len(front)}"]
@@ -81,63 +81,63 @@ def _number(value: float) -> str:
     return f"{value:,.0f}" if float(value).is_integer() and abs(value) >= 100 else f"{value:.5g}"
 
 
-def print_found(found: Found) -> None:
-    """The stages, the front as a table, and what failed."""
+def print_results(results: Found) -> None:
+    """Prints the stages, the front as a table, and the failures."""
     console = Console(width=None if sys.stdout.isatty() else 160)
-    for stage in found.stages:
+    for stage in results.stages:
         console.print(f"{stage.name}: {stage.came:,} in, {stage.went:,} on", highlight=False)
-    failed = f", {len(found.failures)} failed" if found.failures else ""
-    state = " (stopped; the same command goes on)" if found.stopped else ""
-    state = " (the space has no more)" if found.exhausted else state
-    console.print(f"{found.space.network.name}: {len(found.trials)} results{failed}{state}", highlight=False)
-    if found.devices:
-        console.print(f"evaluated on {devices_text(found)}", highlight=False, markup=False)
-    outside = sum(not trial.feasible for trial in found.trials)
+    failed = f", {len(results.failures)} failed" if results.failures else ""
+    state = " (stopped; the same command goes on)" if results.stopped else ""
+    state = " (the space has no more candidates)" if results.exhausted else state
+    console.print(f"{results.space.network.name}: {len(results.trials)} results{failed}{state}", highlight=False)
+    if results.devices:
+        console.print(f"evaluated on {devices_text(results)}", highlight=False, markup=False)
+    outside = sum(not trial.feasible for trial in results.trials)
     if outside:
-        console.print(f"{outside} of them miss {' or '.join(found.plan.constrain)}", highlight=False, markup=False)
-    if found.front:
-        console.print(_table(found), highlight=False)
-    if len(found.front) > MOST:
-        console.print(f"and {len(found.front) - MOST} more on the front", highlight=False)
-    for reason, count in _reasons(found)[:5]:
+        console.print(f"{outside} of them miss {' or '.join(results.plan.constrain)}", highlight=False, markup=False)
+    if results.front:
+        console.print(_table(results), highlight=False)
+    if len(results.front) > MOST:
+        console.print(f"and {len(results.front) - MOST} more on the front", highlight=False)
+    for reason, count in _reasons(results)[:5]:
         console.print(f"failed {count}: {reason}", highlight=False, markup=False)
 
 
-def devices_text(found: Found) -> str:
+def devices_text(results: Found) -> str:
     """The devices of the results: `cuda:0 (12), cpu (3)`."""
-    return ", ".join(f"{device} ({count})" for device, count in found.devices.items())
+    return ", ".join(f"{device} ({count})" for device, count in results.devices.items())
 
 
-def _table(found: Found) -> Table:
-    names = list(dict.fromkeys(dimension.parameter for dimension in found.space.dimensions))
-    table = Table(title="front" if len(found.plan.objectives) > 1 else "best", title_justify="left", box=None)
+def _table(results: Found) -> Table:
+    names = list(dict.fromkeys(dimension.parameter for dimension in results.space.dimensions))
+    table = Table(title="front" if len(results.plan.objectives) > 1 else "best", title_justify="left", box=None)
     table.add_column("trial", justify="right")
-    for name in (*found.plan.objectives, *names):
+    for name in (*results.plan.objectives, *names):
         table.add_column(name, justify="right")
-    for trial in found.front[:MOST]:
+    for trial in results.front[:MOST]:
         values = [_number(value) for value in trial.values]
         settings = [text_of(trial.candidate[name]) if name in trial.candidate else "" for name in names]
         table.add_row(str(trial.number), *values, *settings)
     return table
 
 
-def _reasons(found: Found) -> list[tuple[str, int]]:
+def _reasons(results: Found) -> list[tuple[str, int]]:
     counts: dict[str, int] = {}
-    for failure in found.failures:
+    for failure in results.failures:
         counts[failure.reason] = counts.get(failure.reason, 0) + 1
     return sorted(counts.items(), key=lambda item: -item[1])
 
 
-def answer(found: Found) -> dict[str, Any]:
+def answer(results: Found) -> dict[str, Any]:
     """The answer of `search --json`."""
-    front = {trial.number for trial in found.front}
+    front = {trial.number for trial in results.front}
     return {
-        "network": found.space.network.name,
-        "objectives": dict(zip(found.plan.objectives, found.plan.directions, strict=True)),
-        "stages": [stage._asdict() for stage in found.stages],
-        "stopped": found.stopped,
-        "exhausted": found.exhausted,
-        "front": [trial.number for trial in found.front],
+        "network": results.space.network.name,
+        "objectives": dict(zip(results.plan.objectives, results.plan.directions, strict=True)),
+        "stages": [stage._asdict() for stage in results.stages],
+        "stopped": results.stopped,
+        "exhausted": results.exhausted,
+        "front": [trial.number for trial in results.front],
         "trials": [
             {
                 "number": trial.number,
@@ -148,10 +148,10 @@ def answer(found: Found) -> dict[str, Any]:
                 "seconds": trial.seconds,
                 "device": trial.device,
             }
-            for trial in found.trials
+            for trial in results.trials
         ],
         "failures": [
             {"number": failure.number, "candidate": failure.candidate.to_json(), "reason": failure.reason}
-            for failure in found.failures
+            for failure in results.failures
         ],
     }

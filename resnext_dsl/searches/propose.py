@@ -1,7 +1,7 @@
-"""Proposes the next candidate of a search, always one that keeps the budgets, so that no trial is spent on another.
+"""Proposes the next candidate of a search. Every proposal meets the budgets, so no trial is wasted.
 
-Optuna's samplers decide about one value after the other and know no budgets: what they propose is drawn again where it
-does not do. `random` and the evolution of Real et al. go by the space itself.
+Optuna's samplers draw one value after the other and do not know the budgets. If their proposal misses a budget, they
+draw again. `random` and the evolution of Real et al. sample from the space itself.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ from resnext_dsl.spaces.dimensions import Dimension
 from resnext_dsl.spaces.space import Space
 
 TRIES = {"nsga2": 40, "tpe": 8}
-"""Proposals of a sampler, before a candidate is drawn evenly instead."""
+"""Most proposals of a sampler before a candidate is drawn uniformly instead."""
 
 KNOWN = 5
-"""Proposals in a row that are known already, before one that is not is looked for."""
+"""Known proposals in a row, before the space is sampled for an unknown candidate."""
 
 STOCK = 256
-"""Candidates that are drawn evenly at a time."""
+"""Candidates per uniform draw."""
 
 POPULATION, TOURNAMENT = 50, 10
-"""The youngest trials that may be parents, and how many of them compete (Real et al., AAAI 2019, section 3)."""
+"""Sizes of the population (the youngest trials) and of a tournament (Real et al., AAAI 2019, section 3)."""
 
 
 class Proposal:
-    """A candidate, as the parameters of a trial too, and what the sampler notes about it."""
+    """A candidate, its form as parameters of a trial, and the attributes that the sampler stores with it."""
 
     def __init__(self, candidate: Candidate, params: dict[str, Any], notes: dict[str, Any]) -> None:
         self.candidate = candidate
@@ -50,7 +50,7 @@ class Proposer:
     """Proposes candidates of a space.
 
     Attributes:
-        distributions: Of each dimension, as Optuna has them.
+        distributions: Optuna's distribution of each dimension, by its name.
     """
 
     def __init__(self, space: Space, plan: Plan, worker: int) -> None:
@@ -77,7 +77,7 @@ class Proposer:
             self._drawn = self._sampled
 
     def propose(self, trials: list[FrozenTrial], known: set[Candidate]) -> Proposal | None:
-        """A candidate that is not known yet; None where the space has none left."""
+        """A candidate that is not known yet; None if the space has none left."""
         proposal = None
         for _ in range(KNOWN):
             proposal = self._drawn(trials)
@@ -86,20 +86,20 @@ class Proposer:
         return self._left(known)
 
     def _left(self, known: set[Candidate]) -> Proposal | None:
-        """One that is left, where most are known."""
+        """An unknown candidate when most are known; None if the sample has none."""
         sample = self.space.sample(len(known) + STOCK, int(self._rng.integers(2**63)), self._budget)
-        return next((self._of(candidate) for candidate in sample if candidate not in known), None)
+        return next((self._proposal(candidate) for candidate in sample if candidate not in known), None)
 
-    def _of(self, candidate: Candidate, notes: dict[str, Any] | None = None) -> Proposal:
+    def _proposal(self, candidate: Candidate, notes: dict[str, Any] | None = None) -> Proposal:
         return Proposal(candidate, params_of(self.space, candidate), notes or {})
 
     def _even(self) -> Proposal:
         if not self._stock:
             self._stock = self.space.sample(STOCK, int(self._rng.integers(2**63)), self._budget)[::-1]
-        return self._of(self._stock.pop())
+        return self._proposal(self._stock.pop())
 
     def _evolved(self, trials: list[FrozenTrial]) -> Proposal:
-        """A change of the best of some of the youngest, drawn at random (Real et al., Algorithm 1)."""
+        """A mutation of the best of a random tournament among the youngest trials (Real et al., Algorithm 1)."""
         done = [trial for trial in trials if trial.state is TrialState.COMPLETE][-POPULATION:]
         if len(done) < min(TOURNAMENT, POPULATION):
             return self._even()
@@ -107,11 +107,11 @@ class Proposer:
         best = front_of(competing, self._directions) or [min(competing, key=_violation)]
         parent = best[int(self._rng.integers(len(best)))]
         try:
-            return self._of(
+            return self._proposal(
                 self.space.mutate(self.space.candidate(candidate_of(parent) or {}), self._rng, self._budget)
             )
         except ArchError:
-            return self._even()  # none of its neighbours will do
+            return self._even()  # none of its neighbours is valid
 
     # --- Optuna's samplers ---
 
@@ -121,15 +121,15 @@ class Proposer:
             for _ in range(self._tries):
                 values = draft.related()
                 if not values and done < self._first:
-                    break  # to begin with, samplers draw at random: evenly is better
+                    break  # a sampler starts with independent random values; a uniform draw is better
                 candidate = self._completed(draft, values)
                 if candidate is not None:
-                    return self._of(candidate, draft.notes)
+                    return self._proposal(candidate, draft.notes)
             even = self._even()
             return Proposal(even.candidate, even.params, draft.notes)
 
     def _completed(self, draft: Draft, values: dict[str, Any]) -> Candidate | None:
-        """The candidate of a sampler's values, the missing ones asked for; None where it does not keep the budgets."""
+        """The candidate with a sampler's values; the sampler draws missing ones. None if it misses a budget."""
         layout = self.space.layout
         places = []
         for dimension in layout.dimensions:
@@ -147,7 +147,7 @@ class Proposer:
 
 
 class Mirror:
-    """A study in memory, for a sampler: it knows the results, and trials that never come about are drafted there."""
+    """A study in memory, for a sampler: it has the results, and drafts of trials that may be discarded."""
 
     def __init__(self, sampler: BaseSampler, directions: list[str]) -> None:
         self.sampler = sampler
@@ -158,7 +158,7 @@ class Mirror:
         self._done = 0
 
     def update(self, trials: list[FrozenTrial]) -> int:
-        """Adds what has ended since; gives how many have a result."""
+        """Adds the trials that have ended since the last call. Returns the number of results."""
         for trial in trials:
             ended = trial.state in (TrialState.COMPLETE, TrialState.PRUNED) and VOID not in trial.user_attrs
             if ended and trial.number not in self._known:
@@ -169,7 +169,7 @@ class Mirror:
 
     @contextmanager
     def draft(self) -> Iterator[Draft]:
-        """A trial for the sampler; it has failed at the end of the block, so that samplers leave it aside."""
+        """A trial for the sampler. It fails at the end of the block, so that samplers ignore it."""
         trial = self.study.ask()
         try:
             yield Draft(self, trial.number)
@@ -178,7 +178,7 @@ class Mirror:
 
 
 class Draft:
-    """A trial that a sampler may be asked about more than once."""
+    """A trial for which a sampler can draw values more than once."""
 
     def __init__(self, mirror: Mirror, number: int) -> None:
         self._study = mirror.study
@@ -191,11 +191,11 @@ class Draft:
 
     @property
     def notes(self) -> dict[str, Any]:
-        """What the sampler has noted about it."""
+        """The attributes that the sampler has stored."""
         return dict(self._trial.system_attrs)
 
     def related(self) -> dict[str, Any]:
-        """Values that the sampler draws together; they may be some or none."""
+        """The values that the sampler draws jointly: for all parameters, some or none."""
         space = self._sampler.infer_relative_search_space(self._study, self._trial)
         return self._sampler.sample_relative(self._study, self._trial, space)
 
@@ -205,7 +205,7 @@ class Draft:
 
 
 def distribution(dimension: Dimension) -> BaseDistribution:
-    """What Optuna calls a dimension."""
+    """Optuna's distribution of a dimension."""
     domain = dimension.domain
     if not dimension.ordered:
         return CategoricalDistribution([_choice(value) for value in domain.values])
@@ -220,12 +220,12 @@ def distribution(dimension: Dimension) -> BaseDistribution:
 
 
 def _choice(value: Any) -> Any:
-    """A value of a set as Optuna and JSON take it."""
+    """A value of a set, in a type that Optuna and JSON accept."""
     return value if isinstance(value, bool | int | float) else str(value) if isinstance(value, str) else text_of(value)
 
 
 def _place(dimension: Dimension, value: Any) -> float:
-    """The place of a sampler's value; of floats with a step the nearest, since they may differ in the last digit."""
+    """The index of a sampler's value. For floats with a step, the nearest index: they may differ in the last digit."""
     if not dimension.ordered:
         choices = [_choice(option) for option in dimension.domain.values]
         return next(n for n, choice in enumerate(choices) if type(choice) is type(value) and choice == value)
@@ -237,7 +237,7 @@ def _place(dimension: Dimension, value: Any) -> float:
 
 
 def params_of(space: Space, candidate: Candidate) -> dict[str, Any]:
-    """A candidate as the parameters of a trial: one for each dimension that is there."""
+    """A candidate as the parameters of a trial: one for each active dimension."""
     params: dict[str, Any] = {}
     for dimension in space.dimensions:
         if dimension.parameter in candidate:
@@ -252,7 +252,7 @@ def _violation(trial: FrozenTrial) -> float:
 
 
 def front_of(trials: list[FrozenTrial], directions: Any) -> list[FrozenTrial]:
-    """Those of finished trials that keep every constraint and than which no other such is better in everything."""
+    """The Pareto front: the finished trials that meet every constraint and that no other such trial dominates."""
     trials = [trial for trial in trials if is_feasible(trial)]
     signs = [-1 if "MAXIMIZE" in str(direction).upper() else 1 for direction in directions]
     rows = [tuple(sign * value for sign, value in zip(signs, trial.values, strict=True)) for trial in trials]

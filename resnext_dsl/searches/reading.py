@@ -1,7 +1,7 @@
-"""Reads what a search has found so far from its storage: nothing is evaluated, and nothing there is changed.
+"""Reads the results of a search from its storage, without an evaluation and without a change to the storage.
 
-A study keeps its own plan, so its storage and its name are enough. What it keeps is text of others: a name in it is not
-imported.
+A study stores its plan, so its storage and its name are enough. The stored text is not trusted: no module that it names
+is imported.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from resnext_dsl.foundation.options import DEFAULTS
 from resnext_dsl.networks.loading import parsed, source_of
 from resnext_dsl.searches.database import Records
 from resnext_dsl.searches.evaluator import COST, evaluator_of
-from resnext_dsl.searches.found import Found, found
+from resnext_dsl.searches.found import Found, results_of
 from resnext_dsl.searches.plan import Plan, identity
 from resnext_dsl.searches.preselection import STAGES, Stage
 from resnext_dsl.searches.storage import PLAN, SPACE, close, open_storage, without_password
@@ -33,23 +33,23 @@ from resnext_dsl.semantics.spec_files import the_network
 from resnext_dsl.spaces.space import Space
 
 HEARTBEAT = 20
-"""Seconds that a storage is opened with, before it is known what its workers keep to."""
+"""The heartbeat interval in seconds with which a storage is opened; the interval of its workers is not known yet."""
 
 
 def read(
     spec: str | os.PathLike[str], /, *, storage: str = "", study: str = "", root: str | None = None, **fixed: Any
 ) -> Found:
-    """What a search of a spec has found so far; its workers may be at work.
+    """Reads the results so far of a search of a spec; its workers may still be running.
 
     Args:
         spec: A path, or the name of a shipped network.
-        storage: URL of the search's database; by default the file that a search makes in the working folder.
-        study: The name that the results are kept under; that of the network by default.
+        storage: URL of the search's database; by default the file that a search creates in the working folder.
+        study: Name of the study in the storage; the name of the network by default.
         root: The folder that imports stay under.
-        **fixed: Values for parameters, where they are not those that the search began with.
+        **fixed: Values of parameters that differ from those at the start of the search.
 
     Raises:
-        ArchError: E722 where there is no such storage or study, E723 where the study is not of this spec.
+        ArchError: E722 if the storage or the study does not exist, E723 if the study belongs to another spec.
     """
     path = os.fspath(spec)
     network = the_network(parsed(source_of(path, DEFAULTS), root, DEFAULTS)).name.text
@@ -59,13 +59,13 @@ def read(
         plan = _plan(kept, path, root, fixed)._replace(storage=url, study=name)
         space = _space(kept, plan)
         stages = [Stage(*stage) for stage in kept.user_attrs.get(STAGES, [])]
-        so_far = found(space, plan, standing(all_trials(Records(database, kept))), stages)
+        so_far = results_of(space, plan, standing(all_trials(Records(database, kept))), stages)
     return so_far._replace(exhausted=False)
 
 
 @contextmanager
 def _opened(url: str) -> Iterator[RDBStorage]:
-    """A database that is there already."""
+    """Opens an existing database."""
     _refuse_missing(url)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     database = open_storage(url, HEARTBEAT, 3 * HEARTBEAT)
@@ -76,7 +76,7 @@ def _opened(url: str) -> Iterator[RDBStorage]:
 
 
 def _refuse_missing(url: str) -> None:
-    """Raises E722 where opening a database would make one, or its tables."""
+    """Raises E722 if opening a database would create it or its tables."""
     try:
         parts = make_url(url)
         if parts.get_backend_name() == "sqlite" and not Path(parts.database or "").is_file():
@@ -86,7 +86,7 @@ def _refuse_missing(url: str) -> None:
         raise _missing(url, str(problem)) from None
     try:
         if not inspect(engine).has_table("studies"):
-            raise _missing(url, "it holds no searches")
+            raise _missing(url, "the storage has no searches")
     except (SQLAlchemyError, OSError) as problem:
         raise _missing(url, str(problem.__cause__ or problem)) from None
     finally:
@@ -108,27 +108,27 @@ def _study(database: RDBStorage, url: str, name: str) -> optuna.Study:
 
 
 def _plan(study: optuna.Study, spec: str, root: str | None, fixed: Mapping[str, Any]) -> Plan:
-    """The plan that the study was begun with, for this spec."""
+    """The plan that the study was started with, for this spec."""
     try:
         plan = Plan.from_json(json.dumps(study.user_attrs[PLAN]))
         plan = plan._replace(spec=spec, root=root, settings={**plan.settings, **fixed}, evaluator=str(plan.evaluator))
         plan.check()
     except (KeyError, TypeError, AttributeError, ArchError):
-        message = f"the study `{study.study_name}` is not of this program"
+        message = f"the study `{study.study_name}` was not created by resnext-dsl"
         raise ArchError([Diagnostic("E723", message, hint="give another `--study`", file="--storage")]) from None
     return plan
 
 
 def _space(study: optuna.Study, plan: Plan) -> Space:
-    """The space of the study, which is that of the spec still."""
+    """The space of the study; checks that the spec still has this space."""
     known = study.user_attrs.get(SPACE)
     space = plan.space()
     if identity(plan, space) == known:
         return space
-    if ":" not in plan.evaluator and plan.evaluator != COST:  # a built-in one, which may need values of parameters
+    if ":" not in plan.evaluator and plan.evaluator != COST:  # a built-in evaluator may need parameter values
         space = plan.space(evaluator_of(plan).overrides(space.network, plan.settings))
         if identity(plan, space) == known:
             return space
-    message = f"the study `{study.study_name}` is of another space than `{plan.spec}` has now; nothing was written"
+    message = f"the study `{study.study_name}` belongs to another search space than `{plan.spec}`; nothing is written"
     hint = "give the spec as it was searched, with the same `--set` values, or another `--study`"
     raise ArchError([Diagnostic("E723", message, hint=hint, file="--storage")])

@@ -14,9 +14,9 @@ from resnext_dsl.spaces.space import Space
 
 
 class Trial(NamedTuple):
-    """A result: the candidate, its metrics, whether it keeps every constraint, and the device that it was evaluated on.
+    """A result: the candidate, its metrics, whether it meets every constraint, and the device of the evaluation.
 
-    A device is named as its machine names it, whatever a worker saw of it; "" where nothing but cost was looked at.
+    The device has its index on the machine, even if the worker saw only some GPUs; "" if only the cost was computed.
     """
 
     number: int
@@ -30,7 +30,7 @@ class Trial(NamedTuple):
 
 
 class Failure(NamedTuple):
-    """A candidate without a result, and why."""
+    """A candidate without a result, and the reason."""
 
     number: int
     candidate: Candidate
@@ -38,18 +38,18 @@ class Failure(NamedTuple):
 
 
 class Results(NamedTuple):
-    """What a search has found.
+    """The results of a search.
 
     Attributes:
-        front: Results that keep every constraint and than which no other such is better in everything, the first
-            objective's best first.
-        trials: All results, in the order they were asked for.
-        failures: Candidates without one.
-        stages: What came in and went on before.
-        stopped: Whether it was stopped before it was done; the same call goes on.
+        front: The Pareto front: results that meet every constraint and that no other such result dominates. The best
+            of the first objective is first.
+        trials: All results, by trial number.
+        failures: Candidates without a result.
+        stages: The stages before the first evaluation, with their numbers of candidates.
+        stopped: Whether the search was stopped early; the same call continues it.
         exhausted: Whether the space has no more candidates.
-        running: Candidates that were being evaluated when this was read.
-        waiting: Those to be evaluated, or to be tried again.
+        running: Number of candidates that were being evaluated when the results were read.
+        waiting: Number of candidates to evaluate or to try again.
     """
 
     plan: Plan
@@ -65,5 +65,5 @@ class Results(NamedTuple):
 
     @property
     def devices(self) -> dict[str, int]:
-        """How many results each device gave, as their machines name them."""
+        """The number of results of each device, by its name on its machine."""
         return dict(Counter(trial.device for trial in self.trials if trial.device))

@@ -1,4 +1,4 @@
-"""Scores candidates without training them: here, or in as many processes as a search has workers."""
+"""Scores candidates without training, in this process or in as many processes as a search has workers."""
 
 from __future__ import annotations
 
@@ -21,35 +21,35 @@ from resnext_dsl.spaces.candidate import Candidate
 from resnext_dsl.spaces.space import Space
 
 BATCH = 16
-"""Images that a score looks at."""
+"""Images in the batch of a score."""
 
-Told = Callable[[int], None]
-"""Told how many candidates have a score, now and then."""
+OnScores = Callable[[int], None]
+"""A function that gets the number of candidates with a score, each time that it grows."""
 
 
 def check_score(name: str) -> None:
-    """Raises ArchError E721, with the nearest name, where there is no such score."""
+    """Raises ArchError E721, with the nearest name, if the score is unknown."""
     from resnext_dsl.train.scores import SCORES
 
     if name not in SCORES:
         hint = did_you_mean(name, SCORES) or f"scores: {', '.join(SCORES)}"
-        raise ArchError([Diagnostic("E721", f"no score is named `{name}`", hint=hint, file="--score")])
+        raise ArchError([Diagnostic("E721", f"unknown score `{name}`", hint=hint, file="--score")])
 
 
-def scores(space: Space, candidates: Sequence[Candidate], plan: Plan, told: Told) -> list[float]:
-    """The score of each candidate; one that is no number is worse than any.
+def scores(space: Space, candidates: Sequence[Candidate], plan: Plan, on_score: OnScores) -> list[float]:
+    """The score of each candidate; a score that is not finite counts as the worst.
 
     Raises:
-        ArchError: E724 where a process ends without an answer.
+        ArchError: E724 if a process ends with an error.
     """
     count = min(plan.workers, len(candidates))
     if count > 1:
-        return _shared(space, candidates, plan, told, count)
-    found = []
+        return _shared(space, candidates, plan, on_score, count)
+    values = []
     for candidate in candidates:
-        found.append(_score(space, candidate, plan))
-        told(len(found))
-    return found
+        values.append(_score(space, candidate, plan))
+        on_score(len(values))
+    return values
 
 
 def _score(space: Space, candidate: Candidate, plan: Plan) -> float:
@@ -65,23 +65,23 @@ def _score(space: Space, candidate: Candidate, plan: Plan) -> float:
 # --- in several processes ---
 
 
-def _shared(space: Space, candidates: Sequence[Candidate], plan: Plan, told: Told, count: int) -> list[float]:
-    """Every process has each `count`-th candidate, so that their shares take about as long."""
-    settled = plan._replace(settings=space.fixed).to_json()
-    found: dict[int, float] = {}
+def _shared(space: Space, candidates: Sequence[Candidate], plan: Plan, on_score: OnScores, count: int) -> list[float]:
+    """Scores in `count` processes. Each takes every `count`-th candidate, so that their shares take about as long."""
+    plan_text = plan._replace(settings=space.fixed).to_json()
+    values: dict[int, float] = {}
     lock = threading.Lock()
 
     def take(first: int, number: int, value: float) -> None:
         with lock:
-            found[first + number * count] = value
-            told(len(found))
+            values[first + number * count] = value
+            on_score(len(values))
 
     processes = [_Process() for _ in range(count)]
     try:
         with ThreadPoolExecutor(count) as pool:
             try:
                 asked = [
-                    pool.submit(process.ask, count, settled, candidates[k::count], partial(take, k))
+                    pool.submit(process.ask, count, plan_text, candidates[k::count], partial(take, k))
                     for k, process in enumerate(processes)
                 ]
                 for answer in asked:
@@ -93,11 +93,11 @@ def _shared(space: Space, candidates: Sequence[Candidate], plan: Plan, told: Tol
     finally:
         for process in processes:
             process.close()
-    return [found[place] for place in range(len(candidates))]
+    return [values[place] for place in range(len(candidates))]
 
 
 class _Process:
-    """A process that scores."""
+    """A process that scores candidates."""
 
     def __init__(self) -> None:
         path = os.pathsep.join(filter(None, [str(Path.cwd()), os.environ.get("PYTHONPATH")]))
@@ -109,33 +109,33 @@ class _Process:
             stderr=self._errors,
             text=True,
             env={**os.environ, "PYTHONPATH": path},
-            start_new_session=True,  # an interrupt of the terminal is for the search, which ends it
+            start_new_session=True,  # Ctrl-C reaches the search only, which ends this process
         )
 
     def ask(self, count: int, plan: str, share: Sequence[Candidate], take: Callable[[int, float], None]) -> None:
-        """Hands over candidates and takes their scores, in order."""
+        """Sends candidates to the process and receives their scores, in order."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         values = json.dumps([candidate.to_json() for candidate in share])
         try:
             self._process.stdin.write(f"{count}\n{plan}\n{values}\n")
             self._process.stdin.close()
-        except BrokenPipeError:  # it has ended already, and says why below
+        except BrokenPipeError:  # it has ended already; its error is read below
             pass
         for number, line in enumerate(self._process.stdout):
             take(number, float(line))
         if self._process.wait():
             self._errors.seek(0)
-            last = (self._errors.read().strip().splitlines() or ["it said nothing"])[-1]
-            message = f"a process that scores ends with status {self._process.returncode}: {last}"
+            last = (self._errors.read().strip().splitlines() or ["no output"])[-1]
+            message = f"a scoring process ended with status {self._process.returncode}: {last}"
             raise ArchError([Diagnostic("E724", message[:400], file="search")])
 
     def kill(self) -> None:
-        """Ends it, whatever it does."""
+        """Kills the process."""
         self._process.kill()
 
     def close(self) -> None:
-        """Takes what is left of it."""
+        """Kills the process and closes its streams."""
         self.kill()
         self._process.wait()
         for stream in (self._process.stdin, self._process.stdout, self._errors):
@@ -144,12 +144,12 @@ class _Process:
 
 
 def main() -> None:
-    """Scores the candidates that come on standard input, after how many processes share the cores, and the plan."""
+    """Scores candidates. Standard input has three lines: the number of scoring processes, the plan, the candidates."""
     import torch
 
-    processes, settled, values = sys.stdin.read().splitlines()
+    processes, plan_text, values = sys.stdin.read().splitlines()
     torch.set_num_threads(max(1, torch.get_num_threads() // int(processes)))
-    plan = Plan.from_json(settled)
+    plan = Plan.from_json(plan_text)
     space = plan.space()
     for one in json.loads(values):
         sys.stdout.write(f"{_score(space, space.candidate(one), plan)!r}\n")

@@ -1,4 +1,4 @@
-"""Opens the database of a search, and the study in it; waits for a database that is busy or away for a while."""
+"""Opens the database of a search and its study, and waits for a database that is busy or unavailable."""
 
 from __future__ import annotations
 
@@ -26,36 +26,37 @@ BUSY = 60
 """Seconds that SQLite waits for another process to finish writing."""
 
 AWAY = 600.0
-"""Seconds that a database may be away while a search runs."""
+"""Most seconds that a database may be unavailable during a search."""
 
 RACES = 20
-"""Times that a process tries to open a new database whose tables others make at the same time."""
+"""Most attempts to open a new database while other processes create its tables."""
 
 RACED = ("already exists", "duplicate key", "UNIQUE constraint", "database is locked", "deadlock detected")
-"""Words of the errors of a process whose tables another has just made."""
+"""Texts of the errors that a process gets if another process has just created the tables."""
 
 SPACE, PLAN = "space", "plan"
-"""What a study keeps about itself: the identity of its space, and what was asked."""
+"""Attributes of a study: the identity of its space, and its plan."""
 
 Result = TypeVar("Result")
 
 
 def url_of(plan: Plan, name: str) -> str:
-    """The database of a plan; by default a file of the network's name in the working folder."""
+    """The URL of the database of a plan; by default a file with the network's name in the working folder."""
     return plan.storage or f"sqlite:///{name}.search.db"
 
 
 def open_storage(url: str, heartbeat: int, grace: int, patience: float = 0.0) -> RDBStorage:
-    """A database, ready for many processes.
+    """Opens a database for use by many processes.
 
     Args:
-        url: Where it is.
-        heartbeat: Seconds between signs of life of a trial.
-        grace: Seconds without one, after which a trial is marked as failed.
-        patience: Seconds that it may be away; a worker opens one that its search has opened before.
+        url: The URL of the database.
+        heartbeat: Seconds between heartbeats of a trial.
+        grace: Seconds without a heartbeat after which a trial is marked as failed.
+        patience: Seconds that the database may be unavailable. A worker waits, because its search has already
+            opened the database.
 
     Raises:
-        ArchError: E722 where it cannot be reached, or the URL is none.
+        ArchError: E722 if the URL is not valid or the database cannot be reached.
     """
     end, tries = time.monotonic() + patience, 0
     while True:
@@ -66,17 +67,17 @@ def open_storage(url: str, heartbeat: int, grace: int, patience: float = 0.0) ->
             hint = "sqlite:///FILE.db, or postgresql://USER@HOST/DATABASE (pip install 'resnext-dsl[postgresql]')"
             raise _unusable(url, str(problem), hint) from None
         except OSError as problem:
-            raise _unusable(url, str(problem), "is it there, and may you write to it?") from None
+            raise _unusable(url, str(problem), "check that the folder exists and that you can write to it") from None
         except (SQLAlchemyError, sqlite3.Error, StorageInternalError, RuntimeError, AssertionError) as problem:
             if time.monotonic() >= end and not (_is_race(problem) and tries < RACES):
-                hint = "is it running, and may you write to it?"
+                hint = "check that the database is running and that you can write to it"
                 raise _unusable(url, str(problem.__cause__ or problem), hint) from None
-        time.sleep(random.uniform(0.05, 0.5))  # those that met do not meet again
+        time.sleep(random.uniform(0.05, 0.5))  # a random wait, so that the same processes do not collide again
 
 
 def _opened(url: str, heartbeat: int, grace: int) -> RDBStorage:
     parsed = make_url(url)
-    arguments: dict[str, Any] = {"pool_pre_ping": True}  # a server may have gone away, a file has not
+    arguments: dict[str, Any] = {"pool_pre_ping": True}  # a server may have closed the connection, unlike a file
     if parsed.get_backend_name() == "sqlite":
         _prepare_file(parsed.database)
         arguments = {"connect_args": {"timeout": BUSY}}
@@ -85,12 +86,12 @@ def _opened(url: str, heartbeat: int, grace: int) -> RDBStorage:
         storage = RDBStorage(url, engine_kwargs=arguments, heartbeat_interval=heartbeat, grace_period=grace)
     if parsed.get_backend_name() == "sqlite":
         serialize(storage.engine)
-        storage.engine.dispose()  # connections that it has opened until now
+        storage.engine.dispose()  # closes the connections that were opened before `serialize`
     return storage
 
 
 def _is_race(problem: BaseException) -> bool:
-    """Whether an error comes of another process that makes the same tables; Optuna asserts that they are filled."""
+    """Whether another process that creates the same tables caused an error; Optuna asserts that they are filled."""
     text = f"{problem} {problem.__cause__}"
     return isinstance(problem, AssertionError) or any(words in text for words in RACED)
 
@@ -102,7 +103,7 @@ def close(storage: RDBStorage) -> None:
 
 
 def _prepare_file(path: str | None) -> None:
-    """Turns on the write-ahead log, with which readers and a writer do not wait for each other."""
+    """Turns on the write-ahead log, so that readers and a writer do not wait for each other."""
     if path in (None, "", ":memory:"):
         raise ArgumentError("a database in memory cannot be shared; give a file")
     assert path is not None
@@ -124,10 +125,10 @@ def _unusable(url: str, message: str, hint: str) -> ArchError:
 
 
 def open_study(storage: RDBStorage, name: str, plan: Plan, identity: str, patience: float = 0.0) -> Records:
-    """The study of a search: that of an earlier run, or a new one.
+    """Opens the study of a search, from an earlier run or a new one.
 
     Raises:
-        ArchError: E723 where one of this name is of another search.
+        ArchError: E723 if a study of this name belongs to another search.
     """
     directions = [StudyDirection[direction.upper()] for direction in plan.directions]
     create = partial(
@@ -144,7 +145,7 @@ def open_study(storage: RDBStorage, name: str, plan: Plan, identity: str, patien
 
 
 def _sampler(plan: Plan) -> optuna.samplers.BaseSampler:
-    return optuna.samplers.RandomSampler(seed=plan.seed)  # of no use: candidates are proposed elsewhere
+    return optuna.samplers.RandomSampler(seed=plan.seed)  # Optuna requires a sampler; `propose` chooses the candidates
 
 
 def _check(study: optuna.Study, identity: str, patience: float) -> None:
@@ -153,23 +154,23 @@ def _check(study: optuna.Study, identity: str, patience: float) -> None:
         known = patient(lambda: study.user_attrs.get(SPACE), patience)
         if known is not None:
             break
-        time.sleep(0.25)  # another process has just made it
+        time.sleep(0.25)  # another process has just created the study
     if known != identity:
         why = (
-            "of another space, or for other objectives, budgets or another evaluator"
+            "of another search space, or for other objectives, budgets or another evaluator"
             if known
-            else "not of this program"
+            else "which was not created by resnext-dsl"
         )
-        hint = "give this search a name of its own (`--study NAME`), or another `--storage`"
-        message = f"the storage has a study `{study.study_name}` already, {why}; nothing was changed"
+        hint = "give this search another name (`--study NAME`), or another `--storage`"
+        message = f"the storage already has a study `{study.study_name}`, {why}; nothing is changed"
         raise ArchError([Diagnostic("E723", message, hint=hint, file="--storage")])
 
 
 def patient(run: Callable[[], Result], seconds: float = AWAY) -> Result:
-    """The result of a step of the database, tried again while it is busy or away.
+    """Runs a database operation, and repeats it while the database is busy or unavailable.
 
     Raises:
-        StorageInternalError, SQLAlchemyError: Where it stays so.
+        StorageInternalError, SQLAlchemyError: If the operation still fails after `seconds`.
     """
     wait, end = 0.05, time.monotonic() + seconds
     while True:
@@ -183,7 +184,7 @@ def patient(run: Callable[[], Result], seconds: float = AWAY) -> Result:
 
 
 def without_password(url: str) -> str:
-    """A URL as it may be shown."""
+    """A URL without its password, for output."""
     try:
         return make_url(url).render_as_string(hide_password=True)
     except (ArgumentError, ValueError):

@@ -1,4 +1,4 @@
-"""Runs a search: chooses what to evaluate first, starts workers, and replaces those that die."""
+"""Runs a search: selects the first candidates, starts workers, and replaces workers that die."""
 
 from __future__ import annotations
 
@@ -8,29 +8,29 @@ from typing import Any
 
 import optuna
 
-from resnext_dsl.searches.engine import REFUSED, Engine, Running, useless
-from resnext_dsl.searches.found import Found, found
+from resnext_dsl.searches.engine import REFUSED, Engine, Running, engine_error
+from resnext_dsl.searches.found import Found, results_of
 from resnext_dsl.searches.plan import Plan
-from resnext_dsl.searches.preselection import STAGES, Stage, chosen
+from resnext_dsl.searches.preselection import STAGES, Stage, preselected
 from resnext_dsl.searches.processes import Processes
 from resnext_dsl.searches.propose import Proposer, params_of
 from resnext_dsl.searches.storage import patient
-from resnext_dsl.searches.trials import LOST, Standing, add, all_trials, bury, standing
+from resnext_dsl.searches.trials import LOST, Standing, add, all_trials, fail_stale_trials, standing
 from resnext_dsl.searches.trouble import BrokenDeviceError
 from resnext_dsl.searches.worker import Session, Worker, key_of
 
-LOOK = 0.25
-"""Seconds between looks at the workers."""
+POLL = 0.25
+"""Seconds between checks of the workers."""
 
 STOPPING = 15.0
-"""Seconds that workers have to stop, before they are killed."""
+"""Seconds that workers have to stop before they are killed."""
 
 
 Progress = Callable[[Standing, list[Stage]], None]
 
 
 def engine_of(session: Session) -> Engine:
-    """The engine of a plan; Ray is imported for its own only."""
+    """The engine of a plan; imports Ray only for the engine "ray"."""
     plan = session.plan
     if plan.engine == "ray":
         from resnext_dsl.searches.cluster import Cluster
@@ -43,17 +43,17 @@ def run(plan: Plan, evaluator: Any = None, progress: Progress | None = None) -> 
     """Runs a search to its end, or until Ctrl-C.
 
     Args:
-        plan: What to do.
-        evaluator: In place of the plan's, for one worker in this process.
-        progress: Told how it stands, now and then.
+        plan: The plan of the search.
+        evaluator: An evaluator to use instead of the plan's, for one worker in this process.
+        progress: A function that the search calls repeatedly with the standing and the stages.
 
     Raises:
-        ArchError: For a plan that cannot be done; E724 where the workers cannot work.
+        ArchError: If the plan is not valid; E724 if the workers cannot run.
     """
     plan.check()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     with Session(plan, evaluator) as session, engine_of(session) as engine:
-        session.space.sample(1, plan.seed, plan.budget or None)  # that something keeps the budgets
+        session.space.sample(1, plan.seed, plan.budget or None)  # raises E604 if no candidate meets the budgets
         stages: list[Stage] = []
         stopped = False
         try:
@@ -65,22 +65,22 @@ def run(plan: Plan, evaluator: Any = None, progress: Progress | None = None) -> 
         except KeyboardInterrupt:
             stopped = True
         except BrokenDeviceError as problem:
-            message = f"this process can use its device no longer: {problem}"
-            raise useless(
-                message, "start the program again: the search goes on, and tries the candidate again"
+            message = f"the device no longer works in this process: {problem}"
+            raise engine_error(
+                message, "start the program again: the search continues and tries the candidate again"
             ) from None
-        return found(session.space, plan, standing(all_trials(session.records)), stages, stopped)
+        return results_of(session.space, plan, standing(all_trials(session.records)), stages, stopped)
 
 
 def _staged(session: Session, progress: Progress | None) -> list[Stage]:
-    """Chooses what is evaluated first, once for a study."""
+    """Selects the first candidates, once per study, and adds them as trials."""
     plan, records = session.plan, session.records
     if not plan.screen:
         return []
     known = records.study.user_attrs.get(STAGES)
     if known is None:
         nothing = standing([])
-        candidates, stages = chosen(session.space, plan, lambda so_far: progress and progress(nothing, so_far))
+        candidates, stages = preselected(session.space, plan, lambda so_far: progress and progress(nothing, so_far))
         proposer = Proposer(session.space, plan, 0)
         trials = standing(all_trials(records))
         for candidate in candidates:
@@ -92,20 +92,20 @@ def _staged(session: Session, progress: Progress | None) -> list[Stage]:
     return [Stage(*stage) for stage in known]
 
 
-def _supervise(session: Session, engine: Engine, told: Callable[[Standing], None]) -> None:
-    """Keeps as many workers at work as the plan has, until they are done."""
+def _supervise(session: Session, engine: Engine, progress: Callable[[Standing], None]) -> None:
+    """Keeps the plan's number of workers running until the search is done."""
     plan = session.plan
     workers: dict[int, Running] = {}
-    futile, results, buried = 0, -1, time.monotonic()
+    futile, results, checked_at = 0, -1, time.monotonic()
     try:
         for number in range(plan.workers):
             workers[number] = engine.start(number)
         while workers:
-            if time.monotonic() - buried > plan.heartbeat:  # workers that wait for their turn cannot
-                bury(session.records)
-                buried = time.monotonic()
+            if time.monotonic() - checked_at > plan.heartbeat:  # workers that wait in a queue cannot do this
+                fail_stale_trials(session.records)
+                checked_at = time.monotonic()
             now = standing(all_trials(session.records))
-            told(now)
+            progress(now)
             settled = len(now.done) + sum(LOST not in trial.user_attrs for trial in now.failed)
             if settled > results:
                 futile, results = 0, settled
@@ -118,10 +118,10 @@ def _supervise(session: Session, engine: Engine, told: Callable[[Standing], None
                     continue
                 futile += 1
                 if status == REFUSED or futile > 10 * plan.workers:
-                    message = f"the workers end without a result (status {status}): {last}"
-                    raise useless(message, "results so far are in the storage")
+                    message = f"the workers stopped without a result (status {status}): {last}"
+                    raise engine_error(message, "results so far are in the storage")
                 workers[number] = engine.start(number)
-            time.sleep(LOOK)
+            time.sleep(POLL)
     finally:
         for worker in workers.values():
             worker.ask_to_stop()

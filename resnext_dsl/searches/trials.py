@@ -1,8 +1,8 @@
-"""The trials of a study as a search counts them: which are alive, which died and are to be tried again.
+"""Counts the trials of a study by state: with a result, failed, running, waiting, or to be tried again.
 
-A trial has its candidate, the key of its architecture and, where it is running, a sign of life from the beginning;
-so it is known for what it is wherever its process was killed. Of trials with one key the first is alive, so that no
-architecture is evaluated twice. Nothing here changes a trial that is finished.
+From its creation a trial has its candidate and the key of its architecture; a running trial also has a heartbeat. So
+its state is known whenever its process is killed. If several trials have the same key, only the first counts, so no
+architecture is evaluated twice. No function of this module changes a finished trial.
 """
 
 from __future__ import annotations
@@ -20,28 +20,28 @@ from resnext_dsl.searches.storage import patient
 from resnext_dsl.searches.trouble import MEMORY
 
 ARCHITECTURE, RESULT = "architecture", "result"
-"""What a trial keeps, each in one attribute, since each costs a step of the database: its `candidate`, and the `key`
-that tells its architecture from others; all `metrics`, and the `device` that it was evaluated on."""
+"""Attributes of a trial. The first has the `candidate` and the `key` of its architecture; the second has all `metrics`
+and the `device` of the evaluation. There are only two because each attribute costs a database operation."""
 
 REASON, STOPPED, VOID, LOST = "reason", "stopped", "void", "lost"
-"""And why it failed; that it was stopped with the search; why it is not one; the trouble of its device, and the error
-of that, for which it is tried again."""
+"""Attributes of a trial without a result. They store why it failed, that it was stopped with the search, why it does
+not count, or the device error after which it is tried again."""
 
 ATTEMPTS = 5
-"""Times that a candidate whose worker died, or whose device failed, is tried, before it counts as failed."""
+"""Attempts for a candidate whose worker died or whose device failed, before it counts as failed."""
 
 
 class Standing(NamedTuple):
-    """Where a study stands.
+    """The trials of a study by state.
 
     Attributes:
         done: Trials with a result.
-        failed: Trials that an evaluator failed, or whose worker died too often.
-        running: Being evaluated.
-        waiting: To be evaluated, those that died and are to be tried again not among them.
-        dead: Trials whose worker died or was stopped, or whose device failed, and of whose architecture nothing else is
-            alive.
-        keys: Architecture -> the trial of it that counts.
+        failed: Trials that failed in the evaluator, or whose worker died too often.
+        running: Trials that are being evaluated.
+        waiting: Trials that wait for an owner.
+        dead: Trials to try again: the worker died or was stopped, or the device failed, and no other trial of the same
+            architecture counts.
+        keys: Key of an architecture -> its trial that counts.
     """
 
     done: list[FrozenTrial]
@@ -53,7 +53,7 @@ class Standing(NamedTuple):
 
     @property
     def retried(self) -> FrozenTrial | None:
-        """The trial to be tried again next; one that was out of memory waits until no other needs any."""
+        """The next trial to try again; a trial that ran out of memory waits until no other trial runs."""
         for trial in self.dead:
             if trial.user_attrs.get(LOST, {}).get("trouble") != MEMORY or not self.running:
                 return trial
@@ -61,7 +61,7 @@ class Standing(NamedTuple):
 
     @property
     def counted(self) -> int:
-        """Trials that count."""
+        """The number of trials that count."""
         return len(self.keys) + len(self.dead)
 
 
@@ -71,63 +71,63 @@ def all_trials(records: Records) -> list[FrozenTrial]:
 
 
 def standing(trials: list[FrozenTrial]) -> Standing:
-    """Counts trials."""
+    """The trials of a study by state."""
     return Tally().standing(trials)
 
 
 class Tally:
-    """Counts the trials of a study again and again: those that are finished, with all before them, only once."""
+    """Counts the trials of a study repeatedly; a finished trial with only finished ones before it is counted once."""
 
     def __init__(self) -> None:
-        self._settled = 0
-        self._found = Standing([], [], [], [], [], {})
+        self._end = 0
+        self._finished = Standing([], [], [], [], [], {})
         self._died: dict[str, list[FrozenTrial]] = {}
 
     def standing(self, trials: list[FrozenTrial]) -> Standing:
-        """Where a study stands; `trials` are all of it, in order."""
-        unsettled = next((n for n in range(self._settled, len(trials)) if not trials[n].state.is_finished()), None)
+        """The trials by state; `trials` are all trials of the study, in order."""
+        unsettled = next((n for n in range(self._end, len(trials)) if not trials[n].state.is_finished()), None)
         end = len(trials) if unsettled is None else unsettled
-        _count(trials[self._settled : end], self._found, self._died)
-        self._settled = end
-        base = self._found
-        found = Standing([*base.done], [*base.failed], [], [], [], {**base.keys})
-        died = {key: list(attempts) for key, attempts in self._died.items() if key not in found.keys}
-        _count(trials[end:], found, died)
+        _count(trials[self._end : end], self._finished, self._died)
+        self._end = end
+        base = self._finished
+        now = Standing([*base.done], [*base.failed], [], [], [], {**base.keys})
+        died = {key: list(attempts) for key, attempts in self._died.items() if key not in now.keys}
+        _count(trials[end:], now, died)
         for key, attempts in died.items():
-            if key in found.keys:
+            if key in now.keys:
                 continue
             if sum(STOPPED not in trial.user_attrs for trial in attempts) >= ATTEMPTS:
-                found.keys[key] = attempts[-1]
-                found.failed.append(attempts[-1])
+                now.keys[key] = attempts[-1]
+                now.failed.append(attempts[-1])
             else:
-                found.dead.append(attempts[-1])
-        return found
+                now.dead.append(attempts[-1])
+        return now
 
 
-def _count(trials: list[FrozenTrial], found: Standing, died: dict[str, list[FrozenTrial]]) -> None:
-    """Adds trials to what was found before them; those whose worker died are kept apart."""
+def _count(trials: list[FrozenTrial], now: Standing, died: dict[str, list[FrozenTrial]]) -> None:
+    """Adds trials to a standing, and those to try again to `died`."""
     for trial in trials:
         attributes = trial.user_attrs
         key = key_of(trial)
-        if key is None or VOID in attributes or key in found.keys:
+        if key is None or VOID in attributes or key in now.keys:
             continue
         if trial.state is TrialState.FAIL and REASON not in attributes:
             died.setdefault(key, []).append(trial)
             continue
-        found.keys[key] = trial
-        _list_of(found, trial).append(trial)
+        now.keys[key] = trial
+        _list_of(now, trial).append(trial)
 
 
-def _list_of(found: Standing, trial: FrozenTrial) -> list[FrozenTrial]:
+def _list_of(now: Standing, trial: FrozenTrial) -> list[FrozenTrial]:
     if trial.state is TrialState.RUNNING:
-        return found.running
+        return now.running
     if trial.state is TrialState.WAITING:
-        return found.waiting
-    return found.done if trial.state is TrialState.COMPLETE else found.failed
+        return now.waiting
+    return now.done if trial.state is TrialState.COMPLETE else now.failed
 
 
 def key_of(trial: FrozenTrial) -> str | None:
-    """What tells the architecture of a trial from others; None for a trial of another program."""
+    """The key of the architecture of a trial; None for a trial of another program."""
     key: str | None = _kept(trial, ARCHITECTURE, "key")
     return key
 
@@ -145,7 +145,7 @@ def metrics_of(trial: FrozenTrial) -> Mapping[str, float]:
 
 
 def device_of(trial: FrozenTrial) -> str:
-    """The device that gave a result; "" if there was nothing to run."""
+    """The device of the evaluation of a result; "" if the evaluator computed the cost only."""
     return str(_kept(trial, RESULT, "device") or "")
 
 
@@ -167,7 +167,7 @@ def reason_of(trial: FrozenTrial) -> str:
 
 
 def is_feasible(trial: FrozenTrial) -> bool:
-    """Whether a result keeps every constraint."""
+    """Whether a result meets every constraint."""
     return all(value <= 0 for value in trial.constraints.values())
 
 
@@ -183,7 +183,7 @@ def add(
     system: Mapping[str, Any] | None = None,
     known: int = 0,
 ) -> FrozenTrial | None:
-    """Adds a trial, which waits; None if others have added some since `known` trials were read."""
+    """Adds a waiting trial; None if another process has added one since `known` trials were read."""
     template = create_trial(
         state=TrialState.WAITING,
         params=dict(params),
@@ -195,7 +195,7 @@ def add(
 
 
 def add_again(records: Records, dead: FrozenTrial, known: int) -> FrozenTrial | None:
-    """Adds a trial that died, once more."""
+    """Adds a new trial for the candidate of a dead one."""
     notes = {**dead.system_attrs, "retry_of": dead.number}
     candidate, key = candidate_of(dead), key_of(dead)
     assert candidate is not None
@@ -204,7 +204,7 @@ def add_again(records: Records, dead: FrozenTrial, known: int) -> FrozenTrial | 
 
 
 def claim(records: Records, trial: FrozenTrial) -> bool:
-    """Whether a waiting trial is now ours and running."""
+    """Claims a waiting trial. Returns whether this process is now its owner."""
     return patient(lambda: records.claim(trial.number))
 
 
@@ -215,29 +215,29 @@ def finish(
     kept: Mapping[str, Any],
     constraints: Mapping[str, float],
 ) -> bool:
-    """Records a result; False where the trial was taken for dead meanwhile."""
+    """Records a result. Returns False if the trial has been marked as failed in the meantime."""
     if patient(lambda: records.end(trial.number, TrialState.COMPLETE, values, kept, constraints)):
         return True
-    # A step that the database has done before it went away is tried again, and found done.
+    # If the connection broke after the change, the repeated change has no effect; the state is then COMPLETE.
     return patient(lambda: records.state(trial.number)) is TrialState.COMPLETE
 
 
 def fail(records: Records, trial: FrozenTrial, kept: Mapping[str, Any], pruned: bool = False) -> None:
-    """Records that a trial has failed, was stopped or is none."""
+    """Records that a trial has failed, was stopped or does not count."""
     state = TrialState.PRUNED if pruned else TrialState.FAIL
     patient(lambda: records.end(trial.number, state, None, kept))
 
 
-def bury(records: Records) -> None:
-    """Marks running trials as failed if their last sign of life is too old."""
+def fail_stale_trials(records: Records) -> None:
+    """Marks running trials as failed if their last heartbeat is older than three intervals."""
     patient(records.fail_stale)
 
 
-class Pulse:
-    """Gives signs of life for the trial that is being evaluated, while the block runs.
+class Heartbeat:
+    """Records heartbeats of the current trial, in a thread, while the block runs.
 
     Attributes:
-        trial: That trial; None between two.
+        trial: The current trial; None between two trials.
     """
 
     def __init__(self, records: Records, seconds: float) -> None:
@@ -247,7 +247,7 @@ class Pulse:
         self._done = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def __enter__(self) -> Pulse:
+    def __enter__(self) -> Heartbeat:
         self._done.clear()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
@@ -265,5 +265,5 @@ class Pulse:
                 continue
             try:
                 patient(lambda number=trial.number: self._records.beat(number), self._seconds)  # type: ignore[misc]
-            except Exception:  # the next sign may come through; without one the trial is tried again
+            except Exception:  # the next heartbeat may succeed; without one the trial is tried again
                 time.sleep(0.1)

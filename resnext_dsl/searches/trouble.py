@@ -1,6 +1,6 @@
-"""Errors of a device, which say nothing about the candidate: its memory is full, or its context is broken.
+"""Recognizes device errors that do not depend on the candidate: out of memory, or a broken device context.
 
-A process whose CUDA context is broken fails whatever it does from then on. torch is looked at only if an evaluator has
+A process with a broken CUDA context fails in every later CUDA call. This module uses torch only if an evaluator has
 imported it.
 """
 
@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 MEMORY, BROKEN = "memory", "broken"
-"""Kinds of trouble: out of memory, and a context that is of no more use."""
+"""Kinds of device errors: out of memory, and a broken context."""
 
 FULL = re.compile(
     r"\b(CUDA|HIP|MPS backend|XPU) out of memory|\b(CUDA|HIP)( driver)? error: out of memory"
@@ -23,15 +23,15 @@ LOST = re.compile(
     r"\b(CUDA|HIP|cuDNN|cuBLAS|CUDA driver) error\b|Triton Error \[(CUDA|HIP)\]"
     r"|\b(CUBLAS|CUDNN|CUSOLVER|CUSPARSE|CUFFT)_(STATUS_)?[A-Z]+|unspecified launch failure|device-side assert"
 )
-"""Words of torch's errors; all of them are RuntimeErrors."""
+"""Texts of torch's errors; all of them are RuntimeErrors."""
 
 
 class BrokenDeviceError(Exception):
-    """The device is of no more use to this process."""
+    """The device context of this process is broken."""
 
 
 def trouble_of(problem: BaseException) -> str:
-    """`MEMORY`, `BROKEN` or "": which trouble of a device an error is, or comes of."""
+    """The kind of device error that an exception is or was caused by: `MEMORY`, `BROKEN` or ""."""
     torch = sys.modules.get("torch")
     full, broken = (getattr(torch, name, ()) for name in ("OutOfMemoryError", "AcceleratorError"))
     kinds = set()
@@ -47,7 +47,7 @@ def trouble_of(problem: BaseException) -> str:
 
 
 def _chain(problem: BaseException) -> Iterator[BaseException]:
-    """An error and those that it comes of, also where they are not shown."""
+    """An error and its causes, including contexts that a traceback hides."""
     seen: set[int] = set()
     error: BaseException | None = problem
     while error is not None and id(error) not in seen:
@@ -57,7 +57,7 @@ def _chain(problem: BaseException) -> Iterator[BaseException]:
 
 
 def release() -> None:
-    """Gives back the memory of devices that nothing refers to."""
+    """Frees device memory that is no longer referenced."""
     gc.collect()
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_initialized():
@@ -66,7 +66,7 @@ def release() -> None:
 
 
 def allocations() -> dict[int, int]:
-    """How often this process has taken memory of each GPU until now."""
+    """The number of memory allocations of this process on each GPU."""
     torch = sys.modules.get("torch")
     if torch is None or not torch.cuda.is_initialized():
         return {}

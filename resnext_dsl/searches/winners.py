@@ -1,4 +1,4 @@
-"""Writes results as specs: the file that was searched, with the values of a candidate in the place of its defaults."""
+"""Writes results as specs: copies of the searched file with the values of a candidate as defaults."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from resnext_dsl.syntax import nodes as s
 
 
 def written(space: Space, candidate: Candidate) -> str:
-    """The text of the spec with the values of a candidate, and of the parameters that were fixed, written in.
+    """The text of the spec with the values of a candidate and of the fixed parameters as defaults.
 
     Raises:
-        ArchError: E801 if it would be another network; that is a mistake of ours.
+        ArchError: E801 if the text describes another network, which is an internal error.
     """
     bound = space.bind(candidate)
     values = {
@@ -32,12 +32,16 @@ def written(space: Space, candidate: Candidate) -> str:
     path = space.network.source.path
     again = network_of(source, path.parent if path is not None else None, DEFAULTS, {})
     if again.fingerprint != bound.fingerprint:
-        raise error("E801", f"the spec written for {candidate} would be another network", hint="please report this")
+        raise error(
+            "E801",
+            f"the spec written for {candidate} would be another network",
+            hint="please report this with the spec",
+        )
     return format_text(source)
 
 
 def _replaced(module: SpecFile, values: Mapping[str, str]) -> str:
-    """The text with other values, each where it stands: at the parameter, or among a derived network's arguments."""
+    """The text with new values, at the default of each parameter or in the arguments of a derived network."""
     declared = the_network(module)
     text = module.file.span.source.text
     changes: list[tuple[int, int, str]] = []
@@ -59,16 +63,16 @@ def _replaced(module: SpecFile, values: Mapping[str, str]) -> str:
 
 
 def write(space: Space, candidates: list[Candidate], folder: Path) -> list[Path]:
-    """Writes a spec for each candidate, and gives their paths, the best first.
+    """Writes a spec for each candidate. Returns their paths, the best first.
 
     Raises:
-        ArchError: E502 where the spec imports files relative to its own folder, and this is another one.
-        OSError: Where a file cannot be written.
+        ArchError: E502 if the spec imports files by a relative path and `folder` is not its own folder.
+        OSError: If a file cannot be written.
     """
     origin = space.network.source.path
     relative = [item.path for item, _ in space.spec.spec_file.imports if item.path]
     if relative and (origin is None or folder.resolve() != origin.parent.resolve()):
-        message = f"`{space.network.name}` imports {relative[0]!r} from beside it, so it can be written there only"
+        message = f"`{space.network.name}` imports {relative[0]!r} by a relative path, so write it to the same folder"
         raise error("E502", message, hint=f"write to {origin.parent if origin is not None else 'its folder'}")
     texts = [written(space, candidate) for candidate in candidates]
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,6 @@
-"""One process of a search: takes the next trial, evaluates it, records the result, until there are enough.
+"""One worker process of a search: claims a trial, evaluates it and records the result, until the search is done.
 
-Every process does the same, on one machine or several; what they share is the database.
+All workers are equal, on one machine or several. They share only the database.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from resnext_dsl.foundation.diagnostics import ArchError, error
 from resnext_dsl.networks.network import Network
 from resnext_dsl.searches.constraints import MissedError, check_devices, latencies, timed, violations
 from resnext_dsl.searches.engine import BROKEN as BROKEN_DEVICE
-from resnext_dsl.searches.engine import REFUSED, SEEN, useless
+from resnext_dsl.searches.engine import REFUSED, SEEN, engine_error
 from resnext_dsl.searches.evaluator import Evaluator, evaluator_of
 from resnext_dsl.searches.plan import Plan, identity
 from resnext_dsl.searches.propose import Proposer
@@ -36,16 +36,16 @@ from resnext_dsl.searches.trials import (
     RESULT,
     STOPPED,
     VOID,
-    Pulse,
+    Heartbeat,
     Standing,
     Tally,
     add,
     add_again,
     all_trials,
-    bury,
     candidate_of,
     claim,
     fail,
+    fail_stale_trials,
     finish,
 )
 from resnext_dsl.searches.trials import key_of as known_key
@@ -55,32 +55,32 @@ from resnext_dsl.spaces.candidate import Candidate
 from resnext_dsl.spaces.space import Space
 
 IDLE = 0.2
-"""Seconds between looks for work, where others have all there is."""
+"""Seconds between checks for a trial while other workers own all trials."""
 
 
 class StoppedError(BaseException):
-    """The search is asked to stop."""
+    """The search has been asked to stop."""
 
 
 class Session:
-    """What a process of a search works with.
+    """The resources of a worker: the space, the evaluator and the storage.
 
     Attributes:
-        space: What is searched, with the values that the evaluator needs.
-        records: Where results are kept.
+        space: The space to search, with the values that the evaluator needs.
+        records: The trials in the storage.
     """
 
     def __init__(self, plan: Plan, evaluator: Evaluator | None = None, patience: float = 0.0) -> None:
-        """Opens everything; waits for a storage that is away for at most `patience` seconds.
+        """Opens the space and the storage; waits for the storage for at most `patience` seconds.
 
         Raises:
-            ArchError: For a plan that cannot be done.
+            ArchError: If the plan is not valid, or the storage is not available.
         """
         self.plan = plan
         self.evaluator = evaluator_of(plan) if evaluator is None else evaluator
-        own = plan.space()
-        needed = self.evaluator.overrides(own.network, plan.settings)
-        self.space: Space = plan.space(needed) if needed else own
+        space = plan.space()
+        overrides = self.evaluator.overrides(space.network, plan.settings)
+        self.space: Space = plan.space(overrides) if overrides else space
         self.space.screen(plan.budget or None)
         self.evaluator.check(self.space.network)
         self.timed_devices: list[str] = self._check_latencies() if plan.measure else []
@@ -104,10 +104,11 @@ class Session:
         return [dict(limit.arguments)["device"] for limit in limits]
 
     def check_here(self, seen: int) -> None:
-        """Refuses to work where a device is missing; this is a worker, of a search that sees so many GPUs.
+        """Checks that this worker has the devices of its search, which sees `seen` GPUs.
 
         Raises:
-            ArchError: E603 for the device of a latency; E724 if training would be on the CPU though there are GPUs.
+            ArchError: E603 for a missing device of a latency; E724 if the worker would train on the CPU although the
+                search sees a GPU.
         """
         if self.plan.measure:
             check_devices(latencies(self.space.network, self.plan.budget))
@@ -121,7 +122,7 @@ class Session:
             if on_ray
             else "look at CUDA_VISIBLE_DEVICES, and at torch's build"
         )
-        raise useless(f"{message} ({hint}; to train on the CPU: `--choice device=cpu`)", hint)
+        raise engine_error(f"{message} ({hint}; to train on the CPU: `--choice device=cpu`)", hint)
 
     def __enter__(self) -> Session:
         return self
@@ -140,32 +141,32 @@ class Worker:
         self._records = session.records
         self._proposer = Proposer(session.space, session.plan, number)
         self._exhausted = False
-        self._buried = 0.0
+        self._checked_at = 0.0
         self._tally = Tally()
         self._known: set[Candidate] = set()
         self._looked_at = 0
         self._bound: tuple[str, Candidate, Network] | None = None
-        self._pulse = Pulse(session.records, session.plan.heartbeat)
+        self._heartbeat = Heartbeat(session.records, session.plan.heartbeat)
         self._evaluating = False
         self._stop = False
 
     def stop(self, *_: int | FrameType | None) -> None:
-        """Stops at once: what is being evaluated is left to another run."""
+        """Stops at once; another run evaluates the current trial again."""
         self._stop = True
         if self._evaluating:
             self._evaluating = False
             raise StoppedError
 
     def run(self) -> None:
-        """Works until there are enough results, or the space has no more candidates."""
-        with self._pulse:
+        """Evaluates trials until there are enough results or the space has no more candidates."""
+        with self._heartbeat:
             self._work()
 
     def _work(self) -> None:
         while not self._stop:
-            if time.monotonic() - self._buried > self._plan.heartbeat:
-                bury(self._records)
-                self._buried = time.monotonic()
+            if time.monotonic() - self._checked_at > self._plan.heartbeat:
+                fail_stale_trials(self._records)
+                self._checked_at = time.monotonic()
             trials = all_trials(self._records)
             now = self._tally.standing(trials)
             if len(now.done) + len(now.failed) >= self._plan.trials:
@@ -185,10 +186,10 @@ class Worker:
         """Closes the session."""
         self._session.__exit__()
 
-    # --- what comes next ---
+    # --- the next trial ---
 
     def _next(self, trials: list[FrozenTrial], now: Standing) -> FrozenTrial | None:
-        """A trial that is now ours; None where there is none at the moment."""
+        """Claims a trial; None if no trial is available at the moment."""
         for trial in now.waiting:
             if self._claimed(trial):
                 return trial
@@ -201,7 +202,7 @@ class Worker:
         return None
 
     def _claimed_of(self, added: FrozenTrial | None, key: str | None, known: int) -> FrozenTrial | None:
-        """A trial that has just been added after those that were known, if it is ours now."""
+        """Claims a trial that was just added after the `known` first ones; None if another worker owns it."""
         if added is not None:
             return added if claim(self._records, added) else None
         trials = all_trials(self._records)
@@ -213,12 +214,12 @@ class Worker:
         return None
 
     def _claimed(self, trial: FrozenTrial) -> bool:
-        """Whether a waiting trial is ours, and counts."""
+        """Claims a waiting trial. Returns whether this worker is its owner and the trial counts."""
         now = self._tally.standing(all_trials(self._records))
         return self._counts(trial, now) and claim(self._records, trial)
 
     def _counts(self, trial: FrozenTrial, now: Standing) -> bool:
-        """Whether a trial counts: others may have added theirs at the same time."""
+        """Whether a trial counts; other workers may have added trials at the same time."""
         first = now.keys.get(known_key(trial) or "")
         if first is not None and first.number != trial.number:
             self._void(trial, f"same architecture as trial {first.number}")
@@ -227,7 +228,7 @@ class Worker:
             return True
         numbers = sorted([*(one.number for one in now.keys.values()), *(one.number for one in now.dead)])
         if trial.number in numbers[self._plan.trials :]:
-            self._void(trial, "one more than were asked for")
+            self._void(trial, "more trials than requested")
             return False
         return True
 
@@ -235,7 +236,7 @@ class Worker:
         fail(self._records, trial, {VOID: why}, pruned=True)
 
     def _added(self, trials: list[FrozenTrial], now: Standing) -> FrozenTrial | None:
-        """A new trial of an architecture that is not known yet, if it is ours now."""
+        """Adds and claims a trial of a new architecture; None if the space has none left or another worker owns it."""
         space = self._session.space
         for trial in trials[self._looked_at :]:
             values = candidate_of(trial)
@@ -260,11 +261,11 @@ class Worker:
     # --- evaluation ---
 
     def _evaluate(self, trial: FrozenTrial) -> None:
-        self._pulse.trial = trial
+        self._heartbeat.trial = trial
         try:
             candidate, network = self._bound_of(trial)
             self._evaluating = True
-            if self._stop:  # asked while the trial was being claimed
+            if self._stop:  # the request came while the trial was being claimed
                 raise StoppedError
             metrics, device = self._tried(candidate, network, self._report(trial))
             self._evaluating = False
@@ -283,13 +284,13 @@ class Worker:
             finish(self._records, trial, values, kept, violations(self._bounds, metrics))
         finally:
             self._evaluating = False
-            self._pulse.trial = None
+            self._heartbeat.trial = None
 
     def _end_without(self, trial: FrozenTrial, problem: Exception) -> None:
-        """Ends a trial that has failed, or whose device has: then it is tried again.
+        """Ends a trial after an error; after a device error, the trial is tried again.
 
         Raises:
-            BrokenDeviceError: If this process can use its device no longer.
+            BrokenDeviceError: If the device context of this process is broken.
         """
         text, trouble = f"{type(problem).__name__}: {problem}"[:500], trouble_of(problem)
         fail(self._records, trial, {LOST: {"trouble": trouble, "error": text}} if trouble else {REASON: text})
@@ -297,13 +298,13 @@ class Worker:
             raise BrokenDeviceError(text.splitlines()[0]) from None
 
     def _tried(self, candidate: Candidate, network: Network, report: Any) -> tuple[dict[str, float], str]:
-        """The metrics of a candidate and the device that gave them; tried twice where memory is out."""
+        """The metrics of a candidate and the device of the evaluation; tries a second time after out of memory."""
         try:
             return self._metrics(candidate, network, report)
         except Exception as problem:
             if trouble_of(problem) != MEMORY:
                 raise
-        release()  # here nothing refers to what the evaluation held
+        release()  # outside the `except` block, no traceback refers to the tensors of the evaluation
         try:
             return self._metrics(candidate, network, report)
         except Exception:
@@ -314,21 +315,21 @@ class Worker:
         plan, evaluator = self._plan, self._session.evaluator
         known = timed(network, plan.budget) if plan.measure else {}
         wanted = [*plan.objectives, *(bound.metric for bound in self._bounds)]
-        _use_own_gpu()
+        _use_assigned_gpu()
         before = allocations()
         with shared(devices_of(evaluator, plan)):
             metrics = evaluator(network, candidate, wanted, plan.seed, report, known)
         return metrics, _device_used(evaluator, plan, before)
 
     def _bound_of(self, trial: FrozenTrial) -> tuple[Candidate, Network]:
-        """The candidate of a trial and its network, which may just have been bound for its key."""
+        """The candidate of a trial and its network; reuses the network that was just bound for the key."""
         if self._bound is not None and self._bound[0] == known_key(trial):
             return self._bound[1:]
         candidate = self._session.space.candidate(candidate_of(trial) or {})
         return candidate, self._session.space.bind(candidate)
 
     def _report(self, trial: FrozenTrial) -> Any:
-        """What an evaluator calls with a step and its metrics; a hopeless trial of one objective ends there."""
+        """The function that an evaluator calls with a step and its metrics; it prunes a trial of one objective."""
         if not self._session.evaluator.reports or len(self._plan.objectives) > 1:
             return None
         (objective,) = self._plan.objectives
@@ -344,19 +345,19 @@ class Worker:
 
 
 def devices_of(evaluator: Evaluator, plan: Plan) -> list[str]:
-    """The devices that an evaluation may keep busy: the processor, and each GPU or the one that it is told to use."""
+    """The devices that an evaluation may use: the CPU, and the GPU of the choice `device` or all GPUs of the worker."""
     if not evaluator.runs:
         return []
-    told = str(plan.choices.get("device", "auto"))
-    if told == "auto":
-        own = os.environ.get(OWN)
-        indices = range(len(gpus(os.environ))) if own is None else [int(own)]
+    device = str(plan.choices.get("device", "auto"))
+    if device == "auto":
+        assigned = os.environ.get(OWN)
+        indices = range(len(gpus(os.environ))) if assigned is None else [int(assigned)]
         return ["cpu", *(f"cuda:{index}" for index in indices)]
-    return ["cpu", told] if told != "cpu" else ["cpu"]
+    return ["cpu", device] if device != "cpu" else ["cpu"]
 
 
 def sees_gpus() -> bool:
-    """Whether torch can use a GPU here; it is imported only if there may be one."""
+    """Whether torch can use a GPU here; imports torch only if a GPU may be available."""
     if not gpus(os.environ):
         return False
     import torch
@@ -364,44 +365,49 @@ def sees_gpus() -> bool:
     return torch.cuda.is_available()
 
 
-def _use_own_gpu() -> None:
-    """Makes the worker's GPU the one that torch takes by default, where it sees several."""
-    own, torch = os.environ.get(OWN), sys.modules.get("torch")
-    if own is not None and torch is not None and torch.cuda.is_available():
-        torch.cuda.set_device(int(own))
+def _use_assigned_gpu() -> None:
+    """Makes the worker's GPU the default of torch if the worker sees several."""
+    assigned, torch = os.environ.get(OWN), sys.modules.get("torch")
+    if assigned is not None and torch is not None and torch.cuda.is_available():
+        torch.cuda.set_device(int(assigned))
 
 
 def _device_used(evaluator: Evaluator, plan: Plan, before: Mapping[int, int]) -> str:
-    """The devices of an evaluation, as this machine names them: what the evaluator says, else whose memory it took."""
+    """The devices of an evaluation, by their names on this machine.
+
+    Uses the device that the evaluator or its choices name; otherwise the GPUs on which it allocated memory.
+    """
     if not evaluator.runs:
         return ""
-    told = evaluator.device or str(plan.choices.get("device", "auto"))
-    used = [told] if told != "auto" else [f"cuda:{i}" for i, count in allocations().items() if count > before.get(i, 0)]
+    named = evaluator.device or str(plan.choices.get("device", "auto"))
+    used = (
+        [named] if named != "auto" else [f"cuda:{i}" for i, count in allocations().items() if count > before.get(i, 0)]
+    )
     return ", ".join(name_on_machine(device, os.environ) for device in used or ["cpu"])
 
 
 def key_of(space: Space, candidate: Candidate, network: Network) -> str:
-    """What tells an architecture from others, with the values of dimensions that do not shape the network."""
+    """The key of an architecture: a hash of the network and of the values that do not shape the network."""
     others = {name: value for name, value in candidate.to_json().items() if name not in space.reads.elsewhere}
     text = json.dumps([network.fingerprint, others], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 def main() -> int:
-    """Runs a worker whose plan comes on standard input; the end of that stream stops it."""
+    """Runs a worker. Reads its plan from standard input; the end of that stream stops the worker."""
     number = int(sys.argv[1])
     plan = Plan.from_json(sys.stdin.readline())
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is the parent's to stop its workers
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent process stops its workers
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
         session = Session(plan, patience=AWAY)
         session.check_here(int(os.environ.get(SEEN, "0")))
         worker = Worker(session, number)
         signal.signal(signal.SIGTERM, worker.stop)
-        threading.Thread(target=_until_orphaned, daemon=True).start()
+        threading.Thread(target=_stop_with_parent, daemon=True).start()
         worker.run()
     except ArchError as problem:
-        sys.stderr.write(f"{problem.diagnostics[0].headline()}\n")  # the last words are one line
+        sys.stderr.write(f"{problem.diagnostics[0].headline()}\n")  # the parent reads the last line only
         return REFUSED
     except BrokenDeviceError as problem:
         sys.stderr.write(f"{problem}\n")
@@ -409,15 +415,15 @@ def main() -> int:
     return 0
 
 
-def _until_orphaned() -> None:
-    """Stops this process where the one that started it is gone."""
+def _stop_with_parent() -> None:
+    """Stops this process when its parent process has ended."""
     sys.stdin.read()
     os.kill(os.getpid(), signal.SIGTERM)
 
 
 if __name__ == "__main__":
     status = main()
-    # Threads of libraries must not keep a worker that is done.
+    # Threads of libraries must not keep a finished worker alive.
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)

@@ -102,7 +102,7 @@ def test_a_server_gets_the_working_folder_to_the_whole_cluster(
     assert [trial.metrics["copied"] for trial in found.trials] == [1] * 4
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
-    with pytest.raises(rx.ArchError, match=r"E724.*space.arch is outside the working folder, which is what the nodes"):
+    with pytest.raises(rx.ArchError, match=r"E724.*space.arch is outside the working folder; the nodes"):
         searched(str(tmp_path / spec), trials=5, storage=postgresql, study="copied")
 
 
@@ -113,7 +113,9 @@ def test_trials_run_on_another_node(
     with ray_cluster("2", "2:gpu") as address:
         monkeypatch.setenv("RAY_ADDRESS", address)
         more = {"trials": 6, "workers": 2, "resources": {"cpu": 1, "gpu": 0.5}}
-        with pytest.raises(rx.ArchError, match=r"E722.*a SQLite file is for one machine, and the cluster has 2 nodes"):
+        with pytest.raises(
+            rx.ArchError, match=r"E722.*a SQLite file works on one machine only; the cluster has 2 nodes"
+        ):
             searched(spec, **more)
         found = searched(spec, **more, storage=postgresql, study="another")
         assert [(trial.metrics["gpu"], trial.metrics["copied"]) for trial in found.trials] == [(0.5, 1)] * 6
@@ -196,7 +198,7 @@ def test_only_a_cluster_needs_ray(spec: str) -> None:
     ("given", "message"),
     [
         (["--engine", "rya"], "unknown engine `rya`"),
-        (["--resources", "cpu=2"], "processes of this machine share it; only `ray` gives each trial its own"),
+        (["--resources", "cpu=2"], "processes of this machine share its resources; only `ray` reserves them per trial"),
         (["--engine", "ray", "--resources", "gpu=-1"], "`gpu` must be 0 or more; found -1"),
         (["--engine", "ray", "--resources", "gpu=half"], "`--resources gpu=half` is no number"),
         (["--engine", "ray", "--resources", "gpu"], "`--resources gpu` is not NAME=VALUE"),
@@ -210,5 +212,5 @@ def test_mistakes_are_one_clear_error(spec: str, given: list[str], message: str)
 
 
 def test_a_function_stays_in_this_process(spec: str) -> None:
-    with pytest.raises(rx.ArchError, match=r"E721.*a function is called in this process; found engine `ray`"):
+    with pytest.raises(rx.ArchError, match=r"E721.*a function can only run in this process; found engine `ray`"):
         searched(spec, evaluator=lambda network, candidate: {"accuracy": 1.0})

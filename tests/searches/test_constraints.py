@@ -101,7 +101,7 @@ def test_where_nothing_keeps_them_there_is_no_front(spec: str) -> None:
     assert (found.front, len(found.trials)) == ([], 5)
     study = optuna.load_study(study_name="n", storage="sqlite:///n.search.db")
     line = Progress(found.plan).line(standing(study.trials))
-    assert line == "5/5 trials · 0 running · none keeps the constraints yet"
+    assert line == "5/5 trials · 0 running · no result meets the constraints yet"
     study._storage.remove_session()
     study._storage._backend.engine.dispose()
 
@@ -115,7 +115,7 @@ def test_a_constraint_on_what_the_evaluator_does_not_give_fails_its_trials(spec:
 
 def test_a_study_with_other_constraints_is_left_alone(spec: str) -> None:
     searched(spec, constrain="accuracy >= 4", trials=2)
-    with pytest.raises(rx.ArchError, match=r"E723.*the storage has a study `n` already"):
+    with pytest.raises(rx.ArchError, match=r"E723.*the storage already has a study `n`"):
         searched(spec, trials=2)
 
 

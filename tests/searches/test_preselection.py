@@ -14,7 +14,7 @@ from search_specs import SPACE
 
 import resnext_dsl as rx
 from resnext_dsl.searches.plan import Plan
-from resnext_dsl.searches.preselection import Stage, best, unbeaten
+from resnext_dsl.searches.preselection import Stage, best, non_dominated
 from resnext_dsl.searches.progress_display import Progress
 from resnext_dsl.searches.scoring import scores
 from resnext_dsl.searches.trials import standing
@@ -43,7 +43,7 @@ def spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_layers_are_those_of_optuna(rows: list[list[int]]) -> None:
     ranks = np.array(rows, dtype=np.int64)
     theirs = _fast_non_domination_rank(ranks.astype(np.float64))
-    assert unbeaten(ranks).tolist() == np.flatnonzero(theirs == 0).tolist()
+    assert non_dominated(ranks).tolist() == np.flatnonzero(theirs == 0).tolist()
     order = best(list(ranks.T), len(rows))
     assert sorted(order) == list(range(len(rows)))
     assert [theirs[place] for place in order] == sorted(theirs)
@@ -92,7 +92,7 @@ def test_a_process_that_cannot_score_is_one_error(spec: Path, monkeypatch: pytes
     space = asked.space()
     candidates = list(itertools.islice(space.candidates("small"), 4))
     spec.write_text("network n { input image: 3x8x8 }")
-    with pytest.raises(rx.ArchError, match=r"E724.*a process that scores ends with status 1"):
+    with pytest.raises(rx.ArchError, match=r"E724.*a scoring process ended with status 1"):
         scores(space, candidates, asked, lambda done: None)
 
 
@@ -126,8 +126,11 @@ def test_a_score_chooses_what_is_evaluated(spec: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"maximize": ("accuracy",)}, "candidates are ranked before `accuracy` is known, and it is no measure of cost"),
-        ({"screen": 3}, "the screen is for choosing 5 of the candidates drawn, which are only 3"),
+        (
+            {"maximize": ("accuracy",)},
+            "candidates are ranked before `accuracy` is known, because it is not a measure of cost",
+        ),
+        ({"screen": 3}, "the screen chooses 5 candidates, but only 3 are drawn"),
     ],
 )
 def test_what_cannot_be_ranked_is_refused(spec: Path, change: dict[str, object], message: str) -> None:

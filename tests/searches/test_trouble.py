@@ -126,7 +126,7 @@ def test_in_this_process_a_broken_device_is_one_error_and_the_search_goes_on(spe
             raise RuntimeError("CUDA error: device-side assert triggered\nCompile with `TORCH_USE_CUDA_DSA`")
         return {"accuracy": 1.0}
 
-    words = "this process can use its device no longer: RuntimeError: CUDA error: device-side assert triggered"
+    words = "the device no longer works in this process: RuntimeError: CUDA error: device-side assert triggered"
     with pytest.raises(rx.ArchError, match=rf"E724.*{words}"):
         searched(spec, evaluate)
     broken[0] = False
@@ -137,6 +137,6 @@ def test_in_this_process_a_broken_device_is_one_error_and_the_search_goes_on(spe
 
 @pytest.mark.slow
 def test_a_device_that_stays_broken_ends_the_search(spec: str) -> None:
-    words = r"the workers end without a result \(status 3\): RuntimeError: CUDA error: unknown error"
+    words = r"the workers stopped without a result \(status 3\): RuntimeError: CUDA error: unknown error"
     with pytest.raises(rx.ArchError, match=rf"E724.*{words}"):
         searched(spec, "search_evaluators:broken", trials=20)

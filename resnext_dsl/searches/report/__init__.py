@@ -1,5 +1,5 @@
-"""What a search has found, as one HTML page: its front, history, importance of parameters, distribution of error.
+"""The results of a search as one HTML page: front, history, importance of parameters, distribution of error.
 
-`rows`, `importance` and `distribution` are what is known of the results; `charts` draws it, `sections` says it, and
-`document` is the page around them. Altair is imported here only.
+`rows`, `importance` and `distribution` compute the data; `charts` draws it, `sections` describes it, and `document`
+is the page around them. Only this package imports Altair.
 """

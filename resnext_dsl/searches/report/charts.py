@@ -1,7 +1,7 @@
 """The charts of a report, as Vega-Lite: the front, the history, importance of parameters, the distribution of error.
 
-The results are data that all charts share; what a chart has of its own is in it. Texts of specs and studies are titles
-and values here, never expressions or names of fields.
+All charts share the results as one data set; other data of a chart is in its specification. Texts of specs and studies
+are titles and values here, never expressions or names of fields.
 """
 
 from __future__ import annotations
@@ -17,30 +17,30 @@ from resnext_dsl.searches.report.importance import Importance
 from resnext_dsl.searches.report.rows import Metric
 
 FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", sans-serif'
-"""That of the page: labels are placed by how wide they are in it, so it cannot be changed by a style."""
+"""The font of the page; Vega places labels by their width in this font, so a style sheet cannot change it."""
 
 Chart = dict[str, Any]
 """A Vega-Lite specification."""
 
 RESULTS = "results"
-"""The name of the data that charts share."""
+"""The name of the data set that all charts share."""
 
 FRONT, OTHER = "#e0632b", "#5b8db8"
-"""Colours that can be told apart in light and in dark, and without seeing colour (the shapes differ too)."""
+"""Colours that differ in the light and the dark theme; the shapes differ too, for readers who do not see colours."""
 
 CHOICES = ["#888888", "#0f7fbf", "#e0632b", "#2f9e6e", "#b65fc9", "#c79a00", "#d6476b", "#5c6bc0"]
 
 SPREAD = 50
-"""A cost that varies by more than this factor has a logarithmic axis."""
+"""The axis of a cost is logarithmic if its largest value is more than this factor above the smallest."""
 
 SHOWN = 12
-"""Metrics that are shown for a point."""
+"""Most metrics in the tooltip of a point."""
 
 
 def front_chart(
     rows: Sequence[dict[str, Any]], metrics: Sequence[Metric], pair: tuple[Metric, Metric], joined: bool
 ) -> Chart:
-    """All results by two metrics, those of the front marked, and joined where they are the front of just these two."""
+    """All results by two metrics, with the front marked; `joined` connects the points of the front by a line."""
     up, across = pair
     x = alt.X(f"{across.key}:Q", title=across.name, scale=_scale(rows, across), axis=_axis(across))
     y = alt.Y(f"{up.key}:Q", title=up.name, scale=_scale(rows, up), axis=_axis(up))
@@ -56,7 +56,7 @@ def front_chart(
     marked = points.transform_filter("datum.front").mark_point(filled=True, size=95, opacity=1, aria=False)
     layers = [marked] if all(row["front"] for row in rows) else [others, marked]
     if joined:
-        # Between two points of a front, the one that costs less is what can be had.
+        # Between two points of a front, the cheaper one is the best available.
         steps: Literal["step-before", "step-after"] = "step-before" if across.direction == "maximize" else "step-after"
         line = (
             _results()
@@ -68,7 +68,7 @@ def front_chart(
 
 
 def history_chart(rows: Sequence[dict[str, Any]], metrics: Sequence[Metric], objective: Metric) -> Chart:
-    """An objective of every result in the order they were finished, and the best so far."""
+    """An objective of every result in the order in which they finished, and the best value so far."""
     x = alt.X("order:Q", title="results, in the order they were finished", axis=alt.Axis(tickMinStep=1, format="d"))
     scale = _scale(rows, objective)
     y = alt.Y(f"{objective.key}:Q", title=objective.name, scale=scale, axis=_axis(objective))
@@ -81,9 +81,9 @@ def history_chart(rows: Sequence[dict[str, Any]], metrics: Sequence[Metric], obj
     return _spec(layered, f"{objective.name} of every result in the order they were finished, and the best so far", 260)
 
 
-def importance_chart(found: Importance, objective: Metric) -> Chart:
+def importance_chart(importance: Importance, objective: Metric) -> Chart:
     """The share of each parameter as a bar."""
-    values = [{"parameter": name, "share": share} for name, share in found.shares.items()]
+    values = [{"parameter": name, "share": share} for name, share in importance.shares.items()]
     bars = alt.Chart(alt.InlineData(values=values)).mark_bar(color=OTHER, cornerRadiusEnd=2)
     encoded = bars.encode(
         x=alt.X("share:Q", title="importance", axis=alt.Axis(format=".0%"), scale=alt.Scale(domainMin=0)),
@@ -96,32 +96,34 @@ def importance_chart(found: Importance, objective: Metric) -> Chart:
     return _spec(encoded, f"The importance of each parameter for {objective.name}", max(70, 26 * len(values)))
 
 
-def distribution_chart(found: Distribution) -> Chart:
-    """The share of networks that are better than a value, as steps."""
+def distribution_chart(distribution: Distribution) -> Chart:
+    """A step chart of the share of networks that are better than a value."""
     values = [
         {"of": name, "place": place, "value": step.value, "share": step.share}
-        for name, steps in found.steps.items()
+        for name, steps in distribution.steps.items()
         for place, step in enumerate(steps)
     ]
-    different = {step.value for steps in found.steps.values() for step in steps}
+    different = {step.value for steps in distribution.steps.values() for step in steps}
     scale = _around(different.pop()) if len(different) == 1 else alt.Scale(zero=False)
-    share = f"share of networks {'above' if found.large else 'below'}"
-    several = len(found.steps) > 1
+    share = f"share of networks {'above' if distribution.large else 'below'}"
+    several = len(distribution.steps) > 1
     legend = alt.Legend(title=None, orient="top", labelLimit=300) if several else None
     lines = alt.Chart(alt.InlineData(values=values)).mark_line(interpolate="step-after", aria=False)
     encoded = lines.encode(
-        x=alt.X("value:Q", title=found.name, scale=scale),
+        x=alt.X("value:Q", title=distribution.name, scale=scale),
         y=alt.Y("share:Q", title=share, axis=alt.Axis(format=".0%"), scale=alt.Scale(domain=[0, 1])),
         order="place:Q",
-        color=alt.Color("of:N", sort=None, legend=legend, scale=alt.Scale(domain=list(found.steps), range=CHOICES)),
+        color=alt.Color(
+            "of:N", sort=None, legend=legend, scale=alt.Scale(domain=list(distribution.steps), range=CHOICES)
+        ),
         strokeWidth=alt.condition(f"datum.of == '{ALL}'", alt.value(2.5), alt.value(1.5)),
         tooltip=[
             alt.Tooltip("of:N", title="networks"),
-            alt.Tooltip("value:Q", title=found.name),
+            alt.Tooltip("value:Q", title=distribution.name),
             alt.Tooltip("share:Q", title=share, format=".1%"),
         ],
     )
-    return _spec(encoded, f"The empirical distribution of {found.name}", 300)
+    return _spec(encoded, f"The empirical distribution of {distribution.name}", 300)
 
 
 def _results() -> alt.Chart:
@@ -137,13 +139,13 @@ def _scale(rows: Sequence[dict[str, Any]], metric: Metric) -> alt.Scale:
 
 
 def _around(value: float) -> alt.Scale:
-    """A scale about the only value there is, whose axis would round it otherwise."""
+    """A scale around a single value; the default axis would round it."""
     margin = abs(value) / 10 or 1
     return alt.Scale(domain=[value - margin, value + margin], nice=False)
 
 
 def _axis(metric: Metric) -> alt.Axis:
-    """Costs in thousands, millions and so on."""
+    """An axis that shows costs in thousands, millions and so on."""
     return alt.Axis(format="~s") if metric.name in COST_MEASURES else alt.Axis()
 
 
@@ -158,12 +160,12 @@ def _tooltip(metrics: Sequence[Metric]) -> list[alt.Tooltip]:
 
 
 def _title(name: str) -> str:
-    """The name of a metric in a tooltip, where two words mean a heading and a picture."""
+    """The title of a metric in a tooltip, in which Vega treats the titles "title" and "image" specially."""
     return f"{name} (metric)" if name in ("title", "image") else name
 
 
 def _spec(chart: Any, description: str, height: int) -> Chart:
-    """A chart as wide as its place in the page; the page says what colours its texts have."""
+    """A chart as wide as its container in the page; the style sheet of the page sets the colours of its texts."""
     sized = chart.properties(width="container", height=height, description=description, background="transparent")
     texts = {"labelFontSize": 11, "titleFontSize": 12, "titleFontWeight": "normal"}
     styled = sized.configure(font=FONT).configure_view(stroke=None).configure_axis(**texts)

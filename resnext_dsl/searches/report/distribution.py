@@ -15,29 +15,29 @@ from resnext_dsl.searches.results import Results, Trial
 from resnext_dsl.spaces.candidate import text_of
 
 ACCURACY, ERROR = "accuracy", "error"
-"""The metrics whose error is known."""
+"""The metrics from which the error is computed."""
 
 ALL = "all networks"
 
 MOST = 6
-"""Values of a parameter that are told apart."""
+"""Most values of a parameter that get a line each."""
 
 
 class Step(NamedTuple):
-    """From this value on, up to the next step, the share of networks that are better than it."""
+    """The share of networks that are better than a value, for values from this one up to the next step."""
 
     value: float
     share: float
 
 
 class Distribution(NamedTuple):
-    """How a metric is distributed over networks.
+    """The empirical distribution of a metric over networks.
 
     Attributes:
-        name: What is distributed: "error", or a metric.
-        large: Whether it is good where it is large; the share is then that of networks above.
-        parameter: The parameter whose values are told apart, or "".
-        steps: Which networks -> its steps; `ALL` is the first.
+        name: "error", or the name of a metric.
+        large: Whether large values are better; the share then counts the networks above a value.
+        parameter: The parameter whose values get a line each, or "".
+        steps: Name of a group of networks -> its steps; `ALL` is the first.
     """
 
     name: str
@@ -46,25 +46,25 @@ class Distribution(NamedTuple):
     steps: dict[str, list[Step]]
 
 
-def distribution_of(found: Results) -> Distribution | None:
+def distribution_of(results: Results) -> Distribution | None:
     """The distribution of error of a search; None without a result."""
-    name, large, values = _measured(found)
-    known = [(trial, value) for trial, value in zip(found.trials, values, strict=True) if math.isfinite(value)]
+    name, large, values = _measured(results)
+    known = [(trial, value) for trial, value in zip(results.trials, values, strict=True) if math.isfinite(value)]
     if not known:
         return None
     steps = {ALL: steps_of([value for _, value in known], large)}
     groups: dict[str, list[float]] = {}
-    parameter = _parameter(found)
+    parameter = _parameter(results)
     if parameter:
         for trial, value in known:
-            groups.setdefault(_choice(found, trial, parameter), []).append(value)
+            groups.setdefault(_choice(results, trial, parameter), []).append(value)
     if len(groups) > 1:
         steps |= {f"{parameter} = {choice}": steps_of(groups[choice], large) for choice in sorted(groups)}
     return Distribution(name, large, parameter if len(groups) > 1 else "", steps)
 
 
 def steps_of(values: Iterable[float], large: bool) -> list[Step]:
-    """The steps of the share of values below a value, or above it; the first is that before all of them."""
+    """The steps of the share of values below a value, or above it if `large`; the first step is before all values."""
     ordered = sorted(values)
     steps = [Step(ordered[0], 1.0 if large else 0.0)]
     below = 0
@@ -74,16 +74,16 @@ def steps_of(values: Iterable[float], large: bool) -> list[Step]:
     return steps
 
 
-def _measured(found: Results) -> tuple[str, bool, Sequence[float]]:
-    """What is distributed, whether it should be large, and its value for each result."""
-    accuracies = [_number(trial.metrics.get(ACCURACY)) for trial in found.trials]
-    if found.trials and all(0 <= value <= 1 or math.isnan(value) for value in accuracies) and _any(accuracies):
+def _measured(results: Results) -> tuple[str, bool, Sequence[float]]:
+    """The name of the distributed metric, whether large values are better, and its value for each result."""
+    accuracies = [_number(trial.metrics.get(ACCURACY)) for trial in results.trials]
+    if results.trials and all(0 <= value <= 1 or math.isnan(value) for value in accuracies) and _any(accuracies):
         return ERROR, False, [1 - value for value in accuracies]
-    errors = [_number(trial.metrics.get(ERROR)) for trial in found.trials]
+    errors = [_number(trial.metrics.get(ERROR)) for trial in results.trials]
     if _any(errors):
         return ERROR, False, errors
-    objective, direction = found.plan.objectives[0], found.plan.directions[0]
-    return objective, direction == "maximize", [trial.values[0] for trial in found.trials]
+    objective, direction = results.plan.objectives[0], results.plan.directions[0]
+    return objective, direction == "maximize", [trial.values[0] for trial in results.trials]
 
 
 def _any(values: Sequence[float]) -> bool:
@@ -94,14 +94,16 @@ def _number(value: object) -> float:
     return float(value) if isinstance(value, int | float) else math.nan
 
 
-def _parameter(found: Results) -> str:
-    """The first parameter that is one of a few values of a set; "" where there is none."""
+def _parameter(results: Results) -> str:
+    """The first parameter with a set of few values; "" if there is none."""
     few = (
-        dimension for dimension in found.space.dimensions if not dimension.ordered and 1 < (dimension.size or 0) <= MOST
+        dimension
+        for dimension in results.space.dimensions
+        if not dimension.ordered and 1 < (dimension.size or 0) <= MOST
     )
     return next((dimension.name for dimension in few), "")
 
 
-def _choice(found: Results, trial: Trial, parameter: str) -> str:
-    value = params_of(found.space, trial.candidate).get(parameter, "not there")
+def _choice(results: Results, trial: Trial, parameter: str) -> str:
+    value = params_of(results.space, trial.candidate).get(parameter, "not there")
     return text_of(value) if isinstance(value, bool) else str(value)

@@ -4,7 +4,7 @@
   const charts = read("charts");
   const options = {
     renderer: "svg",
-    ast: true, // expressions are interpreted, so that the page may forbid code that is made from text
+    ast: true, // Vega interprets expressions, so that the page can forbid `eval`
     actions: { export: true, source: false, compiled: false, editor: false },
   };
   const draw = async (place) => {

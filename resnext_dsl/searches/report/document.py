@@ -1,7 +1,7 @@
-"""The HTML file of a report: one page that loads nothing, and runs no script but its own.
+"""The HTML file of a report: one page that loads no other file and runs only its own scripts.
 
-Whatever comes from a spec or a study is escaped; what would still be a script is refused by the page's own policy,
-which also forbids every request.
+Every text of a spec or a study is escaped. In addition, the content security policy of the page forbids all other
+scripts and every request.
 """
 
 from __future__ import annotations
@@ -32,36 +32,36 @@ except ModuleNotFoundError as missing:
 HERE = Path(__file__).parent
 
 
-def write(found: Results, path: str | os.PathLike[str]) -> Path:
-    """Writes the report of a search, and gives its path.
+def write(results: Results, path: str | os.PathLike[str]) -> Path:
+    """Writes the report of a search, and returns its path.
 
     Raises:
-        OSError: Where it cannot be written.
+        OSError: If the file cannot be written.
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f"{target.name}.part")
-    partial.write_text(page(found), encoding="utf-8", newline="\n")
+    partial.write_text(page(results), encoding="utf-8", newline="\n")
     partial.replace(target)
     return target
 
 
-def page(found: Results) -> str:
+def page(results: Results) -> str:
     """The text of the page."""
     from resnext_dsl.foundation.version import __version__
 
-    sections, rows = sections_of(found)
+    sections, rows = sections_of(results)
     charts = [figure.chart for section in sections for figure in section.figures if figure.chart is not None]
     library, script = _library(), (HERE / "document.js").read_text("utf-8")
     text: str = _template().render(
-        network=found.space.network.name,
-        standing=standing_of(found),
-        facts=facts_of(found),
+        network=results.space.network.name,
+        standing=standing_of(results),
+        facts=facts_of(results),
         sections=sections,
         charts=charts,
         specifications=_json(charts),
         results=_json(rows),
-        library=Markup(library),  # ours and Vega's, no text of others
+        library=Markup(library),  # trusted code: Vega and this package
         script=Markup(script),
         style=Markup((HERE / "document.css").read_text("utf-8")),
         policy=_policy(library, script),
@@ -72,7 +72,7 @@ def page(found: Results) -> str:
 
 @cache
 def _library() -> str:
-    """Vega, Vega-Lite and Vega-Embed, whose making takes seconds."""
+    """The bundle of Vega, Vega-Lite and Vega-Embed; cached, because building it takes seconds."""
     return vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
 
 
@@ -92,13 +92,13 @@ def _shown(cell: Any) -> str:
 
 
 def _json(value: Any) -> Markup:
-    """A value as JSON that ends no script, whatever texts are in it."""
+    """A value as JSON in which no text can end the script element."""
     text = json.dumps(value, allow_nan=False, separators=(",", ":"))
     return Markup(text.replace("<", "\\u003c"))
 
 
 def _policy(*scripts: str) -> str:
-    """What the page may do: run these scripts, and have styles."""
+    """The content security policy: these scripts, inline styles and embedded images only."""
     hashes = " ".join(
         f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'" for text in scripts
     )

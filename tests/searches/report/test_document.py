@@ -148,8 +148,8 @@ def test_importance_finds_parameters_that_are_not_always_there(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("count", "value", "remark"),
     [
-        (19, None, "Too few results to tell: 19, where 20 are the least."),
-        (30, None, "Of 30 results the best tenth is fewer than five: take this as a hint."),
+        (19, None, "Too few results: 19; at least 20 are needed."),
+        (30, None, "The best tenth of 30 results is fewer than five, so the importance is uncertain."),
         (80, 0.5, "All results have the same value, so no parameter matters for it."),
     ],
 )
@@ -265,7 +265,7 @@ def test_the_same_results_are_the_same_page(tmp_path: Path) -> None:
 def test_without_results_there_is_no_chart(tmp_path: Path) -> None:
     found = Page(page(made(tmp_path, 0, failures=("why",))))
     assert "0 results, 1 failed" in found.text
-    assert "There is no result yet, so there is nothing to draw." in found.text
+    assert "There is no result yet." in found.text
     assert not [tag for tag, _ in found.elements if tag == "script"]
 
 
@@ -281,7 +281,7 @@ def test_how_a_search_ended_is_said(tmp_path: Path) -> None:
     found = made(tmp_path, 1)
     assert standing_of(found) == "1 result, 0 failed"
     assert standing_of(found._replace(stopped=True)) == "1 result, 0 failed, stopped; the same command goes on"
-    assert standing_of(found._replace(exhausted=True)) == "1 result, 0 failed, the space has no more"
+    assert standing_of(found._replace(exhausted=True)) == "1 result, 0 failed, the space has no more candidates"
 
 
 # --- reading a study ---
@@ -294,10 +294,10 @@ def test_what_misses_a_constraint_is_drawn_and_on_no_front(tmp_path: Path) -> No
     assert 0 < missed < 40
     found = whole._replace(trials=trials, front=best(whole.plan, [trial for trial in trials if trial.feasible]))
     assert ("constraints", "accuracy <= 0.7") in facts_of(found)
-    assert ("its choices", "epochs=4, data_dir=<b>") in facts_of(found)
+    assert ("choices of the evaluator", "epochs=4, data_dir=<b>") in facts_of(found)
     assert "data_dir=&lt;b&gt;" in page(found)
     sections, rows = sections_of(found)
-    assert f"{missed} results miss a constraint: they are drawn, and on no front." in sections[0].texts[0]
+    assert f"{missed} results miss a constraint: they are drawn, but not on the front." in sections[0].texts[0]
     (metric,) = [metric for metric in metrics_of(found) if metric.direction]
     assert len(rows) == 40
     assert all(row[metric.key] <= 0.7 for row in rows if row["front"])
@@ -421,7 +421,7 @@ WRONG = [
         "cannot read a search from sqlite:///none.db: there is no file none.db",
     ),
     (("--storage", "sqlite://"), "E722", "cannot read a search from sqlite://: it names no file"),
-    (("--storage", "sqlite:///empty.db"), "E722", "it holds no searches"),
+    (("--storage", "sqlite:///empty.db"), "E722", "the storage has no searches"),
     (("--storage", "sqlite:///space.arch"), "E722", "file is not a database"),
     (("--storage", "nonsense"), "E722", "Could not parse SQLAlchemy URL"),
     (("--storage", "postgresql://me:secret@host:port/x"), "E722", "cannot read a search from postgresql://..."),
@@ -431,9 +431,13 @@ WRONG = [
         "postgresql+psycopg://me:***@127.0.0.1:1/x",
     ),
     (("--study", "nn"), "E722", "there is no study `nn`"),
-    (("--set", "width=8"), "E723", "the study `n` is of another space than `space.arch` has now; nothing was written"),
-    (("--study", "other"), "E723", "the study `other` is not of this program"),
-    (("--study", "bent"), "E723", "the study `bent` is not of this program"),
+    (
+        ("--set", "width=8"),
+        "E723",
+        "the study `n` belongs to another search space than `space.arch`; nothing is written",
+    ),
+    (("--study", "other"), "E723", "the study `other` was not created by resnext-dsl"),
+    (("--study", "bent"), "E723", "the study `bent` was not created by resnext-dsl"),
 ]
 
 
@@ -461,7 +465,7 @@ def test_mistakes_are_one_clear_error(
 def test_a_spec_that_has_changed_since_is_refused(spec: str, tmp_path: Path) -> None:
     searched(spec, trials=1)
     Path(spec).write_text(SPACE.replace("4..64", "4..128"))
-    with pytest.raises(rx.ArchError, match=r"E723.*of another space than `space.arch` has now"):
+    with pytest.raises(rx.ArchError, match=r"E723.*belongs to another search space than `space.arch`"):
         read(spec)
     assert not (tmp_path / "n.report.html").exists()
 
