@@ -169,13 +169,13 @@ def patient(run: Callable[[], Result], seconds: float = AWAY) -> Result:
     """The result of a step of the database, tried again while it is busy or away.
 
     Raises:
-        StorageInternalError, SQLAlchemyError: Where it stays so.
+        StorageInternalError, SQLAlchemyError, sqlite3.Error: Where it stays so.
     """
     wait, end = 0.05, time.monotonic() + seconds
     while True:
         try:
             return run()
-        except (StorageInternalError, SQLAlchemyError):
+        except (StorageInternalError, SQLAlchemyError, sqlite3.Error):
             if time.monotonic() + wait > end:
                 raise
             time.sleep(wait)
