@@ -58,7 +58,7 @@ def _compare(spec: Path, url: str, sampler: str, trials: int, rounds: int) -> No
         ]
         for turn in turns if number % 2 == 0 else turns[::-1]:
             turn()
-        networks.append(_timed(partial(_networks, ours[-1][1]), trials))
+        networks.append(_timed(partial(_networks, spec, ours[-1][1]), trials))
     for what, place in (("wall time", 0), ("CPU time", 1)):
         whole, bound, theirs, same = ([times[place] for times, _ in taken] for taken in (ours, networks, peer, alike))
         overhead = [a - b for a, b in zip(whole, bound, strict=True)]
@@ -106,10 +106,11 @@ def _search(spec: Path, url: str, name: str, sampler: str, trials: int) -> Any:
     return results
 
 
-def _networks(results: Any) -> None:
-    """Binds and prices the networks of a search."""
+def _networks(spec: Path, results: Any) -> None:
+    """Binds and prices the networks of a search in a new space, as every search has to."""
+    space = rx.space(str(spec))
     for trial in results.trials:
-        results.space.bind(trial.candidate).cost()
+        space.bind(trial.candidate).cost()
 
 
 def _optuna(url: str, name: str, sampler: str, trials: int, alike: bool) -> None:

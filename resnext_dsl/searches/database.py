@@ -150,4 +150,5 @@ def _connected(connection: Any, _: Any) -> None:
 
 
 def _begun(connection: Connection) -> None:
-    connection.exec_driver_sql("BEGIN" if getattr(_local, "reads", False) else "BEGIN IMMEDIATE")
+    driver: Any = connection.connection.driver_connection
+    driver.execute("BEGIN" if getattr(_local, "reads", False) else "BEGIN IMMEDIATE")

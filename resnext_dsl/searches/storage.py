@@ -170,13 +170,13 @@ def patient(run: Callable[[], Result], seconds: float = AWAY) -> Result:
     """Runs a database operation, and repeats it while the database is busy or unavailable.
 
     Raises:
-        StorageInternalError, SQLAlchemyError: If the operation still fails after `seconds`.
+        StorageInternalError, SQLAlchemyError, sqlite3.Error: If the operation still fails after `seconds`.
     """
     wait, end = 0.05, time.monotonic() + seconds
     while True:
         try:
             return run()
-        except (StorageInternalError, SQLAlchemyError):
+        except (StorageInternalError, SQLAlchemyError, sqlite3.Error):
             if time.monotonic() + wait > end:
                 raise
             time.sleep(wait)
