@@ -261,7 +261,7 @@ class Binder:
 
     def _init(self, entry: s.Init, env: Environment, bound: BoundNetwork) -> None:
         if self._tops is None:
-            self._tops = top_names(bound.span, bound.entries)
+            self._tops = top_names(bound.span, bound.entries, bound.input_name)
         for rule in entry.rules:
             try:
                 check_words(rule, self._tops)
