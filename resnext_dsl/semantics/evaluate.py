@@ -15,6 +15,7 @@ from resnext_dsl.semantics.init_schemes import INIT_WORDS
 from resnext_dsl.semantics.signature import bind, signature_of
 from resnext_dsl.semantics.values import (
     MISSING,
+    PENDING,
     UNKNOWN,
     Environment,
     FunctionValue,
@@ -114,6 +115,9 @@ class Interpreter:
             value = self.context(text)
         if value is MISSING:
             value = _MEANINGS.get(text, MISSING)
+        if value is PENDING:
+            message = f"`{text}` has no value here, because its own value is computed from it"
+            raise error("E101", message, name.span)
         if value is not MISSING:
             return value
         if self.quiet:

@@ -104,6 +104,9 @@ class Unknown:
 
 UNKNOWN = Unknown()
 
+PENDING = Unknown()
+"""Stands for the value of a name while that value is computed; using it is an error."""
+
 MISSING: Any = object()
 """The result for a name without a value."""
 
