@@ -152,14 +152,14 @@ class Interpreter:
     def fill_in(
         self, callee: OperatorValue | TemplateValue, arguments: tuple[s.CallArgument, ...], env: Environment
     ) -> Any:
-        """The operator or template with these arguments filled in; they replace earlier ones."""
+        """The operator or template with these arguments filled in, after the arguments that it has already."""
         signature = signature_of(callee)
         bound = bind(signature, arguments, partial=True)
-        merged = dict(callee.arguments) | {k: self.evaluate(a.value, env) for k, a in bound.named.items()}
-        filled = tuple(merged.items())
+        filled = (*callee.arguments, *((k, self.evaluate(a.value, env)) for k, a in bound.named.items()))
+        places = {**callee.places, **{k: a.span for k, a in bound.named.items()}}
         if isinstance(callee, OperatorValue):
-            return OperatorValue(callee.operator, filled)
-        return TemplateValue(callee.template, callee.environment, filled)
+            return OperatorValue(callee.operator, filled, places)
+        return TemplateValue(callee.template, callee.environment, filled, places)
 
     def _function(self, callee: FunctionValue, expression: s.Invoke, env: Environment) -> Any:
         bound = bind(signature_of(callee), expression.arguments, callee_span=expression.callee.span)
