@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
+import click
 import typer
 
 if TYPE_CHECKING:
@@ -100,6 +101,20 @@ def reported() -> Iterator[None]:
         raise typer.Exit(0) from None
     except OSError as problem:
         fail(f"{problem.filename or 'file'}: {(problem.strerror or str(problem)).lower()}")
+
+
+@contextmanager
+def internal_errors() -> Iterator[None]:
+    """Ends the command with E801 and status 3 at an exception that no part of the command expects."""
+    try:
+        yield
+    except (click.ClickException, click.exceptions.Exit, click.Abort):
+        raise
+    except Exception as problem:
+        from resnext_dsl.foundation.diagnostics import ArchError, internal_error
+
+        with reported():
+            raise problem if isinstance(problem, ArchError | OSError) else internal_error(problem) from None
 
 
 class DiagnosticFormat(StrEnum):

@@ -37,7 +37,14 @@ SETTINGS: dict[str, Any] = {
 
 
 class Commands(TyperGroup):
-    """Builds a command on demand: building all of them takes longer than most commands run."""
+    """The commands. Each is built on demand: building all of them takes longer than most commands run."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Runs a command; a mistake of the package ends it with E801 and the status of an internal error."""
+        from resnext_dsl.cli import answers
+
+        with answers.internal_errors():
+            return super().invoke(ctx)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The names of the commands."""

@@ -16,7 +16,7 @@ from resnext_dsl.foundation.diagnostics import Diagnostic, Note, Span, error
 from resnext_dsl.graph.ir import Graph, Output, Part
 from resnext_dsl.operators import OPERATORS, validate
 from resnext_dsl.semantics.evaluate import SHORTCUTS, too_deep
-from resnext_dsl.semantics.naming import Names, body_of, safe, single_call
+from resnext_dsl.semantics.naming import Names, safe, single_call, statement_names
 from resnext_dsl.semantics.signature import Signature, bind
 from resnext_dsl.semantics.values import (
     UNKNOWN,
@@ -47,7 +47,7 @@ class Expander(Caller):
         network = self.network
         self.put_scope("", "network", network.name, network.span)
         x = self.put_input()
-        names = Names(body_of(network.span, network.entries))
+        names = statement_names(network.span, network.entries, network.input_name)
         frame = Frame(x, x)
         place = Place(frame, "", names)
         if network.input_name is not None:

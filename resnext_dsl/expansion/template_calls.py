@@ -223,8 +223,8 @@ class Caller(GraphBuilder):
         if not (call.arguments or callee.arguments or operator.name in self.network.defaults or operator.merges):
             return self._bare(call, operator, place, inputs[0], name)
         arguments, spans = self.defaults(operator.name)
-        filled = (*callee.arguments, *arguments.items())
-        bound = self._bound(call, OperatorValue(operator, filled), operator.name if not filled else "")
+        known_as = operator.name if not (callee.arguments or arguments) else ""
+        bound = self._bound(call, callee, known_as, frozenset(arguments))
         spans |= bound.spans
         arguments.update(callee.arguments)
         for key, argument in bound.named.items():
@@ -246,13 +246,21 @@ class Caller(GraphBuilder):
             attributes = self._bares[operator.name] = self.validated(call.span, operator.name, {}, {})
         return self.put_node(operator.name, attributes, [x], place.scope, name, call.span) if x is not None else None
 
-    def _bound(self, call: s.Apply, callee: OperatorValue | TemplateValue, name: object) -> BoundArguments:
-        """The matched arguments of a call, cached for a callee with a name and no filled-in arguments."""
+    def _bound(
+        self, call: s.Apply, callee: OperatorValue | TemplateValue, name: object, optional: frozenset[str] = frozenset()
+    ) -> BoundArguments:
+        """The matched arguments of a call, cached for a callee with a name and no filled-in arguments.
+
+        The network's defaults give the arguments `optional`.
+        """
         key = id(call), name
         known = self._cache.matched.get(key) if name else None
         if known is not None:
             return known[1]
-        bound = bind(signature_of(callee), call.arguments, callee_span=call.callee.span)
+        signature = signature_of(callee)
+        if optional:
+            signature = signature._replace(required=signature.required - optional)
+        bound = bind(signature, call.arguments, callee_span=call.callee.span)
         if name:
             self._cache.matched[key] = call, bound  # the call must stay alive, because its identity is the key
         return bound

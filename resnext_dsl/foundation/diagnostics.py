@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Literal
 
 from resnext_dsl.foundation.records import NamedTuple
@@ -290,6 +291,22 @@ class TrainingError(ArchError):
 def error(code: str, message: str, span: Span | None = None, **more: Any) -> ArchError:
     """An `ArchError` of one diagnostic."""
     return ArchError([Diagnostic(code, message, span, **more)])
+
+
+REPORTED_CALLS = 4
+"""The number of calls of an internal error that its hint lists."""
+
+
+def internal_error(problem: Exception) -> ArchError:
+    """E801 for an exception that is a mistake of this package, with the text to report."""
+    import traceback  # needed for internal errors only
+
+    text = str(problem).partition("\n")[0][:200]
+    calls = traceback.extract_tb(problem.__traceback__)[-REPORTED_CALLS:]
+    places = [f"{PurePath(call.filename).name}:{call.lineno} {call.name}" for call in calls]
+    message = f"internal error: {type(problem).__name__}" + (f": {text}" if text else "")
+    trace = f" and these calls: {', '.join(places)}" if places else ""
+    return error("E801", message, hint=f"please report it with the spec, the command{trace}")
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from resnext_dsl.budgets.limits import bind_limits, misplaced
 from resnext_dsl.expansion.expand import errors_of, graph_of, report_of
 from resnext_dsl.expansion.template_calls import ResolutionCache
-from resnext_dsl.foundation.diagnostics import ArchError, error
+from resnext_dsl.foundation.diagnostics import ArchError, error, internal_error
 from resnext_dsl.foundation.options import DEFAULTS, Options
 from resnext_dsl.graph.invariants import check_invariants
 from resnext_dsl.networks.network import Network
@@ -65,6 +65,10 @@ class Spec:
             return self._network(overrides or {})
         except RecursionError:
             raise error("E403", "the spec is nested too deeply") from None
+        except (ArchError, MemoryError):
+            raise
+        except Exception as problem:
+            raise internal_error(problem) from problem
 
     def _network(self, overrides: Mapping[str, Any]) -> Network:
         options = self.options

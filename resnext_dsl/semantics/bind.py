@@ -38,6 +38,7 @@ from resnext_dsl.semantics.signature import bind as bind_arguments
 from resnext_dsl.semantics.signature import operator_signature
 from resnext_dsl.semantics.spec_files import SpecFile, the_network
 from resnext_dsl.semantics.values import (
+    PENDING,
     TYPES,
     UNKNOWN,
     Environment,
@@ -174,7 +175,7 @@ class Binder:
         overrides: Mapping[str, Any],
     ) -> None:
         name = entry.name.text
-        env.names[name] = UNKNOWN
+        env.names[name] = PENDING
         try:
             default = self.evaluator.bound(entry.default, env)
             kind = _type(entry, default)
@@ -193,9 +194,10 @@ class Binder:
             env.names[name] = value
             bound.parameters[name] = Parameter(name, value, domain, entry.doc, entry.span)
         except ArchError as problem:
+            env.names[name] = UNKNOWN
             self._found(problem)
         except UnsettledError:
-            pass
+            env.names[name] = UNKNOWN
 
     def _when(self, condition: s.Expression, env: Environment) -> Any:
         """The truth of a parameter's condition, for the values of the parameters above it."""
@@ -261,7 +263,7 @@ class Binder:
 
     def _init(self, entry: s.Init, env: Environment, bound: BoundNetwork) -> None:
         if self._tops is None:
-            self._tops = top_names(bound.span, bound.entries)
+            self._tops = top_names(bound.span, bound.entries, bound.input_name)
         for rule in entry.rules:
             try:
                 check_words(rule, self._tops)

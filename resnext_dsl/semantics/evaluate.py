@@ -15,6 +15,7 @@ from resnext_dsl.semantics.init_schemes import INIT_WORDS
 from resnext_dsl.semantics.signature import bind, signature_of
 from resnext_dsl.semantics.values import (
     MISSING,
+    PENDING,
     UNKNOWN,
     Environment,
     FunctionValue,
@@ -114,6 +115,9 @@ class Interpreter:
             value = self.context(text)
         if value is MISSING:
             value = _MEANINGS.get(text, MISSING)
+        if value is PENDING:
+            message = f"`{text}` has no value here, because its own value is computed from it"
+            raise error("E101", message, name.span)
         if value is not MISSING:
             return value
         if self.quiet:
@@ -148,14 +152,14 @@ class Interpreter:
     def fill_in(
         self, callee: OperatorValue | TemplateValue, arguments: tuple[s.CallArgument, ...], env: Environment
     ) -> Any:
-        """The operator or template with these arguments filled in; they replace earlier ones."""
+        """The operator or template with these arguments filled in, after the arguments that it has already."""
         signature = signature_of(callee)
         bound = bind(signature, arguments, partial=True)
-        merged = dict(callee.arguments) | {k: self.evaluate(a.value, env) for k, a in bound.named.items()}
-        filled = tuple(merged.items())
+        filled = (*callee.arguments, *((k, self.evaluate(a.value, env)) for k, a in bound.named.items()))
+        places = {**callee.places, **{k: a.span for k, a in bound.named.items()}}
         if isinstance(callee, OperatorValue):
-            return OperatorValue(callee.operator, filled)
-        return TemplateValue(callee.template, callee.environment, filled)
+            return OperatorValue(callee.operator, filled, places)
+        return TemplateValue(callee.template, callee.environment, filled, places)
 
     def _function(self, callee: FunctionValue, expression: s.Invoke, env: Environment) -> Any:
         bound = bind(signature_of(callee), expression.arguments, callee_span=expression.callee.span)

@@ -89,8 +89,12 @@ TAKEN = frozenset(
 
 
 def safe(name: str) -> str:
-    """The name as an attribute of a module; keywords, private names and attributes of modules get a `_`."""
-    taken = name.startswith("_") or name in TAKEN or keyword.iskeyword(name) or keyword.issoftkeyword(name)
+    """The name as an attribute of a module; keywords, private names and attributes of modules get a `_`.
+
+    Different names stay different: `train` becomes `train_`, and `train_` becomes `train__`.
+    """
+    word = name.rstrip("_")
+    taken = name.startswith("_") or word in TAKEN or keyword.iskeyword(word) or keyword.issoftkeyword(word)
     return f"{name}_" if taken else name
 
 
@@ -131,17 +135,30 @@ def body_of(span: Span, entries: tuple[s.Entry, ...]) -> s.Block:
     return s.Block(span, tuple(entry for entry in entries if isinstance(entry, s.Statement)))
 
 
-def top_names(span: Span, entries: tuple[s.Entry, ...]) -> frozenset[str]:
+def written_names(entries: tuple[s.Entry, ...], input_name: s.Name | None) -> tuple[str, ...]:
+    """The outermost names in the graph that the text states: of the input, of parts and of outputs."""
+    names = [input_name] if input_name is not None else []
+    names += [entry.name for entry in entries if isinstance(entry, s.PartDeclaration | s.OutputDeclaration)]
+    return tuple(dict.fromkeys(safe(name.text) for name in names))
+
+
+def statement_names(span: Span, entries: tuple[s.Entry, ...], input_name: s.Name | None) -> Names:
+    """The names of the statements between the parts of a network; none of them is a written name."""
+    return Names(body_of(span, entries), written_names(entries, input_name))
+
+
+def top_names(span: Span, entries: tuple[s.Entry, ...], input_name: s.Name | None) -> frozenset[str]:
     """The outermost names that parts, outputs and statements of a network can have in its graph."""
     parts = {safe(entry.name.text) for entry in entries if isinstance(entry, s.PartDeclaration | s.OutputDeclaration)}
-    return Names(body_of(span, entries)).all() | parts
+    return statement_names(span, entries, input_name).all() | parts
 
 
 class Names:
     """The local names of the statements in one body, also inside its residuals and conditions.
 
     `of(statement)` is the name of an operator, call or loop. `of(statement, role)` names a part of a split or residual;
-    the roles are "paths", "merge", "add" and "shortcut". A name that occurs more than once is numbered from 1.
+    the roles are "paths", "merge", "add" and "shortcut". A name that occurs more than once, or that is reserved, is
+    numbered from 1. All names in a body are different, and none of them is reserved.
     """
 
     def __init__(self, block: s.Block, reserved: tuple[str, ...] = ()) -> None:
@@ -194,4 +211,5 @@ class Names:
             while f"{base}{seen[base]}" in taken:
                 seen[base] += 1
             names[key] = f"{base}{seen[base]}"
+            taken.add(names[key])
         return names

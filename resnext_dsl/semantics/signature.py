@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 
-from resnext_dsl.foundation.diagnostics import ArchError, Diagnostic, Span, did_you_mean
+from resnext_dsl.foundation.diagnostics import ArchError, Diagnostic, Note, Span, did_you_mean
 from resnext_dsl.foundation.records import NamedTuple
 from resnext_dsl.operators.base import REQUIRED
 from resnext_dsl.operators.row import Operator
-from resnext_dsl.semantics.values import FunctionValue, OperatorValue, TemplateValue
+from resnext_dsl.semantics.values import NO_PLACES, FunctionValue, OperatorValue, TemplateValue
 from resnext_dsl.syntax import nodes as s
 
 
@@ -20,12 +21,18 @@ class Signature(NamedTuple):
         parameters: Names, in the order of positional arguments.
         required: The parameters that a call must give.
         takes_values: Whether positional arguments are values of the network, as in merges.
+        filled: The arguments that are filled in already, with their places.
     """
 
     name: str
     parameters: tuple[str, ...]
     required: frozenset[str]
     takes_values: bool = False
+    filled: Mapping[str, Span] = NO_PLACES
+
+    def open(self) -> tuple[str, ...]:
+        """The parameters that are not filled in."""
+        return tuple(name for name in self.parameters if name not in self.filled) if self.filled else self.parameters
 
 
 class BoundArguments(NamedTuple):
@@ -58,7 +65,7 @@ def function_signature(function: s.Fn) -> Signature:
 
 
 def signature_of(callee: OperatorValue | TemplateValue | FunctionValue) -> Signature:
-    """The signature of a value that can be called; arguments filled in already are no longer required."""
+    """The signature of a value that can be called; a call cannot give arguments that are filled in already."""
     if isinstance(callee, FunctionValue):
         return function_signature(callee.function)
     if isinstance(callee, OperatorValue):
@@ -67,8 +74,7 @@ def signature_of(callee: OperatorValue | TemplateValue | FunctionValue) -> Signa
         signature = template_signature(callee.template)
     if not callee.arguments:
         return signature
-    filled = {name for name, _ in callee.arguments}
-    return Signature(signature.name, signature.parameters, signature.required - filled, signature.takes_values)
+    return signature._replace(required=signature.required - callee.places.keys(), filled=callee.places)
 
 
 def bind(
@@ -79,22 +85,24 @@ def bind(
 ) -> BoundArguments:
     """Matches arguments to parameters; `partial` lets required ones be missing.
 
+    Positional arguments go to the parameters that are not filled in, in order.
+
     Raises:
         ArchError: With a diagnostic for each argument that is unknown, surplus, given twice or missing.
     """
     problems: list[Diagnostic] = []
     named: dict[str, s.CallArgument] = {}
     values: list[s.CallArgument] = []
-    position = 0
+    position, parameters = 0, signature.open()
     for argument in arguments:
         if argument.name is None and signature.takes_values:
             values.append(argument)
             continue
         if argument.name is None:
-            if position >= len(signature.parameters):
+            if position >= len(parameters):
                 problems.append(_surplus(signature, argument))
                 continue
-            name = signature.parameters[position]
+            name = parameters[position]
             position += 1
         else:
             name = argument.name.text
@@ -117,19 +125,24 @@ def _problem(
 ) -> Diagnostic | None:
     span = argument.name.span if argument.name is not None else argument.span
     if name not in signature.parameters:
-        hint = did_you_mean(name, signature.parameters) or _takes(signature)
+        hint = did_you_mean(name, signature.open()) or _takes(signature)
         return Diagnostic("E201", f"`{signature.name}` has no argument `{name}`", span, hint=hint)
-    if name in named:
-        return Diagnostic("E203", f"`{signature.name}` has the argument `{name}` twice", span)
-    return None
+    first = signature.filled.get(name) or (named[name].span if name in named else None)
+    if first is None:
+        return None
+    notes = (Note(f"`{name}` is first given here", first),)
+    return Diagnostic("E203", f"`{signature.name}` has the argument `{name}` twice", span, notes=notes)
 
 
 def _surplus(signature: Signature, argument: s.CallArgument) -> Diagnostic:
-    count = len(signature.parameters)
+    count, more = len(signature.open()), "more " if signature.filled else ""
+    notes = tuple(Note(f"`{name}` is filled in here", span) for name, span in signature.filled.items())
     if not count:
-        return Diagnostic("E203", f"`{signature.name}` takes no arguments", argument.span, hint="remove it")
-    message = f"`{signature.name}` takes at most {count} argument{'' if count == 1 else 's'}; this one is too many"
-    return Diagnostic("E203", message, argument.span, hint=_takes(signature))
+        message = f"`{signature.name}` takes no {more}arguments"
+        return Diagnostic("E203", message, argument.span, hint="remove it", notes=notes)
+    most = f"{count} {more}argument{'' if count == 1 else 's'}"
+    message = f"`{signature.name}` takes at most {most}; this one is too many"
+    return Diagnostic("E203", message, argument.span, hint=_takes(signature), notes=notes)
 
 
 def _missing(signature: Signature, missing: list[str], span: Span | None) -> Diagnostic:
@@ -139,7 +152,8 @@ def _missing(signature: Signature, missing: list[str], span: Span | None) -> Dia
 
 
 def _takes(signature: Signature) -> str:
-    if not signature.parameters:
-        return f"`{signature.name}` takes no arguments"
-    shown = ", ".join(name if name in signature.required else f"{name}=..." for name in signature.parameters)
-    return f"usage: `{signature.name}({shown})`"
+    more = "more " if signature.filled else ""
+    if not signature.open():
+        return f"`{signature.name}` takes no {more}arguments"
+    shown = ", ".join(name if name in signature.required else f"{name}=..." for name in signature.open())
+    return f"{'left to fill in' if more else 'usage'}: `{signature.name}({shown})`"

@@ -6,7 +6,7 @@ a shape.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from resnext_dsl.foundation.records import NamedTuple
@@ -22,6 +22,10 @@ SCALARS = frozenset({bool, int, float, str})
 """The types of values without elements."""
 
 
+NO_PLACES: Mapping[str, Span] = {}
+"""The places of no filled-in arguments."""
+
+
 class List(tuple[Any, ...]):
     """A list value: a tuple, which can be hashed, with a type of its own."""
 
@@ -33,13 +37,16 @@ class List(tuple[Any, ...]):
 
 
 class OperatorValue:
-    """An operator, with some arguments filled in."""
+    """An operator, with some arguments filled in; `places` has the place of each, which equality does not compare."""
 
-    __slots__ = ("arguments", "operator")
+    __slots__ = ("arguments", "operator", "places")
 
-    def __init__(self, operator: Operator, arguments: tuple[tuple[str, Any], ...] = ()) -> None:
+    def __init__(
+        self, operator: Operator, arguments: tuple[tuple[str, Any], ...] = (), places: Mapping[str, Span] = NO_PLACES
+    ) -> None:
         self.operator = operator
         self.arguments = arguments
+        self.places = places
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, OperatorValue):
@@ -51,16 +58,21 @@ class OperatorValue:
 
 
 class TemplateValue:
-    """A template with the names around its definition, and some arguments filled in."""
+    """A template with the names around its definition, and some arguments filled in at `places`."""
 
-    __slots__ = ("arguments", "environment", "template")
+    __slots__ = ("arguments", "environment", "places", "template")
 
     def __init__(
-        self, template: Template, environment: Environment, arguments: tuple[tuple[str, Any], ...] = ()
+        self,
+        template: Template,
+        environment: Environment,
+        arguments: tuple[tuple[str, Any], ...] = (),
+        places: Mapping[str, Span] = NO_PLACES,
     ) -> None:
         self.template = template
         self.environment = environment
         self.arguments = arguments
+        self.places = places
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, TemplateValue):
@@ -103,6 +115,9 @@ class Unknown:
 
 
 UNKNOWN = Unknown()
+
+PENDING = Unknown()
+"""Stands for the value of a name while that value is computed; using it is an error."""
 
 MISSING: Any = object()
 """The result for a name without a value."""

@@ -76,6 +76,17 @@ def test_an_exceeded_budget_is_status_1_with_every_limit(spec: str) -> None:
     )
 
 
+def test_a_value_that_refers_to_its_own_parameter_is_status_2(spec: str) -> None:
+    status, out, err = run("check", spec, "--set", "width=width")
+    assert (status, out) == (2, "")
+    assert err == (
+        "<override width>:1:1: error[E101]: `width` has no value here, because its own value is computed from it\n"
+        "   |\n"
+        " 1 | width\n"
+        "   | ^^^^^\n"
+    )
+
+
 def test_an_unmet_requirement_is_status_1_with_its_reason(spec: str) -> None:
     status, out, err = run("check", spec, "--set", "width=64")
     assert status == 1

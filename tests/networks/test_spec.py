@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 import subprocess
 import sys
 from typing import Any
@@ -10,6 +12,7 @@ import pytest
 
 import resnext_dsl as rx
 from resnext_dsl.foundation.options import DEFAULTS
+from resnext_dsl.graph.invariants import InvariantError
 from resnext_dsl.networks import spec as specs
 from resnext_dsl.networks.loading import source_of, spec_of
 from resnext_dsl.networks.spec import Spec
@@ -36,6 +39,88 @@ EXCEEDED = TEXT.replace("1M", "1K")
 
 def spec_from(text: str) -> Spec:
     return spec_of(text_source(text, "<spec>", DEFAULTS), None)
+
+
+SELF = """
+network small {
+    input image: 3x8x8
+    param k = 3 in 1..8
+    param depths = [1, 2]
+    param flag = true
+    param kernel = 3x3
+    param kind = "a"
+    param act = relu
+    param next = k
+    stem { conv(k, kernel) }
+    if flag and kind == "a" { act }
+    repeat depths[0] { conv(next, 1x1) }
+}
+"""
+
+
+@pytest.mark.parametrize("name", ["k", "depths", "flag", "kernel", "act", "next"])
+@pytest.mark.parametrize("text", ["{0}", "[{0}]", "{0} + 1", "1 if {0} else 2", "max({0}, 1)", "{0}[0]", "conv({0})"])
+def test_a_value_that_refers_to_its_own_parameter_is_an_unknown_name(name: str, text: str) -> None:
+    spec = spec_from(SELF)
+    value = text.format(name)
+    with pytest.raises(rx.ArchError) as caught:
+        spec.network({name: value})
+    (diagnostic,) = caught.value.diagnostics
+    assert diagnostic.code == "E101"
+    assert diagnostic.message == f"`{name}` has no value here, because its own value is computed from it"
+    assert diagnostic.span is not None
+    assert (diagnostic.span.source.name, diagnostic.span.text) == (f"<override {name}>", name)
+
+
+def test_a_value_can_refer_to_the_parameters_above() -> None:
+    network = spec_from(SELF).network({"next": "k + 1", "k": 4})
+    assert [node.shape[0] for node in network.ir.nodes] == [3, 4, 4, 5]
+
+
+@pytest.mark.parametrize(
+    ("entry", "column"),
+    [
+        ("param k = k", 11),
+        ("param k: list = [k]", 18),
+        ("param k = 3 in {k}", 17),
+        ("param k = 3 in 1..k", 19),
+        ("param k = 2 * f()\n fn f() = k", 11),
+    ],
+)
+def test_a_parameter_that_refers_to_itself_is_an_unknown_name(entry: str, column: int) -> None:
+    with pytest.raises(rx.ArchError) as caught:
+        rx.loads(f"let k = 5\nnetwork n {{ input image: 3x8x8\n{entry}\nconv(k, 3x3) }}")
+    (diagnostic,) = caught.value.diagnostics
+    assert diagnostic.code == "E101"
+    assert diagnostic.message == "`k` has no value here, because its own value is computed from it"
+    assert diagnostic.span is not None
+    assert diagnostic.span.column == column
+
+
+@pytest.mark.parametrize("value", ["", " ", "(", ")", "[", "1\n2", '"', "//", "image", "small", "conv", "range", "x(1"])
+@pytest.mark.parametrize("name", ["k", "depths", "flag", "kernel", "kind", "act"])
+def test_no_value_raises_another_exception_than_an_arch_error(name: str, value: str) -> None:
+    spec = spec_from(SELF)
+    for override in (value, [value], object(), None, 1j, float("nan"), {}, b"x", [None]):
+        with contextlib.suppress(rx.ArchError):
+            spec.network({name: override})
+
+
+def test_a_mistake_of_the_package_is_an_arch_error_to_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any) -> None:
+        raise InvariantError("node `a` has no name\nand more")
+
+    spec = spec_from(TEXT)
+    monkeypatch.setattr(specs, "check_invariants", broken)
+    with pytest.raises(rx.ArchError) as caught:
+        spec.network()
+    (diagnostic,) = caught.value.diagnostics
+    assert (diagnostic.code, diagnostic.message) == ("E801", "internal error: InvariantError: node `a` has no name")
+    assert re.fullmatch(
+        r"please report it with the spec, the command and these calls: .*spec.py:\d+ _network, test_spec.py:\d+ broken",
+        diagnostic.hint,
+    )
+    assert isinstance(caught.value.__cause__, InvariantError)
 
 
 def placed(network: rx.Network) -> list[Any]:

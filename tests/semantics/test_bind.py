@@ -64,8 +64,8 @@ def test_a_template_sees_its_parameters_and_its_definition_only() -> None:
 
 
 def test_operators_and_templates_are_values_with_arguments_filled_in() -> None:
-    before = "template two(block, c) { block(c); block }\ntemplate wide(c, k = 3) { conv(c, k) }\n"
-    found = nodes("two(wide(k=1, c=5), 7)", before)
+    before = "template two(block, c) { block(c); block(c=5) }\ntemplate wide(c, k = 3) { conv(c, k) }\n"
+    found = nodes("two(wide(k=1), 7)", before)
     assert [node.shape[0] for node in found.values()] == [7, 5]
 
 

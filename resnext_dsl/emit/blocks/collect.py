@@ -49,7 +49,7 @@ class Collector:
             nodes[first_input].shape[0],
             nodes[level.gives[0]].shape[0] if level.gives else 0,
             self._bound(name),
-            _nested([(local, make) for local, make in children if make is not None]),
+            _without_gaps(_nested([(local, make) for local, make in children if make is not None])),
             tuple([self._step(local, item, values) for local, item in zip(names, level.items, strict=True)]),
             tuple([values[node] for node in level.gives]),
         )
@@ -171,6 +171,25 @@ def _nested(children: list[tuple[str, Make]]) -> tuple[tuple[str, Make], ...]:
     )
 
 
+EMPTY = LeafModule("nn.Identity", (), ())
+"""The module in the place of a pass without operators."""
+
+
+def _without_gaps(children: tuple[tuple[str, Make], ...]) -> tuple[tuple[str, Make], ...]:
+    """Numbered children with `EMPTY` in the place of each missing number; other children unchanged.
+
+    A number is missing if its pass has no operators, as written or after a rewrite. Every other pass keeps its number.
+    """
+    names = [name for name, _ in children]
+    if not children or not all(map(str.isdigit, names)) or _are_numbers(names):
+        return children
+    numbers = list(map(int, names))
+    if numbers != sorted(numbers):
+        return children
+    known = dict(children)
+    return tuple((str(number), known.get(str(number), EMPTY)) for number in range(numbers[-1] + 1))
+
+
 def _container(children: tuple[tuple[str, Make], ...]) -> Make:
     if _are_numbers([name for name, _ in children]):
         return Numbered("nn.ModuleList", tuple(make for _, make in children))
@@ -201,8 +220,11 @@ def as_list(block: ModuleBlock) -> ModuleBlock:
     listed = replace(block, children=(("", _container(block.children)),), listed=True)
     value: Ref = ("", 0)
     others = block.steps[0].inputs[1:]
-    for number, step in enumerate(block.steps):
-        plain = step.kind == "call" and step.child == str(number) and step.outputs == 1
+    called = [name for name, make in block.children if make is not EMPTY]
+    if len(called) != len(block.steps) or (others and len(called) < len(block.children)):
+        return listed  # the module of an empty pass takes one value only
+    for name, step in zip(called, block.steps, strict=True):
+        plain = step.kind == "call" and step.child == name and step.outputs == 1
         if not plain or step.inputs != (value, *others) or any(name for name, _ in others):
             return listed
         value = (step.name, 0)
