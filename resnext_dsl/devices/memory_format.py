@@ -108,7 +108,7 @@ def has_groups(graph: Graph) -> bool:
     return any(
         node.attributes is not None
         and OPERATORS[node.operator].kind == "convolution"
-        and 1 < node.attributes.groups < graph.nodes[node.inputs[0]].shape[0]  # type: ignore[attr-defined]
+        and 1 < getattr(node.attributes, "groups", 1) < graph.nodes[node.inputs[0]].shape[0]
         for node in graph.nodes
     )
 
