@@ -19,8 +19,8 @@ TOLERANCE = {torch.float64: 1e-12, torch.float32: 1e-4, torch.float16: 2e-2, tor
 """The largest difference of outputs, as a share of the largest value of the output, by the type of the weights.
 
 Backends fuse and reorder sums. The rounding errors grow with the depth of the network. They reach some thousand times
-the type's precision (float32: 2^-23, float16: 2^-10, bfloat16: 2^-7), and less in the short types. float32 is compared
-without TF32 (`float32_precision.ieee_float32`), whose 10 bits would differ by more than the limit.
+the type's precision (float32: 2^-23, float16: 2^-10, bfloat16: 2^-7), and less in the short types.
+The comparison in float32 runs without TF32 (`float32_precision.ieee_float32`), because its 10 bits exceed the limit.
 """
 
 OWN_ERRORS = 3
