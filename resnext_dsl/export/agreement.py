@@ -20,8 +20,8 @@ TOLERANCE = {torch.float64: 1e-12, torch.float32: 1e-4, torch.float16: 2e-2, tor
 
 Backends fuse and reorder sums. The rounding errors grow with the depth of the network. They reach some thousand times
 the type's precision (float32: 2^-23, float16: 2^-10, bfloat16: 2^-7), and less in the short types.
-
-float32 is compared without TF32 (`float32_precision.ieee_float32`), whose 10 bits would differ by more than the limit.
+The comparison in float32 runs without TF32 (`float32_precision.ieee_float32`). The error of its 10 bits exceeds the
+limit.
 """
 
 OWN_ERRORS = 3
