@@ -192,7 +192,7 @@ def test_what_is_distributed(tmp_path: Path, metrics: dict[str, float], maximize
 
 
 def test_the_caption_says_what_the_distribution_is_of(tmp_path: Path) -> None:
-    assert "so the distribution describes the space (where" in Page(page(made(tmp_path, 3))).text
+    assert "so the distribution describes the space (a logarithmic range" in Page(page(made(tmp_path, 3))).text
     chosen = Page(page(made(tmp_path, 3, sampler="tpe"))).text
     assert "chosen by the sampler tpe, so the distribution describes that choice and not the space" in chosen
     scored = Page(page(made(tmp_path, 3, score="synflow", screen=9))).text
