@@ -40,7 +40,7 @@ CHECKED_EVERY = 50
 class Measured(NamedTuple):
     """Metrics of a network on images outside training: mean cross-entropy, and accuracies as shares of 1.
 
-    `top5` counts an image as correct if its class is among the five highest scores.
+    `top5` counts an image as correct if its class has one of the five highest scores; all classes if there are fewer.
     """
 
     loss: float

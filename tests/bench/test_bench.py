@@ -282,8 +282,8 @@ def test_a_worker_takes_no_module_from_the_working_directory(folder: Path) -> No
 def test_a_stopped_worker_ends_with_the_one_who_asks() -> None:
     program = (
         "import os, signal\n"
-        "from resnext_dsl.bench.timing_processes import Process\n"
-        "process = Process('small')\n"
+        "from resnext_dsl.bench.timing_processes import TimingProcess\n"
+        "process = TimingProcess('small')\n"
         "try:\n    process.ask('fly')\nexcept Exception:\n    pass\n"
         "process.suspend()\n"
         "print(process._process.pid, flush=True)\n"
