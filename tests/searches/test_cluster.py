@@ -119,6 +119,10 @@ def test_trials_run_on_another_node(
             searched(spec, **more)
         found = searched(spec, **more, storage=postgresql, study="another")
         assert [(trial.metrics["gpu"], trial.metrics["copied"]) for trial in found.trials] == [(0.5, 1)] * 6
+        # The evaluator would train on the CPU, since nothing asks for the GPU of the cluster.
+        words = r"E724.*\(status 2\).*the search sees 1 GPU and this worker cannot use any.*--resources gpu=1"
+        with pytest.raises(rx.ArchError, match=words):
+            searched(spec, trials=1, evaluator="digits", width=4, storage=postgresql, study="trained")
         # What every worker finds impossible ends the search with their words, not with an endless try.
         (tmp_path / ".gitignore").write_text("mine.py\n")
         with pytest.raises(rx.ArchError, match=r"E724.*\(status 2\).*cannot import `mine`: ModuleNotFoundError"):
