@@ -117,6 +117,8 @@ class Counter:
         if not isinstance(callee, TemplateValue):
             return SizeEstimate()
         inner = self._arguments(call, callee, env)
+        for value in inner.names.values():
+            self.evaluator.walk(value, call.span)
         key = (id(callee.template), tuple(inner.names.items()))
         if key not in self._counted:
             self._counted[key] = SizeEstimate()

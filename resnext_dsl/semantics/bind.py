@@ -48,6 +48,7 @@ from resnext_dsl.semantics.values import (
     UnsettledError,
     fits_type,
     show,
+    size_of,
     type_name,
     with_article,
 )
@@ -187,6 +188,8 @@ class Binder:
                 value, span = self.evaluator.bound(argument.value, outer), argument.value.span
             else:
                 value, span = default, entry.default.span
+                if domain is not None:
+                    self.evaluator.step(entry.default.span, size_of(default) * (1 + len(domain.values)))
                 _check_default(entry, default, domain)
             if not fits_type(value, kind):
                 raise error("E204", f"`{name}` must be {with_article(kind)}; found {show(value)}", span)

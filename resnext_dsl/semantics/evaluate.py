@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from resnext_dsl.foundation.diagnostics import ArchError, Diagnostic, Note, Span, did_you_mean, error
 from resnext_dsl.foundation.options import Options
@@ -16,6 +16,7 @@ from resnext_dsl.semantics.signature import bind, signature_of
 from resnext_dsl.semantics.values import (
     MISSING,
     PENDING,
+    SCALARS,
     UNKNOWN,
     Environment,
     FunctionValue,
@@ -23,7 +24,9 @@ from resnext_dsl.semantics.values import (
     OperatorValue,
     TemplateValue,
     UnsettledError,
+    depth_of,
     show,
+    size_of,
     type_name,
     with_article,
 )
@@ -37,6 +40,8 @@ _MEANINGS: dict[str, Any] = {word: word for word in WORDS} | {
     name: OperatorValue(operator) for name, operator in OPERATORS.items()
 }
 """The values of operators' names and of option words."""
+
+Built = TypeVar("Built")
 
 CONTEXT = frozenset({"channels_in", "shape_in", "channels_here", "shape_here"})
 """Names for the shape of the current value and of the template's input; the expander gives them their values."""
@@ -88,6 +93,21 @@ class Interpreter:
                 span,
                 hint="the option `max_steps` sets the limit",
             )
+
+    def walk(self, value: Any, span: Span) -> None:
+        """Spends the steps that a walk of a value takes: one for each element, as often as it occurs."""
+        if type(value) not in SCALARS:
+            self.step(span, size_of(value))
+
+    def built(self, value: Built, span: Span) -> Built:
+        """A value made of others, if its size and depth are within the bounds."""
+        if size_of(value) > self.options.max_nodes:
+            message = f"the value would have more than {self.options.max_nodes} elements, those of inner lists included"
+            raise error("E405", message, span, hint="the option `max_nodes` sets the limit")
+        if depth_of(value) > self.options.max_calls:
+            message = f"lists and arguments are nested deeper than {self.options.max_calls}"
+            raise error("E403", message, span, hint="the option `max_calls` sets the limit")
+        return value
 
     def whole(self, expression: s.Expression, env: Environment, what: str, least: int = 0) -> int:
         """The value of an expression that must be an int of at least `least`."""
@@ -157,9 +177,12 @@ class Interpreter:
         bound = bind(signature, arguments, partial=True)
         filled = (*callee.arguments, *((k, self.evaluate(a.value, env)) for k, a in bound.named.items()))
         places = {**callee.places, **{k: a.span for k, a in bound.named.items()}}
+        value: OperatorValue | TemplateValue
         if isinstance(callee, OperatorValue):
-            return OperatorValue(callee.operator, filled, places)
-        return TemplateValue(callee.template, callee.environment, filled, places)
+            value = OperatorValue(callee.operator, filled, places)
+        else:
+            value = TemplateValue(callee.template, callee.environment, filled, places)
+        return self.built(value, arguments[-1].span) if arguments else value
 
     def _function(self, callee: FunctionValue, expression: s.Invoke, env: Environment) -> Any:
         bound = bind(signature_of(callee), expression.arguments, callee_span=expression.callee.span)
@@ -193,6 +216,8 @@ class Interpreter:
         if name in ("first", "last"):
             turn, turns = env.turn or (0, 1)
             return values[0] if turn == (0 if name == "first" else turns - 1) else values[1]
+        for value in values:
+            self.walk(value, expression.span)
         return self._checked(expression, lambda: function(*values), name, values)
 
     def _checked(self, expression: s.Expression, compute: Callable[[], Any], what: str, values: list[Any]) -> Any:
@@ -221,7 +246,7 @@ class Interpreter:
             raise error(
                 "E205", f"the list would have more than {self.options.max_nodes} elements", expression.span, hint=hint
             )
-        return result
+        return self.built(result, expression.span) if type(result) is List else result
 
     def _chain(self, expression: s.Chain, env: Environment) -> Any:
         signs = expression.rest[0][0]
@@ -260,6 +285,8 @@ class Interpreter:
         self.step(expression.span)
         if type(left) is int and type(right) is int and sign in WHOLE:
             return self._bounded(WHOLE[sign](left, right), expression)
+        self.walk(left, expression.span)
+        self.walk(right, expression.span)
         return self._checked(expression, lambda: INFIX[sign](left, right), sign, [left, right])
 
     def _unary(self, expression: s.Unary, env: Environment) -> Any:
@@ -293,7 +320,7 @@ class Interpreter:
         return value
 
     def _list(self, expression: s.ListOf, env: Environment) -> List:
-        return List(self.evaluate(item, env) for item in expression.items)
+        return self.built(List(self.evaluate(item, env) for item in expression.items), expression.span)
 
     def _comprehension(self, expression: s.Comprehension, env: Environment) -> List:
         items = []
@@ -302,7 +329,7 @@ class Interpreter:
             self.unpack(expression.targets, element, expression.iterable.span, inner)
             if expression.condition is None or self.truth(expression.condition, inner):
                 items.append(self.evaluate(expression.element, inner))
-        return List(items)
+        return self.built(List(items), expression.span)
 
     def elements(self, expression: s.Expression, env: Environment) -> tuple[Any, ...]:
         """The elements of an expression that must be a list or a shape."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import reprlib
+from collections.abc import Iterator
+from itertools import count
 from typing import Any
 
 from resnext_dsl.foundation.diagnostics import ArchError, Diagnostic, Note, Span, error
@@ -9,16 +12,21 @@ from resnext_dsl.foundation.options import DEFAULTS
 from resnext_dsl.foundation.source import Source
 from resnext_dsl.semantics.evaluate import Interpreter
 from resnext_dsl.semantics.spec_files import text_source
-from resnext_dsl.semantics.values import Environment, List, OperatorValue, TemplateValue, show, with_article
+from resnext_dsl.semantics.values import Environment, List, OperatorValue, TemplateValue, source_text, with_article
 from resnext_dsl.syntax import nodes as s
 from resnext_dsl.syntax.parse import parse
 
 
 def override_source(name: str, value: Any) -> Span:
     """The span of an override's own text, for diagnostics."""
-    shown = value if isinstance(value, str) else repr(value)
+    shown = value if isinstance(value, str) else _repr(value)
     source = Source(f"<override {name[:40]}>", shown[:200] or " ")
     return Span(source, 0, len(source.text))
+
+
+def _repr(value: Any) -> str:
+    """The text of a Python value in a message; a long or deep value is cut, as are lists that share parts."""
+    return reprlib.repr(value)
 
 
 def overriding_value(name: str, value: Any, kind: str, evaluator: Interpreter, env: Environment) -> tuple[Any, Span]:
@@ -28,12 +36,13 @@ def overriding_value(name: str, value: Any, kind: str, evaluator: Interpreter, e
         ArchError: If the value has the wrong type, or if its text cannot be read or computed.
     """
     if isinstance(value, OperatorValue | TemplateValue):
-        value = show(value)  # of another binding of the network, whose names have other values there
+        value = source_text(value)  # of another binding of the network, whose names have other values there
     span = override_source(name, value)
     if not isinstance(value, str):
         converted = from_python(value, kind)
+        evaluator.built(converted, span)
         if converted is None:
-            raise error("E204", f"`{name}` must be {with_article(kind)}; found {value!r}"[:200], span)
+            raise error("E204", f"`{name}` must be {with_article(kind)}; found {_repr(value)}"[:200], span)
         return converted, span
     try:
         return value_of(span, evaluator, env), span
@@ -111,14 +120,26 @@ _VALUE = "value"
 
 def from_python(value: Any, kind: str) -> Any:
     """A Python value as a value of the language; None if the language has no such value."""
+    return _converted(value, kind, count(1))
+
+
+MOST_ELEMENTS = 2 * DEFAULTS.max_nodes
+"""The number of elements after which the conversion of a Python list stops; lists that share parts can have many."""
+
+
+def _converted(value: Any, kind: str, elements: Iterator[int]) -> Any:
+    if next(elements) > MOST_ELEMENTS:
+        return None
     if getattr(value, "ndim", None) == 0 and hasattr(value, "item"):
         value = value.item()  # a scalar of numpy or torch
     for scalar in (bool, int, float, str):
         if isinstance(value, scalar):
             return scalar(value)  # the plain type instead of a subclass
     if isinstance(value, list | tuple):
-        items = [from_python(item, "") for item in value]
-        if any(item is None for item in items):
-            return None
+        items = []
+        for item in value:
+            items.append(_converted(item, "", elements))
+            if items[-1] is None:
+                return None
         return tuple(items) if kind == "shape" else List(items)
     return None

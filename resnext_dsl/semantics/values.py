@@ -6,7 +6,8 @@ a shape.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from resnext_dsl.foundation.records import NamedTuple
@@ -27,9 +28,20 @@ NO_PLACES: Mapping[str, Span] = {}
 
 
 class List(tuple[Any, ...]):
-    """A list value: a tuple, which can be hashed, with a type of its own."""
+    """A list value: a tuple, which can be hashed, with a type of its own.
 
-    __slots__ = ()
+    Attributes:
+        size: The number of elements that a walk meets: an element that occurs twice counts twice.
+        depth: The number of lists inside each other.
+    """
+
+    @cached_property
+    def size(self) -> int:  # noqa: D102 (described above)
+        return 1 + sum(map(size_of, self))
+
+    @cached_property
+    def depth(self) -> int:  # noqa: D102 (described above)
+        return 1 + max(map(depth_of, self), default=0)
 
 
 # Only shapes and lists are tuples, so the classes below are not named tuples. They are not dataclasses either, because
@@ -39,7 +51,7 @@ class List(tuple[Any, ...]):
 class OperatorValue:
     """An operator, with some arguments filled in; `places` has the place of each, which equality does not compare."""
 
-    __slots__ = ("arguments", "operator", "places")
+    __slots__ = ("arguments", "depth", "operator", "places", "size")
 
     def __init__(
         self, operator: Operator, arguments: tuple[tuple[str, Any], ...] = (), places: Mapping[str, Span] = NO_PLACES
@@ -47,6 +59,7 @@ class OperatorValue:
         self.operator = operator
         self.arguments = arguments
         self.places = places
+        self.size, self.depth = _extent(arguments)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, OperatorValue):
@@ -60,7 +73,7 @@ class OperatorValue:
 class TemplateValue:
     """A template with the names around its definition, and some arguments filled in at `places`."""
 
-    __slots__ = ("arguments", "environment", "places", "template")
+    __slots__ = ("arguments", "depth", "environment", "places", "size", "template")
 
     def __init__(
         self,
@@ -73,6 +86,7 @@ class TemplateValue:
         self.environment = environment
         self.arguments = arguments
         self.places = places
+        self.size, self.depth = _extent(arguments)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, TemplateValue):
@@ -81,6 +95,26 @@ class TemplateValue:
 
     def __hash__(self) -> int:
         return hash((id(self.template), self.arguments))
+
+
+def _extent(arguments: tuple[tuple[str, Any], ...]) -> tuple[int, int]:
+    """The size and the depth of a callee with arguments."""
+    if not arguments:
+        return 1, 0
+    values = [value for _, value in arguments]
+    return 1 + sum(map(size_of, values)), 1 + max(map(depth_of, values))
+
+
+def size_of(value: Any) -> int:
+    """The number of elements that a walk of a value meets; 1 for a value without elements."""
+    if isinstance(value, List | OperatorValue | TemplateValue):
+        return value.size
+    return len(value) if isinstance(value, tuple) else 1
+
+
+def depth_of(value: Any) -> int:
+    """The number of values inside each other; 0 for a value without elements."""
+    return value.depth if isinstance(value, List | OperatorValue | TemplateValue) else 0
 
 
 class FunctionValue:
@@ -193,20 +227,25 @@ def with_article(noun: str) -> str:
     return f"an {noun}" if noun[0] in "aeio" else f"a {noun}"
 
 
-def show(value: Any) -> str:
-    """A value in the notation of the language."""
+SHOWN_ELEMENTS, SHOWN_DEPTH = 12, 3
+"""The numbers of elements and of lists inside each other that a message shows."""
+
+
+def show(value: Any, depth: int = 0) -> str:
+    """A value in the notation of the language; a long or deep value is cut. `source_text` has all of it."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
         return f'"{value}"'
     if isinstance(value, List):
-        return "[" + _some(value) + "]"
+        shown = [show(item, depth + 1) for item in value[:SHOWN_ELEMENTS] if depth < SHOWN_DEPTH]
+        return "[" + _some(shown, len(value), depth) + "]"
     if isinstance(value, tuple):
         return show_shape(value)
-    if isinstance(value, OperatorValue):
-        return _show_call(value.operator.name, value.arguments)
-    if isinstance(value, TemplateValue):
-        return _show_call(value.template.name.text, value.arguments)
+    if isinstance(value, OperatorValue | TemplateValue):
+        arguments = [f"{key}={show(argument, depth + 1)}" for key, argument in value.arguments if depth < SHOWN_DEPTH]
+        inner = _some(arguments, len(value.arguments), depth)
+        return f"{callee_name(value)}({inner})" if inner else callee_name(value)
     if isinstance(value, FunctionValue):
         return value.function.name.text
     if isinstance(value, GraphValue):
@@ -214,14 +253,33 @@ def show(value: Any) -> str:
     return str(value)
 
 
-def _some(items: tuple[Any, ...]) -> str:
-    shown = [show(item) for item in items[:12]]
-    return ", ".join([*shown, "..."] if len(items) > 12 else shown)
+def _some(shown: list[str], count: int, depth: int) -> str:
+    """The elements of a list or call in a message; `...` stands for those that it leaves out."""
+    if depth >= SHOWN_DEPTH:
+        return "..." if count else ""
+    return ", ".join([*shown, "..."] if count > len(shown) else shown)
 
 
-def _show_call(name: str, arguments: Iterable[tuple[str, Any]]) -> str:
-    inner = ", ".join(f"{key}={show(value)}" for key, value in arguments)
-    return f"{name}({inner})" if inner else name
+def callee_name(value: OperatorValue | TemplateValue) -> str:
+    """The name of an operator or template."""
+    return value.operator.name if isinstance(value, OperatorValue) else value.template.name.text
+
+
+def source_text(value: Any) -> str:
+    """The complete text of a value in the notation of the language, which evaluates to the value."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+        return f'"{escaped}"'
+    if isinstance(value, List):
+        return f"[{', '.join(map(source_text, value))}]"
+    if isinstance(value, tuple):
+        return show_shape(value)
+    if isinstance(value, OperatorValue | TemplateValue):
+        inner = ", ".join(f"{key}={source_text(argument)}" for key, argument in value.arguments)
+        return f"{callee_name(value)}({inner})" if inner else callee_name(value)
+    return repr(value)
 
 
 def show_shape(shape: Shape) -> str:

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from resnext_dsl.semantics.values import List, OperatorValue, TemplateValue, show_shape
+from resnext_dsl.semantics.values import List, OperatorValue, TemplateValue, source_text
 
 
 class WrittenValue(str):
@@ -96,7 +96,7 @@ def plain(value: Any) -> Any:
     if isinstance(value, List):
         return tuple(map(plain, value))
     if isinstance(value, tuple | OperatorValue | TemplateValue):
-        return WrittenValue(_literal(value))
+        return WrittenValue(source_text(value))
     return value
 
 
@@ -106,28 +106,10 @@ def text_of(value: Any) -> str:
         return str(value)
     if isinstance(value, Sequence) and not isinstance(value, str):
         return f"[{', '.join(map(text_of, value))}]"
-    return _literal(value)
+    return source_text(value)
 
 
 def override_of(value: Any) -> Any:
     """Converts a candidate's value to an override that `load` takes."""
     numbers = isinstance(value, tuple) and all(isinstance(item, int | float) for item in value)
     return list(value) if numbers else text_of(value) if isinstance(value, str | tuple) else value
-
-
-def _literal(value: Any) -> str:
-    """The complete source text of a value of the language."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str):
-        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-        return f'"{escaped}"'
-    if isinstance(value, List):
-        return f"[{', '.join(map(_literal, value))}]"
-    if isinstance(value, tuple):
-        return show_shape(value)
-    if isinstance(value, OperatorValue | TemplateValue):
-        name = value.operator.name if isinstance(value, OperatorValue) else value.template.name.text
-        inner = ", ".join(f"{key}={_literal(argument)}" for key, argument in value.arguments)
-        return f"{name}({inner})" if inner else name
-    return repr(value)

@@ -467,7 +467,6 @@ NETWORKS = {
         "param f = false; conv(8, 3x3); if f { unit(8) }; output unit { conv(2, 1x1) }; relu",
         {"f": [True, False]},
         "template unit(c) { conv(c, 3x3); relu }\n",
-        closed=False,
     ),
     "defaults": Example(
         "param e = 0.5; param b = true; param k = 3; default conv(bias=b, kernel=k); default dropout(p=e); conv(8); dropout; conv(4)",
