@@ -101,6 +101,7 @@ def test_what_is_named_present_is_required_by_torch() -> None:
     assert {"networkx", "fsspec", "filelock", "jinja2", "markupsafe", "sympy", "mpmath"} <= required
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("fake_wheels")
 def test_the_packed_package_runs_without_the_checkout(tmp_path: Path) -> None:
     packing.pack(tmp_path / "gpu.tar.gz", ["3.12"])

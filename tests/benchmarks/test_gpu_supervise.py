@@ -86,6 +86,7 @@ def lines(entries: list[dict]) -> list[tuple[str, str, str]]:
     return [(line["part"], line["what"], line["state"]) for line in of_kind(entries, "line")]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("parts")
 def test_a_part_that_fails_is_a_line_and_the_rest_goes_on(tmp_path: Path) -> None:
     status, entries = supervised(tmp_path, "bad", "good")
@@ -99,6 +100,7 @@ def test_a_part_that_fails_is_a_line_and_the_rest_goes_on(tmp_path: Path) -> Non
     assert entries[-1] == {"kind": "end", "status": 1, "reason": "", "missing": []}
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("parts")
 def test_a_broken_context_and_a_dead_process_cost_their_part_only(tmp_path: Path) -> None:
     status, entries = supervised(tmp_path, "good", "broken", "dead")
@@ -111,6 +113,7 @@ def test_a_broken_context_and_a_dead_process_cost_their_part_only(tmp_path: Path
     assert of_kind(entries, "line")[2]["figure"] == "its process died: signal SIGSEGV"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("parts")
 def test_parts_share_a_process_unless_one_is_alone(tmp_path: Path) -> None:
     listed = [Part("one", "written_parts:good", 60), Part("two", "written_parts:good", 60)]
@@ -127,6 +130,7 @@ def test_parts_share_a_process_unless_one_is_alone(tmp_path: Path) -> None:
     assert len(set(processes)) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("parts")
 def test_a_part_that_hangs_is_stopped_and_the_next_one_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("benchmarks.gpu.supervise.GRACE", 0.5)
@@ -140,6 +144,7 @@ def test_a_part_that_hangs_is_stopped_and_the_next_one_runs(tmp_path: Path, monk
     assert of_kind(entries, "line")[1]["figure"] == "stopped: its 20 s are over"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("parts")
 def test_a_part_leaves_out_what_it_has_no_time_for(tmp_path: Path) -> None:
     status, entries = supervised(tmp_path, "late", part_seconds=1.0)
@@ -148,6 +153,7 @@ def test_a_part_leaves_out_what_it_has_no_time_for(tmp_path: Path) -> None:
     assert of_kind(entries, "line")[0]["figure"] == "the time of this part is over"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("parts")
 def test_the_time_of_the_command_bounds_all_parts(tmp_path: Path) -> None:
     status, entries = supervised(tmp_path, "slow", "good", seconds=25.0)
@@ -158,6 +164,7 @@ def test_the_time_of_the_command_bounds_all_parts(tmp_path: Path) -> None:
     assert entries[-1]["missing"] == ["good"]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("parts")
 def test_flags_of_torch_are_restored_after_each_part(tmp_path: Path) -> None:
     status, entries = supervised(tmp_path, "flags", "flags_after")
@@ -179,6 +186,7 @@ def wait_for_lines(output: Path, count: int) -> None:
         time.sleep(0.1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_a_run_that_is_killed_leaves_whole_lines(tmp_path: Path, number: signal.Signals) -> None:
     output = tmp_path / "truth.jsonl"
@@ -244,6 +252,7 @@ def test_a_result_file_has_its_suffix(capsys: pytest.CaptureFixture[str]) -> Non
     assert capsys.readouterr().err == "benchmarks.gpu: the result file must end in `.jsonl`; found `truth.json`\n"
 
 
+@pytest.mark.slow
 def test_a_dry_run_keeps_no_figures(capfd: pytest.CaptureFixture[str]) -> None:
     results = ROOT / "benchmarks" / "gpu" / "results"
     before = set(results.glob("*")) if results.exists() else set()
