@@ -204,7 +204,7 @@ def test_only_a_cluster_needs_ray(spec: str) -> None:
         (["--engine", "rya"], "unknown engine `rya`"),
         (["--resources", "cpu=2"], "processes of this machine share its resources; only `ray` reserves them per trial"),
         (["--engine", "ray", "--resources", "gpu=-1"], "`gpu` must be 0 or more; found -1"),
-        (["--engine", "ray", "--resources", "gpu=half"], "`--resources gpu=half` is no number"),
+        (["--engine", "ray", "--resources", "gpu=half"], "`--resources gpu=half` is not a number"),
         (["--engine", "ray", "--resources", "gpu"], "`--resources gpu` is not NAME=VALUE"),
     ],
     ids=lambda given: given[-1] if isinstance(given, list) else "",

@@ -358,7 +358,7 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
         "cannot use the storage postgresql+psycopg://me:***@",
     ),
     ({"storage": "nosuch://x"}, "E722", "Can't load plugin"),
-    ({"score": "synflow", "screen": 3}, "E205", "chooses 12 of the candidates drawn, which are only 3"),
+    ({"score": "synflow", "screen": 3}, "E205", "the score `synflow` chooses 12 candidates, but only 3 are drawn"),
     ({"evaluator": "search_evaluators:accuracy", "budget": "none"}, "E604", "meets the budgets"),
 ]
 
