@@ -91,6 +91,8 @@ class Binder:
             self._wrong(
                 "E203", "values for the parameters of a network need names: `depths=[3, 4, 6, 3]`", argument.span
             )
+        for level in chain[:-1]:
+            self._without_body(level.network)
         env = Environment(base.environment)
         bound = BoundNetwork(declared.name.text, declared.name.span, env, declared.doc or base.network.doc)
         self._declare(base.network, env, bound, derived_values(chain[:-1]), overrides)
@@ -99,6 +101,20 @@ class Binder:
         bound.budgets = tuple(entry for entry in declared.entries if isinstance(entry, s.Budget))
         bound.budget_names = env if declared is base.network else level_environment(env, chain[0])
         return bound
+
+    def _without_body(self, derived: s.NetworkDeclaration | s.Derived) -> None:
+        """Notes the entries of a derived network that would have no effect: its body is that of its base."""
+        for entry in derived.entries:
+            if not isinstance(entry, s.Budget | s.Require | s.Default | s.Init):
+                name = derived.name.text
+                hint = (
+                    "it can state `budget`, `require`, `default` and `init`; write other changes in a network in full"
+                )
+                if isinstance(entry, s.Param):
+                    base = derived.base.text if isinstance(derived, s.Derived) else name
+                    hint = f"give the value of a parameter to the base: `{base}({entry.name.text}=...)`"
+                message = f"the derived network `{name}` has the body of its base, so this entry is not allowed"
+                self._wrong("E105", message, entry.span, hint)
 
     # --- declarations ---
 
