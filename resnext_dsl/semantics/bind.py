@@ -19,6 +19,7 @@ from resnext_dsl.foundation.diagnostics import (
     error,
 )
 from resnext_dsl.operators import OPERATORS
+from resnext_dsl.operators.base import is_int
 from resnext_dsl.semantics.bound_network import BoundNetwork, Parameter, input_shape
 from resnext_dsl.semantics.derivation import (
     DerivedValues,
@@ -32,7 +33,7 @@ from resnext_dsl.semantics.evaluate import Interpreter
 from resnext_dsl.semantics.init_schemes import check_arguments
 from resnext_dsl.semantics.init_targets import InitRule, check_words
 from resnext_dsl.semantics.naming import top_names
-from resnext_dsl.semantics.overrides import override_source, overriding_value
+from resnext_dsl.semantics.overrides import element_of, override_source, overriding_value, with_elements
 from resnext_dsl.semantics.scope import NetworkValue, Scopes, declared_twice
 from resnext_dsl.semantics.signature import bind as bind_arguments
 from resnext_dsl.semantics.signature import operator_signature
@@ -159,7 +160,10 @@ class Binder:
         """Notes values for parameters that the network does not have."""
         known = [entry.name.text for entry in network.entries if isinstance(entry, s.Param)]
         spans = [(name, argument.name.span) for name, (argument, _) in derived.items() if argument.name is not None]
-        spans += [(name, override_source(name, value)) for name, value in overrides.items() if name not in known]
+        for key, value in overrides.items():
+            name = (element_of(key) or (key, 0))[0]
+            if name not in known:
+                spans.append((name, override_source(key, value)))
         listed = f"parameters: {', '.join(known)}" if known else "it has no parameters"
         for name, span in spans:
             if name not in known:
@@ -207,6 +211,10 @@ class Binder:
                 if domain is not None:
                     self.evaluator.step(entry.default.span, size_of(default) * (1 + len(domain.values)))
                 _check_default(entry, default, domain)
+            if any(element_of(key) for key in overrides):
+                value = with_elements(name, value, overrides, self.evaluator, env)
+            if kind == "shape" and is_int(value) and len(default) == 2:
+                value = (value, value)
             if not fits_type(value, kind):
                 raise error("E204", f"`{name}` must be {with_article(kind)}; found {show(value)}", span)
             value = value + 0.0 if kind == "float" else value
