@@ -21,7 +21,11 @@ UNMET, WRONG, INTERNAL = 1, 2, 3
 Spec = Annotated[str, typer.Argument(metavar="SPEC", help="A .arch file, or the name of a shipped network.")]
 Set = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="NAME=VALUE", help="Another value for a parameter; repeatable."),
+    typer.Option(
+        "--set",
+        metavar="NAME=VALUE",
+        help="Another value for a parameter, or for an element (depths[2]=4); repeatable.",
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")]
 Budgets = Annotated[

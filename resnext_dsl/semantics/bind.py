@@ -19,6 +19,7 @@ from resnext_dsl.foundation.diagnostics import (
     error,
 )
 from resnext_dsl.operators import OPERATORS
+from resnext_dsl.operators.base import is_int
 from resnext_dsl.semantics.bound_network import BoundNetwork, Parameter, input_shape
 from resnext_dsl.semantics.derivation import (
     DerivedValues,
@@ -32,7 +33,7 @@ from resnext_dsl.semantics.evaluate import Interpreter
 from resnext_dsl.semantics.init_schemes import check_arguments
 from resnext_dsl.semantics.init_targets import InitRule, check_words
 from resnext_dsl.semantics.naming import top_names
-from resnext_dsl.semantics.overrides import override_source, overriding_value
+from resnext_dsl.semantics.overrides import element_of, override_source, overriding_value, with_elements
 from resnext_dsl.semantics.scope import NetworkValue, Scopes, declared_twice
 from resnext_dsl.semantics.signature import bind as bind_arguments
 from resnext_dsl.semantics.signature import operator_signature
@@ -91,6 +92,8 @@ class Binder:
             self._wrong(
                 "E203", "values for the parameters of a network need names: `depths=[3, 4, 6, 3]`", argument.span
             )
+        for level in chain[:-1]:
+            self._without_body(level.network)
         env = Environment(base.environment)
         bound = BoundNetwork(declared.name.text, declared.name.span, env, declared.doc or base.network.doc)
         self._declare(base.network, env, bound, derived_values(chain[:-1]), overrides)
@@ -99,6 +102,20 @@ class Binder:
         bound.budgets = tuple(entry for entry in declared.entries if isinstance(entry, s.Budget))
         bound.budget_names = env if declared is base.network else level_environment(env, chain[0])
         return bound
+
+    def _without_body(self, derived: s.NetworkDeclaration | s.Derived) -> None:
+        """Notes the entries of a derived network that would have no effect: its body is that of its base."""
+        for entry in derived.entries:
+            if not isinstance(entry, s.Budget | s.Require | s.Default | s.Init):
+                name = derived.name.text
+                hint = (
+                    "it can state `budget`, `require`, `default` and `init`; write other changes in a network in full"
+                )
+                if isinstance(entry, s.Param):
+                    base = derived.base.text if isinstance(derived, s.Derived) else name
+                    hint = f"give the value of a parameter to the base: `{base}({entry.name.text}=...)`"
+                message = f"the derived network `{name}` has the body of its base, so this entry is not allowed"
+                self._wrong("E105", message, entry.span, hint)
 
     # --- declarations ---
 
@@ -143,7 +160,10 @@ class Binder:
         """Notes values for parameters that the network does not have."""
         known = [entry.name.text for entry in network.entries if isinstance(entry, s.Param)]
         spans = [(name, argument.name.span) for name, (argument, _) in derived.items() if argument.name is not None]
-        spans += [(name, override_source(name, value)) for name, value in overrides.items() if name not in known]
+        for key, value in overrides.items():
+            name = (element_of(key) or (key, 0))[0]
+            if name not in known:
+                spans.append((name, override_source(key, value)))
         listed = f"parameters: {', '.join(known)}" if known else "it has no parameters"
         for name, span in spans:
             if name not in known:
@@ -191,6 +211,10 @@ class Binder:
                 if domain is not None:
                     self.evaluator.step(entry.default.span, size_of(default) * (1 + len(domain.values)))
                 _check_default(entry, default, domain)
+            if any(element_of(key) for key in overrides):
+                value = with_elements(name, value, overrides, self.evaluator, env)
+            if kind == "shape" and is_int(value) and len(default) == 2:
+                value = (value, value)
             if not fits_type(value, kind):
                 raise error("E204", f"`{name}` must be {with_article(kind)}; found {show(value)}", span)
             value = value + 0.0 if kind == "float" else value

@@ -113,14 +113,16 @@ def _over(function: Callable[[Any], Any]) -> Callable[..., Any]:
 
     def apply(*values: Any) -> Any:
         items = values[0] if len(values) == 1 and isinstance(values[0], tuple) else values
-        if not items:
-            raise BadValueError("E206", "`min`, `max` and `sum` need at least one value; found an empty list")
+        if not items and function is not _sum:
+            raise BadValueError("E206", "`min` and `max` need at least one value; found an empty list")
         return function([number(item) for item in items])
 
     return apply
 
 
 def _sum(items: list[Any]) -> Any:
+    if not items:
+        return 0
     return reduce(python_operator.add, items)  # Python's own `sum` rounds floats differently from 3.12 on
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import reprlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import count
 from typing import Any
 
@@ -12,7 +13,17 @@ from resnext_dsl.foundation.options import DEFAULTS
 from resnext_dsl.foundation.source import Source
 from resnext_dsl.semantics.evaluate import Interpreter
 from resnext_dsl.semantics.spec_files import text_source
-from resnext_dsl.semantics.values import Environment, List, OperatorValue, TemplateValue, source_text, with_article
+from resnext_dsl.semantics.values import (
+    Environment,
+    List,
+    OperatorValue,
+    TemplateValue,
+    fits_type,
+    show,
+    source_text,
+    type_name,
+    with_article,
+)
 from resnext_dsl.syntax import nodes as s
 from resnext_dsl.syntax.parse import parse
 
@@ -47,9 +58,45 @@ def overriding_value(name: str, value: Any, kind: str, evaluator: Interpreter, e
     try:
         return value_of(span, evaluator, env), span
     except ArchError:
-        if kind == "string":
+        if kind == "string" and '"' not in value:
             return value, span
         raise
+
+
+_ELEMENT = re.compile(r"(\w+)\[(-?[0-9]{1,9})\]")
+
+
+def element_of(name: str) -> tuple[str, int] | None:
+    """The parameter and the index in the name of an element, `depths[2]`; None for the name of a parameter."""
+    match = _ELEMENT.fullmatch(name)
+    return (match[1], int(match[2])) if match else None
+
+
+def with_elements(name: str, value: Any, overrides: Mapping[str, Any], evaluator: Interpreter, env: Environment) -> Any:
+    """The value of a parameter with the elements that overrides such as `depths[2]` replace.
+
+    Raises:
+        ArchError: E204 if the parameter has no elements or if an element has another type, E205 for an index out of
+            range.
+    """
+    for key, override in overrides.items():
+        parameter, place = element_of(key) or ("", 0)
+        if parameter != name:
+            continue
+        span = override_source(key, override)
+        if not isinstance(value, tuple):
+            raise error("E204", f"only a list or a shape has elements; `{name}` is {show(value)}", span)
+        if not -len(value) <= place < len(value):
+            message = f"index {place} is out of range: `{name}` has {len(value)} elements, counted from 0"
+            raise error("E205", message, span)
+        old = value[place]
+        element, _ = overriding_value(key, override, type_name(old), evaluator, env)
+        if not fits_type(element, type_name(old)):
+            raise error("E204", f"`{key}` must be {with_article(type_name(old))}; found {show(element)}", span)
+        items = list(value)
+        items[place] = element + 0.0 if type(old) is float else element
+        value = List(items) if isinstance(value, List) else tuple(items)
+    return value
 
 
 _BEFORE = "let value = ("

@@ -114,6 +114,7 @@ class _Resolver(StatementNames):
                 level.declare(entry.name)
         statements = s.Block(network.span, tuple(e for e in network.entries if isinstance(e, s.Statement)))
         values = NameLevel(level, dict.fromkeys(aliases(statements)))
+        self._named_twice(statements)
         for entry in network.entries:
             if isinstance(entry, s.PartDeclaration):
                 values.names.update(dict.fromkeys([entry.name.text, *aliases(entry.body)]))

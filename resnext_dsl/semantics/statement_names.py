@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from resnext_dsl.foundation.diagnostics import Diagnostic, did_you_mean
+from resnext_dsl.foundation.diagnostics import Diagnostic, Note, did_you_mean
 from resnext_dsl.operators import OPERATORS
 from resnext_dsl.semantics.expression_names import ExpressionNames
 from resnext_dsl.semantics.name_level import NameLevel
@@ -15,9 +15,20 @@ class StatementNames(ExpressionNames):
 
     def _block(self, block: s.Block, outer: NameLevel) -> None:
         level = NameLevel(outer)
+        self._named_twice(block)
         for statement in block.statements:
             self._statement(statement, level)
         self._unused(level, "declared")
+
+    def _named_twice(self, block: s.Block) -> None:
+        """Notes a name that `as` gives to two values of one block."""
+        first: dict[str, s.Name] = {}
+        for statement in block.statements:
+            alias: s.Name | None = getattr(statement, "alias", None)
+            if alias is not None and first.setdefault(alias.text, alias) is not alias:
+                note = Note(f"`{alias.text}` is first the name of this value", first[alias.text].span)
+                message = f"two values of a block have the name `{alias.text}`"
+                self._note(Diagnostic("E102", message, alias.span, notes=(note,)))
 
     def _statement(self, statement: s.Statement, level: NameLevel) -> None:
         if isinstance(statement, s.Let):

@@ -187,9 +187,14 @@ def _bad_text(source: Source, start: int, end: int) -> Diagnostic:
         return Diagnostic("E002", f"`{word[:40]}` is not a number: there is no unit `{unit[:40]}`", span, hint=hint)
     if word[0].isascii() and word[0].isdigit():
         hint = "write a shape with names as `3 x k`" if "x" in word else "numbers look like 64, 0.5, 1e-3, 25.1M"
+        if TIMES in word:
+            hint = f"write the letter x in place of `{TIMES}`: `{word[:40].replace(TIMES, 'x')}`"
         return Diagnostic("E002", f"`{word[:40]}` is not a number or a shape", span, hint=hint)
     bad = next((c for c in word if not (c.isascii() and (c.isalnum() or c == "_"))), word[0])
     return Diagnostic("E001", f"unexpected character {_describe(bad)}", span, hint=_latin_hint(word))
+
+
+TIMES = "\N{MULTIPLICATION SIGN}"
 
 
 def _describe(character: str) -> str:
