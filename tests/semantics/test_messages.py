@@ -60,3 +60,32 @@ def test_a_multiplication_sign_in_a_shape_names_the_letter() -> None:
     code, _, _, hint = wrong(text)
     assert code == "E002"
     assert hint == "write the letter x in place of `\N{MULTIPLICATION SIGN}`: `3x8x8`"
+
+
+@pytest.mark.parametrize(
+    ("expression", "expected"),
+    [
+        ("--4", 4),
+        ("---4 + 8", 4),
+        ("8 * 2 ** --1", 16),
+        ("round(8 * 2 ** -1)", 4),
+        ("4 if not not true else 5", 4),
+        ("4 if not not not true else 5", 5),
+        ("-2 ** 2 + 8", 4),
+        ("round(64 * 2 ** 2 ** -1 / 2 ** 0.5)", 64),
+    ],
+)
+def test_signs_and_negations_can_follow_each_other(expression: str, expected: int) -> None:
+    assert channels(expression) == expected
+
+
+def test_a_negative_exponent_is_the_last_of_a_chain() -> None:
+    """Python reads `2 ** -1 ** 2` as `2 ** -(1 ** 2)`, which few readers expect."""
+    assert wrong(net("conv(2 ** -1 ** 2, 1x1)"))[0] == "E002"
+
+
+@pytest.mark.parametrize("expression", ["-" * 5000 + "4", "not " * 5000 + "true"])
+def test_a_long_chain_of_signs_is_nested_too_deep(expression: str) -> None:
+    with pytest.raises(rx.ArchError, match="the spec is nested too deep") as caught:
+        rx.loads(net(f"let z = {expression}"))
+    assert caught.value.diagnostics[0].code == "E403"
