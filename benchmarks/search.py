@@ -43,7 +43,7 @@ def main() -> None:
         url = sys.argv[3] if len(sys.argv) > 3 else f"sqlite:///{folder}/both.db"
         for sampler in SAMPLERS:
             _compare(spec, url, sampler, trials, rounds)
-        # _million(Path(folder))
+        _million(Path(folder))
 
 
 def _compare(spec: Path, url: str, sampler: str, trials: int, rounds: int) -> None:
