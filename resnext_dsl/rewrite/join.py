@@ -331,7 +331,7 @@ def sum_of_convolutions(lift: Lift, values: Sequence[int]) -> int:
     layout = weight_layout(operator)
     if layout is None:
         raise Blocked(
-            f"the paths end in {_ends(lift, values)}, only convolutions and linear layers can be summed", values[0]
+            f"the paths end in {_ends(lift, values)}; only convolutions and linear layers can be summed", values[0]
         )
     _check_geometry(lift, values, but=("groups", "bias"))
     if any(getattr(_attributes(work, value), "groups", 1) != 1 for value in values):
