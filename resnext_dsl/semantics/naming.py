@@ -93,9 +93,10 @@ def safe(name: str) -> str:
 
     Different names stay different: `train` becomes `train_`, and `train_` becomes `train__`.
     """
-    word = name.rstrip("_")
-    taken = name.startswith("_") or word in TAKEN or keyword.iskeyword(word) or keyword.issoftkeyword(word)
-    return f"{name}_" if taken else name
+    shortest = len(name.rstrip("_"))
+    words = [name[:length] for length in range(shortest, len(name) + 1)]
+    taken = any(word in TAKEN or keyword.iskeyword(word) or keyword.issoftkeyword(word) for word in words)
+    return f"{name}_" if taken or name.startswith("_") else name
 
 
 def single_call(block: s.Block) -> s.Apply | None:
