@@ -377,7 +377,7 @@ def _settle(token: Token, before: Token | None, pending: Token | None, raw: list
         return kind if before is not None and before.kind == "RBRACE" else "NAME"
     if kind == "SLICE":
         after = position + 1
-        while after < len(raw) and raw[after].kind == "NEWLINE":
+        while after < len(raw) and raw[after].kind in ("NEWLINE", END):
             after += 1
         return kind if after < len(raw) and raw[after].kind in ("LBRACE", "AS") else "NAME"
     if kind in OPENS_A_STATEMENT:

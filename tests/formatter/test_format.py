@@ -31,6 +31,11 @@ def bare(part: object) -> object:
     return [bare(inner) for inner in part] if isinstance(part, tuple) else part
 
 
+def test_a_semicolon_before_a_body_is_dropped() -> None:
+    text = "template t {\n    split slice;\n    { path { relu } }\n    merge add\n}\n"
+    assert formatted(text) == "template t {\n    split slice { path { relu } } merge add\n}\n"
+
+
 @settings(max_examples=300)
 @given(commented_files())
 def test_generated_files_keep_their_meaning_and_settle_at_once(text: str) -> None:

@@ -10,7 +10,7 @@ import pytest
 import resnext_dsl as rx
 from resnext_dsl.foundation.diagnostics import Diagnostic
 
-SECONDS = 2.0
+SECONDS = 10.0
 
 
 def chain(levels: int, name: str = "a", link: str = "[{0}, {0}]") -> str:
