@@ -87,6 +87,7 @@ def test_a_search_in_less_than_forty_lines(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} >= {"search_digits.db", "search_digits.html"}
 
 
+@pytest.mark.slow
 def test_the_same_in_plain_optuna(tmp_path: Path) -> None:
     first = run_example("search_optuna.py", tmp_path, "--trials", "3").splitlines()[0]
     assert re.fullmatch(r"3 trials: \d are no networks, \d are outside the box", first)

@@ -75,6 +75,7 @@ def test_the_specs_are_those_of_the_repository() -> None:
     assert blocks_of("arch") == [(CHECKOUT / file).read_text(encoding="utf-8") for file in files]
 
 
+@pytest.mark.slow
 def test_the_python_runs_as_printed(tmp_path: Path) -> None:
     (program,) = blocks_of("python")
     program += "\nprint(tuple(features.shape))"
