@@ -204,7 +204,8 @@ class Caller(GraphBuilder):
                 else:
                     assert formal.default is not None
                     inner.names[name] = self.evaluator.bound(formal.default, inner)
-                self.evaluator.walk(inner.names[name], call.span)
+                if type(inner.names[name]) not in SCALARS:
+                    self.evaluator.walk(inner.names[name], call.span)
             except ArchError as problem:
                 failed += problem.diagnostics
                 inner.names[name] = UNKNOWN
@@ -231,7 +232,8 @@ class Caller(GraphBuilder):
         for key, argument in bound.named.items():
             arguments[key] = self.evaluator.evaluate(argument.value, env)
         for value in arguments.values():
-            self.evaluator.walk(value, call.span)
+            if type(value) not in SCALARS:
+                self.evaluator.walk(value, call.span)
         taken = [value for value in inputs if value is not None]
         taken += [self._operand(argument, env) for argument in bound.values]
         attributes = self.validated(call.span, operator.name, arguments, spans)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import keyword
 from collections import Counter
+from functools import lru_cache
 
 from resnext_dsl.foundation.diagnostics import Span
 from resnext_dsl.syntax import nodes as s
@@ -88,6 +89,7 @@ TAKEN = frozenset(
 )
 
 
+@lru_cache(maxsize=4096)
 def safe(name: str) -> str:
     """The name as an attribute of a module; keywords, private names and attributes of modules get a `_`.
 
