@@ -25,7 +25,7 @@ from benchmarks.gpu.run import Run
 from benchmarks.gpu.worker import end_with_parent
 
 SYNCHRONIZES = "called a synchronizing"
-"""What torch's warning says of an operation that waits for the GPU."""
+"""The text of torch's warning about an operation that waits for the GPU."""
 
 
 @dataclass(frozen=True, slots=True)

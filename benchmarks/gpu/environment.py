@@ -1,4 +1,4 @@
-"""What a run is on: card, driver, versions, flags, and the features that differ between versions of torch."""
+"""The environment of a run: card, driver, versions, flags, and the features that differ between versions of torch."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ def images(network: Any, batch: int, seed: int = 0) -> Tensor:
 
 
 def outputs(result: Any) -> tuple[Tensor, ...]:
-    """What a module gives, as a tuple of tensors."""
+    """The outputs of a module, as a tuple of tensors."""
     return (result,) if isinstance(result, Tensor) else tuple(result)
 
 

@@ -55,7 +55,7 @@ def pack(output: Path, pythons: Sequence[str] = ()) -> str:
         pythons: Versions of Python that the wheels are for, such as "3.12".
 
     Returns:
-        What is in it, what did not fit, and the command to run there.
+        The content, the packages that did not fit, and the command to run there.
 
     Raises:
         ValueError: If the package itself does not fit, or a wheel cannot be had.

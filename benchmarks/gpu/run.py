@@ -1,4 +1,4 @@
-"""What a part sees of its run: the device, the time that is left, and how it reports."""
+"""The interface of a run for its parts: the device, the time that is left, and how it reports."""
 
 from __future__ import annotations
 

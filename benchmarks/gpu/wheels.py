@@ -15,9 +15,9 @@ from benchmarks.gpu.supervise import ROOT
 
 PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_27_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64")
 PRESENT = {"torch", "numpy", "networkx", "fsspec", "filelock", "jinja2", "markupsafe", "sympy", "mpmath", "setuptools"}
-"""What is there where torch and numpy are."""
+"""Packages that come with torch and numpy."""
 NOT_NEEDED = {"pillow"}
-"""What no part of `truth` or `tax` imports: pillow reads folders of images."""
+"""Packages that no part of `truth` or `tax` imports: pillow reads folders of images."""
 
 
 class Group(NamedTuple):
@@ -64,7 +64,7 @@ def pins() -> dict[str, str]:
 def download(packages: Sequence[str], pythons: Sequence[str], folder: Path) -> None:
     """Fetches the wheels of packages: for any platform if there is such a wheel, else for each Python on Linux x86_64.
 
-    What has no wheel is built here; it must be pure Python.
+    A package without a wheel is built here; it must be pure Python.
 
     Raises:
         ValueError: If there is no wheel, and the one that is built is for this platform only.

@@ -16,7 +16,7 @@ PRODUCT = 8192
 
 
 class Floors(NamedTuple):
-    """What a card does at most.
+    """The largest rates of a card.
 
     Attributes:
         bytes_per_second: Read and written by a copy.

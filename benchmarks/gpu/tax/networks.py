@@ -29,7 +29,7 @@ ROUNDS = 7
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What the variants of one table row have in common.
+    """The facts that the variants of one table row share.
 
     Attributes:
         name: The network.
