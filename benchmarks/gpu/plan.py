@@ -64,8 +64,16 @@ TAX = (
     Part("max-autotune", "tax.networks:autotuned", 120),
 )
 
-COMMANDS = {"truth": TRUTH, "tax": TAX}
-SECONDS = {"truth": 180.0, "tax": 300.0}
+KERNELS = (
+    ENVIRONMENT,
+    Part("kernel results", "kernels.results:results", 100),
+    Part("kernel layers", "kernels.layer_times:layer_times", 60),
+    Part("kernel networks", "kernels.network_times:eager", 70),
+    Part("kernel networks, compiled", "kernels.network_times:compiled", 120),
+)
+
+COMMANDS = {"truth": TRUTH, "tax": TAX, "kernels": KERNELS}
+SECONDS = {"truth": 180.0, "tax": 300.0, "kernels": 300.0}
 """The time of a whole command, if `--seconds` does not say another."""
 
 

@@ -18,11 +18,12 @@ import torch
 from torch import nn
 
 from resnext_dsl.compiler.meta_device import unfilled
-from resnext_dsl.devices.memory_format import CONTIGUOUS, has_groups, laid_out, layout_of
+from resnext_dsl.devices.memory_format import AUTO, CHANNELS_LAST, CONTIGUOUS, has_groups, laid_out, layout_of
 from resnext_dsl.devices.seeds import seeded
 from resnext_dsl.emit import emit
 from resnext_dsl.foundation.options import DEFAULTS
 from resnext_dsl.graph.ir import Graph
+from resnext_dsl.kernels.module_kernels import TORCH, takes_kernels, with_kernels
 from resnext_dsl.rewrite import rewrite
 from resnext_dsl.rewrite.carry import carry
 from resnext_dsl.rewrite.initial import moved
@@ -51,6 +52,7 @@ def build(
     max_nodes: int = DEFAULTS.max_nodes,
     siblings: bool = False,
     layout: str = "auto",
+    kernels: str = TORCH,
 ) -> nn.Module:
     """The module of a graph.
 
@@ -69,9 +71,11 @@ def build(
         max_nodes: The most operators that a form may have.
         siblings: Also merge convolutions that read one value and have different readers.
         layout: Memory format of the weights: one of `memory_format.LAYOUTS`.
+        kernels: One of `module_kernels.KERNELS`. "auto" gives grouped 3x3 convolutions on a GPU the faster of torch's
+            kernels and ours, and a network with such convolutions channels_last memory if `layout` is "auto".
 
     Raises:
-        ValueError: If the form, mode or layout is unknown.
+        ValueError: If the form, mode, layout or kernels are unknown.
         ArchError: If the network has no such form.
         WeightsError: If the checkpoint does not fit; nothing is loaded then.
     """
@@ -91,6 +95,8 @@ def build(
         model = _constructed(emit(rewritten.graph, moved(graph, rewritten, init)), META)
         model.load_state_dict(state, assign=True)
     model = model.to(device=place, dtype=dtype)
+    if takes_kernels(kernels, place) and with_kernels(model) and layout == AUTO:
+        chosen = CHANNELS_LAST
     if chosen != CONTIGUOUS:
         model = laid_out(model, chosen)
     return model.train() if mode == "train" else model.eval().requires_grad_(False)

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-CONTIGUOUS, CHANNELS_LAST = "contiguous", "channels_last"
+AUTO, CONTIGUOUS, CHANNELS_LAST = "auto", "contiguous", "channels_last"
 
-LAYOUTS = ("auto", CONTIGUOUS, CHANNELS_LAST)
+LAYOUTS = (AUTO, CONTIGUOUS, CHANNELS_LAST)
 """The values of an option; "auto" is a row of `TABLE` in inference, and torch's own layout in training."""
 
 

@@ -227,6 +227,7 @@ class Network:
         dtype: torch.dtype | None = None,
         seed: int | None = None,
         layout: str = "auto",
+        kernels: str = "torch",
     ) -> torch.nn.Module:
         """Compiles the network to a plain, hierarchical `torch.nn.Module`.
 
@@ -245,11 +246,14 @@ class Network:
             layout: The memory format of the weights: "contiguous", "channels_last" or "auto". In inference mode "auto"
                 chooses by device, type and grouped convolutions (`memory_format.TABLE`); in train mode it keeps
                 torch's own format.
+            kernels: "torch", or "auto" for the faster of torch's kernels and ours on a GPU: the first call with a new
+                size of input measures each grouped 3x3 convolution, and a file keeps the result. If `layout` is
+                "auto" too, a network with such convolutions takes channels_last memory.
 
         Raises:
             ArchError: E608 if no part of the network has form (a) or (b).
             WeightsError: If the checkpoint does not fit; no weight is loaded then.
-            ValueError: If the form, mode or layout is unknown.
+            ValueError: If the form, mode, layout or kernels are unknown.
         """
         from resnext_dsl.compiler.torch_module import build
 
@@ -264,6 +268,7 @@ class Network:
             seed=seed,
             max_nodes=self._options.max_nodes,
             layout=layout,
+            kernels=kernels,
         )
 
     def export(

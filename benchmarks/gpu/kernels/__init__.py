@@ -1,0 +1,1 @@
+"""The parts of `kernels`: our kernels for grouped convolutions, their results and their times beside torch's."""
