@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks.gpu.plan import COMMANDS, DRY_FACTOR, SECONDS, chosen
+from benchmarks.gpu.plan import COMMANDS, DRY_FACTOR, PRELOADED, SECONDS, chosen
 from benchmarks.gpu.record import Record, counts, of_kind, read
 
 RESULTS = Path(__file__).with_name("results")
 EXAMPLES = """
 examples:
-  python -m benchmarks.gpu truth                  checks on this machine's GPU, 3 minutes
+  python -m benchmarks.gpu truth                  checks on this machine's GPU, 5 minutes
   python -m benchmarks.gpu tax -o tax.jsonl       times, 5 minutes
   python -m benchmarks.gpu truth --dry            the same code on the CPU, tiny sizes
   python -m benchmarks.gpu table tax.jsonl        the Markdown of a result file
@@ -60,7 +60,7 @@ def _run(asked: argparse.Namespace) -> int:
         if path.suffix != ".jsonl":
             raise ValueError(f"the result file must end in `.jsonl`; found `{path}`")
         seconds = asked.seconds or SECONDS[asked.command] * (DRY_FACTOR if asked.dry else 1.0)
-        supervisor = Supervisor(Record(path), parts, seconds, asked.dry, folder)
+        supervisor = Supervisor(Record(path), parts, seconds, asked.dry, folder, PRELOADED[asked.command])
         header = {
             "kind": "header",
             "command": asked.command,

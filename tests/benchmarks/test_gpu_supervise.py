@@ -162,6 +162,10 @@ def test_the_time_of_the_command_bounds_all_parts(tmp_path: Path) -> None:
     figures = [line["figure"] for line in of_kind(entries, "line")[-2:]]
     assert figures == ["stopped: the time of the command is over", "not reached: its time was over"]
     assert entries[-1]["missing"] == ["good"]
+    seconds = [line["seconds"] for line in of_kind(entries, "line")]
+    assert seconds[1] > 1 > seconds[0]  # each line has the time since the one before it
+    assert seconds[2] == 0
+    assert [entry["part"] for entry in of_kind(entries, "part")] == ["imports"]
 
 
 @pytest.mark.slow
