@@ -18,9 +18,11 @@ from benchmarks.gpu.command import Outcome, resnext_dsl
 from benchmarks.gpu.environment import differs, values
 from benchmarks.gpu.libraries import MARGIN, Oracle, errors, oracle
 from benchmarks.gpu.networks import difference, distance, gradient, gradient_difference, settled, tiny_spec
+from benchmarks.gpu.plan import COMMANDS
 from benchmarks.gpu.run import ReportedError, Run, TimeOverError
 from benchmarks.gpu.tax.floors import Floors
-from benchmarks.gpu.tax.layers import NETWORKS, Layer, _steps, distinct, grouped_layers
+from benchmarks.gpu.tax.layers import DECISIVE, NETWORKS, Layer, _steps, distinct, grouped_layers
+from benchmarks.gpu.tax.networks import BASE, COMPILED, EAGER, Case, _all, cases, variants_of
 from benchmarks.gpu.tax.peers import SOURCE, peer
 from benchmarks.gpu.timing import interleaved, ratios, spread
 from benchmarks.gpu.truth import agreement, layouts
@@ -442,3 +444,39 @@ class Shifted(Planted):
             with torch.no_grad():
                 next(model.parameters()).mul_(1.001)
         return model
+
+
+GPU_RUN = SimpleNamespace(dry=False)
+
+
+def test_the_networks_of_the_tax_come_in_pairs_before_all_others() -> None:
+    asked = [(case.name, case.mode, case.batch) for case in cases(GPU_RUN, DECISIVE)]  # type: ignore[arg-type]
+    assert asked[:4] == [
+        ("resnext101_32x4d", "train", 128),
+        ("resnet101", "train", 128),
+        ("resnext101_32x4d", "inference", 256),
+        ("resnet101", "inference", 256),
+    ]
+    assert [name for name, *_ in asked[4:]] == ["regnetx_032", "regnety_032"] * 2
+    assert [part.function.partition(":")[2] for part in COMMANDS["tax"][1:3]] == ["eager", "compiled"]
+
+
+def test_a_network_without_groups_is_compiled_once() -> None:
+    every = (BASE, *COMPILED)
+    assert variants_of(Case("resnext101_32x4d", "train", 128), every) == every
+    assert variants_of(Case("resnet101", "train", 128), every) == (BASE, COMPILED[0])
+    assert variants_of(Case("resnet101", "train", 128), EAGER) == EAGER
+
+
+def test_a_variant_that_the_time_does_not_reach_costs_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, sent = run_on(tmp_path)
+    run.ends = time.monotonic() + 5  # less than the rounds need
+    monkeypatch.setattr("benchmarks.gpu.tax.networks._SUBJECTS", {})
+    _all(run, [Case("tiny", "inference", 2)], (*EAGER, COMPILED[0]), needed=1.0)
+    figures = [(line["what"], line["state"], line["figure"]) for line in sent if line["kind"] == "line"]
+    assert figures == [
+        ("tiny, inference, batch 2, peer, channels_last, torch.compile", "left out", "the time of this part is over"),
+        ("tiny, inference, batch 2", "left out", "no GPU; the same steps ran on the CPU"),
+    ]
+    variants = [one["variant"] for one in sent if one["kind"] == "measurement"]
+    assert variants == ["peer, channels_last", "peer, contiguous", "ours"]

@@ -243,7 +243,8 @@ def test_every_part_of_a_command_is_a_function_of_its_module() -> None:
 
 def test_an_unknown_part_is_an_error_that_lists_the_parts(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["tax", "--dry", "--only", "layer"]) == 2
-    expected = "`tax` has no part `layer`; it has environment, floors, layers, networks, compiled, max-autotune"
+    parts = "environment, networks, compiled, floors, layers, other networks, batch 1, max-autotune"
+    expected = f"`tax` has no part `layer`; it has {parts}"
     assert capsys.readouterr().err == f"benchmarks.gpu: {expected}\n"
 
 
