@@ -1,4 +1,4 @@
-"""The command line: `python -m benchmarks.gpu truth|tax|table|pack`."""
+"""The command line: `python -m benchmarks.gpu truth|tax|kernels|table|pack`."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks.gpu.plan import COMMANDS, DRY_FACTOR, SECONDS, chosen
+from benchmarks.gpu.plan import COMMANDS, DRY_FACTOR, PRELOADED, SECONDS, chosen
 from benchmarks.gpu.record import Record, counts, of_kind, read
 
 RESULTS = Path(__file__).with_name("results")
 EXAMPLES = """
 examples:
-  python -m benchmarks.gpu truth                  checks on this machine's GPU, 3 minutes
+  python -m benchmarks.gpu truth                  checks on this machine's GPU, 5 minutes
   python -m benchmarks.gpu tax -o tax.jsonl       times, 5 minutes
+  python -m benchmarks.gpu kernels                our kernels for grouped convolutions, 5 minutes
   python -m benchmarks.gpu truth --dry            the same code on the CPU, tiny sizes
   python -m benchmarks.gpu table tax.jsonl        the Markdown of a result file
   python -m benchmarks.gpu pack -o gpu.tar.gz     an archive for a machine with torch and numpy only
@@ -60,7 +61,7 @@ def _run(asked: argparse.Namespace) -> int:
         if path.suffix != ".jsonl":
             raise ValueError(f"the result file must end in `.jsonl`; found `{path}`")
         seconds = asked.seconds or SECONDS[asked.command] * (DRY_FACTOR if asked.dry else 1.0)
-        supervisor = Supervisor(Record(path), parts, seconds, asked.dry, folder)
+        supervisor = Supervisor(Record(path), parts, seconds, asked.dry, folder, PRELOADED[asked.command])
         header = {
             "kind": "header",
             "command": asked.command,
@@ -90,7 +91,11 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="command", required=True)
-    for name, help_text in (("truth", "check that networks are right on CUDA"), ("tax", "time grouped convolutions")):
+    for name, help_text in (
+        ("truth", "check that networks are right on CUDA"),
+        ("tax", "time grouped convolutions"),
+        ("kernels", "check and time our kernels"),
+    ):
         command = commands.add_parser(name, help=help_text)
         command.add_argument("--dry", action="store_true", help="on the CPU, with tiny sizes; keeps no figures")
         command.add_argument("--seconds", type=_positive, help=f"time of the whole command ({SECONDS[name]:g})")

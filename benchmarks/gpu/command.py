@@ -1,7 +1,8 @@
 """The command line of the package as a part uses it: `resnext-dsl ARGUMENTS` in a process of its own.
 
-The process is `python -m benchmarks.gpu.command [--syncs FILE] ARGUMENTS`. It ends with the worker that started it, and
-can count the places where it waits for the GPU (`torch.cuda.set_sync_debug_mode`).
+The process runs `main` of this module with `[--syncs FILE] ARGUMENTS`. The fork server of the run starts it; without a
+server, an interpreter runs `python -m benchmarks.gpu.command`. It ends with the worker that started it, and can count
+the places where it waits for the GPU (`torch.cuda.set_sync_debug_mode`).
 """
 
 from __future__ import annotations
@@ -9,19 +10,19 @@ from __future__ import annotations
 import json
 import os
 import runpy
-import signal
-import subprocess
 import sys
-import threading
+import tempfile
+import time
 import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-from benchmarks.gpu.run import Run
+from benchmarks.gpu.fork_server import SOCKET, Process, end, start
+from benchmarks.gpu.run import Run, TimeOverError
 from benchmarks.gpu.worker import end_with_parent
 
 SYNCHRONIZES = "called a synchronizing"
@@ -36,20 +37,23 @@ class Outcome:
         status: Its exit status; None if it was killed, by its time or at the line `until`.
         output: Its standard output.
         errors: Its standard error.
+        late: Whether it was killed because its time was over.
     """
 
     status: int | None
     output: str
     errors: str
+    late: bool = False
 
     def answer(self) -> Any:
         """Its answer in JSON.
 
         Raises:
+            TimeOverError: If its time was over.
             RuntimeError: If it gave none; the message has the exit status and the last line of its errors.
         """
-        if self.status is None:
-            raise RuntimeError("the command did not end in its time")
+        if self.late:
+            raise TimeOverError
         try:
             return json.loads(self.output)
         except json.JSONDecodeError:
@@ -83,45 +87,55 @@ def resnext_dsl(
         variables: More environment variables.
     """
     counting = ["--syncs", str(syncs)] if syncs is not None else []
-    command = [sys.executable, "-m", "benchmarks.gpu.command", *counting, *arguments]
-    process = subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=run.folder,
-        env={**os.environ, **(variables or {})},
-    )
-    timer = threading.Timer(max(1.0, run.left()), process.kill)
-    timer.start()
-    try:
-        early = _read_until(process, until) if until else ""
-        output, errors = process.communicate()
-    finally:
-        timer.cancel()
-    killed = process.returncode == -signal.SIGKILL
-    return Outcome(None if killed else process.returncode, output, early + errors)
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
+        process = start(
+            "benchmarks.gpu.command",
+            [*counting, *arguments],
+            output=output.fileno(),
+            errors=errors.fileno(),
+            folder=run.folder,
+            variables=variables or {},
+            server=os.environ.get(SOCKET),
+        )
+        try:
+            status, late = _followed(process, errors, until, max(1.0, run.left()))
+        finally:
+            end(process)
+        return Outcome(status, _text(output), _text(errors), late)
 
 
-def at_once(run: Run, asked: Mapping[str, Sequence[str]], variables: Mapping[str, str]) -> dict[str, Outcome]:
+def _followed(process: Process, errors: IO[bytes], until: str, seconds: float) -> tuple[int | None, bool]:
+    """Waits for the end of a process, for a line of its errors, or for some seconds.
+
+    Returns:
+        Its exit status, None if it still runs; and whether the seconds were over.
+    """
+    ends = time.monotonic() + seconds
+    while time.monotonic() < ends:
+        status = process.poll()
+        if status is not None:
+            return status, False
+        if until and any(line.startswith(until) for line in _text(errors).splitlines()):
+            return None, False
+        time.sleep(0.01)
+    return None, True
+
+
+def _text(file: IO[bytes]) -> str:
+    """The content of a file that another process writes; the place where that process writes stays as it is."""
+    return os.pread(file.fileno(), os.fstat(file.fileno()).st_size, 0).decode(errors="replace")
+
+
+def at_once(
+    run: Run, asked: Mapping[str, Sequence[str]], variables: Mapping[str, str] | None = None, until: str = ""
+) -> dict[str, Outcome]:
     """Runs several commands side by side, for what is not timed; their outcomes by the same keys."""
     with ThreadPoolExecutor(len(asked)) as pool:
         begun = {
-            key: pool.submit(resnext_dsl, run, *arguments, variables=variables) for key, arguments in asked.items()
+            key: pool.submit(resnext_dsl, run, *arguments, variables=variables, until=until)
+            for key, arguments in asked.items()
         }
         return {key: future.result() for key, future in begun.items()}
-
-
-def _read_until(process: subprocess.Popen[str], until: str) -> str:
-    """Kills a command at a line of its standard error that begins so; what it has written there."""
-    assert process.stderr is not None
-    read = []
-    for line in process.stderr:
-        read.append(line)
-        if line.startswith(until):
-            process.kill()
-            break
-    return "".join(read)
 
 
 def synchronizations(file: Path) -> dict[str, int]:

@@ -1,7 +1,7 @@
 """Evaluators of searches: `benchmarks.gpu.evaluators:NAME`.
 
-One trains on noise, to keep the device busy. The others have a fault in the first trial that makes the file `mark`; the
-trials after it are evaluated. On the CPU the error is raised by hand, so that a dry run takes the same way.
+One trains on noise, to keep the device busy. The other has a fault in each of its first two calls, which create a file
+each; later calls are evaluated. On the CPU it raises the errors by hand, so that a dry run takes the same way.
 """
 
 from __future__ import annotations
@@ -33,19 +33,14 @@ def trains_on_noise(model: Any, candidate: Any, device: str, seconds: float) -> 
             return {"accuracy": right}
 
 
-def out_of_memory_once(model: Any, candidate: Any, mark: str, device: str) -> dict[str, float]:
-    """Asks for more memory than the card has, once."""
-    if _first(mark):
+def faults_once(model: Any, candidate: Any, mark: str, device: str) -> dict[str, float]:
+    """The first call asks for more memory than the card has. The second call breaks the CUDA context of its process."""
+    if _first(f"{mark}.memory"):
         if device == "cpu":
             raise torch.OutOfMemoryError("out of memory, raised by hand")
         whole = torch.cuda.get_device_properties(device).total_memory
         torch.empty(2 * whole, dtype=torch.uint8, device=device)
-    return _evaluated(model, device)
-
-
-def device_assert_once(model: Any, candidate: Any, mark: str, device: str) -> dict[str, float]:
-    """Reads past the end of a tensor on the device, once: every later call of this process fails."""
-    if _first(mark):
+    if _first(f"{mark}.assert"):
         if device == "cpu":
             raise RuntimeError("CUDA error: device-side assert triggered, raised by hand")
         provoke_assert(torch.device(device))

@@ -77,16 +77,21 @@ def settled(network: Any, device: torch.device, batch: int = 4) -> State:
 
     Untrained statistics would let the values of deep networks grow until they overflow.
     """
-    model = network.compile(seed=0).to(device).train()
-    norms = [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
-    kept = [norm.momentum for norm in norms]
+    model = network.compile(seed=0).to(device)
+    settle(model, images(network, batch, seed=1).to(device))
+    return {name: value.cpu() for name, value in model.state_dict().items()}
+
+
+def settle(model: nn.Module, noise: Tensor) -> None:
+    """Measures the statistics of a module's norms on one batch; the module is in training afterwards."""
+    norms = [module for module in model.train().modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.momentum = None  # the mean over all batches: after one, the statistics of that batch
     with torch.no_grad():
-        model(images(network, batch, seed=1).to(device))
-    for norm, momentum in zip(norms, kept, strict=True):
+        model(noise)
+    for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
-    return {name: value.cpu() for name, value in model.state_dict().items()}
 
 
 def without_dropout(model: nn.Module) -> nn.Module:
@@ -111,6 +116,20 @@ def difference(found: Any, expected: Any) -> float:
         a, b = one.detach().double().cpu(), other.detach().double().cpu()
         largest = max(largest, float((a - b).abs().max() / b.abs().max().clamp_min(1e-30)))
     return largest
+
+
+def distance(found: Any, expected: Any) -> float:
+    """The norm of the difference of all outputs, as a share of the norm of the outputs that are expected.
+
+    Infinite if an output is not finite, or has another shape.
+    """
+    apart = whole = 0.0
+    for one, other in zip(outputs(found), outputs(expected), strict=True):
+        if one.shape != other.shape or not bool(torch.isfinite(one).all()):
+            return float("inf")
+        a, b = one.detach().double().cpu(), other.detach().double().cpu()
+        apart, whole = apart + float((a - b).square().sum()), whole + float(b.square().sum())
+    return float((apart / max(whole, 1e-60)) ** 0.5)
 
 
 def gradient(model: nn.Module) -> State:

@@ -27,8 +27,14 @@ FILES = ("pyproject.toml", "constraints.txt")
 KEPT_OUT = {"__pycache__", "results"}
 
 RUN = """#!/usr/bin/env bash
-# Installs the wheels beside this script, without a network, and runs `truth` and `tax` within 8 minutes.
-# Arguments go to both: `--dry` runs on the CPU. Results go to $OUT, or to results/ here. PYTHON names another Python.
+# Installs the wheels beside this script, without a network, and runs `truth` and `tax` within 10 minutes.
+#
+#   bash run.sh                              both commands
+#   bash run.sh --dry                        both on the CPU, tiny sizes; other arguments go to both commands, too
+#   bash run.sh tax                          one command, within 10 minutes: truth, tax or kernels
+#   bash run.sh tax --only compiled          one part of one command; --only may be repeated
+#
+# Results go to $OUT, or to results/ here; a file of an earlier run stays. PYTHON names another Python.
 set -u
 out=${OUT:-$(dirname "$0")/results}
 mkdir -p "$out" && out=$(cd "$out" && pwd)
@@ -37,13 +43,19 @@ python=${PYTHON:-python3}
 "$python" -m pip install --quiet --disable-pip-version-check --no-index --no-deps --find-links wheels --upgrade \\
     --target packages -r requirements.txt || exit 2
 export PYTHONPATH="$PWD:$PWD/packages${PYTHONPATH:+:$PYTHONPATH}"
-truth=165 tax=265
+truth=255 tax=300 kernels=300 commands="truth tax"
+case "${1:-}" in truth | tax | kernels) commands=$1 truth=560 tax=560 && shift ;; esac
 case " $* " in *" --dry "*) truth=1500 tax=1500 ;; esac
-timeout -k 10 $((truth + 10)) "$python" -m benchmarks.gpu truth --seconds $truth -o "$out/truth.jsonl" "$@"
-first=$?
-timeout -k 10 $((tax + 10)) "$python" -m benchmarks.gpu tax --seconds $tax -o "$out/tax.jsonl" "$@"
-second=$?
-exit $((first > second ? first : second))
+status=0
+for command in $commands; do
+    file=$command number=1
+    while [ -e "$out/$file.jsonl" ]; do number=$((number + 1)) file=$command-$number; done
+    timeout -k 10 $((${!command} + 10)) \\
+        "$python" -m benchmarks.gpu "$command" --seconds "${!command}" -o "$out/$file.jsonl" "$@"
+    ended=$?
+    status=$((ended > status ? ended : status))
+done
+exit $status
 """
 
 

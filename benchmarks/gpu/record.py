@@ -5,8 +5,8 @@ was cut off. The kinds of entries:
 
     header       the command, whether it is a dry run, when it began
     environment  card, driver, versions, flags; `differs`: which features of torch this version has
-    line         a check: part, what, state, figure
-    part         how many seconds a part has taken
+    line         a check: part, what, state, figure; the seconds since the line before it, or since its part began
+    part         how many seconds a part has taken; "imports" are those before the first part
     measurement  raw numbers of one timed case
     end          the exit status, and the parts that were not reached
 """
@@ -130,9 +130,10 @@ def environment_text(entries: list[Entry]) -> list[str]:
 
 def lines_table(lines: Iterable[Entry]) -> list[str]:
     """A Markdown table of check lines."""
-    rows = ["| part | what | ok or not | figure |", "|---|---|---|---|"]
+    rows = ["| part | what | ok or not | s | figure |", "|---|---|---|---:|---|"]
     for line in lines:
-        cells = (line["part"], line["what"], line["state"], line["figure"])
+        seconds = line.get("seconds")  # the first files have none
+        cells = (line["part"], line["what"], line["state"], "" if seconds is None else f"{seconds:g}", line["figure"])
         rows.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return rows
 

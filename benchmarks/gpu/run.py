@@ -14,6 +14,7 @@ import torch
 from benchmarks.gpu.device import breaks_context, computes_bf16, first_line
 from benchmarks.gpu.record import LEFT_OUT, NOT_OK, OK, Entry, Line
 
+TIME_OVER = "the time of this part is over"
 NO_GPU = "no GPU; the same steps ran on the CPU"
 
 
@@ -82,11 +83,15 @@ class Run:
     def item(self, what: str) -> Iterator[None]:
         """One of several items of a part: if it fails, that is a line, and the next item goes on.
 
+        An item that the time of the part cuts off is left out: it has not failed.
+
         Raises:
             Exception: What breaks the CUDA context of the process; the part ends then.
         """
         try:
             yield
+        except TimeOverError as problem:
+            self.left_out(what, str(problem))
         except Exception as problem:  # any failure of an item is a line of the table
             self._line(what, NOT_OK, first_line(problem))
             if breaks_context(problem):
@@ -96,7 +101,7 @@ class Run:
         """Whether there is time for an item; if not, a line says so."""
         if self.left() >= seconds:
             return True
-        self.left_out(what, "the time of this part is over")
+        self.left_out(what, TIME_OVER)
         return False
 
     def _line(self, what: str, state: str, figure: str) -> None:
@@ -105,3 +110,10 @@ class Run:
 
 class ReportedError(Exception):
     """An error that broke the CUDA context, after its line has been reported."""
+
+
+class TimeOverError(Exception):
+    """The time of a part was over before an item had ended."""
+
+    def __init__(self) -> None:
+        super().__init__(TIME_OVER)

@@ -1,6 +1,7 @@
 """Runs the parts of a command in worker processes, each within its time, and keeps what they report.
 
-This process imports no torch and has no CUDA context. A worker that hangs or dies costs its part only: a line says so,
+This process imports no torch and has no CUDA context. A fork server imports the libraries once, and starts the workers
+and their commands. A worker that hangs or dies costs its part only: a line says so,
 and the next part has a new worker. An interrupt ends the workers and writes the tables.
 """
 
@@ -10,15 +11,15 @@ import json
 import os
 import selectors
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from benchmarks.gpu.fork_server import SOCKET, ForkServer, Process, end, start
 from benchmarks.gpu.plan import Part
 from benchmarks.gpu.record import LEFT_OUT, NOT_OK, Entry, Line, Record
 
@@ -27,6 +28,8 @@ GRACE = 10.0
 """Seconds after which a part that does not end in its time is stopped."""
 LEAST = 2.0
 """Seconds that must be left for a part to begin."""
+IMPORTING = 90.0
+"""Seconds after which a run goes on without a fork server."""
 
 
 class Stopped(BaseException):
@@ -44,11 +47,20 @@ class Supervisor:
         missing: Names of the parts that were not reached.
     """
 
-    def __init__(self, record: Record, parts: Sequence[Part], seconds: float, dry: bool, folder: Path) -> None:
+    def __init__(
+        self,
+        record: Record,
+        parts: Sequence[Part],
+        seconds: float,
+        dry: bool,
+        folder: Path,
+        preloaded: Sequence[str] = ("torch",),
+    ) -> None:
         self._record, self._parts, self._dry, self._folder = record, list(parts), dry, folder
+        self._preloaded, self._server = preloaded, None
         self._ends = time.monotonic() + seconds
+        self._moment = time.monotonic()
         self._waiting: list[Entry] = []
-        self._written = False
         self.states: list[str] = []
         self.missing: list[str] = []
 
@@ -62,8 +74,7 @@ class Supervisor:
         reason, status = "", 0
         with _signals():
             try:
-                while self._parts and self._left() > LEAST:
-                    self._serve(self._batch())
+                self._run_parts()
             except _Refused as problem:
                 print(f"benchmarks.gpu: {problem}", file=sys.stderr)
                 return 2
@@ -72,11 +83,24 @@ class Supervisor:
         self.missing += [part.name for part in self._parts]
         reason = reason or ("its time was over" if self.missing else "")
         for name in self.missing:
-            self._keep(Line(name, "the whole part", LEFT_OUT, f"not reached: {reason}").entry())
+            line = Line(name, "the whole part", LEFT_OUT, f"not reached: {reason}")
+            self._keep(line.entry() | {"seconds": 0.0})
         status = status or (1 if NOT_OK in self.states else 0)
         self._keep({"kind": "end", "status": status, "reason": reason, "missing": self.missing})
         self._record.close()
         return status
+
+    def _run_parts(self) -> None:
+        """Starts the fork server, and runs the parts that the time reaches."""
+        begun, seconds = time.monotonic(), min(IMPORTING, self._left())
+        with (
+            open(self._folder / "worker.log", "ab") as log,
+            ForkServer(self._folder, environment(self._dry), log.fileno(), self._preloaded, seconds) as server,
+        ):
+            self._server = server.socket
+            self._waiting.append(_taken("imports", begun))
+            while self._parts and self._left() > LEAST:
+                self._serve(self._batch())
 
     def _left(self) -> float:
         return self._ends - time.monotonic()
@@ -101,12 +125,12 @@ class Supervisor:
                     return
                 if entry["kind"] == "begin":
                     current, begun = next(part for part in parts if part.name == entry["part"]), time.monotonic()
+                    self._moment = begun
                     limit = min(time.monotonic() + current.seconds + GRACE, self._ends)
                 elif entry["kind"] == "finish":
                     self._parts.remove(next(part for part in parts if part.name == entry["part"]))
                     if not self._waiting:
-                        taken = round(time.monotonic() - begun, 1)
-                        self._keep({"kind": "part", "part": entry["part"], "seconds": taken})
+                        self._keep(_taken(entry["part"], begun))
                     current, limit = None, self._ends
                     if entry["broken"] or not any(part in self._parts for part in parts):
                         return
@@ -115,7 +139,7 @@ class Supervisor:
                 else:
                     self._keep(entry)
 
-    def _ended(self, worker: subprocess.Popen[bytes], part: Part, limit: float) -> None:
+    def _ended(self, worker: Process, part: Part, limit: float) -> None:
         """Reports a worker that was late or died while it ran a part; the part is over."""
         if time.monotonic() >= limit:
             over = "the time of the command is over" if limit == self._ends else f"its {part.seconds:g} s are over"
@@ -128,35 +152,49 @@ class Supervisor:
         self._parts.remove(part)
 
     @contextmanager
-    def _worker(self, parts: list[Part]) -> Iterator[tuple[subprocess.Popen[bytes], _Lines]]:
+    def _worker(self, parts: list[Part]) -> Iterator[tuple[Process, _Lines]]:
         request = {
             "parts": [asdict(part) for part in parts],
             "dry": self._dry,
             "folder": str(self._folder),
             "ends": self._ends,  # `time.monotonic` is one clock for all processes of a machine
         }
-        command = [sys.executable, "-m", "benchmarks.gpu.worker", json.dumps(request)]
+        answers, output = os.pipe()
         with open(self._folder / "worker.log", "ab") as log:
-            worker = subprocess.Popen(
-                command, stdout=subprocess.PIPE, stderr=log, env=environment(self._dry), start_new_session=True
-            )
-        assert worker.stdout is not None
+            try:
+                worker = start(
+                    "benchmarks.gpu.worker",
+                    [json.dumps(request)],
+                    output=output,
+                    errors=log.fileno(),
+                    folder=ROOT,
+                    variables=environment(self._dry) | ({SOCKET: self._server} if self._server else {}),
+                    server=self._server,
+                )
+            finally:
+                os.close(output)
         try:
-            yield worker, _Lines(worker.stdout.fileno())
+            yield worker, _Lines(answers)
         finally:
-            with suppress(ProcessLookupError):
-                os.killpg(worker.pid, signal.SIGKILL)  # the commands that it has started are of its group
-            worker.wait()
-            worker.stdout.close()
+            end(worker)  # its commands end with it
+            os.close(answers)
 
     def _keep(self, entry: Entry) -> None:
         for early in self._waiting:
             self._record.append(early)
         self._waiting = []
+        if entry["kind"] == "line" and "seconds" not in entry:
+            now = time.monotonic()
+            entry, self._moment = entry | {"seconds": round(now - self._moment, 1)}, now
         self._record.append(entry)
         if entry["kind"] == "line":
             self.states.append(entry["state"])
             print(Line(*(entry[name] for name in ("part", "what", "state", "figure"))).text(), flush=True)
+
+
+def _taken(part: str, begun: float) -> Entry:
+    """The seconds of a part as an entry of a result file."""
+    return {"kind": "part", "part": part, "seconds": round(time.monotonic() - begun, 1)}
 
 
 class _Refused(Exception):  # noqa: N818 - an answer of a worker

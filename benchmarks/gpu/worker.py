@@ -17,6 +17,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import IO, Any
@@ -24,11 +25,11 @@ from typing import IO, Any
 Request = dict[str, Any]
 
 
-def main() -> None:
+def main(arguments: Sequence[str]) -> None:
     """Runs the parts of a request."""
     end_with_parent()
     answers = _own_standard_output()
-    request: Request = json.loads(sys.argv[1])
+    request: Request = json.loads(arguments[0])
 
     def send(entry: dict[str, Any]) -> None:
         answers.write(json.dumps(entry) + "\n")
@@ -49,8 +50,8 @@ def run_part(request: Request, part: Request, send: Any) -> bool:
         Whether this process can run no more parts.
     """
     from benchmarks.gpu.device import RefusedError, breaks_context, chosen, first_line, flags_kept, release
-    from benchmarks.gpu.record import NOT_OK, Line
-    from benchmarks.gpu.run import ReportedError, Run
+    from benchmarks.gpu.record import LEFT_OUT, NOT_OK, Line
+    from benchmarks.gpu.run import ReportedError, Run, TimeOverError
 
     ends = min(time.monotonic() + part["seconds"], request["ends"])
     try:
@@ -65,6 +66,8 @@ def run_part(request: Request, part: Request, send: Any) -> bool:
         return True
     except ReportedError:
         return True
+    except TimeOverError as problem:
+        send(Line(part["name"], "the rest of the part", LEFT_OUT, str(problem)).entry())
     except Exception as problem:  # any failure of a part is a line of the table
         send(Line(part["name"], "the whole part", NOT_OK, first_line(problem)).entry())
         return breaks_context(problem)
@@ -90,4 +93,4 @@ def _own_standard_output() -> IO[str]:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

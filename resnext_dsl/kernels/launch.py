@@ -43,7 +43,7 @@ def forward(
     """
     if out is None:
         out = _channels_last(x, shape.out_height, shape.out_width, shape)
-    with torch.cuda.device_of(x):
+    with torch.cuda.device_of(x):  # type: ignore[no-untyped-call]
         packed = _packed(weight, shape, configuration, transposed=False)
         _convolve(x, packed, bias, out, shape, configuration, relu)
     return out
@@ -66,7 +66,7 @@ def input_gradient(
     """
     if out is None:
         out = _channels_last(gradient, shape.height, shape.width, shape)
-    with torch.cuda.device_of(gradient):
+    with torch.cuda.device_of(gradient):  # type: ignore[no-untyped-call]
         packed = _packed(weight, shape, configuration, transposed=True)
         if shape.stride == 1:  # a convolution with the taps reversed
             _convolve(gradient, packed, None, out, shape, configuration, relu=False)
@@ -121,7 +121,7 @@ def weight_gradient(
     steps = _over(steps, splits)
     splits = _over(_over(pixels, configuration.positions), steps)
     parts = torch.empty((splits, tiles, 9, block, block), dtype=torch.float32, device=x.device)
-    with torch.cuda.device_of(x):
+    with torch.cuda.device_of(x):  # type: ignore[no-untyped-call]
         triton_kernels.weight_gradient_parts[(tiles, 3, splits)](
             gradient,
             x,

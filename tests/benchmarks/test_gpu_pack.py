@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tarfile
@@ -24,8 +25,6 @@ def fake_wheels(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     sizes = dict(SIZES)
 
     def download(packages: Sequence[str], pythons: Sequence[str], folder: Path) -> None:
-        import os
-
         for package in packages:
             for python in pythons if package in sizes else ["3"]:
                 tag = f"cp{python.replace('.', '')}" if package in sizes else "py3"
@@ -99,6 +98,56 @@ def test_groups_hold_what_the_package_requires_and_nothing_that_torch_brings() -
 def test_what_is_named_present_is_required_by_torch() -> None:
     required = {"torch", "numpy"} | set(wheels._closure(["torch"], set()))
     assert {"networkx", "fsspec", "filelock", "jinja2", "markupsafe", "sympy", "mpmath"} <= required
+
+
+PYTHON = """#!/usr/bin/env bash
+[ "$2" = pip ] && exit 0
+printf '%s\\n' "$*" >> "$LOG"
+while [ "$1" != -o ]; do shift; done
+touch "$2"
+[ "$(basename "$2")" != tax.jsonl ]
+"""
+"""A Python that installs nothing, writes its arguments and an empty result, and fails for the first file of `tax`."""
+
+
+def ran(folder: Path, *arguments: str) -> tuple[int, list[str]]:
+    """The exit status of `run.sh`, and the commands that it runs."""
+    script, python, log = folder / "run.sh", folder / "python", folder / "log"
+    script.write_text(packing.RUN)
+    python.write_text(PYTHON)
+    python.chmod(0o755)
+    log.unlink(missing_ok=True)
+    variables = {"PATH": os.environ["PATH"], "PYTHON": str(python), "LOG": str(log), "OUT": str(folder / "out")}
+    done = subprocess.run(["bash", str(script), *arguments], env=variables, capture_output=True, text=True)
+    assert done.stderr == ""
+    return done.returncode, log.read_text().replace(f"{folder}/out/", "").splitlines()
+
+
+def test_the_script_runs_both_commands_and_has_the_worst_status(tmp_path: Path) -> None:
+    assert ran(tmp_path) == (
+        1,
+        [
+            "-m benchmarks.gpu truth --seconds 255 -o truth.jsonl",
+            "-m benchmarks.gpu tax --seconds 300 -o tax.jsonl",
+        ],
+    )
+
+
+def test_the_script_runs_some_parts_of_one_command_and_keeps_the_results_of_before(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "tax.jsonl").touch()
+    one = "-m benchmarks.gpu tax --seconds 560 -o tax-2.jsonl --only compiled --only batch 1"
+    assert ran(tmp_path, "tax", "--only", "compiled", "--only", "batch 1") == (0, [one])
+    two = "-m benchmarks.gpu truth --seconds 560 -o truth.jsonl --only every network --seconds 90"
+    assert ran(tmp_path, "truth", "--only", "every network", "--seconds", "90") == (0, [two])
+    assert (tmp_path / "out" / "tax.jsonl").exists()
+
+
+def test_the_script_gives_other_arguments_to_both_commands(tmp_path: Path) -> None:
+    assert ran(tmp_path, "--dry")[1] == [
+        "-m benchmarks.gpu truth --seconds 1500 -o truth.jsonl --dry",
+        "-m benchmarks.gpu tax --seconds 1500 -o tax.jsonl --dry",
+    ]
 
 
 @pytest.mark.slow

@@ -16,12 +16,16 @@ import resnext_dsl as rx
 from benchmarks.gpu import device as devices
 from benchmarks.gpu.command import Outcome, resnext_dsl
 from benchmarks.gpu.environment import differs, values
-from benchmarks.gpu.networks import difference, gradient, gradient_difference, settled, tiny_spec
-from benchmarks.gpu.run import ReportedError, Run
+from benchmarks.gpu.libraries import MARGIN, Oracle, errors, oracle
+from benchmarks.gpu.networks import difference, distance, gradient, gradient_difference, settled, tiny_spec
+from benchmarks.gpu.plan import COMMANDS
+from benchmarks.gpu.run import ReportedError, Run, TimeOverError
 from benchmarks.gpu.tax.floors import Floors
-from benchmarks.gpu.tax.layers import NETWORKS, Layer, _steps, distinct, grouped_layers
+from benchmarks.gpu.tax.layers import DECISIVE, NETWORKS, Layer, _steps, distinct, grouped_layers
+from benchmarks.gpu.tax.networks import BASE, COMPILED, EAGER, Case, _all, cases, variants_of
 from benchmarks.gpu.tax.peers import SOURCE, peer
 from benchmarks.gpu.timing import interleaved, ratios, spread
+from benchmarks.gpu.truth import agreement, layouts
 from benchmarks.gpu.truth.layouts import layout_of
 from benchmarks.gpu.truth.training import checkpoint_stages
 
@@ -317,10 +321,162 @@ def test_a_command_says_how_it_ended(tmp_path: Path) -> None:
     assert not Outcome(1, "", "Traceback (most recent call last):\nerror[E1]: x").plain()
 
 
-def test_a_command_that_takes_too_long_is_killed(tmp_path: Path) -> None:
-    run, _ = run_on(tmp_path)
+def test_a_command_that_takes_too_long_is_killed_and_left_out(tmp_path: Path) -> None:
+    run, sent = run_on(tmp_path)
     run.ends = time.monotonic() + 1
-    outcome = resnext_dsl(run, "bench", "resnet50", "--rounds", "1000")
-    assert outcome.status is None
-    with pytest.raises(RuntimeError, match=r"^the command did not end in its time$"):
+    with run.item("a bench"):
+        outcome = resnext_dsl(run, "bench", "resnet50", "--rounds", "1000")
+        assert (outcome.status, outcome.late) == (None, True)
         outcome.answer()
+    assert [(line["what"], line["state"], line["figure"]) for line in sent] == [
+        ("a bench", "left out", "the time of this part is over")
+    ]
+
+
+def test_time_that_is_over_is_no_failure(tmp_path: Path) -> None:
+    run, sent = run_on(tmp_path)
+    with run.item("an item"):
+        raise TimeOverError
+    assert [(line["what"], line["state"]) for line in sent] == [("an item", "left out")]
+
+
+def test_distances_are_shares_of_the_norm_of_all_outputs() -> None:
+    assert distance(torch.tensor([3.0, 5.0]), torch.tensor([3.0, 4.0])) == pytest.approx(0.2)
+    one, other = (torch.tensor([3.0]), torch.tensor([4.0])), (torch.tensor([3.0]), torch.tensor([5.0]))
+    assert distance(one, other) == pytest.approx(1 / 34**0.5)
+    assert distance(torch.tensor([float("inf")]), torch.tensor([1.0])) == float("inf")
+    assert distance(torch.ones(2), torch.ones(3)) == float("inf")
+
+
+class Planted:
+    """A network whose compiled modules have the filters of one 3x3 convolution in the wrong order."""
+
+    def __init__(self, network: object) -> None:
+        self._network = network
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._network, name)
+
+    def compile(self, **options: object) -> nn.Module:
+        model = self._network.compile(**options)  # type: ignore[attr-defined]
+        kernel = [one.weight for one in model.modules() if isinstance(one, nn.Conv2d) and one.kernel_size == (3, 3)][1]
+        with torch.no_grad():
+            kernel.copy_(kernel.roll(1, 0))
+        return model
+
+
+def planted(found: Oracle) -> Oracle:
+    return found._replace(network=Planted(found.network))
+
+
+def states(sent: list[dict]) -> list[str]:
+    return [entry["state"] for entry in sent if entry["kind"] == "line"]
+
+
+@pytest.mark.usefixtures("_torchvision")
+@pytest.mark.parametrize("name", ["resnet50", "resnext50_32x4d"])
+def test_the_oracle_of_layouts_finds_a_planted_error_in_every_type(tmp_path: Path, name: str) -> None:
+    run, sent = run_on(tmp_path)
+    found = oracle(run, name)
+    assert found is not None
+    assert found.library == "torchvision"
+    layouts._batch(run, found, name, 2)
+    assert states(sent) == ["left out"] * 3  # right; the CPU says nothing of a GPU
+    sent.clear()
+    layouts._batch(run, planted(found), name, 2)
+    assert states(sent) == ["not ok"] * 3
+    whats = [entry["what"] for entry in sent if entry["kind"] == "line"]
+    assert whats == [f"{name}, batch 2, {title}" for title in ("float32", "float16", "bfloat16")]
+
+
+@pytest.mark.usefixtures("_torchvision")
+def test_the_oracle_of_tf32_finds_a_planted_error(tmp_path: Path) -> None:
+    run, sent = run_on(tmp_path)
+    found = oracle(run, "resnext50_32x4d")
+    assert found is not None
+    agreement._tf32(run, "resnext50_32x4d", found)
+    agreement._tf32(run, "resnext50_32x4d", planted(found))
+    agreement._tf32(run, "tiny", None)
+    assert states(sent) == ["left out", "not ok", "left out"]
+    assert sent[-1]["figure"] == "neither torchvision nor timm can be imported: there is no oracle"
+
+
+@pytest.fixture
+def _torchvision(monkeypatch: pytest.MonkeyPatch) -> None:
+    """torchvision as the tests import it."""
+    monkeypatch.setattr("benchmarks.gpu.libraries.torchvision", references.torchvision, raising=False)
+
+
+@pytest.mark.usefixtures("_torchvision")
+def test_the_limit_of_an_oracle_is_a_factor_of_the_library_s_own_error(tmp_path: Path) -> None:
+    run, _ = run_on(tmp_path)
+    found = oracle(run, "resnet50")
+    assert found is not None
+    exact, theirs = torch.tensor([3.0, 4.0]), torch.tensor([3.0, 4.1])
+    apart = errors(found, torch.tensor([3.0, 4.15]), theirs, exact, torch.float16)
+    assert apart.limit == pytest.approx(MARGIN * 0.02)
+    assert apart.right
+    assert apart.text() == "3.0e-02 from float64; torchvision 2.0e-02 (limit 4.0e-02)"
+    assert not errors(found, torch.tensor([3.0, 4.3]), theirs, exact, torch.float16).right
+    assert errors(found, exact, exact, exact, torch.float32).limit == 1e-6
+
+
+def test_a_deep_network_is_held_against_the_error_of_the_cpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, sent = run_on(tmp_path)
+    network = rx.load(str(tiny_spec(run)))
+    state = settled(network, CPU)
+    agreement._inference(run, network, state)
+    monkeypatch.setattr(agreement, "FLOAT32", -1.0)  # every network is as far as a deep one
+    agreement._inference(run, network, state)
+    agreement._inference(run, Shifted(network), state)
+    assert states(sent) == ["left out", "left out", "not ok"]
+
+
+class Shifted(Planted):
+    """A network whose second compiled module is off by a thousandth: the GPU's."""
+
+    count = 0
+
+    def compile(self, **options: object) -> nn.Module:
+        model = self._network.compile(**options)  # type: ignore[attr-defined]
+        self.count += 1
+        if self.count == 2:
+            with torch.no_grad():
+                next(model.parameters()).mul_(1.001)
+        return model
+
+
+GPU_RUN = SimpleNamespace(dry=False)
+
+
+def test_the_networks_of_the_tax_come_in_pairs_before_all_others() -> None:
+    asked = [(case.name, case.mode, case.batch) for case in cases(GPU_RUN, DECISIVE)]  # type: ignore[arg-type]
+    assert asked[:4] == [
+        ("resnext101_32x4d", "train", 128),
+        ("resnet101", "train", 128),
+        ("resnext101_32x4d", "inference", 256),
+        ("resnet101", "inference", 256),
+    ]
+    assert [name for name, *_ in asked[4:]] == ["regnetx_032", "regnety_032"] * 2
+    assert [part.function.partition(":")[2] for part in COMMANDS["tax"][1:3]] == ["eager", "compiled"]
+
+
+def test_a_network_without_groups_is_compiled_once() -> None:
+    every = (BASE, *COMPILED)
+    assert variants_of(Case("resnext101_32x4d", "train", 128), every) == every
+    assert variants_of(Case("resnet101", "train", 128), every) == (BASE, COMPILED[0])
+    assert variants_of(Case("resnet101", "train", 128), EAGER) == EAGER
+
+
+def test_a_variant_that_the_time_does_not_reach_costs_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, sent = run_on(tmp_path)
+    run.ends = time.monotonic() + 5  # less than the rounds need
+    monkeypatch.setattr("benchmarks.gpu.tax.networks._SUBJECTS", {})
+    _all(run, [Case("tiny", "inference", 2)], (*EAGER, COMPILED[0]), needed=1.0)
+    figures = [(line["what"], line["state"], line["figure"]) for line in sent if line["kind"] == "line"]
+    assert figures == [
+        ("tiny, inference, batch 2, peer, channels_last, torch.compile", "left out", "the time of this part is over"),
+        ("tiny, inference, batch 2", "left out", "no GPU; the same steps ran on the CPU"),
+    ]
+    variants = [one["variant"] for one in sent if one["kind"] == "measurement"]
+    assert variants == ["peer, channels_last", "peer, contiguous", "ours"]

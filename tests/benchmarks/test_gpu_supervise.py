@@ -162,6 +162,10 @@ def test_the_time_of_the_command_bounds_all_parts(tmp_path: Path) -> None:
     figures = [line["figure"] for line in of_kind(entries, "line")[-2:]]
     assert figures == ["stopped: the time of the command is over", "not reached: its time was over"]
     assert entries[-1]["missing"] == ["good"]
+    seconds = [line["seconds"] for line in of_kind(entries, "line")]
+    assert seconds[1] > 1 > seconds[0]  # each line has the time since the one before it
+    assert seconds[2] == 0
+    assert [entry["part"] for entry in of_kind(entries, "part")] == ["imports"]
 
 
 @pytest.mark.slow
@@ -239,7 +243,8 @@ def test_every_part_of_a_command_is_a_function_of_its_module() -> None:
 
 def test_an_unknown_part_is_an_error_that_lists_the_parts(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["tax", "--dry", "--only", "layer"]) == 2
-    expected = "`tax` has no part `layer`; it has environment, floors, layers, networks, compiled, max-autotune"
+    parts = "environment, networks, compiled, floors, layers, other networks, batch 1, max-autotune"
+    expected = f"`tax` has no part `layer`; it has {parts}"
     assert capsys.readouterr().err == f"benchmarks.gpu: {expected}\n"
 
 

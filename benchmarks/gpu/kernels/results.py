@@ -7,6 +7,7 @@ compile on the disk, so that the parts after this one need not compile it again.
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import subprocess
@@ -114,7 +115,7 @@ def compare(shape: LayerShape, direction: str, device: torch.device) -> list[dic
             out = torch.full_like(expected, float("nan"), dtype=x.dtype)
             result = called(launch, direction, (x, weight, slope), shape, configuration, out).double()
             apart = float((result - expected).abs().max() / expected.abs().max().clamp_min(1e-30))
-            told["difference"] = apart if apart == apart else float("inf")
+            told["difference"] = apart if math.isfinite(apart) else float("inf")
         except Exception as problem:  # a configuration that does not compile is a line
             told["error"] = f"{type(problem).__name__}: {str(problem).strip().splitlines()[-1][:150]}"
         found.append(told)

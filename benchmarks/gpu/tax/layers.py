@@ -22,16 +22,11 @@ from benchmarks.gpu.run import Run
 from benchmarks.gpu.tax.floors import Floors, measured_floors
 from benchmarks.gpu.timing import Step, interleaved, spread
 
-NETWORKS = (
-    "resnext50_32x4d",
-    "resnext101_32x4d",
-    "resnext101_64x4d",
-    "regnetx_032",
-    "regnety_032",
-    "resnet50",
-    "resnet101",
-)
-"""The networks of `tax`, those with grouped convolutions first."""
+DECISIVE = ("resnext101_32x4d", "resnet101", "regnetx_032", "regnety_032")
+"""The networks whose times say how large the tax is: two pairs of about equal FLOPs, and the same with wider groups."""
+OTHERS = ("resnext50_32x4d", "resnet50", "resnext101_64x4d")
+NETWORKS = (*DECISIVE, *OTHERS)
+"""The networks of `tax`."""
 BATCH = 128
 DIRECTIONS = ("forward", "data gradient", "weight gradient")
 LAYOUTS = {"channels_last": torch.channels_last, "contiguous": torch.contiguous_format}

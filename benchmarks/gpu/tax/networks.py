@@ -8,6 +8,7 @@ and SGD with momentum.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,16 +16,18 @@ import torch
 
 from benchmarks.gpu.device import release, with_smaller_batch
 from benchmarks.gpu.networks import State, images, load, settled
-from benchmarks.gpu.run import Run
-from benchmarks.gpu.tax.layers import LAYOUTS, NETWORKS
+from benchmarks.gpu.run import TIME_OVER, Run
+from benchmarks.gpu.tax.layers import DECISIVE, LAYOUTS, OTHERS
 from benchmarks.gpu.tax.peers import Peer, peer
 from benchmarks.gpu.timing import Spread, Step, interleaved, ratios, spread
 from benchmarks.gpu.truth.layouts import layout_of
 from benchmarks.gpu.truth.training import Step as TrainingStep
 from benchmarks.gpu.truth.training import labels
 
-BATCHES = {"inference": 256, "train": 128}
+BATCHES = {"train": 128, "inference": 256}
 ROUNDS = 7
+TIMING = 8.0
+"""Seconds that the rounds of a case take, and what is added to them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,29 +88,45 @@ EAGER = (Variant(False, "channels_last"), Variant(False, "contiguous"), Variant(
 BASE = EAGER[0]
 FORCED = (("force_layout_optimization", True),)
 AUTOTUNED = (("max_autotune", True),)
-COMPILED = (Variant(False, "channels_last", ()), Variant(False, "contiguous", FORCED), Variant(True, "", ()))
+COMPILED = (Variant(False, "channels_last", ()), Variant(True, "", ()), Variant(False, "contiguous", FORCED))
+UNGROUPED = ("resnet50", "resnet101")
 
 
-def cases(run: Run, name: str, single: bool) -> list[Case]:
-    """The cases of a network: a training step and an inference of a large batch, then both of batch 1.
+def cases(run: Run, names: Sequence[str], compiling: bool = False) -> list[Case]:
+    """A training step and an inference of each network; those of two networks that are compared stand together.
 
     Args:
-        run: A dry run has small batches.
-        name: The network.
-        single: Whether batch 1 is wanted, too.
+        run: A dry run has one network and small batches.
+        names: The networks.
+        compiling: Whether variants are compiled. A dry run then has no training step: it would take a minute.
     """
-    large = [Case(name, mode, run.size(BATCHES[mode], 2)) for mode in ("train", "inference")]
-    return [*large, *(Case(name, case.mode, 1) for case in large if single and not run.dry)]
+    if run.dry:
+        return [Case("tiny", mode, 2) for mode in ("train", "inference")[1 if compiling else 0 :]]
+    pairs = [names[place : place + 2] for place in range(0, len(names), 2)]
+    return [Case(name, mode, BATCHES[mode]) for pair in pairs for mode in BATCHES for name in pair]
 
 
 def eager(run: Run) -> None:
-    """All networks in eager mode: the peer in both layouts, and ours."""
-    _all(run, EAGER, single=True, needed=3.0)
+    """The decisive networks in eager mode: the peer in both layouts, and ours."""
+    _all(run, cases(run, DECISIVE), EAGER, needed=3.0)
 
 
 def compiled(run: Run) -> None:
-    """torch.compile, and with force_layout_optimization; ours too."""
-    _all(run, (BASE, *COMPILED), single=False, needed=20.0)
+    """The decisive networks with torch.compile, also with force_layout_optimization; ours too."""
+    _all(run, cases(run, DECISIVE, compiling=True), (BASE, *COMPILED), needed=20.0)
+
+
+def others(run: Run) -> None:
+    """All other networks in eager mode."""
+    _all(run, cases(run, OTHERS), EAGER, needed=3.0)
+
+
+def single(run: Run) -> None:
+    """One network at batch 1, where the host is slower than the device."""
+    if run.dry:
+        run.left_out("batch 1", "a dry run has small batches anyway")
+        return
+    _all(run, [Case(OTHERS[0], mode, 1) for mode in BATCHES], EAGER, needed=3.0)
 
 
 def autotuned(run: Run) -> None:
@@ -115,37 +134,47 @@ def autotuned(run: Run) -> None:
     if run.dry:
         run.left_out("max-autotune", "a dry run compiles in the part `compiled` only")
         return
-    _all(run, (BASE, Variant(False, "channels_last", AUTOTUNED)), single=False, needed=60.0)
+    _all(run, cases(run, DECISIVE), (BASE, Variant(False, "channels_last", AUTOTUNED)), needed=60.0)
 
 
-def _all(run: Run, variants: tuple[Variant, ...], single: bool, needed: float) -> None:
-    """Every network, the grouped ones first.
+def variants_of(case: Case, variants: tuple[Variant, ...]) -> tuple[Variant, ...]:
+    """The variants of a case; a network without groups is a denominator, so one compiled variant of it is enough."""
+    if case.name not in UNGROUPED:
+        return variants
+    return tuple(variant for variant in variants if variant.options is None or variant == COMPILED[0])
+
+
+def _all(run: Run, wanted: Sequence[Case], variants: tuple[Variant, ...], needed: float) -> None:
+    """The cases, one after the other.
 
     Args:
         run: The run.
+        wanted: The cases.
         variants: Those of each case.
-        single: Whether batch 1 is wanted, too.
         needed: Seconds that must be left for a case.
     """
     if not run.bf16:
         run.left_out("networks in bfloat16", "this card is older than sm_80")
         return
     torch.backends.cudnn.benchmark = True
-    compiling = any(variant.options is not None for variant in variants)
-    for name in NETWORKS[: run.size(len(NETWORKS), 1)]:
-        if not run.time_for(name, needed):
-            continue
-        with run.item(name):
-            network = load(run, name)
-            state = settled(network, run.device)
-            subject = Subject(network, state, peer(network, state))
-            wanted = cases(run, network.name, single)
-            for case in wanted[1:] if run.dry and compiling else wanted:  # compiling a training step takes a minute
-                if run.time_for(case.text(), needed):
-                    with run.item(case.text()):
-                        _case(run, subject, case, variants)
-                torch.compiler.reset()
-                release(run.device)
+    for case in wanted:
+        if run.time_for(case.text(), needed):
+            with run.item(case.text()):
+                _case(run, _subject(run, case.name), case, variants_of(case, variants))
+        torch.compiler.reset()
+        release(run.device)
+
+
+_SUBJECTS: dict[str, Subject] = {}
+
+
+def _subject(run: Run, name: str) -> Subject:
+    """The subject of a name; the parts of one process share it."""
+    if name not in _SUBJECTS:
+        network = load(run, name)
+        state = settled(network, run.device)
+        _SUBJECTS[name] = Subject(network, state, peer(network, state))
+    return _SUBJECTS[name]
 
 
 def _case(run: Run, subject: Subject, case: Case, variants: tuple[Variant, ...]) -> None:
@@ -154,13 +183,18 @@ def _case(run: Run, subject: Subject, case: Case, variants: tuple[Variant, ...])
 
     def attempt(batch: int) -> tuple[dict[str, list[float]], dict[str, str]]:
         noise = images(network, batch)
-        steps, found = {}, {}
+        steps, found, slowest = {}, {}, 0.0
         for variant in variants:
             if variant in failures:
                 continue
+            if variant.options is not None and run.left() < 1.2 * slowest + TIMING:
+                failures[variant] = TIME_OVER
+                continue
+            begun = time.monotonic()
             step, layout = _ready(run, subject, case.mode, variant, noise)
             try:
                 step()
+                slowest = max(slowest, time.monotonic() - begun)
             except torch.OutOfMemoryError:
                 raise
             except Exception as problem:  # the compiler of one variant must not cost the others

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any, NamedTuple
 
 from torch import nn
 
+from benchmarks.gpu.libraries import module_of
 from benchmarks.gpu.networks import State
 
 SOURCE = "our source as written"
@@ -37,20 +37,5 @@ def peer(network: Any, state: State) -> Peer:
         network: One of ours.
         state: The weights of ours; those of a library's module are drawn by the library.
     """
-    library, module = _of_libraries(network.name) or (SOURCE, network.compile(form="written", weights=state))
+    library, module = module_of(network.name) or (SOURCE, network.compile(form="written", weights=state))
     return Peer(library, lambda: copy.deepcopy(module))
-
-
-def _of_libraries(name: str) -> tuple[str, nn.Module] | None:
-    # a torchvision that is built for another torch raises errors of several kinds
-    with suppress(ImportError, RuntimeError, AttributeError):
-        import torchvision
-
-        if name in torchvision.models.list_models():
-            return "torchvision", torchvision.models.get_model(name)
-    with suppress(ImportError, RuntimeError, AttributeError):
-        import timm
-
-        if name in timm.list_models():
-            return "timm", timm.create_model(name)
-    return None

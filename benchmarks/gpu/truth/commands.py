@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 import resnext_dsl as rx
-from benchmarks.gpu.command import resnext_dsl, synchronizations
+from benchmarks.gpu.command import at_once, resnext_dsl, synchronizations
 from benchmarks.gpu.environment import installed
 from benchmarks.gpu.networks import images, tiny_spec
 from benchmarks.gpu.run import Run
@@ -46,24 +46,27 @@ def digits(run: Run) -> None:
 
 
 def mixed(run: Run) -> None:
-    """Mixed precision, with a run that is stopped after an epoch and resumed."""
+    """Mixed precision: the runs of all precisions side by side, killed after an epoch and resumed."""
+    asked: dict[str, list[str]] = {}
+    epochs = run.size(4, 2)
     for precision in ("16-mixed", "bf16-mixed")[run.size(0, 1) :]:
         what = f"{precision} with resume"
         if precision.startswith("bf16") and not run.bf16:
             run.left_out(what, "this card is older than sm_80")
-        elif _can_train(run, what) and run.time_for(what, 4.0):
-            with run.item(what):
-                epochs = run.size(4, 2)
-                given = _train(run, precision, str(run.folder / precision), epochs)
-                killed = resnext_dsl(run, *given, until=f"epoch {epochs // 2}/")
-                answer = resnext_dsl(run, *given, "--resume").answer()
-                losses = [epoch["train_loss"] for epoch in answer["epochs"]]
-                right = len(losses) == epochs and all(map(math.isfinite, losses)) and _on_device(run, answer)
-                stopped = "killed" if killed.status is None else "it had ended"
-                figure = (
-                    f"{answer['device']}, loss {losses[0]:.3f} -> {losses[-1]:.3f}, {stopped} in epoch {epochs // 2}"
-                )
-                run.check(what, right, figure)
+        elif _can_train(run, what):
+            asked[what] = _train(run, precision, str(run.folder / precision), epochs)
+    if not asked or not run.time_for("mixed precision", 4.0):
+        return
+    killed = at_once(run, asked, until=f"epoch {epochs // 2}/")
+    resumed = at_once(run, {what: [*words, "--resume"] for what, words in asked.items()})
+    for what in asked:
+        with run.item(what):
+            answer = resumed[what].answer()
+            losses = [epoch["train_loss"] for epoch in answer["epochs"]]
+            right = len(losses) == epochs and all(map(math.isfinite, losses)) and _on_device(run, answer)
+            stopped = "killed" if killed[what].status is None else "it had ended"
+            figure = f"{answer['device']}, loss {losses[0]:.3f} -> {losses[-1]:.3f}, {stopped} in epoch {epochs // 2}"
+            run.check(what, right, figure)
 
 
 def _train(run: Run, precision: str, out: str, epochs: int) -> list[str]:
@@ -86,26 +89,38 @@ def _on_device(run: Run, answer: dict[str, Any]) -> bool:
 
 
 def bench(run: Run) -> None:
-    """`bench` against torchvision, one backend after the other."""
+    """`bench` in eager mode against torchvision."""
+    _bench(run, "eager", needed=3.0)
+
+
+def bench_compiled(run: Run) -> None:
+    """`bench` on the backends that compile, one after the other."""
+    if run.dry:
+        run.left_out("bench on compile and aoti", "a dry run compiles in the part `compile` only")
+        return
+    for backend in ("compile", "aoti"):
+        _bench(run, backend, needed=20.0)
+
+
+def _bench(run: Run, backend: str, needed: float) -> None:
     against = "torchvision" if installed("torchvision") else "resnet50"
     against = str(tiny_spec(run)) if run.dry else against
-    for backend in ("eager", "compile", "aoti")[: run.size(3, 1)]:
-        what = f"bench on {backend} against {Path(against).stem}"
-        if not run.time_for(what, 3.0):
-            continue
-        with run.item(what):
-            spec = str(tiny_spec(run)) if run.dry else SUBJECT
-            answer = resnext_dsl(
-                run,
-                *("bench", spec, "--against", against, "--backend", backend, "--device", run.device.type),
-                *("--batch", str(run.size(32, 1)), "--rounds", str(run.size(5, 1))),
-                *("--seconds", str(run.size(20, 1) / 100), "--json"),
-            ).answer()
-            for left in answer["left_out"]:
-                run.left_out(what, str(left)[:200])
-            run.measured(what, answer=answer)
-            rows = [row for row in answer["variants"] if row["ratio"] is not None]
-            run.check(what, len(rows) == 2, ", ".join(map(_row_text, rows)))
+    what = f"bench on {backend} against {Path(against).stem}"
+    if not run.time_for(what, needed):
+        return
+    with run.item(what):
+        spec = str(tiny_spec(run)) if run.dry else SUBJECT
+        answer = resnext_dsl(
+            run,
+            *("bench", spec, "--against", against, "--backend", backend, "--device", run.device.type),
+            *("--batch", str(run.size(32, 1)), "--rounds", str(run.size(5, 1))),
+            *("--seconds", str(run.size(20, 1) / 100), "--json"),
+        ).answer()
+        for left in answer["left_out"]:
+            run.left_out(what, str(left)[:200])
+        run.measured(what, answer=answer)
+        rows = [row for row in answer["variants"] if row["ratio"] is not None]
+        run.check(what, len(rows) == 2, ", ".join(map(_row_text, rows)))
 
 
 def _row_text(row: dict[str, Any]) -> str:

@@ -16,20 +16,18 @@ TIMES_IDLE = 1.25
 
 
 def four_workers(run: Run) -> None:
-    """One worker, then four of them with a latency budget; their latencies against those of an idle GPU."""
+    """Four workers with a latency budget; their latencies against those of an idle GPU."""
     if not _can_search(run, "search"):
         return
-    counts = (1, WORKERS) if run.cuda else (2,)
-    for workers in counts:
-        what = f"search, workers: {workers}"
-        with run.item(what):
-            trials = run.size(TRIALS if workers > 1 else 2, 2)
-            evaluator = ["--evaluator", "benchmarks.gpu.evaluators:trains_on_noise"]
-            evaluator += ["--choice", f"device={run.device.type}", "--choice", f"seconds={0.1 if run.dry else 1.5}"]
-            found = _search(run, f"workers{workers}", trials, workers, *evaluator, "--measure")
-            run.check(what, *_completed(found, trials))
-            if workers == counts[-1]:
-                _against_idle(run, found["trials"][: run.size(4, 1)])
+    workers = run.size(WORKERS, 2)
+    what = f"search, workers: {workers}"
+    with run.item(what):
+        trials = run.size(TRIALS, 2)
+        evaluator = ["--evaluator", "benchmarks.gpu.evaluators:trains_on_noise"]
+        evaluator += ["--choice", f"device={run.device.type}", "--choice", f"seconds={0.1 if run.dry else 1.5}"]
+        found = _search(run, "workers", trials, workers, *evaluator, "--measure")
+        run.check(what, *_completed(found, trials))
+        _against_idle(run, found["trials"][: run.size(4, 1)])
 
 
 def _against_idle(run: Run, trials: list[dict[str, Any]]) -> None:
@@ -49,18 +47,17 @@ def _against_idle(run: Run, trials: list[dict[str, Any]]) -> None:
 
 def faults(run: Run) -> None:
     """A trial that runs out of memory, and one that breaks its worker's CUDA context: no trial is lost."""
-    if not _can_search(run, "search with faults"):
+    what = "search, out of memory and a device-side assert"
+    if not _can_search(run, what):
         return
-    for fault in ("out_of_memory_once", "device_assert_once")[: run.size(2, 1)]:
-        what = f"search, {fault.replace('_', ' ')}"
-        with run.item(what):
-            mark = run.folder / f"{fault}.mark"
-            evaluator = ["--evaluator", f"benchmarks.gpu.evaluators:{fault}", "--choice", f"mark={mark}"]
-            where = ["--choice", f"device={'cuda:0' if run.cuda else 'cpu'}"]
-            trials = run.size(6, 2)
-            found = _search(run, fault, trials, 1, *evaluator, *where)
-            right, figure = _completed(found, trials)
-            run.check(what, right or not run.cuda, figure, gpu_only=True)
+    with run.item(what):
+        mark = run.folder / "fault"
+        evaluator = ["--evaluator", "benchmarks.gpu.evaluators:faults_once", "--choice", f"mark={mark}"]
+        where = ["--choice", f"device={'cuda:0' if run.cuda else 'cpu'}"]
+        trials = run.size(6, 3)
+        found = _search(run, "faults", trials, 1, *evaluator, *where)
+        right, figure = _completed(found, trials)
+        run.check(what, right or not run.cuda, figure, gpu_only=True)
 
 
 def _search(run: Run, name: str, trials: int, workers: int, *more: str) -> dict[str, Any]:
