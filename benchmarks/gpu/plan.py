@@ -87,9 +87,9 @@ PRELOADED = {
 
 KERNELS = (
     ENVIRONMENT,
-    Part("kernel results", "kernels.results:results", 100),
-    Part("kernel layers", "kernels.layer_times:layer_times", 60),
-    Part("kernel networks", "kernels.network_times:eager", 70),
+    Part("kernel results", "kernels.results:results", 110),
+    Part("kernel layers", "kernels.layer_times:layer_times", 45),
+    Part("kernel networks", "kernels.network_times:eager", 50),
     Part("kernel networks, compiled", "kernels.network_times:compiled", 120),
 )
 

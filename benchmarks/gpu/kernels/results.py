@@ -37,6 +37,9 @@ LIMITS = {"bfloat16": 2e-2, "float16": 2e-3, "float32": 1e-5}
 
 MOST_PROCESSES = 10
 
+COMPARED = 75.0
+"""The most seconds of the comparisons; torch.compile takes longer, and has the cores then."""
+
 
 def shapes(dtype: str) -> list[LayerShape]:
     """The shapes that are checked in a type."""
@@ -53,7 +56,7 @@ def results(run: Run) -> None:
         run.left_out("kernels against float64", "no GPU; tests/kernels runs them in Triton's interpreter")
         return
     count = max(1, min(MOST_PROCESSES, (os.cpu_count() or 2) - 5))
-    seconds = max(5.0, run.left() - 10)
+    seconds = max(5.0, min(COMPARED, run.left() - 10))
     ahead = compiling_ahead()
     sanitized = _sanitized()
     processes = [started("benchmarks.gpu.kernels.results", index, count, seconds) for index in range(count)]
