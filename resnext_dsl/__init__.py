@@ -11,7 +11,8 @@ a folder of this package:
     networks    runs all of the above -> a `Network`, which answers every question about itself
     rewrite     makes one convolution of 32 paths, and says how the weights move
     emit        writes a class `Block` and `self.conv2 = nn.Sequential(...)`
-    compiler    runs that source -> a module; `weights` fills it from a checkpoint, `devices` sets how a GPU computes
+    compiler    runs that source -> a module; `weights` fills it from a checkpoint, `devices` sets how a GPU computes,
+                and `kernels` computes its grouped convolutions there
     export      writes other formats; `bench` times them; `train` trains
 
 A file declares a space of networks too. `columns` runs the same stages on columns of parameter values, and gives the

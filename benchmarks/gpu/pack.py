@@ -43,7 +43,7 @@ python=${PYTHON:-python3}
 "$python" -m pip install --quiet --disable-pip-version-check --no-index --no-deps --find-links wheels --upgrade \\
     --target packages -r requirements.txt || exit 2
 export PYTHONPATH="$PWD:$PWD/packages${PYTHONPATH:+:$PYTHONPATH}"
-truth=255 tax=300 kernels=300 commands="truth tax"
+truth=255 tax=300 kernels=440 commands="truth tax"
 case "${1:-}" in truth | tax | kernels) commands=$1 truth=560 tax=560 && shift ;; esac
 case " $* " in *" --dry "*) truth=1500 tax=1500 ;; esac
 status=0

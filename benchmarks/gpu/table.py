@@ -19,12 +19,19 @@ def tables(entries: list[Entry]) -> str:
         raise ValueError("this is the file of a dry run: it has no figures")
     measured = of_kind(entries, "measurement")
     parts = [environment_text(entries)]
-    for name, table in (("floors", _floors), ("networks", _networks), ("layers", _layers)):
+    kinds = {
+        "floors": _floors,
+        "networks": _networks,
+        "layers": _layers,
+        "kernels": _kernels,
+        "kernel networks": _kernel_networks,
+    }
+    for name, table in kinds.items():
         chosen = [entry for entry in measured if entry.get("table") == name]
         if chosen:
             parts.append(table(chosen))
     lines = of_kind(entries, "line")
-    if entries[0]["command"] == "tax":  # its checks repeat the tables
+    if entries[0]["command"] in ("tax", "kernels"):  # their checks repeat the tables
         lines = [line for line in lines if line["state"] != "ok"]
     if lines:
         parts.append(lines_table(lines))
@@ -82,3 +89,36 @@ def _spread(ratio: dict[str, float]) -> str:
 
 def _us(seconds: float) -> str:
     return f"{MICROSECONDS * seconds:.1f}"
+
+
+def _kernels(rows: list[Entry]) -> list[str]:
+    """A row for each layer and direction: torch's kernel in its better layout, ours, and the floor."""
+    text = [
+        f"bf16, batch {rows[0]['batch']}; a dash: torch's kernel is faster.",
+        "",
+        "| grouped 3x3 | direction | floor, us | torch, us | ours, us | ours / torch | our kernel |",
+        "|---|---|---:|---:|---:|---:|---|",
+    ]
+    cases: dict[tuple[str, str], list[Entry]] = {}
+    for row in rows:
+        cases.setdefault((row["what"], row["direction"]), []).append(row)
+    for (layer, direction), measured in cases.items():
+        times = {row["kernel"]: MICROSECONDS * row["seconds"]["median"] for row in measured}
+        theirs = min(time for name, time in times.items() if name.startswith("torch"))
+        ours = [(time, name) for name, time in times.items() if not name.startswith("torch")]
+        floor = f"{MICROSECONDS * measured[0]['floor']:.0f}"
+        cells = ["-", "-", "-"]
+        if ours:
+            (own, name), *_ = ours
+            cells = [f"{own:.0f}", f"{own / theirs:.2f}", name]
+        text.append("| " + " | ".join([layer, direction, floor, f"{theirs:.0f}", *cells]) + " |")
+    return text
+
+
+def _kernel_networks(rows: list[Entry]) -> list[str]:
+    """A row for each way of each network."""
+    text = ["| case | way | ms | ratio (quartiles) |", "|---|---|---:|---:|"]
+    for row in rows:
+        ms = f"{MILLISECONDS * row['seconds']['median']:.2f}"
+        text.append("| " + " | ".join([row["what"], row["way"], ms, _spread(row["ratio"])]) + " |")
+    return text

@@ -25,7 +25,7 @@ LARGEST_FILE = 16 * 2**20
 """The most bytes of a file that is read."""
 
 
-class Choice(BaseModel):
+class KernelChoice(BaseModel):
     """The measurement of one direction of a layer.
 
     Attributes:
@@ -48,7 +48,7 @@ class _Content(BaseModel):
 
     format: int
     card: dict[str, str]
-    choices: dict[str, Choice]
+    choices: dict[str, KernelChoice]
 
 
 class ChoiceTable:
@@ -64,11 +64,11 @@ class ChoiceTable:
         self.card = card
         self.choices = {} if path is None else _read(path, card)
 
-    def get(self, key: str) -> Choice | None:
+    def get(self, key: str) -> KernelChoice | None:
         """The choice of a direction of a layer; None if it is not measured."""
         return self.choices.get(key)
 
-    def put(self, key: str, choice: Choice) -> None:
+    def put(self, key: str, choice: KernelChoice) -> None:
         """Keeps a choice. Choices that another process wrote in the meantime are kept too."""
         self.choices[key] = choice
         if self.path is None:
@@ -95,7 +95,7 @@ def table_path(device_name: str) -> Path:
     return folder / "kernels" / f"{name}.json"
 
 
-def _read(path: Path, card: dict[str, str]) -> dict[str, Choice]:
+def _read(path: Path, card: dict[str, str]) -> dict[str, KernelChoice]:
     """The choices of a file; none if it is missing, belongs to another card or version, or cannot be read."""
     try:
         if path.stat().st_size > LARGEST_FILE:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from resnext_dsl.devices.torch_device import device_name
 from resnext_dsl.kernels import tuning
-from resnext_dsl.kernels.choice_table import Choice, ChoiceTable, table_path
+from resnext_dsl.kernels.choice_table import ChoiceTable, KernelChoice, table_path
 from resnext_dsl.kernels.configurations import Configuration, candidates
 from resnext_dsl.kernels.layer_shape import LayerShape, fits
 
@@ -93,7 +93,7 @@ def chosen(
                 device,
             ),
             shape.batch,
-        ) or Choice(configuration=None, seconds=0.0, torch_seconds=0.0)
+        ) or KernelChoice(configuration=None, seconds=0.0, torch_seconds=0.0)
         table.put(key, choice)
     return choice.configuration
 

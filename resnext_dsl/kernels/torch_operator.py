@@ -252,13 +252,13 @@ def _flops(positions: int, channels: int, groups: int) -> int:
     return 2 * positions * channels * (channels // groups) * 9
 
 
-@register_flop_formula(torch.ops.resnext_dsl.grouped_conv3x3)
+@register_flop_formula(getattr(torch.ops, NAMESPACE).grouped_conv3x3)
 def _forward_flops(x: Any, weight: Any, bias: Any, stride: int, groups: int, *_: Any, out_shape: Any, **__: Any) -> int:
     batch, channels, height, width = out_shape
     return _flops(batch * height * width, channels, groups)
 
 
-@register_flop_formula(torch.ops.resnext_dsl.grouped_conv3x3_input_gradient)
+@register_flop_formula(getattr(torch.ops, NAMESPACE).grouped_conv3x3_input_gradient)
 def _input_gradient_flops(
     gradient: Any, weight: Any, height: int, width: int, stride: int, groups: int, **_: Any
 ) -> int:
@@ -266,7 +266,7 @@ def _input_gradient_flops(
     return _flops(batch * out_height * out_width, channels, groups)
 
 
-@register_flop_formula(torch.ops.resnext_dsl.grouped_conv3x3_weight_gradient)
+@register_flop_formula(getattr(torch.ops, NAMESPACE).grouped_conv3x3_weight_gradient)
 def _weight_gradient_flops(gradient: Any, x: Any, stride: int, groups: int, *_: Any, **__: Any) -> int:
     batch, channels, out_height, out_width = gradient
     return _flops(batch * out_height * out_width, channels, groups)

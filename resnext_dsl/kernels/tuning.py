@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from resnext_dsl.devices.run_time import run_seconds
-from resnext_dsl.kernels.choice_table import Choice
+from resnext_dsl.kernels.choice_table import KernelChoice
 from resnext_dsl.kernels.configurations import Configuration
 
 ROUNDS = 3
@@ -44,7 +44,7 @@ def measured(
     run: Callable[[Configuration], Tensor],
     torch_run: Run,
     device: torch.device,
-) -> Choice:
+) -> KernelChoice:
     """The fastest of torch's kernel and of the configurations that compute the same.
 
     A configuration that does not compile, or needs more memory than the card has, is left out.
@@ -77,7 +77,7 @@ def measured(
     medians = {key: statistics.median(taken) for key, taken in times.items()}
     best = min(fastest, key=lambda key: medians[key], default=None)
     chosen = best if best is not None and medians[best] <= MARGIN * medians[None] else None
-    return Choice(configuration=chosen, seconds=medians[best] if best else 0.0, torch_seconds=medians[None])
+    return KernelChoice(configuration=chosen, seconds=medians[best] if best else 0.0, torch_seconds=medians[None])
 
 
 def agrees(result: Tensor, expected: Tensor) -> bool:
@@ -88,7 +88,7 @@ def agrees(result: Tensor, expected: Tensor) -> bool:
     return bool(difference <= tolerance * scale.float())
 
 
-def with_smaller_batch(attempt: Callable[[int], Choice], batch: int) -> Choice | None:
+def with_smaller_batch(attempt: Callable[[int], KernelChoice], batch: int) -> KernelChoice | None:
     """Measures with the whole batch, or with a half, a quarter and so on if memory runs out; a warning says so.
 
     Args:

@@ -16,7 +16,7 @@ from benchmarks.gpu.networks import load_shipped
 from benchmarks.gpu.run import Run
 from benchmarks.gpu.tax.floors import Floors, measured_floors
 from benchmarks.gpu.tax.layers import BATCH, Layer, distinct
-from benchmarks.gpu.timing import Step, interleaved, spread
+from benchmarks.gpu.timing import Step, interleaved, seconds_of, spread
 from resnext_dsl.kernels import tuning
 from resnext_dsl.kernels.configurations import candidates
 from resnext_dsl.kernels.layer_shape import DIRECTIONS, FORWARD, INPUT_GRADIENT, LayerShape
@@ -56,10 +56,12 @@ def _layer(run: Run, layer: Layer, names: list[str], floors: Floors) -> None:
             steps[choice.configuration.text()] = partial(ours, choice.configuration)
         taken = interleaved(steps, run.device, 5, 0.01, min(run.ends, time.monotonic() + 2))
         medians = {name: spread(rounds).median for name, rounds in taken.items()}
+        graphs = {name: in_graph(call) for name, call in steps.items()}
         for name, rounds in taken.items():
             run.measured(
                 layer.text(),
                 table="kernels",
+                graph_seconds=graphs[name],
                 layer=asdict(layer),
                 networks=names,
                 batch=BATCH,
@@ -75,8 +77,24 @@ def _layer(run: Run, layer: Layer, names: list[str], floors: Floors) -> None:
         else:
             name = choice.configuration.text()
             own = medians[name]
-            said.append(f"{direction}: {own / theirs:.2f} of torch's, {own / floor:.2f} of the floor ({name})")
+            inside = f"{graphs[name] / min(graphs[other] for other in graphs if other != name):.2f} in a CUDA graph"
+            said.append(
+                f"{direction}: {own / theirs:.2f} of torch's ({inside}), {own / floor:.2f} of the floor ({name})"
+            )
     run.check(layer.text(), True, "; ".join(said), gpu_only=True)
+
+
+def in_graph(step: Step, calls: int = 10) -> float:
+    """Seconds of a call in a CUDA graph of several calls: the time of the device, without the time of the host."""
+    step()
+    torch.cuda.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        for _ in range(calls):
+            step()
+    graph.replay()
+    device = torch.device("cuda", torch.cuda.current_device())
+    return min(seconds_of(graph.replay, device) for _ in range(5)) / calls
 
 
 def torch_call(

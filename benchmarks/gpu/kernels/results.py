@@ -56,40 +56,50 @@ def results(run: Run) -> None:
         run.left_out("kernels against float64", "no GPU; tests/kernels runs them in Triton's interpreter")
         return
     count = max(1, min(MOST_PROCESSES, (os.cpu_count() or 2) - 5))
-    seconds = max(5.0, min(COMPARED, run.left() - 10))
-    ahead = compiling_ahead()
-    sanitized = _sanitized()
+    seconds = max(5.0, min(COMPARED, run.left() - 30))
+    ahead, sanitized = compiling_ahead(), _sanitized()
     processes = [started("benchmarks.gpu.kernels.results", index, count, seconds) for index in range(count)]
-    outcomes: list[dict[str, Any]] = []
-    for process in processes:
-        for line in ended(run, "a process that compares", process, seconds + 30):
-            outcomes.append(json.loads(line))
-    if sanitized is None:
-        run.left_out("compute-sanitizer", "it is not on the PATH")
-    else:
-        for line in ended(run, "compute-sanitizer", sanitized, max(1.0, run.left())):
-            if "ERROR SUMMARY" in line:
-                run.check("compute-sanitizer, memcheck", ": 0 errors" in line, line.strip("= "))
-    for process in ahead:
-        for line in ended(run, "a process that compiles networks", process, max(1.0, run.left())):
-            run.check("torch.compile ahead of the times", True, line)
+    try:
+        outcomes = []
+        for process in processes:
+            lines = ended(run, "a process that compares", process, max(1.0, run.left() - 10))
+            outcomes += [json.loads(line) for line in lines]
+        _report(run, outcomes)
+        if sanitized is None:
+            run.left_out("compute-sanitizer", "it is not on the PATH")
+        else:
+            _report_sanitized(run, ended(run, "compute-sanitizer", sanitized, max(1.0, run.left() - 8)))
+        for process in ahead:
+            for line in ended(run, "a process that compiles networks", process, max(0.5, run.left() - 5)):
+                run.check("torch.compile ahead of the times", True, line)
+    finally:
+        for process in (*processes, *ahead, *([sanitized] if sanitized else [])):
+            process.kill()
+
+
+def _report(run: Run, outcomes: list[dict[str, Any]]) -> None:
+    """A line for each direction and type, and one for configurations that do not run."""
     for dtype, limit in LIMITS.items():
-        own = [outcome for outcome in outcomes if outcome["dtype"] == dtype]
         for direction in DIRECTIONS:
-            told = [outcome for outcome in own if outcome["direction"] == direction]
+            told = [one for one in outcomes if (one["dtype"], one["direction"]) == (dtype, direction)]
             compared = [outcome for outcome in told if "difference" in outcome]
             if not compared:
                 run.left_out(f"{direction}, {dtype}", "the time of this part is over")
                 continue
-            worst = max(compared, key=lambda outcome: outcome["difference"])
+            worst = max(compared, key=lambda outcome: float(outcome["difference"]))
+            apart = float(worst["difference"])
+            figure = f"{apart:.1e} at most (limit {limit:.0e}), {len(compared)} comparisons: {worst['what']}"
+            run.check(f"{direction}, {dtype}", apart <= limit, figure)
             failed = [outcome for outcome in told if "error" in outcome]
-            figure = (
-                f"{worst['difference']:.1e} at most (limit {limit:.0e}), {len(compared)} comparisons: {worst['what']}"
-            )
-            run.check(f"{direction}, {dtype}", worst["difference"] <= limit, figure)
             if failed:
                 said = f"{len(failed)} of {len(told)}, such as {failed[0]['what']}: {failed[0]['error']}"
                 run.check(f"{direction}, {dtype}, configurations that do not run", False, said)
+
+
+def _report_sanitized(run: Run, lines: list[str]) -> None:
+    for line in lines:
+        if "ERROR SUMMARY" in line:
+            run.check("compute-sanitizer, memcheck", ": 0 errors" in line, line.strip("= "))
 
 
 def _sanitized() -> subprocess.Popen[str] | None:
