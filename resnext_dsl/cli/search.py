@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -147,8 +148,7 @@ def search(
             engine=engine,
             resources=_amounts(resources),
         )
-        with Progress(plan) as progress:
-            results = run(plan, progress=progress)
+        results = run(plan, progress=Progress(plan) if sys.stderr.isatty() else True)
         paths = write(results.space, [trial.candidate for trial in results.front], output) if output is not None else []
         if report is not None:
             paths.append(results.report(report))

@@ -15,9 +15,17 @@ from resnext_dsl.spaces.space import Space
 
 
 class Found(Results):
-    """The results of a search; `report` writes them as a page."""
+    """The results of a search; `report` writes them as a page, `print` shows a short table."""
 
     __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"<Found {self.space.network.name}: {len(self.trials)} results, {len(self.front)} on the front>"
+
+    def __str__(self) -> str:
+        from resnext_dsl.searches.result_lines import text_of_results
+
+        return text_of_results(self)
 
     def report(self, path: str | os.PathLike[str]) -> Path:
         """Writes all results as one self-contained HTML file.

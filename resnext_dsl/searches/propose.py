@@ -57,7 +57,7 @@ class Proposer:
         self.space = space
         self.distributions = {dimension.name: distribution(dimension) for dimension in space.dimensions}
         self._budget = plan.budget or None
-        self._rng = np.random.default_rng([plan.seed, worker])
+        self._rng = np.random.default_rng([plan.seed, worker, *plan.stream])
         self._stock: list[Candidate] = []
         self._tries = TRIES.get(plan.sampler, 1)
         self._directions = plan.directions

@@ -19,7 +19,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from resnext_dsl.searches.database import Records
 from resnext_dsl.searches.storage import close, open_storage
-from resnext_dsl.searches.trials import candidate_of, device_of, key_of, metrics_of, standing
+from resnext_dsl.searches.trials import candidate_of, device_of, known_key, metrics_of, standing
 
 DISTRIBUTIONS = {
     "width": IntDistribution(4, 64, step=4),
@@ -185,7 +185,7 @@ def test_a_new_database_is_opened_by_several_at_once(kind: str, tmp_path: Path, 
 def test_trials_of_version_0_1_are_read() -> None:
     attributes = {"candidate": {"width": 4}, "key": "k4", "metrics": {"accuracy": 0.5}}
     trial = create_trial(values=[0.5], user_attrs=attributes)
-    assert (candidate_of(trial), key_of(trial), metrics_of(trial), device_of(trial)) == (
+    assert (candidate_of(trial), known_key(trial), metrics_of(trial), device_of(trial)) == (
         {"width": 4},
         "k4",
         {"accuracy": 0.5},
@@ -193,4 +193,4 @@ def test_trials_of_version_0_1_are_read() -> None:
     )
     assert standing([trial]).keys == {"k4": trial}
     other = create_trial(values=[0.5])
-    assert (candidate_of(other), key_of(other)) == (None, None)
+    assert (candidate_of(other), known_key(other)) == (None, None)
