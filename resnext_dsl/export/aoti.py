@@ -23,9 +23,26 @@ USUAL_HOME = Path("/usr/local/cuda")
 def write(model: nn.Module, signature: Interface, path: Path) -> None:
     """Traces a module, compiles it for the signature's device with the machine's compilers, and writes the package."""
     with _current(signature.device):
+        _order_one_channel(model)
         program = trace(model, signature)
         with torch.no_grad():
             aoti_compile_and_package(program, package_path=str(path), inductor_configs=options_for(signature.device))
+
+
+def _order_one_channel(model: nn.Module) -> None:
+    """Gives the weights of convolutions of one channel the strides of a contiguous tensor; their values stay.
+
+    Such a weight is contiguous and channels-last at once, and its strides may be those of either. torch 2.13 compiles a
+    convolution wrongly if the strides are those of channels-last, the weights are frozen, and the batch is dynamic.
+    """
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d) and module.in_channels == 1:
+            weight = module.weight.data
+            channels, height, width = weight.shape[1:]
+            strides = (channels * height * width, height * width, width, 1)
+            module.weight.data = torch.empty_strided(
+                weight.shape, strides, dtype=weight.dtype, device=weight.device
+            ).copy_(weight)
 
 
 def options_for(device: str) -> dict[str, Any]:

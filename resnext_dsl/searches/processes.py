@@ -16,6 +16,9 @@ from resnext_dsl.searches.engine import CRASHED, SEEN
 from resnext_dsl.searches.plan import Plan
 from resnext_dsl.searches.trials import Standing
 
+PROGRAM = "from resnext_dsl.searches.worker import leave; leave()"
+"""The program of a worker."""
+
 
 class Processes:
     """Starts workers as processes, which run until the search is done."""
@@ -57,7 +60,7 @@ class Process:
         self._output = tempfile.TemporaryFile()  # noqa: SIM115
         path = os.pathsep.join(filter(None, [str(Path.cwd()), os.environ.get("PYTHONPATH")]))
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "resnext_dsl.searches.worker", str(number), self.name],
+            [sys.executable, "-c", PROGRAM, str(number), self.name],
             stdin=subprocess.PIPE,
             stdout=self._output,
             stderr=self._output,

@@ -39,6 +39,14 @@ def url_of(plan: Plan, name: str) -> str:
     return plan.storage or f"sqlite:///{name}.search.db"
 
 
+def absolute(url: str) -> str:
+    """The URL of a database without its password; the path of a SQLite file does not depend on the working folder."""
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "sqlite":
+        return f"sqlite:///{Path(parsed.database or '').resolve()}"
+    return without_password(url)
+
+
 def open_storage(url: str, heartbeat: int, grace: int, patience: float = 0.0) -> RDBStorage:
     """Opens a database for use by many processes.
 

@@ -23,6 +23,7 @@ from resnext_dsl.searches.preselection import STAGES, Stage, preselected
 from resnext_dsl.searches.processes import Processes
 from resnext_dsl.searches.propose import Proposer, params_of
 from resnext_dsl.searches.session import Session
+from resnext_dsl.searches.storage import absolute
 from resnext_dsl.searches.trials import (
     LOST,
     REASON,
@@ -78,7 +79,7 @@ def run(plan: Plan, evaluator: Any = None, progress: Any = None) -> Found:
     with (
         observer_of(progress, plan) as observer,
         Session(plan, evaluator, announce=observer.step) as session,
-        stream(f"{without_password(session.url)} {session.name}", session.creator) as words,
+        stream(f"{absolute(session.url)} {session.name}", session.creator) as words,
     ):
         session.plan = plan._replace(stream=words)
         for note in session.notes:

@@ -388,9 +388,9 @@ def _stop_with_parent() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-if __name__ == "__main__":
+def leave() -> None:
+    """Runs a worker and ends its process; threads of libraries must not keep a finished worker alive."""
     status = main()
-    # Threads of libraries must not keep a finished worker alive.
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)

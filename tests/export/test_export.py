@@ -18,6 +18,7 @@ from resnext_dsl.export.interface import outputs_of, signature_of
 from resnext_dsl.export.onnx import OPSET
 from resnext_dsl.foundation import atomic as output
 
+ROOT = Path(__file__).parent.parent.parent
 EXPORTS = [(target, name) for target in ("pt2", "onnx", "openvino") for name in NETWORKS] + [("aoti", "outputs")]
 
 
@@ -49,6 +50,29 @@ def test_a_file_gives_the_outputs_of_the_module(target: str, name: str, tmp_path
         assert list(found) == list(expected)
     for theirs, ours in zip(found.values(), expected.values(), strict=True):
         torch.testing.assert_close(theirs, ours, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("spec", "settings"),
+    [
+        ("examples/digits.arch", {"depth": 1, "channels": 8, "width": 4}),
+        pytest.param("examples/families.arch", {}, marks=pytest.mark.slow),
+        pytest.param("unet", {"resolution": 64, "channels": 4}, marks=pytest.mark.slow),
+    ],
+    ids=["digits", "families", "unet"],
+)
+def test_packages_of_the_networks_for_one_channel(spec: str, settings: dict[str, object], tmp_path: Path) -> None:
+    path = ROOT / spec
+    network = rx.load(path if path.exists() else spec, **settings)
+    shape = network.ir.nodes[0].shape
+    assert shape[0] == 1
+    written = network.export("aoti", tmp_path / "m.pt2", seed=3)
+    assert written.agreement.difference <= 1e-5
+    for batch in (1, 2, 5):
+        images = torch.randn(batch, *shape)
+        expected, found = eager(network, images, seed=3), read_back("aoti", written.files[0], images.clone())
+        for theirs, ours in zip(found.values(), expected.values(), strict=True):
+            torch.testing.assert_close(theirs, ours, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("target", ["pt2", "onnx", "openvino"])

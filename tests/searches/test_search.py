@@ -379,15 +379,21 @@ def test_a_space_without_domains_cannot_be_searched(spec: str, tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    "change",
-    [{"minimize": "params"}, {"width": 8}, {"budget": ()}, {"evaluator": search_evaluators.slow}],
-    ids=["objectives", "settings", "budget", "evaluator"],
+    ("change", "different"),
+    [
+        ({"minimize": "params"}, "objectives"),
+        ({"width": 8}, "fixed values"),
+        ({"budget": ()}, "budgets"),
+        ({"evaluator": search_evaluators.slow}, "evaluator"),
+        ({"minimize": "params", "constrain": "accuracy >= 0.1"}, "objectives and constraints"),
+    ],
+    ids=["objectives", "settings", "budget", "evaluator", "two"],
 )
-def test_a_study_of_another_search_is_left_alone(spec: str, change: dict[str, Any]) -> None:
+def test_a_study_of_another_search_is_left_alone(spec: str, change: dict[str, Any], different: str) -> None:
     before = searched(spec, trials=3)
     if change == {"budget": ()}:
         Path(spec).write_text(SPACE.replace("    budget none { flops <= 1K }\n", ""))
-    with pytest.raises(rx.ArchError, match=r"E723.*the storage already has a study `n`, of another search space"):
+    with pytest.raises(rx.ArchError, match=rf"E723.*a study `n`, of another search: the {different} differ"):
         searched(spec, **change)
     Path(spec).write_text(SPACE)
     assert searched(spec, trials=3).trials == before.trials
