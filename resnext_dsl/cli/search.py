@@ -100,7 +100,10 @@ def search(
         ),
     ] = 20,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", metavar="DIR", help="Folder for the front, as .arch files.")
+        Path | None,
+        typer.Option(
+            "-o", "--output", metavar="DIR", help="Folder to write: the front, as .arch files.  [default: none]"
+        ),
     ] = None,
     report: Annotated[
         Path | None,

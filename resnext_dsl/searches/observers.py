@@ -43,14 +43,14 @@ class Observer:
         """Shows the standing, and the stages before the first trial."""
 
 
-class Calls(Observer):
+class FunctionObserver(Observer):
     """Passes the standing on to a function of the user."""
 
     def __init__(self, function: OnProgress) -> None:
         self._function = function
 
     def __call__(self, now: Standing, stages: list[Stage]) -> None:
-        """Calls the function."""
+        """FunctionObserver the function."""
         self._function(now, stages)
 
 
@@ -161,5 +161,5 @@ def observer_of(progress: Any, plan: Plan) -> Observer:
     if isinstance(progress, Observer):
         return progress
     if callable(progress):
-        return Calls(progress)
+        return FunctionObserver(progress)
     return Lines(plan) if progress else Observer()

@@ -21,14 +21,13 @@ from resnext_dsl.searches.patience import hurried, patient
 from resnext_dsl.searches.plan import Plan
 from resnext_dsl.searches.preselection import STAGES, Stage, preselected
 from resnext_dsl.searches.processes import Processes
-from resnext_dsl.searches.propose import Proposer, params_of
+from resnext_dsl.searches.propose import Proposal, Proposer, params_of
 from resnext_dsl.searches.session import Session
 from resnext_dsl.searches.storage import absolute
 from resnext_dsl.searches.trials import (
     LOST,
     REASON,
-    Proposed,
-    Watch,
+    StaleCheck,
     add_waiting,
     all_trials,
     fail,
@@ -129,13 +128,13 @@ def _staged(session: Session, observer: Observer) -> list[Stage]:
         nothing = standing([])
         observer.step(f"drawing {plan.screen:,} candidates within the budgets")
         candidates, stages = preselected(session.space, plan, lambda so_far: observer(nothing, so_far))
-        distributions = Proposer(session.space, plan, 0).distributions
-        trials = standing(all_trials(records))
+        proposer, trials = Proposer(session.space, plan, 0), all_trials(records)
+        keys = standing(trials).keys
         for candidate in candidates:
             key = key_of(session.space, candidate, session.space.bind(candidate))
-            if key not in trials.keys:
-                params = params_of(session.space, candidate)
-                add_waiting(records, Proposed(params, distributions, candidate.to_json(), key))
+            if key not in keys:
+                proposal = Proposal(candidate, params_of(session.space, candidate), {})
+                add_waiting(records, proposer.proposed(proposal, key, trials))
         known = [list(stage) for stage in stages]
         patient(lambda: records.study.set_user_attr(STAGES, known))
     return [Stage(*stage) for stage in known]
@@ -149,7 +148,7 @@ def _supervise(session: Session, engine: Engine, observer: Observer, stages: lis
     plan = session.plan
     workers: dict[int, Running] = {}
     futile, results = 0, -1
-    watch = Watch(session.records, plan.heartbeat, plan.grace)
+    watch = StaleCheck(session.records, plan.heartbeat, plan.grace)
     try:
         observer.step(f"starting {_count(plan.workers, 'worker')}; each imports the evaluator `{plan.evaluator}` first")
         for number in range(plan.workers):

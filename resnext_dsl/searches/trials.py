@@ -301,7 +301,7 @@ def fail(records: Records, trial: FrozenTrial, kept: Mapping[str, Any], pruned: 
     patient(lambda: records.end(trial.number, state, None, kept))
 
 
-class Watch:
+class StaleCheck:
     """Marks running trials as failed if their workers have died."""
 
     def __init__(self, records: Records, heartbeat: float, grace: float) -> None:

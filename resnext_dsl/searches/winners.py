@@ -86,8 +86,8 @@ def write(space: Space, candidates: list[Candidate], folder: Path) -> list[Path]
         partial.replace(path)
         paths.append(path)
     for path in folder.glob(f"{space.network.name}-*.arch"):
-        place = path.stem.removeprefix(f"{space.network.name}-")
-        if place.isdigit() and int(place) > len(paths) and _is_winner(space, path):
+        number = path.stem.removeprefix(f"{space.network.name}-")
+        if number.isdigit() and int(number) > len(paths) and _is_winner(space, path):
             path.unlink()
     return paths
 

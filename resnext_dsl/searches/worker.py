@@ -41,9 +41,9 @@ from resnext_dsl.searches.trials import (
     Heartbeat,
     Proposed,
     Snapshot,
+    StaleCheck,
     Standing,
     Tally,
-    Watch,
     add_running,
     again,
     all_trials,
@@ -90,7 +90,7 @@ class Worker:
         self._records = session.records
         self._proposer = Proposer(session.space, session.plan, number)
         self._exhausted = False
-        self._watch = Watch(session.records, session.plan.heartbeat, session.plan.grace)
+        self._watch = StaleCheck(session.records, session.plan.heartbeat, session.plan.grace)
         self._snapshot = Snapshot(session.records)
         self._tally = Tally()
         self._known: set[Candidate] = set()
@@ -209,10 +209,7 @@ class Worker:
             key = key_of(space, proposal.candidate, network)
             if key not in now.keys:
                 self._bound = key, proposal.candidate, network
-                candidate, distributions = proposal.candidate.to_json(), self._proposer.distributions
-                return self._added(
-                    Proposed(proposal.params, distributions, candidate, key, proposal.notes), len(trials)
-                )
+                return self._added(self._proposer.proposed(proposal, key, trials), len(trials))
 
     # --- evaluation ---
 

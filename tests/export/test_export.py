@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -73,6 +75,32 @@ def test_packages_of_the_networks_for_one_channel(spec: str, settings: dict[str,
         expected, found = eager(network, images, seed=3), read_back("aoti", written.files[0], images.clone())
         for theirs, ours in zip(found.values(), expected.values(), strict=True):
             torch.testing.assert_close(theirs, ours, rtol=1e-4, atol=1e-5)
+
+
+def test_a_package_is_loaded_with_checks_of_its_inputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from resnext_dsl.export.aoti import CHECKS, loaded
+
+    monkeypatch.delenv(CHECKS, raising=False)
+    network = rx.loads("network n { input image: 3x8x8; conv(4, 3x3); relu; conv(4, 3x3) }")
+    written = network.export("aoti", tmp_path / "m.pt2", batch=2)
+    run = loaded(tmp_path / "m.pt2", "cpu")
+    images = torch.randn(2, 3, 8, 8)
+    (expected,) = eager(network, images, seed=0).values()
+    torch.testing.assert_close(outputs_of(run(images))[0], expected, rtol=1e-4, atol=1e-5)
+    assert CHECKS not in os.environ
+    with pytest.raises(RuntimeError):
+        run(images.contiguous(memory_format=torch.channels_last))
+    with pytest.raises(RuntimeError):
+        run(torch.randn(3, 3, 8, 8))
+    with pytest.raises(RuntimeError):
+        run(images.double())
+    # The printed lines, in a program of their own.
+    program = f"import os, torch\nimages = torch.ones(2, 3, 8, 8)\n{written.snippet}\nprint(tuple(outputs.shape))"
+    program += "\nnetwork(images.contiguous(memory_format=torch.channels_last))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout == "(2, 4, 8, 8)\n"
+    assert done.returncode != 0
+    assert "RuntimeError" in done.stderr
 
 
 @pytest.mark.parametrize("target", ["pt2", "onnx", "openvino"])
