@@ -22,7 +22,7 @@ def without_password(url: str) -> str:
     changed = parsed.set(query=query) if query != dict(parsed.query) else parsed
     if changed.password is None and changed is parsed:
         return url
-    return changed.render_as_string(hide_password=True)
+    return changed.render_as_string(hide_password=True).replace(quote_plus(MASK), MASK)
 
 
 def masked(text: str, url: str) -> str:

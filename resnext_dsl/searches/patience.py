@@ -17,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 AWAY = 600.0
 """Most seconds that a database may be unavailable during a search."""
 
-SILENT = 3.0
+SILENT = 5.0
 """Seconds after which an unfinished operation means that the database does not answer."""
 
 STEP = 0.5

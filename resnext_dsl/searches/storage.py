@@ -6,6 +6,7 @@ import random
 import sqlite3
 import time
 import warnings
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -60,26 +61,25 @@ def open_storage(url: str, heartbeat: int, grace: int, patience: float = 0.0) ->
     Raises:
         ArchError: E722 if the URL is not valid or the database cannot be reached.
     """
-    with pending():
-        return _opened_in_time(url, heartbeat, grace, patience)
-
-
-def _opened_in_time(url: str, heartbeat: int, grace: int, patience: float) -> RDBStorage:
     end, tries = time.monotonic() + patience, 0
-    while True:
-        tries += 1
-        try:
-            return _opened(url, heartbeat, grace)
-        except (ArgumentError, NoSuchModuleError, ImportError) as problem:
-            hint = "sqlite:///FILE.db, or postgresql://USER@HOST/DATABASE (pip install 'resnext-dsl[postgresql]')"
-            raise _unusable(url, str(problem), hint) from None
-        except OSError as problem:
-            raise _unusable(url, str(problem), "check that the folder exists and that you can write to it") from None
-        except (SQLAlchemyError, sqlite3.Error, StorageInternalError, RuntimeError, AssertionError) as problem:
-            if time.monotonic() >= end and not (_is_race(problem) and tries < RACES):
-                hint = "check that the database is running and that you can write to it"
-                raise _unusable(url, str(problem.__cause__ or problem), hint) from None
-        time.sleep(random.uniform(0.05, 0.5))  # a random wait, so that the same processes do not collide again
+    with ExitStack() as outage:
+        while True:
+            tries += 1
+            try:
+                return _opened(url, heartbeat, grace)
+            except (ArgumentError, NoSuchModuleError, ImportError) as problem:
+                hint = "sqlite:///FILE.db, or postgresql://USER@HOST/DATABASE (pip install 'resnext-dsl[postgresql]')"
+                raise _unusable(url, str(problem), hint) from None
+            except OSError as problem:
+                hint = "check that the folder exists and that you can write to it"
+                raise _unusable(url, str(problem), hint) from None
+            except (SQLAlchemyError, sqlite3.Error, StorageInternalError, RuntimeError, AssertionError) as problem:
+                if time.monotonic() >= end and not (_is_race(problem) and tries < RACES):
+                    hint = "check that the database is running and that you can write to it"
+                    raise _unusable(url, str(problem.__cause__ or problem), hint) from None
+            if tries == 1:
+                outage.enter_context(pending())
+            time.sleep(random.uniform(0.05, 0.5))  # a random wait, so that the same processes do not collide again
 
 
 def _opened(url: str, heartbeat: int, grace: int) -> RDBStorage:
