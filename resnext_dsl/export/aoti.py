@@ -40,8 +40,8 @@ def write(model: nn.Module, signature: Interface, path: Path) -> None:
 def _order_one_channel(model: nn.Module) -> None:
     """Gives the weights of convolutions of one channel the strides of a contiguous tensor; their values stay.
 
-    Such a weight is contiguous and channels-last at once, and its strides may be those of either. torch 2.13 compiles a
-    convolution wrongly if the strides are those of channels-last, the weights are frozen, and the batch is dynamic.
+    Such a weight is contiguous and channels-last at once, and its strides may be those of either format. torch 2.13
+    compiles a convolution wrongly if the strides are channels-last, the weights are frozen, and the batch is dynamic.
     """
     for module in model.modules():
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d) and module.in_channels == 1:

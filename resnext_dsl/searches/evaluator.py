@@ -60,6 +60,11 @@ class Evaluator:
         return device if isinstance(device, str) else ""
 
     @property
+    def usual_device(self) -> str:
+        """The device of most evaluations: the CPU, or "" if no function runs."""
+        return "cpu" if self.runs else ""
+
+    @property
     def version(self) -> str:
         """A hash of the function's source; "" for a built-in evaluator and for a function without a source."""
         return version_of(self._function)

@@ -104,7 +104,7 @@ def trial_line(plan: Plan, trial: FrozenTrial) -> str:
     """A trial that has ended, on one line: its objectives and its time, or why it failed."""
     if trial.values is None:
         return f"trial {trial.number} failed: {next(iter(reason_of(trial).splitlines()), '')}"
-    metrics: Mapping[str, float] = metrics_of(trial)
+    metrics: Mapping[str, float] = metrics_of(trial, plan.objectives)
     values = zip(plan.objectives, trial.values, strict=True)
     shown = [f"{name} {number(value)}" for name, value in values]
     shown += [f"{bound} missed" for bound in plan.bounds if bound.violation(metrics.get(bound.metric, 0.0)) > 0]

@@ -24,7 +24,9 @@ from optuna.samplers import BaseSampler, NSGAIISampler, TPESampler
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from resnext_dsl.costs.closed_form import COST_MEASURES
 from resnext_dsl.foundation.diagnostics import ArchError
+from resnext_dsl.networks.network import Network
 from resnext_dsl.searches.plan import Plan
 from resnext_dsl.searches.trials import VOID, Proposed, candidate_of, is_feasible
 from resnext_dsl.spaces.candidate import Candidate, text_of
@@ -93,14 +95,26 @@ class Proposer:
                 return proposal
         return self._left(known)
 
-    def proposed(self, proposal: Proposal, key: str, trials: Sequence[FrozenTrial]) -> Proposed:
-        """The trial of a proposal; `trials` are those of the study."""
+    def proposed(
+        self, proposal: Proposal, key: str, network: Network, device: str, trials: Sequence[FrozenTrial]
+    ) -> Proposed:
+        """The trial of a proposal.
+
+        Args:
+            proposal: The proposal.
+            key: The key of its architecture.
+            network: Its network.
+            device: The usual device of an evaluation.
+            trials: The trials of the study.
+        """
         if self._names is None:
             self._names = stored_names(self.distributions, trials)
         names = self._names
         params = {names[name]: value for name, value in proposal.params.items()}
         distributions = {names[name]: self.distributions[name] for name in proposal.params}
-        return Proposed(params, distributions, proposal.candidate.to_json(), key, proposal.notes)
+        cost = {measure: getattr(network.cost(), measure) for measure in COST_MEASURES}
+        architecture = {"candidate": proposal.candidate.to_json(), "key": key, "cost": cost, "device": device}
+        return Proposed(params, distributions, architecture, proposal.notes)
 
     def _in_space(self, trial: FrozenTrial) -> FrozenTrial:
         """A trial with the parameters of this space; its study may have had narrower domains before."""
@@ -264,15 +278,15 @@ def stored_names(distributions: Mapping[str, BaseDistribution], trials: Sequence
     for trial in trials:
         known |= trial.distributions
     names = {}
-    for name, own in distributions.items():
+    for name, wanted in distributions.items():
         tries = (name if number == 1 else f"{name} ({number})" for number in itertools.count(1))
-        names[name] = next(tried for tried in tries if tried not in known or _is_compatible(known[tried], own))
+        names[name] = next(tried for tried in tries if tried not in known or _is_compatible(known[tried], wanted))
     return names
 
 
-def _is_compatible(known: BaseDistribution, own: BaseDistribution) -> bool:
+def _is_compatible(known: BaseDistribution, wanted: BaseDistribution) -> bool:
     try:
-        check_distribution_compatibility(known, own)
+        check_distribution_compatibility(known, wanted)
     except ValueError:
         return False
     return True

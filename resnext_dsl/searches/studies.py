@@ -68,21 +68,21 @@ def open_study(storage: RDBStorage, name: str, plan: Plan, space: Space, version
     create = partial(
         optuna.create_study, storage=storage, study_name=name, directions=directions, sampler=_sampler(plan)
     )
-    own = identity(plan, space)
+    expected = identity(plan, space)
     described = {PLAN: plan.stored(), PARTS: parts_of(plan, space), MACHINE: machine()}
     versions = {VERSIONS: [version]} if version else {}
     try:
         study = patient(create)
-        _set(study, described | versions | {SPACE: own})  # the identity last: the others are there with it
+        _set(study, described | versions | {SPACE: expected})  # the identity last: the others are there with it
         return Opened(patient(lambda: Records(storage, study)), machine(), None, len(versions))
     except DuplicatedStudyError:
         study = patient(lambda: optuna.load_study(storage=storage, study_name=name, sampler=_sampler(plan)))
     attributes = _attributes(study)
     records = patient(lambda: Records(storage, study))
     kept = None
-    if attributes.get(SPACE) != own:
+    if attributes.get(SPACE) != expected:
         kept = _kept(records, attributes, plan, space)
-        _set(study, {PARTS: described[PARTS], PLAN: described[PLAN], SPACE: own})
+        _set(study, {PARTS: described[PARTS], PLAN: described[PLAN], SPACE: expected})
     _mask_password(study, attributes)
     known = [*attributes.get(VERSIONS, [])]
     if version and version not in known:

@@ -17,7 +17,7 @@ from resnext_dsl.searches.found import Found, results_of
 from resnext_dsl.searches.machines import stream
 from resnext_dsl.searches.observers import Observer, observer_of
 from resnext_dsl.searches.passwords import masked, without_password
-from resnext_dsl.searches.patience import hurried, patient
+from resnext_dsl.searches.patience import AWAY, hurried, hurry, patient
 from resnext_dsl.searches.plan import Plan
 from resnext_dsl.searches.preselection import STAGES, Stage, preselected
 from resnext_dsl.searches.processes import Processes
@@ -74,6 +74,7 @@ def run(plan: Plan, evaluator: Any = None, progress: Any = None) -> Found:
         ArchError: If the plan is not valid; E722 if the storage does not answer; E724 if the workers cannot run.
     """
     plan.check()
+    hurry(AWAY)  # an earlier search of this process may have been stopped
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     with (
         observer_of(progress, plan) as observer,
@@ -131,10 +132,12 @@ def _staged(session: Session, observer: Observer) -> list[Stage]:
         proposer, trials = Proposer(session.space, plan, 0), all_trials(records)
         keys = standing(trials).keys
         for candidate in candidates:
-            key = key_of(session.space, candidate, session.space.bind(candidate))
+            network = session.space.bind(candidate)
+            key = key_of(session.space, candidate, network)
             if key not in keys:
                 proposal = Proposal(candidate, params_of(session.space, candidate), {})
-                add_waiting(records, proposer.proposed(proposal, key, trials))
+                device = session.evaluator.usual_device
+                add_waiting(records, proposer.proposed(proposal, key, network, device, trials))
         known = [list(stage) for stage in stages]
         patient(lambda: records.study.set_user_attr(STAGES, known))
     return [Stage(*stage) for stage in known]

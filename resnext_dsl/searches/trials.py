@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -22,8 +22,12 @@ from resnext_dsl.searches.patience import answers_again, patient
 from resnext_dsl.searches.trouble import MEMORY
 
 ARCHITECTURE, RESULT = "architecture", "result"
-"""Attributes of a trial. The first has the `candidate`, the `key` of its architecture and the `worker` that added it.
-The second has all `metrics` and the `device` of the evaluation. Each attribute costs a database operation."""
+"""Attributes of a trial. Each costs a database operation.
+
+The first has the `candidate`, the `key` of its architecture, its `cost`, the usual `device` of its evaluation, and the
+`worker` that added it. The second has all `metrics` and the `device` of the evaluation; it is left out if the first and
+the values of the objectives say the same.
+"""
 
 OWNER = "owner"
 """Attribute of a trial that another worker has added: the worker that evaluates it."""
@@ -182,15 +186,34 @@ def candidate_of(trial: FrozenTrial) -> Mapping[str, Any] | None:
     return candidate
 
 
-def metrics_of(trial: FrozenTrial) -> Mapping[str, float]:
-    """All metrics of a result."""
-    metrics: Mapping[str, float] = _kept(trial, RESULT, "metrics") or {}
-    return metrics
+def metrics_of(trial: FrozenTrial, objectives: Sequence[str] = ()) -> Mapping[str, float]:
+    """All metrics of a result; `objectives` are the names of its values."""
+    metrics: Mapping[str, float] | None = _kept(trial, RESULT, "metrics")
+    if metrics is not None:
+        return metrics
+    return known_metrics(objectives, trial.values, _kept(trial, ARCHITECTURE, "cost") or {})
+
+
+def known_metrics(
+    objectives: Sequence[str], values: Sequence[float] | None, cost: Mapping[str, float]
+) -> dict[str, float]:
+    """The metrics that the values of the objectives and the cost give."""
+    return {**dict(zip(objectives, values or (), strict=False)), **cost}
 
 
 def device_of(trial: FrozenTrial) -> str:
     """The device of the evaluation of a result; "" if the evaluator computed the cost only."""
-    return str(_kept(trial, RESULT, "device") or "")
+    attribute = RESULT if RESULT in trial.user_attrs else ARCHITECTURE
+    return str(_kept(trial, attribute, "device") or "")
+
+
+def result_of(
+    trial: FrozenTrial, objectives: Sequence[str], values: Sequence[float], metrics: Mapping[str, float], device: str
+) -> dict[str, Any]:
+    """The attributes to store with a result: none if they follow from those of the trial and its values."""
+    cost = _kept(trial, ARCHITECTURE, "cost")
+    known = cost is not None and metrics == known_metrics(objectives, values, cost)
+    return {} if known and device == device_of(trial) else {RESULT: {"metrics": metrics, "device": device}}
 
 
 def _kept(trial: FrozenTrial, attribute: str, part: str) -> Any:
@@ -219,17 +242,28 @@ def is_feasible(trial: FrozenTrial) -> bool:
 
 
 class Proposed(NamedTuple):
-    """A trial to add: its parameters, their distributions, the candidate, its key, and what the sampler stores."""
+    """A trial to add.
+
+    Attributes:
+        params: Its parameters.
+        distributions: Their distributions.
+        architecture: The candidate, its key, its cost and the usual device.
+        notes: The attributes that the sampler stores.
+    """
 
     params: Mapping[str, Any]
     distributions: Mapping[str, BaseDistribution]
-    candidate: Mapping[str, Any]
-    key: str
+    architecture: Mapping[str, Any]
     notes: Mapping[str, Any] = MappingProxyType({})
+
+    @property
+    def key(self) -> str:
+        """The key of its architecture."""
+        return str(self.architecture["key"])
 
     def trial(self, state: TrialState, worker: str) -> FrozenTrial:
         """The trial in a state, without a number."""
-        architecture = {"candidate": dict(self.candidate), "key": self.key} | ({"worker": worker} if worker else {})
+        architecture = {**self.architecture, **({"worker": worker} if worker else {})}
         return create_trial(
             state=state,
             params=dict(self.params),
@@ -253,10 +287,9 @@ def add_running(records: Records, proposed: Proposed, known: int, worker: str) -
 
 def again(dead: FrozenTrial) -> Proposed:
     """A new trial for the candidate of a dead one."""
-    candidate, key = candidate_of(dead), known_key(dead)
-    assert candidate is not None
-    assert key is not None
-    return Proposed(dead.params, dead.distributions, candidate, key, {**dead.system_attrs, "retry_of": dead.number})
+    parts = {part: _kept(dead, ARCHITECTURE, part) for part in ("candidate", "key", "cost", "device")}
+    architecture = {part: value for part, value in parts.items() if value is not None}
+    return Proposed(dead.params, dead.distributions, architecture, {**dead.system_attrs, "retry_of": dead.number})
 
 
 def claim(records: Records, trial: FrozenTrial, worker: str) -> bool:

@@ -35,7 +35,6 @@ from resnext_dsl.searches.session import Session
 from resnext_dsl.searches.trials import (
     LOST,
     REASON,
-    RESULT,
     STOPPED,
     VOID,
     Heartbeat,
@@ -54,6 +53,7 @@ from resnext_dsl.searches.trials import (
     finished,
     known_key,
     owner_of,
+    result_of,
 )
 from resnext_dsl.searches.trouble import BROKEN, MEMORY, BrokenDeviceError, allocations, release, trouble_of
 from resnext_dsl.spaces.candidate import Candidate
@@ -170,8 +170,8 @@ class Worker:
         trials = self._snapshot.read()
         now = self._tally.standing(trials)
         running = [trial for trial in trials[known:] if trial.state is TrialState.RUNNING]
-        own = [trial for trial in running if owner_of(trial) == self.name]
-        counting = [trial for trial in own if known_key(trial) == proposed.key and self._counts(trial, now)]
+        owned = [trial for trial in running if owner_of(trial) == self.name]
+        counting = [trial for trial in owned if known_key(trial) == proposed.key and self._counts(trial, now)]
         return counting[0] if counting else None
 
     def _counts(self, trial: FrozenTrial, now: Standing) -> bool:
@@ -209,7 +209,8 @@ class Worker:
             key = key_of(space, proposal.candidate, network)
             if key not in now.keys:
                 self._bound = key, proposal.candidate, network
-                return self._added(self._proposer.proposed(proposal, key, trials), len(trials))
+                device = self._session.evaluator.usual_device
+                return self._added(self._proposer.proposed(proposal, key, network, device, trials), len(trials))
 
     # --- evaluation ---
 
@@ -249,7 +250,7 @@ class Worker:
             self._end_without(trial, problem)
         else:
             values = [metrics[name] for name in self._plan.objectives]
-            kept = {RESULT: {"metrics": metrics, "device": device}}
+            kept = result_of(trial, self._plan.objectives, values, metrics, device)
             missed_bounds = violations(self._bounds, metrics)
             if finish(self._records, trial, values, kept, missed_bounds) and not missed_bounds:
                 ended = finished(trial, values, kept)
