@@ -40,7 +40,7 @@ def write(model: nn.Module, signature: Interface, path: Path) -> None:
 def _order_one_channel(model: nn.Module) -> None:
     """Gives the weights of convolutions of one channel the strides of a contiguous tensor; their values stay.
 
-    Such a weight is contiguous and channels-last at once, and its strides may be those of either format. torch 2.13
+    Such a weight is contiguous and channels-last at once, and its strides may be those of either format. PyTorch 2.13
     compiles a convolution wrongly if the strides are channels-last, the weights are frozen, and the batch is dynamic.
     """
     for module in model.modules():

@@ -399,9 +399,10 @@ def test_a_study_of_another_search_is_left_alone(spec: str, change: dict[str, An
     assert searched(spec, trials=3).trials == before.trials
 
 
-def test_a_study_of_another_program_is_left_alone(spec: str) -> None:
+def test_a_study_of_another_program_is_left_alone(spec: str, monkeypatch: pytest.MonkeyPatch) -> None:
     import optuna
 
+    monkeypatch.setattr("resnext_dsl.searches.studies.CREATION", 1.0)
     optuna.create_study(storage="sqlite:///n.search.db", study_name="n", directions=["maximize", "minimize"])
     with pytest.raises(rx.ArchError, match=r"E723.*which was not created by resnext-dsl"):
         searched(spec)
