@@ -84,7 +84,13 @@ def run(plan: Plan, evaluator: Any = None, progress: Any = None) -> Found:
         session.plan = plan._replace(stream=words)
         for note in session.notes:
             observer.note(note)
-        return _searched(session, evaluator is not None, observer)
+        try:
+            return _searched(session, evaluator is not None, observer)
+        except (StorageInternalError, SQLAlchemyError) as problem:
+            reason = next(iter(str(problem.__cause__ or problem).splitlines()), "no reason given")
+            message = masked(f"the storage {without_password(session.url)} does not answer: {reason}", session.url)
+            hint = "the results are in the storage; the same command continues the search"
+            raise ArchError([Diagnostic("E722", message[:300], hint=hint, file="--storage")]) from None
 
 
 def _searched(session: Session, is_alone: bool, observer: Observer) -> Found:
@@ -107,16 +113,8 @@ def _searched(session: Session, is_alone: bool, observer: Observer) -> Found:
             raise engine_error(
                 message, "start the program again: the search continues and tries the candidate again"
             ) from None
-    if not stopped:
-        return results_of(session.space, plan, standing(all_trials(session.records)), stages)
-    with hurried(ANSWER):
-        try:
-            return results_of(session.space, plan, standing(all_trials(session.records)), stages, stopped)
-        except (StorageInternalError, SQLAlchemyError):
-            url = without_password(session.url)
-            message = f"the search is stopped, but the storage {url} does not answer, so its results cannot be read"
-            hint = "the results are in the storage; the same command continues the search"
-            raise ArchError([Diagnostic("E722", message, hint=hint, file="--storage")]) from None
+    with hurried(ANSWER if stopped else AWAY):
+        return results_of(session.space, plan, standing(all_trials(session.records)), stages, stopped)
 
 
 def _staged(session: Session, observer: Observer) -> list[Stage]:

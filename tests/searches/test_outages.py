@@ -153,7 +153,8 @@ def hold_stop_during_outage(database: Database, folder: Path, *more: str, twice:
         assert json.loads(out)["stopped"]
     else:
         assert command.returncode == 2
-        assert "error[E722]: the search is stopped, but the storage postgresql+psycopg://tester:***@" in err
+        assert "error[E722]: the storage postgresql+psycopg://tester:***@" in err
+        assert " does not answer: " in err
         assert "the same command continues the search" in err
     assert "topsecret" not in err
     assert taken < 40
