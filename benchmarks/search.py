@@ -101,6 +101,7 @@ def _search(spec: Path, url: str, name: str, sampler: str, trials: int) -> Any:
         evaluator=accuracy,
         storage=url,
         study=name,
+        progress=False,
     )
     assert len(results.trials) == trials
     return results

@@ -115,7 +115,8 @@ def lines(written: Written) -> list[str]:
     if compared.difference:
         share, limit = f"{compared.difference:.1e}", f"{compared.tolerance:.0e}"
         outputs = f"differ from the module's by {share} of their largest value (limit {limit})"
-    return [f"wrote {', '.join(sizes)}", f"read back: outputs at batch {batches} {outputs}"]
+    load = ["to load it:", *(f"  {line}" for line in written.snippet.splitlines())] if written.snippet else []
+    return [f"wrote {', '.join(sizes)}", f"read back: outputs at batch {batches} {outputs}", *load]
 
 
 def answer(network: Network, written: Written) -> dict[str, Any]:

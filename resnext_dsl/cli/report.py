@@ -24,7 +24,9 @@ def report(
     ] = "",
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", metavar="FILE.html", help="File of the page.  [default: NETWORK.report.html]"),
+        typer.Option(
+            "-o", "--output", metavar="FILE.html", help="File to write: the page.  [default: NETWORK.report.html]"
+        ),
     ] = None,
     settings: answers.Set = None,
     as_json: answers.Json = False,

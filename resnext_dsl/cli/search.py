@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -99,7 +100,10 @@ def search(
         ),
     ] = 20,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", metavar="DIR", help="Folder for the front, as .arch files.")
+        Path | None,
+        typer.Option(
+            "-o", "--output", metavar="DIR", help="Folder to write: the front, as .arch files.  [default: none]"
+        ),
     ] = None,
     report: Annotated[
         Path | None,
@@ -147,8 +151,7 @@ def search(
             engine=engine,
             resources=_amounts(resources),
         )
-        with Progress(plan) as progress:
-            results = run(plan, progress=progress)
+        results = run(plan, progress=Progress(plan) if sys.stderr.isatty() else True)
         paths = write(results.space, [trial.candidate for trial in results.front], output) if output is not None else []
         if report is not None:
             paths.append(results.report(report))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from resnext_dsl.cli import answers
+from resnext_dsl.train.recipes import RECIPES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,6 +24,22 @@ INTERRUPTED = 130
 """Exit status after Ctrl-C, as in shells."""
 
 
+def _with_default(text: str, choice: str) -> str:
+    """The help of an option of the recipe, with its value in each recipe."""
+    values = {name: _shown(getattr(recipe, choice)) for name, recipe in RECIPES.items()}
+    if len(set(values.values())) == 1:
+        return f"{text}  [default: {next(iter(values.values()))}]"
+    return f"{text}  [default: {'; '.join(f'{name}: {value}' for name, value in values.items())}]"
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, tuple):
+        return ",".join(map(str, value)) or "none"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
 def train(
     spec: answers.Spec,
     settings: answers.Set = None,
@@ -34,56 +51,92 @@ def train(
     ] = "digits",
     data: Annotated[
         str | None,
-        typer.Option("--data", help="Data set: digits, cifar10, cifar100 or folder.  [default: of the recipe]"),
+        typer.Option("--data", help=_with_default("Data set: digits, cifar10, cifar100 or folder.", "data")),
     ] = None,
     data_dir: Annotated[
         str | None, typer.Option("--data-dir", metavar="DIR", help="Folder of the data set; digits need none.")
     ] = None,
     holdout: Annotated[
-        float | None, typer.Option("--holdout", help="Share of the training images that replaces the test images.")
+        float | None,
+        typer.Option(
+            "--holdout", help=_with_default("Share of the training images that replaces the test images.", "holdout")
+        ),
     ] = None,
     weights: Annotated[
         str | None,
         typer.Option("--weights", metavar="FILE", help="Checkpoint to start from: ours, torchvision's or timm's."),
     ] = None,
     out: Annotated[
-        str | None, typer.Option("-o", "--out", metavar="DIR", help="Folder of the run.  [default: runs/NAME]")
+        str | None,
+        typer.Option("-o", "--output", "--out", metavar="DIR", help="Folder to write: the run.  [default: runs/NAME]"),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in the folder.")] = False,
     test_only: Annotated[bool, typer.Option("--test-only", help="Measure the weights; train nothing.")] = False,
-    epochs: Annotated[int | None, typer.Option("--epochs", help="Passes over the training images.")] = None,
-    batch_size: Annotated[
-        int | None, typer.Option("--batch-size", help="Images of one step, on all devices together.")
+    epochs: Annotated[
+        int | None, typer.Option("--epochs", help=_with_default("Passes over the training images.", "epochs"))
     ] = None,
-    lr: Annotated[float | None, typer.Option("--lr", help="Learning rate before the first decay.")] = None,
+    batch_size: Annotated[
+        int | None,
+        typer.Option("--batch-size", help=_with_default("Images of one step, on all devices together.", "batch_size")),
+    ] = None,
+    lr: Annotated[
+        float | None, typer.Option("--lr", help=_with_default("Learning rate before the first decay.", "lr"))
+    ] = None,
     schedule: Annotated[
-        str | None, typer.Option("--schedule", help="Schedule of the learning rate: step, cosine or constant.")
+        str | None,
+        typer.Option(
+            "--schedule", help=_with_default("Schedule of the learning rate: step, cosine or constant.", "schedule")
+        ),
     ] = None,
     milestones: Annotated[
-        str | None, typer.Option("--milestones", metavar="E,E...", help="Epochs at which `step` decays: 150,225.")
+        str | None,
+        typer.Option(
+            "--milestones",
+            metavar="E,E...",
+            help=_with_default("Epochs at which `step` decays: 150,225.", "milestones"),
+        ),
     ] = None,
-    gamma: Annotated[float | None, typer.Option("--gamma", help="Factor of the rate at each milestone.")] = None,
-    warmup: Annotated[float | None, typer.Option("--warmup", help="Epochs in which the rate grows from 0.")] = None,
-    momentum: Annotated[float | None, typer.Option("--momentum", help="Momentum of the gradient descent.")] = None,
-    nesterov: Annotated[bool | None, typer.Option("--nesterov/--no-nesterov", help="Nesterov's momentum.")] = None,
-    weight_decay: Annotated[float | None, typer.Option("--weight-decay", help="Factor of the L2 penalty.")] = None,
+    gamma: Annotated[
+        float | None, typer.Option("--gamma", help=_with_default("Factor of the rate at each milestone.", "gamma"))
+    ] = None,
+    warmup: Annotated[
+        float | None, typer.Option("--warmup", help=_with_default("Epochs in which the rate grows from 0.", "warmup"))
+    ] = None,
+    momentum: Annotated[
+        float | None, typer.Option("--momentum", help=_with_default("Momentum of the gradient descent.", "momentum"))
+    ] = None,
+    nesterov: Annotated[
+        bool | None, typer.Option("--nesterov/--no-nesterov", help=_with_default("Nesterov's momentum.", "nesterov"))
+    ] = None,
+    weight_decay: Annotated[
+        float | None, typer.Option("--weight-decay", help=_with_default("Factor of the L2 penalty.", "weight_decay"))
+    ] = None,
     decay_all: Annotated[
         bool | None,
         typer.Option(
-            "--decay-all/--decay-kernels", help="Weight decay of all parameters, or of kernels and matrices only."
+            "--decay-all/--decay-kernels",
+            help=_with_default("Weight decay of all parameters, or of kernels and matrices only.", "decay_all"),
         ),
     ] = None,
     label_smoothing: Annotated[
-        float | None, typer.Option("--label-smoothing", help="Share of the target, spread over all classes.")
+        float | None,
+        typer.Option(
+            "--label-smoothing", help=_with_default("Share of the target, spread over all classes.", "label_smoothing")
+        ),
     ] = None,
     auxiliary: Annotated[
-        float | None, typer.Option("--auxiliary", help="Weight of the losses of outputs `when training`.")
+        float | None,
+        typer.Option(
+            "--auxiliary", help=_with_default("Weight of the losses of outputs `when training`.", "auxiliary")
+        ),
     ] = None,
     augment: Annotated[
-        str | None, typer.Option("--augment", help="Augmentation: none, shift, crop or imagenet.")
+        str | None,
+        typer.Option("--augment", help=_with_default("Augmentation: none, shift, crop or imagenet.", "augment")),
     ] = None,
     seed: Annotated[
-        int | None, typer.Option("--seed", help="Seed of weights, order, augmentation and dropout.")
+        int | None,
+        typer.Option("--seed", help=_with_default("Seed of weights, order, augmentation and dropout.", "seed")),
     ] = None,
     accelerator: Annotated[str, typer.Option("--accelerator", help="Kind of device: auto, cpu, cuda or mps.")] = "auto",
     devices: Annotated[
@@ -106,8 +159,8 @@ def train(
     """Train a network on a data set read from disk, measure it after every epoch, and save weights and metrics.
 
     The parameters `classes` and `resolution` of the spec take the values of the data set, unless --set sets them.
-    Options of the recipe keep its values by default. The command prints progress on standard error. The exit status is
-    1 if training diverges.
+    The help of each option of the recipe shows its value there. The command prints progress on standard error. The exit
+    status is 1 if training diverges.
 
     Example: resnext-dsl train resnext29_8x64d --set width=4 --set 'depths=[1, 1, 1]'
     """
@@ -133,7 +186,7 @@ def train(
     if test_only and weights is None:
         answers.fail("`--test-only` measures weights: name them with --weights FILE")
     if test_only and (resume or out is not None):
-        answers.fail("`--test-only` saves no run: omit --out and --resume")
+        answers.fail("`--test-only` saves no run: omit --output and --resume")
     if resume and weights is not None:
         answers.fail("`--resume` continues from the weights of the run: omit --weights")
     with answers.reported():

@@ -14,7 +14,9 @@ def weights(
     checkpoint: Annotated[str, typer.Argument(metavar="CHECKPOINT", help="A .safetensors, .pt or .pth file.")],
     output: Annotated[
         str | None,
-        typer.Option("-o", "--output", metavar="FILE", help="File for the converted checkpoint.  [default: none]"),
+        typer.Option(
+            "-o", "--output", metavar="FILE", help="File to write: the converted checkpoint.  [default: none]"
+        ),
     ] = None,
     like: Annotated[
         str | None,

@@ -46,7 +46,7 @@ def _held(name: str, *, alone: bool) -> Iterator[None]:
         yield
         return
     stem = re.sub(r"[^\w.-]", "_", name)
-    folder = _folder()
+    folder = lock_folder()
     with open(folder / f"{stem}.gate", "wb") as gate, open(folder / f"{stem}.lock", "wb") as lock:
         fcntl.flock(gate, fcntl.LOCK_EX)
         fcntl.flock(lock, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
@@ -57,7 +57,7 @@ def _held(name: str, *, alone: bool) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_UN)  # a child that an evaluator has forked may hold the file open
 
 
-def _folder() -> Path:
+def lock_folder() -> Path:
     """The folder of the locks, which belongs to the user.
 
     Raises:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -17,21 +18,47 @@ from resnext_dsl.export.interface import Interface, Run, outputs_of, trace
 ALLOCATOR = "weight_use_caching_allocator"
 """Inductor's option that puts weights in torch's allocator, so that `torch.cuda.max_memory_allocated` counts them."""
 
+CHECKS = "AOTI_RUNTIME_CHECK_INPUTS"
+"""Environment variable of a package. Without it, torch 2.13 takes a channels-last image for a contiguous one, and any
+batch for a fixed one, and computes other outputs without a word."""
+
+LOWER_BOUND = "check_lowerbound"
+"""Inductor's option whose check would refuse batch 1, since torch.export assumes that a dynamic batch is at least 2."""
+
 USUAL_HOME = Path("/usr/local/cuda")
 
 
 def write(model: nn.Module, signature: Interface, path: Path) -> None:
     """Traces a module, compiles it for the signature's device with the machine's compilers, and writes the package."""
     with _current(signature.device):
+        _order_one_channel(model)
         program = trace(model, signature)
         with torch.no_grad():
             aoti_compile_and_package(program, package_path=str(path), inductor_configs=options_for(signature.device))
+
+
+def _order_one_channel(model: nn.Module) -> None:
+    """Gives the weights of convolutions of one channel the strides of a contiguous tensor; their values stay.
+
+    Such a weight is contiguous and channels-last at once, and its strides may be those of either format. PyTorch 2.13
+    compiles a convolution wrongly if the strides are channels-last, the weights are frozen, and the batch is dynamic.
+    """
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d) and module.in_channels == 1:
+            weight = module.weight.data
+            channels, height, width = weight.shape[1:]
+            strides = (channels * height * width, height * width, width, 1)
+            module.weight.data = torch.empty_strided(
+                weight.shape, strides, dtype=weight.dtype, device=weight.device
+            ).copy_(weight)
 
 
 def options_for(device: str) -> dict[str, Any]:
     """Inductor's options: on a CPU weights are constants (`freezing`), which it lays out for the processor."""
     place = torch.device(device)
     options: dict[str, Any] = {"freezing": place.type == "cpu"}
+    if hasattr(config.aot_inductor, LOWER_BOUND):
+        options[f"aot_inductor.{LOWER_BOUND}"] = False
     if place.type == "cuda" and hasattr(config.aot_inductor, ALLOCATOR):
         options[f"aot_inductor.{ALLOCATOR}"] = True
     return options
@@ -43,11 +70,54 @@ def read(path: Path, signature: Interface, model: nn.Module) -> Run:
     return lambda images: outputs_of(network(images))
 
 
-def loaded(path: Path, device: str) -> Any:
-    """Loads a package onto a device; without an index torch would load it onto the first GPU."""
+def loaded(path: Path, device: str) -> Callable[[torch.Tensor], Any]:
+    """Loads a package onto a device; without an index torch would load it onto the first GPU.
+
+    The package refuses images of another shape, type or memory format than it was compiled for.
+    """
     index = torch.device(device).index
     with _current(device):
-        return aoti_load_package(str(path), device_index=-1 if index is None else index)
+        network = aoti_load_package(str(path), device_index=-1 if index is None else index)
+    is_first = True
+
+    def run(images: torch.Tensor) -> Any:
+        nonlocal is_first
+        if not is_first:
+            return network(images)
+        with _checks():
+            result = network(images)
+        is_first = False
+        return result
+
+    return run
+
+
+@contextmanager
+def _checks() -> Iterator[None]:
+    """Lets a package check its inputs. A package reads the variable in its first run only."""
+    before = os.environ.get(CHECKS)
+    os.environ[CHECKS] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[CHECKS]
+        else:
+            os.environ[CHECKS] = before
+
+
+def snippet(path: Path, signature: Interface) -> str:
+    """The Python lines that load a package and run it, for a user."""
+    sizes = ", ".join(map(str, signature.shape))
+    batch = "N" if signature.batch is None else str(signature.batch)
+    kind = str(signature.dtype).removeprefix("torch.")
+    return "\n".join(
+        (
+            f'os.environ["{CHECKS}"] = "1"  # else images of another layout or batch give wrong outputs',
+            f'network = torch._inductor.aoti_load_package("{path}")',
+            f"outputs = network(images.contiguous())  # ({batch}, {sizes}) of {kind} on {signature.device}",
+        )
+    )
 
 
 def missing_tools(device: str) -> list[str]:

@@ -67,6 +67,11 @@ class Target(NamedTuple):
         run: Run = self._module().read(path, signature, model)
         return run
 
+    def snippet(self, path: Path, signature: Interface) -> str:
+        """The Python lines that load and run a file, if a wrong use would go unnoticed; "" otherwise."""
+        lines = getattr(self._module(), "snippet", None)
+        return "" if lines is None else str(lines(path, signature))
+
     def require_modules(self) -> None:
         """Checks that the needed modules are installed.
 

@@ -49,11 +49,13 @@ class Written(NamedTuple):
         target: The name of the format.
         files: Every file, the requested file first.
         agreement: The difference between its outputs and those of the module.
+        snippet: The Python lines that load and run a package of AOTInductor; "" for other formats.
     """
 
     target: str
     files: tuple[Path, ...]
     agreement: Agreement
+    snippet: str = ""
 
 
 def export(
@@ -100,7 +102,9 @@ def write_module(target: Target, model: nn.Module, signature: Interface, path: P
     except OSError as reason:
         message = f"the file cannot be written: {(reason.strerror or str(reason)).lower()}"
         raise error("E704", message, file=str(path)) from None
-    return Written(target.name, tuple(path.with_name(name) for name in names), compared)
+    return Written(
+        target.name, tuple(path.with_name(name) for name in names), compared, target.snippet(path, signature)
+    )
 
 
 def _named(target: Target, path: str | os.PathLike[str]) -> Path:

@@ -77,6 +77,7 @@ CODES: dict[str, str] = {
     "E802": "an exported file gives other outputs than the network (please report it)",
     "W901": "a declaration is never used",
     "W902": "the value of an operator is never used",
+    "W903": "the evaluator of a search has changed since earlier results",
 }
 """Every diagnostic code with its meaning; a code never changes its meaning."""
 

@@ -2,10 +2,13 @@
 
 - `plan`: the request.
 - `evaluator`: computes the metrics of a candidate.
-- `storage`, `trials`: the database that all processes share, and the trials in it.
-- `propose`, `worker`: `propose` chooses the next candidate; `worker` evaluates it.
+- `storage`, `studies`, `trials`: the database that all processes share, the study in it, and its trials.
+- `patience`, `machines`, `passwords`: waiting for a database, streams of random numbers, URLs without passwords.
+- `session`, `propose`, `worker`: a session is what a process needs; `propose` chooses the next candidate; `worker`
+  evaluates it.
 - `engine`, `processes`, `cluster`, `supervisor`: an engine starts workers as processes or on a Ray cluster; the
   supervisor replaces workers that end.
+- `observers`, `progress_display`: what a user sees while a search runs.
 - `results`, `reading`, `report`: the results, a reader for the results of an earlier run, and an HTML page of them.
 
 Only this package imports Optuna. It imports Ray only for the engine "ray".
@@ -57,7 +60,7 @@ def search(
     engine: str = "processes",
     resources: Mapping[str, float] | None = None,
     root: str | None = None,
-    progress: Any = None,
+    progress: Any = True,
     **fixed: Any,
 ) -> Found:
     """Searches the space that a file declares. The arguments have the names of the options of `resnext-dsl search`.
@@ -87,7 +90,8 @@ def search(
         engine: "processes" of this machine, or "ray": a cluster at RAY_ADDRESS or on this machine.
         resources: Resources that a trial needs on the cluster: {"cpu": 2, "gpu": 0.5}; one CPU by default.
         root: The folder that imports stay under.
-        progress: A function that the search calls repeatedly with the standing and the stages.
+        progress: True for a line for each trial on standard error, False for none. A function is called repeatedly
+            with the standing and the stages.
         **fixed: Values of parameters that do not vary.
 
     Raises:

@@ -20,20 +20,22 @@ import signal
 import socket
 import threading
 import time
+import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import optuna
 
 from resnext_dsl.devices.visible_gpus import gpus
 from resnext_dsl.foundation.diagnostics import ArchError, Diagnostic
 from resnext_dsl.searches.engine import BROKEN, REFUSED, engine_error
+from resnext_dsl.searches.patience import AWAY, hurry
 from resnext_dsl.searches.plan import Plan
-from resnext_dsl.searches.storage import AWAY
-from resnext_dsl.searches.trials import Standing
+from resnext_dsl.searches.session import Session
+from resnext_dsl.searches.trials import REASON, Standing, fail
 from resnext_dsl.searches.trouble import BrokenDeviceError
-from resnext_dsl.searches.worker import Session, Worker
+from resnext_dsl.searches.worker import Worker, exit_reason
 
 try:
     import ray
@@ -97,11 +99,11 @@ class Cluster:
         """Submits the first task of a worker."""
         return Turns(self, self._plan, number)
 
-    def submit(self, number: int | None = None) -> Any:
+    def submit(self, name: str, number: int | None = None) -> Any:
         """Submits a task of a worker to Ray's queue, and returns its reference."""
         folder = str(Path.cwd()) if self._local else None
         worker = next(self._numbers) if number is None else number
-        return self._task.remote(self._plan.to_json(), worker, folder, self._seen)
+        return self._task.remote(self._plan.to_json(), worker, name, folder, self._seen)
 
     # --- before the first task ---
 
@@ -202,8 +204,9 @@ class Turns:
     def __init__(self, cluster: Cluster, plan: Plan, number: int) -> None:
         self._cluster = cluster
         self._plan = plan
+        self.name = uuid.uuid4().hex
         self._output = "no output"
-        self._task = cluster.submit(number)
+        self._task = cluster.submit(self.name, number)
         self._waits_until = 0.0
         self._seen: tuple[int, ...] = ()
         self._asked = False
@@ -232,7 +235,7 @@ class Turns:
             return  # the last task had no trial, and the study has not changed since
         if now.waiting or now.dead or now.counted < self._plan.trials:
             self._seen = seen
-            self._task = self._cluster.submit()
+            self._task = self._cluster.submit(self.name)
 
     def ask_to_stop(self) -> None:
         """Removes its task from the queue, or asks a running task to stop."""
@@ -240,6 +243,15 @@ class Turns:
             self._asked = True
             with contextlib.suppress(RayError):
                 ray.cancel(self._task, force=False)
+
+    def kill(self) -> None:
+        """Kills its task, without a wait."""
+        if self._task is not None:
+            ray.cancel(self._task, force=True)
+
+    def exit_status(self, status: int) -> int | None:
+        """None: Ray does not tell the status of a process. The process itself records an end by its evaluator."""
+        return None
 
     def end(self, seconds: float) -> str:
         """Waits for the end of its task, and kills the task if it has not ended after `seconds`."""
@@ -278,9 +290,10 @@ class Turn(Worker):
     had_trial = False
     _until = 0.0
 
-    def begin(self) -> None:
-        """Starts the turn of a task."""
-        self._stop, self.had_trial, self._until = False, False, time.monotonic() + TURN
+    def begin(self, name: str) -> None:
+        """Starts the turn of a task, for the worker of this name."""
+        self.name, self._stop, self.had_trial, self._until = name, False, False, time.monotonic() + TURN
+        hurry(AWAY)
 
     @property
     def is_over(self) -> bool:
@@ -289,18 +302,35 @@ class Turn(Worker):
 
     def _evaluate(self, trial: Any) -> None:
         self.had_trial = True
-        super()._evaluate(trial)
+        with self._recorded_exit(trial):
+            super()._evaluate(trial)
         self._stop = self._stop or time.monotonic() > self._until
+
+    @contextlib.contextmanager
+    def _recorded_exit(self, trial: Any) -> Iterator[None]:
+        """Lets `os._exit` of the evaluator record the failure of the trial first: Ray does not tell the status."""
+        leave, process = os._exit, os.getpid()
+
+        def record_and_leave(status: int) -> NoReturn:
+            if os.getpid() == process:  # a process that the evaluator has forked just ends
+                fail(self._records, trial, {REASON: exit_reason(status)})
+            leave(status)
+
+        os._exit = record_and_leave
+        try:
+            yield
+        finally:
+            os._exit = leave
 
     def _rest(self) -> None:
         self._stop = True
 
 
-def turn(plan: str, number: int, folder: str | None, seen: int) -> tuple[int | None, bool, str]:
+def turn(plan: str, number: int, name: str, folder: str | None, seen: int) -> tuple[int | None, bool, str]:
     """The function of a Ray task: evaluates trials for one turn. Returns the values that `_outcome` describes."""
     with contextlib.chdir(folder or "."):
         try:
-            worker = _worker(plan, number, seen)
+            worker = _worker(plan, number, name, seen)
             with _stopped_by_cancel(worker):
                 worker.run()
         except ArchError as problem:
@@ -310,7 +340,7 @@ def turn(plan: str, number: int, folder: str | None, seen: int) -> tuple[int | N
     return (0 if worker.is_over else None), worker.had_trial, "no output"
 
 
-def _worker(plan: str, number: int, seen: int) -> Turn:
+def _worker(plan: str, number: int, name: str, seen: int) -> Turn:
     if plan not in _kept:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         for other in _kept.values():
@@ -319,7 +349,7 @@ def _worker(plan: str, number: int, seen: int) -> Turn:
         session = Session(Plan.from_json(plan), patience=AWAY)
         session.check_here(seen)
         _kept[plan] = Turn(session, number)
-    _kept[plan].begin()
+    _kept[plan].begin(name)
     return _kept[plan]
 
 

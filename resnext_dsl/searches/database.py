@@ -2,8 +2,8 @@
 
 A trial changes its state in one transaction. So if several processes claim a waiting trial, exactly one becomes its
 owner, and a trial that has ended never changes. The data of a state is written before the state: the candidate together
-with the trial, a heartbeat before it is running, the metrics before it is complete. So if a process dies between two
-steps, the trial is either unchanged or tried again.
+with the trial, the metrics before it is complete. So if a process dies between two steps, the trial is either unchanged
+or tried again.
 """
 
 from __future__ import annotations
@@ -74,6 +74,11 @@ class Records:
         with suppress(UpdateFinishedTrialError):
             return self.storage.set_trial_state_values(self.id_of(number), TrialState.RUNNING)
         return False
+
+    def note(self, number: int, name: str, value: Any) -> None:
+        """Stores an attribute of a trial that has not ended."""
+        with suppress(UpdateFinishedTrialError):
+            self.storage.set_trial_user_attr(self.id_of(number), name, value)
 
     def beat(self, number: int) -> None:
         """Records a heartbeat of a trial."""

@@ -13,12 +13,21 @@ REFUSED = 2
 BROKEN = 3
 """The exit status of a worker whose device context is broken; another process may use the device."""
 
+CRASHED = 70
+"""The exit status of a worker that fails itself, such as for a database that stays away; its trial is tried again."""
+
 SEEN = "RESNEXT_DSL_GPUS"
 """Environment variable of a worker: the number of GPUs that the search sees."""
 
 
 class Running(Protocol):
-    """A worker that an engine has started."""
+    """A worker that an engine has started.
+
+    Attributes:
+        name: Its name, which its trials have.
+    """
+
+    name: str
 
     def status(self, now: Standing) -> int | None:
         """Its exit status, 0 if the search is done; None while it works or waits in a queue."""
@@ -28,6 +37,12 @@ class Running(Protocol):
 
     def end(self, seconds: float) -> str:
         """Waits for its end, then kills it. Returns its last output; its trial is tried again later."""
+
+    def kill(self) -> None:
+        """Kills it, without a wait."""
+
+    def exit_status(self, status: int) -> int | None:
+        """The status with which an evaluator may have ended the worker; None if something else ended it."""
 
 
 class Engine(Protocol):

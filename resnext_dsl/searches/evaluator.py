@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import math
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from resnext_dsl.costs.closed_form import COST_MEASURES
 from resnext_dsl.foundation.diagnostics import ArchError, Diagnostic, did_you_mean
 from resnext_dsl.networks.network import Network
 from resnext_dsl.searches.plan import Plan
+from resnext_dsl.searches.versions import version_of
 from resnext_dsl.spaces.candidate import Candidate
 
 COST = "cost"
@@ -57,6 +59,35 @@ class Evaluator:
         device = getattr(self._function, "device", "")
         return device if isinstance(device, str) else ""
 
+    @property
+    def usual_device(self) -> str:
+        """The device of most evaluations: the CPU, or "" if no function runs."""
+        return "cpu" if self.runs else ""
+
+    @property
+    def version(self) -> str:
+        """A hash of the function's source; "" for a built-in evaluator and for a function without a source."""
+        return version_of(self._function)
+
+    def check_metrics(self, wanted: Sequence[str], timed: Sequence[str]) -> None:
+        """Refuses metrics that the evaluator does not give, as far as that is known before an evaluation.
+
+        A built-in evaluator and a function with an attribute `metrics` name their metrics. Latencies that are `timed`
+        and measures of cost are always there.
+
+        Raises:
+            ArchError: E721 for a metric that the evaluator does not give.
+        """
+        listed = () if self._function is None else getattr(self._function, "metrics", None)
+        if not isinstance(listed, list | tuple | set | frozenset):
+            return
+        known = [*listed, *COST_MEASURES, *timed]
+        for name in wanted:
+            if name not in known:
+                evaluator = f"`{COST}`" if self._function is None else "the evaluator"
+                hint = did_you_mean(name, known) or f"it gives {', '.join(known)}"
+                raise _unusable(f"{evaluator} gives no metric `{name}`", f"{hint}; another one: `--evaluator`")
+
     def overrides(self, network: Network, settings: Mapping[str, Any]) -> dict[str, Any]:
         """Values that parameters of a network need, such as the number of classes of a data set."""
         overrides = getattr(self._function, "overrides", None)
@@ -87,7 +118,13 @@ class Evaluator:
         if self._function is not None:
             arguments = {"report": report} if self.reports and report is not None else {}
             subject = network.compile(seed=seed) if self.builds else network
-            metrics |= _checked(self._function(subject, candidate, **self._choices, **arguments))
+            process = os.getpid()
+            try:
+                returned = self._function(subject, candidate, **self._choices, **arguments)
+            finally:
+                if os.getpid() != process:  # a child that the function has forked must not record a result
+                    os._exit(1)
+            metrics |= _checked(returned)
         for name in wanted:
             if name not in metrics:
                 raise EvaluationError(f"the evaluator gives no metric `{name}`; it gives {', '.join(metrics)}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,17 @@ from resnext_dsl.spaces.space import Space
 
 
 class Found(Results):
-    """The results of a search; `report` writes them as a page."""
+    """The results of a search; `report` writes them as a page, `print` shows a short table."""
 
     __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"<Found {self.space.network.name}: {len(self.trials)} results, {len(self.front)} on the front>"
+
+    def __str__(self) -> str:
+        from resnext_dsl.searches.result_lines import text_of_results
+
+        return text_of_results(self)
 
     def report(self, path: str | os.PathLike[str]) -> Path:
         """Writes all results as one self-contained HTML file.
@@ -33,7 +42,10 @@ class Found(Results):
 
 def results_of(space: Space, plan: Plan, now: Standing, stages: list[Stage], stopped: bool = False) -> Found:
     """The results of a study."""
-    results = {trial.number: _result(space, trial) for trial in sorted(now.done, key=lambda trial: trial.number)}
+    results = {
+        trial.number: _result(space, plan.objectives, trial)
+        for trial in sorted(now.done, key=lambda trial: trial.number)
+    }
     signs = [-1 if direction == "maximize" else 1 for direction in plan.directions]
     front = [results[trial.number] for trial in front_of(now.done, plan.directions)]
     front.sort(key=lambda one: tuple(sign * value for sign, value in zip(signs, one.values, strict=True)))
@@ -47,9 +59,9 @@ def results_of(space: Space, plan: Plan, now: Standing, stages: list[Stage], sto
     return Found(plan, space, front, list(results.values()), failures, stages, stopped, exhausted, *unfinished)
 
 
-def _result(space: Space, trial: Any) -> Trial:
+def _result(space: Space, objectives: Sequence[str], trial: Any) -> Trial:
     seconds = trial.duration.total_seconds() if trial.duration is not None else 0.0
     candidate = space.candidate(candidate_of(trial) or {})
     values, feasible = tuple(trial.values), is_feasible(trial)
     finished, device = trial.datetime_complete, device_of(trial)
-    return Trial(trial.number, candidate, metrics_of(trial), values, seconds, feasible, finished, device)
+    return Trial(trial.number, candidate, metrics_of(trial, objectives), values, seconds, feasible, finished, device)

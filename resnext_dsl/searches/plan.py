@@ -14,6 +14,7 @@ from resnext_dsl.foundation.diagnostics import ArchError, did_you_mean, error
 from resnext_dsl.foundation.options import DEFAULTS
 from resnext_dsl.networks.loading import source_of
 from resnext_dsl.searches.constraints import Bound, bound_of
+from resnext_dsl.searches.passwords import without_password
 from resnext_dsl.semantics.overrides import override_source
 from resnext_dsl.spaces.space import Space, space_of
 
@@ -48,6 +49,7 @@ class Plan(NamedTuple):
         choices: Keyword arguments of the evaluator.
         engine: One of `ENGINES`.
         resources: Resources that a trial needs on a cluster: `cpu`, `gpu`, `memory` in bytes, custom ones by name.
+        stream: Further words of the seed, which differ between several commands of one study.
     """
 
     spec: str
@@ -71,6 +73,11 @@ class Plan(NamedTuple):
     choices: Mapping[str, Any] = MappingProxyType({})
     engine: str = "processes"
     resources: Mapping[str, float] = MappingProxyType({})
+    stream: tuple[int, ...] = ()
+
+    def __repr__(self) -> str:
+        shown = self._replace(storage=without_password(self.storage))
+        return f"Plan({', '.join(f'{name}={value!r}' for name, value in shown._asdict().items())})"
 
     @property
     def bounds(self) -> list[Bound]:
@@ -105,11 +112,15 @@ class Plan(NamedTuple):
         choices = {name: json.loads(json.dumps(value, default=str)) for name, value in self.choices.items()}
         return {**self._asdict(), "choices": choices, "resources": dict(self.resources)}
 
+    def stored(self) -> dict[str, Any]:
+        """The plan as the study stores it: without the password of the storage."""
+        return self._replace(storage=without_password(self.storage)).described()
+
     @classmethod
     def from_json(cls, text: str) -> Plan:
         """The plan in a text of `to_json`."""
         read = json.loads(text)
-        lists = {name: tuple(read.get(name, ())) for name in ("maximize", "minimize", "budget", "constrain")}
+        lists = {name: tuple(read.get(name, ())) for name in ("maximize", "minimize", "budget", "constrain", "stream")}
         return cls(**{**read, **lists})
 
     def check(self) -> None:
@@ -175,8 +186,8 @@ def identity(plan: Plan, space: Space) -> str:
     described = {
         **space.to_json(),
         "network": space.network.fingerprint,
-        "limits": [(limit.budget, limit.subject, limit.comparison, limit.bound) for limit in space.network.limits],
-        "fixed": {name: str(value) for name, value in sorted(space.fixed.items())},
+        "limits": _limits(space),
+        "fixed": _fixed(space),
         "objectives": list(zip(plan.objectives, plan.directions, strict=True)),
         "budget": plan.budget,
         "evaluator": plan.evaluator,
@@ -184,6 +195,34 @@ def identity(plan: Plan, space: Space) -> str:
         **({"measure": True} if plan.measure else {}),
         **({"choices": plan.described()["choices"]} if plan.choices else {}),
     }
+    return _hash(described)
+
+
+def parts_of(plan: Plan, space: Space) -> dict[str, str]:
+    """The parts of the identity, by their name in a message, each as a hash."""
+    described = {
+        "domains": [dimension.to_json() for dimension in space.dimensions],
+        "network": space.network.fingerprint,
+        "fixed values": _fixed(space),
+        "objectives": list(zip(plan.objectives, plan.directions, strict=True)),
+        "budgets": [plan.budget, _limits(space)],
+        "evaluator": plan.evaluator,
+        "constraints": plan.constrain,
+        "timing of latencies": plan.measure,
+        "choices of the evaluator": plan.described()["choices"],
+    }
+    return {name: _hash(part) for name, part in described.items()}
+
+
+def _limits(space: Space) -> list[tuple[Any, ...]]:
+    return [(limit.budget, limit.subject, limit.comparison, limit.bound) for limit in space.network.limits]
+
+
+def _fixed(space: Space) -> dict[str, str]:
+    return {name: str(value) for name, value in sorted(space.fixed.items())}
+
+
+def _hash(described: Any) -> str:
     return hashlib.sha256(json.dumps(described, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 

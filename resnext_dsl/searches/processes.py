@@ -6,14 +6,18 @@ import os
 import subprocess
 import sys
 import tempfile
+import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from resnext_dsl.devices.visible_gpus import OWN, gpus
-from resnext_dsl.searches.engine import SEEN
+from resnext_dsl.searches.engine import CRASHED, SEEN
 from resnext_dsl.searches.plan import Plan
 from resnext_dsl.searches.trials import Standing
+
+PROGRAM = "from resnext_dsl.searches.worker import leave; leave()"
+"""The program of a worker."""
 
 
 class Processes:
@@ -52,10 +56,11 @@ class Process:
     """A worker process and its output, which is kept apart from the output of the command."""
 
     def __init__(self, plan: Plan, number: int, environment: Mapping[str, str]) -> None:
+        self.name = uuid.uuid4().hex
         self._output = tempfile.TemporaryFile()  # noqa: SIM115
         path = os.pathsep.join(filter(None, [str(Path.cwd()), os.environ.get("PYTHONPATH")]))
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "resnext_dsl.searches.worker", str(number)],
+            [sys.executable, "-c", PROGRAM, str(number), self.name],
             stdin=subprocess.PIPE,
             stdout=self._output,
             stderr=self._output,
@@ -73,6 +78,14 @@ class Process:
     def ask_to_stop(self) -> None:
         """Asks it to stop its trial."""
         self._process.terminate()
+
+    def kill(self) -> None:
+        """Kills it, without a wait."""
+        self._process.kill()
+
+    def exit_status(self, status: int) -> int | None:
+        """The status with which an evaluator may have ended the process; None after a signal or an own failure."""
+        return None if status < 0 or status == CRASHED else status
 
     def end(self, seconds: float) -> str:
         """Waits for its end, then kills it. Returns the last line of its output."""

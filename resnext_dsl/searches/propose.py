@@ -6,20 +6,29 @@ draw again. `random` and the evolution of Real et al. sample from the space itse
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+    check_distribution_compatibility,
+)
 from optuna.samplers import BaseSampler, NSGAIISampler, TPESampler
 from optuna.study import StudyDirection
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from resnext_dsl.costs.closed_form import COST_MEASURES
 from resnext_dsl.foundation.diagnostics import ArchError
+from resnext_dsl.networks.network import Network
 from resnext_dsl.searches.plan import Plan
-from resnext_dsl.searches.trials import VOID, candidate_of, is_feasible
+from resnext_dsl.searches.trials import VOID, Proposed, candidate_of, is_feasible
 from resnext_dsl.spaces.candidate import Candidate, text_of
 from resnext_dsl.spaces.dimensions import Dimension
 from resnext_dsl.spaces.space import Space
@@ -38,7 +47,7 @@ POPULATION, TOURNAMENT = 50, 10
 
 
 class Proposal:
-    """A candidate, its form as parameters of a trial, and the attributes that the sampler stores with it."""
+    """A candidate, its parameters by the names of their dimensions, and the attributes that the sampler stores."""
 
     def __init__(self, candidate: Candidate, params: dict[str, Any], notes: dict[str, Any]) -> None:
         self.candidate = candidate
@@ -57,8 +66,9 @@ class Proposer:
         self.space = space
         self.distributions = {dimension.name: distribution(dimension) for dimension in space.dimensions}
         self._budget = plan.budget or None
-        self._rng = np.random.default_rng([plan.seed, worker])
+        self._rng = np.random.default_rng([plan.seed, worker, *plan.stream])
         self._stock: list[Candidate] = []
+        self._names: dict[str, str] | None = None
         self._tries = TRIES.get(plan.sampler, 1)
         self._directions = plan.directions
         self._drawn: Callable[[list[FrozenTrial]], Proposal]
@@ -73,7 +83,7 @@ class Proposer:
                 NSGAIISampler(population_size=size, seed=seed) if plan.sampler == "nsga2" else TPESampler(seed=seed)
             )
             self._first = size if plan.sampler == "nsga2" else 10
-            self._mirror = Mirror(self._sampler, plan.directions)
+            self._mirror = Mirror(self._sampler, plan.directions, self._in_space)
             self._drawn = self._sampled
 
     def propose(self, trials: list[FrozenTrial], known: set[Candidate]) -> Proposal | None:
@@ -84,6 +94,42 @@ class Proposer:
             if proposal.candidate not in known:
                 return proposal
         return self._left(known)
+
+    def proposed(
+        self, proposal: Proposal, key: str, network: Network, device: str, trials: Sequence[FrozenTrial]
+    ) -> Proposed:
+        """The trial of a proposal.
+
+        Args:
+            proposal: The proposal.
+            key: The key of its architecture.
+            network: Its network.
+            device: The usual device of an evaluation.
+            trials: The trials of the study.
+        """
+        if self._names is None:
+            self._names = stored_names(self.distributions, trials)
+        names = self._names
+        params = {names[name]: value for name, value in proposal.params.items()}
+        distributions = {names[name]: self.distributions[name] for name in proposal.params}
+        cost = {measure: getattr(network.cost(), measure) for measure in COST_MEASURES}
+        architecture = {"candidate": proposal.candidate.to_json(), "key": key, "cost": cost, "device": device}
+        return Proposed(params, distributions, architecture, proposal.notes)
+
+    def _in_space(self, trial: FrozenTrial) -> FrozenTrial:
+        """A trial with the parameters of this space; its study may have had narrower domains before."""
+        if all(self.distributions.get(name) == known for name, known in trial.distributions.items()):
+            return trial
+        params = params_of(self.space, self.space.candidate(candidate_of(trial) or {}))
+        return create_trial(
+            state=trial.state,
+            values=trial.values,
+            params=params,
+            distributions={name: self.distributions[name] for name in params},
+            user_attrs=trial.user_attrs,
+            system_attrs=trial.system_attrs,
+            intermediate_values=trial.intermediate_values,
+        )
 
     def _left(self, known: set[Candidate]) -> Proposal | None:
         """An unknown candidate when most are known; None if the sample has none."""
@@ -149,8 +195,11 @@ class Proposer:
 class Mirror:
     """A study in memory, for a sampler: it has the results, and drafts of trials that may be discarded."""
 
-    def __init__(self, sampler: BaseSampler, directions: list[str]) -> None:
+    def __init__(
+        self, sampler: BaseSampler, directions: list[str], in_space: Callable[[FrozenTrial], FrozenTrial]
+    ) -> None:
         self.sampler = sampler
+        self._in_space = in_space
         self.study = optuna.create_study(
             sampler=sampler, directions=[StudyDirection[one.upper()] for one in directions]
         )
@@ -164,7 +213,7 @@ class Mirror:
             if ended and trial.number not in self._known:
                 self._known.add(trial.number)
                 self._done += trial.state is TrialState.COMPLETE
-                self.study.add_trial(trial)
+                self.study.add_trial(self._in_space(trial))
         return self._done
 
     @contextmanager
@@ -217,6 +266,30 @@ def distribution(dimension: Dimension) -> BaseDistribution:
     if dimension.kind == "int":
         return IntDistribution(domain.low, domain.high, log=True)
     return FloatDistribution(domain.low, domain.value_at(dimension.size - 1), step=domain.step)
+
+
+def stored_names(distributions: Mapping[str, BaseDistribution], trials: Sequence[FrozenTrial]) -> dict[str, str]:
+    """The name of each parameter in a study.
+
+    Optuna does not store two sets of choices under one name. If the set of a dimension has changed, its parameter has
+    another name from then on: `act (2)`.
+    """
+    known: dict[str, BaseDistribution] = {}
+    for trial in trials:
+        known |= trial.distributions
+    names = {}
+    for name, wanted in distributions.items():
+        tries = (name if number == 1 else f"{name} ({number})" for number in itertools.count(1))
+        names[name] = next(tried for tried in tries if tried not in known or _is_compatible(known[tried], wanted))
+    return names
+
+
+def _is_compatible(known: BaseDistribution, wanted: BaseDistribution) -> bool:
+    try:
+        check_distribution_compatibility(known, wanted)
+    except ValueError:
+        return False
+    return True
 
 
 def _choice(value: Any) -> Any:

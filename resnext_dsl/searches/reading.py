@@ -25,9 +25,11 @@ from resnext_dsl.networks.loading import parsed, source_of
 from resnext_dsl.searches.database import Records
 from resnext_dsl.searches.evaluator import COST, evaluator_of
 from resnext_dsl.searches.found import Found, results_of
+from resnext_dsl.searches.passwords import masked, without_password
 from resnext_dsl.searches.plan import Plan, identity
 from resnext_dsl.searches.preselection import STAGES, Stage
-from resnext_dsl.searches.storage import PLAN, SPACE, close, open_storage, without_password
+from resnext_dsl.searches.storage import close, open_storage
+from resnext_dsl.searches.studies import PLAN, SPACE
 from resnext_dsl.searches.trials import all_trials, standing
 from resnext_dsl.semantics.spec_files import the_network
 from resnext_dsl.spaces.space import Space
@@ -94,7 +96,8 @@ def _refuse_missing(url: str) -> None:
 
 
 def _missing(url: str, why: str, hint: str = "give the `--storage` and the `--study` of the search") -> ArchError:
-    message = f"cannot read a search from {without_password(url)}: {(why.strip() or 'no reason given').splitlines()[0]}"
+    reason = masked((why.strip() or "no reason given").splitlines()[0], url)
+    message = f"cannot read a search from {without_password(url)}: {reason}"
     return ArchError([Diagnostic("E722", message[:300], hint=hint, file="--storage")])
 
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from resnext_dsl.formatter.format import format_text
-from resnext_dsl.foundation.diagnostics import error
+from resnext_dsl.foundation.diagnostics import ArchError, error
 from resnext_dsl.foundation.options import DEFAULTS
-from resnext_dsl.networks.loading import network_of
+from resnext_dsl.networks.loading import network_of, parsed
 from resnext_dsl.semantics.spec_files import SpecFile, text_source, the_network
 from resnext_dsl.spaces.candidate import Candidate, plain, text_of
 from resnext_dsl.spaces.space import Space
@@ -65,6 +65,8 @@ def _replaced(module: SpecFile, values: Mapping[str, str]) -> str:
 def write(space: Space, candidates: list[Candidate], folder: Path) -> list[Path]:
     """Writes a spec for each candidate. Returns their paths, the best first.
 
+    Removes the specs that an earlier call has written for a longer front, unless they were edited.
+
     Raises:
         ArchError: E502 if the spec imports files by a relative path and `folder` is not its own folder.
         OSError: If a file cannot be written.
@@ -83,4 +85,27 @@ def write(space: Space, candidates: list[Candidate], folder: Path) -> list[Path]
         partial.write_text(text, encoding="utf-8")
         partial.replace(path)
         paths.append(path)
+    for path in folder.glob(f"{space.network.name}-*.arch"):
+        number = path.stem.removeprefix(f"{space.network.name}-")
+        if number.isdigit() and int(number) > len(paths) and _is_winner(space, path):
+            path.unlink()
     return paths
+
+
+def _is_winner(space: Space, path: Path) -> bool:
+    """Whether a file differs from the searched spec in the values of parameters alone."""
+    names = {*space.fixed, *(dimension.parameter for dimension in space.dimensions)}
+    parameters = space.network.parameters
+    values = {name: text_of(plain(parameters[name].value)) for name in names if name in parameters}
+    origin = space.network.source
+    root = origin.path.parent if origin.path is not None else None
+    try:
+        source = text_source(path.read_text(encoding="utf-8"), origin.name, DEFAULTS)
+        module = parsed(source, root, DEFAULTS)
+        return _text(_replaced(module, values)) == _text(_replaced(space.spec.spec_file, values))
+    except (ArchError, OSError, UnicodeError):
+        return False
+
+
+def _text(text: str) -> str:
+    return format_text(text_source(text, "spec", DEFAULTS))

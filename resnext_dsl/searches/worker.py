@@ -5,14 +5,14 @@ All workers are equal, on one machine or several. They share only the database.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import signal
 import sys
 import threading
 import time
-from collections.abc import Mapping
+import traceback
+import uuid
+from collections.abc import Callable, Mapping
 from types import FrameType
 from typing import Any
 
@@ -21,127 +21,77 @@ from optuna.trial import FrozenTrial, TrialState
 
 from resnext_dsl.devices.device_locks import shared
 from resnext_dsl.devices.visible_gpus import OWN, gpus, name_on_machine
-from resnext_dsl.foundation.diagnostics import ArchError, error
+from resnext_dsl.foundation.diagnostics import ArchError
 from resnext_dsl.networks.network import Network
-from resnext_dsl.searches.constraints import MissedError, check_devices, latencies, timed, violations
+from resnext_dsl.searches.architectures import key_of
+from resnext_dsl.searches.constraints import MissedError, timed, violations
 from resnext_dsl.searches.engine import BROKEN as BROKEN_DEVICE
-from resnext_dsl.searches.engine import REFUSED, SEEN, engine_error
-from resnext_dsl.searches.evaluator import Evaluator, evaluator_of
-from resnext_dsl.searches.plan import Plan, identity
+from resnext_dsl.searches.engine import CRASHED, REFUSED, SEEN
+from resnext_dsl.searches.evaluator import Evaluator
+from resnext_dsl.searches.patience import AWAY, hurry, patient
+from resnext_dsl.searches.plan import Plan
 from resnext_dsl.searches.propose import Proposer
-from resnext_dsl.searches.storage import AWAY, close, open_storage, open_study, patient, url_of
+from resnext_dsl.searches.session import Session
 from resnext_dsl.searches.trials import (
     LOST,
     REASON,
-    RESULT,
     STOPPED,
     VOID,
     Heartbeat,
+    Proposed,
+    Snapshot,
+    StaleCheck,
     Standing,
     Tally,
-    add,
-    add_again,
+    add_running,
+    again,
     all_trials,
     candidate_of,
     claim,
     fail,
-    fail_stale_trials,
     finish,
+    finished,
+    known_key,
+    owner_of,
+    result_of,
 )
-from resnext_dsl.searches.trials import key_of as known_key
 from resnext_dsl.searches.trouble import BROKEN, MEMORY, BrokenDeviceError, allocations, release, trouble_of
-from resnext_dsl.semantics.overrides import override_source
 from resnext_dsl.spaces.candidate import Candidate
-from resnext_dsl.spaces.space import Space
 
 IDLE = 0.2
 """Seconds between checks for a trial while other workers own all trials."""
+
+
+STOPPING = 5.0
+"""Most seconds that a worker waits for the database once it has been asked to stop."""
+
+OnStanding = Callable[[Standing], None]
 
 
 class StoppedError(BaseException):
     """The search has been asked to stop."""
 
 
-class Session:
-    """The resources of a worker: the space, the evaluator and the storage.
-
-    Attributes:
-        space: The space to search, with the values that the evaluator needs.
-        records: The trials in the storage.
-    """
-
-    def __init__(self, plan: Plan, evaluator: Evaluator | None = None, patience: float = 0.0) -> None:
-        """Opens the space and the storage; waits for the storage for at most `patience` seconds.
-
-        Raises:
-            ArchError: If the plan is not valid, or the storage is not available.
-        """
-        self.plan = plan
-        self.evaluator = evaluator_of(plan) if evaluator is None else evaluator
-        space = plan.space()
-        overrides = self.evaluator.overrides(space.network, plan.settings)
-        self.space: Space = plan.space(overrides) if overrides else space
-        self.space.screen(plan.budget or None)
-        self.evaluator.check(self.space.network)
-        self.timed_devices: list[str] = self._check_latencies() if plan.measure else []
-        self.name = plan.study or self.space.network.name
-        self._storage = open_storage(url_of(plan, self.space.network.name), plan.heartbeat, plan.grace, patience)
-        try:
-            self.records = open_study(self._storage, self.name, plan, identity(plan, self.space), patience)
-        except BaseException:
-            close(self._storage)
-            raise
-
-    def _check_latencies(self) -> list[str]:
-        """The devices of the latencies that the budgets limit."""
-        network, plan = self.space.network, self.plan
-        limits = latencies(network, plan.budget)
-        if not limits:
-            message = f"no budget of `{network.name}` limits a latency, so there is nothing to measure"
-            raise error("E202", message, override_source("measure", "measure"))
-        if plan.engine == "processes":  # the nodes of a cluster may have others
-            check_devices(limits)
-        return [dict(limit.arguments)["device"] for limit in limits]
-
-    def check_here(self, seen: int) -> None:
-        """Checks that this worker has the devices of its search, which sees `seen` GPUs.
-
-        Raises:
-            ArchError: E603 for a missing device of a latency; E724 if the worker would train on the CPU although the
-                search sees a GPU.
-        """
-        if self.plan.measure:
-            check_devices(latencies(self.space.network, self.plan.budget))
-        if not seen or not self.evaluator.takes_any_device or sees_gpus():
-            return
-        count = "1 GPU" if seen == 1 else f"{seen} GPUs"
-        on_ray = self.plan.engine == "ray"
-        message = f"the search sees {count} and this worker cannot use any, so `device=auto` would train on the CPU"
-        hint = (
-            "give each trial one: `--resources gpu=1`"
-            if on_ray
-            else "look at CUDA_VISIBLE_DEVICES, and at torch's build"
-        )
-        raise engine_error(f"{message} ({hint}; to train on the CPU: `--choice device=cpu`)", hint)
-
-    def __enter__(self) -> Session:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        close(self._storage)
-
-
 class Worker:
     """Evaluates trials of a session."""
 
-    def __init__(self, session: Session, number: int) -> None:
+    def __init__(self, session: Session, number: int, name: str = "") -> None:
+        """Prepares a worker.
+
+        Args:
+            session: Its session.
+            number: Selects its random numbers.
+            name: Stands in the trials that it owns; by default a unique one.
+        """
+        self.name = name or uuid.uuid4().hex
         self._session = session
         self._plan = session.plan
         self._bounds = session.plan.bounds
         self._records = session.records
         self._proposer = Proposer(session.space, session.plan, number)
         self._exhausted = False
-        self._checked_at = 0.0
+        self._watch = StaleCheck(session.records, session.plan.heartbeat, session.plan.grace)
+        self._snapshot = Snapshot(session.records)
         self._tally = Tally()
         self._known: set[Candidate] = set()
         self._looked_at = 0
@@ -153,28 +103,33 @@ class Worker:
     def stop(self, *_: int | FrameType | None) -> None:
         """Stops at once; another run evaluates the current trial again."""
         self._stop = True
+        hurry(STOPPING)
         if self._evaluating:
             self._evaluating = False
             raise StoppedError
 
-    def run(self) -> None:
+    def run(self, on_standing: OnStanding = lambda now: None) -> None:
         """Evaluates trials until there are enough results or the space has no more candidates."""
         with self._heartbeat:
-            self._work()
+            self._work(on_standing)
 
-    def _work(self) -> None:
+    def _work(self, on_standing: OnStanding) -> None:
+        running: list[FrozenTrial] = []
         while not self._stop:
-            if time.monotonic() - self._checked_at > self._plan.heartbeat:
-                fail_stale_trials(self._records)
-                self._checked_at = time.monotonic()
-            trials = all_trials(self._records)
+            if self._watch.is_due():
+                self._watch.check([trial.number for trial in running])
+                self._snapshot.outdate()
+            trials = self._snapshot.read()
             now = self._tally.standing(trials)
+            running = now.running
+            on_standing(now)
             if len(now.done) + len(now.failed) >= self._plan.trials:
                 return
             trial = self._next(trials, now)
             if trial is not None:
                 self._evaluate(trial)
             elif now.running or now.waiting or now.dead:
+                self._snapshot.outdate()
                 self._rest()
             elif self._exhausted:
                 return
@@ -189,34 +144,35 @@ class Worker:
     # --- the next trial ---
 
     def _next(self, trials: list[FrozenTrial], now: Standing) -> FrozenTrial | None:
-        """Claims a trial; None if no trial is available at the moment."""
+        """The next trial of this worker; None if no trial is available at the moment."""
         for trial in now.waiting:
             if self._claimed(trial):
                 return trial
         dead = now.retried
         if dead is not None:
-            added = add_again(self._records, dead, len(trials))
-            return self._claimed_of(added, known_key(dead), len(trials))
+            return self._added(again(dead), len(trials))
         if now.counted < self._plan.trials:
-            return self._added(trials, now)
-        return None
-
-    def _claimed_of(self, added: FrozenTrial | None, key: str | None, known: int) -> FrozenTrial | None:
-        """Claims a trial that was just added after the `known` first ones; None if another worker owns it."""
-        if added is not None:
-            return added if claim(self._records, added) else None
-        trials = all_trials(self._records)
-        now = self._tally.standing(trials)
-        for trial in trials[known:]:
-            waits = trial.state is TrialState.WAITING and known_key(trial) == key
-            if waits and self._counts(trial, now) and claim(self._records, trial):
-                return trial
+            return self._proposed(trials, now)
         return None
 
     def _claimed(self, trial: FrozenTrial) -> bool:
         """Claims a waiting trial. Returns whether this worker is its owner and the trial counts."""
         now = self._tally.standing(all_trials(self._records))
-        return self._counts(trial, now) and claim(self._records, trial)
+        return self._counts(trial, now) and claim(self._records, trial, self.name)
+
+    def _added(self, proposed: Proposed, known: int) -> FrozenTrial | None:
+        """Adds a running trial of this worker; None if the same trial of another worker counts."""
+        added = add_running(self._records, proposed, known, self.name)
+        if added is not None:
+            return added
+        # Another worker has added a trial, or a broken connection made this one add its trial twice.
+        self._snapshot.outdate()
+        trials = self._snapshot.read()
+        now = self._tally.standing(trials)
+        running = [trial for trial in trials[known:] if trial.state is TrialState.RUNNING]
+        owned = [trial for trial in running if owner_of(trial) == self.name]
+        counting = [trial for trial in owned if known_key(trial) == proposed.key and self._counts(trial, now)]
+        return counting[0] if counting else None
 
     def _counts(self, trial: FrozenTrial, now: Standing) -> bool:
         """Whether a trial counts; other workers may have added trials at the same time."""
@@ -235,12 +191,12 @@ class Worker:
     def _void(self, trial: FrozenTrial, why: str) -> None:
         fail(self._records, trial, {VOID: why}, pruned=True)
 
-    def _added(self, trials: list[FrozenTrial], now: Standing) -> FrozenTrial | None:
-        """Adds and claims a trial of a new architecture; None if the space has none left or another worker owns it."""
+    def _proposed(self, trials: list[FrozenTrial], now: Standing) -> FrozenTrial | None:
+        """Adds a trial of a new architecture; None if the space has none left or another worker was faster."""
         space = self._session.space
         for trial in trials[self._looked_at :]:
             values = candidate_of(trial)
-            if values is not None:
+            if values is not None and owner_of(trial) != self.name:
                 self._known.add(space.candidate(values))
         self._looked_at = len(trials)
         while True:
@@ -252,16 +208,23 @@ class Worker:
             network = space.bind(proposal.candidate)
             key = key_of(space, proposal.candidate, network)
             if key not in now.keys:
-                distributions, candidate = self._proposer.distributions, proposal.candidate.to_json()
-                params, notes, known = proposal.params, proposal.notes, len(trials)
-                added = add(self._records, params, distributions, candidate, key, notes, known)
                 self._bound = key, proposal.candidate, network
-                return self._claimed_of(added, key, known)
+                device = self._session.evaluator.usual_device
+                return self._added(self._proposer.proposed(proposal, key, network, device, trials), len(trials))
 
     # --- evaluation ---
 
     def _evaluate(self, trial: FrozenTrial) -> None:
         self._heartbeat.trial = trial
+        try:
+            self._end(trial)
+        finally:
+            self._evaluating = False
+            self._heartbeat.trial = None
+
+    def _end(self, trial: FrozenTrial) -> None:
+        """Evaluates a trial and records its end."""
+        ended: FrozenTrial | None = None
         try:
             candidate, network = self._bound_of(trial)
             self._evaluating = True
@@ -275,16 +238,26 @@ class Worker:
             fail(self._records, trial, {REASON: str(missed)}, pruned=True)
         except StoppedError:
             fail(self._records, trial, {STOPPED: True})
+        except KeyboardInterrupt:
+            self._evaluating = False
+            hurry(STOPPING)
+            fail(self._records, trial, {STOPPED: True})
+            raise
+        except SystemExit as problem:
+            fail(self._records, trial, {REASON: exit_reason(problem.code)})
         except Exception as problem:  # an evaluator may raise anything, and the search goes on
             self._evaluating = False
             self._end_without(trial, problem)
         else:
             values = [metrics[name] for name in self._plan.objectives]
-            kept = {RESULT: {"metrics": metrics, "device": device}}
-            finish(self._records, trial, values, kept, violations(self._bounds, metrics))
-        finally:
-            self._evaluating = False
-            self._heartbeat.trial = None
+            kept = result_of(trial, self._plan.objectives, values, metrics, device)
+            missed_bounds = violations(self._bounds, metrics)
+            if finish(self._records, trial, values, kept, missed_bounds) and not missed_bounds:
+                ended = finished(trial, values, kept)
+        if ended is not None and not self._session.evaluator.reports:
+            self._snapshot.append(ended)
+        else:
+            self._snapshot.outdate()
 
     def _end_without(self, trial: FrozenTrial, problem: Exception) -> None:
         """Ends a trial after an error; after a device error, the trial is tried again.
@@ -356,15 +329,6 @@ def devices_of(evaluator: Evaluator, plan: Plan) -> list[str]:
     return ["cpu", device] if device != "cpu" else ["cpu"]
 
 
-def sees_gpus() -> bool:
-    """Whether torch can use a GPU here; imports torch only if a GPU may be available."""
-    if not gpus(os.environ):
-        return False
-    import torch
-
-    return torch.cuda.is_available()
-
-
 def _use_assigned_gpu() -> None:
     """Makes the worker's GPU the default of torch if the worker sees several."""
     assigned, torch = os.environ.get(OWN), sys.modules.get("torch")
@@ -386,23 +350,21 @@ def _device_used(evaluator: Evaluator, plan: Plan, before: Mapping[int, int]) ->
     return ", ".join(name_on_machine(device, os.environ) for device in used or ["cpu"])
 
 
-def key_of(space: Space, candidate: Candidate, network: Network) -> str:
-    """The key of an architecture: a hash of the network and of the values that do not shape the network."""
-    others = {name: value for name, value in candidate.to_json().items() if name not in space.reads.elsewhere}
-    text = json.dumps([network.fingerprint, others], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
+def exit_reason(status: object) -> str:
+    """The reason of a trial whose evaluator has ended its process."""
+    return f"the evaluator ended its process with status {0 if status is None else status}"[:500]
 
 
 def main() -> int:
     """Runs a worker. Reads its plan from standard input; the end of that stream stops the worker."""
-    number = int(sys.argv[1])
+    number, name = int(sys.argv[1]), "".join(sys.argv[2:3])
     plan = Plan.from_json(sys.stdin.readline())
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent process stops its workers
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
         session = Session(plan, patience=AWAY)
         session.check_here(int(os.environ.get(SEEN, "0")))
-        worker = Worker(session, number)
+        worker = Worker(session, number, name)
         signal.signal(signal.SIGTERM, worker.stop)
         threading.Thread(target=_stop_with_parent, daemon=True).start()
         worker.run()
@@ -412,6 +374,9 @@ def main() -> int:
     except BrokenDeviceError as problem:
         sys.stderr.write(f"{problem}\n")
         return BROKEN_DEVICE
+    except Exception:
+        traceback.print_exc()
+        return CRASHED
     return 0
 
 
@@ -421,9 +386,9 @@ def _stop_with_parent() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-if __name__ == "__main__":
+def leave() -> None:
+    """Runs a worker and ends its process; threads of libraries must not keep a finished worker alive."""
     status = main()
-    # Threads of libraries must not keep a finished worker alive.
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)

@@ -72,7 +72,7 @@ class RunFolder:
     def begin(self) -> None:
         """Raises ArchError E714 if the folder already holds a run, which would be lost."""
         if (self.folder / LAST).exists():
-            hint = "continue it with --resume, or choose another folder with --out DIR"
+            hint = "continue it with --resume, or choose another folder with -o DIR"
             raise _refused(self.folder, "the folder already has a run", hint)
 
     def progress(self) -> RunState:
@@ -116,7 +116,7 @@ class RunFolder:
             *_differences(theirs["recipe"], ours.recipe),
             *_differences(theirs["images"], ours.images),
         ):
-            hint = "resume with the settings that the run started with, or start another run with --out DIR"
+            hint = "resume with the settings that the run started with, or start another run with -o DIR"
             raise _refused(path, f"the run started with {what} {then}; found {now}", hint)
 
 

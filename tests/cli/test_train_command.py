@@ -144,3 +144,15 @@ def test_what_is_not_installed_is_named(here: Path, package: str) -> None:
     assert done.returncode == 2
     assert re.match(r"train: error\[E605\]: (lightning-fabric|scikit-learn) is not installed", done.stderr)
     assert "help: pip install 'resnext-dsl[train]'" in done.stderr
+
+
+def test_the_help_shows_the_values_of_each_recipe() -> None:
+    from resnext_dsl.train.recipes import RECIPES
+
+    text = " ".join(CliRunner().invoke(app, ["train", "--help"], terminal_width=200).stdout.split())
+    for option, choice in (("--epochs", "epochs"), ("--lr", "lr"), ("--batch-size", "batch_size")):
+        values = "; ".join(f"{name}: {getattr(recipe, choice):g}" for name, recipe in RECIPES.items())
+        assert f"[default: {values}]" in text.partition(option)[2], option
+    assert "Momentum of the gradient descent. [default: 0.9]" in text
+    assert "[default: digits: none; resnext-cifar: 150,225; resnext-imagenet: 30,60,90]" in text
+    assert "-o, --output" in text

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,7 @@ from resnext_dsl.export.interface import outputs_of, signature_of
 from resnext_dsl.export.onnx import OPSET
 from resnext_dsl.foundation import atomic as output
 
+ROOT = Path(__file__).parent.parent.parent
 EXPORTS = [(target, name) for target in ("pt2", "onnx", "openvino") for name in NETWORKS] + [("aoti", "outputs")]
 
 
@@ -49,6 +52,55 @@ def test_a_file_gives_the_outputs_of_the_module(target: str, name: str, tmp_path
         assert list(found) == list(expected)
     for theirs, ours in zip(found.values(), expected.values(), strict=True):
         torch.testing.assert_close(theirs, ours, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("spec", "settings"),
+    [
+        ("examples/digits.arch", {"depth": 1, "channels": 8, "width": 4}),
+        pytest.param("examples/families.arch", {}, marks=pytest.mark.slow),
+        pytest.param("unet", {"resolution": 64, "channels": 4}, marks=pytest.mark.slow),
+    ],
+    ids=["digits", "families", "unet"],
+)
+def test_packages_of_the_networks_for_one_channel(spec: str, settings: dict[str, object], tmp_path: Path) -> None:
+    path = ROOT / spec
+    network = rx.load(path if path.exists() else spec, **settings)
+    shape = network.ir.nodes[0].shape
+    assert shape[0] == 1
+    written = network.export("aoti", tmp_path / "m.pt2", seed=3)
+    assert written.agreement.difference <= 1e-5
+    for batch in (1, 2, 5):
+        images = torch.randn(batch, *shape)
+        expected, found = eager(network, images, seed=3), read_back("aoti", written.files[0], images.clone())
+        for theirs, ours in zip(found.values(), expected.values(), strict=True):
+            torch.testing.assert_close(theirs, ours, rtol=1e-4, atol=1e-5)
+
+
+def test_a_package_is_loaded_with_checks_of_its_inputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from resnext_dsl.export.aoti import CHECKS, loaded
+
+    monkeypatch.delenv(CHECKS, raising=False)
+    network = rx.loads("network n { input image: 3x8x8; conv(4, 3x3); relu; conv(4, 3x3) }")
+    written = network.export("aoti", tmp_path / "m.pt2", batch=2)
+    run = loaded(tmp_path / "m.pt2", "cpu")
+    images = torch.randn(2, 3, 8, 8)
+    (expected,) = eager(network, images, seed=0).values()
+    torch.testing.assert_close(outputs_of(run(images))[0], expected, rtol=1e-4, atol=1e-5)
+    assert CHECKS not in os.environ
+    with pytest.raises(RuntimeError):
+        run(images.contiguous(memory_format=torch.channels_last))
+    with pytest.raises(RuntimeError):
+        run(torch.randn(3, 3, 8, 8))
+    with pytest.raises(RuntimeError):
+        run(images.double())
+    # The printed lines, in a program of their own.
+    program = f"import os, torch\nimages = torch.ones(2, 3, 8, 8)\n{written.snippet}\nprint(tuple(outputs.shape))"
+    program += "\nnetwork(images.contiguous(memory_format=torch.channels_last))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout == "(2, 4, 8, 8)\n"
+    assert done.returncode != 0
+    assert "RuntimeError" in done.stderr
 
 
 @pytest.mark.parametrize("target", ["pt2", "onnx", "openvino"])

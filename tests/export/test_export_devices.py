@@ -80,8 +80,9 @@ def test_a_package_is_loaded_onto_its_device(
 
 def test_weights_on_a_gpu_are_in_the_allocator_that_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     option = "aot_inductor.weight_use_caching_allocator"
-    assert aoti.options_for("cuda:1") == {"freezing": False, option: True}
-    assert aoti.options_for("cpu") == {"freezing": True}
+    unbounded = {"aot_inductor.check_lowerbound": False}
+    assert aoti.options_for("cuda:1") == {"freezing": False, **unbounded, option: True}
+    assert aoti.options_for("cpu") == {"freezing": True, **unbounded}
     assert hasattr(torch._inductor.config.aot_inductor, option.partition(".")[2])
     monkeypatch.setattr(aoti, "config", SimpleNamespace(aot_inductor=SimpleNamespace()))  # a torch without it
     assert aoti.options_for("cuda") == {"freezing": False}

@@ -18,8 +18,9 @@ from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from resnext_dsl.searches.database import Records
+from resnext_dsl.searches.patience import patient
 from resnext_dsl.searches.storage import close, open_storage
-from resnext_dsl.searches.trials import candidate_of, device_of, key_of, metrics_of, standing
+from resnext_dsl.searches.trials import candidate_of, device_of, known_key, metrics_of, standing
 
 DISTRIBUTIONS = {
     "width": IntDistribution(4, 64, step=4),
@@ -117,10 +118,10 @@ def test_what_is_silent_fails_and_what_waits_does_not(records: Records) -> None:
 
 def test_many_at_once_have_numbers_of_their_own_and_claim_once(records: Records) -> None:
     with ThreadPoolExecutor(8) as pool:
-        first = list(pool.map(lambda _: records.add(template(), 0), range(24)))
+        first = list(pool.map(lambda _: patient(lambda: records.add(template(), 0)), range(24)))
         assert [trial.number for trial in records.trials()] == list(range(24))
-        claims = list(pool.map(lambda _: records.claim(0), range(16)))
-        ends = list(pool.map(lambda n: records.end(0, TrialState.COMPLETE, [n, n], {}), range(16)))
+        claims = list(pool.map(lambda _: patient(lambda: records.claim(0)), range(16)))
+        ends = list(pool.map(lambda n: patient(lambda: records.end(0, TrialState.COMPLETE, [n, n], {})), range(16)))
     assert (sum(first), sum(claims), sum(ends)) == (1, 1, 1)
 
 
@@ -128,7 +129,8 @@ CLAIMS = """
 import sys
 import optuna
 from resnext_dsl.searches.database import Records
-from resnext_dsl.searches.storage import open_storage, patient
+from resnext_dsl.searches.patience import patient
+from resnext_dsl.searches.storage import open_storage
 
 storage = patient(lambda: open_storage(sys.argv[1], 20, 60))
 records = Records(storage, optuna.load_study(storage=storage, study_name="tests"))
@@ -185,7 +187,7 @@ def test_a_new_database_is_opened_by_several_at_once(kind: str, tmp_path: Path, 
 def test_trials_of_version_0_1_are_read() -> None:
     attributes = {"candidate": {"width": 4}, "key": "k4", "metrics": {"accuracy": 0.5}}
     trial = create_trial(values=[0.5], user_attrs=attributes)
-    assert (candidate_of(trial), key_of(trial), metrics_of(trial), device_of(trial)) == (
+    assert (candidate_of(trial), known_key(trial), metrics_of(trial), device_of(trial)) == (
         {"width": 4},
         "k4",
         {"accuracy": 0.5},
@@ -193,4 +195,4 @@ def test_trials_of_version_0_1_are_read() -> None:
     )
     assert standing([trial]).keys == {"k4": trial}
     other = create_trial(values=[0.5])
-    assert (candidate_of(other), key_of(other)) == (None, None)
+    assert (candidate_of(other), known_key(other)) == (None, None)

@@ -17,9 +17,10 @@ import pytest
 from search_specs import SPACE
 
 from resnext_dsl.searches.database import Records
-from resnext_dsl.searches.plan import Plan, identity
-from resnext_dsl.searches.storage import close, open_storage, open_study
-from resnext_dsl.searches.trials import ATTEMPTS, REASON, STOPPED, VOID, all_trials, key_of, standing
+from resnext_dsl.searches.plan import Plan
+from resnext_dsl.searches.storage import close, open_storage
+from resnext_dsl.searches.studies import open_study
+from resnext_dsl.searches.trials import ATTEMPTS, REASON, STOPPED, VOID, all_trials, known_key, standing
 
 HERE = Path(__file__).parent
 HEARTBEAT = 1
@@ -38,7 +39,7 @@ def plan_for(
 def opened(plan: Plan) -> Iterator[Records]:
     storage = open_storage(plan.storage, plan.heartbeat, plan.grace)
     try:
-        yield open_study(storage, plan.study, plan, identity(plan, plan.space()))
+        yield open_study(storage, plan.study, plan, plan.space()).records
     finally:
         close(storage)
 
@@ -80,12 +81,12 @@ def hold_kills(plan: Plan, workers: int, kills: int, folder: Path, killed: Kille
     results = {trial.number: trial.values[0] for trial in now.done}
     assert len({number for number, _ in acknowledged}) == len(acknowledged)
     assert all(results[int(number)] == float(value) for number, value in acknowledged)
-    keys = [key_of(trial) for trial in now.done]
+    keys = [known_key(trial) for trial in now.done]
     assert len(set(keys)) == len(keys)
     # What was killed was tried again.
     lost = [t for t in trials if t.state.name == "FAIL" and not {REASON, VOID, STOPPED} & set(t.user_attrs)]
-    attempts = Counter(key_of(trial) for trial in lost)
-    given_up = {key_of(trial) for trial in now.failed}
+    attempts = Counter(known_key(trial) for trial in lost)
+    given_up = {known_key(trial) for trial in now.failed}
     assert attempts.keys() <= set(keys) | given_up
     assert all(attempts[key] == ATTEMPTS for key in given_up)
     assert lost or kills < 10

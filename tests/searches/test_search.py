@@ -179,7 +179,7 @@ def test_a_built_in_evaluator_is_given_its_choices(spec: str) -> None:
     fixed = ["--set", "width=4", "--set", "act=relu", "--choice", "epochs=1", "--choice", "batch_size=256"]
     more = ["--choice", "lr=0.05", "--choice", "augment=none", "--trials", "1", "--json"]
     status, out, err = run(spec, "--maximize", "accuracy", "--budget", "small", "--evaluator", "digits", *fixed, *more)
-    assert (status, err) == (0, "")
+    assert status == 0, err
     (trial,) = json.loads(out)["trials"]
     assert 0 < trial["metrics"]["accuracy"] <= 1
 
@@ -287,12 +287,12 @@ def test_the_command_searches_and_goes_on(spec: str, tmp_path: Path) -> None:
         "search_evaluators:accuracy",
     )
     status, out, err = run(*asked, "--trials", "6", "-o", "out", "--json")
-    assert (status, err) == (0, "")
+    assert status == 0, err
     first = json.loads(out)
     assert len(first["trials"]) == 6
     assert [rx.load(path).name for path in first["files"]] == ["n"] * len(first["front"])
     status, out, err = run(*asked, "--trials", "7")
-    assert (status, err) == (0, "")
+    assert status == 0, err
     assert "n: 7 results" in out
     assert "accuracy" in out
     assert (tmp_path / "n.search.db").exists()
@@ -379,23 +379,30 @@ def test_a_space_without_domains_cannot_be_searched(spec: str, tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    "change",
-    [{"minimize": "params"}, {"width": 8}, {"budget": ()}, {"evaluator": search_evaluators.slow}],
-    ids=["objectives", "settings", "budget", "evaluator"],
+    ("change", "different"),
+    [
+        ({"minimize": "params"}, "objectives"),
+        ({"width": 8}, "fixed values"),
+        ({"budget": ()}, "budgets"),
+        ({"evaluator": search_evaluators.slow}, "evaluator"),
+        ({"minimize": "params", "constrain": "accuracy >= 0.1"}, "objectives and constraints"),
+    ],
+    ids=["objectives", "settings", "budget", "evaluator", "two"],
 )
-def test_a_study_of_another_search_is_left_alone(spec: str, change: dict[str, Any]) -> None:
+def test_a_study_of_another_search_is_left_alone(spec: str, change: dict[str, Any], different: str) -> None:
     before = searched(spec, trials=3)
     if change == {"budget": ()}:
         Path(spec).write_text(SPACE.replace("    budget none { flops <= 1K }\n", ""))
-    with pytest.raises(rx.ArchError, match=r"E723.*the storage already has a study `n`, of another search space"):
+    with pytest.raises(rx.ArchError, match=rf"E723.*a study `n`, of another search: the {different} differ"):
         searched(spec, **change)
     Path(spec).write_text(SPACE)
     assert searched(spec, trials=3).trials == before.trials
 
 
-def test_a_study_of_another_program_is_left_alone(spec: str) -> None:
+def test_a_study_of_another_program_is_left_alone(spec: str, monkeypatch: pytest.MonkeyPatch) -> None:
     import optuna
 
+    monkeypatch.setattr("resnext_dsl.searches.studies.CREATION", 1.0)
     optuna.create_study(storage="sqlite:///n.search.db", study_name="n", directions=["maximize", "minimize"])
     with pytest.raises(rx.ArchError, match=r"E723.*which was not created by resnext-dsl"):
         searched(spec)

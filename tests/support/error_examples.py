@@ -93,6 +93,7 @@ ELSEWHERE: dict[str, str] = {
     "E722": "`resnext-dsl search SPEC --maximize params --evaluator cost --storage postgresql://nowhere/x`: no server answers.",
     "E723": "`resnext-dsl search` with the `--study` name of a search that has another spec or other objectives.",
     "E724": "The workers of a search stop repeatedly before any of them has a result; the message shows the last output of one worker. Other causes: `--engine ray` finds no cluster, or no node has the `--resources`.",
+    "W903": "`resnext-dsl search SPEC --evaluator mine:accuracy`, continued after the body of the function has changed: the results of both versions stand in one study. Comments and the layout do not count.",
     "E801": "Two counts of one network differ, or a graph breaks an invariant. This is a defect of the tool; please report it with the spec.",
     "E802": "`resnext-dsl export SPEC --to aoti`: the tool reads the exported file back, and its outputs differ from the network's. The tool writes nothing. Please report it with the spec.",
 }

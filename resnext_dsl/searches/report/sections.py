@@ -6,13 +6,14 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from resnext_dsl.searches.passwords import without_password
 from resnext_dsl.searches.plan import Plan
 from resnext_dsl.searches.report.charts import Chart, distribution_chart, front_chart, history_chart, importance_chart
 from resnext_dsl.searches.report.distribution import distribution_of
 from resnext_dsl.searches.report.importance import BEST, importance
 from resnext_dsl.searches.report.rows import Metric, flags, metrics_of, number, pairs_of, rows_of
 from resnext_dsl.searches.results import Results, Trial
-from resnext_dsl.searches.storage import url_of, without_password
+from resnext_dsl.searches.storage import url_of
 
 LISTED = 200
 """Most rows of a table; the charts show all results."""

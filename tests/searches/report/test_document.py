@@ -334,8 +334,9 @@ def test_a_running_study_is_read_without_a_change(spec: str) -> None:
 
 
 def test_a_built_in_evaluator_that_fixes_parameters_is_asked_again(tmp_path: Path, monkeypatch: Any) -> None:
-    from resnext_dsl.searches.plan import Plan, identity
-    from resnext_dsl.searches.storage import close, open_storage, open_study
+    from resnext_dsl.searches.plan import Plan
+    from resnext_dsl.searches.storage import close, open_storage
+    from resnext_dsl.searches.studies import open_study
 
     monkeypatch.chdir(tmp_path)
     text = SPACE.replace("linear(10)", "linear(classes)").replace(
@@ -344,7 +345,7 @@ def test_a_built_in_evaluator_that_fixes_parameters_is_asked_again(tmp_path: Pat
     (tmp_path / "space.arch").write_text(text)
     plan = Plan("space.arch", {}, None, ("accuracy",), (), (), 5, 1, "", "", "random", "digits", 0, 0, "", 20)
     storage = open_storage("sqlite:///n.search.db", 20, 60)
-    open_study(storage, "n", plan, identity(plan, plan.space({"classes": 10, **shaped(plan)})))
+    open_study(storage, "n", plan, plan.space({"classes": 10, **shaped(plan)}))
     close(storage)
     found = read("space.arch")
     assert found.space.fixed["classes"] == 10
@@ -375,7 +376,7 @@ def test_the_command_reads_a_study_and_needs_no_more_than_its_name(spec: str, tm
     status, out, err = run(
         "report", spec, "--storage", "sqlite:///kept.db", "--study", "mine", "-o", "a/b.html", "--json"
     )
-    assert (status, err) == (0, "")
+    assert status == 0, err
     answer = json.loads(out)
     assert (len(answer["trials"]), answer["running"], answer["files"]) == (6, 0, ["a/b.html"])
     assert (tmp_path / "a" / "b.html").read_text(encoding="utf-8") == written
@@ -396,7 +397,7 @@ def test_a_search_writes_its_report(spec: str, tmp_path: Path, monkeypatch: pyte
         "small",
     )
     status, out, err = run("search", *asked, "--report", "found.html")
-    assert (status, err) == (0, "")
+    assert status == 0, err
     assert out.endswith("wrote found.html\n")
     assert "2 results, 0 failed" in (tmp_path / "found.html").read_text(encoding="utf-8")
 
@@ -405,10 +406,10 @@ def test_a_stopped_search_writes_its_report_too(spec: str, tmp_path: Path, monke
     def interrupted(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("resnext_dsl.searches.progress_display.Progress.__call__", interrupted)
+    monkeypatch.setattr("resnext_dsl.searches.observers.Lines.__call__", interrupted)
     asked = ("--maximize", "params", "--evaluator", "cost", "--budget", "small", "--report", "found.html", "--json")
     status, out, err = run("search", spec, *asked)
-    assert (status, err) == (0, "")
+    assert status == 0, err
     assert (json.loads(out)["stopped"], json.loads(out)["files"]) == (True, ["found.html"])
     written = Page((tmp_path / "found.html").read_text(encoding="utf-8"))
     assert "failed, stopped; the same command goes on" in written.text.replace(", 1 waiting", "")
