@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from resnext_dsl.cli import answers
+from resnext_dsl.cli import checkpoint_options as loading
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,6 +47,12 @@ def train(
         str | None,
         typer.Option("--weights", metavar="FILE", help="Checkpoint to start from: ours, torchvision's or timm's."),
     ] = None,
+    ema: loading.Ema = None,
+    pairs: loading.Map = None,
+    map_file: loading.MapFile = None,
+    strict: loading.Strict = False,
+    adapt_input: loading.AdaptInput = False,
+    reference: loading.Reference = None,
     out: Annotated[
         str | None, typer.Option("-o", "--out", metavar="DIR", help="Folder of the run.  [default: runs/NAME]")
     ] = None,
@@ -136,7 +143,7 @@ def train(
         answers.fail("`--test-only` saves no run: omit --out and --resume")
     if resume and weights is not None:
         answers.fail("`--resume` continues from the weights of the run: omit --weights")
-    with answers.reported():
+    with answers.reported(), loading.shown_warnings():
         job = _job(spec, settings, root, _recipe(recipe, changes))
         hardware = job.hardware._replace(
             accelerator=accelerator,
@@ -148,7 +155,16 @@ def train(
         )
         job = job._replace(
             data_dir=Path(data_dir) if data_dir is not None else None,
-            weights=weights,
+            weights=loading.checkpoint_of(
+                weights,
+                ema=ema,
+                pairs=pairs,
+                map_file=map_file,
+                strict=strict,
+                adapt_input=adapt_input,
+                reference=reference,
+                new_layers=not test_only,
+            ),
             hardware=hardware,
             out=None if test_only else Path(out) if out is not None else Path("runs", Path(spec).stem),
             resume=resume,
