@@ -24,7 +24,7 @@ COMPARED = (
 )
 """Attributes that change a layer's function and no shape of its parameters."""
 
-_VALUE_NAME = re.compile(r"\s*as\s+([A-Za-z_]\w*)")
+_VALUE_NAME = re.compile(r"\bas\s+([A-Za-z_]\w*)\s*\Z")
 _READ_NAME = re.compile(r"\buse\s+([A-Za-z_]\w*)\s*[;\n]\s*\Z")
 AFTER = "#after"
 """The word of a layer that is the first one with weights in its path, and not the first operator."""
@@ -82,14 +82,24 @@ class LayerFacts:
         return False
 
     def words(self, layer: str) -> frozenset[str]:
-        """The words of a layer's name, of the value that it gives or reads, and of the poolings in its path."""
+        """The words of a layer's name and templates, of the value that it gives or reads, and of poolings before it."""
         if layer not in self._words:
-            self._words[layer] = words_of(layer) | self._value_words(layer) | self._path_words(layer)
+            words = words_of(layer) | self._template_words(layer)
+            self._words[layer] = words | self._value_words(layer) | self._path_words(layer)
         return self._words[layer]
 
     @cached_property
     def _words(self) -> dict[str, frozenset[str]]:
         return {}
+
+    def _template_words(self, layer: str) -> frozenset[str]:
+        words: frozenset[str] = frozenset()
+        scope = self._node(layer).scope
+        while scope:
+            if self.graph.scopes[scope].kind == "template":
+                words |= words_of(self.graph.scopes[scope].label)
+            scope = scope.rpartition(".")[0]
+        return words
 
     def _value_words(self, layer: str) -> frozenset[str]:
         """The words of `as NAME` behind the layer and its followers, and of `use NAME` before it."""
@@ -97,7 +107,7 @@ class LayerFacts:
         position = self._positions[layer.replace("*", "0")]
         for _ in range(MAX_CHAIN):
             span = self.graph.nodes[position].span
-            name = _VALUE_NAME.match(span.source.text, span.end)
+            name = _VALUE_NAME.search(span.text)
             if name:
                 words |= words_of(name[1])
                 break
