@@ -63,9 +63,11 @@ class Exchange:
         self.theirs = [other for _, other in pairs]
         self._ranks = {id(layer): rank for rank, layer in enumerate(registered)} if registered is not None else None
         self._facts = facts
-        self._classes = _classes(self.theirs)
+        self._kinds = _kinds(self.theirs)
+        self._classes = _classes([self._kinds[id(layer)] for layer in self.theirs])
         self._late = _late(self.theirs)
-        self._modules = _Modules(self.theirs, self._ranks)
+        self._modules = _Modules(self.theirs, self._kinds, self._ranks)
+        self._verdicts: dict[tuple[int, int], int] = {}
         self._our_paths = [tuple(layer.name.split(".")) for layer in self.ours]
         self._scopes: dict[tuple[str, ...], list[int]] = defaultdict(list)
         for position, path in enumerate(self._our_paths):
@@ -77,7 +79,8 @@ class Exchange:
         for members in self._classes:
             self._assign_by_words(members)
         for _ in range(MAX_ROUNDS):
-            self._modules = _Modules(self.theirs, self._ranks)
+            self._modules = _Modules(self.theirs, self._kinds, self._ranks)
+            self._verdicts = {}
             swaps = [self._swap_neighbours(members) for members in self._classes]
             if not any(swaps):
                 break
@@ -135,6 +138,11 @@ class Exchange:
         return words_of(name) | {AFTER} if name in self._late else words_of(name)
 
     def _verdict(self, first: int, second: int) -> int:
+        if (first, second) not in self._verdicts:
+            self._verdicts[first, second] = self._judged(first, second)
+        return self._verdicts[first, second]
+
+    def _judged(self, first: int, second: int) -> int:
         by_words = self._by_words(first, second)
         if by_words != SILENT:
             return by_words
@@ -245,11 +253,17 @@ def _late(layers: Sequence[Leaf]) -> frozenset[str]:
     return frozenset(name for module, listed in numbers.items() if listed == {"1"} for name in inside[module])
 
 
-def _classes(layers: Sequence[Leaf]) -> list[list[int]]:
+def _kinds(layers: Sequence[Leaf]) -> dict[int, int]:
+    """A number for the kind of each layer, by the layer's identity."""
+    numbers: dict[object, int] = {}
+    return {id(layer): numbers.setdefault(layer.kind, len(numbers)) for layer in layers}
+
+
+def _classes(kinds: Sequence[int]) -> list[list[int]]:
     """The positions of the layers of each kind that several layers have."""
-    members: dict[object, list[int]] = defaultdict(list)
-    for position, layer in enumerate(layers):
-        members[layer.kind].append(position)
+    members: dict[int, list[int]] = defaultdict(list)
+    for position, kind in enumerate(kinds):
+        members[kind].append(position)
     return [positions for positions in members.values() if len(positions) > 1]
 
 
@@ -270,16 +284,13 @@ def _numbers_at(path: Sequence[str], level: int) -> tuple[str, tuple[int, ...]]:
 class _Modules:
     """The checkpoint's layers under the modules that dots and underscores in their names spell."""
 
-    def __init__(self, layers: Sequence[Leaf], ranks: Mapping[int, int] | None) -> None:
+    def __init__(self, layers: Sequence[Leaf], kinds: Mapping[int, int], ranks: Mapping[int, int] | None) -> None:
+        self._kinds = [kinds[id(layer)] for layer in layers]
         self._ranks = [ranks[id(layer)] for layer in layers] if ranks is not None else list(range(len(layers)))
         self.paths = [path_of(layer.name) for layer in layers]
-        self._kinds: list[int] = []
-        numbers: dict[object, int] = {}
         self._members: dict[tuple[str, ...], list[int]] = defaultdict(list)
         self._children: dict[tuple[str, ...], dict[tuple[str, ...], None]] = defaultdict(dict)
-        for position, layer in enumerate(layers):
-            self._kinds.append(numbers.setdefault(layer.kind, len(numbers)))
-            path = self.paths[position]
+        for position, path in enumerate(self.paths):
             for level in range(len(path) + 1):
                 self._members[path[:level]].append(position)
                 if level:

@@ -33,19 +33,22 @@ def load_checkpoint(path: str | PathLike[str], ema: bool | None = None) -> dict[
     return read_checkpoint(path, ema).tensors
 
 
-def read_checkpoint(weights: str | PathLike[str] | Mapping[str, Tensor], ema: bool | None = None) -> StateDict:
+def read_checkpoint(
+    weights: str | PathLike[str] | Mapping[str, Tensor], ema: bool | None = None, mapped: bool = False
+) -> StateDict:
     """The state_dict of a file or of a mapping, out of its wrappers, with the warning and the keys left out.
 
     Args:
         weights: A file, or a state_dict, which may have wrappers too.
         ema: As for `load_checkpoint`.
+        mapped: Whether tensors may lie in the mapped file, for a caller that copies them at once.
 
     Raises:
         WeightsError: E702, as for `load_checkpoint`.
     """
     file = name_of(weights)
     try:
-        content = weights if isinstance(weights, Mapping) else _content(weights)
+        content = weights if isinstance(weights, Mapping) else _content(weights, mapped)
         return state_dict_of(content, file, ema)
     except UnreadableError as reason:
         raise _unreadable(file, str(reason), reason.hint) from None
@@ -56,12 +59,12 @@ def name_of(weights: str | PathLike[str] | Mapping[str, Tensor]) -> str:
     return "weights" if isinstance(weights, Mapping) else str(weights)
 
 
-def _content(path: str | PathLike[str]) -> object:
+def _content(path: str | PathLike[str], mapped: bool) -> object:
     if not _is_regular(path):
         raise UnreadableError("it is not a regular file" if os.path.lexists(path) else "there is no such file")
     try:
         if Path(path).suffix.lower() != ".safetensors":
-            return read_torch_file(Path(path))
+            return read_torch_file(Path(path), mapped)
         return safetensors.torch.load_file(path, device="cpu")
     except (UnreadableError, MemoryError):
         raise

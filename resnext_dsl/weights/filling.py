@@ -76,9 +76,9 @@ def match_weights(
 ) -> tuple[Filled, Mapping[str, Tensor]]:
     """The map of a checkpoint's keys with its warnings, and the tensors that it applies to."""
     file = name_of(checkpoint.source)
-    content = read_checkpoint(checkpoint.source, checkpoint.ema)
-    state: Mapping[str, Tensor] = content.tensors
     ours = model.state_dict()
+    content = read_checkpoint(checkpoint.source, checkpoint.ema, mapped=not _is_meta(ours))
+    state: Mapping[str, Tensor] = content.tensors
     facts, notes = None, [content.choice] if content.choice is not None else []
     if graph is not None:
         facts = LayerFacts(graph)
@@ -110,11 +110,15 @@ def _hold(diagnostics: Sequence[Diagnostic], checkpoint: Checkpoint) -> None:
         raise WeightsError(wrong)
 
 
+def _is_meta(state: Mapping[str, Tensor]) -> bool:
+    return any(tensor.is_meta for tensor in state.values())
+
+
 def _fill(model: nn.Module, key_map: KeyMap, theirs: Mapping[str, Tensor], borrowed: bool) -> None:
     """Fills a model; a model on the meta device takes the tensors themselves, or copies of borrowed ones."""
     ours = model.state_dict()
     moved = carry(key_map, theirs)
-    is_meta = any(tensor.is_meta for tensor in ours.values())
+    is_meta = _is_meta(ours)
     if is_meta:
         seen: set[int] = set()
         moved = {key: _separate(moved[key].to(tensor.dtype), borrowed, seen) for key, tensor in ours.items()}

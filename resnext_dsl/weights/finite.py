@@ -15,7 +15,10 @@ MAX_NAMED_TENSORS = 4
 
 def not_finite(state: Mapping[str, Tensor], file: str) -> list[Diagnostic]:
     """W912 with the names of the tensors that have values which are not finite; empty if all values are finite."""
-    counts = {key: _count(tensor) for key, tensor in state.items() if not _is_finite(tensor)}
+    sums = {key: _sum(tensor) for key, tensor in state.items() if _has_values(tensor)}
+    if not sums or torch.stack(list(sums.values())).isfinite().all():
+        return []
+    counts = {key: _count(state[key]) for key, total in sums.items() if not total.isfinite()}
     counts = {key: count for key, count in counts.items() if count}
     if not counts:
         return []
@@ -29,12 +32,13 @@ def not_finite(state: Mapping[str, Tensor], file: str) -> list[Diagnostic]:
     return [Diagnostic("W912", message, hint=hint, file=file, severity="warning")]
 
 
-def _is_finite(tensor: Tensor) -> bool:
-    """False if a value is not finite, and for a few tensors of huge values: the sum carries NaN and infinity on."""
-    if not tensor.is_floating_point() or tensor.is_meta or not tensor.numel():
-        return True
-    kind = torch.promote_types(tensor.dtype, torch.float32)
-    return bool(tensor.sum(dtype=kind).isfinite())
+def _has_values(tensor: Tensor) -> bool:
+    return tensor.is_floating_point() and not tensor.is_meta and tensor.numel() > 0
+
+
+def _sum(tensor: Tensor) -> Tensor:
+    """The sum, which is not finite if a value is not: NaN and infinity carry on. A sum of huge values may overflow."""
+    return tensor.sum(dtype=torch.promote_types(tensor.dtype, torch.float32)).double().cpu()
 
 
 def _count(tensor: Tensor) -> int:

@@ -64,8 +64,12 @@ class UnreadableError(Exception):
         self.hint = hint
 
 
-def read_torch_file(path: Path) -> object:
+def read_torch_file(path: Path, mapped: bool = False) -> object:
     """The content of a file of `torch.save`, on the CPU.
+
+    Args:
+        path: The file.
+        mapped: Whether tensors lie in the mapped file. That saves a copy, and the file must not change meanwhile.
 
     Raises:
         UnreadableError: If the file is damaged, is of another format, or has objects of other types than `INERT`.
@@ -77,7 +81,7 @@ def read_torch_file(path: Path) -> object:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # torch remarks on the protocol of the pickle, which is read anyway
-                return torch.load(path, map_location="cpu", weights_only=True)
+                return torch.load(str(path), map_location="cpu", weights_only=True, mmap=mapped and _is_archive(path))
         except MemoryError:
             raise
         except Exception as reason:  # a damaged file can raise any exception
@@ -120,6 +124,12 @@ def _explained(path: Path, reason: str) -> UnreadableError:
     if start.startswith(b"\x80"):
         return UnreadableError("it is a damaged or truncated pickle, or a pickle without tensors of torch")
     return UnreadableError("it is no file of `torch.save`")
+
+
+def _is_archive(path: Path) -> bool:
+    """Whether the file is a zip archive, which torch can map into memory; older files are pickles."""
+    with path.open("rb") as file:
+        return file.read(4) == b"PK\x03\x04"
 
 
 def _unknown_types(path: Path) -> list[str]:
