@@ -107,7 +107,8 @@ def _reference(name: str) -> nn.Module:
         message = f"`{name}` cannot be run: {type(problem).__name__}: {str(problem).partition(chr(10))[0]}"[:300]
         raise error("E706", message, file="--reference") from None
     if not isinstance(built, nn.Module):
-        message = f"`{name}` returns a value of type `{type(built).__name__}`; a reference is a function that gives a torch module"
+        kind = type(built).__name__
+        message = f"`{name}` returns a value of type `{kind}`; a reference is a function that gives a torch module"
         raise error("E706", message, file="--reference")
     return built
 

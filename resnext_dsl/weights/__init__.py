@@ -10,7 +10,7 @@
 - `transfer`: moves tensors along a map
 - `forms`: checkpoints of other forms of the network
 - `fine_tuning`, `input_channels`: checkpoints that lack layers, or have other classes or input channels
-- `finite`, `known_layouts`, `reference`: values that are not finite, networks that differ in function
+- `finite`, `known_layouts`, `layer_comparison`: values that are not finite, networks that differ in function
 - `filling`: all of these in turn, for a `checkpoint` with its choices
 """
 

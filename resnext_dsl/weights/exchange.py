@@ -7,7 +7,7 @@ network: if a match is wrong, two neighbours are exchanged. The evidence for two
 1. Words that both libraries use: `prev` and `now`, `shortcut` and `downsample`. They can exchange the two layers.
 2. Modules: a layer belongs to the module whose other layers fit in one place only.
 3. Numbers, by value, if the layers run in turn, or if both sides number them and their operators are equal.
-4. The order of the file, if it has one, and if the layers run in turn with equal attributes, or lie in order between
+4. The order of the file, if it has one. The layers must run in turn with equal attributes, or lie in order between
    siblings that fit in one place only.
 
 Neighbours without evidence are open.

@@ -19,9 +19,9 @@ from resnext_dsl.weights.forms import as_written
 from resnext_dsl.weights.input_channels import adapted
 from resnext_dsl.weights.keymap import KeyMap, map_keys
 from resnext_dsl.weights.known_layouts import other_functions
+from resnext_dsl.weights.layer_comparison import agree_with_reference
 from resnext_dsl.weights.layer_facts import LayerFacts
 from resnext_dsl.weights.leaves import COUNTER, Shapes, keys, layer_of
-from resnext_dsl.weights.reference import agree_with_reference
 from resnext_dsl.weights.shown import shown
 from resnext_dsl.weights.transfer import carry, shapes_of
 
@@ -56,8 +56,11 @@ def load_weights(
         max_nodes: The most operators that a form of the network may have.
 
     Raises:
-        WeightsError: E701 if the weights are not of this network, E702 if they cannot be read, E706 if the network
-            differs from the reference, E707 if the map names no layer; a warning's code if the checkpoint is strict.
+        WeightsError: If the checkpoint does not fit. A strict checkpoint raises warnings with their own codes too.
+            E701: the weights are not of this network.
+            E702: the weights cannot be read.
+            E706: the network computes other values than the reference.
+            E707: the map names no layer.
     """
     checkpoint = checkpoint_of(weights)
     filled, state = match_weights(model, checkpoint, graph, max_nodes)

@@ -21,7 +21,7 @@ class KnownLayout(NamedTuple):
     Attributes:
         title: Its name in messages.
         keys: A pattern that some keys match.
-        differs: (graph) -> the difference from a network of ours, and the way to remove it; "" for none.
+        differs: (graph) -> the difference from a graph, and the way to remove it; "" for none.
     """
 
     title: str

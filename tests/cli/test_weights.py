@@ -285,7 +285,10 @@ def test_a_map_decides_by_options_and_by_file(split: Path) -> None:
             ("--reference", "source_paths:broken"),
             "`source_paths:broken` cannot be run: RuntimeError: no such checkpoint",
         ),
-        (("--reference", "source_paths:number"), "`source_paths:number` returns a value of type `int`; a reference is a function"),
+        (
+            ("--reference", "source_paths:number"),
+            "`source_paths:number` returns a value of type `int`; a reference is a function",
+        ),
         (("--ema",), "it has no averaged weights, which `--ema` asks for"),
     ],
 )
