@@ -57,7 +57,6 @@ def checkpoint_of(
     strict: bool,
     adapt_input: bool,
     reference: str | None,
-    new_layers: bool = False,
 ) -> Checkpoint | None:
     """The checkpoint that options describe; None without a file.
 
@@ -79,7 +78,7 @@ def checkpoint_of(
     mapping = read_map_file(map_file) if map_file is not None else {}
     mapping |= read_map(pairs or [], "--map")
     module = _reference(reference) if reference is not None else None
-    return Checkpoint(file, ema, mapping, strict, adapt_input, new_layers, module)
+    return Checkpoint(file, ema, mapping, strict, adapt_input, reference=module)
 
 
 def _reference(name: str) -> nn.Module:

@@ -163,7 +163,6 @@ def train(
                 strict=strict,
                 adapt_input=adapt_input,
                 reference=reference,
-                new_layers=not test_only,
             ),
             hardware=hardware,
             out=None if test_only else Path(out) if out is not None else Path("runs", Path(spec).stem),

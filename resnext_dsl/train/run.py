@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -20,7 +21,7 @@ from resnext_dsl.train.loop import Epoch, Measured, Tick, Training
 from resnext_dsl.train.matching import network_for
 from resnext_dsl.train.recipes import Recipe
 from resnext_dsl.train.run_folder import WEIGHTS, RunFolder, RunState, best, identity
-from resnext_dsl.weights.checkpoint import Weights
+from resnext_dsl.weights.checkpoint import Weights, checkpoint_of
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -35,8 +36,8 @@ class Job(NamedTuple):
         settings: Values for the parameters of the spec.
         root: The folder that imports stay under.
         data_dir: The folder of the data set, if it has one.
-        weights: A checkpoint to start from: ours, torchvision's or timm's. A `Checkpoint` with `new_layers` may lack
-            the classifier and auxiliary heads.
+        weights: A checkpoint to start from: ours, torchvision's or timm's. For training it may lack the classifier and
+            auxiliary heads.
         hardware: The devices and the precision.
         out: The folder of the run; None writes nothing.
         resume: Whether to continue the run in `out`.
@@ -122,7 +123,7 @@ def train(job: Job, watch: Watch = Watch()) -> Result:  # noqa: B008 - immutable
     run = RunFolder(job.out, identity(network, source, job.recipe)) if job.out is not None else None
     progress = _progress(run, job)
     fabric = _launched(job)
-    training = _training(fabric, network, source, job)
+    training = _training(fabric, network, source, _tuned(job))
     if progress is not None:
         _restore(training, progress, job)
     if not fabric.is_global_zero:
@@ -166,6 +167,13 @@ def _training(fabric: Fabric, network: Network, source: ImageSet, job: Job) -> T
     model = _model(network, job)
     shape, hardware = network.ir.nodes[0].shape, job.hardware
     return Training(fabric, model, source, shape, job.recipe, hardware.workers, hardware.graphs)
+
+
+def _tuned(job: Job) -> Job:
+    """The job with a checkpoint that may lack the classifier and auxiliary heads: they start anew."""
+    if job.weights is None:
+        return job
+    return job._replace(weights=replace(checkpoint_of(job.weights), new_layers=True))
 
 
 def _model(network: Network, job: Job) -> nn.Module:
