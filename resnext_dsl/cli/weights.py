@@ -80,6 +80,10 @@ def weights(
             return
         for ours, theirs in keys.items():
             typer.echo(f"{ours}  <-  {theirs}")
+        if filled.compared:
+            largest = max(difference.after for difference in filled.compared)
+            compared = f"{len(filled.compared)} layers compute the values of the reference"
+            typer.echo(f"{compared}; the largest difference is {largest:.1e} of the largest value", err=True)
         ignored = f"; {len(filled.ignored)} that are no part of a network are left out" if filled.ignored else ""
         written = f"; wrote {output}" if output is not None else ""
         typer.echo(f"{len(keys)} tensors of {checkpoint} fit {network.name}{ignored}{written}", err=True)

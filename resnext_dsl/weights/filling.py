@@ -19,7 +19,7 @@ from resnext_dsl.weights.forms import as_written
 from resnext_dsl.weights.input_channels import adapted
 from resnext_dsl.weights.keymap import KeyMap, map_keys
 from resnext_dsl.weights.known_layouts import other_functions
-from resnext_dsl.weights.layer_comparison import agree_with_reference
+from resnext_dsl.weights.layer_comparison import LayerDifference, agree_with_reference
 from resnext_dsl.weights.layer_facts import LayerFacts
 from resnext_dsl.weights.leaves import COUNTER, Shapes, keys, layer_of
 from resnext_dsl.weights.shown import shown
@@ -33,11 +33,13 @@ class Filled(NamedTuple):
         key_map: The map from the network's keys to the checkpoint's.
         warnings: Everything that the user should know.
         ignored: Keys of the checkpoint that are no part of a network.
+        compared: The differences of the layers from those of the reference, if there is one.
     """
 
     key_map: KeyMap
     warnings: tuple[Diagnostic, ...]
     ignored: tuple[str, ...]
+    compared: tuple[LayerDifference, ...] = ()
 
 
 def load_weights(
@@ -68,7 +70,8 @@ def load_weights(
     _fill(model, filled.key_map, state, borrowed=isinstance(checkpoint.source, Mapping))
     if checkpoint.reference is not None and graph is not None:
         rows, file = filled.key_map.rows(), name_of(checkpoint.source)
-        agree_with_reference(model, checkpoint.reference, graph, rows, state, file)
+        compared = agree_with_reference(model, checkpoint.reference, graph, rows, state, file)
+        filled = filled._replace(compared=tuple(compared))
     for diagnostic in filled.warnings:
         warnings.warn(WeightsWarning(diagnostic), stacklevel=2)
     return filled

@@ -97,9 +97,14 @@ def agree_with_reference(
         WeightsError: E706 with the layers until the first one that differs, or if the outputs differ.
     """
     image = torch.randn(1, *graph.nodes[0].shape, generator=torch.Generator().manual_seed(0))
-    if not state.keys() <= reference.state_dict().keys():
+    if not _fits(state, reference):
         state = {}
-    differences = compare_layers(model, reference, image, rows, state)
+    try:
+        differences = compare_layers(model, reference, image, rows, state)
+    except Exception as reason:  # code of a user may raise any exception
+        text = str(reason).strip().partition("\n")[0][:200]
+        message = f"the reference cannot be run on an input of {list(image.shape)}: {type(reason).__name__}: {text}"
+        raise WeightsError([Diagnostic("E706", message, file=file)]) from None
     last = differences[-1] if differences else None
     if last is not None and last.differs:
         raise WeightsError([_layer_differs(differences, graph, file)])
@@ -109,6 +114,12 @@ def agree_with_reference(
         message = f"the outputs of the network differ from the reference by {_share(outputs)}{after}"
         raise WeightsError([Diagnostic("E706", message, file=file)])
     return differences
+
+
+def _fits(state: Mapping[str, Tensor], reference: nn.Module) -> bool:
+    """Whether a module has tensors of all keys and shapes of a state_dict."""
+    shapes = {key: tensor.shape for key, tensor in reference.state_dict().items()}
+    return all(shapes.get(key) == tensor.shape for key, tensor in state.items())
 
 
 def _layer_differs(differences: Sequence[LayerDifference], graph: Graph, file: str) -> Diagnostic:

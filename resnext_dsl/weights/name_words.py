@@ -75,13 +75,15 @@ def path_of(name: str) -> tuple[str, ...]:
 
 @lru_cache(maxsize=100_000)
 def numbers_of(part: str) -> tuple[str, tuple[int, ...]]:
-    """The letters of a part of a name, and its numbers by value; a letter behind a number counts as a number.
+    """The letters of a part of a name, and its numbers by value.
 
-    >>> numbers_of("conv10"), numbers_of("3"), numbers_of("inception4b")
-    (('conv#', (10,)), ('#', (3,)), ('inception##', (4, 2)))
+    A letter counts as a number if it stands behind a number, or if it is one of a to h and the whole part.
+
+    >>> numbers_of("conv10"), numbers_of("3"), numbers_of("inception4b"), numbers_of("c")
+    (('conv#', (10,)), ('#', (3,)), ('inception##', (4, 2)), ('#', (3,)))
     """
-    letter = re.search(r"(?<=[0-9])([a-z])\Z", part)
+    letter = re.search(r"(?<=[0-9])([a-z])\Z|\A([a-h])\Z", part)
     if letter is not None:
-        part = f"{part[:-1]}.{ord(letter[1]) - ord('a') + 1}"
+        part = f"{part[:-1]}.{ord(letter[0]) - ord('a') + 1}"
     numbers = tuple(int(digits) for digits in re.findall(r"[0-9]{1,18}", part))
     return re.sub(r"[0-9]{1,18}", "#", part).replace(".", ""), numbers

@@ -224,6 +224,9 @@ class Paths(nn.Module):
 def build():
     return Paths()
 
+def unsuited():
+    return nn.Sequential(nn.Conv2d(4, 4, 3))
+
 def broken():
     raise RuntimeError("no such checkpoint")
 
@@ -306,7 +309,17 @@ def test_a_reference_finds_the_first_layer_that_differs(split: Path) -> None:
     )
     assert "and its input is equal" in err
     status, _, err = run("split.arch", "w.pth", "--reference", "source_paths:build", *MAP)
-    assert (status, err) == (0, "2 tensors of w.pth fit n\n")
+    assert status == 0
+    assert err == (
+        "2 layers compute the values of the reference; the largest difference is 0.0e+00 of the largest value\n"
+        "2 tensors of w.pth fit n\n"
+    )
+
+
+def test_a_reference_that_cannot_run(split: Path) -> None:
+    status, _, err = run("split.arch", "w.pth", "--reference", "source_paths:unsuited")
+    assert status == 2
+    assert "error[E706]: the reference cannot be run on an input of [1, 8, 16, 16]: RuntimeError: Given groups=1" in err
 
 
 def test_compile_and_export_take_the_same_options(split: Path) -> None:
