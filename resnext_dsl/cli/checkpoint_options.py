@@ -61,7 +61,7 @@ def checkpoint_of(
     """The checkpoint that options describe; None without a file.
 
     Raises:
-        ArchError: E706 if the reference cannot be built, E707 for a map that cannot be read.
+        ArchError: E707 for a map that cannot be read, E708 if the reference cannot be built.
     """
     if file is None:
         for name, value in (("ema", ema), ("map", pairs), ("map-file", map_file), ("reference", reference)):
@@ -96,7 +96,7 @@ def _reference(name: str) -> nn.Module:
         members: dict[str, Any] = vars(import_module(module))
         if attribute not in members:
             hint = did_you_mean(attribute, [key for key in members if callable(members[key])])
-            raise error("E706", f"module `{module}` has no function `{attribute}`", hint=hint, file="--reference")
+            raise error("E708", f"module `{module}` has no function `{attribute}`", hint=hint, file="--reference")
         built = members[attribute]()
     except Exception as problem:  # code of a user may raise any exception
         from resnext_dsl.foundation.diagnostics import ArchError
@@ -104,11 +104,11 @@ def _reference(name: str) -> nn.Module:
         if isinstance(problem, ArchError):
             raise
         message = f"`{name}` cannot be run: {type(problem).__name__}: {str(problem).partition(chr(10))[0]}"[:300]
-        raise error("E706", message, file="--reference") from None
+        raise error("E708", message, file="--reference") from None
     if not isinstance(built, nn.Module):
         kind = type(built).__name__
         message = f"`{name}` returns a value of type `{kind}`; a reference is a function that gives a torch module"
-        raise error("E706", message, file="--reference")
+        raise error("E708", message, file="--reference")
     return built
 
 

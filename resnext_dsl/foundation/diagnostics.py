@@ -66,6 +66,7 @@ CODES: dict[str, str] = {
     "E705": "the network cannot be exported to this format",
     "E706": "the network computes other values than the reference with the same weights",
     "E707": "a map of weights names a layer that does not exist, or one layer twice",
+    "E708": "the reference of a checkpoint cannot be built or run",
     "E711": "a training option has an invalid value",
     "E712": "the data set cannot be read",
     "E713": "the network does not fit the data set",

@@ -63,8 +63,12 @@ def load_weights(
             E702: the weights cannot be read.
             E706: the network computes other values than the reference.
             E707: the map names no layer.
+            E708: the reference cannot be run.
+        ValueError: If the checkpoint has choices that need the graph, and there is none.
     """
     checkpoint = checkpoint_of(weights)
+    if graph is None and (checkpoint.reference is not None or checkpoint.new_layers or checkpoint.adapt_input):
+        raise ValueError("`reference`, `new_layers` and `adapt_input` of a checkpoint need the graph of the network")
     filled, state = match_weights(model, checkpoint, graph, max_nodes)
     _hold(filled.warnings, checkpoint)
     _fill(model, filled.key_map, state, borrowed=isinstance(checkpoint.source, Mapping))

@@ -94,7 +94,8 @@ def agree_with_reference(
     The reference runs with the weights of the checkpoint if it has their keys, else with its own weights.
 
     Raises:
-        WeightsError: E706 with the layers until the first one that differs, or if the outputs differ.
+        WeightsError: E706 with the layers until the first one that differs, or if the outputs differ. E708 if the
+            reference cannot be run.
     """
     image = torch.randn(1, *graph.nodes[0].shape, generator=torch.Generator().manual_seed(0))
     if not _fits(state, reference):
@@ -104,7 +105,7 @@ def agree_with_reference(
     except Exception as reason:  # code of a user may raise any exception
         text = str(reason).strip().partition("\n")[0][:200]
         message = f"the reference cannot be run on an input of {list(image.shape)}: {type(reason).__name__}: {text}"
-        raise WeightsError([Diagnostic("E706", message, file=file)]) from None
+        raise WeightsError([Diagnostic("E708", message, file=file)]) from None
     last = differences[-1] if differences else None
     if last is not None and last.differs:
         raise WeightsError([_layer_differs(differences, graph, file)])

@@ -319,7 +319,7 @@ def test_a_reference_finds_the_first_layer_that_differs(split: Path) -> None:
 def test_a_reference_that_cannot_run(split: Path) -> None:
     status, _, err = run("split.arch", "w.pth", "--reference", "source_paths:unsuited")
     assert status == 2
-    assert "error[E706]: the reference cannot be run on an input of [1, 8, 16, 16]: RuntimeError: Given groups=1" in err
+    assert "error[E708]: the reference cannot be run on an input of [1, 8, 16, 16]: RuntimeError: Given groups=1" in err
 
 
 def test_compile_and_export_take_the_same_options(split: Path) -> None:

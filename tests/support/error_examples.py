@@ -86,6 +86,7 @@ ELSEWHERE: dict[str, str] = {
     "E705": "`resnext-dsl export resnet18 --to onnx --dtype float64`: the format cannot store this type, or its exporter fails.",
     "E706": "`resnext-dsl weights resnet50 blur.pth --reference mine:resnetblur50`: the network computes other values than the module of the function. The message names the first layer that differs.",
     "E707": "`resnext-dsl weights SPEC FILE --map brnch1=stem.conv`: the checkpoint has no layer `brnch1`. The hint gives the nearest name.",
+    "E708": "`resnext-dsl weights SPEC FILE --reference mine:build`: the module `mine` cannot be imported, or the function raises an exception.",
     "E711": "`resnext-dsl train SPEC --lr 0`: the learning rate must be above 0. Unknown recipes and missing devices have this code too.",
     "E712": "`resnext-dsl train SPEC --data cifar10 --data-dir DIR`: a file is missing or truncated, or is part of the pickled version of the data set, which is not read.",
     "E713": "`resnext-dsl train SPEC --set classes=3`: the digits have ten classes. The hint names the parameter to set.",

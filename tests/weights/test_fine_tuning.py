@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 import resnext_dsl as rx
 from resnext_dsl.cli.app import app
 from resnext_dsl.foundation.diagnostics import Diagnostic, WeightsError, WeightsWarning
+from resnext_dsl.weights import load_weights
 
 
 def tuned(network: rx.Network, state: Mapping[str, Tensor], **choices: bool) -> tuple[nn.Module, list[Diagnostic]]:
@@ -148,3 +149,10 @@ def test_train_says_which_layers_start_anew(tmp_path: Path, monkeypatch: pytest.
     )
     assert measured.exit_code == 2
     assert "error[E701]" in measured.stderr
+
+
+@pytest.mark.parametrize("choice", [{"new_layers": True}, {"adapt_input": True}, {"reference": nn.Linear(2, 3)}])
+def test_choices_that_need_the_graph(choice: dict[str, object]) -> None:
+    model = nn.Linear(2, 3)
+    with pytest.raises(ValueError, match="`reference`, `new_layers` and `adapt_input` of a checkpoint need the graph"):
+        load_weights(model, rx.Checkpoint(model.state_dict(), **choice))  # type: ignore[arg-type]
