@@ -7,8 +7,8 @@ network: if a match is wrong, two neighbours are exchanged. The evidence for two
 1. Words that both libraries use: `prev` and `now`, `shortcut` and `downsample`. They can exchange the two layers.
 2. Modules: a layer belongs to the module whose other layers fit in one place only.
 3. Numbers, by value, if the layers run in turn, or if both sides number them and their operators are equal.
-4. The order of the file, if it has one. The layers must run in turn with equal attributes, or lie in order between
-   siblings that fit in one place only.
+4. The order of the file, if it has one. The layers must run in turn with equal attributes, or the modules beside them
+   that fit in one place only must come in the network's order.
 
 Neighbours without evidence are open.
 """
@@ -323,7 +323,7 @@ class _Modules:
         return self._anchors[module, other]
 
     def lie_in_order(self, first: int, second: int) -> bool:
-        """Whether two layers lie between siblings that fit in one place only, and that come in the network's order."""
+        """Whether the modules beside two layers that fit in one place only come in the network's order."""
         level = _shared(self.paths[first], self.paths[second])
         parent = self.paths[first][:level]
         if parent not in self._orders:
