@@ -37,6 +37,7 @@ from resnext_dsl.foundation.diagnostics import (
     SpecSyntaxError,
     TrainingError,
     WeightsError,
+    WeightsWarning,
 )
 from resnext_dsl.foundation.options import Options
 from resnext_dsl.foundation.version import __version__
@@ -46,10 +47,12 @@ from resnext_dsl.networks.network import Network
 if TYPE_CHECKING:
     from resnext_dsl.searches import search
     from resnext_dsl.spaces.space import space
+    from resnext_dsl.weights.checkpoint import Checkpoint
 
 __all__ = [
     "ArchError",
     "BudgetError",
+    "Checkpoint",
     "Diagnostic",
     "Network",
     "Options",
@@ -58,6 +61,7 @@ __all__ = [
     "SpecSyntaxError",
     "TrainingError",
     "WeightsError",
+    "WeightsWarning",
     "__version__",
     "load",
     "loads",
@@ -67,8 +71,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    # Importing numpy takes longer than all of `check`, importing Optuna longer still.
-    modules = {"space": "spaces.space", "search": "searches"}
+    # Importing numpy takes longer than all of `check`, importing Optuna or torch longer still.
+    modules = {"space": "spaces.space", "search": "searches", "Checkpoint": "weights.checkpoint"}
     if name not in modules:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     globals()[name] = getattr(import_module(f"{__name__}.{modules[name]}"), name)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from resnext_dsl.cli import answers, export
+from resnext_dsl.cli import checkpoint_options as loading
 from resnext_dsl.export.targets import TARGETS
 
 if TYPE_CHECKING:
@@ -29,6 +30,12 @@ def compile_(
     budgets: answers.Budgets = None,
     form: export.Spelling = export.Form.FASTEST,
     weights: export.Weights = None,
+    ema: loading.Ema = None,
+    pairs: loading.Map = None,
+    map_file: loading.MapFile = None,
+    strict: loading.Strict = False,
+    adapt_input: loading.AdaptInput = False,
+    reference: loading.Reference = None,
     seed: export.Seed = None,
     device: export.Device = "cpu",
     explain: Annotated[
@@ -48,8 +55,8 @@ def compile_(
 
     aside = output == "-" or as_json
     spelling = form.value
-    options = {"form": spelling, "weights": weights, "seed": seed, "device": device}
-    with answers.reported():
+    options: dict[str, Any] = {"form": spelling, "seed": seed, "device": device}
+    with answers.reported(), loading.shown_warnings():
         network = answers.load(spec, settings, root)
         TARGETS[to].require_modules()
         usage = network.usage(*(budgets or ()))
@@ -59,6 +66,15 @@ def compile_(
         for line in report.budget_lines(usage):
             typer.echo(line, err=aside)
         network.check(*(budgets or ()))
+        options["weights"] = loading.checkpoint_of(
+            weights,
+            ema=ema,
+            pairs=pairs,
+            map_file=map_file,
+            strict=strict,
+            adapt_input=adapt_input,
+            reference=reference,
+        )
         if explain and not as_json:
             typer.echo("\n".join(_explained(network, to, spelling)), err=aside)
         if output == "-" and to == "py":

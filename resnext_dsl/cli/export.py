@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from resnext_dsl.cli import answers
+from resnext_dsl.cli import checkpoint_options as loading
 from resnext_dsl.export.targets import TARGETS
 
 if TYPE_CHECKING:
@@ -76,6 +77,12 @@ def export(
     device: Device = "cpu",
     form: Spelling = Form.FASTEST,
     weights: Weights = None,
+    ema: loading.Ema = None,
+    pairs: loading.Map = None,
+    map_file: loading.MapFile = None,
+    strict: loading.Strict = False,
+    adapt_input: loading.AdaptInput = False,
+    reference: loading.Reference = None,
     seed: Seed = None,
     as_json: answers.Json = False,
     root: answers.Root = None,
@@ -87,11 +94,25 @@ def export(
 
     Example: resnext-dsl export resnext50_32x4d --to onnx --weights resnext50_32x4d-1a0047aa.pth -o resnext50.onnx
     """
-    options = {"form": form.value, "weights": weights, "seed": seed, "device": device}
-    options |= {"batch": _batch(batch), "dtype": dtype}
-    with answers.reported():
+    options: dict[str, Any] = {
+        "form": form.value,
+        "seed": seed,
+        "device": device,
+        "batch": _batch(batch),
+        "dtype": dtype,
+    }
+    with answers.reported(), loading.shown_warnings():
         network = answers.at(answers.load(spec, settings, root), shape)
         answers.show_diagnostics(network.warnings)
+        options["weights"] = loading.checkpoint_of(
+            weights,
+            ema=ema,
+            pairs=pairs,
+            map_file=map_file,
+            strict=strict,
+            adapt_input=adapt_input,
+            reference=reference,
+        )
         written = write(network, to, output, options)
         if as_json:
             answers.print_json(answer(network, written))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from resnext_dsl.cli import answers
+from resnext_dsl.cli import checkpoint_options as loading
 from resnext_dsl.train.recipes import RECIPES
 
 if TYPE_CHECKING:
@@ -66,6 +67,12 @@ def train(
         str | None,
         typer.Option("--weights", metavar="FILE", help="Checkpoint to start from: ours, torchvision's or timm's."),
     ] = None,
+    ema: loading.Ema = None,
+    pairs: loading.Map = None,
+    map_file: loading.MapFile = None,
+    strict: loading.Strict = False,
+    adapt_input: loading.AdaptInput = False,
+    reference: loading.Reference = None,
     out: Annotated[
         str | None,
         typer.Option("-o", "--output", "--out", metavar="DIR", help="Folder to write: the run.  [default: runs/NAME]"),
@@ -189,7 +196,7 @@ def train(
         answers.fail("`--test-only` saves no run: omit --output and --resume")
     if resume and weights is not None:
         answers.fail("`--resume` continues from the weights of the run: omit --weights")
-    with answers.reported():
+    with answers.reported(), loading.shown_warnings():
         job = _job(spec, settings, root, _recipe(recipe, changes))
         hardware = job.hardware._replace(
             accelerator=accelerator,
@@ -201,7 +208,15 @@ def train(
         )
         job = job._replace(
             data_dir=Path(data_dir) if data_dir is not None else None,
-            weights=weights,
+            weights=loading.checkpoint_of(
+                weights,
+                ema=ema,
+                pairs=pairs,
+                map_file=map_file,
+                strict=strict,
+                adapt_input=adapt_input,
+                reference=reference,
+            ),
             hardware=hardware,
             out=None if test_only else Path(out) if out is not None else Path("runs", Path(spec).stem),
             resume=resume,

@@ -8,9 +8,8 @@ from __future__ import annotations
 import gc
 import hashlib
 import linecache
-import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from types import ModuleType
 
@@ -29,7 +28,7 @@ from resnext_dsl.rewrite.carry import carry
 from resnext_dsl.rewrite.initial import moved
 from resnext_dsl.semantics.init_schemes import SchemeRule
 from resnext_dsl.weights import load_weights
-from resnext_dsl.weights.forms import as_written
+from resnext_dsl.weights.checkpoint import Weights, checkpoint_of
 
 META = torch.device("meta")
 
@@ -45,7 +44,7 @@ def build(
     *,
     form: str = "fastest",
     mode: str = "train",
-    weights: str | os.PathLike[str] | Mapping[str, torch.Tensor] | None = None,
+    weights: Weights | None = None,
     device: str | torch.device | None = None,
     dtype: torch.dtype | None = None,
     seed: int | None = None,
@@ -62,7 +61,8 @@ def build(
             of the graph as written, so that one seed gives one function.
         form: One of `rewrite.FORMS`.
         mode: "train", or "inference": norms folded, parameters frozen, in eval mode (`rewrite.MODES`).
-        weights: A checkpoint to load: ours of any form, torchvision's or timm's of the same network.
+        weights: A checkpoint to load: ours of any form, torchvision's or timm's of the same network; `Checkpoint` has
+            further choices.
         device: Device of the parameters; "meta" creates none.
         dtype: Type of floating-point parameters and buffers; torch's default if None. Initial weights are drawn in the
             default type and rounded, so that one seed gives one network.
@@ -83,13 +83,14 @@ def build(
     place = torch.device(device) if device is not None else torch.get_default_device()
     computed = str(dtype or torch.get_default_dtype()).removeprefix("torch.")
     chosen = layout_of(layout, mode, place.type, computed, has_groups(rewritten.graph))
-    bare = weights is not None and place.type != "meta"  # a checkpoint replaces the initial weights
+    # a checkpoint replaces the initial weights, except those of layers that it lacks
+    bare = weights is not None and not checkpoint_of(weights).new_layers and place.type != "meta"
     model = _constructed(emit(graph, init), META if bare else _drawn_on(place, seed), seed)
     if dtype is not None:
         # folding computes with the weights before they are rounded
         model = model.to(torch.promote_types(dtype, torch.get_default_dtype()))
     if weights is not None:
-        load_weights(model, as_written(graph, weights, max_nodes))
+        load_weights(model, weights, graph, max_nodes)
     if rewritten.graph is not graph:
         state = carry(rewritten.weights, model.state_dict())
         model = _constructed(emit(rewritten.graph, moved(graph, rewritten, init)), META)

@@ -97,7 +97,11 @@ def _elementwise(first: Value, *others: Value) -> Value:
 
 
 def _pad(value: Value, around: tuple[int, ...]) -> Value:
-    return value.in_new_memory((value.shape[0] + around[-1], *value.shape[1:]))
+    """Pairs of numbers for each axis, the last axis first."""
+    shape = list(value.shape)
+    for number, (before, after) in enumerate(zip(around[::2], around[1::2], strict=True), 1):
+        shape[-number] += before + after
+    return value.in_new_memory(tuple(shape))
 
 
 class ModuleStandIn:

@@ -23,6 +23,7 @@ from resnext_dsl.foundation.records import NamedTuple
 if TYPE_CHECKING:
     from resnext_dsl.foundation.source import Source
     from resnext_dsl.graph.ir import Graph
+    from resnext_dsl.weights.checkpoint import Weights
 
 
 class Exportable(Protocol):
@@ -35,7 +36,7 @@ class Exportable(Protocol):
         self,
         form: str = "fastest",
         mode: str = "train",
-        weights: str | os.PathLike[str] | Mapping[str, torch.Tensor] | None = None,
+        weights: Weights | None = None,
         device: str | torch.device | None = None,
         dtype: torch.dtype | None = None,
         seed: int | None = None,
@@ -64,7 +65,7 @@ def export(
     path: str | os.PathLike[str],
     *,
     form: str = "fastest",
-    weights: str | os.PathLike[str] | Mapping[str, torch.Tensor] | None = None,
+    weights: Weights | None = None,
     seed: int | None = None,
     batch: int | str = "dynamic",
     dtype: str | None = None,

@@ -64,6 +64,9 @@ CODES: dict[str, str] = {
     "E703": "the weights file cannot be written",
     "E704": "a file cannot be written",
     "E705": "the network cannot be exported to this format",
+    "E706": "the network computes other values than the reference with the same weights",
+    "E707": "a map of weights names a layer that does not exist, or one layer twice",
+    "E708": "the reference of a checkpoint cannot be built or run",
     "E711": "a training option has an invalid value",
     "E712": "the data set cannot be read",
     "E713": "the network does not fit the data set",
@@ -78,6 +81,11 @@ CODES: dict[str, str] = {
     "W901": "a declaration is never used",
     "W902": "the value of an operator is never used",
     "W903": "the evaluator of a search has changed since earlier results",
+    "W911": "layers of a checkpoint are interchangeable: shapes and names do not say which is which",
+    "W912": "a checkpoint has values that are not finite",
+    "W913": "a checkpoint has trained and averaged weights, and one of them was chosen",
+    "W914": "the network that a checkpoint comes from computes something else with the same weights",
+    "W915": "layers of a network get no weights from a checkpoint, or changed ones",
 }
 """Every diagnostic code with its meaning; a code never changes its meaning."""
 
@@ -283,6 +291,18 @@ class RequirementError(ArchError):
 
 class WeightsError(ArchError):
     """A checkpoint does not fit the network; nothing was loaded."""
+
+
+class WeightsWarning(UserWarning):
+    """A checkpoint was loaded, and the user should know something about it.
+
+    Attributes:
+        diagnostic: The warning.
+    """
+
+    def __init__(self, diagnostic: Diagnostic) -> None:
+        super().__init__(diagnostic.render())
+        self.diagnostic = diagnostic
 
 
 class TrainingError(ArchError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from resnext_dsl.costs.memory_use import MemoryUse
     from resnext_dsl.export.write import Written
     from resnext_dsl.rewrite import Rewritten
+    from resnext_dsl.weights.checkpoint import Weights
 
 
 class Network:
@@ -222,7 +223,7 @@ class Network:
         self,
         form: str = "fastest",
         mode: str = "train",
-        weights: str | os.PathLike[str] | Mapping[str, torch.Tensor] | None = None,
+        weights: Weights | None = None,
         device: str | torch.device | None = None,
         dtype: torch.dtype | None = None,
         seed: int | None = None,
@@ -237,7 +238,7 @@ class Network:
             mode: "train" or "inference". In inference mode, norms are folded into convolutions, outputs that exist in
                 training only are left out, parameters are frozen, and the module is in eval mode.
             weights: A checkpoint to load, as a path or a state_dict. It may come from this package in any form, or
-                from torchvision or timm for the same network.
+                from torchvision or timm for the same network. `rx.Checkpoint` adds choices.
             device: The device of the parameters; "meta" allocates no memory.
             dtype: The type of the parameters; torch's default dtype if None.
             seed: The seed of the initial weights. It leaves torch's global generator alone, and one seed gives the
@@ -277,7 +278,7 @@ class Network:
         path: str | os.PathLike[str],
         *,
         form: str = "fastest",
-        weights: str | os.PathLike[str] | Mapping[str, torch.Tensor] | None = None,
+        weights: Weights | None = None,
         seed: int | None = None,
         batch: int | str = "dynamic",
         dtype: str | None = None,

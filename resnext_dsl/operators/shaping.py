@@ -16,6 +16,7 @@ from resnext_dsl.operators.rules import (
     map_of,
     map_or_features,
     no_parameters,
+    reach,
 )
 
 
@@ -81,6 +82,20 @@ class PadChannels(Attributes):
     """
 
     channels: Positive
+
+
+class PadSame(Attributes):
+    """Attributes of `pad_same`.
+
+    Attributes:
+        kernel: Height and width of the window that follows.
+        stride: Distance between neighbouring windows.
+        dilation: Distance between neighbouring elements of the window.
+    """
+
+    kernel: PositivePair
+    stride: PositivePair = (1, 1)
+    dilation: PositivePair = (1, 1)
 
 
 def _flatten_shape(attributes: NoAttributes, inputs: tuple[Shape, ...]) -> Shape:
@@ -165,6 +180,30 @@ def _pad_source(attributes: PadChannels, inputs: tuple[Shape, ...]) -> Expressio
     extra = attributes.channels - inputs[0][0]
     around = "0, 0, 0, 0, 0" if len(inputs[0]) == 3 else "0"
     return Expression(f"F.pad({{0}}, ({around}, {{extra}}))", (("extra", extra),))
+
+
+def _missing(size: int, reach: int, stride: int) -> int:
+    """Rows that windows lack at the end of a side, if they start `stride` apart and reach every row."""
+    extra = ((size + stride - 1) // stride - 1) * stride + reach - size
+    return extra * (extra > 0)
+
+
+def _around(attributes: PadSame, size: tuple[int, int]) -> tuple[int, int]:
+    """Rows and columns that TensorFlow's SAME adds (the notes on padding in the documentation of `tf.nn`)."""
+    spans = reach(attributes.kernel, attributes.dilation)
+    return _missing(size[0], spans[0], attributes.stride[0]), _missing(size[1], spans[1], attributes.stride[1])
+
+
+def _pad_same_shape(attributes: PadSame, inputs: tuple[Shape, ...]) -> Shape:
+    channels, height, width = map_of("pad_same", inputs)
+    rows, columns = _around(attributes, (height, width))
+    return channels, height + rows, width + columns
+
+
+def _pad_same_source(attributes: PadSame, inputs: tuple[Shape, ...]) -> Expression:
+    rows, columns = _around(attributes, (inputs[0][1], inputs[0][2]))
+    sides = {"left": columns // 2, "right": columns - columns // 2, "top": rows // 2, "bottom": rows - rows // 2}
+    return Expression("F.pad({0}, ({left}, {right}, {top}, {bottom}))", tuple(sides.items()))
 
 
 ROWS = (
@@ -252,5 +291,18 @@ ROWS = (
         flops=None,
         memory=NOTHING_SAVED,
         algebra=crosses("it adds channels"),
+    ),
+    Operator(
+        name="pad_same",
+        kind="shape",
+        summary="Zeros around a feature map, so that the next window gives size / stride, rounded up (`F.pad`). "
+        "TensorFlow's SAME: an odd row or column goes to the end.",
+        attributes=PadSame,
+        shape=_pad_same_shape,
+        source=_pad_same_source,
+        parameters=no_parameters,
+        flops=None,
+        memory=NOTHING_SAVED,
+        algebra=CHANNELWISE,
     ),
 )

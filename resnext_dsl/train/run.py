@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import torch
 from torch import nn
 
 from resnext_dsl.devices.float32_precision import settings_line, settings_of
-from resnext_dsl.foundation.diagnostics import ArchError, Diagnostic, WeightsError
-from resnext_dsl.networks.loading import load_with
+from resnext_dsl.foundation.diagnostics import ArchError, Diagnostic
 from resnext_dsl.networks.network import Network
 from resnext_dsl.train.batches import seed_of
 from resnext_dsl.train.datasets import open_source
@@ -22,6 +21,7 @@ from resnext_dsl.train.loop import Epoch, Measured, Tick, Training
 from resnext_dsl.train.matching import network_for
 from resnext_dsl.train.recipes import Recipe
 from resnext_dsl.train.run_folder import WEIGHTS, RunFolder, RunState, best, identity
+from resnext_dsl.weights.checkpoint import Weights, checkpoint_of
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -36,7 +36,8 @@ class Job(NamedTuple):
         settings: Values for the parameters of the spec.
         root: The folder that imports stay under.
         data_dir: The folder of the data set, if it has one.
-        weights: A checkpoint to start from: ours, torchvision's or timm's.
+        weights: A checkpoint to start from: ours, torchvision's or timm's. For training it may lack the classifier and
+            auxiliary heads.
         hardware: The devices and the precision.
         out: The folder of the run; None writes nothing.
         resume: Whether to continue the run in `out`.
@@ -47,7 +48,7 @@ class Job(NamedTuple):
     settings: Mapping[str, Any] = {}
     root: str | os.PathLike[str] | None = None
     data_dir: Path | None = None
-    weights: str | os.PathLike[str] | None = None
+    weights: Weights | None = None
     hardware: Hardware = Hardware()
     out: Path | None = None
     resume: bool = False
@@ -122,7 +123,7 @@ def train(job: Job, watch: Watch = Watch()) -> Result:  # noqa: B008 - immutable
     run = RunFolder(job.out, identity(network, source, job.recipe)) if job.out is not None else None
     progress = _progress(run, job)
     fabric = _launched(job)
-    training = _training(fabric, network, source, job)
+    training = _training(fabric, network, source, _tuned(job))
     if progress is not None:
         _restore(training, progress, job)
     if not fabric.is_global_zero:
@@ -163,49 +164,24 @@ def _progress(run: RunFolder | None, job: Job) -> RunState | None:
 
 
 def _training(fabric: Fabric, network: Network, source: ImageSet, job: Job) -> Training:
-    model = _model(network, source, job)
+    model = _model(network, job)
     shape, hardware = network.ir.nodes[0].shape, job.hardware
     return Training(fabric, model, source, shape, job.recipe, hardware.workers, hardware.graphs)
 
 
-def _model(network: Network, source: ImageSet, job: Job) -> nn.Module:
+def _tuned(job: Job) -> Job:
+    """The job with a checkpoint that may lack the classifier and auxiliary heads: they start anew."""
+    if job.weights is None:
+        return job
+    return job._replace(weights=replace(checkpoint_of(job.weights), new_layers=True))
+
+
+def _model(network: Network, job: Job) -> nn.Module:
     """The compiled network with the weights of a checkpoint, or with initial weights."""
     seed = seed_of(job.recipe.seed, "weights")
     if job.weights is None or job.resume:
         return network.compile(seed=seed)
-    try:
-        return network.compile(seed=seed, weights=job.weights)
-    except WeightsError as problem:
-        model = _of_other_classes(network, source, job)
-        if model is None:
-            raise problem from None
-        return model
-
-
-def _of_other_classes(network: Network, source: ImageSet, job: Job) -> nn.Module | None:
-    """The network with a checkpoint for the spec's own classes and a new classifier; None if it does not fit."""
-    spec_network = load_with(job.spec, job.settings, root=job.root)
-    if "classes" not in spec_network.parameters or "classes" in job.settings:
-        return None
-    classes = spec_network.parameters["classes"].value
-    settings = {**job.settings, "classes": classes}
-    try:
-        model = _sized(network, job, settings).compile(weights=job.weights)
-    except WeightsError:
-        return None
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed_of(job.recipe.seed, "classifier"))
-        cast(Any, model).reset_classifier(len(source.classes))
-    return model
-
-
-def _sized(network: Network, job: Job, settings: Mapping[str, Any]) -> Network:
-    """The job's network with other settings, at the resolution of `network`."""
-    shape = network.ir.nodes[0].shape
-    sized = load_with(job.spec, settings, root=job.root)
-    if "resolution" in sized.parameters and "resolution" not in settings:
-        return load_with(job.spec, {**settings, "resolution": shape[1]}, root=job.root)
-    return sized
+    return network.compile(seed=seed, weights=job.weights)
 
 
 def _restore(training: Training, progress: RunState, job: Job) -> None:

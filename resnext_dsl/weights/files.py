@@ -13,79 +13,65 @@ import torch
 from torch import Tensor
 
 from resnext_dsl.foundation.diagnostics import Diagnostic, WeightsError
-from resnext_dsl.weights.mismatch import shown
-
-WRAPPERS = ("state_dict", "model_state_dict", "model")
-"""Keys under which training scripts store the state_dict, beside epochs and optimizers."""
-
-PREFIXES = ("module.", "_orig_mod.")
-"""Prefixes that DistributedDataParallel and torch.compile put before every key."""
+from resnext_dsl.weights.shown import shown
+from resnext_dsl.weights.unpickling import UnreadableError, read_torch_file
+from resnext_dsl.weights.wrappers import StateDict, state_dict_of
 
 SAVED_AS = (".safetensors", ".pt", ".pth")
 
 
-def load_checkpoint(path: str | PathLike[str]) -> dict[str, Tensor]:
+def load_checkpoint(path: str | PathLike[str], ema: bool | None = None) -> dict[str, Tensor]:
     """Read a state_dict from a file, on the CPU.
 
     Args:
-        path: A `.safetensors` file, or one that `torch.load(weights_only=True)` reads.
+        path: A `.safetensors` file, or a file of `torch.save`; nothing in it is run.
+        ema: Whether to take the moving average of the weights; None follows the library that wrote the file.
 
     Raises:
         WeightsError: E702: the file cannot be read, or does not hold a state_dict.
     """
-    file = str(path)
-    if not _is_regular(path):
-        raise _unreadable(file, "it is not a regular file" if os.path.lexists(path) else "there is no such file")
-    try:
-        if Path(path).suffix.lower() == ".safetensors":
-            content: object = safetensors.torch.load_file(path, device="cpu")
-        else:
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as reason:  # a hostile file can raise any exception: the two libraries document no common base
-        raise _unreadable(file, _first_line(reason)) from None
-    return unwrap(content, file)
+    return read_checkpoint(path, ema).tensors
 
 
-def unwrap(content: object, file: str) -> dict[str, Tensor]:
-    """The state_dict of a checkpoint, taken out of wrapping dictionaries, without the prefixes of wrapping modules.
+def read_checkpoint(
+    weights: str | PathLike[str] | Mapping[str, Tensor], ema: bool | None = None, mapped: bool = False
+) -> StateDict:
+    """The state_dict of a file or of a mapping, out of its wrappers, with the warning and the keys left out.
 
     Args:
-        content: The content of a file, or an argument of a caller.
-        file: The name of the checkpoint in errors.
+        weights: A file, or a state_dict, which may have wrappers too.
+        ema: As for `load_checkpoint`.
+        mapped: Whether tensors may lie in the mapped file, for a caller that copies them at once.
 
     Raises:
-        WeightsError: E702: the checkpoint holds no state_dict.
+        WeightsError: E702, as for `load_checkpoint`.
     """
-    for _ in WRAPPERS:
-        inner = _wrapped(content)
-        if inner is None:
-            break
-        content = inner
-    if not isinstance(content, Mapping):
-        raise _unreadable(file, f"it contains a {type(content).__name__} instead of a state_dict")
-    if not content:
-        raise _unreadable(file, "it contains no tensors")
-    state = {key: _checked(key, value, file) for key, value in content.items()}
-    for prefix in PREFIXES * 2:
-        if all(key.startswith(prefix) for key in state):
-            state = {key.removeprefix(prefix): value for key, value in state.items()}
-    return state
+    file = name_of(weights)
+    try:
+        content = weights if isinstance(weights, Mapping) else _content(weights, mapped)
+        return state_dict_of(content, file, ema)
+    except UnreadableError as reason:
+        raise _unreadable(file, str(reason), reason.hint) from None
 
 
-def _wrapped(content: object) -> object | None:
-    if not isinstance(content, Mapping):
-        return None
-    return next((content[key] for key in WRAPPERS if isinstance(content.get(key), Mapping)), None)
+def name_of(weights: str | PathLike[str] | Mapping[str, Tensor]) -> str:
+    """The name of a checkpoint in messages."""
+    return "weights" if isinstance(weights, Mapping) else str(weights)
 
 
-def _checked(key: object, value: object, file: str) -> Tensor:
-    if not isinstance(key, str):
-        raise _unreadable(file, f"it has a key of type {type(key).__name__}; keys must be tensor names")
-    if not isinstance(value, Tensor):
-        raise _unreadable(file, f"`{shown(key)}` is of type {type(value).__name__}, not a tensor")
-    if value.layout != torch.strided or value.is_quantized or value.is_nested:
-        raise _unreadable(file, f"`{shown(key)}` is sparse, nested or quantized; a plain tensor is needed")
-    return value.detach()
+def _content(path: str | PathLike[str], mapped: bool) -> object:
+    if not _is_regular(path):
+        raise UnreadableError("it is not a regular file" if os.path.lexists(path) else "there is no such file")
+    try:
+        if Path(path).suffix.lower() != ".safetensors":
+            return read_torch_file(Path(path), mapped)
+        return safetensors.torch.load_file(path, device="cpu")
+    except (UnreadableError, MemoryError):
+        raise
+    except OSError as reason:
+        raise UnreadableError((reason.strerror or str(reason)).lower()) from None
+    except Exception:  # a hostile file can raise any exception: the library documents none
+        raise UnreadableError("it is no safetensors file, or it is damaged or truncated") from None
 
 
 def _is_regular(path: str | PathLike[str]) -> bool:
@@ -151,8 +137,9 @@ def _first_line(reason: Exception) -> str:
     return f"{type(reason).__name__}: {shown(lines[0])}" if lines else type(reason).__name__
 
 
-def _unreadable(file: str, reason: str) -> WeightsError:
-    return WeightsError([Diagnostic("E702", f"the weights in `{file}` cannot be read: {reason}", file=file)])
+def _unreadable(file: str, reason: str, hint: str) -> WeightsError:
+    message = f"the weights in `{shown(file)}` cannot be read: {reason}"
+    return WeightsError([Diagnostic("E702", message, hint=hint, file=shown(file))])
 
 
 def _unwritable(file: str, reason: str) -> WeightsError:

@@ -11,16 +11,11 @@ from resnext_dsl.foundation.diagnostics import Diagnostic, Note
 from resnext_dsl.weights.leaves import Branch, Leaf, Parameter, Reading, Shape, SpreadParameter, Whole, fits
 from resnext_dsl.weights.match import LayerMatch, link
 from resnext_dsl.weights.nearest import first_difference
+from resnext_dsl.weights.shown import shown
 
-MAX_SHOWN = 120
+COLOURS = 3
 MAX_NAMED = 4
 MAX_KINDS = 5_000
-
-
-def shown(name: str) -> str:
-    """A key as errors print it: without control characters, at most `MAX_SHOWN` characters."""
-    text = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in name[: MAX_SHOWN + 1])
-    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."
 
 
 def shape_text(shape: Shape) -> str:
@@ -44,10 +39,15 @@ def explain(ours: Branch, theirs: Branch, ordered: bool, file: str) -> Diagnosti
     our_layers, their_layers = list(ours.leaves()), list(theirs.leaves())
     surplus = LayerMatch(ours, theirs, ordered).leaves_over() if our_layers else None
     if surplus:
-        return _surplus(surplus, "the checkpoint has layers that the network lacks", file)
+        hint = "auxiliary heads are part of the network too: `output NAME when training`"
+        return _surplus(surplus, "the checkpoint has layers that the network lacks", hint, file)
     surplus = LayerMatch(theirs, ours, ordered=True).leaves_over() if their_layers else None
     if surplus:
-        return _surplus(surplus, "the network has layers that the checkpoint lacks", file)
+        hint = (
+            "for fine-tuning, `train --weights` gives new weights to a classifier and to auxiliary heads, in Python "
+            "`new_layers=True` of `Checkpoint`"
+        )
+        return _surplus(surplus, "the network has layers that the checkpoint lacks", hint, file)
     layer, other = first_difference(ours, theirs, ordered)
     return Diagnostic(
         "E701",
@@ -58,14 +58,13 @@ def explain(ours: Branch, theirs: Branch, ordered: bool, file: str) -> Diagnosti
     )
 
 
-def _surplus(over: Sequence[Branch | Leaf], message: str, file: str) -> Diagnostic:
+def _surplus(over: Sequence[Branch | Leaf], message: str, hint: str, file: str) -> Diagnostic:
     named = []
     for child in over[:MAX_NAMED]:
         layers = list(child.leaves()) if isinstance(child, Branch) else [child]
         more = f" and {len(layers) - 1} more layers" if len(layers) > 1 else ""
         named.append(f"`{shown(child.name)}` ({_describe(layers[0])}{more})")
     rest = f" and {len(over) - MAX_NAMED} more modules" if len(over) > MAX_NAMED else ""
-    hint = "auxiliary heads are part of the network too: `output NAME when training`"
     return Diagnostic("E701", f"{message}: {', '.join(named)}{rest}; all other layers match", hint=hint, file=file)
 
 
@@ -142,6 +141,8 @@ def _hint(ours: Sequence[Leaf], theirs: Branch, layer: Leaf | None, other: Leaf 
     if is_classifier and LayerMatch(_with_classes(ours, one[0], two[0]), theirs, ordered).pairs() is not None:
         return f"only the classifier differs: `--set classes={two[0]}`, in Python `classes={two[0]}`"
     if len(one) == len(two) == 4 and one[2:] == two[2:]:
+        if two[1] == COLOURS and layer is ours[0] and one[0] == two[0]:
+            return f"the images have {one[1]} channels here, {two[1]} there: `--adapt-input` adapts the weights"
         if one[0] == two[0] and one[2:] != (1, 1):
             return f"{one[1]} channels a group here, {two[1]} there: do `cardinality` and `width` agree?"
         return "the widths differ: is it the same network at the same `width` or `channels`?"

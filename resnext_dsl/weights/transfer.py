@@ -3,50 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from os import PathLike
 
 import torch
 from torch import Tensor, nn
 
-from resnext_dsl.foundation.diagnostics import Diagnostic, WeightsError
-from resnext_dsl.weights.files import load_checkpoint, unwrap
+from resnext_dsl.weights.files import read_checkpoint
 from resnext_dsl.weights.keymap import KeyMap, map_keys
-from resnext_dsl.weights.leaves import COUNTER, Parameter, Shapes, Whole, keys, layer_of
-from resnext_dsl.weights.mismatch import shown
+from resnext_dsl.weights.leaves import Parameter, Shapes, Whole
 
 
 def shapes_of(state: Mapping[str, Tensor]) -> Shapes:
     """The shapes of a state_dict's tensors."""
     return {key: tuple(tensor.shape) for key, tensor in state.items()}
-
-
-def load_weights(model: nn.Module, weights: str | PathLike[str] | Mapping[str, Tensor]) -> KeyMap:
-    """Load a checkpoint of the same network, with keys of any library.
-
-    Everything is checked before the first parameter changes. Values are converted to the model's dtype and device; a
-    model on the meta device takes the checkpoint's device.
-
-    Args:
-        model: A compiled network.
-        weights: A file, or a state_dict.
-
-    Returns:
-        The map from the network's keys to the checkpoint's.
-
-    Raises:
-        WeightsError: E701 if the weights are not of this network, E702 if they cannot be read.
-    """
-    file = "weights" if isinstance(weights, Mapping) else str(weights)
-    theirs = unwrap(weights, file) if isinstance(weights, Mapping) else load_checkpoint(weights)
-    ours = model.state_dict()
-    key_map = map_keys(shapes_of(ours), shapes_of(theirs), file)
-    _check_types(key_map, ours, theirs, file)
-    moved = carry(key_map, theirs)
-    is_meta = any(tensor.is_meta for tensor in ours.values())
-    if is_meta:
-        moved = {key: moved[key].to(tensor.dtype).clone() for key, tensor in ours.items()}
-    model.load_state_dict(moved, strict=True, assign=is_meta)
-    return key_map
 
 
 def export_state_dict(model: nn.Module, like: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -62,7 +30,7 @@ def export_state_dict(model: nn.Module, like: Mapping[str, Tensor]) -> dict[str,
         WeightsError: E701 if `like` is not of this network.
     """
     ours = model.state_dict()
-    theirs = shapes_of(unwrap(like, "weights"))
+    theirs = shapes_of(read_checkpoint(like).tensors)
     key_map = map_keys(shapes_of(ours), theirs)
     moved: dict[str, Tensor] = {}
     for pair in key_map.links:
@@ -106,20 +74,3 @@ def _scatter(parameter: Parameter, value: Tensor, into: dict[str, Tensor]) -> No
         values = list(value.chunk(count, dim=0 if parameter.how == "rows" else 1))
     for part, part_value in zip(parameter.parts, values, strict=True):
         _scatter(part, part_value, into)
-
-
-def _check_types(key_map: KeyMap, ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor], file: str) -> None:
-    for pair in key_map.links:
-        if pair.theirs is None:
-            continue
-        here, key = ours[next(keys(pair.ours))], next(keys(pair.theirs))
-        if layer_of(key)[1] != COUNTER and here.is_floating_point() != theirs[key].is_floating_point():
-            message = f"`{shown(key)}` is {_type(theirs[key])} in the checkpoint; the network needs {_type(here)}"
-            raise WeightsError([Diagnostic("E701", message, file=file)])
-        if theirs[key].is_meta and not here.is_meta:
-            message = f"`{shown(key)}` has no values in the checkpoint: it is on the meta device"
-            raise WeightsError([Diagnostic("E701", message, file=file)])
-
-
-def _type(tensor: Tensor) -> str:
-    return str(tensor.dtype).removeprefix("torch.")

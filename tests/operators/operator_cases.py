@@ -138,6 +138,7 @@ CASES: dict[str, Strategy] = {
     "slice": sliced(),
     "subsample": given(maps, {"stride": strides}),
     "pad_channels": padded(),
+    "pad_same": given(maps, {"kernel": kernels}, stride=strides, dilation=strides),
     **{
         row.name: given(either)
         for row in OPERATORS.values()

@@ -32,7 +32,7 @@ from resnext_dsl.operators.rules import elements, first_shape, map_of, no_parame
 from resnext_dsl.semantics import evaluate
 from resnext_dsl.semantics.spec_files import text_source
 from resnext_dsl.semantics.values import OperatorValue
-from resnext_dsl.weights.transfer import load_weights
+from resnext_dsl.weights import load_weights
 
 
 class Pointwise(Attributes):

@@ -132,6 +132,7 @@ SOURCES: list[tuple[str, dict[str, object], tuple[Shape, ...], str]] = [
     ("subsample", {"stride": 2}, (MAP,), "x0[:, :, ::2, ::2]"),
     ("pad_channels", {"channels": 128}, (MAP,), "F.pad(x0, (0, 0, 0, 0, 0, 64))"),
     ("pad_channels", {"channels": 513}, (FEATURES,), "F.pad(x0, (0, 1))"),
+    ("pad_same", {"kernel": 5, "stride": 2}, (MAP,), "F.pad(x0, (1, 2, 1, 2))"),
     ("scale", {"factor": 0.17}, (MAP,), "x0 * 0.17"),
     ("add", {}, (MAP,), "x0"),
     ("add", {}, (MAP, MAP, MAP), "x0 + x1 + x2"),

@@ -84,6 +84,9 @@ ELSEWHERE: dict[str, str] = {
     "E703": "`resnext-dsl weights resnet18 theirs.pth -o missing/ours.pt`: the folder does not exist.",
     "E704": "`resnext-dsl export resnet18 --to onnx -o missing/model.onnx`: the folder does not exist.",
     "E705": "`resnext-dsl export resnet18 --to onnx --dtype float64`: the format cannot store this type, or its exporter fails.",
+    "E706": "`resnext-dsl weights resnet50 blur.pth --reference mine:resnetblur50`: the network computes other values than the module of the function. The message names the first layer that differs.",
+    "E707": "`resnext-dsl weights SPEC FILE --map brnch1=stem.conv`: the checkpoint has no layer `brnch1`. The hint gives the nearest name.",
+    "E708": "`resnext-dsl weights SPEC FILE --reference mine:build`: the module `mine` cannot be imported, or the function raises an exception.",
     "E711": "`resnext-dsl train SPEC --lr 0`: the learning rate must be above 0. Unknown recipes and missing devices have this code too.",
     "E712": "`resnext-dsl train SPEC --data cifar10 --data-dir DIR`: a file is missing or truncated, or is part of the pickled version of the data set, which is not read.",
     "E713": "`resnext-dsl train SPEC --set classes=3`: the digits have ten classes. The hint names the parameter to set.",
@@ -96,6 +99,11 @@ ELSEWHERE: dict[str, str] = {
     "W903": "`resnext-dsl search SPEC --evaluator mine:accuracy`, continued after the body of the function has changed: the results of both versions stand in one study. Comments and the layout do not count.",
     "E801": "Two counts of one network differ, or a graph breaks an invariant. This is a defect of the tool; please report it with the spec.",
     "E802": "`resnext-dsl export SPEC --to aoti`: the tool reads the exported file back, and its outputs differ from the network's. The tool writes nothing. Please report it with the spec.",
+    "W911": "`resnext-dsl weights SPEC FILE`: two paths have equal shapes and differ in dilation, and names do not say which weights are whose. `--map THEIRS=OURS` does.",
+    "W912": "`resnext-dsl weights SPEC diverged.pth`: tensors have NaN or infinite values. The message names them.",
+    "W913": "`resnext-dsl weights SPEC checkpoint.pth.tar`: the file of timm has `state_dict` and `state_dict_ema`, and the average is loaded. `--no-ema` takes the other.",
+    "W914": "`resnext-dsl weights mobilenetv3_large_100 mobilenet_v3_large.pth`: torchvision's network has another eps. The hint names the parameter to set.",
+    "W915": "`resnext-dsl train SPEC --weights FILE`: the checkpoint has 1000 classes, so the classifier keeps new initial weights.",
 }
 
 

@@ -196,7 +196,9 @@ def test_a_checkpoint_of_other_classes_gets_a_new_classifier(tmp_path: Path) -> 
     own = rx.load(path, resolution=8).compile(seed=5)
     safetensors.torch.save_file(own.state_dict(), tmp_path / "own.safetensors")
     start = job(tmp_path, epochs=1, lr=1e-9, warmup=0)._replace(weights=tmp_path / "own.safetensors")
-    train(start)
+    message = "`head.linear` keeps new initial weights: the checkpoint has 4 classes and the network 10"
+    with pytest.warns(rx.WeightsWarning, match=re.escape(message)):
+        train(start)
     tuned, before = weights(tmp_path / "run"), own.state_dict()
     assert tuned["head.linear.weight"].shape == (10, 4)
     torch.testing.assert_close(tuned["stem.conv.weight"], before["stem.conv.weight"], atol=1e-6, rtol=0)
