@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from resnext_dsl.expansion.size_estimate import check_size
 from resnext_dsl.expansion.statements import Expander
 from resnext_dsl.expansion.template_calls import ResolutionCache
 from resnext_dsl.foundation.diagnostics import ArchError, Diagnostic, ShapeError
@@ -31,7 +30,14 @@ def graph_of(
         before: The diagnostics of earlier stages, for the report of an error that stops the expansion.
     """
     options = evaluator.options
-    expander = Expander(bound, evaluator, lambda: check_size(bound, options) if check else None, cache)
+
+    def check_size_of_large() -> None:
+        if check:
+            from resnext_dsl.expansion.size_estimate import check_size  # most networks are small and do not need it
+
+            check_size(bound, options)
+
+    expander = Expander(bound, evaluator, check_size_of_large, cache)
     try:
         return expander.expand(), expander.diagnostics
     except ArchError as problem:
