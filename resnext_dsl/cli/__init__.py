@@ -9,6 +9,9 @@ def main() -> None:
 
     # Imports and parsing create no garbage, but scanning their objects takes a tenth of the time of a `check`.
     gc.set_threshold(50_000, 20, 20)
-    from resnext_dsl.cli.app import app
+    try:
+        from resnext_dsl.cli.app import app
 
-    app()
+        app()
+    except KeyboardInterrupt:  # while the application is imported; click catches the later ones
+        raise SystemExit(130) from None

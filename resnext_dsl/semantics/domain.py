@@ -116,9 +116,9 @@ def domain_of(written: s.Domain, evaluator: Interpreter, env: Environment) -> Do
     if isinstance(written, s.ListDomain):
         return Domain(each=tuple(domain_of(element, evaluator, env) for element in written.elements))
     if isinstance(written, s.SetDomain):
-        return Domain(tuple(evaluator.evaluate(item, env) for item in written.items))
+        return Domain(tuple(evaluator.walked(item, env) for item in written.items))
     ends = [part for part in (written.low, written.high, written.step) if part is not None]
-    numbers = [evaluator.evaluate(part, env) for part in ends]
+    numbers = [evaluator.walked(part, env) for part in ends]
     for number, part in zip(numbers, ends, strict=True):
         if isinstance(number, bool) or not isinstance(number, int | float):
             raise error("E204", f"the ends and the step of a range must be numbers; found {show(number)}", part.span)

@@ -83,6 +83,13 @@ class Interpreter:
         """The value that a name gets from an expression."""
         return self.evaluate(expression, env)
 
+    def walked(self, expression: s.Expression, env: Environment) -> Any:
+        """The value of an expression that its caller compares, hashes or copies: the walk counts as steps too."""
+        value = self.evaluate(expression, env)
+        if type(value) not in SCALARS:
+            self.walk(value, expression.span)
+        return value
+
     def step(self, span: Span, count: int = 1) -> None:
         """Spends steps of the budget."""
         self.steps += count

@@ -29,9 +29,8 @@ from resnext_dsl.syntax.parse import parse
 
 
 def override_source(name: str, value: Any) -> Span:
-    """The span of an override's own text, for diagnostics."""
-    shown = value if isinstance(value, str) else _repr(value)
-    source = Source(f"<override {name[:40]}>", shown[:200] or " ")
+    """The span of an override's own text, for diagnostics; a text is complete, because it is read from there."""
+    source = Source(f"<override {name[:40]}>", (value if isinstance(value, str) else _repr(value)[:200]) or " ")
     return Span(source, 0, len(source.text))
 
 

@@ -81,3 +81,13 @@ def test_a_quote_that_is_not_closed_is_no_word() -> None:
 def test_the_text_of_a_value_gives_the_value_back(name: str) -> None:
     default = value(name)
     assert value(name, **{name: source_text(default)}) == default
+
+
+def test_a_long_text_is_read_to_its_end() -> None:
+    numbers = list(range(100, 400))
+    assert value("depths", depths=str(numbers)) == tuple(numbers)
+    word = "a" * 500
+    assert value("word", word=word) == word
+    with pytest.raises(rx.ArchError, match="unknown name `thre`") as caught:
+        rx.loads(TEXT, depths=f"{str(numbers)[:-1]}, thre]")
+    assert len(str(caught.value)) < 500
