@@ -20,7 +20,7 @@ network n { input image: 3x8x8
 """About two seconds of CPU time."""
 
 
-@pytest.mark.parametrize("delay", [0, 0.1, 0.3, 1, 2])
+@pytest.mark.parametrize("delay", [0.05, 0.1, 0.3, 1, 2])
 def test_ctrl_c_ends_the_check_of_large_specs_within_a_second(delay: float, tmp_path: Path) -> None:
     spec = tmp_path / "large.arch"
     spec.write_text(LARGE, encoding="utf-8")

@@ -305,7 +305,8 @@ def test_a_space_refuses_large_values() -> None:
 
 
 COUNTED = {
-    "init": "init {{ {} }}\nconv(4, 1x1)".format("\n".join(["conv.weight = normal(std=a15)"] * 16)),
+    "init": "".join(f"stage s{k} {{ conv(4, 1x1) }}\n" for k in range(16))
+    + "".join(f"init {{ s{k}.conv.weight = normal(std=a15) }}\n" for k in range(16)),
     "bound": "\n".join(f"budget b{k} {{ params <= a15 }}" for k in range(16)),
     "input of a budget": "\n".join(f"budget b{k}(input=a15) {{ params <= 1M }}" for k in range(16)),
     "measure": "\n".join(f"budget b{k} {{ latency(cpu, a15) <= 1ms }}" for k in range(16)),
