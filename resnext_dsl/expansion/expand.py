@@ -50,14 +50,20 @@ def errors_of(diagnostics: Sequence[Diagnostic]) -> list[Diagnostic]:
 
 
 def report_of(diagnostics: list[Diagnostic], options: Options) -> ArchError:
-    """One error with every distinct mistake, in the order of the text."""
+    """One error with every distinct mistake, in the order of the text.
+
+    Of two diagnostics for one mistake, the first has the message: name resolution knows more of the text than
+    expansion. The longer trail is kept.
+    """
     unique: dict[tuple[str, str, int], Diagnostic] = {}
     for diagnostic in diagnostics:
         span = diagnostic.span
         key = (diagnostic.code, span.source.name, span.start) if span else (diagnostic.code, diagnostic.message, -1)
         known = unique.get(key)
-        if known is None or len(diagnostic.trail) > len(known.trail):
+        if known is None:
             unique[key] = diagnostic
+        elif len(diagnostic.trail) > len(known.trail):
+            unique[key] = known._replace(trail=diagnostic.trail)
     ordered = sorted(unique.values(), key=lambda d: (d.span.source.name, d.span.start) if d.span else ("", -1))
     errors = [diagnostic for diagnostic in ordered if diagnostic.severity == "error"]
     kind = ShapeError if all(d.code.startswith("E30") for d in errors) else ArchError

@@ -94,9 +94,17 @@ class ExpressionNames:
     def _unknown(self, name: s.Name, level: NameLevel) -> None:
         if name.text in CONTEXT or name.text in BUILTINS:
             return  # evaluation reports it
+        elsewhere = self._elsewhere(name)
+        if elsewhere is not None:
+            self._note(elsewhere)
+            return
         known = level.all_names() | set(OPERATORS) | set(BUILTINS) | set(CONTEXT)
         message = f"unknown name `{name.text}`"
         self._note(Diagnostic("E101", message, name.span, hint=did_you_mean(name.text, known)))
+
+    def _elsewhere(self, name: s.Name) -> Diagnostic | None:
+        """The diagnostic for a name that has a meaning at another place of the network."""
+        return None
 
     def _invoke(self, expression: s.Invoke, level: NameLevel) -> None:
         for argument in expression.arguments:

@@ -12,7 +12,7 @@ from typing import TypeVar
 from resnext_dsl.foundation.diagnostics import ArchError, Diagnostic, EnoughError, Note, Span
 from resnext_dsl.operators import OPERATORS
 from resnext_dsl.semantics.name_level import NameLevel
-from resnext_dsl.semantics.naming import aliases
+from resnext_dsl.semantics.naming import aliases, inner_constants
 from resnext_dsl.semantics.scope import declared_twice
 from resnext_dsl.semantics.signature import bind, operator_signature
 from resnext_dsl.semantics.spec_files import SpecFile
@@ -37,6 +37,8 @@ class _Resolver(StatementNames):
     def __init__(self) -> None:
         super().__init__()
         self._levels: dict[int, NameLevel] = {}
+        self._entries: tuple[s.Entry, ...] = ()  # of the network that is being checked
+        self._values: NameLevel | None = None
 
     def circles(self) -> None:
         """Notes definitions that call themselves."""
@@ -128,9 +130,11 @@ class _Resolver(StatementNames):
             elif isinstance(entry, s.OutputDeclaration) and entry.body is not None:
                 values.names.update(dict.fromkeys(aliases(entry.body)))
         self._inside = True
+        self._entries, self._values = network.entries, values
         for entry in network.entries:
             self._entry(entry, level, values)
         self._inside = False
+        self._entries, self._values = (), None
         searched = {entry.name.text for entry in network.entries if isinstance(entry, s.Param) and entry.domain}
         self._unused(level, "declared", searched)
 
@@ -165,6 +169,23 @@ class _Resolver(StatementNames):
                     target = ".".join(word.text for word in (*rule.path, rule.operator, rule.field))
                     span = (*rule.path, rule.operator)[0].span.to(rule.field.span)
                     self._first(target, span, rules, f"`{target}` has a rule already")
+
+    def _elsewhere(self, name: s.Name) -> Diagnostic | None:
+        if self._values is None or self._calls.owner is not None:
+            return None
+        if name.text in self._values.names:
+            message = (
+                f"`{name.text}` is a value of the network, which parameters and constants of the network cannot read"
+            )
+            hint = "read it in statements: by a `let` inside a part, or as in `concat(NAME)` and `use NAME`"
+            return Diagnostic("E101", message, name.span, hint=hint)
+        for constant in inner_constants(self._entries):
+            if constant.name.text == name.text:
+                message = f"`{name.text}` is a constant of another block"
+                notes = (Note(f"`{name.text}` is declared here, for its own block only", constant.name.span),)
+                hint = "declare it in the network, outside of all blocks"
+                return Diagnostic("E101", message, name.span, hint=hint, notes=notes)
+        return None
 
     def _outputs_twice(self, entries: tuple[s.Entry, ...]) -> None:
         """Notes an output with the name of a part or of another output; binding notes parts of one name."""
