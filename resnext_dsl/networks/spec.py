@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from resnext_dsl.budgets.limits import bind_limits, misplaced
@@ -120,11 +120,13 @@ class Spec:
 
         return price(self.spec_file, parameters, fixed, columns, cost, self.options)
 
-    def _advise(self, parameters: Mapping[str, Parameter], overrides: Mapping[str, Any]) -> Callable[[Usage], str]:
+    def _advise(
+        self, parameters: Mapping[str, Parameter], overrides: Mapping[str, Any]
+    ) -> Callable[[Usage, Sequence[Usage]], str]:
         """A function that suggests a change for an exceeded limit; its first call builds an `Advisor`."""
         advisor: Advisor | None = None
 
-        def advise(line: Usage) -> str:
+        def advise(line: Usage, report: Sequence[Usage]) -> str:
             nonlocal advisor
             if advisor is None:
                 from resnext_dsl.networks.advice import Advisor
@@ -134,6 +136,6 @@ class Spec:
                     lambda columns: self.price(parameters, overrides, columns),
                     lambda values: self.network({**overrides, **values}),
                 )
-            return advisor.suggestion(line)
+            return advisor.suggestion(line, report)
 
         return advise

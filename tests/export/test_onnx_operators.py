@@ -9,8 +9,6 @@ import pytest
 import resnext_dsl as rx
 from resnext_dsl.export.write import export
 
-pytest.importorskip("onnx", reason="the extra `onnx` is not installed")
-
 
 def test_the_error_names_the_operator_that_onnx_lacks(tmp_path: Path) -> None:
     network = rx.loads("network n { input image: 3x9x9; stem { conv(4, 1x1); adaptive_maxpool(4x4) }; flatten }")

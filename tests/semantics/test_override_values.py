@@ -46,6 +46,15 @@ def value(name: str, **overrides: Any) -> Any:
         ({"rates[0]": 1}, "rates", (1.0, 1)),
         ({"kernel[1]": 5}, "kernel", (3, 5)),
         ({"act": "leaky_relu(0.1)"}, "word", "a"),
+        ({"word": 'd"e'}, "word", 'd"e'),
+        ({"word": '"d\\"e"'}, "word", 'd"e'),
+        ({"word": "relu"}, "word", "relu"),
+        ({"word": "3"}, "word", "3"),
+        ({"word": "true"}, "word", "true"),
+        ({"word": "depths"}, "word", "depths"),
+        ({"word": '"a" if 1 > 2 else "b"'}, "word", "b"),
+        ({"kernel": "[1, 5]"}, "kernel", (1, 5)),
+        ({"size": "[3, 9, 9]"}, "size", (3, 9, 9)),
     ],
 )
 def test_values(overrides: dict[str, Any], name: str, expected: object) -> None:
