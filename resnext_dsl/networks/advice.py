@@ -23,6 +23,12 @@ if TYPE_CHECKING:
 MOST = 100_000
 """Most values of one parameter that are priced in closed form."""
 
+MOST_NODES = 12_000
+"""Most nodes in all networks that are bound one by one for a parameter: about a second of work."""
+
+LARGEST_PRICED = 5_000
+"""Most nodes of a network whose parameters are priced in closed form."""
+
 MOST_NETWORKS = 250
 """Most values of one parameter that are bound one by one, for limits without a closed form over parameters."""
 
@@ -47,6 +53,7 @@ class Advisor:
         parameters: Mapping[str, Parameter],
         price: Callable[[Mapping[str, Any]], CostColumns],
         bind: Callable[[Mapping[str, Any]], Network],
+        nodes: int,
     ) -> None:
         """Stores the parameters of the network and the two functions that evaluate other values of them.
 
@@ -54,10 +61,12 @@ class Advisor:
             parameters: The parameters of the network, by name.
             price: Returns the cost of columns of values. Parameters without a column keep the network's values.
             bind: Returns the network of other values. Parameters without a value keep the network's values.
+            nodes: The number of nodes of the network. A large network gets fewer suggestions, since each takes time.
         """
         self._open = [p for p in parameters.values() if p.domain is not None and p.domain.size and p.active]
         self._price = price
         self._bind = bind
+        self._nodes = max(nodes, 1)
         self._priced: dict[str, tuple[list[Any], CostColumns]] = {}
         self._bound: dict[str, list[tuple[Any, Network]]] = {}
         self._figures: dict[Limit, dict[Setting, int | float]] = {}
@@ -84,7 +93,8 @@ class Advisor:
             return _sentence(best, count, self._measured(line)[best])
         best = self._best([line], [line])
         if best is None:
-            return "no value of a single parameter, within its domain, would meet it" if self._open else ""
+            searched = self._open and self._measured(line)
+            return "no value of a single parameter, within its domain, would meet it" if searched else ""
         return _sentence(best, "it", self._measured(line)[best])
 
     def _best(self, limits: Sequence[Usage], exceeded: Sequence[Usage]) -> Setting | None:
@@ -118,7 +128,9 @@ class Advisor:
         size = parameter.domain.size or 0
         limit = line.limit
         in_columns = limit.measure in COST_MEASURES and not limit.part and limit.conditions.input is None
-        if size > (MOST if in_columns else MOST_NETWORKS):
+        if size > (MOST if in_columns else min(MOST_NETWORKS, MOST_NODES // self._nodes)):
+            return
+        if in_columns and self._nodes > LARGEST_PRICED:
             return
         if in_columns:
             values, cost = self._columns(parameter)

@@ -96,7 +96,7 @@ class Spec:
         init, aimless = settle(bound.init, check_invariants(ir))
         if aimless and defaults:
             raise report_of([*diagnostics, *aimless], options)
-        advise = self._advise(bound.parameters, overrides)
+        advise = self._advise(bound.parameters, overrides, len(ir.nodes))
         return Network(self.spec_file.file.span.source, bound, ir, init, limits, options, tuple(diagnostics), advise)
 
     def price(
@@ -121,7 +121,7 @@ class Spec:
         return price(self.spec_file, parameters, fixed, columns, cost, self.options)
 
     def _advise(
-        self, parameters: Mapping[str, Parameter], overrides: Mapping[str, Any]
+        self, parameters: Mapping[str, Parameter], overrides: Mapping[str, Any], nodes: int
     ) -> Callable[[Usage, Sequence[Usage]], str]:
         """A function that suggests a change for an exceeded limit; its first call builds an `Advisor`."""
         advisor: Advisor | None = None
@@ -135,6 +135,7 @@ class Spec:
                     parameters,
                     lambda columns: self.price(parameters, overrides, columns),
                     lambda values: self.network({**overrides, **values}),
+                    nodes,
                 )
             return advisor.suggestion(line, report)
 
