@@ -179,7 +179,7 @@ class _Binder:
         shape, span = None, None
         if "input" in arguments:
             value = arguments["input"].value
-            shape, span = input_shape(self.evaluator.evaluate(value, self.env), value.span), value.span
+            shape, span = input_shape(self.evaluator.walked(value, self.env), value.span), value.span
         dtype = self._argument(DTYPE, arguments["dtype"].value) if "dtype" in arguments else DTYPE.default
         return LimitConditions(shape, dtype, span)
 
@@ -231,7 +231,7 @@ class _Binder:
             message = f"unknown {argument.name} `{written.text}`"
             hint = did_you_mean(written.text, argument.words) or f"use {argument.expected}"
             raise error("E101", message, written.span, hint=hint)
-        value = self.evaluator.evaluate(written, self.env)
+        value = self.evaluator.walked(written, self.env)
         right = value.__class__ is argument.type
         if not right or not argument.fits(value):
             message = f"`{argument.name}` must be {argument.expected}; found {show(value)}"
@@ -258,7 +258,7 @@ class _Binder:
     def _bound(self, measure: str, row: Measure, written: s.Expression | s.Amount) -> int | float:
         if isinstance(written, s.Amount):
             return _amount(measure, row, written)
-        value = self.evaluator.evaluate(written, self.env)
+        value = self.evaluator.walked(written, self.env)
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise error("E204", f"a bound must be a number; found {show(value)}", written.span)
         if value < 0:

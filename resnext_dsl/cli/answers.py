@@ -55,6 +55,8 @@ def overrides(settings: list[str] | None, option: str = "--set") -> dict[str, st
         name, sign, value = setting.partition("=")
         if not sign or not name.strip():
             fail(f"`{option} {setting}` is not NAME=VALUE")
+        if name.strip() in values:
+            fail(f"`{name.strip()}` has two values by {option}")
         values[name.strip()] = value.strip()
     return values
 

@@ -62,14 +62,23 @@ def solve(
         ),
     ] = None,
     count: Annotated[int, typer.Option("--count", min=1, max=1000, help="Number of solutions to show.")] = 5,
+    budgets: Annotated[
+        Measures,
+        typer.Option(
+            "--budget",
+            metavar="NAME",
+            help="Budget of SPEC to meet; repeatable.  [default: all without --match, none with it]",
+        ),
+    ] = None,
     as_json: answers.Json = False,
     root: answers.Root = None,
 ) -> None:
     """Find parameter values that match a cost or meet bounds, the best first.
 
     The measures are params, flops, macs and activations. The command computes the exact cost of every combination of
-    the domains. With bounds only, it maximizes the bounded measures. Several objectives give their Pareto front. The
-    exit status is 1 if no combination meets the bounds.
+    the domains. With bounds only, it maximizes the bounded measures. Several objectives give their Pareto front.
+    Without --match, every solution meets the budgets of SPEC. The exit status is 1 if no combination meets the bounds
+    and budgets.
 
     Example: resnext-dsl solve resnext50_32x4d --vary width --set cardinality=8 --match params --of resnet50
     """
@@ -78,10 +87,12 @@ def solve(
 
     with answers.reported():
         space = _space(spec, settings, root)
-        domains = {name: domain for text in vary for name, domain in _varied(space, text, settings).items()}
+        domains = _domains(space, vary, settings)
         goals = [_match(text, of or spec, times, None if of else root) for text in match or []]
         bounds = [_bound(text) for text in under or []]
-        answer = best(space, domains, goals, bounds, minimize or (), maximize or (), _share(within), count)
+        answer = best(
+            space, domains, goals, bounds, minimize or (), maximize or (), _share(within), count, budgets or ()
+        )
         if as_json:
             answers.print_json(_answer(answer, goals))
         if not answer.solutions:
@@ -96,6 +107,17 @@ def _space(spec: str, settings: list[str] | None, root: str | None) -> Space:
     from resnext_dsl.spaces.space import space_of
 
     return space_of(source_of(spec, DEFAULTS), root, DEFAULTS, answers.overrides(settings))
+
+
+def _domains(space: Space, vary: list[str], settings: list[str] | None) -> dict[str, Domain]:
+    """The domains of all `--vary`; one of a parameter as a whole excludes those of its elements."""
+    domains: dict[str, Domain] = {}
+    for text in vary:
+        for name, domain in _varied(space, text, settings).items():
+            if name in domains or name.partition("[")[0] in domains:
+                answers.fail(f"`{name}` has two domains by --vary")
+            domains[name] = domain
+    return domains
 
 
 def _varied(space: Space, text: str, settings: list[str] | None) -> dict[str, Domain]:

@@ -108,9 +108,11 @@ def _sequence(values: Any) -> Any:
 
 
 def _is_many(values: Any, default: Any) -> bool:
-    """Whether values are a column; for a parameter that is a list, a column is a deeper list."""
+    """Whether values are a column; for a list or a shape, a column is a deeper list, or a list of texts of values."""
     if isinstance(values, np.ndarray):
         return True
+    if isinstance(values, list) and values and isinstance(default, tuple) and all(isinstance(v, str) for v in values):
+        return not any(isinstance(item, str) for item in default)
     return isinstance(values, list) and _depth(values) > _depth(default)
 
 

@@ -6,7 +6,6 @@ It returns data; `differences` prints them. FLOPs follow the convention of `resn
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 from resnext_dsl.budgets.usage import Usage
 from resnext_dsl.compare.align import Alignment, align
@@ -15,7 +14,7 @@ from resnext_dsl.display.stage_table import StageRow, stage_table
 from resnext_dsl.foundation.records import NamedTuple
 from resnext_dsl.graph import ir as graphs
 from resnext_dsl.networks.network import Network
-from resnext_dsl.semantics.values import List, show, show_shape
+from resnext_dsl.semantics.values import show_shape, source_text
 
 
 class TextPair(NamedTuple):
@@ -174,12 +173,7 @@ def _merged(a: Iterable[str], b: Iterable[str]) -> list[str]:
 
 
 def _parameters(network: Network) -> dict[str, str]:
-    return {name: _written(parameter.value) for name, parameter in network.parameters.items()}
-
-
-def _written(value: Any) -> str:
-    """The complete text of a value; `show` cuts off the end of a long list."""
-    return f"[{', '.join(map(_written, value))}]" if isinstance(value, List) else show(value)
+    return {name: source_text(parameter.value) for name, parameter in network.parameters.items()}
 
 
 def _input(network: Network) -> dict[str, str]:
@@ -192,7 +186,7 @@ def _init(network: Network) -> dict[str, str]:
     rules: dict[str, str] = {}
     operators = {node.name for node in network.ir.nodes}
     for rule in network.init:
-        arguments = ", ".join(f"{name}={_written(value)}" for name, value in rule.arguments)
+        arguments = ", ".join(f"{name}={source_text(value)}" for name, value in rule.arguments)
         owner = rule.path if rule.path in operators else f"{rule.path}.{rule.operator}"
         rules[f"{owner}.{rule.field}".lstrip(".")] = f"{rule.scheme}({arguments})" if arguments else rule.scheme
     return rules

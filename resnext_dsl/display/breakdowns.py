@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from resnext_dsl.costs.closed_form import Cost, NetworkCost
 from resnext_dsl.display.stage_table import CONVENTION, cost_json, print_rich
 from resnext_dsl.foundation.source import Source
-from resnext_dsl.semantics.values import show
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -203,8 +202,10 @@ def print_solutions(name: str, answer: Answer, goals: Sequence[MatchTarget], cou
     from rich import box
     from rich.table import Table
 
+    from resnext_dsl.spaces.candidate import Candidate, text_of  # with numpy, which no other function here needs
+
     best = answer.solutions[:count] if answer.front else answer.solutions
-    kind = "Pareto front" if answer.front else "best"
+    kind = "Pareto front" if len(answer.solutions) > 1 and answer.front else "best"
     table = Table(box=box.SIMPLE, title=f"{name}: {kind} of {answer.candidates:,} combinations", title_justify="left")
     headers = ["parameters", "FLOPs", "activations", *(f"{goal.measure} off by" for goal in goals)]
     for header in (*best[0].values, *headers):
@@ -212,12 +213,13 @@ def print_solutions(name: str, answer: Answer, goals: Sequence[MatchTarget], cou
     for solution in best:
         off = [_off(difference, goal.target) for difference, goal in zip(solution.differences, goals, strict=True)]
         figures = [f"{solution.params:,}", f"{solution.flops:,}", f"{solution.activations:,}"]
-        table.add_row(*map(show, solution.values.values()), *figures, *off)
+        table.add_row(*map(text_of, solution.values.values()), *figures, *off)
     notes = [f"matched: {', '.join(f'{goal.measure} {goal.target:,}' for goal in goals)}"] if goals else []
     if len(answer.solutions) > len(best):
         notes.append(f"{len(answer.solutions) - len(best)} more: --count {len(answer.solutions)} shows all")
     if answer.met < answer.candidates:
         notes.append(f"{answer.candidates - answer.valid:,} are not valid, {answer.valid - answer.met:,} break a bound")
+    notes.append(f"the first: {Candidate(best[0].values)}")
     print_rich(table, notes=[*notes, CONVENTION])
 
 

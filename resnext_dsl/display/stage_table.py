@@ -16,7 +16,7 @@ from resnext_dsl.foundation.records import NamedTuple
 from resnext_dsl.foundation.units import TIME
 from resnext_dsl.graph.ir import Graph, Node, Scope
 from resnext_dsl.operators import OPERATORS
-from resnext_dsl.semantics.values import show, show_shape
+from resnext_dsl.semantics.values import show, show_shape, source_text
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -254,7 +254,7 @@ def summary_json(network: Network, rows: list[StageRow]) -> dict[str, object]:
     cost = network.cost()
     return {
         "name": network.name,
-        "parameters": {name: show(parameter.value) for name, parameter in network.parameters.items()},
+        "parameters": {name: source_text(parameter.value) for name, parameter in network.parameters.items()},
         "stages": [
             {
                 "name": row.name,

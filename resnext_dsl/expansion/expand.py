@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from resnext_dsl.expansion.size_estimate import check_size
 from resnext_dsl.expansion.statements import Expander
 from resnext_dsl.expansion.template_calls import ResolutionCache
 from resnext_dsl.foundation.diagnostics import ArchError, Diagnostic, ShapeError
@@ -31,7 +30,14 @@ def graph_of(
         before: The diagnostics of earlier stages, for the report of an error that stops the expansion.
     """
     options = evaluator.options
-    expander = Expander(bound, evaluator, lambda: check_size(bound, options) if check else None, cache)
+
+    def check_size_of_large() -> None:
+        if check:
+            from resnext_dsl.expansion.size_estimate import check_size  # most networks are small and do not need it
+
+            check_size(bound, options)
+
+    expander = Expander(bound, evaluator, check_size_of_large, cache)
     try:
         return expander.expand(), expander.diagnostics
     except ArchError as problem:
@@ -44,14 +50,20 @@ def errors_of(diagnostics: Sequence[Diagnostic]) -> list[Diagnostic]:
 
 
 def report_of(diagnostics: list[Diagnostic], options: Options) -> ArchError:
-    """One error with every distinct mistake, in the order of the text."""
+    """One error with every distinct mistake, in the order of the text.
+
+    Of two diagnostics for one mistake, the first has the message: name resolution knows more of the text than
+    expansion. The longer trail is kept.
+    """
     unique: dict[tuple[str, str, int], Diagnostic] = {}
     for diagnostic in diagnostics:
         span = diagnostic.span
         key = (diagnostic.code, span.source.name, span.start) if span else (diagnostic.code, diagnostic.message, -1)
         known = unique.get(key)
-        if known is None or len(diagnostic.trail) > len(known.trail):
+        if known is None:
             unique[key] = diagnostic
+        elif len(diagnostic.trail) > len(known.trail):
+            unique[key] = known._replace(trail=diagnostic.trail)
     ordered = sorted(unique.values(), key=lambda d: (d.span.source.name, d.span.start) if d.span else ("", -1))
     errors = [diagnostic for diagnostic in ordered if diagnostic.severity == "error"]
     kind = ShapeError if all(d.code.startswith("E30") for d in errors) else ArchError

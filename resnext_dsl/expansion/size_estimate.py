@@ -15,7 +15,15 @@ from resnext_dsl.foundation.options import Options
 from resnext_dsl.semantics.bound_network import BoundNetwork
 from resnext_dsl.semantics.evaluate import Interpreter
 from resnext_dsl.semantics.signature import bind, signature_of
-from resnext_dsl.semantics.values import MISSING, UNKNOWN, Environment, OperatorValue, TemplateValue, UnsettledError
+from resnext_dsl.semantics.values import (
+    MISSING,
+    SCALARS,
+    UNKNOWN,
+    Environment,
+    OperatorValue,
+    TemplateValue,
+    UnsettledError,
+)
 from resnext_dsl.syntax import nodes as s
 
 CONCRETE_PASSES = 2000
@@ -118,7 +126,8 @@ class Counter:
             return SizeEstimate()
         inner = self._arguments(call, callee, env)
         for value in inner.names.values():
-            self.evaluator.walk(value, call.span)
+            if type(value) not in SCALARS:
+                self.evaluator.walk(value, call.span)
         key = (id(callee.template), tuple(inner.names.items()))
         if key not in self._counted:
             self._counted[key] = SizeEstimate()

@@ -116,7 +116,10 @@ class Expander(Caller):
                 f"the condition of an output can only be `when training`; found `{output.when.text}`",
                 output.when.span,
             )
-        if safe(name) in self.scopes or name == "main":
+        if name == "main":
+            message = "`main` is the name of the output of the network itself"
+            raise error("E102", message, output.name.span, hint="give this output another name")
+        if safe(name) in self.scopes:
             raise error("E102", f"`{name}` is declared twice", output.name.span)
         value = x if output.value is None else self._value(output.value, env)
         if output.body is not None:

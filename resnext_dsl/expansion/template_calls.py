@@ -232,7 +232,9 @@ class Caller(GraphBuilder):
         for key, argument in bound.named.items():
             arguments[key] = self.evaluator.evaluate(argument.value, env)
         for value in arguments.values():
-            if type(value) not in SCALARS:
+            if type(value) is tuple:
+                self.evaluator.steps += len(value)  # a kernel; the next expression compares the steps with the limit
+            elif type(value) not in SCALARS:
                 self.evaluator.walk(value, call.span)
         taken = [value for value in inputs if value is not None]
         taken += [self._operand(argument, env) for argument in bound.values]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -94,7 +95,7 @@ def write_module(target: Target, model: nn.Module, signature: Interface, path: P
     """
     try:
         with staged(path) as file:
-            with _quiet(), _explained(target, signature.device):
+            with _quiet(), _explained(target, signature.device, model):
                 target.write(model.requires_grad_(False), signature, file)
                 run = target.read(file, signature, model)
                 compared = agreement(model, run, signature, f"{path} ({target.title})")
@@ -163,7 +164,7 @@ def _quiet() -> Iterator[None]:
 
 
 @contextmanager
-def _explained(target: Target, device: str) -> Iterator[None]:
+def _explained(target: Target, device: str, model: nn.Module) -> Iterator[None]:
     """Turns any exception of a backend into one error; the libraries have no common base."""
     try:
         yield
@@ -172,11 +173,27 @@ def _explained(target: Target, device: str) -> Iterator[None]:
     except Exception as reason:
         lines = [line.strip() for line in str(reason).splitlines() if line.strip()]
         text = f"{type(reason).__name__}: {lines[0][:200]}" if lines else type(reason).__name__
+        text = _without_counterpart(str(reason), model) or _TERMINAL_CODE.sub("", text)
         _blame_tools(target, device, text)
         if isinstance(reason, OSError):
             raise
         message = f"the network cannot be written for `{target.name}` ({target.title}): {text}"
         raise error("E705", message, file="export") from None
+
+
+_TERMINAL_CODE = re.compile(r"\x1b\[[0-9;]*m")
+_NO_FUNCTION = re.compile(r"No ONNX function found for <OpOverload\(op='aten\.(\w+)'")
+
+
+def _without_counterpart(message: str, model: nn.Module) -> str:
+    """The modules whose operation ONNX lacks, if this is what an exception of torch's exporter says; else ""."""
+    missing = _NO_FUNCTION.search(message)
+    if missing is None:
+        return ""
+    kind = missing[1].replace("_", "")  # adaptive_max_pool2d is the operation of AdaptiveMaxPool2d
+    names = [f"`{name}`" for name, module in model.named_modules() if type(module).__name__.lower() == kind]
+    listed = ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
+    return f"ONNX has no operator for `{missing[1]}`" + (f", which the network has at {listed}" if names else "")
 
 
 def _blame_tools(target: Target, device: str, text: str) -> None:

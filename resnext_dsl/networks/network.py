@@ -55,7 +55,7 @@ class Network:
         limits: tuple[Limit, ...],
         options: Options,
         warnings: tuple[Diagnostic, ...],
-        advise: Callable[[Usage], str] | None = None,
+        advise: Callable[[Usage, Sequence[Usage]], str] | None = None,
     ) -> None:
         self.name = bound.name
         self.doc = bound.doc
@@ -137,7 +137,7 @@ class Network:
                 or if this machine lacks the device of a latency.
         """
         lines = usage(self.limits_of(budgets), self, measure)
-        return tuple(line if line.met else self._advised(line) for line in lines)
+        return tuple(line if line.met else self._advised(line, lines) for line in lines)
 
     def limits_of(self, budgets: Sequence[str]) -> tuple[Limit, ...]:
         """The limits of the named budgets; of all budgets if none is named.
@@ -156,9 +156,9 @@ class Network:
         """The declarations of the network and of the networks that it is derived from."""
         return self._bound.declared
 
-    def _advised(self, line: Usage) -> Usage:
-        """An exceeded limit with the change of a parameter that meets it."""
-        return line if self._advise is None else line._replace(suggestion=self._advise(line))
+    def _advised(self, line: Usage, report: Sequence[Usage]) -> Usage:
+        """An exceeded limit with the change of a parameter that meets it, and if possible all limits of the report."""
+        return line if self._advise is None else line._replace(suggestion=self._advise(line, report))
 
     def check(self, *budgets: str, measure: bool = False) -> tuple[Usage, ...]:
         """The use of each limit of the budgets, if all are met.

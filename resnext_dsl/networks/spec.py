@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from resnext_dsl.budgets.limits import bind_limits, misplaced
@@ -96,7 +96,7 @@ class Spec:
         init, aimless = settle(bound.init, check_invariants(ir))
         if aimless and defaults:
             raise report_of([*diagnostics, *aimless], options)
-        advise = self._advise(bound.parameters, overrides)
+        advise = self._advise(bound.parameters, overrides, len(ir.nodes))
         return Network(self.spec_file.file.span.source, bound, ir, init, limits, options, tuple(diagnostics), advise)
 
     def price(
@@ -120,11 +120,13 @@ class Spec:
 
         return price(self.spec_file, parameters, fixed, columns, cost, self.options)
 
-    def _advise(self, parameters: Mapping[str, Parameter], overrides: Mapping[str, Any]) -> Callable[[Usage], str]:
+    def _advise(
+        self, parameters: Mapping[str, Parameter], overrides: Mapping[str, Any], nodes: int
+    ) -> Callable[[Usage, Sequence[Usage]], str]:
         """A function that suggests a change for an exceeded limit; its first call builds an `Advisor`."""
         advisor: Advisor | None = None
 
-        def advise(line: Usage) -> str:
+        def advise(line: Usage, report: Sequence[Usage]) -> str:
             nonlocal advisor
             if advisor is None:
                 from resnext_dsl.networks.advice import Advisor
@@ -133,7 +135,8 @@ class Spec:
                     parameters,
                     lambda columns: self.price(parameters, overrides, columns),
                     lambda values: self.network({**overrides, **values}),
+                    nodes,
                 )
-            return advisor.suggestion(line)
+            return advisor.suggestion(line, report)
 
         return advise

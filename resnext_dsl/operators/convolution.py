@@ -259,6 +259,7 @@ ROWS = (
         memory=INPUT_SAVED,
         algebra=crosses(MIXES)._replace(tensors=_transposed_tensors, weight=WeightLayout("channels", output_axis=1)),
         overwritable=True,
+        enlarges=True,
         fvcore="conv",
         init_fields=("weight", "bias"),
     ),

@@ -36,6 +36,7 @@ class Operator(NamedTuple):
             operator's backward does not read it. A merge of one value is that value and is never overwritable.
         commutes: Whether its inputs may change places.
         pairwise: Whether a merge combines two values at a time, so that n values take n - 1 kernel launches.
+        enlarges: Whether its `stride` multiplies the size of a feature map; the stride of other operators divides it.
         fvcore: fvcore's name for it, if fvcore counts its FLOPs; `{...}` stands for an attribute.
         init_fields: Parameters of its module that an `init` rule may start.
         size_text: (attributes) -> its size in the table of stages, "3x3 64 /2"; None if its name is enough.
@@ -56,6 +57,7 @@ class Operator(NamedTuple):
     overwritable: bool = False
     commutes: bool = False
     pairwise: bool = False
+    enlarges: bool = False
     fvcore: str = ""
     init_fields: tuple[str, ...] = ()
     size_text: Callable[[Any], str] | None = None

@@ -250,7 +250,7 @@ class Binder:
             return
         bound.input_name = entry.name
         try:
-            bound.input_shape = input_shape(self.evaluator.evaluate(entry.shape, env), entry.shape.span)
+            bound.input_shape = input_shape(self.evaluator.walked(entry.shape, env), entry.shape.span)
         except ArchError as problem:
             self._found(problem)
         except UnsettledError:
@@ -286,7 +286,9 @@ class Binder:
         named = bind_arguments(operator_signature(OPERATORS[name]), entry.arguments, partial=True).named
         settled = bound.defaults.setdefault(name, {})
         for key, argument in named.items():
-            settled[key] = Placed(self.evaluator.bound(argument.value, env), argument.value.span)
+            value = self.evaluator.bound(argument.value, env)
+            self.evaluator.walk(value, argument.value.span)
+            settled[key] = Placed(value, argument.value.span)
 
     def _init(self, entry: s.Init, env: Environment, bound: BoundNetwork) -> None:
         if self._tops is None:
@@ -304,7 +306,7 @@ class Binder:
         arguments = []
         for argument in rule.arguments:
             name = argument.name.text if argument.name is not None else ""
-            arguments.append((name, self.evaluator.evaluate(argument.value, env), argument.span))
+            arguments.append((name, self.evaluator.walked(argument.value, env), argument.span))
         path = ".".join(word.text for word in rule.path)
         settled = check_arguments(rule, arguments)
         return InitRule(rule.operator.text, rule.field.text, rule.scheme.text, settled, path, rule)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
-from resnext_dsl.foundation.diagnostics import ArchError, error
+from resnext_dsl.foundation.diagnostics import ArchError, Note, error
 from resnext_dsl.foundation.records import NamedTuple
 from resnext_dsl.operators.base import is_int
 from resnext_dsl.semantics.evaluate import Interpreter
@@ -116,9 +116,9 @@ def domain_of(written: s.Domain, evaluator: Interpreter, env: Environment) -> Do
     if isinstance(written, s.ListDomain):
         return Domain(each=tuple(domain_of(element, evaluator, env) for element in written.elements))
     if isinstance(written, s.SetDomain):
-        return Domain(tuple(evaluator.evaluate(item, env) for item in written.items))
+        return Domain(tuple(evaluator.walked(item, env) for item in written.items))
     ends = [part for part in (written.low, written.high, written.step) if part is not None]
-    numbers = [evaluator.evaluate(part, env) for part in ends]
+    numbers = [evaluator.walked(part, env) for part in ends]
     for number, part in zip(numbers, ends, strict=True):
         if isinstance(number, bool) or not isinstance(number, int | float):
             raise error("E204", f"the ends and the step of a range must be numbers; found {show(number)}", part.span)
@@ -159,7 +159,9 @@ def typed(domain: Domain, written: s.Domain, kind: str, default: Any) -> Domain:
         for value, item in zip(domain.values, written.items, strict=True):
             if not fits_type(value, kind):
                 raise _wrong_type(value, kind, item)
-        return domain._replace(values=_floats(domain.values)) if kind == "float" else domain
+        domain = domain._replace(values=_floats(domain.values)) if kind == "float" else domain
+        _check_distinct(domain.values, written.items)
+        return domain
     parts = (domain.low, domain.high, domain.step)
     for number, part in zip(parts, (written.low, written.high, written.step), strict=True):
         if part is not None and not fits_type(number, kind):
@@ -168,6 +170,18 @@ def typed(domain: Domain, written: s.Domain, kind: str, default: Any) -> Domain:
         return domain
     low, high = _floats((domain.low, domain.high))
     return domain._replace(low=low, high=high, step=None if domain.step is None else domain.step + 0.0)
+
+
+def _check_distinct(values: Sequence[Any], items: Sequence[s.Expression]) -> None:
+    first: dict[tuple[str, Any], s.Expression] = {}
+    for value, item in zip(values, items, strict=True):
+        try:
+            other = first.setdefault((type_name(value), value), item)
+        except TypeError:
+            return  # a column of candidates has no hash; the binding of one candidate checks its domains
+        if other is not item:
+            notes = (Note(f"`{other.span.text[:40]}` has the same value", other.span),)
+            raise error("E102", f"`{item.span.text[:40]}` occurs twice in the domain", item.span, notes=notes)
 
 
 def _wrong_type(value: Any, kind: str, part: s.Expression) -> ArchError:

@@ -83,6 +83,13 @@ class Interpreter:
         """The value that a name gets from an expression."""
         return self.evaluate(expression, env)
 
+    def walked(self, expression: s.Expression, env: Environment) -> Any:
+        """The value of an expression that its caller compares, hashes or copies: the walk counts as steps too."""
+        value = self.evaluate(expression, env)
+        if type(value) not in SCALARS:
+            self.walk(value, expression.span)
+        return value
+
     def step(self, span: Span, count: int = 1) -> None:
         """Spends steps of the budget."""
         self.steps += count
@@ -95,7 +102,10 @@ class Interpreter:
             )
 
     def walk(self, value: Any, span: Span) -> None:
-        """Spends the steps that a walk of a value takes: one for each element, as often as it occurs."""
+        """Spends the steps that a walk of a value takes: one for each element, as often as it occurs.
+
+        Callers in inner loops test for `SCALARS` first, which saves the call.
+        """
         if type(value) not in SCALARS:
             self.step(span, size_of(value))
 
@@ -217,7 +227,8 @@ class Interpreter:
             turn, turns = env.turn or (0, 1)
             return values[0] if turn == (0 if name == "first" else turns - 1) else values[1]
         for value in values:
-            self.walk(value, expression.span)
+            if type(value) not in SCALARS:
+                self.walk(value, expression.span)
         return self._checked(expression, lambda: function(*values), name, values)
 
     def _checked(self, expression: s.Expression, compute: Callable[[], Any], what: str, values: list[Any]) -> Any:
@@ -285,8 +296,10 @@ class Interpreter:
         self.step(expression.span)
         if type(left) is int and type(right) is int and sign in WHOLE:
             return self._bounded(WHOLE[sign](left, right), expression)
-        self.walk(left, expression.span)
-        self.walk(right, expression.span)
+        if type(left) not in SCALARS:
+            self.walk(left, expression.span)
+        if type(right) not in SCALARS:
+            self.walk(right, expression.span)
         return self._checked(expression, lambda: INFIX[sign](left, right), sign, [left, right])
 
     def _unary(self, expression: s.Unary, env: Environment) -> Any:

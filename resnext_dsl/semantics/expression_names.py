@@ -10,6 +10,7 @@ from resnext_dsl.semantics.evaluate import CONTEXT, WORDS
 from resnext_dsl.semantics.functions import BUILTINS
 from resnext_dsl.semantics.name_level import NameLevel
 from resnext_dsl.semantics.recursion import Calls
+from resnext_dsl.semantics.scope import declared_twice
 from resnext_dsl.semantics.signature import Signature, bind, function_signature, operator_signature, template_signature
 from resnext_dsl.syntax import nodes as s
 
@@ -30,6 +31,19 @@ class ExpressionNames:
         self.diagnostics.append(diagnostic)
         if len(self.diagnostics) >= MOST:
             raise EnoughError
+
+    def _declare(self, level: NameLevel, name: s.Name) -> None:
+        """Declares a name at a level; a second declaration at that level is an error."""
+        if name.text in level.spans:
+            self._note(declared_twice(name, level.spans[name.text]))
+        level.declare(name)
+
+    def _targets(self, level: NameLevel, names: tuple[s.Name, ...]) -> None:
+        """Declares the names of a loop; `_` may stand several times, for the parts that nothing reads."""
+        for name in names:
+            if name.text != "_":
+                self._declare(level, name)
+        level.names.update({name.text: None for name in names if name.text == "_"})
 
     def _unused(self, level: NameLevel, what: str, domains: Container[str] = ()) -> None:
         """Warns of names that nothing reads; `domains` are names that a search varies all the same."""
@@ -58,8 +72,7 @@ class ExpressionNames:
         elif isinstance(expression, s.Comprehension):
             self._expression(expression.iterable, level)
             inner = NameLevel(level)
-            for target in expression.targets:
-                inner.declare(target)
+            self._targets(inner, expression.targets)
             self._expression(expression.element, inner)
             if expression.condition is not None:
                 self._expression(expression.condition, inner)
@@ -81,9 +94,17 @@ class ExpressionNames:
     def _unknown(self, name: s.Name, level: NameLevel) -> None:
         if name.text in CONTEXT or name.text in BUILTINS:
             return  # evaluation reports it
+        elsewhere = self._elsewhere(name)
+        if elsewhere is not None:
+            self._note(elsewhere)
+            return
         known = level.all_names() | set(OPERATORS) | set(BUILTINS) | set(CONTEXT)
         message = f"unknown name `{name.text}`"
         self._note(Diagnostic("E101", message, name.span, hint=did_you_mean(name.text, known)))
+
+    def _elsewhere(self, name: s.Name) -> Diagnostic | None:
+        """The diagnostic for a name that has a meaning at another place of the network."""
+        return None
 
     def _invoke(self, expression: s.Invoke, level: NameLevel) -> None:
         for argument in expression.arguments:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from resnext_dsl.foundation.diagnostics import Span, did_you_mean, error
+from resnext_dsl.foundation.diagnostics import Note, Span, did_you_mean, error
 from resnext_dsl.graph.ir import Graph, Node, tensors_of
 from resnext_dsl.operators import OPERATORS
 from resnext_dsl.semantics.values import show
@@ -101,6 +101,7 @@ def check_arguments(rule: s.InitDeclaration, arguments: list[tuple[str, Any, Spa
     _known(rule.scheme, SCHEMES, "scheme")
     formals = SCHEMES[rule.scheme.text]
     values: dict[str, Any] = {}
+    places: dict[str, Span] = {}
     for position, (name, value, span) in enumerate(arguments):
         if not name and position >= len(formals):
             raise error(
@@ -111,6 +112,10 @@ def check_arguments(rule: s.InitDeclaration, arguments: list[tuple[str, Any, Spa
         if kind is None:
             hint = did_you_mean(key, [formal[0] for formal in formals])
             raise error("E201", f"`{rule.scheme.text}` has no argument `{key}`", span, hint=hint)
+        if key in places:
+            notes = (Note(f"`{key}` is first given here", places[key]),)
+            raise error("E203", f"`{rule.scheme.text}` has the argument `{key}` twice", span, notes=notes)
+        places[key] = span
         values[key] = _typed(key, value, kind, span)
     for name, _, default in formals:
         if name not in values and default is None:

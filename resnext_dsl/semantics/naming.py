@@ -121,6 +121,23 @@ def aliases(block: s.Block) -> list[str]:
     return names
 
 
+def inner_constants(entries: tuple[s.Entry, ...]) -> list[s.Let]:
+    """The constants that the blocks of a network declare, at any depth."""
+    constants: list[s.Let] = []
+    pending = [
+        entry.body for entry in entries if isinstance(entry, s.PartDeclaration | s.OutputDeclaration) and entry.body
+    ]
+    for entry in entries:
+        if isinstance(entry, s.Statement):
+            pending += _blocks(entry)
+    while pending:
+        for statement in pending.pop(0).statements:
+            if isinstance(statement, s.Let):
+                constants.append(statement)
+            pending += _blocks(statement)
+    return constants
+
+
 def _blocks(statement: s.Statement) -> list[s.Block]:
     if isinstance(statement, s.Repeat | s.ForEach):
         return [statement.body]

@@ -11,6 +11,7 @@ from typing import Any
 from resnext_dsl.foundation.diagnostics import ArchError, Diagnostic, Note, Span, error
 from resnext_dsl.foundation.options import DEFAULTS
 from resnext_dsl.foundation.source import Source
+from resnext_dsl.operators.base import is_int
 from resnext_dsl.semantics.evaluate import Interpreter
 from resnext_dsl.semantics.spec_files import text_source
 from resnext_dsl.semantics.values import (
@@ -29,9 +30,8 @@ from resnext_dsl.syntax.parse import parse
 
 
 def override_source(name: str, value: Any) -> Span:
-    """The span of an override's own text, for diagnostics."""
-    shown = value if isinstance(value, str) else _repr(value)
-    source = Source(f"<override {name[:40]}>", shown[:200] or " ")
+    """The span of an override's own text, for diagnostics; a text is complete, because it is read from there."""
+    source = Source(f"<override {name[:40]}>", (value if isinstance(value, str) else _repr(value)[:200]) or " ")
     return Span(source, 0, len(source.text))
 
 
@@ -55,12 +55,23 @@ def overriding_value(name: str, value: Any, kind: str, evaluator: Interpreter, e
         if converted is None:
             raise error("E204", f"`{name}` must be {with_article(kind)}; found {_repr(value)}"[:200], span)
         return converted, span
+    if kind == "string":
+        return _string(span, evaluator, env), span
+    computed = value_of(span, evaluator, env)
+    if kind == "shape" and type(computed) is List and computed and all(map(is_int, computed)):
+        return tuple(computed), span  # a shape in JSON is a list
+    return computed, span
+
+
+def _string(span: Span, evaluator: Interpreter, env: Environment) -> Any:
+    """The value of a text for a string: of an expression in quotes or of a name of a string, else the text itself."""
     try:
-        return value_of(span, evaluator, env), span
+        value = value_of(span, evaluator, env)
     except ArchError:
-        if kind == "string" and '"' not in value:
-            return value, span
-        raise
+        if span.text.lstrip().startswith('"'):
+            raise
+        return span.text
+    return value if isinstance(value, str) else span.text
 
 
 _ELEMENT = re.compile(r"(\w+)\[(-?[0-9]{1,9})\]")

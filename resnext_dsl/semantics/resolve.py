@@ -7,13 +7,19 @@ and declarations that are never used (warnings).
 from __future__ import annotations
 
 import contextlib
+from typing import TypeVar
 
-from resnext_dsl.foundation.diagnostics import Diagnostic, EnoughError, Note
+from resnext_dsl.foundation.diagnostics import ArchError, Diagnostic, EnoughError, Note, Span
+from resnext_dsl.operators import OPERATORS
 from resnext_dsl.semantics.name_level import NameLevel
-from resnext_dsl.semantics.naming import aliases
+from resnext_dsl.semantics.naming import aliases, inner_constants
+from resnext_dsl.semantics.scope import declared_twice
+from resnext_dsl.semantics.signature import bind, operator_signature
 from resnext_dsl.semantics.spec_files import SpecFile
-from resnext_dsl.semantics.statement_names import StatementNames
+from resnext_dsl.semantics.statement_names import StatementNames, names_given_by
 from resnext_dsl.syntax import nodes as s
+
+Key = TypeVar("Key")
 
 
 def resolve(module: SpecFile) -> list[Diagnostic]:
@@ -31,6 +37,8 @@ class _Resolver(StatementNames):
     def __init__(self) -> None:
         super().__init__()
         self._levels: dict[int, NameLevel] = {}
+        self._entries: tuple[s.Entry, ...] = ()  # of the network that is being checked
+        self._values: NameLevel | None = None
 
     def circles(self) -> None:
         """Notes definitions that call themselves."""
@@ -86,11 +94,7 @@ class _Resolver(StatementNames):
         for formal in template.parameters:
             if formal.default is not None:
                 self._expression(formal.default, level)
-            if formal.name.text in level.names:
-                note = Note(f"`{formal.name.text}` is first declared here", level.spans[formal.name.text])
-                message = f"`{formal.name.text}` is declared twice"
-                self._note(Diagnostic("E102", message, formal.name.span, notes=(note,)))
-            level.declare(formal.name)
+            self._declare(level, formal.name)
         values = NameLevel(level, dict.fromkeys(aliases(template.body)))
         self._block(template.body, values)
         self._unused(level, f"a parameter of template `{template.name.text}`")
@@ -100,7 +104,7 @@ class _Resolver(StatementNames):
         before = self._calls.enter(function)
         level = NameLevel(outer)
         for name in function.parameters:
-            level.declare(name)
+            self._declare(level, name)
         self._expression(function.body, level)
         self._unused(level, f"a parameter of function `{function.name.text}`")
         self._calls.owner = before
@@ -114,7 +118,9 @@ class _Resolver(StatementNames):
                 level.declare(entry.name)
         statements = s.Block(network.span, tuple(e for e in network.entries if isinstance(e, s.Statement)))
         values = NameLevel(level, dict.fromkeys(aliases(statements)))
-        self._named_twice(statements)
+        self._named_twice(_names_of_values(network.entries))
+        self._settled_twice(network.entries)
+        self._outputs_twice(network.entries)
         for entry in network.entries:
             if isinstance(entry, s.PartDeclaration):
                 values.names.update(dict.fromkeys([entry.name.text, *aliases(entry.body)]))
@@ -124,17 +130,78 @@ class _Resolver(StatementNames):
             elif isinstance(entry, s.OutputDeclaration) and entry.body is not None:
                 values.names.update(dict.fromkeys(aliases(entry.body)))
         self._inside = True
+        self._entries, self._values = network.entries, values
         for entry in network.entries:
             self._entry(entry, level, values)
         self._inside = False
+        self._entries, self._values = (), None
         searched = {entry.name.text for entry in network.entries if isinstance(entry, s.Param) and entry.domain}
         self._unused(level, "declared", searched)
 
     def _derived(self, network: s.Derived, outer: NameLevel) -> None:
         if network.base.text in outer.names:
             outer.used.add(network.base.text)
+        places: dict[str, Span] = {}
         for argument in network.arguments:
             self._expression(argument.value, outer)
+            if argument.name is not None:
+                name, first = argument.name, places.setdefault(argument.name.text, argument.span)
+                if first is not argument.span:
+                    message = f"`{network.base.text}` has the argument `{name.text}` twice"
+                    notes = (Note(f"`{name.text}` is first given here", first),)
+                    self._note(Diagnostic("E203", message, name.span, notes=notes))
+        self._settled_twice(network.entries)
+
+    def _settled_twice(self, entries: tuple[s.Entry, ...]) -> None:
+        """Notes a second default for one argument of an operator, and a second rule for one target of `init`."""
+        defaults: dict[tuple[str, str], Span] = {}
+        rules: dict[str, Span] = {}
+        for entry in entries:
+            if isinstance(entry, s.Default) and entry.operator.text in OPERATORS:
+                operator = entry.operator.text
+                with contextlib.suppress(ArchError):  # binding reports it
+                    named = bind(operator_signature(OPERATORS[operator]), entry.arguments, partial=True).named
+                    for key, argument in named.items():
+                        message = f"`{key}` of `{operator}` has a default already"
+                        self._first((operator, key), argument.span, defaults, message)
+            elif isinstance(entry, s.Init):
+                for rule in entry.rules:
+                    target = ".".join(word.text for word in (*rule.path, rule.operator, rule.field))
+                    span = (*rule.path, rule.operator)[0].span.to(rule.field.span)
+                    self._first(target, span, rules, f"`{target}` has a rule already")
+
+    def _elsewhere(self, name: s.Name) -> Diagnostic | None:
+        if self._values is None or self._calls.owner is not None:
+            return None
+        if name.text in self._values.names:
+            message = (
+                f"`{name.text}` is a value of the network, which parameters and constants of the network cannot read"
+            )
+            hint = "read it in statements: by a `let` inside a part, or as in `concat(NAME)` and `use NAME`"
+            return Diagnostic("E101", message, name.span, hint=hint)
+        for constant in inner_constants(self._entries):
+            if constant.name.text == name.text:
+                message = f"`{name.text}` is a constant of another block"
+                notes = (Note(f"`{name.text}` is declared here, for its own block only", constant.name.span),)
+                hint = "declare it in the network, outside of all blocks"
+                return Diagnostic("E101", message, name.span, hint=hint, notes=notes)
+        return None
+
+    def _outputs_twice(self, entries: tuple[s.Entry, ...]) -> None:
+        """Notes an output with the name of a part or of another output; binding notes parts of one name."""
+        places: dict[str, Span] = {}
+        for entry in entries:
+            if isinstance(entry, s.PartDeclaration | s.OutputDeclaration):
+                name = entry.name.text
+                if name in places and isinstance(entry, s.OutputDeclaration):
+                    self._note(declared_twice(entry.name, places[name]))
+                places.setdefault(name, entry.name.span)
+
+    def _first(self, key: Key, span: Span, places: dict[Key, Span], message: str) -> None:
+        """Notes an entry whose key has a place already, with that place."""
+        if key in places:
+            self._note(Diagnostic("E102", message, span, notes=(Note("the first one is here", places[key]),)))
+        places.setdefault(key, span)
 
     def _entry(self, entry: s.Entry, level: NameLevel, values: NameLevel) -> None:
         if isinstance(entry, s.Template):
@@ -206,12 +273,22 @@ class _Resolver(StatementNames):
                     self._expression(part, level)
 
     def _listed_twice(self, domain: s.SetDomain) -> None:
-        seen: set[str] = set()
+        seen: dict[str, Span] = {}
         for item in domain.items:
-            if item.span.text in seen:
-                message = f"`{item.span.text[:40]}` occurs twice in the domain"
-                self._note(Diagnostic("E102", message, item.span))
-            seen.add(item.span.text)
+            self._first(item.span.text, item.span, seen, f"`{item.span.text[:40]}` occurs twice in the domain")
+
+
+def _names_of_values(entries: tuple[s.Entry, ...]) -> list[s.Name]:
+    """The names of values in a network's entries; binding notes parts and inputs that are declared twice."""
+    names: list[s.Name] = []
+    declared: set[str] = set()
+    for entry in entries:
+        if not isinstance(entry, s.PartDeclaration | s.Input):
+            names += names_given_by(entry)
+        elif entry.name.text not in declared:
+            names += names_given_by(entry)
+            declared.add(entry.name.text)
+    return names
 
 
 def _arguments_in(entry: s.Default | s.Init) -> tuple[s.CallArgument, ...]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from resnext_dsl.foundation.diagnostics import Diagnostic, Note, did_you_mean
 from resnext_dsl.operators import OPERATORS
 from resnext_dsl.semantics.expression_names import ExpressionNames
@@ -15,25 +17,24 @@ class StatementNames(ExpressionNames):
 
     def _block(self, block: s.Block, outer: NameLevel) -> None:
         level = NameLevel(outer)
-        self._named_twice(block)
+        self._named_twice([alias for statement in block.statements for alias in names_given_by(statement)])
         for statement in block.statements:
             self._statement(statement, level)
         self._unused(level, "declared")
 
-    def _named_twice(self, block: s.Block) -> None:
-        """Notes a name that `as` gives to two values of one block."""
+    def _named_twice(self, names: Iterable[s.Name]) -> None:
+        """Notes a name that two values of one block have."""
         first: dict[str, s.Name] = {}
-        for statement in block.statements:
-            alias: s.Name | None = getattr(statement, "alias", None)
-            if alias is not None and first.setdefault(alias.text, alias) is not alias:
-                note = Note(f"`{alias.text}` is first the name of this value", first[alias.text].span)
-                message = f"two values of a block have the name `{alias.text}`"
-                self._note(Diagnostic("E102", message, alias.span, notes=(note,)))
+        for name in names:
+            if first.setdefault(name.text, name) is not name:
+                note = Note(f"`{name.text}` is first the name of this value", first[name.text].span)
+                message = f"two values of a block have the name `{name.text}`"
+                self._note(Diagnostic("E102", message, name.span, notes=(note,)))
 
     def _statement(self, statement: s.Statement, level: NameLevel) -> None:
         if isinstance(statement, s.Let):
             self._expression(statement.value, level)
-            level.declare(statement.name)
+            self._declare(level, statement.name)
         elif isinstance(statement, s.Apply):
             self._apply(statement, level)
         elif isinstance(statement, s.Use):
@@ -67,8 +68,7 @@ class StatementNames(ExpressionNames):
 
     def _indexed(self, block: s.Block, names: tuple[s.Name, ...], level: NameLevel, warn: bool = True) -> None:
         inner = NameLevel(level)
-        for name in names:
-            inner.declare(name)
+        self._targets(inner, names)
         self._block(block, inner)
         if warn:
             self._unused(inner, "declared")
@@ -107,3 +107,12 @@ class StatementNames(ExpressionNames):
         if isinstance(meaning, s.Template):
             self._calls.add(meaning, name.span)
             self._arguments(template_signature(meaning), call.arguments, name.span)
+
+
+def names_given_by(statement: s.Entry) -> tuple[s.Name, ...]:
+    """The names that an entry of a network or a statement gives to its value."""
+    alias: s.Name | None = getattr(statement, "alias", None)
+    names = () if alias is None else (alias,)
+    if not isinstance(statement, s.PartDeclaration | s.Input):
+        return names
+    return (statement.name,) if alias is None or alias.text == statement.name.text else (statement.name, alias)

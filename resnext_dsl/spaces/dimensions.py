@@ -157,7 +157,7 @@ def dimensions_of(network: Network, open_names: Iterable[str], reads: Reads) -> 
         if parameter.domain.each:
             dimensions += _elements(parameter)
         else:
-            dimensions.append(_dimension(parameter, None, parameter.domain, parameter.value))
+            dimensions.append(dimension_of(parameter, None, parameter.domain, parameter.value))
     return tuple(dimensions)
 
 
@@ -167,10 +167,15 @@ def _elements(parameter: Parameter) -> list[Dimension]:
     if len(values) != len(domains):
         message = f"`{parameter.name}` has {len(values)} elements; its domain has {len(domains)}"
         raise error("E205", message, parameter.span)
-    return [_dimension(parameter, place, domain, values[place]) for place, domain in enumerate(domains)]
+    return [dimension_of(parameter, place, domain, values[place]) for place, domain in enumerate(domains)]
 
 
-def _dimension(parameter: Parameter, element: int | None, domain: Domain, default: Any) -> Dimension:
+def dimension_of(parameter: Parameter, element: int | None, domain: Domain, default: Any) -> Dimension:
+    """The dimension of a parameter, or of an element of a list, with a domain of values of the language.
+
+    Raises:
+        ArchError: E205 if an int is beyond 2^62.
+    """
     numbers = [n for n in (domain.low, domain.high, domain.step, *domain.values) if is_int(n)]
     for number in numbers:
         if abs(number) > LARGEST // 2:

@@ -9,9 +9,12 @@ import numpy as np
 
 from resnext_dsl.columns.lanes import Array
 from resnext_dsl.foundation.diagnostics import ArchError, did_you_mean, error
-from resnext_dsl.semantics.overrides import override_source
-from resnext_dsl.spaces.candidate import Candidate, candidates_of, text_of
-from resnext_dsl.spaces.dimensions import Dimension, revived
+from resnext_dsl.foundation.options import DEFAULTS
+from resnext_dsl.semantics.evaluate import Interpreter
+from resnext_dsl.semantics.overrides import override_source, value_of
+from resnext_dsl.semantics.values import Environment
+from resnext_dsl.spaces.candidate import Candidate, candidates_of, plain, text_of
+from resnext_dsl.spaces.dimensions import WRITTEN, Dimension, revived
 from resnext_dsl.spaces.layout import Layout, Population
 
 
@@ -154,8 +157,21 @@ def _default_place(dimension: Dimension) -> float:
 
 def _revived(layout: Layout, name: str, value: Any) -> Any:
     members = [dimension for dimension in layout.dimensions if dimension.parameter == name]
+    if isinstance(value, str):
+        value = _read(members[0], value)
     if members[0].element is None:
         return revived(value, members[0].kind)
     if not isinstance(value, list | tuple) or len(value) != len(members):
         return revived(value, "")
     return tuple(revived(item, dimension.kind) for item, dimension in zip(value, members, strict=True))
+
+
+def _read(dimension: Dimension, text: str) -> Any:
+    """The value that a text from a command line stands for; the text itself where a candidate has text."""
+    if dimension.element is None and (dimension.kind in WRITTEN or dimension.place_of(text) is not None):
+        return text
+    try:
+        value = value_of(override_source(dimension.parameter, text), Interpreter(DEFAULTS), Environment())
+    except ArchError:
+        return text  # it is in no domain, which the caller reports
+    return plain(value)

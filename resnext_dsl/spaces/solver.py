@@ -18,7 +18,10 @@ from resnext_dsl.foundation.diagnostics import Diagnostic, RequirementError, err
 from resnext_dsl.foundation.records import NamedTuple
 from resnext_dsl.semantics.domain import Domain
 from resnext_dsl.semantics.overrides import override_source
+from resnext_dsl.spaces.candidate import override_of, plain
+from resnext_dsl.spaces.screen import Screen
 from resnext_dsl.spaces.space import Space
+from resnext_dsl.spaces.varied_grid import VariedGrid
 
 CHUNK = 1 << 20
 """Combinations in one batch."""
@@ -45,7 +48,7 @@ class Solution(NamedTuple):
     """A combination of values with the cost of its network.
 
     Attributes:
-        values: The values by parameter; an element of a list is named `depths[2]`.
+        values: The values by parameter, as a `Candidate` has them; an element of a list is named `depths[2]`.
         differences: For each `MatchTarget`, the measure minus the target.
     """
 
@@ -98,6 +101,7 @@ def solve(
     maximize: Sequence[str] = (),
     within: float | None = None,
     count: int = 5,
+    budget: Sequence[str] = (),
 ) -> Answer:
     """The best combinations of values.
 
@@ -110,11 +114,14 @@ def solve(
         maximize: Measures or varied parameters to maximize; each is an objective.
         within: The largest distance to a target, as a share of the target; no bound if None.
         count: The number of solutions for a single objective.
+        budget: Names of the budgets of the file to meet. If none is named, a search without a target meets all of them,
+            and one with a target meets none: a target is the cost of another network. Latencies are not measured.
 
     Raises:
-        ArchError: E205 if a domain is infinite, E405 if the domains have too many combinations, E201 for an unknown
-            parameter, E208 for an unknown measure, E202 if there is no objective.
+        ArchError: E205 if a domain is infinite, E405 if the domains have too many combinations, E202 if there is no
+            objective. E201 for an unknown parameter, E208 for an unknown measure, E101 for an unknown budget.
     """
+    limits = space.network.limits_of(budget) if budget or not match else ()
     _check(space, vary, [*(m.measure for m in match), *(b.measure for b in under)], (*minimize, *maximize))
     if not (match or under or minimize or maximize):
         file = space.network.source.name
@@ -127,6 +134,8 @@ def solve(
     domains = {name: domain.elements() for name, domain in vary.items()}
     total = math.prod(map(len, domains.values()))
     objectives = _objectives(match, under, minimize, maximize)
+    grid = VariedGrid(space, vary)
+    screen = Screen(grid, [(space.network.limits.index(limit), limit) for limit in limits])
     best, valid, met = _Best(*(np.zeros((0, n), dtype=np.int64) for n in (len(vary), 0, 4))), 0, 0
     least: dict[str, int] = {}
     for start in range(0, total, CHUNK):
@@ -134,6 +143,8 @@ def solve(
         columns = _columns(space, domains, places)
         cost = space.cost(columns)
         kept = cost.valid & _kept(cost, match, under, within)
+        if screen.limits:
+            kept &= grid.meets(screen, places)
         if cost.valid.any():
             for bound in under:
                 lowest = int(getattr(cost, bound.measure)[cost.valid].min())
@@ -206,7 +217,7 @@ def _objectives(
 ) -> list[Score]:
     objectives = [_distance(goal) for goal in match]
     objectives += [_value(name, 1) for name in minimize] + [_value(name, -1) for name in maximize]
-    return objectives or [_value(bound.measure, -1) for bound in under]
+    return objectives or [_value(measure, -1) for measure in dict.fromkeys(bound.measure for bound in under)]
 
 
 def _distance(goal: MatchTarget) -> Score:
@@ -241,23 +252,32 @@ def _sizes(domains: Mapping[str, Sequence[Any]]) -> tuple[int, ...]:
 def _columns(space: Space, domains: Mapping[str, Sequence[Any]], places: Array) -> dict[str, Any]:
     """The columns of combinations of values."""
     columns: dict[str, Any] = {}
+    elements: dict[str, list[Array]] = {}
     for axis, (name, values) in enumerate(domains.items()):
         parameter, element = element_of(name)
         if element is None:
             columns[name] = _taken(values, places[:, axis])
             continue
-        if parameter not in columns:
-            default = space.network.parameters[parameter].value
-            columns[parameter] = np.tile(np.array(default, dtype=np.int64), (len(places), 1))
-        columns[parameter][:, element] = np.array(values, dtype=np.int64)[places[:, axis]]
-    return columns
+        default = space.network.parameters[parameter].value
+        column = elements.setdefault(parameter, [np.full(len(places), item) for item in default])
+        column[element] = np.array(values)[places[:, axis]]
+    return columns | {name: _lists(parts) for name, parts in elements.items()}
+
+
+def _lists(parts: list[Array]) -> Any:
+    """A column of lists from the columns of their elements; a matrix would turn an int beside a float into a float."""
+    kinds = {part.dtype.kind for part in parts}
+    if len(kinds) == 1 and kinds <= set("ifb"):
+        return np.stack(parts, axis=1)
+    return [list(row) for row in zip(*(part.tolist() for part in parts), strict=True)]
 
 
 def _taken(values: Sequence[Any], places: Array) -> Any:
     array = np.array(values) if all(isinstance(value, int | float) for value in values) else None
     if array is not None and array.dtype.kind in "ifb":
         return array[places]
-    return [values[place] for place in places]
+    texts = [value if isinstance(value, tuple) else override_of(plain(value)) for value in values]
+    return [texts[place] for place in places]
 
 
 # --- the best ---
@@ -292,7 +312,7 @@ def _front(objectives: Array) -> Array:
 def _solutions(best: _Best, domains: Mapping[str, Sequence[Any]], match: Sequence[MatchTarget]) -> tuple[Solution, ...]:
     solutions = []
     for place, cost in zip(best.places.tolist(), best.costs.tolist(), strict=True):
-        values = {name: values[at] for (name, values), at in zip(domains.items(), place, strict=True)}
+        values = {name: plain(values[at]) for (name, values), at in zip(domains.items(), place, strict=True)}
         params, flops, macs, activations = cost
         differences = tuple(cost[COST_MEASURES.index(goal.measure)] - goal.target for goal in match)
         solutions.append(Solution(values, params, flops, macs, activations, differences))

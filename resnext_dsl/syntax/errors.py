@@ -177,8 +177,10 @@ def describe(source: Source, tokens: list[Token], failure: ParseFailure) -> Diag
     span = Span(source, token.start, token.end)
     if token.kind in ("$END", END) and index:
         span = Span(source, tokens[index - 1].start, tokens[index - 1].end)
-    row = _row(tokens, index, expected)
+    row = _not_a_name(tokens, index) or _reserved(tokens, index, expected) or _row(tokens, index, expected)
     actual = _found(token)
+    if row is not None and row[0].startswith(actual):
+        return Diagnostic("E002", row[0], span, hint=row[1])
     if row is not None:
         return Diagnostic("E002", f"{row[0]}; found {actual}", span, hint=_misspelt(tokens, index, expected) or row[1])
     message = f"found {actual}, expected {_expected(expected)}"
@@ -189,6 +191,34 @@ def _found(token: Token) -> str:
     if token.kind in ("$END", END):
         return PHRASES[token.kind] if token.text != "}" else "`}`"
     return f"`{token.text[:40]}`"
+
+
+def _not_a_name(tokens: list[Token], index: int) -> tuple[str, str] | None:
+    """The message and hint for a value or a callee that must be a name, and is an element of a list or a call."""
+    kind = tokens[index].kind
+    words = ["", "", *(token.kind for token in tokens[:index])]
+    before, last = words[-2:]
+    if kind not in ("LSQB", "LPAR"):
+        return None
+    if last == "USE" or (last == "NAME" and before == "USE"):
+        hint = "name each value with `as`, and choose by a condition: `if i == 0 { use a } else { use b }`"
+        return "`use` takes the name of a value and nothing more", hint
+    if kind == "LSQB" and last == "NAME" and before in ("", END, "LBRACE"):
+        element = tokens[index - 1].text
+        return "a statement calls a name", f"name the element first: `let op = {element}[...]`, then `op` or `op(...)`"
+    if kind == "LPAR" and last in ("RSQB", "RPAR"):
+        return "only a name can be called", "name the value first: `let f = ...`, then `f(...)`"
+    return None
+
+
+def _reserved(tokens: list[Token], index: int, expected: frozenset[str]) -> tuple[str, str] | None:
+    """The message and hint for a reserved word in place of a new name, or of the name of an argument."""
+    token = tokens[index]
+    if "NAME" not in expected or token.kind in ("NAME", "$END") or not token.text.isidentifier():
+        return None
+    if expected >= VALUE and tokens[index + 1].kind != "EQUAL":
+        return None
+    return f"`{token.text}` is a reserved word, not a name", f"choose another name, such as `{token.text}_`"
 
 
 def _row(tokens: list[Token], index: int, expected: frozenset[str]) -> tuple[str, str] | None:

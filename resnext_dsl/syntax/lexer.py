@@ -160,7 +160,7 @@ class _Scan:
         if len(self.diagnostics) < 50:
             self.diagnostics.append(_bad_text(self.source, start, end))
         # A replacement token of the likely kind keeps the statement whole, so one bad character gives one error.
-        kind = "STRING" if text[start] == '"' else kind
+        kind = "STRING" if text[start] == '"' else "X" if text[start:end] == TIMES else kind
         self.tokens.append(Token(kind, STAND_INS.get(kind, "_"), start, end))
         return end
 
@@ -168,7 +168,7 @@ class _Scan:
 _AMOUNT = re.compile(r"[0-9]+(?:\.[0-9]+)?(?!x)([A-Za-z]+)")
 
 
-STAND_INS = {"NUMBER": "1", "AMOUNT": "1s", "DIMENSIONS": "1x1", "STRING": '"_"'}
+STAND_INS = {"NUMBER": "1", "AMOUNT": "1s", "DIMENSIONS": "1x1", "STRING": '"_"', "X": "x"}
 
 MULTIPLES = ("k", "m", "g", "t")
 """Suffixes of plain numbers in the wrong case: `25m` for `25M`."""
@@ -188,13 +188,21 @@ def _bad_text(source: Source, start: int, end: int) -> Diagnostic:
     if word[0].isascii() and word[0].isdigit():
         hint = "write a shape with names as `3 x k`" if "x" in word else "numbers look like 64, 0.5, 1e-3, 25.1M"
         if TIMES in word:
-            hint = f"write the letter x in place of `{TIMES}`: `{word[:40].replace(TIMES, 'x')}`"
+            hint = f"write the letter x in place of `{TIMES}`: `{_with_letters(word[:40])}`"
         return Diagnostic("E002", f"`{word[:40]}` is not a number or a shape", span, hint=hint)
+    if word == TIMES:
+        return Diagnostic("E001", f"unexpected character {_describe(TIMES)}", span, hint="write the letter x: `3 x k`")
     bad = next((c for c in word if not (c.isascii() and (c.isalnum() or c == "_"))), word[0])
     return Diagnostic("E001", f"unexpected character {_describe(bad)}", span, hint=_latin_hint(word))
 
 
 TIMES = "\N{MULTIPLICATION SIGN}"
+
+
+def _with_letters(word: str) -> str:
+    """A shape with `x` in place of multiplication signs: `3x8`, or `3 x k` if a size is a name."""
+    sizes = word.replace(TIMES, "x").split("x")
+    return ("x" if all(size.isdigit() for size in sizes) else " x ").join(sizes)
 
 
 def _describe(character: str) -> str:

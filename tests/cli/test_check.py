@@ -62,7 +62,7 @@ def test_an_exceeded_budget_is_status_1_with_every_limit(spec: str) -> None:
         "   |              ^^^^^^^^^^^^^\n"
         "  note: small.arch:5:12: this line costs 464 (93.2% of `params`)\n"
         "  note: small.arch:6:12: this line costs 34 (6.8% of `params`)\n"
-        "  help: `--set width=4` would meet it, with 126\n"
+        "  help: `--set width=4` would meet both limits, with 126\n"
         "\n"
         "small.arch:7:29: error[E601]: `flops` is 30,752 (+53.8%); the limit is <= 20,000\n"
         "   |\n"
@@ -70,7 +70,7 @@ def test_an_exceeded_budget_is_status_1_with_every_limit(spec: str) -> None:
         "   |                             ^^^^^^^^^^^^\n"
         "  note: small.arch:5:12: this line costs 29,696 (96.6% of `flops`)\n"
         "  note: small.arch:6:12: this line costs 1,056 (3.4% of `flops`)\n"
-        "  help: `--set width=10` would meet it, with 19,220\n"
+        "  help: `--set width=4` would meet both limits, with 7,688\n"
         "\n"
         "2 errors\n"
     )
@@ -263,9 +263,9 @@ def test_problems_on_one_line_each(spec: str) -> None:
     assert status == 2
     assert err.splitlines() == [
         "wrong.arch:5:34: error[E101]: unknown operator or template `rleu`; did you mean `relu`?",
-        "small.arch:7:14: error[E601]: `params` is 498 (+232.0%); the limit is <= 150; `--set width=4` would meet it, with 126",
+        "small.arch:7:14: error[E601]: `params` is 498 (+232.0%); the limit is <= 150; `--set width=4` would meet both limits, with 126",
         "small.arch:7:29: error[E601]: `flops` is 30,752 (+53.8%); the limit is <= 20,000; "
-        "`--set width=10` would meet it, with 19,220",
+        "`--set width=4` would meet both limits, with 7,688",
     ]
 
 
@@ -276,9 +276,9 @@ def test_problems_as_annotations_of_github(spec: str) -> None:
     assert err.splitlines() == [
         "::error file=a%2Cb%3Ac.arch,line=4,col=13,endLine=4,endColumn=17,title=E101::unknown name `wide`",
         "::error file=small.arch,line=7,col=14,endLine=7,endColumn=27,title=E601::"
-        "`params` is 498 (+232.0%25); the limit is <= 150; `--set width=4` would meet it, with 126",
+        "`params` is 498 (+232.0%25); the limit is <= 150; `--set width=4` would meet both limits, with 126",
         "::error file=small.arch,line=7,col=29,endLine=7,endColumn=41,title=E601::"
-        "`flops` is 30,752 (+53.8%25); the limit is <= 20,000; `--set width=10` would meet it, with 19,220",
+        "`flops` is 30,752 (+53.8%25); the limit is <= 20,000; `--set width=4` would meet both limits, with 7,688",
         "::error file=none.arch,title=E505::there is no file `none.arch`; `resnext-dsl zoo` lists the shipped networks",
     ]
 

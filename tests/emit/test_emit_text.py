@@ -47,7 +47,7 @@ class Bottleneck(nn.Module):
         self.relu2 = nn.ReLU(inplace=True)
         self.conv3 = nn.Conv2d(width, channels, 1, bias=False)
         self.bn3 = nn.BatchNorm2d(channels)
-        if in_channels != channels:
+        if stride != 1 or in_channels != channels:
             self.shortcut = Chain(
                 conv=nn.Conv2d(in_channels, channels, 1, stride=stride, bias=False),
                 bn=nn.BatchNorm2d(channels),
@@ -132,7 +132,7 @@ def __init__(
 ) -> None:
     super().__init__()
     self.has_conv1 = expansion != 1
-    self.residual = in_channels == c
+    self.residual = stride == 1 and in_channels == c
     if self.has_conv1:
         self.conv1 = nn.Conv2d(in_channels, in_channels * expansion, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(in_channels * expansion)

@@ -89,3 +89,33 @@ def test_a_pass_keeps_its_number_and_an_empty_pass_is_an_identity() -> None:
     ]
     assert type(model.repeat[0]) is torch.nn.Identity
     assert len(model.repeat) == 3
+
+
+EMPTY = (
+    "repeat 0 { conv(8, 1x1) }",
+    "repeat 0 as i { conv(8 + i, 1x1) }",
+    "for c in [] { conv(c, 1x1) }",
+    "for c in range(0) { conv(8, 1x1) }",
+    "stage z repeat 0 { conv(8, 1x1); bn }",
+    "repeat 2 { repeat 0 { relu } }",
+    "stage z repeat 3 as i { if i > 5 { relu } }",
+    "repeat 3 { let k = 3 }",
+    "residual { conv(8, 1x1); repeat 0 { relu } }",
+    "residual { repeat 0 { relu } }",
+    "repeat 3 { residual { repeat 0 { relu } } }",
+    "split 2 { repeat 0 { relu } } merge add",
+    "split 2 { repeat 0 { relu } } merge concat",
+    "split { path { repeat 0 { bn } } path { conv(8, 1x1) } } merge add",
+    "template t(n) { repeat n { conv(8, 1x1); bn } }\n t(0); t(2)",
+    "template t(n) { repeat n { conv(8, 1x1); bn } }\n t(0)",
+    "repeat 0 { relu } as e\n concat(e)",
+    "stage z repeat 0 { relu } as e\n concat(e)",
+    "stage z { repeat 0 { relu } }\n output aux from z",
+)
+
+
+@pytest.mark.parametrize("loop", EMPTY)
+@pytest.mark.parametrize("before", ["", "conv(8, 1x1)\n"])
+def test_a_loop_without_passes_compiles(loop: str, before: str) -> None:
+    head = "head { avgpool(global); flatten; linear(5) }"
+    check_equal(loads(f"network n {{ input image: 8x6x6\n{before}{loop}\n{head} }}").ir)

@@ -9,6 +9,7 @@ from torch import nn
 
 from resnext_dsl.compiler.torch_module import build
 from resnext_dsl.emit import FieldInit
+from resnext_dsl.networks.loading import loads
 
 
 def test_forward_is_the_head_on_the_features() -> None:
@@ -42,6 +43,31 @@ def test_reduction_is_the_stride_also_where_windows_leave_a_remainder() -> None:
     )
     assert graph.nodes[-1].shape == (8, 74, 74)
     assert [row["reduction"] for row in build(graph).feature_info] == [2, 4]
+
+
+@pytest.mark.parametrize(
+    ("body", "reductions"),
+    [
+        ("stage a repeat 3 { conv(8, 7x7, stride=2, padding=valid) }", [8]),
+        ("stem { conv(8, 3x3, stride=2); maxpool(3x3, stride=2) }; stage a { conv(8, 3x3, stride=2) }", [4, 8]),
+        ("stage a { conv(8, 5x5, padding=0) }; stage b { maxpool(2x2, padding=0) }", [1, 2]),
+        ("stage a { avgpool(3x3) }; stage b { conv_transpose(4, 2x2, stride=2) }", [3, 2]),
+        ("stage a { conv(8, 3x3, stride=4) }; stage b { upsample(2) }; stage c { upsample(4) }", [4, 2, 1]),
+        ("stage a { conv(8, 3x3, stride=1x2) }; stage b { conv(8, 3x3, stride=2x1) }", [1, 2]),
+        (
+            "stage a { residual { conv(8, 3x3, stride=2) } }; stage b { split 2 { conv(4, 3x3, stride=2) } merge concat }",
+            [2, 4],
+        ),
+        ("stage a { conv(8, 96x96, padding=valid) }; stage b { conv(8, 1x1, stride=2) }", [1, 2]),
+        ("stage a { adaptive_avgpool(12x12) }; stage b { adaptive_avgpool(5x5) }", [8, 16]),
+        ("stage a { conv(16, 3x3, stride=4); pixel_shuffle(2) }", [2]),
+    ],
+)
+def test_reduction_is_the_product_of_the_strides(body: str, reductions: list[int]) -> None:
+    model = loads(
+        f"network n {{ input image: 3x96x96\n{body}\nhead {{ avgpool(global); flatten; linear(4) }} }}"
+    ).compile(device="meta")
+    assert [row["reduction"] for row in model.feature_info] == reductions  # type: ignore[union-attr]
 
 
 def test_a_stage_without_a_map_has_no_reduction() -> None:

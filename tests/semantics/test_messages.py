@@ -89,3 +89,100 @@ def test_a_long_chain_of_signs_is_nested_too_deep(expression: str) -> None:
     with pytest.raises(rx.ArchError, match="the spec is nested too deep") as caught:
         rx.loads(net(f"let z = {expression}"))
     assert caught.value.diagnostics[0].code == "E403"
+
+
+TIMES = "\N{MULTIPLICATION SIGN}"
+
+ONE_NAME = "name each value with `as`, and choose by a condition: `if i == 0 { use a } else { use b }`"
+ELEMENT = "name the element first: `let op = ops[...]`, then `op` or `op(...)`"
+CALLABLE = "name the value first: `let f = ...`, then `f(...)`"
+EARLY = "read it in statements: by a `let` inside a part, or as in `concat(NAME)` and `use NAME`"
+OUTSIDE = "declare it in the network, outside of all blocks"
+
+
+def of_network(name: str) -> str:
+    return f"`{name}` is a value of the network, which parameters and constants of the network cannot read"
+
+
+def reserved(word: str) -> tuple[str, str, str, str]:
+    return "E002", f"`{word}` is a reserved word, not a name", word, f"choose another name, such as `{word}_`"
+
+
+MESSAGES = {
+    "repeat 2 as i { relu as a; use all[i] }": (
+        "E002",
+        "`use` takes the name of a value and nothing more; found `[`",
+        "[",
+        ONE_NAME,
+    ),
+    "relu as a; use a(3)": ("E002", "`use` takes the name of a value and nothing more; found `(`", "(", ONE_NAME),
+    "relu as a; use [a]": ("E002", "`use` takes the name of a value and nothing more; found `[`", "[", ONE_NAME),
+    "let ops = [relu, gelu]; ops[1]": ("E002", "a statement calls a name; found `[`", "[", ELEMENT),
+    "let ops = [relu, conv]; ops[1](3, 1x1)": ("E002", "a statement calls a name; found `[`", "[", ELEMENT),
+    "let ops = [relu, conv]; let op = ops[1](3)": ("E002", "only a name can be called; found `(`", "(", CALLABLE),
+    "let op = conv(3)(1x1)": ("E002", "only a name can be called; found `(`", "(", CALLABLE),
+    "relu as a; let z = a; z": ("E101", of_network("a"), "a", EARLY),
+    "stem { relu }; let z = stem; concat(z)": ("E101", of_network("stem"), "stem", EARLY),
+    "stem { relu as a }; param z = a; concat(z)": ("E101", of_network("a"), "a", EARLY),
+    "let z = image; concat(z)": ("E101", of_network("image"), "image", EARLY),
+    "stem { let k = 4; conv(k, 1x1) }; stage s { conv(k, 3x3) }": (
+        "E101",
+        "`k` is a constant of another block",
+        "k",
+        OUTSIDE,
+    ),
+    "if true { let k = 4; conv(k, 1x1) }; conv(k, 3x3)": ("E101", "`k` is a constant of another block", "k", OUTSIDE),
+    "template t(from) { relu }": reserved("from"),
+    "template t(a, if = 3) { relu }": reserved("if"),
+    "template from { relu }": reserved("from"),
+    "fn f(in) = 3": reserved("in"),
+    "let for = 3": reserved("for"),
+    "param else = 3": reserved("else"),
+    "relu as repeat": reserved("repeat"),
+    "conv(4, 1x1, from=3)": reserved("from"),
+    f"let s = 3{TIMES}8": ("E002", f"`3{TIMES}8` is not a number or a shape", f"3{TIMES}8", f"write the letter x in place of `{TIMES}`: `3x8`"),
+    f"let s = 3{TIMES}k": ("E002", f"`3{TIMES}k` is not a number or a shape", f"3{TIMES}k", f"write the letter x in place of `{TIMES}`: `3 x k`"),
+    f"let k = 8; let s = 3 {TIMES} k": (
+        "E001",
+        f"unexpected character `{TIMES}` (U+00D7 MULTIPLICATION SIGN)",
+        TIMES,
+        "write the letter x: `3 x k`",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("body", MESSAGES)
+def test_a_message_names_the_mistake(body: str) -> None:
+    assert wrong(net(body)) == MESSAGES[body]
+
+
+def test_a_constant_of_another_block_shows_its_declaration_and_the_calls() -> None:
+    with pytest.raises(rx.ArchError, match="is a constant of another block") as caught:
+        rx.loads(net("stem { let k = 4; conv(k, 1x1) }; stage s { conv(k, 3x3) }"))
+    (diagnostic,) = caught.value.diagnostics
+    (note,) = diagnostic.notes
+    assert note.message == "`k` is declared here, for its own block only"
+    assert note.span is not None
+    assert note.span.column == len("    stem { let k")
+    assert [call.message for call in diagnostic.trail] == ["stage `s`"]
+
+
+@pytest.mark.parametrize(
+    "body", ["stem { relu }; stage s { let z = stem; relu; concat(z) }", "relu as a; stage s { let z = a; concat(z) }"]
+)
+def test_a_constant_of_a_part_can_be_a_value_of_the_network(body: str) -> None:
+    assert rx.loads(net(body)).ir.nodes[-1].operator == "concat"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "stage s repeat 3 { conv(4, 1x1) as a; relu; use a }",
+        "template t { conv(4, 1x1) as a; relu; use a }\nt\nt\nstage s repeat 3 { t }",
+        "split 4 { conv(4, 1x1) as a; relu; use a } merge add",
+        "for c in [3, 4, 5] { conv(c, 1x1) as a; relu; use a }",
+    ],
+)
+def test_an_operator_without_effect_is_one_warning_for_all_its_instances(body: str) -> None:
+    (warning,) = rx.loads(net(body)).warnings
+    assert (warning.code, warning.message) == ("W902", "the value of `relu` is never used, so the operator is left out")

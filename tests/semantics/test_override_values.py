@@ -46,6 +46,15 @@ def value(name: str, **overrides: Any) -> Any:
         ({"rates[0]": 1}, "rates", (1.0, 1)),
         ({"kernel[1]": 5}, "kernel", (3, 5)),
         ({"act": "leaky_relu(0.1)"}, "word", "a"),
+        ({"word": 'd"e'}, "word", 'd"e'),
+        ({"word": '"d\\"e"'}, "word", 'd"e'),
+        ({"word": "relu"}, "word", "relu"),
+        ({"word": "3"}, "word", "3"),
+        ({"word": "true"}, "word", "true"),
+        ({"word": "depths"}, "word", "depths"),
+        ({"word": '"a" if 1 > 2 else "b"'}, "word", "b"),
+        ({"kernel": "[1, 5]"}, "kernel", (1, 5)),
+        ({"size": "[3, 9, 9]"}, "size", (3, 9, 9)),
     ],
 )
 def test_values(overrides: dict[str, Any], name: str, expected: object) -> None:
@@ -81,3 +90,13 @@ def test_a_quote_that_is_not_closed_is_no_word() -> None:
 def test_the_text_of_a_value_gives_the_value_back(name: str) -> None:
     default = value(name)
     assert value(name, **{name: source_text(default)}) == default
+
+
+def test_a_long_text_is_read_to_its_end() -> None:
+    numbers = list(range(100, 400))
+    assert value("depths", depths=str(numbers)) == tuple(numbers)
+    word = "a" * 500
+    assert value("word", word=word) == word
+    with pytest.raises(rx.ArchError, match="unknown name `thre`") as caught:
+        rx.loads(TEXT, depths=f"{str(numbers)[:-1]}, thre]")
+    assert len(str(caught.value)) < 500

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
+from space_oracle import space_from
+from typer.testing import CliRunner
 
 import resnext_dsl as rx
+from resnext_dsl.cli.app import app
 from resnext_dsl.foundation.diagnostics import Diagnostic
 
 SECONDS = 10.0
@@ -150,3 +155,170 @@ def test_a_message_cuts_a_large_value() -> None:
     shown = f"[[{inner[1:-1]}], [{inner[1:-1]}]]"
     shown = f"[{shown}, {shown}]"
     assert caught.value.diagnostics[0].message == f"a condition must be true or false; found {shown}"
+
+
+DOUBLINGS = 60
+DOUBLED = "double(" * DOUBLINGS + "1" + ")" * DOUBLINGS
+"""One expression whose value would have 2 ** 60 elements."""
+
+BEFORE = (
+    "fn double(v) = [v, v]\nfn same(p, q) = p == q\ntemplate t(p, q = 1) { if p == q { relu } else { gelu } }\n"
+    "template u(p = D) { if p == 1 { relu } else { gelu } }\n"
+)
+
+DOUBLED_PLACES = {
+    "let": "let n = D\nif n == 1 { relu }",
+    "default of an operator": "default conv(kernel=D)",
+    "argument of a template": "t(D)",
+    "named argument of a template": "t(1, q=D)",
+    "default of a template": "u()",
+    "argument that is filled in": "let v = t(D)\nv()",
+    "argument of an operator": "conv(4, D)",
+    "named argument of an operator": "conv(4, 1x1, groups=D)",
+    "argument of a merge": "split 2 { relu } merge concat(D)",
+    "operand of a merge": "concat(D)",
+    "argument of a function": "if same(D, 1) { relu }",
+    "list that is indexed": "let n = D[0]\nif n == 1 { relu }",
+    "index": "let n = [1][D]\nif n == 1 { relu }",
+    "comparison, left": "if D == 1 { relu }",
+    "comparison, right": "if 1 != D { relu }",
+    "comparison of sizes": "if 1 < D { relu }",
+    "condition": "if D { relu }",
+    "logic": "if true and D { relu }",
+    "negation": "if not D { relu }",
+    "sign": "let n = -D\nif n == 1 { relu }",
+    "sum of lists": "let n = D + D\nif n == 1 { relu }",
+    "product": "let n = 2 * D\nif n == 1 { relu }",
+    "power": "let n = 2 ** D\nif n == 1 { relu }",
+    "size of a shape": "let n = 3 x D\nif n == 1 { relu }",
+    "element of a list": "let n = [1, D]\nif n == 1 { relu }",
+    "conditional, value": "let n = D if true else 1\nif n == 1 { relu }",
+    "conditional, condition": "let n = 1 if D else 2\nif n == 1 { relu }",
+    "conditional, otherwise": "let n = 1 if false else D\nif n == 1 { relu }",
+    "repeat": "repeat D { relu }",
+    "repeat of a stage": "stage s repeat D { relu }",
+    "for": "for e in D { t(e) }",
+    "comprehension, list": "let n = [e for e in D]\nif n == 1 { relu }",
+    "comprehension, element": "let n = [D for e in [1, 2]]\nif n == 1 { relu }",
+    "comprehension, condition": "let n = [1 for e in [1, 2] if D]\nif n == 1 { relu }",
+    "paths": "split D { relu } merge add",
+    "shortcut": "residual(shortcut=D) { relu }",
+    "first": "repeat 2 { if first(D, 1) == 1 { relu } }",
+    "budget, bound": "budget { params <= D }",
+    "budget, range": "budget { params in 1..D }",
+    "budget, argument": "budget(input=D) { params <= 1M }",
+    "budget, type": "budget(dtype=D) { params <= 1M }",
+    "budget, measure": "budget { latency(cpu, D) <= 1ms }",
+    "init": "init { conv.weight = normal(std=D) }",
+    "parameter": "param p = D\nif p == 1 { relu }",
+    "parameter of a type": "param p: int = D\nif p == 1 { relu }",
+    "domain, set": "param p = 1 in {1, D}\nif p == 1 { relu }",
+    "domain, range": "param p = 1 in 1..D\nif p == 1 { relu }",
+    "domain, step": "param p = 1 in 1..9 step D\nif p == 1 { relu }",
+    "domain, list": "param p = [1] in [{1, D}]\nif p == [1] { relu }",
+    "when": "param p = 1 in 1..9 when D == 1\nif p == 1 { relu }",
+    "requirement": "require D",
+} | {name: f"if {name}(D) == 1 {{ relu }}" for name in ("min", "max", "sum", "len", "abs", "range", "round", "sqrt")}
+DOUBLED_PLACES |= {name: f"if {name}(D, 1) == 1 {{ relu }}" for name in ("count", "divisible", "min", "range")}
+
+
+def doubled(text: str) -> str:
+    """The text with the large value in place of each `D`."""
+    return re.sub(r"\bD\b", DOUBLED, text)
+
+
+@pytest.mark.parametrize("place", DOUBLED_PLACES)
+def test_sixty_doublings_are_refused_in_any_place(place: str) -> None:
+    before = BEFORE if place == "default of a template" else BEFORE.replace("D", "1")
+    body = f"{DOUBLED_PLACES[place]}\n conv(4, 1x1)"
+    text = doubled(f"{before}network n {{ input image: 3x8x8\n{body} }}")
+    with pytest.raises(rx.ArchError) as caught:
+        rx.loads(text)
+    (diagnostic,) = (each for each in caught.value.diagnostics if each.severity == "error")
+    assert diagnostic.code == "E405"
+    assert diagnostic.message == "the value would have more than 100000 elements, those of inner lists included"
+    assert outcome(text) == ["E405"]
+
+
+def test_sixty_doublings_are_refused_as_the_input_and_as_an_argument_of_a_derived_network() -> None:
+    before = BEFORE.replace("D", "1")
+    assert outcome(doubled(f"{before}network n {{ input image: D\n conv(4, 1x1) }}")) == ["E405"]
+    base = "network n { input image: 3x8x8\n param p = 4\n conv(p, 1x1) }"
+    assert set(outcome(doubled(f"{before}{base}\nnetwork m = n(p=D)"))) <= {"E405", "E504"}
+
+
+SEARCHED = f"""{BEFORE.replace("D", "1")}
+network n {{ input image: 3x8x8
+ param p = 4 in 1..8
+ param q = [1, 2]
+ if q == [1, 2] {{ relu }}
+ conv(p, 1x1) }}
+"""
+
+
+@pytest.mark.parametrize("name", ["p", "q", "q[0]"])
+def test_sixty_doublings_are_refused_as_an_override(name: str) -> None:
+    """The text of an override sees the functions of the file, so it can be as large as the file's values."""
+    assert outcome(SEARCHED, **{name: DOUBLED}) == ["E405"]
+    with pytest.raises(rx.ArchError, match="more than 100000 elements"):
+        rx.loads(SEARCHED, **{name: DOUBLED})
+
+
+NESTED = "[" * 20 + "1" + " for i in [1, 2]]" * 20
+"""A value of 2 ** 20 elements that needs no name of the file."""
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--vary", f"p={{1, {NESTED}}}", "--under", "params=1M"],
+        ["--vary", f"p=1..{NESTED}", "--under", "params=1M"],
+        ["--vary", "p", "--under", f"params={NESTED}"],
+        ["--vary", "p", "--match", f"params={NESTED}"],
+        ["--vary", "p", "--set", f"q={NESTED}", "--under", "params=1M"],
+        ["--vary", "p", "--set", f"q={DOUBLED}", "--under", "params=1M"],
+    ],
+)
+def test_solve_refuses_large_values_in_its_options(options: list[str], tmp_path: Path) -> None:
+    spec = tmp_path / "n.arch"
+    spec.write_text(SEARCHED, encoding="utf-8")
+    start = time.process_time()
+    result = CliRunner().invoke(app, ["solve", str(spec), *options])
+    assert time.process_time() - start < SECONDS
+    assert result.exit_code == 2
+    assert "error[E405]" in result.stderr
+
+
+def test_a_space_refuses_large_values() -> None:
+    start = time.process_time()
+    with pytest.raises(rx.ArchError, match="more than 100000 elements"):
+        space_from(SEARCHED, q=DOUBLED)
+    shared: Any = 1
+    for _ in range(DOUBLINGS):
+        shared = [shared, shared]
+    space = space_from(SEARCHED)
+    with pytest.raises(rx.ArchError, match="`p` must be an int"):
+        space.bind({"p": shared})
+    with pytest.raises(rx.ArchError, match=r"`p` must be an int|more than 100000"):
+        space.bind({"p": DOUBLED})
+    assert time.process_time() - start < SECONDS
+
+
+COUNTED = {
+    "init": "".join(f"stage s{k} {{ conv(4, 1x1) }}\n" for k in range(16))
+    + "".join(f"init {{ s{k}.conv.weight = normal(std=a15) }}\n" for k in range(16)),
+    "bound": "\n".join(f"budget b{k} {{ params <= a15 }}" for k in range(16)),
+    "input of a budget": "\n".join(f"budget b{k}(input=a15) {{ params <= 1M }}" for k in range(16)),
+    "measure": "\n".join(f"budget b{k} {{ latency(cpu, a15) <= 1ms }}" for k in range(16)),
+    "domain": f"param p = 4 in {{4, {', '.join(['a15'] * 16)}}}\nif p == 4 {{ relu }}",
+    "default": "\n".join(
+        f"default {name}(kernel=a15)" for name in ("conv", "maxpool", "avgpool", "conv_transpose") * 4
+    ),
+}
+
+
+@pytest.mark.parametrize("place", COUNTED)
+def test_the_walk_of_an_argument_counts_as_steps(place: str) -> None:
+    """Sixteen walks of 65,535 elements exceed a million steps."""
+    codes = outcome(f"{chain(15)}network n {{ input image: 3x8x8\n{COUNTED[place]}\nconv(4, 1x1) }}")
+    assert "E405" in codes

@@ -190,6 +190,7 @@ class ClassText:
     # --- the constructor ---
 
     def _child(self, name: str, pattern: Pattern) -> list[str]:
+        self.parameters.child = name
         if name in self._guards and isinstance(pattern, OptionalPattern):
             pattern = pattern.body
         code = prefixed(f"self.{identifier(name)} = ", self.code(pattern, name))

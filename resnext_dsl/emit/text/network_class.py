@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
+from fractions import Fraction
+from typing import Any
 
 from resnext_dsl.emit.blocks.collect import Collector
 from resnext_dsl.emit.text.call_layout import Bracketed, indented, lines
@@ -15,7 +16,8 @@ from resnext_dsl.emit.text.network_stages import forward_stages, set_grad_checkp
 from resnext_dsl.emit.text.network_steps import NetworkSteps
 from resnext_dsl.emit.text.python_names import camel_case, literal, unused
 from resnext_dsl.emit.text.weight_init import init_weights
-from resnext_dsl.graph.ir import Graph
+from resnext_dsl.graph.ir import Graph, Node
+from resnext_dsl.operators import OPERATORS
 from resnext_dsl.semantics.init_schemes import SchemeRule
 
 
@@ -59,23 +61,42 @@ def _num_features(network: NetworkSteps) -> int:
 
 
 def _feature_info(graph: Graph) -> list[str]:
-    image = graph.nodes[0].shape
+    reductions = _reductions(graph)
     rows = []
     for part in graph.parts:
         if part.kind in ("stem", "stage"):
             shape = graph.nodes[part.node].shape
-            row = {"module": part.name, "channels": shape[0], "reduction": _reduction(image, shape)}
+            row = {"module": part.name, "channels": shape[0], "reduction": reductions[part.node]}
             rows.append("{" + ", ".join(f'"{key}": {literal(value)}' for key, value in row.items()) + "}")
     return lines(Bracketed("self.feature_info = [", tuple(rows), "]"))
 
 
-def _reduction(image: tuple[int, ...], shape: tuple[int, ...]) -> int | None:
-    """The height of the input divided by that of a feature map; None for a value that is no feature map.
+def _reductions(graph: Graph) -> list[int | None]:
+    """For each node, the product of the strides on the way to it; None for a value that is no feature map.
 
-    If the height does not divide, as after windows without padding, the nearest power of two.
+    A ratio of sizes is another number if windows have no padding. The values that a merge takes have one size, so the
+    way leads through the first.
     """
-    if len(shape) != 3 or len(image) != 3:
-        return None
-    if image[1] % shape[1] == 0:
-        return image[1] // shape[1]
-    return int(2 ** max(0, round(math.log2(image[1] / shape[1]))))
+    products: list[Fraction] = []
+    for node in graph.nodes:
+        before = products[node.inputs[0]] if node.inputs else Fraction(1)
+        products.append(before * _stride(graph, node))
+    maps = len(graph.nodes[0].shape) == 3
+    return [
+        max(1, round(product)) if maps and len(node.shape) == 3 else None
+        for node, product in zip(graph.nodes, products, strict=True)
+    ]
+
+
+def _stride(graph: Graph, node: Node) -> Fraction:
+    """The factor by which an operator divides the height of a feature map, without the effect of edges."""
+    if not node.inputs or len(node.shape) != 3 or len(graph.nodes[node.inputs[0]].shape) != 3:
+        return Fraction(1)
+    attributes: Any = node.attributes
+    stride = getattr(attributes, "stride", 1)
+    stride = attributes.kernel if stride is None else stride  # of a pooling window
+    if "stride" in OPERATORS[node.operator].attributes.fields and not isinstance(stride, str):  # not `global`
+        height = stride if isinstance(stride, int) else stride[0]
+        return Fraction(1, height) if OPERATORS[node.operator].enlarges else Fraction(height)
+    before, after = graph.nodes[node.inputs[0]].shape[1], node.shape[1]
+    return Fraction(max(1, round(before / after))) if before >= after else Fraction(1, round(after / before))

@@ -43,10 +43,16 @@ class ConstructorParameter:
 
 
 class Parameters:
-    """The parameters that a class needs, collected while its text is written."""
+    """The parameters that a class needs, collected while its text is written.
+
+    Attributes:
+        pattern: The pattern of the class.
+        child: The child of the class whose text is being written.
+    """
 
     def __init__(self, pattern: ClassPattern) -> None:
         self.pattern = pattern
+        self.child = ""
         self._known: dict[str, Slot] = {}
         for name, slot in pattern.arguments:
             self._known[unused(identifier(name), self._known)] = slot
@@ -63,7 +69,7 @@ class Parameters:
     def expression(self, slot: Slot, child: str, attribute: str) -> str:
         """The text for a column of literals, which are an attribute of a child."""
         if slot.constant():
-            return literal(next(iter(slot.present()), None))
+            return self._of_shortcut(slot, attribute) or literal(next(iter(slot.present()), None))
         text = self._same(slot, attribute)
         if not text:
             slot = next((column for column in self._columns if agree(slot, column)), slot)
@@ -133,6 +139,27 @@ class Parameters:
                 return name
         return ""
 
+    def _of_shortcut(self, slot: Slot, attribute: str) -> str:
+        """A parameter in place of a literal in a shortcut that some rows lack; "" if there is none.
+
+        The shortcut is right for every width and stride that the constructor takes, not for those of the spec alone.
+        """
+        if self.child != "shortcut" or ABSENT not in slot.values:
+            return ""
+        if attribute == "stride":
+            columns = [slot for name, slot in self._known.items() if name == "stride"]
+        else:
+            inner = [self.pattern.in_channels] if attribute.endswith(_WIDTHS) else []
+            outer = [self.pattern.out_channels] if attribute.endswith(_WIDTHS) else []
+            columns = inner if attribute.startswith("in_") else [*outer, *inner]
+        for column in columns:
+            if not column.constant() and agree(slot, column):
+                name = next((name for name, known in self._known.items() if agree(column, known)), "")
+                if name:
+                    self._use(name)
+                    return name
+        return ""
+
     def _use(self, name: str) -> None:
         if name in self._known:
             self._used[name] = filled(self._known[name])
@@ -153,6 +180,9 @@ class Parameters:
 
     def _test(self, slot: Slot, name: str) -> str:
         """The condition that has the truth values of a column; "" if there is none."""
+        general = self._shapes_test(slot, name == "residual") if name in ("has_shortcut", "residual") else ""
+        if general:
+            return general
         tests = self._conditions()
         if name in ("has_shortcut", "residual"):  # their conditions compare channels if they can
             tests.sort(key=lambda test: test.names[0] != "in_channels")
@@ -165,6 +195,48 @@ class Parameters:
                 if agree(slot, Slot(tuple(both(pair) for pair in pairs))):
                     return self._using(f"{one.text} {word} {other.text}", one.names + other.names)
         return ""
+
+    def _shapes_test(self, slot: Slot, equal: bool) -> str:
+        """Whether input and output differ in shape: `stride != 1 or in_channels != channels`. The negation if `equal`.
+
+        The text is right for all arguments. A shorter one may be right for those of the spec alone.
+        """
+        sign, word, both = ("==", "and", all) if equal else ("!=", "or", any)
+        tests = [self._widths_test(sign)]
+        stride = self._known.get("stride")
+        if stride is not None and not stride.constant():
+            column = Slot(tuple((value == 1) == equal for value in stride.values))
+            tests.insert(0, Condition(f"stride {sign} 1", column, ("stride",)))
+        known = [test for test in tests if test is not None]
+        if not known:
+            return ""
+        column = Slot(tuple(map(both, zip(*(test.column.values for test in known), strict=True))))
+        if not agree(slot, column):
+            return ""
+        return self._using(f" {word} ".join(test.text for test in known), tuple(n for t in known for n in t.names))
+
+    def _widths_test(self, sign: str) -> Condition | None:
+        """The comparison of the input's channels with the output's; None if no parameter changes one of them."""
+        sides = [self._width(self.pattern.in_channels), self._width(self.pattern.out_channels)]
+        named = [side for side in sides if side is not None and side[1]]
+        if None in sides or not named:
+            return None
+        texts = [side[0] for side in sides if side is not None]
+        if not sides[0][1]:  # type: ignore[index]
+            texts.reverse()
+        pairs = zip(self.pattern.in_channels.values, self.pattern.out_channels.values, strict=True)
+        column = Slot(tuple((one == other) == (sign == "==") for one, other in pairs))
+        return Condition(f"{texts[0]} {sign} {texts[1]}", column, tuple(name for side in named for name in side[1]))
+
+    def _width(self, slot: Slot) -> tuple[str, tuple[str, ...]] | None:
+        """The text of a column of channels with the parameters in it; None if they do not determine it."""
+        if slot.constant():
+            return literal(slot.values[0]), ()
+        name = next((name for name, column in self._known.items() if agree(slot, column)), "")
+        if name:
+            return name, (name,)
+        expression = formula(slot, self._integers())
+        return (expression.text, expression.names) if expression is not None else None
 
     def _conditions(self) -> list[Condition]:
         arguments = {name: slot for name, slot in self._known.items() if name not in ("in_channels", "out_channels")}
