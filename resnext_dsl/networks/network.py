@@ -242,9 +242,9 @@ class Network:
             seed: The seed of the initial weights. It leaves torch's global generator alone, and one seed gives the
                 same function in every form and the same weights on every device. If None, weights come from torch's
                 global generator.
-            layout: The memory format of the weights: "contiguous", "channels_last" or "auto". In inference mode "auto"
-                chooses by device, type and grouped convolutions (`memory_format.TABLE`); in train mode it keeps
-                torch's own format.
+            layout: The memory format of the weights: "contiguous", "channels_last" or "auto". "auto" chooses by mode,
+                device, type and channels a group (`memory_format.TABLE`). In train mode on a CPU it keeps torch's
+                own format.
 
         Raises:
             ArchError: E608 if no part of the network has form (a) or (b).
