@@ -202,8 +202,8 @@ def convolutions_in(model: nn.Module) -> list[ConvolutionChannels]:
     """The convolutions of a module, also transposed ones and those of any number of dimensions."""
     from torch.nn.modules.conv import _ConvNd
 
-    found = [module for module in model.modules() if isinstance(module, _ConvNd)]
-    return [ConvolutionChannels(module.in_channels, module.out_channels, module.groups) for module in found]
+    modules = [module for module in model.modules() if isinstance(module, _ConvNd)]
+    return [ConvolutionChannels(module.in_channels, module.out_channels, module.groups) for module in modules]
 
 
 def kind_of(convolutions: Iterable[ConvolutionChannels]) -> str:
