@@ -105,10 +105,10 @@ def clock_of(device: str) -> Callable[[], float]:
 
 
 def paired(
-    ours: Callable[[], object], theirs: Callable[[], object], rounds: int, clock: Callable[[], float]
+    ours: Callable[[], object], theirs: Callable[[], object], rounds: int, clock: Callable[[], float], warm: int = 3
 ) -> list[float]:
-    """The ratio of our time to theirs in each round of four runs, two each, after three warm-up runs of each."""
-    for run in itertools.chain.from_iterable(itertools.repeat((ours, theirs), 3)):
+    """The ratio of our time to theirs in each round of four runs, two each, after `warm` warm-up runs of each."""
+    for run in itertools.chain.from_iterable(itertools.repeat((ours, theirs), warm)):
         run()
     ratios = []
     for _ in range(rounds):

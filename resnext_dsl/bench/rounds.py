@@ -23,7 +23,7 @@ from resnext_dsl.bench.variants import (
     misfit,
     untimed,
 )
-from resnext_dsl.devices.memory_format import has_groups, layout_of
+from resnext_dsl.devices.memory_format import groups_of, layout_of
 from resnext_dsl.export.targets import EXTRA, require_installed
 from resnext_dsl.foundation.diagnostics import ArchError, error, nearest
 from resnext_dsl.foundation.records import NamedTuple
@@ -105,8 +105,8 @@ def _layout(spec: str, shared: Conditions, forms: Sequence[str], settings: Mappi
     if shared.layout != "auto":
         return shared.layout
     network = load_with(spec, settings, root=root)
-    grouped = shared.mode == "inference" and has_groups(network.rewrite(forms[0], shared.mode).graph)
-    return layout_of("auto", shared.mode, shared.device, shared.dtype, grouped)
+    groups = groups_of(network.rewrite(forms[0], shared.mode).graph)
+    return layout_of("auto", shared.mode, shared.device, shared.dtype, groups)
 
 
 class Open(NamedTuple):

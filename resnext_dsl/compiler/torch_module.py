@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from resnext_dsl.compiler.meta_device import unfilled
-from resnext_dsl.devices.memory_format import AUTO, CHANNELS_LAST, CONTIGUOUS, has_groups, laid_out, layout_of
+from resnext_dsl.devices.memory_format import AUTO, CHANNELS_LAST, CONTIGUOUS, groups_of, laid_out, layout_of
 from resnext_dsl.devices.seeds import seeded
 from resnext_dsl.emit import emit
 from resnext_dsl.foundation.options import DEFAULTS
@@ -82,7 +82,7 @@ def build(
     rewritten = rewrite(graph, form, mode, max_nodes, siblings)
     place = torch.device(device) if device is not None else torch.get_default_device()
     computed = str(dtype or torch.get_default_dtype()).removeprefix("torch.")
-    chosen = layout_of(layout, mode, place.type, computed, has_groups(rewritten.graph))
+    chosen = layout_of(layout, mode, place.type, computed, groups_of(rewritten.graph))
     # a checkpoint replaces the initial weights, except those of layers that it lacks
     bare = weights is not None and not checkpoint_of(weights).new_layers and place.type != "meta"
     model = _constructed(emit(graph, init), META if bare else _drawn_on(place, seed), seed)

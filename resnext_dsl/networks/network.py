@@ -244,9 +244,9 @@ class Network:
             seed: The seed of the initial weights. It leaves torch's global generator alone, and one seed gives the
                 same function in every form and the same weights on every device. If None, weights come from torch's
                 global generator.
-            layout: The memory format of the weights: "contiguous", "channels_last" or "auto". In inference mode "auto"
-                chooses by device, type and grouped convolutions (`memory_format.TABLE`); in train mode it keeps
-                torch's own format.
+            layout: The memory format of the weights: "contiguous", "channels_last" or "auto". "auto" chooses by mode,
+                device, type and channels a group (`memory_format.TABLE`). In train mode on a CPU it keeps torch's
+                own format.
             kernels: "torch", or "auto" for the faster of torch's kernels and ours on a GPU: the first call with a new
                 size of input measures each grouped 3x3 convolution, and a file keeps the result. If `layout` is
                 "auto" too, a network with such convolutions takes channels_last memory.

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 STRATEGIES = ("auto", "ddp")
 """Strategies: one device, or one process a device with averaged gradients."""
 
+_TYPES = {"16": "float16", "bf16": "bfloat16", "32": "float32", "64": "float64"}
+"""The torch dtype of a precision by the part of its name before the hyphen."""
+
 PRECISIONS = ("32-true", "16-mixed", "bf16-mixed", "64-true", "bf16-true", "16-true")
 
 
@@ -69,6 +72,11 @@ def fabric_of(hardware: Hardware) -> Fabric:
         message = f"this machine cannot train with these options: {str(reason).strip().splitlines()[0]}"
         requested = f"accelerator={hardware.accelerator}, devices={hardware.devices}, precision={hardware.precision}"
         raise error("E711", message, hint=f"requested: {requested}", file="machine") from None
+
+
+def computed_type(fabric: Fabric) -> str:
+    """The name of the torch dtype in which convolutions compute; under autocast, the type of autocast."""
+    return _TYPES[fabric.strategy.precision.precision.partition("-")[0]]
 
 
 def check_shares(fabric: Fabric, batch_size: int) -> None:

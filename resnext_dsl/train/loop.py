@@ -15,12 +15,14 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
+from resnext_dsl.devices.memory_format import CHANNELS_LAST, laid_out, training_layout
 from resnext_dsl.devices.seeds import seeded
 from resnext_dsl.foundation.diagnostics import Diagnostic, TrainingError
 from resnext_dsl.operators.base import Shape
 from resnext_dsl.train.batches import Batches, measuring_draws, seed_of, training_draws
 from resnext_dsl.train.datasets.image_set import ImageSet
 from resnext_dsl.train.graphs import Recorded, check_recordable, record
+from resnext_dsl.train.hardware import computed_type
 from resnext_dsl.train.prepare import Draw, Prepared
 from resnext_dsl.train.recipes import Recipe, rate
 
@@ -96,7 +98,7 @@ class Training:
         workers: int = 0,
         graphs: bool = False,
     ) -> None:
-        """Moves a model to its device and creates its optimizer.
+        """Moves a model to its device, lays its weights out as it trains fastest there, and creates its optimizer.
 
         Args:
             fabric: Fabric after `launch`.
@@ -112,7 +114,8 @@ class Training:
         """
         if graphs:
             check_recordable(fabric)
-        self.model = model
+        chosen = training_layout(model, fabric.device.type, computed_type(fabric))
+        self.model = laid_out(model, chosen) if chosen == CHANNELS_LAST else model
         self.done = 0
         self._fabric = fabric
         self._recipe = recipe

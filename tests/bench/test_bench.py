@@ -160,6 +160,22 @@ def test_the_layout_of_all_is_that_of_the_spec(mode: str, device: str, dtype: st
     assert rounds._layout("small.arch", asked, ("fastest",), {}, None) == layout
 
 
+@pytest.mark.parametrize(
+    ("name", "mode", "device", "dtype", "layout"),
+    [
+        ("resnext50_32x4d", "inference", "cuda", "bfloat16", "channels_last"),
+        ("resnext50_32x4d", "train", "cuda", "bfloat16", "channels_last"),
+        ("resnext50_32x4d", "train", "cpu", "float32", "contiguous"),
+        ("regnetx_032", "inference", "cuda", "bfloat16", "contiguous"),
+        ("resnet50", "train", "cuda", "bfloat16", "contiguous"),
+    ],
+)
+def test_the_layout_follows_from_the_channels_a_group(
+    name: str, mode: str, device: str, dtype: str, layout: str
+) -> None:
+    assert rounds._layout(name, Conditions(device, dtype, mode=mode), ("fastest",), {}, None) == layout
+
+
 def test_a_turn_ends_with_its_caches_empty_and_runs_in_a_queue() -> None:
     done: list[str] = []
 

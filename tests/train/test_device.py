@@ -18,11 +18,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from training_examples import TINY, cifar10, folders
 
 import resnext_dsl as rx
+from resnext_dsl.devices.memory_format import layout_in
 from resnext_dsl.train import loop, prepare
 from resnext_dsl.train.batches import Batches, measuring_draws, training_draws
 from resnext_dsl.train.datasets import open_source
 from resnext_dsl.train.datasets.image_set import ImageSet
-from resnext_dsl.train.hardware import Hardware, fabric_of
+from resnext_dsl.train.hardware import PRECISIONS, Hardware, computed_type, fabric_of
 from resnext_dsl.train.loop import Training
 from resnext_dsl.train.prepare import Draw, Prepared
 from resnext_dsl.train.recipes import recipe
@@ -152,6 +153,39 @@ def mixed() -> Fabric:
     """16-mixed on the CPU: Fabric's own plugin with a scaler of the CPU."""
     scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
     return Fabric(accelerator="cpu", plugins=MixedPrecision("16-mixed", "cpu", scaler))
+
+
+LAYERS = """
+network layers {{
+    input image: 1x8x8
+    conv(64, 3x3); bn; relu
+    conv(64, 3x3, groups={groups}); bn; relu
+    conv(16, 3x3); bn; relu
+    head {{ avgpool(global); flatten; linear(10) }}
+}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("groups", "layout"), [(1, "contiguous"), (4, "channels_last"), (32, "channels_last"), (64, "channels_last")]
+)
+def test_a_network_trains_in_the_layout_that_was_measured(groups: int, layout: str) -> None:
+    model = rx.loads(LAYERS.format(groups=groups)).compile(seed=0)
+    assert layout_in(model) == "contiguous"
+    fabric = fabric_of(Hardware(accelerator="cpu"))
+    started = Training(fabric, model, open_source("digits"), (1, 8, 8), recipe("digits", epochs=1))
+    assert started.model is model  # weights change their place, not the module
+    assert layout_in(model) == layout
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_the_type_of_a_precision_is_that_of_its_products(precision: str) -> None:
+    # Lightning has no 16-mixed on a CPU
+    fabric = mixed() if precision == "16-mixed" else fabric_of(Hardware(accelerator="cpu", precision=precision))
+    with fabric.strategy.precision.forward_context(), torch.device("cpu"):
+        layer = fabric.strategy.precision.convert_module(torch.nn.Linear(2, 2))
+        images = fabric.strategy.precision.convert_input(torch.zeros(1, 2))
+        assert str(layer(images).dtype) == f"torch.{computed_type(fabric)}"
 
 
 def test_a_fused_optimizer_takes_the_steps_of_the_other(monkeypatch: pytest.MonkeyPatch) -> None:

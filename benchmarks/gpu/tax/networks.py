@@ -23,6 +23,7 @@ from benchmarks.gpu.timing import Spread, Step, interleaved, ratios, spread
 from benchmarks.gpu.truth.layouts import layout_of
 from benchmarks.gpu.truth.training import Step as TrainingStep
 from benchmarks.gpu.truth.training import labels
+from resnext_dsl.devices.memory_format import laid_out, training_layout
 
 BATCHES = {"train": 128, "inference": 256}
 ROUNDS = 7
@@ -70,7 +71,7 @@ class Variant:
 
     Attributes:
         ours: Whether it is our compiled module, or the peer.
-        layout: A key of `LAYOUTS`; "" for the layout that `compile` gives.
+        layout: A key of `LAYOUTS`; "" for the layout that `compile` gives, in training for that of `train`.
         options: Of torch.compile; None for eager mode.
     """
 
@@ -242,6 +243,8 @@ def _ready(run: Run, subject: Subject, mode: str, variant: Variant, noise: torch
     dtype = None if training else torch.bfloat16
     if variant.ours:
         model = subject.network.compile(mode=mode, weights=subject.state, device=run.device, dtype=dtype)
+        if training:  # as `train` lays it out
+            model = laid_out(model, training_layout(model, run.device.type, "bfloat16"))
     else:
         model = subject.peer.make().train(training).to(run.device, dtype=dtype)
     if variant.layout:
