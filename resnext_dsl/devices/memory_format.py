@@ -157,7 +157,7 @@ def layout_of(requested: str, mode: str, device: str, dtype: str, groups: str) -
     """
     if requested not in LAYOUTS:
         raise ValueError(f"layout {requested!r} is none of {', '.join(LAYOUTS)}")
-    if requested != "auto":
+    if requested != AUTO:
         return requested
     if mode == "train" and device == "cpu":
         return CONTIGUOUS
