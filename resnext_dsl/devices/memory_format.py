@@ -72,7 +72,7 @@ TABLE: tuple[LayoutRule, ...] = (
         (DEPTHWISE, NARROW, MIXED),
         CHANNELS_LAST,
         # oneDNN's training kernels of few channels a group are slow with channels outermost. Without groups, and with
-        # more than 64 channels a group, a step takes between 0.8 and 1.4 of the time, by the sizes of the images.
+        # more than 64 channels a group, a step takes between 0.82 and 1.64 of the time, depending on the network.
         "measured on a CPU: benchmarks/layout.py train",
     ),
     LayoutRule(
