@@ -27,5 +27,5 @@ def write_to(path: str) -> None:
 
 
 if __name__ == "__main__":
-    write_to(sys.argv[2])
+    write_to(sys.argv.pop(2))  # a worker would take it for its name
     os._exit(worker.main())
