@@ -17,6 +17,9 @@ COLOURS = 3
 MAX_NAMED = 4
 MAX_KINDS = 5_000
 
+ANOTHER_ORDER = "the same layers, in another order"
+REORDERED = "if it is the same network, `--map THEIRS=OURS` says which layers belong together"
+
 
 def shape_text(shape: Shape) -> str:
     """A shape as errors print it.
@@ -49,11 +52,13 @@ def explain(ours: Branch, theirs: Branch, ordered: bool, file: str) -> Diagnosti
         )
         return _surplus(surplus, "the network has layers that the checkpoint lacks", hint, file)
     layer, other = first_difference(ours, theirs, ordered)
+    counts = _counts(our_layers, their_layers)
+    hint = REORDERED if counts.endswith(ANOTHER_ORDER) else _hint(our_layers, theirs, layer, other, ordered)
     return Diagnostic(
         "E701",
         _difference(layer, other),
-        hint=_hint(our_layers, theirs, layer, other, ordered),
-        notes=(Note(_counts(our_layers, their_layers)),),
+        hint=hint,
+        notes=(Note(counts),),
         file=file,
     )
 
@@ -127,7 +132,7 @@ def _counts(ours: Sequence[Leaf], theirs: Sequence[Leaf]) -> str:
             unmatched += 1
             unmatched_kinds.add(kind)
     if not unmatched and not waiting:
-        return f"{totals}: the same layers, in another order"
+        return f"{totals}: {ANOTHER_ORDER}"
     return f"{totals}; {unmatched} here and {sum(map(len, waiting.values()))} there have no counterpart of their shape"
 
 
@@ -144,7 +149,8 @@ def _hint(ours: Sequence[Leaf], theirs: Branch, layer: Leaf | None, other: Leaf 
         if two[1] == COLOURS and layer is ours[0] and one[0] == two[0]:
             return f"the images have {one[1]} channels here, {two[1]} there: `--adapt-input` adapts the weights"
         if one[0] == two[0] and one[2:] != (1, 1):
-            return f"{one[1]} channels a group here, {two[1]} there: do `cardinality` and `width` agree?"
+            here = f"{one[1]} {'channel' if one[1] == 1 else 'channels'} a group"
+            return f"{here} here, {two[1]} there: do `cardinality` and `width` agree?"
         return "the widths differ: is it the same network at the same `width` or `channels`?"
     return ""
 

@@ -94,8 +94,10 @@ def test_plain_layers_do_not_change_places() -> None:
     """Pre-activation and post-activation blocks hold the same layers and are not the same network."""
     post = {"conv1.weight": (8, 8, 3, 3), **norm("bn1", 8)}
     pre = {**norm("z.norm", 8), "z.conv.weight": (8, 8, 3, 3)}
-    with pytest.raises(WeightsError, match="in another order"):
+    with pytest.raises(WeightsError, match="in another order") as caught:
         map_keys(post, pre)
+    (diagnostic,) = caught.value.diagnostics
+    assert diagnostic.hint == "if it is the same network, `--map THEIRS=OURS` says which layers belong together"
 
 
 def test_the_search_gives_up_in_bounded_time() -> None:
