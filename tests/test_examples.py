@@ -74,6 +74,7 @@ def run_example(name: str, folder: Path, *arguments: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_a_search_in_less_than_forty_lines(tmp_path: Path) -> None:
     assert len((CHECKOUT / "examples" / "search_digits.py").read_text().splitlines()) < 40
     first, *front = run_example("search_digits.py", tmp_path, "--trials", "2").splitlines()

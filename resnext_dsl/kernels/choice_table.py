@@ -89,9 +89,9 @@ def table_path(device_name: str) -> Path:
     The folder is `$RESNEXT_DSL_CACHE`, or `resnext-dsl` in `$XDG_CACHE_HOME` or in `~/.cache`.
     """
     name = re.sub(r"[^a-z0-9]+", "-", device_name.lower()).strip("-")
-    own = os.environ.get(CACHE_VARIABLE)
-    shared = os.environ.get("XDG_CACHE_HOME")
-    folder = Path(own) if own else (Path(shared) if shared else Path.home() / ".cache") / "resnext-dsl"
+    named = os.environ.get(CACHE_VARIABLE)
+    caches = os.environ.get("XDG_CACHE_HOME")
+    folder = Path(named) if named else (Path(caches) if caches else Path.home() / ".cache") / "resnext-dsl"
     return folder / "kernels" / f"{name}.json"
 
 

@@ -27,7 +27,7 @@ class GroupedConv2d(nn.Conv2d):
 def grouped(conv: nn.Conv2d) -> GroupedConv2d:
     """A `GroupedConv2d` with the parameters of a convolution."""
     with torch.device("meta"):
-        made = GroupedConv2d(
+        replacement = GroupedConv2d(
             conv.in_channels,
             conv.out_channels,
             (3, 3),
@@ -36,6 +36,6 @@ def grouped(conv: nn.Conv2d) -> GroupedConv2d:
             groups=conv.groups,
             bias=conv.bias is not None,
         )
-    made.weight = conv.weight
-    made.bias = conv.bias
-    return made.train(conv.training)
+    replacement.weight = conv.weight
+    replacement.bias = conv.bias
+    return replacement.train(conv.training)

@@ -34,8 +34,8 @@ def why_torch(device: torch.device) -> str:
         return "torch finds no CUDA device"
     capability = torch.cuda.get_device_capability(device)
     if capability < OLDEST_CAPABILITY:
-        found = ".".join(str(part) for part in capability)
-        return f"{torch.cuda.get_device_name(device)} has compute capability {found}; the kernels need 8.0 or later"
+        version = ".".join(str(part) for part in capability)
+        return f"{torch.cuda.get_device_name(device)} has compute capability {version}; the kernels need 8.0 or later"
     if torch.version.hip is not None:
         return "torch is built for ROCm; the kernels need CUDA"
     if importlib.util.find_spec("triton") is None:

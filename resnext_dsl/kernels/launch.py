@@ -150,7 +150,7 @@ def _convolve(
 ) -> None:
     tiles = shape.channels // tile(configuration.block, shape.group, shape.groups)
     constants = {"HAS_BIAS": bias is not None, "RELU": relu, **_constants(shape, configuration, x)}
-    given = packed if bias is None else bias
+    addend = packed if bias is None else bias
     if configuration.kernel == ROWS:
         columns = shape.batch * shape.width
         across = _over(columns, configuration.positions)
@@ -158,7 +158,7 @@ def _convolve(
         triton_kernels.convolve_rows[(tiles, across, _over(shape.height, rows))](
             x,
             packed,
-            given,
+            addend,
             out,
             columns,
             shape.height,
@@ -171,7 +171,7 @@ def _convolve(
         return
     pixels = shape.batch * shape.out_height * shape.out_width
     triton_kernels.convolve_taps[(tiles, _over(pixels, configuration.positions))](
-        x, packed, given, out, pixels, *_sizes(shape), STRIDE=shape.stride, **constants, **_options(configuration)
+        x, packed, addend, out, pixels, *_sizes(shape), STRIDE=shape.stride, **constants, **_options(configuration)
     )
 
 

@@ -4,8 +4,8 @@
 autocast, and a FLOP count. On a CUDA device each call takes the kernel that `kernel_choice` gives; elsewhere it takes
 torch's convolution.
 
-The gradients are convolutions of the same kind. With C a convolution, D its data gradient and W its weight gradient:
-the derivatives of D(g, w) are C(., w) and W(g, .), those of W(g, x) are C(x, .) and D(., .).
+The gradients are convolutions of the same kind. The derivatives of the data gradient are a convolution and a weight
+gradient. The derivatives of the weight gradient are a convolution and a data gradient.
 """
 
 from __future__ import annotations

@@ -202,8 +202,8 @@ def input_gradient_quads(
 ):
     """The data gradient of stride 2: one program computes BLOCK_M squares of 2x2 positions of the input.
 
-    With padding 1, the position (2i, 2j) is under one tap of the result (i, j); the other three positions of the square
-    are under two, two and four taps of the results (i, j), (i, j+1), (i+1, j) and (i+1, j+1).
+    With padding 1, the position (2i, 2j) is under one tap of the result (i, j). The other three positions of the square
+    are under two, two and four taps. The taps belong to the results (i, j), (i, j+1), (i+1, j) and (i+1, j+1).
     The taps of `packed` are reversed.
     """
     tile = tl.program_id(0)

@@ -247,7 +247,7 @@ class Network:
             layout: The memory format of the weights: "contiguous", "channels_last" or "auto". "auto" chooses by mode,
                 device, type and channels a group (`memory_format.TABLE`). In train mode on a CPU it keeps torch's
                 own format.
-            kernels: "torch", or "auto" for the faster of torch's kernels and ours on a GPU: the first call with a new
+            kernels: "torch", or "auto" for the faster of torch's kernels and ours on a GPU. The first call with a new
                 size of input measures each grouped 3x3 convolution, and a file keeps the result. If `layout` is
                 "auto" too, a network with such convolutions takes channels_last memory.
 

@@ -211,6 +211,7 @@ def test_a_folder_that_may_not_be_written(tmp_path: Path, monkeypatch: pytest.Mo
     refused(tmp_path, NETWORKS["vector"], "pt2", tmp_path / "m.pt2", "permission denied", "E704")
 
 
+@pytest.mark.filterwarnings("ignore:.*W912:resnext_dsl.WeightsWarning")  # the checkpoint is warned of too
 def test_numbers_that_are_not_finite_cannot_be_compared(tmp_path: Path) -> None:
     text = "network n { input x: 4; linear(4) }"
     state = {"linear.weight": torch.full((4, 4), torch.inf), "linear.bias": torch.zeros(4)}

@@ -59,7 +59,7 @@ def test_networks_without_such_paths_stay_the_same_object(name: str) -> None:
     assert (network.rewrite().graph is network.ir) is (name not in JOINED)
 
 
-@pytest.mark.parametrize("name", JOINED)
+@pytest.mark.parametrize("name", [JOINED[0], *(pytest.param(name, marks=pytest.mark.slow) for name in JOINED[1:])])
 def test_the_fastest_form_trains_as_what_is_written(name: str) -> None:
     network = small(name)
     difference, rewritten = compare(network, "fastest", "train")

@@ -176,7 +176,7 @@ def _has_results(url: str) -> bool:
         return False
 
 
-@pytest.mark.parametrize("twice", [False, True], ids=["once", "twice"])
+@pytest.mark.parametrize("twice", [pytest.param(False, marks=pytest.mark.slow), True], ids=["once", "twice"])
 def test_control_c_while_the_database_is_away(database: Database, tmp_path: Path, twice: bool) -> None:
     hold_stop_during_outage(database, tmp_path, twice=twice)
 
