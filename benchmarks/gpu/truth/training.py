@@ -18,7 +18,7 @@ STEPS = 20
 TYPES = {"float32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 LIMIT = 1e-4
 RATE = 0.002
-"""The learning rate of a step. With 0.02 the loss of untrained networks rises to twice its first value, in float32 too."""
+"""The learning rate of a step. With 0.02 losses of untrained networks rise to twice the first one, in float32 too."""
 
 
 def autocast(run: Run) -> None:
