@@ -57,6 +57,11 @@ SYNTAX_ERRORS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         ),
     ),
     (
+        "a network has no list of parameters",
+        "declare each in its body: `param width = 64`; a network derived from another is `network NAME = OTHER(width=8)`",
+        ("network n(width) { relu }", "network n(width=16) { relu }", "network n() { relu }"),
+    ),
+    (
         "a `path` is allowed only inside a split",
         "write `split { path { ... } path { ... } } merge concat`",
         ("network n { path { relu } }", "template t { path { relu } }"),
