@@ -58,7 +58,7 @@ SYNTAX_ERRORS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ),
     (
         "a network has no list of parameters",
-        "declare each in its body: `param width = 64`; a network derived from another is `network NAME = OTHER(width=8)`",
+        "declare each in its body: `param width = 64`; values for another network: `network NAME = OTHER(width=8)`",
         ("network n(width) { relu }", "network n(width=16) { relu }", "network n() { relu }"),
     ),
     (
