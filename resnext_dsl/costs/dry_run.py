@@ -267,6 +267,7 @@ def peak_bytes(graph: Graph, source: str, width: int, batch: int) -> int:
 def _constructed(graph: Graph, source: str) -> ModuleStandIn:
     """The network of an emitted file, made of stand-ins."""
     names: dict[str, Any] = {"__builtins__": {**vars(builtins), "__import__": _import}, "__name__": graph.name}
+    # `emit` wrote the source itself: it takes from a spec validated names and literals only.
     exec(compile(source, f"<{graph.name}>", "exec"), names)
     names.update({name: Layer for name in SUPPORT if name in names})
     # The class of the network is the last one of the file.

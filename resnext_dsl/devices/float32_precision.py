@@ -95,13 +95,19 @@ def settings_of(place: torch.device) -> dict[str, str]:
     cudnn = torch.backends.cudnn
     version = cudnn.version()  # type: ignore[no-untyped-call]
     return {
-        "TF32 convolutions": _switch(_computes_tf32(getattr(cudnn, "conv", None), lambda: cudnn.allow_tf32)),
+        "TF32 convolutions": _switch(tf32_convolutions()),
         "TF32 products": _switch(
             _computes_tf32(torch.backends.cuda.matmul, lambda: torch.get_float32_matmul_precision() != "highest")
         ),
         "cudnn.benchmark": _switch(bool(cudnn.benchmark)),
         "cuDNN": "none" if version is None else str(version),
     }
+
+
+def tf32_convolutions() -> bool:
+    """Whether cuDNN computes convolutions of float32 in TF32, by the interface that the process uses."""
+    cudnn = torch.backends.cudnn
+    return _computes_tf32(getattr(cudnn, "conv", None), lambda: cudnn.allow_tf32)
 
 
 def settings_line(settings: dict[str, str]) -> str:

@@ -26,6 +26,7 @@ def text_of(model: nn.Module) -> str:
 def read(path: Path, signature: Interface, model: nn.Module) -> Run:
     """Runs the source that `write` has written, and loads a model's weights into its network."""
     module = ModuleType(f"resnext_dsl_read_{path.stem}")
+    # The file is the one that `write` made from our own source, in a staging folder of this user.
     exec(compile(path.read_text(encoding="utf-8"), str(path), "exec"), module.__dict__)
     with torch.device("meta"):
         network = module.__dict__[type(model).__name__]()

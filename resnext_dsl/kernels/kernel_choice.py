@@ -95,7 +95,14 @@ def chosen(
             shape.batch,
         ) or KernelChoice(configuration=None, seconds=0.0, torch_seconds=0.0)
         table.put(key, choice)
-    return choice.configuration
+    known = choice.configuration is not None and _is_candidate(direction, shape._replace(batch=1), choice.configuration)
+    return choice.configuration if known else None
+
+
+@cache
+def _is_candidate(direction: str, shape: LayerShape, configuration: Configuration) -> bool:
+    """Whether a configuration computes a layer: a file may have been edited."""
+    return configuration in set(candidates(direction, shape))
 
 
 def table_of(device: torch.device) -> ChoiceTable:

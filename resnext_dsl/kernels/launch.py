@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from resnext_dsl.devices.float32_precision import tf32_convolutions
 from resnext_dsl.kernels import triton_kernels
 from resnext_dsl.kernels.configurations import ROWS, Configuration, tile
 from resnext_dsl.kernels.layer_shape import LayerShape
@@ -207,7 +208,7 @@ def _constants(shape: LayerShape, configuration: Configuration, like: Tensor) ->
         "TILE": tile(configuration.block, shape.group, shape.groups),
         "BLOCK_C": configuration.block,
         "BLOCK_M": configuration.positions,
-        "PRECISION": "tf32" if like.dtype == torch.float32 and torch.backends.cudnn.allow_tf32 else "ieee",
+        "PRECISION": "tf32" if like.dtype == torch.float32 and tf32_convolutions() else "ieee",
     }
 
 

@@ -48,9 +48,8 @@ def takes_kernels(kernels: str, device: torch.device) -> bool:
         raise ValueError(f"kernels {kernels!r} is none of {', '.join(KERNELS)}")
     reason = why_torch(device) if kernels == AUTO else ""
     if reason:
-        warnings.warn(
-            f"grouped convolutions take torch's kernels: {reason}", stacklevel=4
-        )  # the caller of `net.compile`
+        message = f"grouped convolutions take torch's kernels: {reason}"
+        warnings.warn(message, stacklevel=4)  # names the line that calls `net.compile`
     return kernels == AUTO and not reason
 
 

@@ -39,6 +39,7 @@ def grouped_conv3x3(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int,
     Returns:
         The result in channels_last memory.
     """
+    _require(x, weight, bias, groups, stride)
     x = _channels_last(x)
     shape = shape_of(x, groups, stride)
 
@@ -70,8 +71,10 @@ def input_gradient(gradient: Tensor, weight: Tensor, height: int, width: int, st
     Returns:
         The gradient, (N, C, H, W) in channels_last memory.
     """
+    _require(gradient, weight, None, groups, stride)
     gradient = _channels_last(gradient)
     shape = shape_of(gradient, groups, stride, height, width)
+    _require_result(gradient, shape)
 
     def run(images: int, configuration: Configuration) -> Tensor:
         from resnext_dsl.kernels import launch
@@ -103,6 +106,9 @@ def weight_gradient(gradient: Tensor, x: Tensor, stride: int, groups: int, chann
     """
     gradient, x = _channels_last(gradient), _channels_last(x)
     shape = shape_of(x, groups, stride)
+    _require_result(gradient, shape)
+    if gradient.dtype != x.dtype or gradient.device != x.device:
+        raise ValueError(f"the gradient is {gradient.dtype} on {gradient.device}, the input {x.dtype} on {x.device}")
     memory = torch.channels_last if channels_last else torch.contiguous_format
 
     def run(images: int, configuration: Configuration) -> Tensor:
@@ -119,6 +125,27 @@ def weight_gradient(gradient: Tensor, x: Tensor, stride: int, groups: int, chann
 
     configuration = chosen(WEIGHT_GRADIENT, shape, x.device, run, torch_run)
     return torch_run(shape.batch) if configuration is None else run(shape.batch, configuration)
+
+
+def _require(x: Tensor, weight: Tensor, bias: Tensor | None, groups: int, stride: int) -> None:
+    """Raises ValueError if tensors do not fit each other; a kernel would read outside of them."""
+    if x.dim() != 4 or stride not in (1, 2):
+        raise ValueError(f"expected (N, C, H, W) and stride 1 or 2; found {tuple(x.shape)} and stride {stride}")
+    channels = x.shape[1]
+    if groups < 1 or channels % groups or weight.shape != (channels, channels // max(1, groups), 3, 3):
+        raise ValueError(f"{channels} channels in {groups} groups do not fit a weight of shape {tuple(weight.shape)}")
+    if bias is not None and bias.shape != (channels,):
+        raise ValueError(f"{channels} channels do not fit a bias of shape {tuple(bias.shape)}")
+    for other in (weight, bias):
+        if other is not None and (other.dtype != x.dtype or other.device != x.device):
+            raise ValueError(f"the input is {x.dtype} on {x.device}, a parameter {other.dtype} on {other.device}")
+
+
+def _require_result(gradient: Tensor, shape: LayerShape) -> None:
+    """Raises ValueError if a gradient does not have the shape of the result."""
+    expected = (shape.batch, shape.channels, shape.out_height, shape.out_width)
+    if gradient.shape != expected:
+        raise ValueError(f"expected a gradient of shape {expected}; found {tuple(gradient.shape)}")
 
 
 def _weight_like(x: Tensor, shape: LayerShape, memory: torch.memory_format) -> Tensor:

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from resnext_dsl.kernels import torch_operator
 from resnext_dsl.kernels.torch_operator import grouped_conv3x3, input_gradient, weight_gradient
 
 STRIDES = pytest.mark.parametrize("stride", [1, 2])
@@ -39,6 +40,33 @@ def test_gradients_of_any_order(stride):
 
     assert torch.autograd.gradcheck(convolve, (x, weight, bias), fast_mode=True)
     assert torch.autograd.gradgradcheck(convolve, (x, weight, bias), fast_mode=True)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"x": torch.zeros(2, 8, 4, 3)}, r"8 channels in 2 groups do not fit a weight of shape \(4, 2, 3, 3\)"),
+        ({"weight": torch.zeros(4, 2, 5, 5)}, r"do not fit a weight of shape \(4, 2, 5, 5\)"),
+        ({"weight": torch.zeros(4, 2, 3, 3).half()}, "the input is torch.float32 on cpu, a parameter torch.float16"),
+        ({"bias": torch.zeros(3)}, r"4 channels do not fit a bias of shape \(3,\)"),
+        ({"stride": 3}, "found .* and stride 3"),
+        ({"x": torch.zeros(4, 4, 3)}, r"expected \(N, C, H, W\)"),
+    ],
+)
+def test_tensors_that_do_not_fit_are_refused_before_a_kept_kernel_runs(monkeypatch, change, said):
+    monkeypatch.setattr(torch_operator, "chosen", lambda *_: pytest.fail("a kernel is chosen"))
+    given = {"x": torch.zeros(2, 4, 4, 3), "weight": torch.zeros(4, 2, 3, 3), "bias": None, "stride": 1} | change
+    with pytest.raises(ValueError, match=said):
+        grouped_conv3x3(given["x"], given["weight"], given["bias"], given["stride"], 2, False)
+
+
+def test_gradients_of_another_shape_are_refused(monkeypatch):
+    monkeypatch.setattr(torch_operator, "chosen", lambda *_: pytest.fail("a kernel is chosen"))
+    x, weight, slope = torch.zeros(2, 4, 4, 3), torch.zeros(4, 2, 3, 3), torch.zeros(2, 4, 4, 3)
+    with pytest.raises(ValueError, match=r"expected a gradient of shape \(2, 4, 2, 2\); found \(2, 4, 4, 3\)"):
+        weight_gradient(slope, x, 2, 2, False)
+    with pytest.raises(ValueError, match=r"expected a gradient of shape \(2, 4, 2, 2\)"):
+        input_gradient(slope, weight, 4, 3, 2, 2)
 
 
 @pytest.mark.slow

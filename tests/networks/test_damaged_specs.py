@@ -17,7 +17,7 @@ WIDE, COMPILED = 30_000, 2_000
 
 
 def faults(seed: int, compiles: bool = False) -> tuple[list[str], bool]:
-    """What is wrong with the treatment of a damaged spec, and whether the spec still checks."""
+    """The faults in the treatment of a damaged spec, and whether the spec still checks."""
     spec = damaged(seed)
     start = time.process_time()
     try:
