@@ -5,8 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from decimal import Decimal
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from resnext_dsl.budgets.measures import DTYPE, MEASURES, Measure, MeasureArgument
@@ -264,21 +263,23 @@ class _Binder:
         if value < 0:
             raise error("E205", f"a bound must be at least 0; found {show(value)}", written.span)
         if row.unit.needed:
-            units = ", ".join(row.unit.factors)
+            units = ", ".join(row.unit.sizes)
             message = f"the bound of `{measure}` needs a unit, because `{measure}` is {row.unit.name}"
             raise error("E210", message, written.span, hint=f"units: {units}")
         return value
 
 
 def _amount(measure: str, row: Measure, written: s.Amount) -> int | float:
-    """Converts an amount to the base of a measure's unit."""
-    factors: Mapping[str, Decimal] = row.unit.factors
-    if written.unit not in factors:
+    """Converts an amount to the base of a measure's unit; exact until the last division."""
+    sizes = row.unit.sizes
+    if written.unit not in sizes:
         message = f"`{measure}` is {row.unit.name}; found `{written.span.text}`, {UNITS[written.unit].name}"
-        hint = f"units: {', '.join(factors)}" if factors else "write a plain number; K, M, G, T are powers of 1000"
+        hint = f"units: {', '.join(sizes)}" if sizes else "write a plain number; K, M, G, T are powers of 1000"
         raise error("E210", message, written.span, hint=hint)
-    value = written.number * factors[written.unit]
-    return int(value) if row.unit.base == "B" and value == value.to_integral_value() else float(value)
+    numerator, denominator = written.numerator * sizes[written.unit], written.denominator * row.unit.per_base
+    return (
+        numerator // denominator if row.unit.base == "B" and numerator % denominator == 0 else numerator / denominator
+    )
 
 
 def _call(name: str, row: Measure) -> str:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from resnext_dsl.foundation.diagnostics import ArchError, Note, error
 from resnext_dsl.foundation.records import NamedTuple
@@ -14,6 +13,9 @@ from resnext_dsl.operators.base import is_int
 from resnext_dsl.semantics.evaluate import Interpreter
 from resnext_dsl.semantics.values import Environment, List, fits_type, show, type_name, with_article
 from resnext_dsl.syntax import nodes as s
+
+if TYPE_CHECKING:
+    from decimal import Decimal
 
 
 class Domain(NamedTuple):
@@ -103,6 +105,8 @@ class Domain(NamedTuple):
 
 def exact(number: Any) -> Decimal:
     """A number as the shortest decimal that denotes it."""
+    from decimal import Decimal  # only few specs have a domain of floats, and it takes 400 KiB of memory
+
     return Decimal(int(number)) if isinstance(number, int) else Decimal(repr(float(number)))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import Any
 
 from resnext_dsl.foundation.diagnostics import Diagnostic, Span
@@ -10,6 +9,9 @@ from resnext_dsl.foundation.options import Options
 from resnext_dsl.foundation.source import Source
 from resnext_dsl.syntax import nodes as s
 from resnext_dsl.syntax.lexer import Token
+
+LARGEST = 10**300
+"""The largest number with a point or an exponent; the smallest is its inverse."""
 
 SUFFIXES = {"K": 3, "M": 6, "G": 9, "T": 12}
 
@@ -111,16 +113,23 @@ class ExpressionBuilder:
         digits, power = (token.text[:-1], SUFFIXES[token.text[-1]]) if token.text[-1] in SUFFIXES else (token.text, 0)
         if digits.isdigit():
             return s.Literal(span, self._integer(digits, span) * 10**power)
-        exact = self._decimal(digits, span).scaleb(power)
-        return s.Literal(span, int(exact) if power and exact == exact.to_integral_value() else float(exact))
+        numerator, denominator = self._ratio(digits, span, power)
+        whole = power and numerator % denominator == 0
+        return s.Literal(span, numerator // denominator if whole else numerator / denominator)
 
-    def _decimal(self, digits: str, span: Span) -> Decimal:
-        if len(digits) > 100 or abs(int(digits.lower().partition("e")[2][:8] or 0)) > 300:
-            self._wrong(
-                "E205", f"the number `{span.text[:40]}` is out of range", span, "numbers range from 1e-300 to 1e300"
-            )
-            return Decimal(1)
-        return Decimal(digits)
+    def _ratio(self, digits: str, span: Span, power: int = 0) -> tuple[int, int]:
+        """Numerator and denominator of a number times a power of ten; exact, as floats are not."""
+        mantissa, _, exponent = digits.lower().partition("e")
+        whole, _, fraction = mantissa.partition(".")
+        if len(digits) <= 100 and abs(int(exponent[:8] or 0)) <= 300:
+            number, scale = int(f"{whole}{fraction}"), int(exponent or 0) + power - len(fraction)
+            numerator, denominator = (number * 10**scale, 1) if scale >= 0 else (number, 10**-scale)
+            if not number or denominator <= numerator * LARGEST <= denominator * LARGEST**2:
+                return numerator, denominator
+        self._wrong(
+            "E205", f"the number `{span.text[:40]}` is out of range", span, "numbers range from 1e-300 to 1e300"
+        )
+        return 1, 1
 
     def _integer(self, digits: str, span: Span) -> int:
         if len(digits) > self.options.max_digits:

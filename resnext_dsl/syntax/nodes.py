@@ -6,8 +6,6 @@ The nodes are named tuples: the declaration of forty dataclasses would take a fi
 
 from __future__ import annotations
 
-from decimal import Decimal
-
 from resnext_dsl.foundation.diagnostics import Span
 from resnext_dsl.foundation.records import NamedTuple
 
@@ -307,10 +305,11 @@ class Input(NamedTuple):
 
 
 class Amount(NamedTuple):
-    """A number with a unit as written: `5ms`, `64MiB`."""
+    """A number with a unit as written: `5ms`, `64MiB`; the number is `numerator / denominator`."""
 
     span: Span
-    number: Decimal
+    numerator: int
+    denominator: int
     unit: str
 
 

@@ -178,7 +178,7 @@ class Builder(ExpressionBuilder):
         span = self._span(children[0], children[0])
         text = children[0].text
         digits = text.rstrip("BKMGTimnsu")
-        return s.Amount(span, self._decimal(digits, span), text[len(digits) :])
+        return s.Amount(span, *self._ratio(digits, span), text[len(digits) :])
 
     def _part(self, keyword: Token, name: Token, passes: Any, body: s.Block, alias: Token | None) -> s.PartDeclaration:
         count, index = passes or (None, None)
