@@ -13,7 +13,7 @@ from resnext_dsl.foundation.options import DEFAULTS
 from resnext_dsl.graph.ir import Graph
 from resnext_dsl.weights.checkpoint import Checkpoint, Weights, checkpoint_of
 from resnext_dsl.weights.files import name_of, read_checkpoint
-from resnext_dsl.weights.fine_tuning import map_without_new_layers
+from resnext_dsl.weights.fine_tuning import map_without_new_layers, named_auxiliary_heads
 from resnext_dsl.weights.finite import not_finite
 from resnext_dsl.weights.forms import as_written
 from resnext_dsl.weights.input_channels import adapted
@@ -110,7 +110,12 @@ def _mapped(
 ) -> tuple[KeyMap, list[Diagnostic]]:
     if checkpoint.new_layers and facts is not None:
         return map_without_new_layers(ours, theirs, file, facts, checkpoint.mapping)
-    return map_keys(ours, theirs, file, facts, checkpoint.mapping), []
+    try:
+        return map_keys(ours, theirs, file, facts, checkpoint.mapping), []
+    except WeightsError as problem:
+        if facts is None:
+            raise
+        raise named_auxiliary_heads(problem, ours, theirs, file, facts, checkpoint.mapping) from None
 
 
 def _hold(diagnostics: Sequence[Diagnostic], checkpoint: Checkpoint) -> None:

@@ -13,6 +13,7 @@ from resnext_dsl.graph.ir import Graph, reachable, tensors_of
 from resnext_dsl.weights.keymap import KeyMap, map_keys
 from resnext_dsl.weights.layer_facts import LayerFacts
 from resnext_dsl.weights.leaves import Leaf, Shape, Shapes, tree
+from resnext_dsl.weights.mismatch import FINE_TUNING, LACKING
 from resnext_dsl.weights.shown import shown
 
 MAX_TRIES = 8
@@ -53,6 +54,25 @@ def map_without_new_layers(
             except WeightsError:
                 continue
         raise problem from None
+
+
+def named_auxiliary_heads(
+    problem: WeightsError, ours: Shapes, theirs: Shapes, file: str, facts: LayerFacts, mapping: Mapping[str, str]
+) -> WeightsError:
+    """An error that names the auxiliary heads, if the checkpoint fits without them; else the problem as it is.
+
+    The keys of a `.safetensors` file are sorted. The first layer in this order that does not fit says nothing.
+    """
+    auxiliary = _auxiliary_layers(facts.graph)
+    if not auxiliary or problem.diagnostics[0].code != "E701":
+        return problem
+    try:
+        map_keys(_without(ours, auxiliary), theirs, file, facts, mapping)
+    except WeightsError:
+        return problem
+    heads = _listed(_scopes(auxiliary, facts.graph))
+    message = f"{LACKING}: {heads}, auxiliary heads; all other layers match"
+    return WeightsError([Diagnostic("E701", message, hint=FINE_TUNING, file=file)])
 
 
 def _tries(ours: Shapes, theirs: Shapes, file: str, graph: Graph) -> Iterator[_Try]:

@@ -17,6 +17,11 @@ COLOURS = 3
 MAX_NAMED = 4
 MAX_KINDS = 5_000
 
+LACKING = "the network has layers that the checkpoint lacks"
+FINE_TUNING = (
+    "for fine-tuning, `train --weights` gives new weights to a classifier and to auxiliary heads, in Python "
+    "`new_layers=True` of `Checkpoint`"
+)
 ANOTHER_ORDER = "the same layers, in another order"
 REORDERED = "if it is the same network, `--map THEIRS=OURS` says which layers belong together"
 
@@ -46,11 +51,7 @@ def explain(ours: Branch, theirs: Branch, ordered: bool, file: str) -> Diagnosti
         return _surplus(surplus, "the checkpoint has layers that the network lacks", hint, file)
     surplus = LayerMatch(theirs, ours, ordered=True).leaves_over() if their_layers else None
     if surplus:
-        hint = (
-            "for fine-tuning, `train --weights` gives new weights to a classifier and to auxiliary heads, in Python "
-            "`new_layers=True` of `Checkpoint`"
-        )
-        return _surplus(surplus, "the network has layers that the checkpoint lacks", hint, file)
+        return _surplus(surplus, LACKING, FINE_TUNING, file)
     layer, other = first_difference(ours, theirs, ordered)
     counts = _counts(our_layers, their_layers)
     hint = REORDERED if counts.endswith(ANOTHER_ORDER) else _hint(our_layers, theirs, layer, other, ordered)

@@ -90,11 +90,21 @@ def test_more_than_the_heads_is_an_error() -> None:
         ),
     ],
 )
-@pytest.mark.parametrize("classes", [1000, 7])
-def test_missing_auxiliary_heads(name: str, build, heads: str, classes: int) -> None:  # type: ignore[no-untyped-def]
+@pytest.mark.parametrize(("classes", "order"), [(1000, "pth"), (1000, "sorted"), (7, "sorted")])
+def test_missing_auxiliary_heads(name: str, build, heads: str, classes: int, order: str) -> None:  # type: ignore[no-untyped-def]
     reference = build().eval()
     references.fill(reference, seed=2)
-    model, listed = tuned(rx.load(name, classes=classes), reference.state_dict())
+    state = reference.state_dict()
+    state = {key: state[key] for key in (sorted(state) if order == "sorted" else state)}
+    if classes == 1000:
+        with pytest.raises(WeightsError) as caught:
+            rx.load(name).compile(device="meta", weights=state)
+        assert caught.value.diagnostics[0].message == (
+            f"the network has layers that the checkpoint lacks: {heads.removesuffix(' keep')}, auxiliary heads; "
+            "all other layers match"
+        )
+        assert "`train --weights` gives new weights" in str(caught.value)
+    model, listed = tuned(rx.load(name, classes=classes), state)
     expected = [f"{heads} new initial weights: the checkpoint has no auxiliary heads"]
     if classes != 1000:
         expected += [
