@@ -128,8 +128,8 @@ def _problem(
         hint = did_you_mean(name, signature.open()) or _takes(signature)
         return Diagnostic("E201", f"`{signature.name}` has no argument `{name}`", span, hint=hint)
     first = signature.filled.get(name) or (named[name].span if name in named else None)
-    if first is None:
-        return None
+    if first is None or (argument.name is None and signature.parameters.count(name) > 1):
+        return None  # a parameter that is declared twice is an error of the declaration
     notes = (Note(f"`{name}` is first given here", first),)
     return Diagnostic("E203", f"`{signature.name}` has the argument `{name}` twice", span, notes=notes)
 

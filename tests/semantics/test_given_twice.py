@@ -49,6 +49,8 @@ TWICE = [
     ("stage s { let p = 1\nlet p = 2\nconv(p, 1x1) }", "E102", DECLARED.format("p"), "p"),
     ("repeat 2 { let p = 1\nlet p = 2\nconv(p, 1x1) }", "E102", DECLARED.format("p"), "p"),
     ("template t(a, a) { conv(a, 1x1) }\nrelu", "E102", DECLARED.format("a"), "a"),
+    ("template t(a, a) { conv(a, 1x1) }\nt(3, 4)", "E102", DECLARED.format("a"), "a"),
+    ("fn f(a, a) = a\nconv(f(3, 4), 1x1)", "E102", DECLARED.format("a"), "a"),
     ("fn f(a, a) = a\nrelu", "E102", DECLARED.format("a"), "a"),
     ("fn f(_, _) = 4\nrelu", "E102", DECLARED.format("_"), "_"),
     ("for a, a in [[1, 2]] { conv(a, 1x1) }", "E102", DECLARED.format("a"), "a"),
