@@ -36,7 +36,7 @@ def test_a_semicolon_before_a_body_is_dropped() -> None:
     assert formatted(text) == "template t {\n    split slice { path { relu } } merge add\n}\n"
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(commented_files())
 def test_generated_files_keep_their_meaning_and_settle_at_once(text: str) -> None:
     before = parse(Source("<test>", text))

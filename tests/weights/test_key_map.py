@@ -53,7 +53,13 @@ def as_safetensors_orders(shapes: Shapes) -> Shapes:
     return {key: shapes[key] for key in sorted(shapes, key=lambda key: (layer_of(key)[1] != COUNTER, key))}
 
 
-@pytest.mark.parametrize("name", references.NAMES)
+DEEPER = {"resnet34", "resnet101", "resnet152", "resnext101_32x8d", "resnext101_64x4d", "vgg16", "vgg19_bn"}
+"""References with more layers of the kinds that others have."""
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if name in DEEPER else ()) for name in references.NAMES]
+)
 def test_every_layer_of_a_reference_is_found(name: str) -> None:
     model = references.structure(name)
     theirs = shapes_of(model.state_dict())
