@@ -13,7 +13,7 @@ import pytest
 from error_examples import net
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import files
+from strategies import AS_FOUND, files
 
 import resnext_dsl as rx
 
@@ -186,11 +186,13 @@ def test_imports_stay_under_the_root(tmp_path: Path) -> None:
     assert len(rx.load(tmp_path / "inside" / "n.arch", root=tmp_path).ir.nodes) == 2
 
 
+@AS_FOUND
 @given(st.text(max_size=200))
 def test_any_text_gives_a_network_or_an_error(text: str) -> None:
     code(text)
 
 
+@AS_FOUND
 @given(files, st.integers(0, 10**6), st.sampled_from(["", "{", "}", ")", " in ", "=", "\n", "..", '"', "x", "\0"]))
 def test_a_broken_file_gives_an_error_and_no_traceback(text: str, place: int, piece: str) -> None:
     cut = place % (len(text) + 1)
