@@ -44,6 +44,12 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Databas
     running.bring_back()
 
 
+ON_A_SERVER = pytest.mark.parametrize(
+    "database", [pytest.param("sqlite", marks=pytest.mark.slow), "postgresql"], indirect=True
+)
+"""For tests that start many commands: the quick part runs them on a server; `test_kills.py` has several workers on a file."""
+
+
 def emptied(database: Database) -> None:
     """Makes a database new."""
     if isinstance(database, SQLite):
@@ -74,6 +80,7 @@ def hold_first_starts(database: Database, folder: Path, trials: int = 12) -> Non
     assert len(same) <= 1
 
 
+@ON_A_SERVER
 def test_first_starts_of_three_commands(database: Database, tmp_path: Path) -> None:
     hold_first_starts(database, tmp_path, 6)
 
@@ -191,6 +198,7 @@ def _has_results(url: str) -> bool:
 
 
 @pytest.mark.parametrize("twice", [pytest.param(False, marks=pytest.mark.slow), True], ids=["once", "twice"])
+@ON_A_SERVER
 def test_control_c_while_the_database_is_away(database: Database, tmp_path: Path, twice: bool) -> None:
     hold_stop_during_outage(database, tmp_path, twice=twice)
 
