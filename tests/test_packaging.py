@@ -18,16 +18,22 @@ LIGHT = ("lark", "networkx", "pydantic", "rich", "typer")
 pytestmark = pytest.mark.slow
 
 
-def run(*command: str | Path, cwd: Path) -> str:
+def run(*command: str | Path, cwd: Path, **more: str) -> str:
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "VIRTUAL"))}
-    done = subprocess.run(list(map(str, command)), cwd=cwd, env=environment, capture_output=True, text=True)
+    done = subprocess.run(list(map(str, command)), cwd=cwd, env=environment | more, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
 
-@pytest.fixture(params=["wheel", "editable"])
-def environment(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+def installed(*command: str | Path, cwd: Path) -> str:
+    """Runs a program of an installation, which stays as it is: Python writes no compiled modules."""
+    return run(*command, cwd=cwd, PYTHONDONTWRITEBYTECODE="1")
+
+
+@pytest.fixture(scope="module", params=["wheel", "editable"])
+def environment(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The `bin` folder of an environment that has the project installed and no torch."""
+    tmp_path = tmp_path_factory.mktemp("environment")
     venv.create(tmp_path / "venv", with_pip=True)
     programs = tmp_path / "venv" / "bin"
     pip = (programs / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
@@ -43,11 +49,11 @@ def environment(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 
 def test_the_installed_tool_holds_grammar_and_specs(environment: Path, tmp_path: Path) -> None:
-    answer = json.loads(run(environment / "resnext-dsl", "check", "resnext50_32x4d", "--json", cwd=tmp_path))
+    answer = json.loads(installed(environment / "resnext-dsl", "check", "resnext50_32x4d", "--json", cwd=tmp_path))
     assert answer["ok"]
     assert answer["cost"]["params"] == 25028904
-    assert "resnext101_64x4d" in run(environment / "resnext-dsl", "zoo", cwd=tmp_path)
-    assert "32 x 4 = 128" in run(environment / "resnext-dsl", "summary", "resnext50_32x4d", cwd=tmp_path)
+    assert "resnext101_64x4d" in installed(environment / "resnext-dsl", "zoo", cwd=tmp_path)
+    assert "32 x 4 = 128" in installed(environment / "resnext-dsl", "summary", "resnext50_32x4d", cwd=tmp_path)
 
 
 def test_a_start_compiles_nothing(environment: Path, tmp_path: Path) -> None:
@@ -56,7 +62,7 @@ def test_a_start_compiles_nothing(environment: Path, tmp_path: Path) -> None:
         "rooms = [room.__file__ for name, room in sys.modules.items() if name.startswith('resnext_dsl')]\n"
         "print(all(os.path.exists(importlib.util.cache_from_source(room)) for room in rooms))"
     )
-    assert run(environment / "python", "-B", "-c", program, cwd=tmp_path).strip() == "True"
+    assert installed(environment / "python", "-B", "-c", program, cwd=tmp_path).strip() == "True"
 
 
 def test_the_installed_package_loads_specs_from_any_folder(environment: Path, tmp_path: Path) -> None:
@@ -66,4 +72,4 @@ def test_the_installed_package_loads_specs_from_any_folder(environment: Path, tm
         "head { avgpool(global); flatten; linear(10) } }\n"
     )
     program = "import resnext_dsl as rx; print(rx.load('mine.arch').graph.number_of_nodes())"
-    assert int(run(environment / "python", "-c", program, cwd=tmp_path)) > 10
+    assert int(installed(environment / "python", "-c", program, cwd=tmp_path)) > 10

@@ -1,4 +1,7 @@
-"""The README says what is so: every block of output in it is what the tool prints now."""
+"""The README says what is so: every block of output in it is what the tool prints now.
+
+`test_snippets.py` compares the output of commands that the README shows in whole.
+"""
 
 from __future__ import annotations
 
@@ -36,13 +39,6 @@ def trimmed(text: str) -> str:
 def natural(name: str) -> list[tuple[bool, int, str]]:
     """A sort key that puts resnet50 before resnet101."""
     return [(part.isdigit(), int(part) if part.isdigit() else 0, part) for part in re.split(r"(\d+)", name)]
-
-
-def test_the_compile_command_prints_what_the_readme_shows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    result = CliRunner().invoke(app, ["compile", "resnext50_32x4d"])
-    assert result.exit_code == 0
-    assert trimmed(result.stdout) == shown("resnext-dsl compile resnext50_32x4d")
 
 
 def test_the_mistakes_are_reported_as_the_readme_shows(monkeypatch: pytest.MonkeyPatch) -> None:

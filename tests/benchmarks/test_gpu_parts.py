@@ -183,7 +183,7 @@ def conv_layers(module: nn.Module, size: int) -> list[tuple[object, ...]]:
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_grouped_layers_are_those_that_run_in_the_library_s_module(name: str) -> None:
-    module = references.reference(name).to("meta")
+    module = references.structure(name)
     expected = conv_layers(module, 224)
     layers = grouped_layers(rx.load(name))
     found = [
@@ -374,7 +374,7 @@ def states(sent: list[dict]) -> list[str]:
 
 
 @pytest.mark.usefixtures("_torchvision")
-@pytest.mark.parametrize("name", ["resnet50", "resnext50_32x4d"])
+@pytest.mark.parametrize("name", [pytest.param("resnet50", marks=pytest.mark.slow), "resnext50_32x4d"])
 def test_the_oracle_of_layouts_finds_a_planted_error_in_every_type(tmp_path: Path, name: str) -> None:
     run, sent = run_on(tmp_path)
     found = oracle(run, name)

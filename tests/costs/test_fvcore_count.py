@@ -28,8 +28,13 @@ LARGE = {"resnext50_32x4d_a", "resnext50_32x4d_b"}
 """Thousands of modules: fvcore takes 15 seconds for each."""
 
 CASES = [(name, size) for name in shipped_names() for size in SIZES.get(name, (64, 147, 224))]
-QUICK = [case for case in CASES if case[0] not in LARGE and case[1] == SIZES.get(case[0], (64,))[0]]
-ORDINARY = [(name, size) for name in ("resnet18", "resnext50_32x4d", "mobilenetv2_100") for size in (147, 224)]
+DEEPER = {"resnet34", "resnet101", "resnet152", "resnext101_32x4d", "resnext101_32x8d", "resnext101_64x4d"}
+WIDER = {"wide_resnet50_2", "resnext29_16x64d", "vgg16", "vgg19_bn"}
+"""Networks that differ from another in depth or width alone."""
+
+LONG = LARGE | DEEPER | WIDER
+QUICK = [case for case in CASES if case[0] not in LONG and case[1] == SIZES.get(case[0], (64,))[0]]
+ORDINARY = [(name, size) for name in ("resnet18", "mobilenetv2_100") for size in (147, 224)]
 
 
 def check(network: rx.Network) -> None:
@@ -60,10 +65,12 @@ def test_networks_of_many_paths_cost_what_fvcore_counts(name: str) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:TF32 acceleration on top of oneDNN")  # torch tells whoever sets any flag
-@pytest.mark.parametrize("first", range(0, 300, 20))
+@pytest.mark.parametrize(
+    "first", [0, 10, 20, 30, *(pytest.param(first, marks=pytest.mark.slow) for first in range(40, 300, 10))]
+)
 def test_random_networks_cost_what_fvcore_counts(first: int) -> None:
     with torch.backends.mkldnn.flags(enabled=False):  # it prepares a kernel for every new shape
-        for seed in range(first, first + 20):
+        for seed in range(first, first + 10):
             check(drawn(seed, largest=80))
 
 

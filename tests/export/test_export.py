@@ -21,7 +21,16 @@ from resnext_dsl.export.onnx import OPSET
 from resnext_dsl.foundation import atomic as output
 
 ROOT = Path(__file__).parent.parent.parent
-EXPORTS = [(target, name) for target in ("pt2", "onnx", "openvino") for name in NETWORKS] + [("aoti", "outputs")]
+EXPORTS = [(target, name) for target in ("pt2", "onnx", "openvino") for name in NETWORKS] + [
+    pytest.param("aoti", "outputs", marks=pytest.mark.slow)
+]
+GREY = """network grey {
+    input image: 1x8x8
+    conv(4, 3x3) as a
+    output side from a { conv(2, 1x1) }
+    relu; flatten; linear(10)
+}
+"""
 
 
 def test_the_table_is_complete() -> None:
@@ -57,19 +66,22 @@ def test_a_file_gives_the_outputs_of_the_module(target: str, name: str, tmp_path
 @pytest.mark.parametrize(
     ("spec", "settings"),
     [
-        ("examples/digits.arch", {"depth": 1, "channels": 8, "width": 4}),
+        (GREY, {}),
+        pytest.param("examples/digits.arch", {"depth": 1, "channels": 8, "width": 4}, marks=pytest.mark.slow),
         pytest.param("examples/families.arch", {}, marks=pytest.mark.slow),
         pytest.param("unet", {"resolution": 64, "channels": 4}, marks=pytest.mark.slow),
     ],
-    ids=["digits", "families", "unet"],
+    ids=["grey", "digits", "families", "unet"],
 )
 def test_packages_of_the_networks_for_one_channel(spec: str, settings: dict[str, object], tmp_path: Path) -> None:
     path = ROOT / spec
-    network = rx.load(path if path.exists() else spec, **settings)
+    network = rx.loads(spec) if spec is GREY else rx.load(path if path.exists() else spec, **settings)
     shape = network.ir.nodes[0].shape
     assert shape[0] == 1
     written = network.export("aoti", tmp_path / "m.pt2", seed=3)
+    assert written.agreement.batches == (1, 3)
     assert written.agreement.difference <= 1e-5
+    assert list(written.files) == list(tmp_path.iterdir())
     for batch in (1, 2, 5):
         images = torch.randn(batch, *shape)
         expected, found = eager(network, images, seed=3), read_back("aoti", written.files[0], images.clone())

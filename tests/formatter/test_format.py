@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from golden_layouts import GOLDEN
 from hypothesis import given, settings
-from strategies import commented_files
+from strategies import AS_FOUND, commented_files
 from typer.testing import CliRunner
 
 from resnext_dsl.cli.app import app
@@ -36,7 +36,7 @@ def test_a_semicolon_before_a_body_is_dropped() -> None:
     assert formatted(text) == "template t {\n    split slice { path { relu } } merge add\n}\n"
 
 
-@settings(max_examples=300)
+@settings(AS_FOUND, max_examples=150)
 @given(commented_files())
 def test_generated_files_keep_their_meaning_and_settle_at_once(text: str) -> None:
     before = parse(Source("<test>", text))

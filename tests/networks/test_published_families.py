@@ -79,7 +79,13 @@ def generate(settings: dict[str, Any]) -> tuple[list[int], int, list[int]]:
 RANDOM = list(drawn())
 
 
-@pytest.mark.parametrize("settings", RANDOM, ids=[str(number) for number in range(60)])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        pytest.param(settings, id=str(number), marks=() if number < 24 else pytest.mark.slow)
+        for number, settings in enumerate(RANDOM)
+    ],
+)
 def test_a_random_regnet_is_that_of_timm(settings: dict[str, Any]) -> None:
     """The convolutions have equal attributes, and the networks have equally many parameters."""
     configuration = RegNetCfg(

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import assume, find, given, settings
+from hypothesis import Phase, assume, find, given, settings
 from hypothesis import strategies as st
 from hypothesis.errors import NoSuchExample
 from operator_cases import CASES, Case, build, inputs_of
@@ -114,8 +114,9 @@ def test_a_row_that_cannot_be_joined_crosses_channels(name: str) -> None:
         refused = refused or row.algebra.joined([attributes, attributes], [case[1][0][0]] * 2)[0] is None
         return differs(name, case)
 
+    some = settings(max_examples=100, database=None, phases=[Phase.generate])  # any case will do: none is made smaller
     try:
-        find(CASES[name], crossing, settings=settings(max_examples=100, database=None))
+        find(CASES[name], crossing, settings=some)
     except NoSuchExample:
         assert not refused
 

@@ -15,7 +15,13 @@ CHUNK = 25
 FORMS = (("fastest", "train"), ("fastest", "inference"), ("b", "train"), ("a", "train"))
 
 
-@pytest.mark.parametrize("chunk", range(20))
+QUICK = 4
+"""Chunks of the tests that are not slow."""
+
+
+@pytest.mark.parametrize(
+    "chunk", [*range(QUICK), *(pytest.param(chunk, marks=pytest.mark.slow) for chunk in range(QUICK, 20))]
+)
 def test_forms_of_random_splits_agree(chunk: int) -> None:
     rewritten = 0
     for seed in range(chunk * CHUNK, (chunk + 1) * CHUNK):

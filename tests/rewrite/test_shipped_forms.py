@@ -37,6 +37,40 @@ JOINED = ("res2net50_26w_4s", "resnext50_32x4d_a", "resnext50_32x4d_b")
 
 SMALLEST = {"alexnet": 79, "inception_v3": 299, "inception": 139, "resnext29": 32}
 
+REPEATED = {
+    "resnet34": "resnet18",
+    "resnet101": "resnet50",
+    "resnet152": "resnet50",
+    "wide_resnet50_2": "resnet50",
+    "resnext101_32x4d": "resnext50_32x4d",
+    "resnext101_32x8d": "resnext50_32x4d",
+    "resnext101_64x4d": "resnext50_32x4d",
+    "resnext29_16x64d": "resnext29_8x64d",
+    "vgg16": "vgg11",
+    "vgg19_bn": "vgg16_bn",
+}
+"""Networks that differ from another in depth or width alone: the slow tests have them."""
+
+FEWER = {
+    "densenet121": {"depths": [3, 2, 2, 2]},
+    "inception_resnet_v2": {"depths": [2, 2, 2]},
+    "inception_v4": {"depths": [2, 2, 2]},
+    "regnetx_032": {"depths": [2, 1, 1, 1], "channels": [48, 96, 192, 384]},
+    "regnety_032": {"depths": [2, 1, 1, 1], "channels": [48, 96, 192, 384]},
+    "res2net50_26w_4s": {"depths": [2, 1, 1, 1], "width": 8},
+    "resnext29": {"depths": [2, 1, 1], "width": 16},
+    "resnext50_32x4d_": {"depths": [2, 1, 1, 1], "cardinality": 4},
+    "vgg": {"channels": 8},
+    "resnet50": {"depths": [2, 1, 1, 1], "width": 16},
+    "resnext50_32x4d": {"depths": [2, 1, 1, 1], "cardinality": 8},
+    "seresnet50": {"depths": [2, 1, 1, 1]},
+    "seresnext50_32x4d": {"depths": [2, 1, 1, 1], "cardinality": 8},
+    "unet": {"channels": 8},
+}
+"""Fewer passes and channels for the tests that are not slow, by the start of a name; the longest start counts."""
+
+DIFFERENT = [name for name in NAMES if name not in REPEATED]
+
 
 def small(name: str) -> Network:
     """A shipped network on about the smallest input that it takes."""
@@ -47,6 +81,20 @@ def small(name: str) -> Network:
     return rx.load(name, resolution=resolution)
 
 
+def reduced(name: str) -> Network:
+    """A shipped network on a small input and with fewer passes: every kind of block, and most kinds of pass."""
+    start = max((start for start in FEWER if name.startswith(start)), key=len, default="")
+    resolution = next((size for key, size in SMALLEST.items() if name.startswith(key)), 64)
+    return rx.load(name, resolution=resolution, **FEWER.get(start, {}))
+
+
+@pytest.mark.parametrize("name", DIFFERENT)
+def test_inference_of_a_reduced_network_computes_what_is_written(name: str) -> None:
+    difference, _ = compare(reduced(name), "fastest", "inference")
+    assert difference.outputs <= CLOSE
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_inference_computes_what_is_written(name: str) -> None:
     difference, _ = compare(small(name), "fastest", "inference")
@@ -59,24 +107,46 @@ def test_networks_without_such_paths_stay_the_same_object(name: str) -> None:
     assert (network.rewrite().graph is network.ir) is (name not in JOINED)
 
 
-@pytest.mark.parametrize("name", [JOINED[0], *(pytest.param(name, marks=pytest.mark.slow) for name in JOINED[1:])])
-def test_the_fastest_form_trains_as_what_is_written(name: str) -> None:
-    network = small(name)
+def hold_joined_paths(network: Network) -> None:
+    """The fastest form trains as what is written."""
     difference, rewritten = compare(network, "fastest", "train")
     assert max(difference) <= CLOSE
+    assert rewritten.graph is not network.ir
     assert is_the_way_back(rewritten.weights, written(network).state_dict())
 
 
-@pytest.mark.parametrize("form", ["a", "b"])
-@pytest.mark.parametrize("name", [*GROUPED, *(pytest.param(name, marks=pytest.mark.slow) for name in LARGE)])
-def test_grouped_convolutions_are_paths(name: str, form: str) -> None:
-    network = small(name)
+@pytest.mark.parametrize("name", JOINED)
+def test_the_fastest_form_of_a_reduced_network_trains_as_what_is_written(name: str) -> None:
+    hold_joined_paths(reduced(name))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", JOINED)
+def test_the_fastest_form_trains_as_what_is_written(name: str) -> None:
+    hold_joined_paths(small(name))
+
+
+def hold_separated_paths(network: Network, form: str) -> None:
+    """A form whose grouped convolutions are paths trains as what is written, and costs as much."""
     difference, rewritten = compare(network, form, "train")
     assert max(difference) <= CLOSE
     assert any(scope.kind == "paths" for scope in rewritten.graph.scopes.values())
     assert is_the_way_back(rewritten.weights, written(network).state_dict())
     before, after = cost_of(network.ir), cost_of(rewritten.graph)
     assert (after.params, after.macs) == (before.params, before.macs)
+
+
+@pytest.mark.parametrize("form", ["a", "b"])
+@pytest.mark.parametrize("name", GROUPED)
+def test_grouped_convolutions_of_a_reduced_network_are_paths(name: str, form: str) -> None:
+    hold_separated_paths(reduced(name), form)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["a", "b"])
+@pytest.mark.parametrize("name", [*GROUPED, *LARGE])
+def test_grouped_convolutions_are_paths(name: str, form: str) -> None:
+    hold_separated_paths(small(name), form)
 
 
 @pytest.mark.parametrize("mode", ["train", "inference"])
@@ -91,7 +161,7 @@ def test_the_three_spellings_of_resnext_are_one_graph(mode: str) -> None:
 
 
 def test_a_checkpoint_of_any_form_loads_into_any_other_exactly() -> None:
-    network = small("resnext50_32x4d")
+    network = rx.load("resnext50_32x4d", resolution=64, depths=[2, 1, 1, 1], cardinality=8)
     models = {form: network.compile(form=form, seed=3) for form in ("written", "a", "b", "c")}
     states = {form: model.state_dict() for form, model in models.items()}
     assert len({len(state) for state in states.values()}) == 3  # (c) is how it is written
@@ -103,7 +173,7 @@ def test_a_checkpoint_of_any_form_loads_into_any_other_exactly() -> None:
 
 
 def test_one_seed_is_one_function_in_every_form() -> None:
-    network = small("resnext50_32x4d_a")
+    network = rx.load("resnext50_32x4d_a", resolution=64, depths=[2, 1, 1, 1], cardinality=8)
     x = torch.randn(2, 3, 64, 64, dtype=torch.float64)
     results = []
     for form in ("written", "a", "b", "c", "fastest"):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -140,26 +139,32 @@ print(*(number for number in range(40) if patient(lambda: records.claim(number))
 """
 
 
+def start_together(processes: list[subprocess.Popen[str]]) -> None:
+    """Lets processes begin once all have imported what they need."""
+    assert [process.stdout.readline() for process in processes if process.stdout] == ["ready\n"] * len(processes)
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+
+
 def test_several_processes_claim_each_trial_once(records: Records, url: str) -> None:
     for known in range(40):
         records.add(template(), known)
     command = [sys.executable, "-W", "ignore", "-c", CLAIMS, url]
     pipe: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     processes = [subprocess.Popen(command, **pipe) for _ in range(3)]
-    assert [process.stdout.readline() for process in processes if process.stdout] == ["ready\n"] * 3
-    for process in processes:
-        assert process.stdin is not None
-        process.stdin.write("go\n")
-        process.stdin.flush()
+    start_together(processes)
     claimed = [process.communicate(timeout=120)[0].split() for process in processes]
     assert sorted(int(number) for numbers in claimed for number in numbers) == list(range(40))
 
 
 OPENS = """
-import sys, time
+import sys
 from resnext_dsl.searches.storage import close, open_storage
 
-time.sleep(max(0.0, float(sys.argv[2]) - time.time()))
+print("ready", flush=True)
+sys.stdin.readline()
 close(open_storage(sys.argv[1], 20, 60))
 """
 
@@ -175,10 +180,11 @@ def test_a_new_database_is_opened_by_several_at_once(kind: str, tmp_path: Path, 
             connection.execute(sqlalchemy.text("CREATE DATABASE new_one"))
         engine.dispose()
         url = server.removesuffix("/postgres") + "/new_one"
-    start = str(time.time() + 12)  # when all have imported what they need
-    command = [sys.executable, "-c", OPENS, url, start]
-    processes = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(4)]
-    assert [process.communicate(timeout=240)[1] for process in processes] == [""] * 4
+    command = [sys.executable, "-c", OPENS, url]
+    pipe: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    processes = [subprocess.Popen(command, **pipe) for _ in range(4)]
+    start_together(processes)
+    assert [process.communicate(timeout=240) for process in processes] == [("", "")] * 4
     storage = open_storage(url, 20, 60)
     assert storage.get_current_version() == storage.get_head_version()
     close(storage)

@@ -170,6 +170,7 @@ def test_fifty_kills_of_eight_workers(tmp_path: Path) -> None:
     hold_kills(plan_for(tmp_path, f"sqlite:///{tmp_path}/many.db", 70), 8, 50, tmp_path, processes_killed)
 
 
+@pytest.mark.slow
 def test_a_few_kills_on_postgresql(tmp_path: Path, postgresql: str) -> None:
     hold_kills(plan_for(tmp_path, postgresql, 25, "few"), 2, 4, tmp_path, processes_killed)
 

@@ -21,8 +21,15 @@ import sqlalchemy
 from outages import HERE, Database, SQLite, ended, hold, server, started, trials_of, waited
 
 ROUNDS = int(os.environ.get("RESNEXT_DSL_ROUNDS", "2"))
-AWAY = 15.0
-"""Seconds of an outage."""
+
+
+@pytest.fixture(scope="module")
+def postgresql_of_its_own() -> Iterator[Database]:
+    """A server that the tests of this module stop and start."""
+    if not list(Path("/usr/lib/postgresql").glob("*/bin")):
+        pytest.skip("no PostgreSQL is installed here; `apt-get install postgresql` brings it, and CI does")
+    with server() as running:
+        yield running
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -32,10 +39,15 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Databas
         yield file
         file.bring_back()
         return
-    if not list(Path("/usr/lib/postgresql").glob("*/bin")):
-        pytest.skip("no PostgreSQL is installed here; `apt-get install postgresql` brings it, and CI does")
-    with server() as running:
-        yield running
+    running: Database = request.getfixturevalue("postgresql_of_its_own")
+    yield running
+    running.bring_back()
+
+
+ON_A_SERVER = pytest.mark.parametrize(
+    "database", [pytest.param("sqlite", marks=pytest.mark.slow), "postgresql"], indirect=True
+)
+"""For tests that start many commands: the quick part runs them on a server; `test_kills.py` has several workers on a file."""
 
 
 def emptied(database: Database) -> None:
@@ -54,13 +66,13 @@ def emptied(database: Database) -> None:
 # --- first starts ---
 
 
-def hold_first_starts(database: Database, folder: Path) -> None:
+def hold_first_starts(database: Database, folder: Path, trials: int = 12) -> None:
     """Three commands start at once on a new database; all end well and share the trials."""
     emptied(database)
-    commands = [started(folder, database.url, trials=12) for _ in range(3)]
+    commands = [started(folder, database.url, trials=trials) for _ in range(3)]
     answers = [json.loads(ended(command)[0]) for command in commands]
-    hold(database.url, 12)
-    assert [len(answer["trials"]) for answer in answers] == [12] * 3
+    hold(database.url, trials)
+    assert [len(answer["trials"]) for answer in answers] == [trials] * 3
     assert not any(answer["exhausted"] or answer["stopped"] for answer in answers)
     # Commands draw from different streams: at most the first proposals of two meet by chance.
     void = [trial for trial in trials_of(database.url) if "void" in trial.user_attrs]
@@ -68,8 +80,9 @@ def hold_first_starts(database: Database, folder: Path) -> None:
     assert len(same) <= 1
 
 
+@ON_A_SERVER
 def test_first_starts_of_three_commands(database: Database, tmp_path: Path) -> None:
-    hold_first_starts(database, tmp_path)
+    hold_first_starts(database, tmp_path, 6)
 
 
 @pytest.mark.slow
@@ -81,32 +94,34 @@ def test_first_starts_of_three_commands_in_rounds(database: Database, tmp_path: 
 # --- outages ---
 
 
-def hold_outage(database: Database, folder: Path, results: int, wait: float, *more: str) -> str:
-    """A search whose database is away for 15 s, a wait in seconds after it has so many results; its standard error.
+def hold_outage(
+    database: Database, folder: Path, results: int, wait: float, *more: str, trials: int = 30, heartbeat: int = 5
+) -> str:
+    """A search whose database is away for three heartbeats, a wait in seconds after so many results; its standard error.
 
     The moment counts results, not seconds from the start: a fast machine ends a short search before an outage that
     a clock starts.
     """
     emptied(database)
-    command = started(folder, database.url, "--workers", "2", "--heartbeat", "5", *more, trials=30)
+    command = started(folder, database.url, "--workers", "2", "--heartbeat", str(heartbeat), *more, trials=trials)
     assert command.stderr is not None
     lines = []
     while not any(
-        line.startswith(f"{results}/30 ") or ("starting 2 workers" in line and not results) for line in lines
+        line.startswith(f"{results}/{trials} ") or ("starting 2 workers" in line and not results) for line in lines
     ):
         lines.append(command.stderr.readline())
         assert lines[-1], "".join(lines)
     time.sleep(wait)
     database.take_away()
-    time.sleep(AWAY)
+    time.sleep(3 * heartbeat)
     database.bring_back()
     _, err = ended(command)
-    hold(database.url, 30)
+    hold(database.url, trials)
     return err
 
 
 def test_an_outage_while_a_search_runs(database: Database, tmp_path: Path) -> None:
-    err = hold_outage(database, tmp_path, 5, 0.0)
+    err = hold_outage(database, tmp_path, 3, 0.0, trials=12, heartbeat=3)
     assert "the database does not answer since " in err
     assert "the database answers again" in err
     assert "topsecret" not in err
@@ -143,7 +158,7 @@ def hold_stop_during_outage(database: Database, folder: Path, *more: str, twice:
     command = started(folder, database.url, "--workers", "2", "--heartbeat", "2", *more, trials=400)
     waited(lambda: _has_results(database.url))
     database.take_away()
-    time.sleep(4)
+    time.sleep(2)
     began = time.monotonic()
     interrupt(command)
     if twice:
@@ -183,6 +198,7 @@ def _has_results(url: str) -> bool:
 
 
 @pytest.mark.parametrize("twice", [pytest.param(False, marks=pytest.mark.slow), True], ids=["once", "twice"])
+@ON_A_SERVER
 def test_control_c_while_the_database_is_away(database: Database, tmp_path: Path, twice: bool) -> None:
     hold_stop_during_outage(database, tmp_path, twice=twice)
 

@@ -40,8 +40,19 @@ WIDER = {
 }
 
 
-@pytest.mark.parametrize("sampler", ["nsga2", "tpe", "random", "regularized-evolution"])
-@pytest.mark.parametrize("change", WIDER)
+SAMPLERS = ("nsga2", "tpe", "random", "regularized-evolution")
+QUICK = set(zip(WIDER, SAMPLERS, strict=True))
+"""Every change once, and every sampler once."""
+
+
+@pytest.mark.parametrize(
+    ("change", "sampler"),
+    [
+        pytest.param(change, sampler, marks=() if (change, sampler) in QUICK else pytest.mark.slow)
+        for change in WIDER
+        for sampler in SAMPLERS
+    ],
+)
 def test_trials_stay_in_wider_domains(
     spec: Path, sampler: str, change: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

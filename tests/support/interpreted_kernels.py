@@ -1,7 +1,7 @@
 """Runs the Triton kernels in Triton's interpreter, and prints their differences from float64 as JSON lines.
 
 It is a process of its own (`TRITON_INTERPRET=1 python interpreted_kernels.py [--few] NAME ...`), since Triton reads the
-variable when it is imported. `--few` takes one size for each stride, in float32. Every tensor of a result holds NaN before the kernel writes it.
+variable when it is imported. `--few` takes one size and one number of positions for each stride, in float32. Every tensor of a result holds NaN before the kernel writes it.
 """
 
 import json
@@ -40,10 +40,10 @@ def main(names):
         group, groups = GROUPS[name]
         for images, height, width, stride in FEW if few else SIZES:
             for dtype in ("float32",) if few else ("float32", "float16"):
-                compare(LayerShape(images, group * groups, groups, height, width, stride, dtype))
+                compare(LayerShape(images, group * groups, groups, height, width, stride, dtype), few)
 
 
-def compare(shape):
+def compare(shape, few):
     torch.manual_seed(0)
     dtype = getattr(torch, shape.dtype)
     x = noise(dtype, shape.batch, shape.channels, shape.height, shape.width)
@@ -56,7 +56,7 @@ def compare(shape):
     for direction in DIRECTIONS:
         seen = set()
         for configuration in candidates(direction, shape):
-            sizes = (configuration.kernel, configuration.block, configuration.positions)
+            sizes = (configuration.kernel, configuration.block, None if few else configuration.positions)
             if sizes in seen:  # the interpreter has no warps and no stages
                 continue
             seen.add(sizes)

@@ -5,6 +5,7 @@ The texts are well formed; names and shapes in them need not make sense.
 
 from __future__ import annotations
 
+from hypothesis import Phase, settings
 from hypothesis import strategies as st
 
 from resnext_dsl.foundation.diagnostics import ArchError
@@ -12,6 +13,9 @@ from resnext_dsl.foundation.options import DEFAULTS
 from resnext_dsl.foundation.source import Source
 from resnext_dsl.syntax.lexer import lex
 from resnext_dsl.syntax.parse import parse
+
+AS_FOUND = settings(phases=[Phase.explicit, Phase.reuse, Phase.generate])
+"""Settings for large examples: a failing one is shown as it is found, since making it smaller takes minutes."""
 
 names = st.sampled_from(["a", "b", "conv", "relu", "block", "width", "step", "x", "path", "input", "head", "shortcut"])
 plain_names = st.sampled_from(["a", "b", "conv", "relu", "block", "width", "channels_that_the_last_stage_puts_out"])

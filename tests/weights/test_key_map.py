@@ -12,6 +12,7 @@ import references
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from strategies import AS_FOUND
 from torch import nn
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
@@ -53,7 +54,13 @@ def as_safetensors_orders(shapes: Shapes) -> Shapes:
     return {key: shapes[key] for key in sorted(shapes, key=lambda key: (layer_of(key)[1] != COUNTER, key))}
 
 
-@pytest.mark.parametrize("name", references.NAMES)
+DEEPER = {"resnet34", "resnet101", "resnet152", "resnext101_32x8d", "resnext101_64x4d", "vgg16", "vgg19_bn"}
+"""References with more layers of the kinds that others have."""
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if name in DEEPER else ()) for name in references.NAMES]
+)
 def test_every_layer_of_a_reference_is_found(name: str) -> None:
     model = references.structure(name)
     theirs = shapes_of(model.state_dict())
@@ -168,6 +175,7 @@ def spelled_twice(draw: st.DrawFn) -> tuple[Shapes, Shapes, dict[str, str]]:
     return ours, theirs, truth
 
 
+@AS_FOUND
 @given(spelled_twice())
 def test_two_spellings_of_a_random_network(networks: tuple[Shapes, Shapes, dict[str, str]]) -> None:
     ours, theirs, truth = networks
@@ -175,6 +183,7 @@ def test_two_spellings_of_a_random_network(networks: tuple[Shapes, Shapes, dict[
     assert dict(map_keys(ours, as_safetensors_orders(theirs)).rows()) == truth
 
 
+@AS_FOUND
 @given(spelled_twice(), st.data())
 def test_one_changed_shape_is_found(networks: tuple[Shapes, Shapes, dict[str, str]], draw: st.DataObject) -> None:
     ours, theirs, _ = networks
@@ -358,6 +367,7 @@ def test_norms_and_convolutions_listed_apart() -> None:
 # --- with values
 
 
+@AS_FOUND
 @given(spelled_twice())
 def test_values_go_in_and_come_back(networks: tuple[Shapes, Shapes, dict[str, str]]) -> None:
     ours, theirs, _ = networks
