@@ -14,7 +14,7 @@ from resnext_dsl.operators import OPERATORS
 from resnext_dsl.operators.base import Attributes
 from resnext_dsl.operators.row import Operator
 from resnext_dsl.semantics.bound_network import BoundNetwork
-from resnext_dsl.semantics.evaluate import CONTEXT, Interpreter, too_deep
+from resnext_dsl.semantics.evaluate import CONTEXT, VALUE_IN, Interpreter, too_deep
 from resnext_dsl.semantics.naming import Names
 from resnext_dsl.semantics.signature import BoundArguments, bind, signature_of
 from resnext_dsl.semantics.values import (
@@ -102,7 +102,15 @@ class Caller(GraphBuilder):
             return value
         if name not in CONTEXT:
             return MISSING
+        if name == VALUE_IN:
+            return self._entering()
         return self._flowing(name, self._frame.entry if name.endswith("_in") else self._frame.here)
+
+    def _entering(self) -> GraphValue:
+        """The value that enters the innermost template call or pass of a stage."""
+        if self._frame.entry is None:
+            raise UnsettledError
+        return self._frame.entry
 
     def _own(self, name: str) -> Any:
         """The value with this name in this frame, or None."""
@@ -125,6 +133,8 @@ class Caller(GraphBuilder):
             try:
                 value = env.find(name.text)
             except KeyError:
+                if name.text == VALUE_IN:
+                    return self._entering()
                 hint = did_you_mean(name.text, self._frame.values) or "name a value with `as NAME` before it is used"
                 raise error("E101", f"no value is named `{name.text}` here", name.span, hint=hint) from None
         return self._checked_value(value, name.span, name.text)
