@@ -130,7 +130,7 @@ class Writer:
             *[body] * 4,
             f"if {test} {{ {body} }} else {{ path {{ bn }}; path {{ relu }} }}",
             f"repeat {count} as j {{ {body}; if j == 1 {{ path {{ value_in_path }} }} }}",
-            f"for k in [1, 3] {{ path {{ conv(channels_here, k) }} }}",
+            "for k in [1, 3] { path { conv(channels_here, k) } }",
         )
         return self.source.choice(forms).replace("value_in_path", self.source.choice(("relu", "bn", "identity")))
 
