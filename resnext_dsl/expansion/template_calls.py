@@ -232,7 +232,7 @@ class Caller(GraphBuilder):
         self, call: s.Apply, callee: OperatorValue, place: Place, env: Environment, inputs: list[Running], name: str
     ) -> Running:
         operator = callee.operator
-        if not (call.arguments or callee.arguments or operator.name in self.network.defaults or operator.merges):
+        if not (call.arguments or callee.arguments or operator.name in self.network.defaults or operator.takes_values):
             return self._bare(call, operator, place, inputs[0], name)
         arguments, spans = self.defaults(operator.name)
         known_as = operator.name if not (callee.arguments or arguments) else ""
@@ -251,6 +251,10 @@ class Caller(GraphBuilder):
         attributes = self.validated(call.span, operator.name, arguments, spans)
         if len(taken) < len(inputs) + len(bound.values):
             return None
+        most = operator.inputs[1]
+        if most is not None and len(taken) > most:
+            message = f"`{operator.name}` takes at most {most - 1} other value; found {len(taken) - 1}"
+            raise error("E203", message, bound.values[most - 1].span)
         if operator.merges and len(taken) == 1:
             return taken[0]
         return self.put_node(operator.name, attributes, taken, place.scope, name, call.span, spans)
