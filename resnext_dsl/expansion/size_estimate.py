@@ -13,13 +13,14 @@ from resnext_dsl.expansion.graph_builder import too_many
 from resnext_dsl.foundation.diagnostics import ArchError, error
 from resnext_dsl.foundation.options import Options
 from resnext_dsl.semantics.bound_network import BoundNetwork
-from resnext_dsl.semantics.evaluate import Interpreter
+from resnext_dsl.semantics.evaluate import CONTEXT, Interpreter
 from resnext_dsl.semantics.signature import bind, signature_of
 from resnext_dsl.semantics.values import (
     MISSING,
     SCALARS,
     UNKNOWN,
     Environment,
+    List,
     OperatorValue,
     TemplateValue,
     UnsettledError,
@@ -212,15 +213,57 @@ class Counter:
     def _split(self, statement: s.Split, env: Environment) -> SizeEstimate:
         if statement.body is None:
             total = SizeEstimate(1, 1)
+            listed = all(isinstance(path, s.Block) for path in statement.paths)
+            total = SizeEstimate(1 if listed else 0, 1)
             for path in statement.paths:
-                total += self._block(path, env)
+                total += self._listed(path, env)
             return total
         if statement.times is None:
             return SizeEstimate()
-        count = self.evaluator.whole(statement.times, env, "the number of paths")
+        widths = self.evaluator.evaluate(statement.times, env) if statement.sliced else None
+        if isinstance(widths, List):
+            count = len(widths)
+        else:
+            count = self.evaluator.whole(statement.times, env, "the number of paths")
         merge = SizeEstimate(1 if count > 1 else 0, 1)
         slices = SizeEstimate(count if statement.sliced else 0, 0)
         return merge + slices + self._turns(count, statement.counter, statement.body, env)
+
+    def _listed(self, path: s.ListedPath, env: Environment) -> SizeEstimate:
+        """The size of the paths that an item of a list of paths stands for."""
+        if isinstance(path, s.Block):
+            return self._block(path, env)
+        total = SizeEstimate()
+        try:
+            if isinstance(path, s.PathIf):
+                for condition, branch in path.branches:
+                    if self.evaluator.truth(condition, env):
+                        return self._all_listed(branch, Environment(env))
+                return self._all_listed(path.otherwise or (), Environment(env))
+            if isinstance(path, s.PathRepeat):
+                passes = self.evaluator.whole(path.times, env, "the number of passes")
+                if passes > self.options.max_nodes:
+                    return SizeEstimate(0, passes)
+                for turn in range(passes):
+                    total += SizeEstimate(0, 1) + self._all_listed(path.paths, _turn(env, turn, passes, path.counter))
+                return total
+            elements = self.evaluator.elements(path.iterable, env)
+            for turn, element in enumerate(elements):
+                inner = _turn(env, turn, len(elements), None)
+                self.evaluator.unpack(path.targets, element, path.iterable.span, inner)
+                total += SizeEstimate(0, 1) + self._all_listed(path.paths, inner)
+        except (ArchError, UnsettledError):
+            pass  # expansion reports it
+        return total
+
+    def _all_listed(self, paths: tuple[s.ListedPath, ...], env: Environment) -> SizeEstimate:
+        return sum((self._listed(path, env) for path in paths), SizeEstimate())
+
+
+def _turn(env: Environment, turn: int, turns: int, index: s.Name | None) -> Environment:
+    inner = Environment(env, {index.text: turn} if index is not None else {})
+    inner.turn = (turn, turns)
+    return inner
 
 
 def _least(left: SizeEstimate | None, right: SizeEstimate) -> SizeEstimate:
@@ -228,7 +271,7 @@ def _least(left: SizeEstimate | None, right: SizeEstimate) -> SizeEstimate:
 
 
 def _nothing_flows(name: str) -> Any:
-    if name in ("channels_in", "shape_in", "channels_here", "shape_here"):
+    if name in CONTEXT:
         raise UnsettledError
     return MISSING
 

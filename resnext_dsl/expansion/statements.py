@@ -15,6 +15,7 @@ from resnext_dsl.expansion.template_calls import Caller, Frame, Place
 from resnext_dsl.foundation.diagnostics import Diagnostic, Note, Span, error
 from resnext_dsl.graph.ir import Graph, Output, Part
 from resnext_dsl.operators import OPERATORS, validate
+from resnext_dsl.operators.base import is_int
 from resnext_dsl.semantics.evaluate import SHORTCUTS, too_deep
 from resnext_dsl.semantics.naming import Names, safe, single_call, statement_names
 from resnext_dsl.semantics.signature import Signature, bind
@@ -22,8 +23,10 @@ from resnext_dsl.semantics.values import (
     UNKNOWN,
     Environment,
     GraphValue,
+    List,
     OperatorValue,
     TemplateValue,
+    show,
     show_shape,
 )
 from resnext_dsl.syntax import nodes as s
@@ -245,15 +248,15 @@ class Expander(Caller):
 
     def _split(self, statement: s.Split, place: Place, env: Environment, x: Running) -> Running:
         merge = self._merge(statement, env)
-        bodies, environments = self._paths(statement, env)
+        paths, widths = self._paths(statement, env)
         if x is None:
             return None
         scope = join(place.scope, place.names.of(statement, "paths"))
         self.put_scope(scope, "paths", place.names.of(statement, "paths"), statement.span)
-        starts = self._starts(statement, scope, len(bodies), x)
+        starts = self._starts(statement, scope, len(paths), widths, x)
         ends: list[Running] = []
         reserved = ("slice",) if statement.sliced else ()
-        for k, (body, inner, start) in enumerate(zip(bodies, environments, starts, strict=True)):
+        for k, ((body, inner), start) in enumerate(zip(paths, starts, strict=True)):
             place.frame.here = start
             ends.append(self._body(body, place.frame, inner, f"{scope}.{k}", start, reserved))
         self._frame = place.frame
@@ -271,29 +274,92 @@ class Expander(Caller):
             "E207", f"`{text}` does not merge values", statement.merge.callee.span, hint=f"merges: {', '.join(known)}"
         )
 
-    def _paths(self, statement: s.Split, env: Environment) -> tuple[list[s.Block], list[Environment]]:
-        """The body of each path with its environment."""
+    def _paths(
+        self, statement: s.Split, env: Environment
+    ) -> tuple[list[tuple[s.Block, Environment]], tuple[int, ...] | None]:
+        """The body of each path with its environment, and the widths of their slices if the split states them."""
+        widths = self._widths(statement, env)
         if statement.body is None:
-            if statement.times is not None:
+            paths = self._listed(statement.paths, env)
+            if statement.times is not None and widths is None:
                 message = "a split with listed paths takes no count"
-                raise error(
-                    "E105", message, statement.times.span, hint="remove the count: the list gives the number of paths"
-                )
-            return list(statement.paths), [Environment(env) for _ in statement.paths]
+                hint = "remove the count: the list gives the number of paths"
+                raise error("E105", message, statement.times.span, hint=hint)
+            if not paths:
+                message = "a split needs at least one path; no condition of its paths holds"
+                raise error("E205", message, statement.span, hint="add a path without a condition")
+            if statement.times is not None and widths is not None and len(widths) != len(paths):
+                message = f"the number of widths (={len(widths)}) must be the number of paths (={len(paths)})"
+                raise error("E205", message, statement.times.span, hint="each path takes one slice")
+            return paths, widths
         if statement.times is None:
             hint = "write `split N { ... }`, or list the paths: `split { path { ... } ... }`"
             raise error("E202", "a split needs the number of its paths", statement.span, hint=hint)
-        count = self.evaluator.whole(statement.times, env, "the number of paths", least=1)
+        if widths is not None:
+            count = len(widths)
+        else:
+            hint = "" if statement.sliced else "`split WIDTHS slice` gives each path a slice of the channels"
+            count = self.evaluator.whole(statement.times, env, "the number of paths", least=1, hint=hint)
         if count > self.options.max_nodes:
             raise too_many(statement.times.span, self.options.max_nodes)
-        return [statement.body] * count, [_indexed(env, k, statement.counter) for k in range(count)]
+        return [(statement.body, _indexed(env, k, statement.counter)) for k in range(count)], widths
 
-    def _starts(self, statement: s.Split, scope: str, count: int, x: GraphValue) -> list[GraphValue]:
+    def _listed(self, paths: tuple[s.ListedPath, ...], env: Environment) -> list[tuple[s.Block, Environment]]:
+        """The paths that a split lists, in order: those under a condition that holds, and those of each pass."""
+        bodies: list[tuple[s.Block, Environment]] = []
+        for path in paths:
+            if isinstance(path, s.Block):
+                bodies.append((path, Environment(env)))
+            elif isinstance(path, s.PathIf):
+                chosen = next((one for test, one in path.branches if self.evaluator.truth(test, env)), path.otherwise)
+                bodies += self._listed(chosen or (), Environment(env))
+            elif isinstance(path, s.PathRepeat):
+                count = self.evaluator.whole(path.times, env, "the number of passes")
+                for turn in range(count):
+                    self.evaluator.step(path.span)
+                    bodies += self._listed(path.paths, _turn(env, turn, count, path.counter))
+            else:
+                elements = self.evaluator.elements(path.iterable, env)
+                for turn, element in enumerate(elements):
+                    inner = _turn(env, turn, len(elements), None)
+                    self.evaluator.unpack(path.targets, element, path.iterable.span, inner)
+                    bodies += self._listed(path.paths, inner)
+        return bodies
+
+    def _widths(self, statement: s.Split, env: Environment) -> tuple[int, ...] | None:
+        """The widths of the slices of a split, if it states them as a list."""
+        if statement.times is None or not statement.sliced:
+            return None
+        widths = self.evaluator.evaluate(statement.times, env)
+        if not isinstance(widths, List):
+            return None
+        wrong = next((width for width in widths if not is_int(width) or width < 1), None)
+        if wrong is not None or not widths:
+            seen = "an empty list" if wrong is None else show(wrong)
+            message = f"the widths of slices must be ints of at least 1; found {seen}"
+            raise error("E205", message, statement.times.span)
+        return tuple(widths)
+
+    def _starts(
+        self, statement: s.Split, scope: str, count: int, widths: tuple[int, ...] | None, x: GraphValue
+    ) -> list[GraphValue]:
         """The input value of each path: the running value, or its slice of the channels."""
         for k in range(count):
             self.put_scope(f"{scope}.{k}", "path", str(k), statement.span)
         if not statement.sliced:
             return [x] * count
+        if widths is not None and sum(widths) != x.shape[0]:
+            message = f"the widths of the slices must add up to `channels` (={x.shape[0]}); their sum is {sum(widths)}"
+            span = statement.times.span if statement.times is not None else statement.span
+            raise error("E302", message, span, notes=self.origins([x]))
+        row, starts, start = OPERATORS["slice"], [], 0
+        for k, width in enumerate(widths or self._equal_widths(statement, count, x)):
+            attributes = validate(row, {"start": start, "stop": start + width})
+            starts.append(self.put_node("slice", attributes, [x], f"{scope}.{k}", "slice", statement.span))
+            start += width
+        return starts
+
+    def _equal_widths(self, statement: s.Split, count: int, x: GraphValue) -> list[int]:
         channels = x.shape[0]
         if channels % count:
             low, high = channels // count * count, -(-channels // count) * count
@@ -301,13 +367,7 @@ class Expander(Caller):
             message = f"`channels` (={channels}) must be divisible by the number of paths (={count})"
             hint = f"nearest: {high if high - channels <= channels - low or low == 0 else low}"
             raise error("E302", message, span, hint=hint, notes=self.origins([x]))
-        width = channels // count
-        row = OPERATORS["slice"]
-        starts = []
-        for k in range(count):
-            attributes = validate(row, {"start": k * width, "stop": (k + 1) * width})
-            starts.append(self.put_node("slice", attributes, [x], f"{scope}.{k}", "slice", statement.span))
-        return starts
+        return [channels // count] * count
 
     def _residual(self, statement: s.Residual, place: Place, env: Environment, x: Running) -> Running:
         kind = self._shortcut_kind(statement, env)

@@ -14,7 +14,7 @@ from resnext_dsl.operators import OPERATORS
 from resnext_dsl.operators.base import Attributes
 from resnext_dsl.operators.row import Operator
 from resnext_dsl.semantics.bound_network import BoundNetwork
-from resnext_dsl.semantics.evaluate import CONTEXT, Interpreter, too_deep
+from resnext_dsl.semantics.evaluate import CONTEXT, VALUE_IN, Interpreter, too_deep
 from resnext_dsl.semantics.naming import Names
 from resnext_dsl.semantics.signature import BoundArguments, bind, signature_of
 from resnext_dsl.semantics.values import (
@@ -102,7 +102,15 @@ class Caller(GraphBuilder):
             return value
         if name not in CONTEXT:
             return MISSING
+        if name == VALUE_IN:
+            return self._entering()
         return self._flowing(name, self._frame.entry if name.endswith("_in") else self._frame.here)
+
+    def _entering(self) -> GraphValue:
+        """The value that enters the innermost template call or pass of a stage."""
+        if self._frame.entry is None:
+            raise UnsettledError
+        return self._frame.entry
 
     def _own(self, name: str) -> Any:
         """The value with this name in this frame, or None."""
@@ -125,6 +133,8 @@ class Caller(GraphBuilder):
             try:
                 value = env.find(name.text)
             except KeyError:
+                if name.text == VALUE_IN:
+                    return self._entering()
                 hint = did_you_mean(name.text, self._frame.values) or "name a value with `as NAME` before it is used"
                 raise error("E101", f"no value is named `{name.text}` here", name.span, hint=hint) from None
         return self._checked_value(value, name.span, name.text)
@@ -222,7 +232,7 @@ class Caller(GraphBuilder):
         self, call: s.Apply, callee: OperatorValue, place: Place, env: Environment, inputs: list[Running], name: str
     ) -> Running:
         operator = callee.operator
-        if not (call.arguments or callee.arguments or operator.name in self.network.defaults or operator.merges):
+        if not (call.arguments or callee.arguments or operator.name in self.network.defaults or operator.takes_values):
             return self._bare(call, operator, place, inputs[0], name)
         arguments, spans = self.defaults(operator.name)
         known_as = operator.name if not (callee.arguments or arguments) else ""
@@ -241,6 +251,10 @@ class Caller(GraphBuilder):
         attributes = self.validated(call.span, operator.name, arguments, spans)
         if len(taken) < len(inputs) + len(bound.values):
             return None
+        most = operator.inputs[1]
+        if most is not None and len(taken) > most:
+            message = f"`{operator.name}` takes at most {most - 1} other value; found {len(taken) - 1}"
+            raise error("E203", message, bound.values[most - 1].span)
         if operator.merges and len(taken) == 1:
             return taken[0]
         return self.put_node(operator.name, attributes, taken, place.scope, name, call.span, spans)

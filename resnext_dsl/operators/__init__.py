@@ -15,13 +15,14 @@ from resnext_dsl.operators import (
     regularization,
     scaling,
     shaping,
+    spatial,
 )
 from resnext_dsl.operators.arguments import AttributeField, arguments_of, validate, value_text
 from resnext_dsl.operators.base import Attributes, Expression, ModuleCall, RuleError, Shape
 from resnext_dsl.operators.row import Operator
 from resnext_dsl.operators.rules import shape_text
 
-_KINDS = (convolution, normalization, activation, pooling, merge, regularization, scaling, shaping)
+_KINDS = (convolution, normalization, activation, pooling, merge, regularization, scaling, shaping, spatial)
 
 OPERATORS: dict[str, Operator] = {row.name: row for kind in _KINDS for row in kind.ROWS}
 """The rows by name, in the order of the reference."""

@@ -33,6 +33,7 @@ LARGEST = 2**31 - 1
 """The largest int that an operator takes. The product of two such sizes fits in torch's 64 bits."""
 
 
+Int = Annotated[int, NumberBound("at least", -LARGEST), NumberBound("at most", LARGEST)]
 Positive = Annotated[int, NumberBound("at least", 1), NumberBound("at most", LARGEST)]
 Natural = Annotated[int, NumberBound("at least", 0), NumberBound("at most", LARGEST)]
 PositivePair = Annotated[tuple[Positive, Positive], PairMark()]

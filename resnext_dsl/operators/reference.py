@@ -16,7 +16,7 @@ Every operator of the language. This page is made from the operator table by `re
 
 A body names an operator with arguments by position or name: `conv(64, 3x3, stride=2)`, `relu`. An argument without a
 default must be given. A size, stride or padding is a shape, `3x1` for height and width, or an int for both. Words such
-as `same` need no quotes. An int is at most {LARGEST}.
+as `same` need no quotes. The absolute value of an int is at most {LARGEST}.
 
 A feature map has channels, height and width. `flatten` turns it into features. Parameters are learned scalars. FLOPs
 are fvcore's count in eval mode, with one fused multiply-add as one FLOP. "Not counted" means that fvcore counts none.
@@ -102,6 +102,8 @@ def signature(row: Operator) -> str:
     shown = [argument.name + _default(argument) for argument in arguments_of(row.attributes)]
     if row.merges:
         shown = ["value", "..."]
+    elif row.takes_values:
+        shown[0] = f"value or {arguments_of(row.attributes)[0].name}="
     return f"{row.name}({', '.join(shown)})" if shown else row.name
 
 
@@ -132,5 +134,5 @@ def _argument_lines(rows: list[Operator]) -> list[str]:
 
 def _values(argument: AttributeField) -> str:
     # The opening states the upper bound of every int once.
-    bounds = [f"{phrase} {limit}" for phrase, limit in argument.bounds if limit != LARGEST]
+    bounds = [f"{phrase} {limit}" for phrase, limit in argument.bounds if abs(limit) != LARGEST]
     return ", ".join([argument.expected, *bounds])

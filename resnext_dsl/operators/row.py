@@ -64,8 +64,13 @@ class Operator(NamedTuple):
 
     @property
     def merges(self) -> bool:
-        """Whether it takes several values. Its positional arguments are values then."""
+        """Whether it takes any number of values, so that a split can end with it."""
         return self.inputs[1] is None
+
+    @property
+    def takes_values(self) -> bool:
+        """Whether it takes other values beside the running value. Its positional arguments are values then."""
+        return self.inputs[1] != 1
 
     @property
     def multiplies(self) -> bool:

@@ -58,7 +58,7 @@ def _alike_readers(work: Workspace, values: Sequence[int]) -> list[int] | None:
     row = OPERATORS[work.nodes[known[0]].operator]
     channels = [work.nodes[value].shape[0] for value in values]
     joined, _ = row.algebra.joined([work.nodes[reader].attributes for reader in known], channels)
-    return None if joined is None or row.merges else known
+    return None if joined is None or row.takes_values else known
 
 
 def _below(work: Workspace, whole: int, values: list[int], readers: list[int]) -> tuple[int, list[int]]:

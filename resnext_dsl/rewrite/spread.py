@@ -141,7 +141,7 @@ def _why_not_summed(work: Workspace, last: int) -> str:
 def _is_channelwise(work: Workspace, index: int, count: int) -> bool:
     node = work.nodes[index]
     row = OPERATORS[node.operator]
-    if row.merges or row.multiplies or len(node.shape) == 1:
+    if row.takes_values or row.multiplies or len(node.shape) == 1:
         return False
     channels = node.shape[0]
     if row.algebra.joined([node.attributes] * count, [channels // count] * count)[0] is None:

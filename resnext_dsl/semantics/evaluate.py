@@ -43,7 +43,8 @@ _MEANINGS: dict[str, Any] = {word: word for word in WORDS} | {
 
 Built = TypeVar("Built")
 
-CONTEXT = frozenset({"channels_in", "shape_in", "channels_here", "shape_here"})
+VALUE_IN = "value_in"
+CONTEXT = frozenset({"channels_in", "shape_in", VALUE_IN, "channels_here", "shape_here"})
 """Names for the shape of the current value and of the template's input; the expander gives them their values."""
 
 
@@ -119,11 +120,11 @@ class Interpreter:
             raise error("E403", message, span, hint="the option `max_calls` sets the limit")
         return value
 
-    def whole(self, expression: s.Expression, env: Environment, what: str, least: int = 0) -> int:
-        """The value of an expression that must be an int of at least `least`."""
+    def whole(self, expression: s.Expression, env: Environment, what: str, least: int = 0, hint: str = "") -> int:
+        """The value of an expression that must be an int of at least `least`; `hint` is for a value of another type."""
         value = self.evaluate(expression, env)
         if not is_int(value):
-            hint = "use `//` to divide, or round(...)" if isinstance(value, float) else ""
+            hint = "use `//` to divide, or round(...)" if isinstance(value, float) else hint
             raise error("E204", f"{what} must be an int; found {show(value)}", expression.span, hint=hint)
         if value < least:
             raise error("E205", f"{what} must be at least {least}; found {value}", expression.span)

@@ -144,10 +144,25 @@ def _blocks(statement: s.Statement) -> list[s.Block]:
     if isinstance(statement, s.If):
         return [*(block for _, block in statement.branches), *([statement.otherwise] if statement.otherwise else [])]
     if isinstance(statement, s.Split):
-        return [*([statement.body] if statement.body else []), *statement.paths]
+        return [*([statement.body] if statement.body else []), *path_blocks(statement.paths)]
     if isinstance(statement, s.Residual):
         return [statement.body, *([statement.shortcut] if statement.shortcut else [])]
     return []
+
+
+def path_blocks(paths: tuple[s.ListedPath, ...]) -> list[s.Block]:
+    """The bodies of the paths that a split lists, also of those in loops and under conditions."""
+    blocks: list[s.Block] = []
+    for path in paths:
+        if isinstance(path, s.Block):
+            blocks.append(path)
+        elif isinstance(path, s.PathIf):
+            for _, branch in path.branches:
+                blocks += path_blocks(branch)
+            blocks += path_blocks(path.otherwise or ())
+        else:
+            blocks += path_blocks(path.paths)
+    return blocks
 
 
 def body_of(span: Span, entries: tuple[s.Entry, ...]) -> s.Block:

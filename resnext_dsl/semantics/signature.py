@@ -48,7 +48,7 @@ def operator_signature(operator: Operator) -> Signature:
     """The signature of an operator: its attributes."""
     fields = operator.attributes.fields
     required = frozenset(name for name, default in fields.items() if default is REQUIRED)
-    return Signature(operator.name, tuple(fields), required, operator.merges)
+    return Signature(operator.name, tuple(fields), required, operator.takes_values)
 
 
 def template_signature(template: s.Template) -> Signature:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from resnext_dsl.foundation.diagnostics import Diagnostic, Note, did_you_mean
 from resnext_dsl.operators import OPERATORS
+from resnext_dsl.semantics.evaluate import VALUE_IN
 from resnext_dsl.semantics.expression_names import ExpressionNames
 from resnext_dsl.semantics.name_level import NameLevel
 from resnext_dsl.semantics.signature import operator_signature, template_signature
@@ -60,6 +61,8 @@ class StatementNames(ExpressionNames):
         try:
             level.find(statement.value.text)
         except KeyError:
+            if statement.value.text == VALUE_IN:
+                return
             hint = (
                 did_you_mean(statement.value.text, level.all_names()) or "name a value with `as NAME` before it is used"
             )
@@ -78,9 +81,29 @@ class StatementNames(ExpressionNames):
             self._expression(statement.times, level)
         if statement.body is not None:
             self._indexed(statement.body, (statement.counter,) if statement.counter is not None else (), level)
-        for path in statement.paths:
-            self._block(path, level)
+        self._listed(statement.paths, level)
         self._apply(statement.merge, level)
+
+    def _listed(self, paths: tuple[s.ListedPath, ...], level: NameLevel) -> None:
+        for path in paths:
+            if isinstance(path, s.Block):
+                self._block(path, level)
+            elif isinstance(path, s.PathIf):
+                for condition, branch in path.branches:
+                    self._expression(condition, level)
+                    self._listed(branch, level)
+                self._listed(path.otherwise or (), level)
+            else:
+                inner = NameLevel(level)
+                if isinstance(path, s.PathRepeat):
+                    self._expression(path.times, level)
+                    self._targets(inner, (path.counter,) if path.counter is not None else ())
+                else:
+                    self._expression(path.iterable, level)
+                    self._targets(inner, path.targets)
+                self._listed(path.paths, inner)
+                if isinstance(path, s.PathRepeat):
+                    self._unused(inner, "declared")
 
     def _residual(self, statement: s.Residual, level: NameLevel) -> None:
         for argument in statement.arguments:

@@ -157,16 +157,45 @@ class If(NamedTuple):
 
 
 class Split(NamedTuple):
-    """`split N slice as i { ... } merge OP`, or with listed paths (`body` is None then)."""
+    """`split N slice as i { ... } merge OP`, or with listed paths (`body` is None then).
+
+    `times` is the number of paths, or the widths of their slices.
+    """
 
     span: Span
     times: Expression | None
     sliced: bool
     counter: Name | None
     body: Block | None
-    paths: tuple[Block, ...]
+    paths: tuple[ListedPath, ...]
     merge: Apply
     alias: Name | None
+
+
+class PathRepeat(NamedTuple):
+    """`repeat N as i { path { ... } }`: paths of a split, N times."""
+
+    span: Span
+    times: Expression
+    counter: Name | None
+    paths: tuple[ListedPath, ...]
+
+
+class PathFor(NamedTuple):
+    """`for a, b in LIST { path { ... } }`: paths of a split for each element."""
+
+    span: Span
+    targets: tuple[Name, ...]
+    iterable: Expression
+    paths: tuple[ListedPath, ...]
+
+
+class PathIf(NamedTuple):
+    """`if c { path { ... } } else if d { ... } else { ... }`: paths of a split under a condition."""
+
+    span: Span
+    branches: tuple[tuple[Expression, tuple[ListedPath, ...]], ...]
+    otherwise: tuple[ListedPath, ...] | None
 
 
 class Residual(NamedTuple):
@@ -187,6 +216,10 @@ class Block(NamedTuple):
 
     span: Span
     statements: tuple[Statement, ...]
+
+
+ListedPath = Block | PathRepeat | PathFor | PathIf
+"""`path { ... }`, or paths in a loop or under a condition."""
 
 
 # --- declarations ---

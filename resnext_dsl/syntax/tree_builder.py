@@ -254,8 +254,23 @@ class Builder(ExpressionBuilder):
         names = self._alias(as_, index), self._alias(as_too, alias)
         return s.Split(span, count, sliced is not None, names[0], block, paths, merged, names[1])
 
-    def paths(self, children: list[Any]) -> tuple[s.Block, ...]:
+    def paths(self, children: list[Any]) -> tuple[s.ListedPath, ...]:
         return self._present(children[:-1])
+
+    def path_repeat(self, children: list[Any]) -> s.PathRepeat:
+        keyword, count, as_, index, paths = children
+        return s.PathRepeat(self._span(keyword, count), count, self._alias(as_, index), paths)
+
+    def path_for(self, children: list[Any]) -> s.PathFor:
+        keyword, targets, iterable, paths = children
+        return s.PathFor(self._span(keyword, iterable), self._names(targets), iterable, paths)
+
+    def path_if(self, children: list[Any]) -> s.PathIf:
+        *parts, _, otherwise = children
+        keyword = parts[0]
+        kept = [part for part in parts if not isinstance(part, Token) and part is not None]
+        branches = tuple(zip(kept[::2], kept[1::2], strict=True))
+        return s.PathIf(self._span(keyword, kept[0]), branches, otherwise)
 
     def path(self, children: list[Any]) -> s.Block:
         keyword, body = children

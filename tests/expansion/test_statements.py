@@ -57,6 +57,84 @@ def test_slices_are_equal_parts_of_the_channels() -> None:
     ]  # fmt: skip
 
 
+def test_paths_stand_under_conditions_and_in_loops() -> None:
+    body = """
+    let wide = true
+    split {
+        if wide { path { conv(1, 1x1) }; path { conv(2, 1x1) } } else { path { conv(3, 1x1) } }
+        if not wide { path { conv(4, 1x1) } } else if channels_here == 3 { path { conv(5, 1x1) } }
+        repeat 2 as i { path { conv(6 + i, 1x1) }; if i == 1 { path { conv(8, 1x1) } } }
+        for c, k in [[9, 1], [10, 3]] { path { conv(c, k, bias=first(true, false)) } }
+        repeat 0 { path { relu } }
+    } merge concat
+    """
+    graph = nodes(body)
+    channels = [1, 2, 5, 6, 7, 8, 9, 10]
+    assert {name: node.shape[0] for name, node in graph.items()} == {
+        **{f"paths.{k}.conv": c for k, c in enumerate(channels)},
+        "concat": sum(channels),
+    }
+    assert [dict(graph[f"paths.{k}.conv"].attributes or ())["bias"] for k in (6, 7)] == [True, False]
+
+
+def test_slices_of_stated_widths_follow_each_other() -> None:
+    graph = nodes("conv(8, 1x1)\n    split [1, 2, 5] slice as i { conv(i + 1, 1x1) } merge concat")
+    slices = [dict(node.attributes or ()) for node in graph.values() if node.operator == "slice"]
+    assert slices == [{"start": 0, "stop": 1}, {"start": 1, "stop": 3}, {"start": 3, "stop": 8}]
+    assert graph["concat"].shape[0] == 6
+
+
+def test_value_in_is_the_value_that_enters_the_template_or_the_pass_of_a_stage() -> None:
+    before = "template outer(c) { conv(c, 1x1); inner(c, value_in); add(value_in) }\n"
+    before += "template inner(c, other) { conv(c, 3x3); concat(other); use value_in; relu; concat(value_in) }\n"
+    graph = nodes("conv(4, 1x1)\n    stage s repeat 2 { conv(channels_in, 3x3); add(value_in) }\n", before)
+    assert graph["s.0.add"].inputs == (2, 1)
+    assert graph["s.1.add"].inputs == (4, 3)
+    body = "conv(4, 1x1) as v\n    stage s { outer(4) }"
+    with pytest.raises(rx.ArchError, match="cannot be a value of shape 3x32x32"):
+        nodes("conv(value_in, 1x1)")
+    with pytest.raises(rx.ShapeError, match="`add`"):
+        nodes(body, before)
+
+
+def test_a_name_of_the_text_goes_before_value_in() -> None:
+    graph = nodes("conv(4, 1x1) as value_in; conv(4, 3x3); add(value_in)")
+    assert graph["add"].inputs == (2, 1)
+
+
+SPLIT_ERRORS = [
+    ("split { if false { path { relu } } } merge add", "E205", "a split needs at least one path; no condition of its "
+     "paths holds", "split { if false { path { relu } } } merge add", "add a path without a condition"),
+    ("split [1, 1] slice { relu } merge add", "E302", "the widths of the slices must add up to `channels` (=3); their "
+     "sum is 2", "[1, 1]", ""),
+    ("split [1, 3] slice { relu } merge add", "E302", "the widths of the slices must add up to `channels` (=3); their "
+     "sum is 4", "[1, 3]", ""),
+    ("split [3, 0] slice { relu } merge add", "E205", "the widths of slices must be ints of at least 1; found 0",
+     "[3, 0]", ""),
+    ("split [1.5, 1.5] slice { relu } merge add", "E205", "the widths of slices must be ints of at least 1; found 1.5",
+     "[1.5, 1.5]", ""),
+    ("split [] slice { relu } merge add", "E205", "the widths of slices must be ints of at least 1; found an empty "
+     "list", "[]", ""),
+    ("split [1, 2] slice { path { relu } } merge add", "E205", "the number of widths (=2) must be the number of paths "
+     "(=1)", "[1, 2]", "each path takes one slice"),
+    ("split [1, 2] { relu } merge add", "E204", "the number of paths must be an int; found [1, 2]", "[1, 2]",
+     "`split WIDTHS slice` gives each path a slice of the channels"),
+    ("split 2 { path { relu }; if true { path { relu } } } merge add", "E105", "a split with listed paths takes no "
+     "count", "2", "remove the count: the list gives the number of paths"),
+    ("split { for c in 3 { path { relu } } } merge add", "E204", "`for` needs a list; found 3", "3",
+     "write `range(3)`"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("body", "code", "message", "text", "hint"), SPLIT_ERRORS)
+def test_wrong_splits_are_one_error(body: str, code: str, message: str, text: str, hint: str) -> None:
+    with pytest.raises(rx.ArchError) as caught:
+        nodes(body)
+    (diagnostic,) = caught.value.diagnostics
+    assert diagnostic.span is not None
+    assert (diagnostic.code, diagnostic.message, diagnostic.span.text, diagnostic.hint) == (code, message, text, hint)
+
+
 @pytest.mark.parametrize(
     ("kind", "body", "operators"),
     [

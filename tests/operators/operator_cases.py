@@ -79,6 +79,31 @@ def padded(draw: st.DrawFn) -> Case:
     return {"channels": shape[0] + draw(st.integers(0, 5))}, (shape,)
 
 
+@st.composite
+def edged(draw: st.DrawFn) -> Case:
+    shape = draw(maps)
+    mode = draw(st.sampled_from(["constant", "reflect", "replicate"]))
+    sides = {side: draw(st.integers(-2 if mode == "constant" else 0, 3)) for side in ("top", "bottom", "left", "right")}
+    value = draw(st.floats(-2, 2, width=32)) if mode == "constant" else 0.0
+    return {**sides, "mode": mode, "value": value}, (shape,)
+
+
+@st.composite
+def cropped(draw: st.DrawFn) -> Case:
+    shape = draw(maps)
+    size = draw(st.integers(1, shape[1])), draw(st.integers(1, shape[2]))
+    return ({"size": size}, (shape,)) if draw(st.booleans()) else ({}, (shape, (draw(st.integers(1, 3)), *size)))
+
+
+@st.composite
+def resized(draw: st.DrawFn) -> Case:
+    shape = draw(maps)
+    size = draw(st.integers(1, 9)), draw(st.integers(1, 9))
+    mode = draw(st.sampled_from(["nearest", "bilinear"]))
+    chosen = {"mode": mode, "align_corners": mode == "bilinear" and draw(st.booleans())}
+    return (chosen | {"size": size}, (shape,)) if draw(st.booleans()) else (chosen, (shape, (2, *size)))
+
+
 numbers = st.floats(-2, 2, width=32)
 positive = st.floats(0.125, 2, width=32)
 flag = st.booleans()
@@ -138,6 +163,10 @@ CASES: dict[str, Strategy] = {
     "slice": sliced(),
     "subsample": given(maps, {"stride": strides}),
     "pad_channels": padded(),
+    "pad_edges": edged(),
+    "crop": cropped(),
+    "resize": resized(),
+    "pixel_unshuffle": given(maps, {"factor": st.integers(1, 3)}),
     "pad_same": given(maps, {"kernel": kernels}, stride=strides, dilation=strides),
     **{
         row.name: given(either)
@@ -156,6 +185,8 @@ AS_STRICT_AS_TORCH = frozenset(
         "avgpool",
         "shuffle",
         "pixel_shuffle",
+        "pad_edges",
+        "pixel_unshuffle",
         "hardtanh",
     }
 )

@@ -40,7 +40,7 @@ def test_a_row_is_complete(name: str) -> None:
     assert row.attributes.__doc__
     for rule in (row.shape, row.source, row.parameters):
         assert callable(rule)
-    assert row.inputs in ((1, 1), (1, None))
+    assert row.inputs in ((1, 1), (1, 2), (1, None))
     assert set(meanings_of(row.attributes)) == set(row.attributes.fields), "an argument without a meaning"
     assert bool(row.fvcore) is (row.flops is not None), "fvcore has a name for each operator that it counts"
     assert not (row.commutes or row.pairwise) or row.merges
@@ -57,7 +57,8 @@ def test_required_arguments_come_first() -> None:
 
 
 def test_symbols_are_the_option_words() -> None:
-    assert {"bilinear", "global", "nearest", "none", "same", "tanh", "valid"} == SYMBOLS
+    words = {"bilinear", "constant", "global", "nearest", "none", "reflect", "replicate", "same", "tanh", "valid"}
+    assert words == SYMBOLS
 
 
 def test_attributes_survive_pickling_and_are_hashable() -> None:
@@ -133,6 +134,20 @@ SOURCES: list[tuple[str, dict[str, object], tuple[Shape, ...], str]] = [
     ("pad_channels", {"channels": 128}, (MAP,), "F.pad(x0, (0, 0, 0, 0, 0, 64))"),
     ("pad_channels", {"channels": 513}, (FEATURES,), "F.pad(x0, (0, 1))"),
     ("pad_same", {"kernel": 5, "stride": 2}, (MAP,), "F.pad(x0, (1, 2, 1, 2))"),
+    ("pad_edges", {"top": 1, "left": -2}, (MAP,), "F.pad(x0, (-2, 0, 1, 0))"),
+    ("pad_edges", {"right": 3, "value": -1}, (MAP,), "F.pad(x0, (0, 3, 0, 0), value=-1.0)"),
+    ("pad_edges", {"bottom": 2, "mode": "reflect"}, (MAP,), "F.pad(x0, (0, 0, 0, 2), mode='reflect')"),
+    ("crop", {"size": 5}, ((8, 8, 7),), "x0[:, :, 1:6, 1:6]"),
+    ("crop", {}, ((8, 8, 7), (3, 8, 2)), "x0[:, :, 0:8, 2:4]"),
+    ("resize", {"size": (9, 5)}, (MAP,), "F.interpolate(x0, size=(9, 5))"),
+    ("resize", {}, (MAP, (3, 7, 5)), "F.interpolate(x0, size=x1.shape[2:])"),
+    (
+        "resize",
+        {"mode": "bilinear", "align_corners": True},
+        (MAP, (3, 7, 5)),
+        "F.interpolate(x0, size=x1.shape[2:], mode='bilinear', align_corners=True)",
+    ),
+    ("pixel_unshuffle", {"factor": 2}, (MAP,), "nn.PixelUnshuffle(2)"),
     ("scale", {"factor": 0.17}, (MAP,), "x0 * 0.17"),
     ("add", {}, (MAP,), "x0"),
     ("add", {}, (MAP, MAP, MAP), "x0 + x1 + x2"),

@@ -119,8 +119,20 @@ class Writer:
         return f"split {count} {{ {self.body(names, depth + 1, True)} }} merge {merge}"
 
     def paths(self, names: list[str], depth: int, keep: bool) -> str:
-        bodies = [f"path {{ {self.body(names, depth + 1, True, 2)} }}" for _ in range(self.source.randint(2, 3))]
+        bodies = [self.path(names, depth) for _ in range(self.source.randint(2, 3))]
         return f"split {{ {'; '.join(bodies)} }} merge {self.source.choice(MERGES)}"
+
+    def path(self, names: list[str], depth: int) -> str:
+        """A path of a split, or paths in a loop or under a condition."""
+        body = f"path {{ {self.body(names, depth + 1, True, 2)} }}"
+        test, count = self.one(names, "flag", "channels_here == 8", "true"), self.one(names, "count", "2")
+        forms = (
+            *[body] * 4,
+            f"if {test} {{ {body} }} else {{ path {{ bn }}; path {{ relu }} }}",
+            f"repeat {count} as j {{ {body}; if j == 1 {{ path {{ value_in_path }} }} }}",
+            "for k in [1, 3] { path { conv(channels_here, k) } }",
+        )
+        return self.source.choice(forms).replace("value_in_path", self.source.choice(("relu", "bn", "identity")))
 
     def repeat(self, names: list[str], depth: int, keep: bool) -> str:
         return f"repeat {self.one(names, 'count', '2', '3')} {{ {self.body(names, depth + 1, keep)} }}"
@@ -155,6 +167,9 @@ class Writer:
                 "for t in [4, 8, 12, 16] { conv(t, 1x1); bn }",
                 "for t in [4, 20, 12, 16, 8, 4] { conv(t, 1x1) }",
                 "split 3 as i { conv(4 * (i + 1), 3x3); relu } merge concat",
+                "conv(16, 1x1); split [4, 2, 10] slice as i { conv(4 * (i + 1), 3x3); relu } merge concat",
+                "conv(12, 1x1); split [8, 4] slice { path { conv(8, 3x3) }; path { bn } } merge concat",
+                f"repeat {count} {{ conv(4, 3x3); concat(value_in) }}" if depth == 0 else "conv(4, 3x3); relu",
             )
         )
 

@@ -401,6 +401,32 @@ SPLITS = {
         "param a = 4; param b = 4; param s = 1; split { path { conv(a, 1x1) }; path { conv(b, 3x3, stride=s) } } merge add",
         {"a": [4, 8], "b": [4, 8], "s": [1, 2]},
     ),
+    "paths under conditions": Example(
+        "param f = true; param w = 8; conv(w, 1x1)\n"
+        "split { path { conv(8, 3x3) }; if f { path { bn } } else if w == 4 { path { relu }; path { conv(8, 1x1) } } } merge add",
+        {"f": [True, False], "w": [4, 8, 10]},
+    ),
+    "paths under conditions that all fail": Example(
+        "param f = true; conv(8, 1x1); split { if f { path { bn } } } merge add", {"f": [True, False]}
+    ),
+    "paths in loops": Example(
+        "param n = 2; param k = [3, 5]; conv(8, 1x1)\n"
+        "split { for size in k { path { conv(4, size) } }; repeat n as i { if i > 0 { path { conv(i * 4, 1x1) } } } } merge concat",
+        {"n": [0, 1, 2, 4], "k": [[3, 5], [1], [3, 5, 7]]},
+    ),
+    "slices of stated widths": Example(
+        "param w = [2, 6]; param c = 8; conv(c, 1x1); split w slice as i { conv(w[i] * 2, 3x3) } merge concat",
+        {"w": [[2, 6], [1, 1, 6], [8], [4, 5], [0, 8]], "c": [8, 9]},
+    ),
+    "slices of stated widths and paths": Example(
+        "param a = 2; conv(8, 1x1); split [a, 8 - a] slice { path { conv(4, 3x3) }; path { bn } } merge concat",
+        {"a": [1, 2, 7, 8, 9]},
+    ),
+    "the value that enters a template": Example(
+        "param n = 2; param w = 4; conv(8, 1x1); repeat n { dense(w) }; stage s repeat n { conv(w, 1x1); concat(value_in) }",
+        {"n": [0, 1, 3], "w": [4, 5]},
+        "template dense(g) { conv(g, 3x3); relu; concat(value_in) }",
+    ),
     "merges": Example(
         "param m = add; param b = 4; split { path { conv(4, 1x1) }; path { conv(b, 3x3) } } merge m",
         {"m": ["add", "concat", "mul", "mean", "maximum", "relu"], "b": [4, 1, 8]},

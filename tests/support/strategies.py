@@ -101,6 +101,12 @@ def _compound(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
         st.tuples(body, aliases).map(lambda t: f"split 4 slice as i {t[0]} merge concat{t[1]}"),
         st.tuples(path, path).map(lambda t: f"split {{ {t[0]} {t[1]} }} merge add"),
         st.tuples(path, path).map(lambda t: f"split slice\n{{\n{t[0]}\n{t[1]}\n}}\nmerge add\nas v"),
+        st.tuples(path, path).map(
+            lambda t: f"split {{ {t[0]}; if a {{ {t[1]} }} else if b {{ path {{ relu }} }} }} merge add"
+        ),
+        st.tuples(path, path).map(
+            lambda t: f"split {{ repeat 3 as i {{ {t[0]} }} for a, b in c {{\n{t[1]} }} }} merge add"
+        ),
         between("residual", body),
         st.tuples(body, body).map(lambda t: f"residual(shortcut = skip) {t[0]}\nshortcut {t[1]}"),
     )

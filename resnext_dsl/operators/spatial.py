@@ -1,0 +1,233 @@
+"""Operators that change the height and width of a feature map: padding, cropping, resizing."""
+
+from typing import Literal
+
+from resnext_dsl.operators.algebra import CHANNELWISE
+from resnext_dsl.operators.arguments import Int, Positive, PositivePair
+from resnext_dsl.operators.base import Attributes, Expression, ModuleCall, RuleError, Shape
+from resnext_dsl.operators.memory_rules import NOTHING_SAVED, VIEW, MemoryRules, Saved, TrainingStep
+from resnext_dsl.operators.row import Operator
+from resnext_dsl.operators.rules import check_divisible, elements, keywords, map_of, no_parameters, shape_text
+
+
+class PadEdges(Attributes):
+    """Attributes of `pad_edges`.
+
+    Attributes:
+        top: Rows added above; a negative number removes rows, as on the other sides.
+        bottom: Rows added below.
+        left: Columns added on the left.
+        right: Columns added on the right.
+        mode: The added elements: one `constant`, the map mirrored at its edge (`reflect`), or its edge (`replicate`).
+        value: The constant.
+    """
+
+    top: Int = 0
+    bottom: Int = 0
+    left: Int = 0
+    right: Int = 0
+    mode: Literal["constant", "reflect", "replicate"] = "constant"
+    value: float = 0.0
+
+
+class Crop(Attributes):
+    """Attributes of `crop`.
+
+    Attributes:
+        size: Height and width of the output, if no other value gives them.
+    """
+
+    size: PositivePair | None = None
+
+
+class Resize(Attributes):
+    """Attributes of `resize`.
+
+    Attributes:
+        size: Height and width of the output, if no other value gives them.
+        mode: `nearest` copies elements, `bilinear` interpolates between them.
+        align_corners: Whether the corners keep their values in `bilinear`.
+    """
+
+    size: PositivePair | None = None
+    mode: Literal["nearest", "bilinear"] = "nearest"
+    align_corners: bool = False
+
+
+class PixelUnshuffle(Attributes):
+    """Attributes of `pixel_unshuffle`.
+
+    Attributes:
+        factor: Side of the square of pixels that become channels.
+    """
+
+    factor: Positive
+
+
+def _edges_shape(attributes: PadEdges, inputs: tuple[Shape, ...]) -> Shape:
+    channels, height, width = map_of("pad_edges", inputs)
+    _check_side("top", attributes.top, "height", height, attributes.mode)
+    _check_side("bottom", attributes.bottom, "height", height, attributes.mode)
+    _check_side("left", attributes.left, "width", width, attributes.mode)
+    _check_side("right", attributes.right, "width", width, attributes.mode)
+    rows, columns = height + attributes.top + attributes.bottom, width + attributes.left + attributes.right
+    if rows < 1 or columns < 1:
+        message = f"`pad_edges` leaves nothing of its input (={shape_text(inputs[0])})"
+        raise RuleError("E303", message, "remove fewer rows and columns", "top" if rows < 1 else "left")
+    return channels, rows, columns
+
+
+def _check_side(side: str, number: int, label: str, size: int, mode: str) -> None:
+    if mode != "constant" and number < 0:
+        message = f"`{side}` must be at least 0 with `mode={mode}`; found {number}"
+        raise RuleError("E205", message, "a negative number removes rows or columns with `mode=constant`", side)
+    if mode == "reflect" and number >= size:
+        message = f"`{side}` must be less than the {label} of the input (={size}) with `mode=reflect`; found {number}"
+        raise RuleError("E205", message, "", side)
+
+
+def _edges_source(attributes: PadEdges, inputs: tuple[Shape, ...]) -> Expression:
+    sides = tuple((side, getattr(attributes, side)) for side in ("left", "right", "top", "bottom"))
+    text = "F.pad({0}, ({left}, {right}, {top}, {bottom})"
+    if attributes.mode != "constant":
+        return Expression(f"{text}, mode={{mode}})", (*sides, ("mode", attributes.mode)))
+    if attributes.value:
+        return Expression(f"{text}, value={{value}})", (*sides, ("value", attributes.value)))
+    return Expression(f"{text})", sides)
+
+
+def _other_size(operator: str, size: tuple[int, int] | None, inputs: tuple[Shape, ...]) -> tuple[int, int]:
+    """The size that an attribute or another value gives.
+
+    Raises:
+        RuleError: E202 if neither gives it, E203 if both do, E301 if the other value is no feature map.
+    """
+    hint = f"write `{operator}(VALUE)` or `{operator}(size=HEIGHT x WIDTH)`"
+    if len(inputs) == 1 and size is None:
+        raise RuleError("E202", f"`{operator}` needs a size, or a value that has it", hint, "size")
+    if size is not None and len(inputs) > 1:
+        raise RuleError("E203", f"`{operator}` takes a size or another value, not both", hint, "size")
+    if size is not None:
+        return size
+    _, height, width = map_of(operator, inputs[1:])
+    return height, width
+
+
+def _crop_shape(attributes: Crop, inputs: tuple[Shape, ...]) -> Shape:
+    channels, height, width = map_of("crop", inputs)
+    rows, columns = _other_size("crop", attributes.size, inputs)
+    if rows > height or columns > width:
+        message = f"`crop` needs a size of at most that of its input (={height}x{width}); found {rows}x{columns}"
+        raise RuleError("E303", message, "`pad_edges` or `resize` enlarges a feature map", "size")
+    return channels, rows, columns
+
+
+def _crop_source(attributes: Crop, inputs: tuple[Shape, ...]) -> Expression:
+    rows, columns = _other_size("crop", attributes.size, inputs)
+    top, left = (inputs[0][1] - rows) // 2, (inputs[0][2] - columns) // 2
+    window = (("top", top), ("bottom", top + rows), ("left", left), ("right", left + columns))
+    return Expression("{0}[:, :, {top}:{bottom}, {left}:{right}]", window)
+
+
+def _resize_shape(attributes: Resize, inputs: tuple[Shape, ...]) -> Shape:
+    channels, _, _ = map_of("resize", inputs)
+    check_corners(attributes.align_corners, attributes.mode)
+    return (channels, *_other_size("resize", attributes.size, inputs))
+
+
+def check_corners(align_corners: bool, mode: str) -> None:
+    """Checks that only interpolation aligns corners.
+
+    Raises:
+        RuleError: E205 if it does not interpolate.
+    """
+    if align_corners and mode != "bilinear":
+        message = f"`align_corners` needs `mode=bilinear`; found `{mode}`"
+        raise RuleError("E205", message, "", "align_corners")
+
+
+def _resize_source(attributes: Resize, inputs: tuple[Shape, ...]) -> Expression:
+    chosen = keywords(mode=(attributes.mode, "nearest"), align_corners=(attributes.align_corners, False))
+    rest = "".join(f", {name}={{{name}}}" for name, _ in chosen)
+    if attributes.size is None:
+        return Expression(f"F.interpolate({{0}}, size={{1}}.shape[2:]{rest})", chosen)
+    rows, columns = attributes.size
+    size = (("rows", rows), ("columns", columns))
+    return Expression(f"F.interpolate({{0}}, size=({{rows}}, {{columns}}){rest})", (*size, *chosen))
+
+
+def _resize_flops(attributes: Resize, inputs: tuple[Shape, ...]) -> int:
+    # fvcore: 1 per output element if it is copied, 4 if it is interpolated from four
+    return elements(_resize_shape(attributes, inputs)) * (1 + 3 * (attributes.mode == "bilinear"))
+
+
+def _unshuffle_shape(attributes: PixelUnshuffle, inputs: tuple[Shape, ...]) -> Shape:
+    channels, height, width = map_of("pixel_unshuffle", inputs)
+    factor = attributes.factor
+    check_divisible("the height of the input", height, "`factor`", factor, "factor")
+    check_divisible("the width of the input", width, "`factor`", factor, "factor")
+    return channels * factor * factor, height // factor, width // factor
+
+
+def _unshuffle_source(attributes: PixelUnshuffle, inputs: tuple[Shape, ...]) -> ModuleCall:
+    return ModuleCall("nn.PixelUnshuffle", (attributes.factor,))
+
+
+def _edges_saves(attributes: PadEdges, inputs: tuple[Shape, ...], run: TrainingStep) -> Saved:
+    return Saved() if attributes.mode == "constant" else Saved(inputs=(0,))
+
+
+ROWS = (
+    Operator(
+        name="pad_edges",
+        kind="shape",
+        summary="Rows and columns added around a feature map, or removed (`F.pad`).",
+        attributes=PadEdges,
+        shape=_edges_shape,
+        source=_edges_source,
+        parameters=no_parameters,
+        flops=None,
+        memory=MemoryRules(_edges_saves),
+        algebra=CHANNELWISE,
+    ),
+    Operator(
+        name="crop",
+        kind="shape",
+        summary="The middle of a feature map, of a size or of the size of another value: `crop(skip)`. "
+        "If an odd number of rows is removed, one more goes from the end.",
+        attributes=Crop,
+        shape=_crop_shape,
+        source=_crop_source,
+        parameters=no_parameters,
+        flops=None,
+        memory=VIEW,
+        algebra=CHANNELWISE,
+        inputs=(1, 2),
+    ),
+    Operator(
+        name="resize",
+        kind="shape",
+        summary="A feature map of a size, or of the size of another value: `resize(skip)` (`F.interpolate`).",
+        attributes=Resize,
+        shape=_resize_shape,
+        source=_resize_source,
+        parameters=no_parameters,
+        flops=_resize_flops,
+        memory=NOTHING_SAVED,
+        algebra=CHANNELWISE,
+        inputs=(1, 2),
+        fvcore="upsample_{mode}2d",
+    ),
+    Operator(
+        name="pixel_unshuffle",
+        kind="shape",
+        summary="Squares of pixels rearranged as channels (`nn.PixelUnshuffle`).",
+        attributes=PixelUnshuffle,
+        shape=_unshuffle_shape,
+        source=_unshuffle_source,
+        parameters=no_parameters,
+        flops=None,
+        memory=NOTHING_SAVED,
+        algebra=CHANNELWISE,
+    ),
+)
