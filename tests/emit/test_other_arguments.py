@@ -13,7 +13,7 @@ from torch import nn
 import resnext_dsl as rx
 from resnext_dsl.semantics.spec_files import shipped_names
 
-FAST = ("resnet50", "regnetx_002", "mobilenetv3_large_100", "densenet121", "shufflenet_v2_x1_0", "resnet18")
+FAST = ("regnetx_002", "mobilenetv3_large_100", "resnet18")
 
 
 def classes_of(text: str) -> dict[str, type[nn.Module]]:
