@@ -51,7 +51,7 @@ class Changed(NamedTuple):
     """The entries of a network that is derived from another.
 
     Attributes:
-        entries: Those of the base, with the changed ones in the places of those that they replace.
+        entries: The entries of the base. A changed entry stands in the place of the entry that it replaces.
         owners: The derived network that has a changed entry, by the identity of the entry.
     """
 

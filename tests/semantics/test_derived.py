@@ -150,10 +150,10 @@ def test_replacements_see_the_names_of_their_own_file_and_of_the_base(tmp_path: 
     assert [f"{n.operator} {n.shape[0]}" for n in network.ir.nodes if n.name.startswith("tail")] == ["conv 7", "silu 7"]
     middle = rx.load(tmp_path / "middle.arch")
     assert [f"{n.operator} {n.shape[0]}" for n in middle.ir.nodes if n.name.startswith("tail")] == [
-        "conv 33",
-        "gelu 33",
+        "conv 27",
+        "gelu 27",
     ]
-    assert rx.load(tmp_path / "base.arch").cost().params == 7 + 4 * 27 + 1 + 8 * 4 + 8 * 10 + 10 + 4 * 2
+    assert rx.load(tmp_path / "base.arch").cost().params == 3 * 4 * 9 + 2 * 4 + 4 * 8 + 3 + (8 * 10 + 10)
 
 
 @pytest.mark.parametrize(
