@@ -76,6 +76,7 @@ class Counter:
                 raise error("E405", message, entry.span, hint="the option `max_steps` sets the limit")
 
     def _entry(self, entry: s.Entry, env: Environment) -> SizeEstimate:
+        env = self.network.names_of(entry, env)
         if isinstance(entry, s.PartDeclaration):
             if entry.times is None:
                 return self._block(entry.body, env)

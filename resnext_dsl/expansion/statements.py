@@ -68,6 +68,7 @@ class Expander(Caller):
 
     def _entry(self, entry: s.Entry, place: Place, env: Environment, x: Running) -> Running:
         self._frame = place.frame
+        env = self.network.names_of(entry, env)
         if isinstance(entry, s.PartDeclaration):
             return self._part(entry, place, env, x)
         if isinstance(entry, s.OutputDeclaration):

@@ -24,6 +24,7 @@ from resnext_dsl.semantics.bound_network import BoundNetwork, Parameter, input_s
 from resnext_dsl.semantics.derivation import (
     DerivedValues,
     bases_of,
+    changed_entries,
     derived_values,
     level_environment,
     unnamed_values,
@@ -92,30 +93,20 @@ class Binder:
             self._wrong(
                 "E203", "values for the parameters of a network need names: `depths=[3, 4, 6, 3]`", argument.span
             )
-        for level in chain[:-1]:
-            self._without_body(level.network)
+        changed, wrong = changed_entries(chain[:-1], base.network)
+        self._note(*wrong)
+        network = base.network._replace(entries=changed.entries)
         env = Environment(base.environment)
         bound = BoundNetwork(declared.name.text, declared.name.span, env, declared.doc or base.network.doc)
-        self._declare(base.network, env, bound, derived_values(chain[:-1]), overrides)
+        bound.environments = {
+            place: level_environment(env, level) for place, level in changed.owners.items()
+        }
+        self._declare(network, env, bound, derived_values(chain[:-1]), overrides)
         for level in reversed(chain):
             self._settings(level.network.entries, env if level is base else level_environment(env, level), bound)
         bound.budgets = tuple(entry for entry in declared.entries if isinstance(entry, s.Budget))
         bound.budget_names = env if declared is base.network else level_environment(env, chain[0])
         return bound
-
-    def _without_body(self, derived: s.NetworkDeclaration | s.Derived) -> None:
-        """Notes the entries of a derived network that would have no effect: its body is that of its base."""
-        for entry in derived.entries:
-            if not isinstance(entry, s.Budget | s.Require | s.Default | s.Init):
-                name = derived.name.text
-                hint = (
-                    "it can state `budget`, `require`, `default` and `init`; write other changes in a network in full"
-                )
-                if isinstance(entry, s.Param):
-                    base = derived.base.text if isinstance(derived, s.Derived) else name
-                    hint = f"give the value of a parameter to the base: `{base}({entry.name.text}=...)`"
-                message = f"the derived network `{name}` has the body of its base, so this entry is not allowed"
-                self._wrong("E105", message, entry.span, hint)
 
     # --- declarations ---
 
@@ -130,9 +121,9 @@ class Binder:
         """Binds the names of a network in the order of the text; templates and functions exist from the start."""
         for entry in network.entries:
             if isinstance(entry, s.Template):
-                env.names[entry.name.text] = TemplateValue(entry, env)
+                env.names[entry.name.text] = TemplateValue(entry, bound.names_of(entry, env))
             elif isinstance(entry, s.Fn):
-                env.names[entry.name.text] = FunctionValue(entry, env)
+                env.names[entry.name.text] = FunctionValue(entry, bound.names_of(entry, env))
         self._unknown_parameters(network, derived, overrides)
         places: dict[str, Span] = {}
         for entry in network.entries:
@@ -140,10 +131,10 @@ class Binder:
             if isinstance(entry, s.Param):
                 self._parameter(entry, env, bound, derived, overrides)
             elif isinstance(entry, s.Let):
-                self.scopes.constant(entry, env)
+                self.scopes.constant(entry, env, bound.names_of(entry, env))
         for entry in network.entries:
             if isinstance(entry, s.Input):
-                self._input(entry, env, bound)
+                self._input(entry, bound.names_of(entry, env), bound)
         bound.entries = tuple(entry for entry in network.entries if _in_body(entry))
         bound.declared = network.entries
 

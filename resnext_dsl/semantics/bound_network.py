@@ -41,7 +41,8 @@ class BoundNetwork:
         defaults: Operator -> argument -> new default, with its place.
         budgets: The budgets of the network itself, without those of its bases.
         budget_names: The names that its budgets see.
-        declared: All entries of the network, or of its base if it is derived.
+        declared: All entries of the network; if it is derived, those of its base with the ones that it replaces.
+        environments: The names that an entry of a derived network sees, by the identity of the entry.
     """
 
     def __init__(self, name: str, span: Span, environment: Environment, doc: str = "") -> None:
@@ -58,6 +59,11 @@ class BoundNetwork:
         self.budgets: tuple[s.Budget, ...] = ()
         self.budget_names = environment
         self.declared: tuple[s.Entry, ...] = ()
+        self.environments: dict[int, Environment] = {}
+
+    def names_of(self, entry: s.Entry, env: Environment) -> Environment:
+        """The names that an entry sees: those of the network, or also those of the derived network that states it."""
+        return self.environments.get(id(entry), env)
 
     def with_input(self, shape: Shape) -> BoundNetwork:
         """The same network with an input of another shape."""

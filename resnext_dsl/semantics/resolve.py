@@ -7,6 +7,7 @@ and declarations that are never used (warnings).
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterable
 from typing import TypeVar
 
 from resnext_dsl.foundation.diagnostics import ArchError, Diagnostic, EnoughError, Note, Span
@@ -39,6 +40,7 @@ class _Resolver(StatementNames):
         self._levels: dict[int, NameLevel] = {}
         self._entries: tuple[s.Entry, ...] = ()  # of the network that is being checked
         self._values: NameLevel | None = None
+        self._bases: dict[int, object] = {}  # of derived networks, by identity
 
     def circles(self) -> None:
         """Notes definitions that call themselves."""
@@ -54,7 +56,7 @@ class _Resolver(StatementNames):
             self._take(item, self.module(imported), level)
         for declared in module.file.items:
             if not isinstance(declared, s.Import):
-                level.declare(declared.name, declared if isinstance(declared, s.Template | s.Fn) else None)
+                level.declare(declared.name, None if isinstance(declared, s.Let) else declared)
         if not module.shipped:
             self._items(module, level, main)
         return level
@@ -80,6 +82,7 @@ class _Resolver(StatementNames):
                 self._network(item, level)
             elif isinstance(item, s.Derived):
                 network = item
+                self._bases[id(item)] = level.names.get(item.base.text)
                 self._derived(item, level)
         if main and network is not None:
             level.used.add(network.name.text)
@@ -116,19 +119,10 @@ class _Resolver(StatementNames):
                 level.declare(entry.name, entry)
             elif isinstance(entry, s.Param | s.Let):
                 level.declare(entry.name)
-        statements = s.Block(network.span, tuple(e for e in network.entries if isinstance(e, s.Statement)))
-        values = NameLevel(level, dict.fromkeys(aliases(statements)))
+        values = NameLevel(level, dict.fromkeys(names_of_values(network.entries)))
         self._named_twice(_names_of_values(network.entries))
         self._settled_twice(network.entries)
         self._outputs_twice(network.entries)
-        for entry in network.entries:
-            if isinstance(entry, s.PartDeclaration):
-                values.names.update(dict.fromkeys([entry.name.text, *aliases(entry.body)]))
-                values.names.update({entry.alias.text: None} if entry.alias is not None else {})
-            elif isinstance(entry, s.Input):
-                values.names[entry.name.text] = None
-            elif isinstance(entry, s.OutputDeclaration) and entry.body is not None:
-                values.names.update(dict.fromkeys(aliases(entry.body)))
         self._inside = True
         self._entries, self._values = network.entries, values
         for entry in network.entries:
@@ -151,6 +145,31 @@ class _Resolver(StatementNames):
                     notes = (Note(f"`{name.text}` is first given here", first),)
                     self._note(Diagnostic("E203", message, name.span, notes=notes))
         self._settled_twice(network.entries)
+        self._changes(network, outer)
+
+    def _changes(self, network: s.Derived, outer: NameLevel) -> None:
+        """Checks the entries that replace some of the base; they see the names of the base and those of their file."""
+        declared: list[s.Entry] = list(network.entries)
+        base, seen = outer.names.get(network.base.text), {id(network)}
+        while isinstance(base, s.Derived) and id(base) not in seen:
+            seen.add(id(base))
+            declared += base.entries
+            base = self._bases.get(id(base))
+        if not isinstance(base, s.NetworkDeclaration):
+            return  # binding reports it
+        declared += base.entries
+        level = NameLevel(outer)
+        for entry in reversed(declared):
+            if isinstance(entry, s.Template | s.Fn):
+                level.names[entry.name.text] = entry
+            elif isinstance(entry, s.Param | s.Let):
+                level.names[entry.name.text] = None
+        values = NameLevel(level, dict.fromkeys(names_of_values(declared)))
+        before, self._inside = self._inside, True
+        for entry in network.entries:
+            if isinstance(entry, s.Template | s.Fn | s.Let | s.Input | s.PartDeclaration | s.OutputDeclaration):
+                self._entry(entry, level, values)
+        self._inside = before
 
     def _settled_twice(self, entries: tuple[s.Entry, ...]) -> None:
         """Notes a second default for one argument of an operator, and a second rule for one target of `init`."""
@@ -276,6 +295,22 @@ class _Resolver(StatementNames):
         seen: dict[str, Span] = {}
         for item in domain.items:
             self._first(item.span.text, item.span, seen, f"`{item.span.text[:40]}` occurs twice in the domain")
+
+
+def names_of_values(entries: Iterable[s.Entry]) -> list[str]:
+    """The names of all values of a network, at any depth."""
+    names: list[str] = []
+    for entry in entries:
+        if isinstance(entry, s.PartDeclaration):
+            names += [entry.name.text, *aliases(entry.body)]
+            names += [entry.alias.text] if entry.alias is not None else []
+        elif isinstance(entry, s.Input):
+            names.append(entry.name.text)
+        elif isinstance(entry, s.OutputDeclaration):
+            names += aliases(entry.body) if entry.body is not None else []
+        elif isinstance(entry, s.Statement):
+            names += aliases(s.Block(entry.span, (entry,)))
+    return names
 
 
 def _names_of_values(entries: tuple[s.Entry, ...]) -> list[s.Name]:

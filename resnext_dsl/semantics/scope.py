@@ -72,10 +72,16 @@ class Scopes:
             else:
                 self.constant(item, env)
 
-    def constant(self, item: s.Let, env: Environment) -> None:
-        """Binds a `let`; if its value cannot be computed, the error is noted and the value is unknown."""
+    def constant(self, item: s.Let, env: Environment, seen: Environment | None = None) -> None:
+        """Binds a `let`; if its value cannot be computed, the error is noted and the value is unknown.
+
+        Args:
+            item: The constant.
+            env: The names that it belongs to.
+            seen: The names that its value sees; None for `env`.
+        """
         try:
-            env.names[item.name.text] = self.evaluator.bound(item.value, env)
+            env.names[item.name.text] = self.evaluator.bound(item.value, seen or env)
         except ArchError as problem:
             self._note(*problem.diagnostics)
             env.names[item.name.text] = UNKNOWN

@@ -32,7 +32,7 @@ GROUPED = (
 
 LARGE = ("regnetx_002", "resnext101_32x4d", "resnext101_32x8d", "resnext101_64x4d", "resnext29_16x64d")
 
-JOINED = ("res2net50_26w_4s", "resnext50_32x4d_a", "resnext50_32x4d_b")
+JOINED = ("mixnet_s", "res2net50_26w_4s", "resnext50_32x4d_a", "resnext50_32x4d_b")
 """Networks that are written with paths that can be one."""
 
 SMALLEST = {"alexnet": 79, "inception_v3": 299, "inception": 139, "resnext29": 32}
