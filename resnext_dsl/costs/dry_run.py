@@ -96,12 +96,16 @@ def _elementwise(first: Value, *others: Value) -> Value:
     return first.in_new_memory(tuple(map(max, *shapes)) if others else first.shape)
 
 
-def _pad(value: Value, around: tuple[int, ...]) -> Value:
+def _pad(image: Value, around: tuple[int, ...], **_: Any) -> Value:
     """Pairs of numbers for each axis, the last axis first."""
-    shape = list(value.shape)
+    shape = list(image.shape)
     for number, (before, after) in enumerate(zip(around[::2], around[1::2], strict=True), 1):
         shape[-number] += before + after
-    return value.in_new_memory(tuple(shape))
+    return image.in_new_memory(tuple(shape))
+
+
+def _interpolate(image: Value, size: tuple[int, int], **_: Any) -> Value:
+    return image.in_new_memory((image.shape[0], *size))
 
 
 class ModuleStandIn:
@@ -220,7 +224,7 @@ _NN = _Layers(
     ModuleList=ModuleList,
     ModuleDict=ModuleDict,
     Sequential=Sequential,
-    functional=SimpleNamespace(pad=_pad),
+    functional=SimpleNamespace(pad=_pad, interpolate=_interpolate),
 )
 
 

@@ -70,11 +70,16 @@ def _edges_shape(attributes: PadEdges, inputs: tuple[Shape, ...]) -> Shape:
     _check_side("bottom", attributes.bottom, "height", height, attributes.mode)
     _check_side("left", attributes.left, "width", width, attributes.mode)
     _check_side("right", attributes.right, "width", width, attributes.mode)
-    rows, columns = height + attributes.top + attributes.bottom, width + attributes.left + attributes.right
-    if rows < 1 or columns < 1:
-        message = f"`pad_edges` leaves nothing of its input (={shape_text(inputs[0])})"
-        raise RuleError("E303", message, "remove fewer rows and columns", "top" if rows < 1 else "left")
-    return channels, rows, columns
+    _check_rest("top", height, attributes.top, attributes.bottom, inputs[0])
+    _check_rest("left", width, attributes.left, attributes.right, inputs[0])
+    return channels, height + attributes.top + attributes.bottom, width + attributes.left + attributes.right
+
+
+def _check_rest(side: str, size: int, before: int, after: int, shape: Shape) -> None:
+    """Checks that a row or column of the input is left, whatever is added on the other side."""
+    if size + before * (before < 0) + after * (after < 0) < 1:
+        message = f"`pad_edges` leaves nothing of its input (={shape_text(shape)})"
+        raise RuleError("E303", message, "remove fewer rows and columns", side)
 
 
 def _check_side(side: str, number: int, label: str, size: int, mode: str) -> None:
@@ -150,7 +155,7 @@ def _resize_source(attributes: Resize, inputs: tuple[Shape, ...]) -> Expression:
     chosen = keywords(mode=(attributes.mode, "nearest"), align_corners=(attributes.align_corners, False))
     rest = "".join(f", {name}={{{name}}}" for name, _ in chosen)
     if attributes.size is None:
-        return Expression(f"F.interpolate({{0}}, size={{1}}.shape[2:]{rest})", chosen)
+        return Expression(f"F.interpolate({{0}}, size={{1}}.shape[-2:]{rest})", chosen)
     rows, columns = attributes.size
     size = (("rows", rows), ("columns", columns))
     return Expression(f"F.interpolate({{0}}, size=({{rows}}, {{columns}}){rest})", (*size, *chosen))

@@ -83,7 +83,13 @@ def padded(draw: st.DrawFn) -> Case:
 def edged(draw: st.DrawFn) -> Case:
     shape = draw(maps)
     mode = draw(st.sampled_from(["constant", "reflect", "replicate"]))
-    sides = {side: draw(st.integers(-2 if mode == "constant" else 0, 3)) for side in ("top", "bottom", "left", "right")}
+    sides = {}
+    for first, second, size in (("top", "bottom", shape[1]), ("left", "right", shape[2])):
+        most = size - 1 if mode == "reflect" else 3
+        removed = draw(st.integers(0, size - 1)) if mode == "constant" else 0
+        sides[first] = draw(st.sampled_from([-removed, draw(st.integers(0, most))]))
+        left = size + min(sides[first], 0)
+        sides[second] = draw(st.integers(1 - left if mode == "constant" else 0, most))
     value = draw(st.floats(-2, 2, width=32)) if mode == "constant" else 0.0
     return {**sides, "mode": mode, "value": value}, (shape,)
 
@@ -185,7 +191,6 @@ AS_STRICT_AS_TORCH = frozenset(
         "avgpool",
         "shuffle",
         "pixel_shuffle",
-        "pad_edges",
         "pixel_unshuffle",
         "hardtanh",
     }

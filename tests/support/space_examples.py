@@ -427,6 +427,12 @@ SPLITS = {
         {"n": [0, 1, 3], "w": [4, 5]},
         "template dense(g) { conv(g, 3x3); relu; concat(value_in) }",
     ),
+    "sizes of other values": Example(
+        "param s = 2; param t = 1; param g = 4\n"
+        "conv(8, 3x3) as skip; maxpool(s); conv(4, 3x3) as low; resize(skip); concat(skip); crop(low)\n"
+        "pad_edges(top=t, left=-t); crop(size=g)",
+        {"s": [1, 2, 5], "t": [0, 1, 16], "g": [1, 4, 17]},
+    ),
     "merges": Example(
         "param m = add; param b = 4; split { path { conv(4, 1x1) }; path { conv(b, 3x3) } } merge m",
         {"m": ["add", "concat", "mul", "mean", "maximum", "relu"], "b": [4, 1, 8]},
