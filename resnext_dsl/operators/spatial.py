@@ -10,8 +10,8 @@ from resnext_dsl.operators.row import Operator
 from resnext_dsl.operators.rules import check_divisible, elements, keywords, map_of, no_parameters, shape_text
 
 
-class PadEdges(Attributes):
-    """Attributes of `pad_edges`.
+class Pad(Attributes):
+    """Attributes of `pad`.
 
     Attributes:
         top: Rows added above; a negative number removes rows, as on the other sides.
@@ -64,8 +64,8 @@ class PixelUnshuffle(Attributes):
     factor: Positive
 
 
-def _edges_shape(attributes: PadEdges, inputs: tuple[Shape, ...]) -> Shape:
-    channels, height, width = map_of("pad_edges", inputs)
+def _pad_shape(attributes: Pad, inputs: tuple[Shape, ...]) -> Shape:
+    channels, height, width = map_of("pad", inputs)
     _check_side("top", attributes.top, "height", height, attributes.mode)
     _check_side("bottom", attributes.bottom, "height", height, attributes.mode)
     _check_side("left", attributes.left, "width", width, attributes.mode)
@@ -78,7 +78,7 @@ def _edges_shape(attributes: PadEdges, inputs: tuple[Shape, ...]) -> Shape:
 def _check_rest(side: str, size: int, before: int, after: int, shape: Shape) -> None:
     """Checks that a row or column of the input is left, whatever is added on the other side."""
     if size + before * (before < 0) + after * (after < 0) < 1:
-        message = f"`pad_edges` leaves nothing of its input (={shape_text(shape)})"
+        message = f"`pad` leaves nothing of its input (={shape_text(shape)})"
         raise RuleError("E303", message, "remove fewer rows and columns", side)
 
 
@@ -91,7 +91,7 @@ def _check_side(side: str, number: int, label: str, size: int, mode: str) -> Non
         raise RuleError("E205", message, "", side)
 
 
-def _edges_source(attributes: PadEdges, inputs: tuple[Shape, ...]) -> Expression:
+def _pad_source(attributes: Pad, inputs: tuple[Shape, ...]) -> Expression:
     sides = tuple((side, getattr(attributes, side)) for side in ("left", "right", "top", "bottom"))
     text = "F.pad({0}, ({left}, {right}, {top}, {bottom})"
     if attributes.mode != "constant":
@@ -123,7 +123,7 @@ def _crop_shape(attributes: Crop, inputs: tuple[Shape, ...]) -> Shape:
     rows, columns = _other_size("crop", attributes.size, inputs)
     if rows > height or columns > width:
         message = f"`crop` needs a size of at most that of its input (={height}x{width}); found {rows}x{columns}"
-        raise RuleError("E303", message, "`pad_edges` or `resize` enlarges a feature map", "size")
+        raise RuleError("E303", message, "`pad` or `resize` enlarges a feature map", "size")
     return channels, rows, columns
 
 
@@ -178,21 +178,21 @@ def _unshuffle_source(attributes: PixelUnshuffle, inputs: tuple[Shape, ...]) -> 
     return ModuleCall("nn.PixelUnshuffle", (attributes.factor,))
 
 
-def _edges_saves(attributes: PadEdges, inputs: tuple[Shape, ...], run: TrainingStep) -> Saved:
+def _pad_saves(attributes: Pad, inputs: tuple[Shape, ...], run: TrainingStep) -> Saved:
     return Saved() if attributes.mode == "constant" else Saved(inputs=(0,))
 
 
 ROWS = (
     Operator(
-        name="pad_edges",
+        name="pad",
         kind="shape",
         summary="Rows and columns added around a feature map, or removed (`F.pad`).",
-        attributes=PadEdges,
-        shape=_edges_shape,
-        source=_edges_source,
+        attributes=Pad,
+        shape=_pad_shape,
+        source=_pad_source,
         parameters=no_parameters,
         flops=None,
-        memory=MemoryRules(_edges_saves),
+        memory=MemoryRules(_pad_saves),
         algebra=CHANNELWISE,
     ),
     Operator(

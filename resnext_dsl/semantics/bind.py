@@ -30,7 +30,7 @@ from resnext_dsl.semantics.derivation import (
     unnamed_values,
 )
 from resnext_dsl.semantics.domain import Domain, domain_of, typed
-from resnext_dsl.semantics.evaluate import Interpreter
+from resnext_dsl.semantics.evaluate import Interpreter, as_word
 from resnext_dsl.semantics.init_schemes import check_arguments
 from resnext_dsl.semantics.init_targets import InitRule, check_words
 from resnext_dsl.semantics.naming import top_names
@@ -98,9 +98,7 @@ class Binder:
         network = base.network._replace(entries=changed.entries)
         env = Environment(base.environment)
         bound = BoundNetwork(declared.name.text, declared.name.span, env, declared.doc or base.network.doc)
-        bound.environments = {
-            place: level_environment(env, level) for place, level in changed.owners.items()
-        }
+        bound.environments = {place: level_environment(env, level) for place, level in changed.owners.items()}
         self._declare(network, env, bound, derived_values(chain[:-1]), overrides)
         for level in reversed(chain):
             self._settings(level.network.entries, env if level is base else level_environment(env, level), bound)
@@ -190,8 +188,15 @@ class Binder:
         env.names[name] = PENDING
         try:
             default = self.evaluator.bound(entry.default, env)
+            choices = domain_of(entry.domain, self.evaluator, env) if entry.domain is not None else None
+            if entry.type is None and choices is not None and any(isinstance(value, str) for value in choices.values):
+                default = as_word(default)
             kind = _type(entry, default)
-            domain = self._domain(entry, env, kind, default)
+            domain = (
+                typed(choices, entry.domain, kind, default)
+                if choices is not None and entry.domain is not None
+                else None
+            )
             if name in overrides:
                 value, span = self._override(name, overrides[name], kind, env)
             elif name in derived:
@@ -202,6 +207,7 @@ class Binder:
                 if domain is not None:
                     self.evaluator.step(entry.default.span, size_of(default) * (1 + len(domain.values)))
                 _check_default(entry, default, domain)
+            value = as_word(value) if kind == "string" else value
             if any(element_of(key) for key in overrides):
                 value = with_elements(name, value, overrides, self.evaluator, env)
             if kind == "shape" and is_int(value) and len(default) == 2:
@@ -226,11 +232,6 @@ class Binder:
         except UnsettledError:
             pass
         return True
-
-    def _domain(self, entry: s.Param, env: Environment, kind: str, default: Any) -> Domain | None:
-        if entry.domain is None:
-            return None
-        return typed(domain_of(entry.domain, self.evaluator, env), entry.domain, kind, default)
 
     def _override(self, name: str, value: Any, kind: str, env: Environment) -> tuple[Any, Span]:
         return overriding_value(name, value, kind, self.evaluator, env)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from resnext_dsl.foundation.diagnostics import ArchError, Note, error
 from resnext_dsl.foundation.records import NamedTuple
 from resnext_dsl.operators.base import is_int
-from resnext_dsl.semantics.evaluate import Interpreter
+from resnext_dsl.semantics.evaluate import Interpreter, as_word
 from resnext_dsl.semantics.values import Environment, List, fits_type, show, type_name, with_article
 from resnext_dsl.syntax import nodes as s
 
@@ -160,6 +160,7 @@ def typed(domain: Domain, written: s.Domain, kind: str, default: Any) -> Domain:
             each=tuple(typed(element, text, type_name(item), item) for element, text, item in elements)
         )
     if isinstance(written, s.SetDomain):
+        domain = domain._replace(values=tuple(map(as_word, domain.values))) if kind == "string" else domain
         for value, item in zip(domain.values, written.items, strict=True):
             if not fits_type(value, kind):
                 raise _wrong_type(value, kind, item)

@@ -33,6 +33,15 @@ from resnext_dsl.semantics.values import (
 from resnext_dsl.syntax import nodes as s
 
 SHORTCUTS = ("auto", "identity", "projection", "pad", "skip")
+
+
+def as_word(value: Any) -> Any:
+    """The word of an operator that is also an option word, such as `identity`; any other value as it is."""
+    if isinstance(value, OperatorValue) and not value.arguments and value.operator.name in WORDS:
+        return value.operator.name
+    return value
+
+
 WORDS = SYMBOLS | set(SHORTCUTS) | INIT_WORDS
 """Option words: names that stand for themselves unless a declaration has the name."""
 

@@ -54,7 +54,16 @@ def _raise_to(left: Any, right: Any) -> Any:
 def _equal(left: Any, right: Any) -> bool:
     if isinstance(left, OperatorValue) and isinstance(right, OperatorValue):
         return left.operator is right.operator and left.arguments == right.arguments
+    if isinstance(left, str) and isinstance(right, OperatorValue):
+        return _is_word(right, left)
+    if isinstance(right, str) and isinstance(left, OperatorValue):
+        return _is_word(left, right)
     return type_name(left) in (type_name(right), "int", "float") and bool(left == right)
+
+
+def _is_word(operator: OperatorValue, word: str) -> bool:
+    """Whether an operator stands for a word: `identity` is an operator and a kind of shortcut."""
+    return operator.operator.name == word and not operator.arguments
 
 
 WHOLE: dict[str, Callable[[int, int], Any]] = {

@@ -17,7 +17,7 @@ network n {
     stage up { resize(skip, mode=mode, align_corners=mode == "bilinear"); conv(4, 1x1); add(skip) }
     stage cut {
         crop(size=4x4) as middle
-        use up; crop(down); pad_edges(top=1, left=-1, value=0.5); pad_edges(left=1, right=1, mode=reflect)
+        use up; crop(down); pad(top=1, left=-1, value=0.5); pad(left=1, right=1, mode=reflect)
         concat(middle)
     }
     head { avgpool(global); flatten; linear(2) }

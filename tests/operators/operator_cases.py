@@ -169,7 +169,7 @@ CASES: dict[str, Strategy] = {
     "slice": sliced(),
     "subsample": given(maps, {"stride": strides}),
     "pad_channels": padded(),
-    "pad_edges": edged(),
+    "pad": edged(),
     "crop": cropped(),
     "resize": resized(),
     "pixel_unshuffle": given(maps, {"factor": st.integers(1, 3)}),

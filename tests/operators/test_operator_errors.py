@@ -12,15 +12,15 @@ MAP = (64, 56, 56)
 
 ERRORS: list[tuple[str, dict[str, object], tuple[Shape, ...], str, str, str]] = [
     (
-        "pad_edges",
+        "pad",
         {"top": -4, "bottom": -4},
         ((8, 8, 5),),
         "E303",
-        "`pad_edges` leaves nothing of its input (=8x8x5)",
+        "`pad` leaves nothing of its input (=8x8x5)",
         "remove fewer rows",
     ),
     (
-        "pad_edges",
+        "pad",
         {"left": 5, "mode": "reflect"},
         ((8, 8, 5),),
         "E205",
@@ -28,21 +28,21 @@ ERRORS: list[tuple[str, dict[str, object], tuple[Shape, ...], str, str, str]] = 
         "",
     ),
     (
-        "pad_edges",
+        "pad",
         {"top": -1, "mode": "replicate"},
         (MAP,),
         "E205",
         "`top` must be at least 0 with `mode=replicate`; found -1",
         "removes rows or columns with `mode=constant`",
     ),
-    ("pad_edges", {}, ((512,),), "E301", "`pad_edges` needs a feature map", "before `flatten`"),
+    ("pad", {}, ((512,),), "E301", "`pad` needs a feature map", "before `flatten`"),
     (
         "crop",
         {},
         ((8, 8, 5), (2, 8, 6)),
         "E303",
         "`crop` needs a size of at most that of its input (=8x5); found 8x6",
-        "`pad_edges` or `resize` enlarges a feature map",
+        "`pad` or `resize` enlarges a feature map",
     ),
     ("crop", {}, (MAP,), "E202", "`crop` needs a size, or a value that has it", "`crop(VALUE)`"),
     ("resize", {"size": 3}, (MAP, MAP), "E203", "`resize` takes a size or another value, not both", "`resize(VALUE)`"),

@@ -106,3 +106,28 @@ def test_a_parameter_that_only_an_evaluator_reads_is_told_so() -> None:
     (warning,) = network.warnings
     assert (warning.code, warning.message) == ("W901", "`lr` is declared and never used")
     assert warning.hint == "if an evaluator reads it, begin its name with `_`"
+
+
+@pytest.mark.parametrize("text", ["param s = auto in {auto, identity}", "param s = identity in {identity, projection}"])
+@pytest.mark.parametrize("kind", ["auto", "identity", "projection"])
+def test_a_word_that_is_an_operator_too_is_a_word_among_words(text: str, kind: str) -> None:
+    spec = f"network n {{ input x: 8x9x9; {text}; residual(shortcut=s) {{ conv(8, 3x3) }} }}"
+    parameter = rx.loads(spec, s=kind).parameters["s"]
+    assert parameter.value == kind
+    assert isinstance(parameter.value, str)
+    assert all(isinstance(value, str) for value in parameter.domain.values)
+    assert rx.loads(spec, s=kind).cost().params == 8 * 8 * 9 + (8 * 8 + 16 if kind == "projection" else 0)
+
+
+def test_an_operator_among_operators_stays_one() -> None:
+    spec = "network n { input x: 8x9x9; param act = identity in {identity, relu}; conv(8, 3x3); act }"
+    assert [rx.loads(spec, act=act).ir.nodes[-1].operator for act in ("identity", "relu")] == ["identity", "relu"]
+
+
+@pytest.mark.parametrize(
+    "condition", ["s == identity", "identity == s", "not (s != identity)", "count([s, auto], identity) == 1"]
+)
+@pytest.mark.parametrize("kind", ["auto", "identity"])
+def test_a_word_equals_the_operator_of_its_name(condition: str, kind: str) -> None:
+    spec = f"network n {{ input x: 8x9x9; param s = auto in {{auto, identity}}; conv(1 if {condition} else 2, 1x1) }}"
+    assert rx.loads(spec, s=kind).ir.nodes[-1].shape[0] == (1 if kind == "identity" else 2)

@@ -430,7 +430,7 @@ SPLITS = {
     "sizes of other values": Example(
         "param s = 2; param t = 1; param g = 4\n"
         "conv(8, 3x3) as skip; maxpool(s); conv(4, 3x3) as low; resize(skip); concat(skip); crop(low)\n"
-        "pad_edges(top=t, left=-t); crop(size=g)",
+        "pad(top=t, left=-t); crop(size=g)",
         {"s": [1, 2, 5], "t": [0, 1, 16], "g": [1, 4, 17]},
     ),
     "merges": Example(
