@@ -316,3 +316,21 @@ def test_many_numbers_near_the_end_of_64_bits_are_found_out(text: str) -> None:
         else:
             assert got == want, number
             assert abs(got) <= LARGEST, number
+
+
+def test_a_width_of_many_candidates_from_two_branches_is_found_out() -> None:
+    """The width is merged from two branches, the first with small numbers; its bound is that of the second."""
+    widths = [*range(1, SMALL + 2), 2**20, 2**30, 2**31 - 1]
+    space = space_from(
+        """network n {
+        input image: 1x2x2
+        param a = 1
+        if a < 5 { conv(7, 1x1) } else { conv(a, 1x1) }
+        conv(2147483647, 1x1)
+    }"""
+    )
+    found = space.cost({"a": widths})
+    for width, flops, over in zip(widths, found.flops.tolist(), found.overflowed.tolist(), strict=True):
+        first = 7 if width < 5 else width
+        wanted = 4 * first + 4 * first * (2**31 - 1)
+        assert (flops, over) == ((wanted, False) if wanted <= LARGEST else (0, True)), width

@@ -82,6 +82,18 @@ def test_a_budget_on_the_second_stage_of_a_template_is_kept(limit: str, widths: 
     assert {candidate["width"] for candidate in space.candidates()} == drawn
 
 
+def test_a_space_without_domains_has_one_candidate_or_none() -> None:
+    text = "network n {{ input image: 3x8x8\n conv(8, 3x3)\n budget {{ params {} 216 }} }}"
+    (candidate,) = space_from(text.format("<=")).sample(4)
+    assert dict(candidate) == {}
+    space = space_from(text.format("<"))
+    assert list(space.candidates()) == []
+    with pytest.raises(rx.RequirementError, match="none of the 1 candidates meets the budgets") as caught:
+        space.sample(4)
+    (diagnostic,) = caught.value.diagnostics
+    assert [note.message for note in diagnostic.notes] == ["1 candidates miss `params < 216`; the nearest has 216"]
+
+
 def test_shipped_networks_are_drawn_from() -> None:
     space = rx.space("resnext50_32x4d")
     hold(space, None, 10, 0)
