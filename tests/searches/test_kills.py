@@ -83,10 +83,11 @@ def hold_kills(plan: Plan, workers: int, kills: int, folder: Path, killed: Kille
     assert len({number for number, _ in acknowledged}) == len(acknowledged)
     assert all(results[int(number)] == float(value) for number, value in acknowledged)
     # Each result is that of its own candidate, and not of another one that the worker evaluated before.
+    space = plan.space()
     for trial in now.done:
         candidate = candidate_of(trial)
         assert candidate is not None
-        assert trial.values == [accuracy(None, candidate)["accuracy"]]
+        assert trial.values == [accuracy(None, candidate)["accuracy"], space.bind(candidate).cost().flops]
     keys = [known_key(trial) for trial in now.done]
     assert len(set(keys)) == len(keys)
     # What was killed was tried again.
