@@ -209,11 +209,11 @@ class ColumnExpander(Expander):
     def guarded(self, run: Callable[..., Any], *arguments: Any) -> Any:
         """The merged result of a step over all its paths."""
         depth, trail, frame = self.depth, self.trail, self._frame
-        values = frame.values
+        values, here = frame.values, frame.here
 
         def fresh() -> Any:
             self.depth, self.trail, self._frame = depth, trail, frame
-            frame.values = dict(values)
+            frame.values, frame.here = dict(values), here
             before = len(self.outputs)
             value = run(*arguments)
             self.results += [(self.lanes.note(), output) for output in self.outputs[before:]]

@@ -112,6 +112,8 @@ class Kept:
         places = np.flatnonzero(verdict.kept)
         if order is not None:
             places = places[order]
+        if not places.size:
+            return
         seen, fresh = self._seen, []
         keys = self._layout.keys([column[places] for column in population])
         for place, key in zip(places.tolist(), keys, strict=True):

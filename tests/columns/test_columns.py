@@ -13,7 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from space_oracle import space_from
 
-from resnext_dsl.columns.arithmetic import LARGEST, Column, column
+from resnext_dsl.columns.arithmetic import LARGEST, SMALL, Column, column
 from resnext_dsl.columns.binding import ColumnEvaluator
 from resnext_dsl.columns.lanes import DeadError, Lanes, NoClosedFormError
 from resnext_dsl.foundation.diagnostics import ArchError
@@ -277,3 +277,60 @@ def test_a_list_of_columns_is_bound_without_a_path_for_each_number(monkeypatch: 
     assert (found.params == 27 * first + first * second).all()
     found = space.cost({"kernel": np.array([[1, 1], [3, 1], [1, 5], [3, 3]])})
     assert found.params.tolist() == [3 * 4 * area + 32 for area in (1, 3, 5, 9)]
+
+
+# More numbers than a column that is cached by its content has: their bound is carried along, not computed from them.
+MANY = [*range(1, SMALL + 1), 2**31, 2**62 - 1, 2**62, 2**62 + 1, LARGEST - 1, LARGEST, -(2**62) - 1, -LARGEST]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a + a",
+        "a + 1 + 1",
+        "a - (-a)",
+        "a * 2",
+        "(-a) * 2",
+        "abs(a) + abs(a)",
+        "a // 1 * 2",
+        "a // (-1) + a // (-1)",
+        "a % 9223372036854775807 * 2",
+        "(a if a > 4000 else 7) * 2",
+        "(7 if a < 4000 else a) * 2",
+        "max(a, 3) * 2",
+        "min(a, -1) - a",
+        "sum([a, a])",
+        "a ** 1 * 2",
+        "a ** 2 + a ** 2",
+        "round(a * 1.0) * 2",
+        "[a, 1][0] * 2",
+    ],
+)
+def test_many_numbers_near_the_end_of_64_bits_are_found_out(text: str) -> None:
+    wanted = one_by_one(text, {"a": MANY})
+    found, overflowed = together(text, {"a": MANY})
+    for number, want, got, over in zip(MANY, wanted, found, overflowed, strict=True):
+        if over:
+            assert got == GONE, number
+            assert abs(number) > 2**30, number
+        else:
+            assert got == want, number
+            assert abs(got) <= LARGEST, number
+
+
+def test_a_width_of_many_candidates_from_two_branches_is_found_out() -> None:
+    """The width is merged from two branches, the first with small numbers; its bound is that of the second."""
+    widths = [*range(1, SMALL + 2), 2**20, 2**30, 2**31 - 1]
+    space = space_from(
+        """network n {
+        input image: 1x2x2
+        param a = 1
+        if a < 5 { conv(7, 1x1) } else { conv(a, 1x1) }
+        conv(2147483647, 1x1)
+    }"""
+    )
+    found = space.cost({"a": widths})
+    for width, flops, over in zip(widths, found.flops.tolist(), found.overflowed.tolist(), strict=True):
+        first = 7 if width < 5 else width
+        wanted = 4 * first + 4 * first * (2**31 - 1)
+        assert (flops, over) == ((wanted, False) if wanted <= LARGEST else (0, True)), width

@@ -14,13 +14,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from search_evaluators import accuracy
 from search_specs import SPACE
 
 from resnext_dsl.searches.database import Records
 from resnext_dsl.searches.plan import Plan
 from resnext_dsl.searches.storage import close, open_storage
 from resnext_dsl.searches.studies import open_study
-from resnext_dsl.searches.trials import ATTEMPTS, REASON, STOPPED, VOID, all_trials, known_key, standing
+from resnext_dsl.searches.trials import ATTEMPTS, REASON, STOPPED, VOID, all_trials, candidate_of, known_key, standing
 
 HERE = Path(__file__).parent
 HEARTBEAT = 1
@@ -81,6 +82,12 @@ def hold_kills(plan: Plan, workers: int, kills: int, folder: Path, killed: Kille
     results = {trial.number: trial.values[0] for trial in now.done}
     assert len({number for number, _ in acknowledged}) == len(acknowledged)
     assert all(results[int(number)] == float(value) for number, value in acknowledged)
+    # Each result is that of its own candidate, and not of another one that the worker evaluated before.
+    space = plan.space()
+    for trial in now.done:
+        candidate = candidate_of(trial)
+        assert candidate is not None
+        assert trial.values == [accuracy(None, candidate)["accuracy"], space.bind(candidate).cost().flops]
     keys = [known_key(trial) for trial in now.done]
     assert len(set(keys)) == len(keys)
     # What was killed was tried again.

@@ -55,6 +55,45 @@ def test_what_is_drawn_from_random_spaces_keeps_their_budgets(seed: int) -> None
             twin.space.sample(1)
 
 
+@pytest.mark.parametrize(
+    ("limit", "widths"),
+    [
+        ("b.params <= 1168", {4, 8}),
+        ("b.0.macs < 73728", {4}),
+        ("a.params in 1168..1752", {8, 12}),
+        ("b.depth == 2", None),
+    ],
+)
+def test_a_budget_on_the_second_stage_of_a_template_is_kept(limit: str, widths: set[int] | None) -> None:
+    """A call of equal arguments and shape is expanded once; each stage has its own share. A stage of width w has 2 * 9 * 8 * w + 16 parameters."""
+    space = space_from(
+        f"""network n {{
+        input image: 3x8x8
+        param width = 8 in {{4, 8, 12, 16}}
+        template unit(c) {{ conv(c, 3x3); conv(8, 3x3); bn }}
+        stem {{ conv(8, 1x1) }}
+        stage a repeat 1 {{ unit(width) }}
+        stage b repeat 1 {{ unit(width) }}
+        budget {{ {limit} }}
+    }}"""
+    )
+    drawn = {candidate["width"] for candidate in space.sample(4)}
+    assert drawn == (widths or {4, 8, 12, 16})
+    assert {candidate["width"] for candidate in space.candidates()} == drawn
+
+
+def test_a_space_without_domains_has_one_candidate_or_none() -> None:
+    text = "network n {{ input image: 3x8x8\n conv(8, 3x3)\n budget {{ params {} 216 }} }}"
+    (candidate,) = space_from(text.format("<=")).sample(4)
+    assert dict(candidate) == {}
+    space = space_from(text.format("<"))
+    assert list(space.candidates()) == []
+    with pytest.raises(rx.RequirementError, match="none of the 1 candidates meets the budgets") as caught:
+        space.sample(4)
+    (diagnostic,) = caught.value.diagnostics
+    assert [note.message for note in diagnostic.notes] == ["1 candidates miss `params < 216`; the nearest has 216"]
+
+
 def test_shipped_networks_are_drawn_from() -> None:
     space = rx.space("resnext50_32x4d")
     hold(space, None, 10, 0)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from space_oracle import space_from
 
 import resnext_dsl as rx
 from resnext_dsl.semantics.domain import Domain
@@ -93,12 +94,42 @@ def test_one_objective_is_the_order_of_every_combination(small: Space) -> None:
     found = solve(small, vary, [MatchTarget("params", 5000)], count=100)
     networks = every(small, domains)
     assert (found.candidates, found.valid, found.met) == (16, len(networks), len(networks))
-    ordered = sorted(networks, key=lambda pair: (abs(pair[1].params - 5000), pair[1].flops))
-    assert [abs(s.params - 5000) for s in found.solutions] == [abs(cost.params - 5000) for _, cost in ordered]
+    ordered = sorted(abs(cost.params - 5000) for _, cost in networks)
+    assert [abs(s.params - 5000) for s in found.solutions] == ordered
     for solution in found.solutions:
         cost = small.bind(solution.values).cost()
         assert (solution.params, solution.flops, solution.macs, solution.activations) == cost.figures
         assert solution.differences == (cost.params - 5000,)
+
+
+TIES = """
+network ties {
+    input image: 4x16x16
+    param stride = 1 in 1..3
+    param bias   = true in {true, false}
+    param other  = 1
+    conv(4, 3x3, stride=stride, bias=bias)
+    repeat other { relu }
+}
+"""
+
+
+def test_equal_solutions_come_with_fewer_flops_then_fewer_parameters_first() -> None:
+    """The strides have equal parameters; a bias has no FLOPs, and the same activations."""
+    choices = Domain(low=1, high=3), Domain((True, False))
+    ties = space_from(TIES, bias=False)
+    same_params = solve(ties, {"stride": choices[0]}, [MatchTarget("params", 100)], count=9).solutions
+    assert [(s.values["stride"], s.params, s.flops) for s in same_params] == [
+        (3, 144, 144 * 36), (2, 144, 144 * 64), (1, 144, 144 * 256)
+    ]  # fmt: skip
+    same_flops = solve(space_from(TIES), {"bias": choices[1]}, [MatchTarget("flops", 100)], count=9).solutions
+    assert [(s.values["bias"], s.params, s.flops) for s in same_flops] == [(False, 144, 36_864), (True, 148, 36_864)]
+    # FLOPs come before parameters: the bias of a larger stride stands before no bias of a smaller one.
+    vary = {"stride": choices[0], "bias": choices[1], "other": Domain((1,))}
+    both = solve(space_from(TIES), vary, minimize=["other"], count=9)
+    assert [(s.values["stride"], s.values["bias"]) for s in both.solutions] == [
+        (3, False), (3, True), (2, False), (2, True), (1, False), (1, True)
+    ]  # fmt: skip
 
 
 def test_several_objectives_give_their_pareto_set(small: Space) -> None:

@@ -294,6 +294,15 @@ ARITHMETIC = {
     "not an int": Example("param w = 2; conv(w / 2 if w > 3 else w, 1x1)", {"w": [2, 3, 4]}),
     "an int at times": Example("param w = 8; conv(w // 2 if w % 2 == 0 else w / 2, 1x1)", {"w": [2, 3, 4]}),
     "large and larger": Example("param a = 1; conv(a, 3x3)", {"a": [1, 2**31 - 1, 2**31, 2**62]}),
+    "a condition on the running value, and a branch that changes it": Example(
+        "param w = 4; conv(w, 1x1); if channels_here == 4 { conv(16, 3x3); conv(8, 1x1) } else { conv(channels_here, 3x3) }",
+        {"w": [4, 8, 12]},
+    ),
+    "conditions on the running value inside each other": Example(
+        "param w = 4; conv(w, 1x1); repeat 2 { if channels_here < 6 { conv(6, 1x1); conv(9, 1x1) } else if channels_here == 9 "
+        "{ conv(5, 1x1); bn } else { if channels_here == 8 { relu; conv(4, 1x1); bn } else { bn; conv(channels_here, 1x1) } } }",
+        {"w": [4, 8, 9, 12]},
+    ),
     "overflow in the result": Example("param a = 1; conv(a, 3x3); conv(a, 3x3)", {"a": [1, 2**16, 2**30, 2**31 - 1]}),
     "overflow on the way": Example(
         "param a = 1; param b = 3; let p = a * a * b; conv(p // a // a, 1x1)",

@@ -100,6 +100,26 @@ def test_the_grammar_has_no_conflicts(caplog: pytest.LogCaptureFixture) -> None:
     assert not [record for record in caplog.records if "onflict" in record.getMessage()]
 
 
-@pytest.mark.parametrize("text", [text for _, _, examples in SYNTAX_ERRORS for text in examples])
+BAD = [text for _, _, examples in SYNTAX_ERRORS for text in examples]
+
+
+@pytest.mark.parametrize("text", [*BAD, "}", "network n { } }", "network n { relu", "network n { input image: 3x8x8; "])
+def test_the_terminals_that_would_fit_are_those_that_lark_accepts(engine: lark.Lark, text: str) -> None:
+    """A reduction alone does not make a terminal fit: lark follows it to the shift, too."""
+    tokens = tokens_of(text)
+    failure = lalr.first_failure(tokens)
+    if failure is None:  # its brackets do not pair, which the lexer reports
+        assert lex(Source("", text), DEFAULTS).diagnostics
+        return
+    parser = engine.parse_interactive()
+    for token in tokens[: failure.place]:
+        parser.feed_token(lark.Token(token.kind, token.text))
+    wrong = tokens[failure.place]
+    with pytest.raises(lark.UnexpectedToken):  # after the reductions that this token calls for
+        parser.feed_token(lark.Token(wrong.kind, wrong.text))
+    assert failure.expected == parser.accepts()
+
+
+@pytest.mark.parametrize("text", BAD)
 def test_every_bad_example_is_bad(text: str) -> None:
     assert lalr.first_failure(tokens_of(text)) is not None
