@@ -1,0 +1,80 @@
+"""A seeded sample of mutants, spread over the folders of the package by their mutants' lines."""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from tests.mutation.mutants import Mutant, mutants_of
+
+FOLDERS = (
+    "operators",
+    "costs",
+    "semantics",
+    "syntax",
+    "formatter",
+    "emit",
+    "columns",
+    "rewrite",
+    "weights",
+    "spaces",
+    "searches",
+)
+"""The folders of the package that mutants are made in."""
+
+LEAST = 12
+"""Mutants of a folder in a sample of at least twelve for each folder: fewer tell too little of the folder."""
+
+
+def folder_of(path: str) -> str:
+    """The folder of the package that a file lies in; empty for other files."""
+    parts = Path(path).parts
+    return parts[1] if len(parts) > 2 and parts[0] == "resnext_dsl" else ""
+
+
+def module_paths(checkout: Path, folders: Sequence[str]) -> list[str]:
+    """The modules of some folders, relative to the checkout."""
+    return [
+        path.relative_to(checkout).as_posix()
+        for folder in folders
+        for path in sorted((checkout / "resnext_dsl" / folder).rglob("*.py"))
+    ]
+
+
+def all_mutants(checkout: Path, paths: Iterable[str]) -> list[Mutant]:
+    """Every mutant of some modules."""
+    return [mutant for path in paths for mutant in mutants_of((checkout / path).read_text(encoding="utf-8"), path)]
+
+
+def shares(sizes: Mapping[str, int], count: int) -> dict[str, int]:
+    """Divides a sample over folders in proportion to their sizes, with `LEAST` for each where the sample suffices."""
+    least = LEAST if count >= LEAST * len(sizes) else 0
+    total = sum(sizes.values())
+    exact = {name: max(count * size / total, least) for name, size in sizes.items()}
+    above = {name: part - least for name, part in exact.items()}
+    rest = count - least * len(sizes)
+    scale = rest / (sum(above.values()) or 1)
+    parts = {name: least + int(above[name] * scale) for name in sizes}
+    by_remainder = sorted(sizes, key=lambda name: (int(above[name] * scale) - above[name] * scale, name))
+    for name in by_remainder[: count - sum(parts.values())]:
+        parts[name] += 1
+    return parts
+
+
+def sampled(mutants: Sequence[Mutant], count: int, seed: int) -> list[Mutant]:
+    """Draws mutants: folders by their shares, then lines, then one mutant of each line.
+
+    A line with many mutants weighs as much as any other. The draw depends on the seed and on the text alone.
+    """
+    lines: dict[str, dict[tuple[str, int], list[Mutant]]] = defaultdict(lambda: defaultdict(list))
+    for mutant in mutants:
+        lines[folder_of(mutant.path)][mutant.path, mutant.lines[0]].append(mutant)
+    sample = []
+    for folder, share in shares({folder: len(places) for folder, places in lines.items()}, count).items():
+        draw = random.Random(f"{seed} {folder}")
+        places = sorted(lines[folder])
+        draw.shuffle(places)  # so that a smaller sample is the beginning of a larger one
+        sample += [draw.choice(lines[folder][place]) for place in places[:share]]
+    return sample
