@@ -76,6 +76,9 @@ def measured_map(
             print(f"map: {test_file}: {shown}, {time.monotonic() - began:.0f} s", flush=True)
         if part is not None:
             coverage_map.add(part, store.digests)
+    for test_file in set(store.kept()).difference(files, options.tests):  # measured for other folders
+        if part := store.load(test_file):
+            coverage_map.add(part, store.digests)
     return coverage_map
 
 

@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +22,7 @@ from tests.mutation.forked import Copy, OverrunError, pytest_arguments, run_fork
 from tests.mutation.mutants import Mutant
 from tests.mutation.sampling import FOLDERS
 
-LONGEST = 3.0
+LONGEST = 2.0
 """Seconds of the processor after which a test is left out of the map, and the later cases of its function with it."""
 
 LONGEST_CLOCK = 20.0
@@ -31,8 +31,11 @@ LONGEST_CLOCK = 20.0
 EXAMPLES = 10
 """Examples of a property test in the measurement: enough for its lines. Its seconds are scaled to all examples."""
 
+FILE_BUDGET = 30.0
+"""Seconds of the processor for the tests of one file: one case of each function first, then the second of each."""
+
 FILE_LIMIT = 600.0
-"""Seconds for the tests of one file."""
+"""Seconds of the clock, likewise."""
 
 
 class Measuring:
@@ -45,11 +48,19 @@ class Measuring:
         self.left_out: dict[str, str] = {}
         self.slow: set[str] = set()
         self.scales: dict[str, float] = {}
+        self.end = time.process_time() + FILE_BUDGET
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        """Reduces the examples of property tests."""
+        """Puts one case of each function first, and reduces the examples of property tests."""
         from hypothesis import settings
 
+        ranks: Counter[str] = Counter()
+        places = {}
+        for place, item in enumerate(items):
+            function = item.nodeid.partition("[")[0]
+            places[item.nodeid] = ranks[function], place
+            ranks[function] += 1
+        items.sort(key=lambda item: places[item.nodeid])
         for item in items:
             test = getattr(item, "obj", None)
             kept = getattr(test, "_hypothesis_internal_use_settings", None)
@@ -61,6 +72,8 @@ class Measuring:
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         if item.nodeid.partition("[")[0] in self.slow:
             pytest.skip("slow, as an earlier case is")
+        if time.process_time() > self.end:
+            pytest.skip("the file's time is over")
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
@@ -211,7 +224,12 @@ class MapStore:
         if not path.exists():
             return None
         part: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return part if part["digest"] == digest(self.checkout / test_file) else None
+        file = self.checkout / test_file
+        return part if file.exists() and part["digest"] == digest(file) else None
+
+    def kept(self) -> list[str]:
+        """The test files that have a part."""
+        return [json.loads(path.read_text(encoding="utf-8"))["file"] for path in sorted(self.folder.glob("*.json"))]
 
     def remake(self, copy: Copy, test_file: str, limit: float = FILE_LIMIT) -> dict[str, Any] | None:
         """Measures a test file and keeps its part; None if it outlasts the limit or its process dies."""
@@ -220,6 +238,7 @@ class MapStore:
             return None
         if "error" in part:
             raise RuntimeError(part["error"])
+        part["file"] = test_file
         part["digest"] = digest(self.checkout / test_file)
         part["modules"] = {path: self.digests.get(path, "") for path in part["lines"]}
         self.folder.mkdir(parents=True, exist_ok=True)

@@ -199,6 +199,11 @@ def test_a_result_that_may_be_overwritten_has_no_other_reader(name: str, data: s
     assert all(torch.equal(value, copy) for value, copy in zip(leaves, before, strict=True))
 
 
+@pytest.mark.parametrize("name", ["add", "bn", "concat", "conv", "conv_transpose", "linear"])
+def test_an_activation_may_write_over_the_usual_layers_before_it(name: str) -> None:
+    assert OPERATORS[name].overwritable
+
+
 @pytest.mark.parametrize("name", ["bn", "groupnorm", "prelu", "relu"])
 def test_slicing_is_the_inverse_of_joining(name: str) -> None:
     row = OPERATORS[name]
