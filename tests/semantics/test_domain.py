@@ -22,7 +22,15 @@ def values_of(low: str, high: str, step: str) -> list[Fraction]:
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "step"), [("2", "11", "3"), ("1", "4", "1"), ("0.1", "0.75", "0.1"), ("1", "2.5", "0.5")]
+    ("low", "high", "step"),
+    [
+        ("2", "11", "3"),
+        ("1", "4", "1"),
+        ("0.1", "0.75", "0.1"),
+        ("1", "2.5", "0.5"),
+        ("1", "2", "0.1"),
+        ("0.1", "3", "1"),
+    ],
 )
 def test_a_range_has_the_values_of_exact_numbers(low: str, high: str, step: str) -> None:
     is_whole = not any("." in text for text in (low, high, step))
