@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from tests.mutation.forked import Copy, OverrunError, pytest_arguments, run_forked, time_limit
 from tests.mutation.mutants import Mutant
@@ -29,13 +30,27 @@ LONGEST_CLOCK = 20.0
 """Seconds of the clock, likewise."""
 
 EXAMPLES = 10
-"""Examples of a property test in the measurement: enough for its lines. Its seconds are scaled to all examples."""
+"""Examples of a property test in the measurement: enough for its lines. Its seconds are scaled to those of a run."""
+
+EXAMPLES_OF_A_RUN = 60
+"""Examples of a property test in the run of a mutant."""
 
 FILE_BUDGET = 30.0
 """Seconds of the processor for the tests of one file: one case of each function first, then the second of each."""
 
 FILE_LIMIT = 600.0
 """Seconds of the clock, likewise."""
+
+
+def reduced(item: pytest.Item, most: int) -> int:
+    """Sets an upper limit for the examples of a property test; returns their number before, 0 for another test."""
+    test = getattr(item, "obj", None)
+    test = getattr(test, "__func__", test)
+    kept = getattr(test, "_hypothesis_internal_use_settings", None)
+    if kept is None:
+        return 0
+    test._hypothesis_internal_use_settings = settings(kept, max_examples=min(kept.max_examples, most))
+    return int(kept.max_examples)
 
 
 class Measuring:
@@ -52,22 +67,15 @@ class Measuring:
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Puts one case of each function first, and reduces the examples of property tests."""
-        from hypothesis import settings
-
         ranks: Counter[str] = Counter()
         places = {}
         for place, item in enumerate(items):
             function = item.nodeid.partition("[")[0]
             places[item.nodeid] = ranks[function], place
             ranks[function] += 1
+            if examples := reduced(item, EXAMPLES):
+                self.scales[item.nodeid] = max(min(examples, EXAMPLES_OF_A_RUN) / EXAMPLES, 1)
         items.sort(key=lambda item: places[item.nodeid])
-        for item in items:
-            test = getattr(item, "obj", None)
-            kept = getattr(test, "_hypothesis_internal_use_settings", None)
-            if kept is not None:
-                self.scales[item.nodeid] = max(kept.max_examples / EXAMPLES, 1)
-                test = getattr(test, "__func__", test)
-                test._hypothesis_internal_use_settings = settings(kept, max_examples=min(kept.max_examples, EXAMPLES))
 
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         if item.nodeid.partition("[")[0] in self.slow:

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
+from hypothesis import HealthCheck, Phase, settings
 
-from tests.mutation.coverage_map import FILE_LIMIT, CoverageMap
+from tests.mutation.coverage_map import EXAMPLES_OF_A_RUN, FILE_LIMIT, CoverageMap, reduced
 from tests.mutation.forked import Copy, OverrunError, pytest_arguments, run_forked, time_limit
 from tests.mutation.mutants import Mutant
 
@@ -56,6 +57,8 @@ class Running:
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         chosen = [item for item in items if item.nodeid in self.order]
         items[:] = sorted(chosen, key=lambda item: self.order[item.nodeid])
+        for item in items:
+            reduced(item, EXAMPLES_OF_A_RUN)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Iterator[None]:
@@ -78,8 +81,6 @@ class Running:
 
 def run_tests(copy: Copy, tests: list[str], coverage_map: CoverageMap, *, stops: bool = True) -> dict[str, Any]:
     """Runs some tests, until the first fails or all of them; called in a child."""
-    from hypothesis import HealthCheck, Phase, settings
-
     settings.register_profile(
         "mutation",
         deadline=None,
