@@ -157,4 +157,6 @@ if __name__ == "__main__":
     fixed = {"PYTHONHASHSEED": "0", "OMP_NUM_THREADS": "1"}
     if any(os.environ.get(name) != value for name, value in fixed.items()):
         os.execve(sys.executable, [sys.executable, "-m", "tests.mutation", *sys.argv[1:]], os.environ | fixed)
-    sys.exit(main())
+    status = main()
+    sys.stdout.flush()
+    os._exit(status)  # some libraries report objects that are alive at the end
