@@ -1,8 +1,8 @@
-"""A seeded sample of mutants, spread over the folders of the package by their mutants' lines."""
+"""A seeded sample of mutants, spread over the folders of the package by their statements."""
 
 from __future__ import annotations
 
-import random
+import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -64,17 +64,21 @@ def shares(sizes: Mapping[str, int], count: int) -> dict[str, int]:
 
 
 def sampled(mutants: Sequence[Mutant], count: int, seed: int) -> list[Mutant]:
-    """Draws mutants: folders by their shares, then lines, then one mutant of each line.
+    """Draws mutants: folders by their shares, then statements, then one mutant of each statement.
 
-    A line with many mutants weighs as much as any other. The draw depends on the seed and on the text alone.
+    The order of the draw comes from the seed and the text of each statement. A change of one statement leaves the
+    others of the sample as they are, and a smaller sample is the beginning of a larger one.
     """
-    lines: dict[str, dict[tuple[str, int], list[Mutant]]] = defaultdict(lambda: defaultdict(list))
+    parts: dict[str, dict[tuple[str, ...], list[Mutant]]] = defaultdict(lambda: defaultdict(list))
     for mutant in mutants:
-        lines[folder_of(mutant.path)][mutant.path, mutant.lines[0]].append(mutant)
+        parts[folder_of(mutant.path)][mutant.key[:3]].append(mutant)
     sample = []
-    for folder, share in shares({folder: len(places) for folder, places in lines.items()}, count).items():
-        draw = random.Random(f"{seed} {folder}")
-        places = sorted(lines[folder])
-        draw.shuffle(places)  # so that a smaller sample is the beginning of a larger one
-        sample += [draw.choice(lines[folder][place]) for place in places[:share]]
+    for folder, share in shares({folder: len(keys) for folder, keys in parts.items()}, count).items():
+        drawn = sorted(parts[folder], key=lambda key: _lot(seed, key))[:share]
+        sample += [min(parts[folder][key], key=lambda mutant: _lot(seed, mutant.key)) for key in drawn]
     return sample
+
+
+def _lot(seed: int, key: tuple[str, ...]) -> bytes:
+    """A number drawn for a text."""
+    return hashlib.sha256("\0".join([str(seed), *key]).encode()).digest()
