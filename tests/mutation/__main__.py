@@ -15,7 +15,7 @@ from pathlib import Path
 from tests.mutation.coverage_map import FILE_LIMIT, CoverageMap, MapStore, likely_first, mirror_files
 from tests.mutation.forked import Copy, import_libraries
 from tests.mutation.mutants import Mutant
-from tests.mutation.sampling import FOLDERS, all_mutants, folder_of, module_paths, sampled
+from tests.mutation.sampling import FOLDERS, all_mutants, few_modules, folder_of, module_paths, sampled
 from tests.mutation.table import share, table
 from tests.mutation.verdicts import Results, Verdict, equivalents, failing, judge
 
@@ -41,22 +41,27 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(words)
 
 
+def git(checkout: Path, *words: str) -> list[str]:
+    """The lines that a command of git prints; none if it fails, as in a clone without the commit."""
+    done = subprocess.run(["git", *words], cwd=checkout, capture_output=True, text=True)
+    return done.stdout.splitlines() if done.returncode == 0 else []
+
+
 def changed_modules(commit: str, checkout: Path = CHECKOUT) -> list[str]:
-    """The modules of `FOLDERS` that differ from a commit; none in a clone without that commit."""
-    command = ["git", "diff", "--name-only", "--diff-filter=d", commit, "--", "resnext_dsl"]
-    done = subprocess.run(command, cwd=checkout, capture_output=True, text=True)
-    names = done.stdout.splitlines() if done.returncode == 0 else []
+    """The modules of `FOLDERS` that differ from a commit."""
+    names = git(checkout, "diff", "--name-only", "--diff-filter=d", commit, "--", "resnext_dsl")
     return [name for name in names if name.endswith(".py") and folder_of(name) in FOLDERS]
 
 
 def sample_of(options: argparse.Namespace) -> list[Mutant]:
-    """The mutants that the options ask for. Without a changed module the sample is of all modules."""
-    paths = changed_modules(options.changed_since) if options.changed_since else []
-    paths = [path for path in paths if not options.folder or folder_of(path) in options.folder]
-    if options.changed_since and not paths:
-        print("no changed modules: the sample is of all")
-    mutants = all_mutants(CHECKOUT, paths or module_paths(CHECKOUT, options.folder or FOLDERS))
-    return sampled(mutants, options.sample, options.seed)
+    """The mutants that the options ask for. A sample of changes is of a few modules, whichever if none changed."""
+    paths = module_paths(CHECKOUT, options.folder or FOLDERS)
+    if options.changed_since:
+        changed = [path for path in changed_modules(options.changed_since) if path in paths]
+        head = "".join(git(CHECKOUT, "rev-parse", "HEAD"))
+        paths = few_modules(CHECKOUT, changed or paths, options.sample, f"{options.seed} {head}")
+        print(f"{'changed' if changed else 'no changed'} modules; the sample is of {', '.join(paths)}", flush=True)
+    return sampled(all_mutants(CHECKOUT, paths), options.sample, options.seed)
 
 
 def measured_map(

@@ -24,6 +24,9 @@ FOLDERS = (
 )
 """The folders of the package that mutants are made in."""
 
+FEWEST = 3
+"""Modules of a sample of changed modules."""
+
 LEAST = 12
 """Mutants of a folder in a sample of at least twelve for each folder: fewer tell too little of the folder."""
 
@@ -79,6 +82,20 @@ def sampled(mutants: Sequence[Mutant], count: int, seed: int) -> list[Mutant]:
     return sample
 
 
-def _lot(seed: int, key: tuple[str, ...]) -> bytes:
+def few_modules(checkout: Path, paths: Sequence[str], count: int, seed: str) -> list[str]:
+    """Draws modules until they have `count` statements to change, at least `FEWEST`: few need few measurements."""
+    drawn: list[str] = []
+    statements: set[tuple[str, ...]] = set()
+    for path in sorted(paths, key=lambda path: _lot(seed, (path,))):
+        if len(statements) >= count and len(drawn) >= FEWEST:
+            break
+        own = {mutant.key[:3] for mutant in all_mutants(checkout, [path])}
+        if own:
+            drawn.append(path)
+            statements |= own
+    return drawn
+
+
+def _lot(seed: int | str, key: tuple[str, ...]) -> bytes:
     """A number drawn for a text."""
     return hashlib.sha256("\0".join([str(seed), *key]).encode()).digest()

@@ -16,7 +16,7 @@ import pytest
 from tests.mutation.__main__ import arguments, changed_modules
 from tests.mutation.coverage_map import CoverageMap, likely_first
 from tests.mutation.mutants import Mutant, mutants_of
-from tests.mutation.sampling import all_mutants, folder_of, sampled, shares
+from tests.mutation.sampling import all_mutants, few_modules, folder_of, module_paths, sampled, shares
 from tests.mutation.table import table
 from tests.mutation.verdicts import Results, Verdict, equivalents
 
@@ -181,6 +181,15 @@ def test_shares_follow_the_sizes_and_leave_no_folder_with_few(
     assert shares(sizes, count) == expected
 
 
+def test_a_sample_of_changes_is_of_few_modules() -> None:
+    paths = module_paths(CHECKOUT, ["costs"])
+    drawn = few_modules(CHECKOUT, paths, 12, "0 a")
+    assert len(drawn) == 3
+    assert drawn == few_modules(CHECKOUT, paths[::-1], 12, "0 a")
+    assert len({tuple(few_modules(CHECKOUT, paths, 12, f"0 {letter}")) for letter in "abcdefgh"}) > 1
+    assert few_modules(CHECKOUT, ["resnext_dsl/costs/closed_form.py"], 12, "0") == ["resnext_dsl/costs/closed_form.py"]
+
+
 PACKAGE = {
     "resnext_dsl/__init__.py": "",
     "resnext_dsl/columns/__init__.py": "",
@@ -339,10 +348,9 @@ def test_an_interrupted_run_goes_on(tmp_path: Path) -> None:
     assert again.known[verdict("b.py", "noticed").mutant.key] == ("noticed", "")
 
 
-def git(folder: Path, *words: str) -> str:
+def git(folder: Path, *words: str) -> None:
     identity = ["-c", "user.name=a", "-c", "user.email=a@b.c"]
-    done = subprocess.run(["git", *identity, *words], cwd=folder, check=True, capture_output=True, text=True)
-    return done.stdout.strip()
+    subprocess.run(["git", *identity, *words], cwd=folder, check=True, capture_output=True)
 
 
 def test_changed_modules_with_a_history_and_without(tmp_path: Path) -> None:
