@@ -220,3 +220,14 @@ def test_what_cannot_be_cut_says_why() -> None:
     assert slope.algebra.sliced(validate(slope, {}), 8, 2) == (None, "one slope is learned for all channels")
     other = validate(norm, {"groups": 2})
     assert norm.algebra.joined([attributes, other], [12, 12]) == (None, "its groups have 4 and 6 channels")
+
+
+ACTIVATIONS = [name for name, row in OPERATORS.items() if row.kind == "activation"]
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+@settings(max_examples=1)
+@given(data=st.data())
+def test_an_activation_works_in_place_if_torchs_module_does(name: str, data: st.DataObject) -> None:
+    attributes, shapes = valid(name, data.draw(CASES[name]))
+    assert OPERATORS[name].inplace is hasattr(build(name, attributes, shapes), "inplace")
