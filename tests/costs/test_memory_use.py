@@ -95,6 +95,18 @@ def test_padding_has_the_shape_of_torch(around: tuple[int, ...]) -> None:
     assert padded.shape == tuple(functional.pad(torch.zeros(2, 3, 5), around).shape)
 
 
+def test_an_output_for_training_takes_no_memory_in_inference() -> None:
+    text = """\
+network n {
+    input image: 3x16x16
+    stage a { conv(4, 3x3) }
+    stage b { conv(8, 3x3, stride=2) }
+    output aux when training from a { conv(64, 1x1); conv(64, 3x3) }
+}
+"""
+    check(rx.loads(text))
+
+
 def test_a_type_that_does_not_exist_is_refused() -> None:
     network = rx.load("resnet18")
     with pytest.raises(ValueError, match=r"`dtype` must be one of float64, float32, bfloat16, float16; found 'int8'"):

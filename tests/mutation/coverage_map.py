@@ -151,10 +151,12 @@ class CoverageMap:
     Attributes:
         lines: Tests by module and line.
         seconds: Seconds of the processor and of the clock by test.
+        unmeasured: Test files of the mirror folder that the time did not suffice to measure.
     """
 
     lines: dict[str, dict[int, set[str]]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(set)))
     seconds: dict[str, tuple[float, float]] = field(default_factory=dict)
+    unmeasured: list[str] = field(default_factory=list)
 
     def add(self, part: dict[str, Any], digests: dict[str, str]) -> None:
         """Adds the tests of a file. Lines of a module that has changed since then stand as line 0."""

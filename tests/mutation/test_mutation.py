@@ -239,8 +239,11 @@ coverage_map = CoverageMap()
 coverage_map.add(part, store.digests)
 mutants = [mutant for mutant in all_mutants(root, [path]) if mutant.mutated in sys.argv[2:]]
 judged = [verdicts.judge(copy, mutant, coverage_map) for mutant in mutants]
+unmeasured = CoverageMap(unmeasured=["tests/columns/test_ages.py"])
+again = [verdicts.judge(copy, mutant, unmeasured) for mutant in mutants[:1]]
+assert verdicts.failing(copy, list(part["left_out"]), coverage_map) == {*part["left_out"]}
 answer = {verdict.mutant.mutated: [verdict.outcome, verdict.reason] for verdict in judged}
-print(json.dumps({"left_out": part["left_out"], "verdicts": answer, "copy": (copy.root / path).read_text()}))
+print(json.dumps({"again": [verdict.reason for verdict in again], "left_out": part["left_out"], "verdicts": answer, "copy": (copy.root / path).read_text()}))
 """
 
 
@@ -266,6 +269,7 @@ def test_a_planted_survivor_is_reported(tmp_path: Path) -> None:
     assert answer["left_out"] == {"tests/columns/test_ages.py::test_that_fails": "failed"}
     assert answer["copy"] == module == (tmp_path / "resnext_dsl/columns/ages.py").read_text()
     assert answer["verdicts"] == expected
+    assert answer["again"] == [f"{tests}test_that_fails"]
 
 
 def test_tests_of_the_line_come_first_and_one_of_each_function() -> None:

@@ -13,7 +13,12 @@ from typing import Any, Literal
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 
-from tests.mutation.coverage_map import EXAMPLES_OF_A_RUN, FILE_LIMIT, CoverageMap, reduced
+from tests.mutation.coverage_map import (
+    EXAMPLES_OF_A_RUN,
+    FILE_LIMIT,
+    CoverageMap,
+    reduced,
+)
 from tests.mutation.forked import Copy, OverrunError, pytest_arguments, run_forked, time_limit
 from tests.mutation.mutants import Mutant
 
@@ -27,6 +32,9 @@ BUDGET = (15.0, 6.0)
 
 LEAST_TIME = (5.0, 30.0)
 """Seconds of the processor and of the clock that any test may take, beside a multiple of its measured seconds."""
+
+UNMEASURED_TIME = (60.0, 30.0)
+"""Seconds in place of the measured ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,24 +53,25 @@ class Verdict:
 
 
 class Running:
-    """A plugin of pytest that runs chosen tests in their order and stops at the first that fails."""
+    """A plugin of pytest that runs chosen tests in their order, or every test of some files."""
 
     def __init__(self, tests: list[str], coverage_map: CoverageMap) -> None:
-        self.order = {name: place for place, name in enumerate(tests)}
+        self.order = {name.partition("::")[2] and name: place for place, name in enumerate(tests)}
         self.seconds = coverage_map.seconds
         self.failed: list[str] = []
         self.overran = False
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        chosen = [item for item in items if item.nodeid in self.order]
-        items[:] = sorted(chosen, key=lambda item: self.order[item.nodeid])
+        if "" not in self.order:
+            chosen = [item for item in items if item.nodeid in self.order]
+            items[:] = sorted(chosen, key=lambda item: self.order[item.nodeid])
         for item in items:
             reduced(item, EXAMPLES_OF_A_RUN)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Iterator[None]:
-        processor, clock = self.seconds[item.nodeid]
+        processor, clock = self.seconds.get(item.nodeid, UNMEASURED_TIME)
         try:
             with time_limit(LEAST_TIME[0] + 5 * processor, LEAST_TIME[1] + 10 * clock):
                 return (yield)
@@ -107,17 +116,22 @@ def failing(copy: Copy, tests: list[str], coverage_map: CoverageMap) -> set[str]
 
 
 def judge(copy: Copy, mutant: Mutant, coverage_map: CoverageMap, end: float = float("inf")) -> Verdict | None:
-    """Runs the tests of a mutant: the first few, then the others. None if `end` comes before the verdict."""
+    """Runs the tests of a mutant: the first few, the others, files without a measurement.
+
+    Returns:
+        The verdict; None if `end` comes before it.
+    """
     selected = coverage_map.selection(mutant, BUDGET)
     source = (copy.root / mutant.path).read_bytes()
+    seconds = coverage_map.seconds
     with copy.changed(mutant.path, mutant.applied(source)):
-        for tests in (selected[:FIRST], selected[FIRST:]):
+        for tests in (selected[:FIRST], selected[FIRST:], coverage_map.unmeasured):
             if not tests:
                 continue
-            limit = min(60 + 10 * sum(coverage_map.seconds[name][1] for name in tests), 400)
+            limit = min(60 + sum(10 * seconds.get(name, (0, FILE_LIMIT))[1] for name in tests), 400)
             left = end - time.monotonic()
             answer = run_forked(lambda tests=tests: run_tests(copy, tests, coverage_map), copy, min(limit, left))
-            if answer is None and left < limit:
+            if answer is None and (left < limit or tests is coverage_map.unmeasured):
                 return None
             if answer is None:
                 return Verdict(mutant, "timed out", f"over {limit:.0f} s")

@@ -32,3 +32,28 @@ def test_a_default_of_a_template_that_nothing_calls_is_checked(default: str) -> 
     assert diagnostic.code == "E101"
     assert diagnostic.span is not None
     assert diagnostic.span.text == "missing"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "residual(shortcut = missing) { relu }",
+        "residual { relu } shortcut { conv(missing, 1x1) }",
+        "split missing { relu } merge add",
+        "split { path { conv(missing, 1x1) } } merge concat",
+        "repeat missing { relu }",
+        "for x in missing { conv(x, 1x1) }",
+        "if missing { relu } else { gelu }",
+        "if true { relu } else { conv(missing, 1x1) }",
+        "let a = missing; conv(a, 1x1)",
+        "conv(4, 1x1, stride=missing)",
+        "relu; use missing",
+    ],
+)
+def test_a_body_of_a_template_that_nothing_calls_is_checked(body: str) -> None:
+    with pytest.raises(rx.ArchError) as caught:
+        rx.loads(net("relu", f"template t() {{ {body} }}\n"))
+    (diagnostic,) = caught.value.diagnostics
+    assert diagnostic.code in ("E101", "E103")
+    assert diagnostic.span is not None
+    assert diagnostic.span.text == "missing"
