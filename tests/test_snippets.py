@@ -244,8 +244,9 @@ def test_scripts_and_tools_of_commands_exist() -> None:
         program, *arguments = command.words
         if program == "python" and arguments[0] == "-m":
             package, _, name = arguments[1].partition(".")
-            assert package in ("pytest", "pip", "resnext_dsl", "benchmarks"), command.place
-            assert package != "benchmarks" or (CHECKOUT / package / name / "__main__.py").is_file(), command.place
+            assert package in ("pytest", "pip", "resnext_dsl", "benchmarks", "tests"), command.place
+            is_ours = package in ("benchmarks", "tests")
+            assert not is_ours or (CHECKOUT / package / name / "__main__.py").is_file(), command.place
             paths = [word for word in arguments[2:] if word.startswith("tests/")]
             assert all((CHECKOUT / path).exists() for path in paths), command.place
         elif program == "python" and arguments[0] == "-c":

@@ -248,8 +248,12 @@ def _example_signature(example: str) -> tuple[object, ...]:
 
 
 def _signature(tokens: list[Token], index: int, expected: frozenset[str]) -> tuple[object, ...]:
-    """The key by which errors are compared: the terminals that would fit, and the kind of token that is there."""
-    return expected, _class(tokens[index].kind)
+    """The key by which errors are compared: the terminals that would fit, and the kind of token that is there.
+
+    A name alone fits behind many words, so that there the word before it belongs to the key.
+    """
+    before = tokens[index - 1].kind if index and expected == {"NAME"} else ""
+    return expected, _class(tokens[index].kind), before
 
 
 def _class(kind: str) -> str:

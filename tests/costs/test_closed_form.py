@@ -57,3 +57,12 @@ def test_the_calls_of_a_network_of_the_paper() -> None:
     """Xie et al., CVPR 2017, Table 1: 3, 4, 6 and 3 blocks."""
     calls = {place.line: part.calls for place, part in rx.load("resnext50_32x4d").cost().by_template().items()}
     assert list(calls.values()) == [3, 4, 6, 3]
+
+
+@pytest.mark.parametrize(
+    ("name", "depth"),
+    [("vgg11", 11), ("resnet18", 18), ("resnext50_32x4d", 50), ("densenet121", 121), ("googlenet", 22)],
+)
+def test_the_depth_is_the_number_in_the_name_or_the_paper(name: str, depth: int) -> None:
+    """GoogLeNet has 22 layers with parameters (Szegedy et al., CVPR 2015, section 5)."""
+    assert rx.load(name).cost().depth == depth

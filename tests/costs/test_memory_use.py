@@ -9,8 +9,10 @@ import pytest
 import torch
 from memory_oracle import alive_at_once, saved_for_backward
 from random_networks import drawn
+from torch.nn import functional
 
 import resnext_dsl as rx
+from resnext_dsl.costs.dry_run import TORCH, Ledger, Storage, Value
 from resnext_dsl.costs.memory_use import MemoryUse
 from resnext_dsl.foundation.number_types import NUMBER_TYPES
 from resnext_dsl.semantics.spec_files import shipped_names
@@ -91,6 +93,25 @@ def test_the_figures_of_resnet50() -> None:
     # The last batch norm of a block of conv2 beside its input, while the image, the input of the stage, the input of
     # the block (for its shortcut) and the bottleneck (still in a variable) are held.
     assert memory.peak_activations == 4 * (3 * 256 * 56 * 56 + 2 * 64 * 56 * 56 + 3 * 224 * 224)
+
+
+@pytest.mark.parametrize("around", [(1, 2), (0, 0, 3, 0), (1, 2, 3, 4), (0, 0, 0, 0, 5, 1)])
+def test_padding_has_the_shape_of_torch(around: tuple[int, ...]) -> None:
+    value = Value(Storage(Ledger(width=4, batch=1), (2, 3, 5)), (2, 3, 5))
+    padded = TORCH.nn.functional.pad(value, around)
+    assert padded.shape == tuple(functional.pad(torch.zeros(2, 3, 5), around).shape)
+
+
+def test_an_output_for_training_takes_no_memory_in_inference() -> None:
+    text = """\
+network n {
+    input image: 3x16x16
+    stage a { conv(4, 3x3) }
+    stage b { conv(8, 3x3, stride=2) }
+    output aux when training from a { conv(64, 1x1); conv(64, 3x3) }
+}
+"""
+    check(rx.loads(text))
 
 
 def test_a_type_that_does_not_exist_is_refused() -> None:

@@ -200,6 +200,11 @@ def test_a_result_that_may_be_overwritten_has_no_other_reader(name: str, data: s
     assert all(torch.equal(value, copy) for value, copy in zip(leaves, before, strict=True))
 
 
+@pytest.mark.parametrize("name", ["add", "bn", "concat", "conv", "conv_transpose", "linear"])
+def test_an_activation_may_write_over_the_usual_layers_before_it(name: str) -> None:
+    assert OPERATORS[name].overwritable
+
+
 @pytest.mark.parametrize("name", ["bn", "groupnorm", "prelu", "relu"])
 def test_slicing_is_the_inverse_of_joining(name: str) -> None:
     row = OPERATORS[name]
@@ -216,3 +221,14 @@ def test_what_cannot_be_cut_says_why() -> None:
     assert slope.algebra.sliced(validate(slope, {}), 8, 2) == (None, "one slope is learned for all channels")
     other = validate(norm, {"groups": 2})
     assert norm.algebra.joined([attributes, other], [12, 12]) == (None, "its groups have 4 and 6 channels")
+
+
+ACTIVATIONS = [name for name, row in OPERATORS.items() if row.kind == "activation"]
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+@settings(max_examples=1)
+@given(data=st.data())
+def test_an_activation_works_in_place_if_torchs_module_does(name: str, data: st.DataObject) -> None:
+    attributes, shapes = valid(name, data.draw(CASES[name]))
+    assert OPERATORS[name].inplace is hasattr(build(name, attributes, shapes), "inplace")

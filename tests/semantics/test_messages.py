@@ -186,3 +186,40 @@ def test_a_constant_of_a_part_can_be_a_value_of_the_network(body: str) -> None:
 def test_an_operator_without_effect_is_one_warning_for_all_its_instances(body: str) -> None:
     (warning,) = rx.loads(net(body)).warnings
     assert (warning.code, warning.message) == ("W902", "the value of `relu` is never used, so the operator is left out")
+
+
+@pytest.mark.parametrize("argument", ["true", "1.5", '"a"', "[1]"])
+def test_range_takes_ints_only(argument: str) -> None:
+    code, message, _, _ = wrong(net(f"conv(sum(range({argument})) + 1, 1x1)"))
+    assert code == "E204"
+    assert "`range`" in message
+
+
+@pytest.mark.parametrize(
+    ("expression", "value"),
+    [
+        ("1.5 ** 2 * 100", 225),
+        ("4 ** 0.5", 2),
+        ("2 ** -1 * 8", 4),
+        ("(-2) ** 2", 4),
+        ("2 ** 10", 1024),
+        ("-7 // 2 + 5", 1),
+        ("-7 % 3 + 1", 3),
+        ("7 / 2 * 2", 7),
+    ],
+)
+def test_numbers_follow_python(expression: str, value: int) -> None:
+    assert channels(f"floor({expression})") == value
+
+
+def test_a_number_has_no_elements() -> None:
+    code, message, text, _ = wrong(net("let a = 3\n    conv(a[0], 1x1)"))
+    assert (code, text) == ("E204", "a[0]")
+    assert message == "only a list or a shape has elements; found 3"
+
+
+@pytest.mark.parametrize("name", ["a\0b", "a\ud800b"])
+def test_a_path_that_no_file_can_have_is_an_error(name: str) -> None:
+    with pytest.raises(rx.ArchError, match="characters that a file name cannot contain") as caught:
+        rx.load(name)
+    assert [diagnostic.code for diagnostic in caught.value.diagnostics] == ["E505"]
