@@ -193,6 +193,8 @@ def find(name: str, scope: ChainMap[str, Any], here: Here | None, shapes: Any = 
         return scope[name]
     if here is not None and name in here.values:
         return here.values[name]
+    if here is not None and name == "value_in":
+        return here.entering
     if here is not None and name in ("channels_in", "shape_in", "channels_here", "shape_here"):
         shape = Shape(shapes[(here.entering if name.endswith("_in") else here.running).at].shape)
         return shape[0] if name.startswith("channels") else shape

@@ -8,6 +8,7 @@ left out; a limit may name parts and their passes.
 from __future__ import annotations
 
 from collections import ChainMap
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -106,6 +107,13 @@ class Run:
         self.part = ""
         self.scope = around.new_child({})
         entries = trees(tree)
+        self.scopes: dict[int, ChainMap[str, Any]] = {}
+        for level, names in levels:
+            for changed in trees(level.children[5]):
+                places = [at for at, entry in enumerate(entries) if key_of(entry) == key_of(changed) != ("", "")]
+                for at in places:
+                    entries[at] = changed
+                    self.scopes[id(changed)] = ChainMap(self.scope.maps[0], *names.maps)
         given: dict[str, Any] = {}
         for level, names in levels:
             given |= bound(
@@ -124,7 +132,7 @@ class Run:
                 values = bound(parameters_of(name), trees(entry.children[2]), self.scope, None, None)
                 self.defaults[name] = self.defaults.get(name, {}) | values
         declared = next(e for e in entries if e.data == "input")
-        shape = input_shape or evaluate(declared.children[2], self.scope)
+        shape = input_shape or evaluate(declared.children[2], self.scopes.get(id(declared), self.scope))
         self.operations.append(Operation("input", {}, (), tuple(shape)))
         x, values = Value(0), {str(declared.children[1]): Value(0)}
         for entry in entries:
@@ -133,13 +141,13 @@ class Run:
 
     def _declare(self, entries: list[lark.Tree], given: dict[str, Any]) -> None:
         for entry in entries:
-            declare(entry, self.scope)
+            declare(entry, self.scopes.get(id(entry), self.scope))
         for entry in entries:
             name = str(entry.children[1]) if entry.data in ("param", "let") else ""
             if entry.data == "param":
                 self.scope[name] = given.pop(name) if name in given else evaluate(entry.children[3], self.scope)
             elif entry.data == "let":
-                self.scope[name] = evaluate(entry.children[2], self.scope)
+                self.scope[name] = evaluate(entry.children[2], self.scopes.get(id(entry), self.scope))
         if given:
             raise RejectedError(f"unknown parameters {given}")
 
@@ -147,20 +155,21 @@ class Run:
         """A part, an output or a statement of the network."""
         name = str(entry.children[1]) if entry.data in ("stage", "output") else str(entry.data)
         blocks = [tree for tree in trees(entry) if tree.data == "block"]
+        scope = self.scopes.get(id(entry), self.scope)
         if entry.data in ("stem", "head", "stage"):
             x, passes = here.running, entry.children[2] if entry.data == "stage" else None
             if passes is None:
-                x = self.in_part(name, blocks[0], self.scope, here)
+                x = self.in_part(name, blocks[0], scope, here)
             else:
                 self.parts.add(name)
-                for at, names in enumerate(self.numbered(passes.children[1], passes.children[3], self.scope, here)):
+                for at, names in enumerate(self.numbered(passes.children[1], passes.children[3], scope, here)):
                     x = self.in_part(f"{name}.{at}", blocks[0], names, here._replace(running=x))
             here.values.update({str(alias): x for alias in (name, alias_of(entry)) if alias is not None})
             return x
         if entry.data == "output":
-            x = find(entry.children[5], self.scope, here) if entry.children[5] is not None else here.running
+            x = find(entry.children[5], scope, here) if entry.children[5] is not None else here.running
             if blocks:
-                x = self.in_part(name, blocks[0], self.scope, here._replace(running=x))
+                x = self.in_part(name, blocks[0], scope, here._replace(running=x))
             self.outputs.append((name, x.at, entry.children[3] is not None))
             return here.running
         is_declaration = entry.data in ("param", "let", "require", "default", "init", "input", "budget", "function")
@@ -208,7 +217,7 @@ class Run:
 
     def value(self, name: str, scope: ChainMap[str, Any], here: Here) -> Value:
         """The value of the network with this name."""
-        found = here.values[name] if name in here.values else scope[name]
+        found = here.values[name] if name in here.values else find(name, scope, here)
         return checked(Value, found)  # type: ignore[no-any-return]
 
     def apply(self, tree: lark.Tree, scope: ChainMap[str, Any], here: Here) -> Value:
@@ -272,14 +281,23 @@ class Run:
     def split(self, tree: lark.Tree, scope: ChainMap[str, Any], here: Here) -> Value:
         """`split N slice as k { ... } merge KIND`, or with listed paths."""
         _, times, slices, _, counter, body, _, merge, call, *_ = tree.children
+        widths = evaluate(times, scope, here, self.operations) if times is not None else None
         if body.data == "paths":
-            paths = [(path.children[1], scope) for path in trees(body)]
+            paths = self.listed(body, scope, here)
         else:
-            count = checked(int, evaluate(times, scope, here, self.operations))
+            count = len(widths) if slices is not None and isinstance(widths, list) else checked(int, widths)
             names = [{str(counter): k} if counter is not None else {} for k in range(count)]
             paths = [(body, scope.new_child(each)) for each in names]
+        if not paths:
+            raise RejectedError("a split has a path")
         starts = [here.running] * len(paths)
-        if slices is not None:
+        if slices is not None and isinstance(widths, list):
+            ends = list(accumulate(widths))
+            if ends[-1] != self.operations[here.running.at].shape[0] or min(widths) < 1:
+                raise RejectedError("the widths of slices add up to the channels")
+            bounds = [{"start": end - width, "stop": end} for end, width in zip(ends, widths, strict=True)]
+            starts = [self.put("slice", each, [here.running]) for each in bounds]
+        elif slices is not None:
             width, rest = divmod(self.operations[here.running.at].shape[0], len(paths))
             if rest:
                 raise RejectedError("slices are equal")
@@ -288,6 +306,30 @@ class Run:
         ends = [self.block(b, s, here._replace(running=x)) for (b, s), x in zip(paths, starts, strict=True)]
         arguments = trees(call.children[0]) if call is not None else []
         return self.called(find(merge, scope, here), arguments, scope, here, ends or [here.running])
+
+    def listed(
+        self, paths: lark.Tree, scope: ChainMap[str, Any], here: Here
+    ) -> list[tuple[lark.Tree, ChainMap[str, Any]]]:
+        """The paths that a split lists, with their names: those under a condition that holds, those of every pass."""
+        found: list[tuple[lark.Tree, ChainMap[str, Any]]] = []
+        for item in trees(paths):
+            if item.data == "path":
+                found.append((item.children[1], scope))
+            elif item.data == "path_if":
+                parts = trees(item)
+                while len(parts) > 1 and not checked(bool, evaluate(parts[0], scope, here, self.operations)):
+                    parts = parts[2:]
+                found += self.listed(parts[-1 if len(parts) == 1 else 1], scope, here) if parts else []
+            elif item.data == "path_repeat":
+                for names in self.numbered(item.children[1], item.children[3], scope, here):
+                    found += self.listed(item.children[4], names, here)
+            else:
+                elements = evaluate(item.children[2], scope, here, self.operations)
+                for at, element in enumerate(elements):
+                    names = unpacked(item.children[1], element, scope)
+                    names["<pass>"] = (at, len(elements))
+                    found += self.listed(item.children[3], names, here)
+        return found
 
     def residual(self, tree: lark.Tree, scope: ChainMap[str, Any], here: Here) -> Value:
         """`residual(shortcut=KIND) { ... } shortcut { ... }`."""
@@ -337,6 +379,14 @@ class Run:
                 found.add(at)
                 ends += self.operations[at].inputs
         return found
+
+
+def key_of(entry: lark.Tree) -> tuple[str, str]:
+    """The kind and name by which an entry of a derived network replaces one of its base; empty for other entries."""
+    kind = str(entry.data).removesuffix("_bare")
+    if kind in ("template", "function", "let", "stage", "output", "input"):
+        return kind, str(entry.children[1])
+    return (kind, "") if kind in ("stem", "head") else ("", "")
 
 
 def stride_of(before: int, after: int) -> int:
