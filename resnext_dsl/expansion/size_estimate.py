@@ -113,9 +113,10 @@ class Counter:
                 return self._split(statement, env)
             elif isinstance(statement, s.Residual):
                 body = self._block(statement.body, env)
-                return body + (
-                    self._block(statement.shortcut, env) if statement.shortcut is not None else SizeEstimate()
-                )
+                always = not any(one.name is not None and one.name.text == "when" for one in statement.arguments)
+                if statement.shortcut is None or not always:
+                    return body
+                return body + self._block(statement.shortcut, env)
         except (ArchError, UnsettledError):
             pass  # expansion reports it
         return SizeEstimate()

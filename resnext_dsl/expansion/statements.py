@@ -31,7 +31,7 @@ from resnext_dsl.semantics.values import (
 )
 from resnext_dsl.syntax import nodes as s
 
-RESIDUAL = Signature("residual", ("shortcut",), frozenset())
+RESIDUAL = Signature("residual", ("shortcut", "when"), frozenset())
 
 
 class Expander(Caller):
@@ -371,10 +371,14 @@ class Expander(Caller):
         return [channels // count] * count
 
     def _residual(self, statement: s.Residual, place: Place, env: Environment, x: Running) -> Running:
-        kind = self._shortcut_kind(statement, env)
+        arguments = bind(RESIDUAL, statement.arguments).named
+        kind = self._shortcut_kind(statement, arguments.get("shortcut"), env)
+        adds = "when" not in arguments or self.evaluator.truth(arguments["when"].value, env)
         body = self._block(statement.body, place, Environment(env), x)
         if x is None or body is None:
             return None
+        if not adds:
+            return body
         self._frame = place.frame
         place.frame.here = x
         scope = join(place.scope, place.names.of(statement, "shortcut"))
@@ -392,18 +396,17 @@ class Expander(Caller):
     def _add(self, statement: s.Residual, place: Place, body: GraphValue, other: GraphValue) -> GraphValue:
         if body.shape != other.shape:
             shapes = f"the body has {show_shape(body.shape)}, the shortcut has {show_shape(other.shape)}"
-            hint = "`shortcut=auto` projects if the shapes differ" if statement.arguments else ""
+            stated = any(one.name is None or one.name.text == "shortcut" for one in statement.arguments)
+            hint = "`shortcut=auto` projects if the shapes differ" if stated else ""
             span = Span(statement.span.source, statement.span.start, statement.span.start + len("residual"))
             notes = self.origins([body, other])
             raise error("E304", f"a residual adds values of equal shape: {shapes}", span, hint=hint, notes=notes)
         name = place.names.of(statement, "add")
         return self.put_node("add", validate(OPERATORS["add"], {}), [body, other], place.scope, name, statement.span)
 
-    def _shortcut_kind(self, statement: s.Residual, env: Environment) -> str:
-        bound = bind(RESIDUAL, statement.arguments).named
-        if "shortcut" not in bound:
+    def _shortcut_kind(self, statement: s.Residual, argument: s.CallArgument | None, env: Environment) -> str:
+        if argument is None:
             return "auto"
-        argument = bound["shortcut"]
         if statement.shortcut is not None:
             message = "a residual with a `shortcut { ... }` takes no `shortcut=`"
             raise error("E203", message, argument.span)

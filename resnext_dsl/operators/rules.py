@@ -59,6 +59,17 @@ def check_divisible(label: str, number: int, by: str, divisor: int, attribute: s
         raise RuleError("E302", message, "", attribute)
 
 
+def check_corners(align_corners: bool, mode: str) -> None:
+    """Checks that only interpolation aligns corners.
+
+    Raises:
+        RuleError: E205 if it does not interpolate.
+    """
+    if align_corners and mode != "bilinear":
+        message = f"`align_corners` needs `mode=bilinear`; found `{mode}`"
+        raise RuleError("E205", message, "", "align_corners")
+
+
 def reach(kernel: Pair, dilation: Pair) -> Pair:
     """Rows and columns that a dilated kernel spans."""
     return dilation[0] * (kernel[0] - 1) + 1, dilation[1] * (kernel[1] - 1) + 1

@@ -9,6 +9,7 @@ from resnext_dsl.operators.base import Attributes, Expression, ModuleCall, RuleE
 from resnext_dsl.operators.memory_rules import NOTHING_SAVED, VIEW
 from resnext_dsl.operators.row import Operator
 from resnext_dsl.operators.rules import (
+    check_corners,
     check_divisible,
     collapsed,
     elements,
@@ -26,10 +27,12 @@ class Upsample(Attributes):
     Attributes:
         scale: Factors of height and width.
         mode: `nearest` copies elements, `bilinear` interpolates between them.
+        align_corners: Whether the corners keep their values in `bilinear`.
     """
 
     scale: PositivePair = (2, 2)
     mode: Literal["nearest", "bilinear"] = "nearest"
+    align_corners: bool = False
 
 
 class Shuffle(Attributes):
@@ -108,11 +111,12 @@ def _flatten_source(attributes: NoAttributes, inputs: tuple[Shape, ...]) -> Modu
 
 def _upsample_shape(attributes: Upsample, inputs: tuple[Shape, ...]) -> Shape:
     channels, height, width = map_of("upsample", inputs)
+    check_corners(attributes.align_corners, attributes.mode)
     return channels, height * attributes.scale[0], width * attributes.scale[1]
 
 
 def _upsample_source(attributes: Upsample, inputs: tuple[Shape, ...]) -> ModuleCall:
-    chosen = keywords(mode=(attributes.mode, "nearest"))
+    chosen = keywords(mode=(attributes.mode, "nearest"), align_corners=(attributes.align_corners, False))
     return ModuleCall("nn.Upsample", (), (("scale_factor", collapsed(attributes.scale)), *chosen))
 
 

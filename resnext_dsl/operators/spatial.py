@@ -7,7 +7,15 @@ from resnext_dsl.operators.arguments import Int, Positive, PositivePair
 from resnext_dsl.operators.base import Attributes, Expression, ModuleCall, RuleError, Shape
 from resnext_dsl.operators.memory_rules import NOTHING_SAVED, VIEW, MemoryRules, Saved, TrainingStep
 from resnext_dsl.operators.row import Operator
-from resnext_dsl.operators.rules import check_divisible, elements, keywords, map_of, no_parameters, shape_text
+from resnext_dsl.operators.rules import (
+    check_corners,
+    check_divisible,
+    elements,
+    keywords,
+    map_of,
+    no_parameters,
+    shape_text,
+)
 
 
 class Pad(Attributes):
@@ -138,17 +146,6 @@ def _resize_shape(attributes: Resize, inputs: tuple[Shape, ...]) -> Shape:
     channels, _, _ = map_of("resize", inputs)
     check_corners(attributes.align_corners, attributes.mode)
     return (channels, *_other_size("resize", attributes.size, inputs))
-
-
-def check_corners(align_corners: bool, mode: str) -> None:
-    """Checks that only interpolation aligns corners.
-
-    Raises:
-        RuleError: E205 if it does not interpolate.
-    """
-    if align_corners and mode != "bilinear":
-        message = f"`align_corners` needs `mode=bilinear`; found `{mode}`"
-        raise RuleError("E205", message, "", "align_corners")
 
 
 def _resize_source(attributes: Resize, inputs: tuple[Shape, ...]) -> Expression:

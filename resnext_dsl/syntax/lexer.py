@@ -381,6 +381,8 @@ def _settle(token: Token, before: Token | None, pending: Token | None, raw: list
         return "NAME"
     if kind in ("X", "STEP", "LOG"):
         return kind if before is not None and pending is None and before.kind in ENDS_AN_OPERAND else "NAME"
+    if kind == "WHEN" and position + 1 < len(raw) and raw[position + 1].kind == "EQUAL":
+        return "NAME"  # an argument of `residual`
     if kind == "SHORTCUT":
         return kind if before is not None and before.kind == "RBRACE" else "NAME"
     if kind == "SLICE":

@@ -187,3 +187,32 @@ def test_outputs_of_training_cost_parameters_and_nothing_else() -> None:
     assert network.cost().params == 3 * 4 * 9 + 4 * 2 + 4 * 4
     assert network.cost().macs == (3 * 4 * 9 + 4 * 4) * 32 * 32
     assert network.cost(training=True).macs == (3 * 4 * 9 + 4 * 4 + 4 * 2) * 32 * 32
+
+
+def test_a_residual_under_a_condition_is_its_body_alone_where_the_condition_fails() -> None:
+    body = """
+    conv(4, 1x1)
+    stage s repeat 3 as i { residual(shortcut=identity, when=i != 1 and channels_here == 4) { conv(4, 3x3) } }
+    residual(projection, false) { relu }
+    residual(when=false) { conv(2, 1x1) } shortcut { conv(9, 1x1) }
+    """
+    assert list(nodes(body)) == [
+        "conv1", "s.0.conv", "s.0.add", "s.1.conv", "s.2.conv", "s.2.add", "relu", "conv2",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message", "text"),
+    [
+        ("when=3", "E204", "a condition must be true or false; found 3", "3"),
+        ("when=q", "E101", "unknown name `q`", "q"),
+        ("when=true, when=false", "E203", "`residual` has the argument `when` twice", "when"),
+        ("wen=true", "E201", "`residual` has no argument `wen`", "wen"),
+    ],
+)
+def test_wrong_conditions_of_residuals(arguments: str, code: str, message: str, text: str) -> None:
+    with pytest.raises(rx.ArchError) as caught:
+        nodes(f"residual({arguments}) {{ relu }}")
+    (diagnostic,) = caught.value.diagnostics
+    assert diagnostic.span is not None
+    assert (diagnostic.code, diagnostic.message, diagnostic.span.text) == (code, message, text)

@@ -38,6 +38,12 @@ CONSTRUCTS = {
     "widths": "param f = true; conv(9, 1x1); split [2, 3, 4] slice as i { conv(i + 2, 3x3); relu } merge concat",
     "widths of paths": "param f = true; conv(9, 1x1); split [2, 7] slice { path { conv(3, 3x3) }; if f { path { bn } } } merge concat",
     "wrong widths": "param f = true; conv(9, 1x1); split [2, 6] slice { relu } merge concat",
+    "conditions of residuals": """
+        param f = true
+        conv(4, 1x1)
+        stage s repeat 3 as i { residual(shortcut=identity, when=f or i != 1) { conv(4, 3x3) } }
+        residual(when=not f) { conv(2, 1x1) } shortcut { conv(2, 3x3); bn }
+    """,
     "no path": "param f = true; split { if not f { path { relu } } } merge add",
     "the value that enters": """
         param f = true

@@ -110,6 +110,13 @@ def resized(draw: st.DrawFn) -> Case:
     return (chosen | {"size": size}, (shape,)) if draw(st.booleans()) else (chosen, (shape, (2, *size)))
 
 
+def aligned(case: Case) -> Case:
+    """The case with aligned corners, if it interpolates to an even width."""
+    arguments, shapes = case
+    corners = arguments.get("mode") == "bilinear" and shapes[0][2] % 2 == 0
+    return (arguments | {"align_corners": True} if corners else arguments), shapes
+
+
 numbers = st.floats(-2, 2, width=32)
 positive = st.floats(0.125, 2, width=32)
 flag = st.booleans()
@@ -163,7 +170,7 @@ CASES: dict[str, Strategy] = {
     "scale": given(either, {"factor": numbers}),
     "layer_scale": given(either, init=numbers),
     "flatten": given(either),
-    "upsample": given(maps, scale=strides, mode=st.sampled_from(["nearest", "bilinear"])),
+    "upsample": given(maps, scale=strides, mode=st.sampled_from(["nearest", "bilinear"])).map(aligned),
     "shuffle": given(maps, {"groups": groups}),
     "pixel_shuffle": given(maps, {"factor": st.integers(1, 3)}),
     "slice": sliced(),

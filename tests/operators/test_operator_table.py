@@ -127,6 +127,12 @@ SOURCES: list[tuple[str, dict[str, object], tuple[Shape, ...], str]] = [
     ("flatten", {}, (MAP,), "nn.Flatten()"),
     ("upsample", {"scale": 2}, (MAP,), "nn.Upsample(scale_factor=2)"),
     ("upsample", {"mode": "bilinear"}, (MAP,), "nn.Upsample(scale_factor=2, mode='bilinear')"),
+    (
+        "upsample",
+        {"mode": "bilinear", "align_corners": True},
+        (MAP,),
+        "nn.Upsample(scale_factor=2, mode='bilinear', align_corners=True)",
+    ),
     ("shuffle", {"groups": 2}, (MAP,), "nn.ChannelShuffle(2)"),
     ("pixel_shuffle", {"factor": 2}, (MAP,), "nn.PixelShuffle(2)"),
     ("slice", {"start": 0, "stop": 32}, (MAP,), "x0[:, 0:32]"),

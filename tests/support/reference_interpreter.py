@@ -334,11 +334,14 @@ class Run:
     def residual(self, tree: lark.Tree, scope: ChainMap[str, Any], here: Here) -> Value:
         """`residual(shortcut=KIND) { ... } shortcut { ... }`."""
         _, call, body, _, own, *_ = tree.children
-        given = bound(["shortcut"], trees(call.children[0]), scope, here, self.operations) if call else {}
+        given = bound(["shortcut", "when"], trees(call.children[0]), scope, here, self.operations) if call else {}
         kind = given.get("shortcut", "auto")
         kind = kind.what if isinstance(kind, Callee) else kind
         x = here.running
+        adds = checked(bool, given.get("when", True))
         end = self.block(body, scope, here)
+        if not adds:
+            return end
         before, after = (self.operations[v.at].shape for v in (x, end))
         if own is not None:
             x = self.block(own, scope, here)

@@ -442,6 +442,11 @@ SPLITS = {
         "pad(top=t, left=-t); crop(size=g)",
         {"s": [1, 2, 5], "t": [0, 1, 16], "g": [1, 4, 17]},
     ),
+    "residuals under a condition": Example(
+        "param f = true; param w = 8; conv(8, 1x1); residual(when=f and channels_here == w) { conv(w, 3x3) }\n"
+        "residual(when=f) { conv(8, 3x3) } shortcut { conv(8, 1x1) }",
+        {"f": [True, False], "w": [8, 4]},
+    ),
     "merges": Example(
         "param m = add; param b = 4; split { path { conv(4, 1x1) }; path { conv(b, 3x3) } } merge m",
         {"m": ["add", "concat", "mul", "mean", "maximum", "relu"], "b": [4, 1, 8]},

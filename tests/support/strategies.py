@@ -108,6 +108,7 @@ def _compound(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
             lambda t: f"split {{ repeat 3 as i {{ {t[0]} }} for a, b in c {{\n{t[1]} }} }} merge add"
         ),
         between("residual", body),
+        body.map(lambda text: f"residual(when=a == 1, shortcut=skip) {text}"),
         st.tuples(body, body).map(lambda t: f"residual(shortcut = skip) {t[0]}\nshortcut {t[1]}"),
     )
 

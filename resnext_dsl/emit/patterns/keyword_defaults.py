@@ -30,7 +30,7 @@ DEFAULTS: dict[str, dict[str, Value]] = {
     "nn.GELU": {"approximate": "none"},
     "nn.Hardtanh": {"min_val": -1.0, "max_val": 1.0},
     "nn.Softplus": {"beta": 1.0, "threshold": 20.0},
-    "nn.Upsample": {"mode": "nearest"},
+    "nn.Upsample": {"mode": "nearest", "align_corners": None},
     "LayerScale": {"dimensions": 3},
     "DropPath": {"dimensions": 3},
 }
