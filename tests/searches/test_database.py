@@ -182,9 +182,9 @@ def test_a_new_database_is_opened_by_several_at_once(kind: str, tmp_path: Path, 
         url = server.removesuffix("/postgres") + "/new_one"
     command = [sys.executable, "-c", OPENS, url]
     pipe: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    processes = [subprocess.Popen(command, **pipe) for _ in range(4)]
+    processes = [subprocess.Popen(command, **pipe) for _ in range(3)]
     start_together(processes)
-    assert [process.communicate(timeout=240) for process in processes] == [("", "")] * 4
+    assert [process.communicate(timeout=240) for process in processes] == [("", "")] * 3
     storage = open_storage(url, 20, 60)
     assert storage.get_current_version() == storage.get_head_version()
     close(storage)
