@@ -203,7 +203,7 @@ def test_training_outputs_are_no_part_of_an_inference_model() -> None:
 
 @pytest.mark.parametrize("name", ["googlenet", "inception_resnet_v2"])
 def test_siblings_that_go_different_ways_may_be_one(name: str) -> None:
-    network = small(name)
+    network = reduced(name)
     rewritten = rewrite(network.ir, siblings=True)
     assert {rule for fired in rewritten.report.fired for rule in fired.rules} == {"siblings"}
     assert rewritten.report.after.launches < rewritten.report.before.launches

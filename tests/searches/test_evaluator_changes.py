@@ -135,7 +135,7 @@ def test_a_forked_child_of_a_function_records_nothing(spec: str) -> None:
     assert [trial.values for trial in found.trials] == [(1.0,)] * 3
 
 
-@pytest.mark.parametrize(("evaluator", "status"), [("leaves", 7), ("exits", 5)])
+@pytest.mark.parametrize(("evaluator", "status"), [("leaves", 7), pytest.param("exits", 5, marks=pytest.mark.slow)])
 def test_an_evaluator_that_ends_its_process_fails_its_trial_at_once(spec: str, evaluator: str, status: int) -> None:
     began = time.monotonic()
     done = command(spec, f"mine:{evaluator}", "--trials", "4", "--set", "depths=[1, 1]", "--set", "act=relu", "--json")
