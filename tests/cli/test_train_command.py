@@ -136,7 +136,7 @@ def test_ctrl_c_says_how_to_go_on(here: Path, monkeypatch: pytest.MonkeyPatch) -
     assert run("small.arch", *QUICK, "--epochs", 3, "--resume")[0] == 0
 
 
-@pytest.mark.parametrize("package", ["lightning_fabric", "sklearn"])
+@pytest.mark.parametrize("package", [pytest.param("lightning_fabric", marks=pytest.mark.slow), "sklearn"])
 def test_what_is_not_installed_is_named(here: Path, package: str) -> None:
     program = f"import sys; sys.modules[{package!r}] = None; from resnext_dsl.cli import main; main()"
     command = [sys.executable, "-c", program, "train", "small.arch"]

@@ -53,6 +53,18 @@ def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
+FEW = pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=() if name in ("resnext", "inception", "shuffle") else pytest.mark.slow)
+        for name in NETWORKS
+    ],
+    indirect=True,
+)
+"""A few of the networks in the quick tests of what takes long."""
+
+
+@FEW
 def test_torch_compile_takes_the_whole_graph(name: str, device: str) -> None:
     torch.compiler.reset()
     graph = network(NETWORKS[name])
@@ -83,6 +95,7 @@ def test_torch_compile_differentiates(device: str) -> None:
         torch.testing.assert_close(ours.grad, theirs.grad)
 
 
+@FEW
 def test_torch_export_keeps_the_batch_dynamic(name: str) -> None:
     graph = network(NETWORKS[name])
     model = compiled(graph).eval()
@@ -101,6 +114,7 @@ def test_torch_export_of_a_network_with_outputs_of_training() -> None:
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit.*is not supported in Python 3.14:DeprecationWarning")
 @pytest.mark.filterwarnings("ignore:`torch.jit.*` is deprecated:DeprecationWarning")
+@FEW
 def test_jit_trace(name: str) -> None:
     graph = network(NETWORKS[name])
     model = compiled(graph).eval()

@@ -29,10 +29,10 @@ LARGE = {"resnext50_32x4d_a", "resnext50_32x4d_b"}
 
 CASES = [(name, size) for name in shipped_names() for size in SIZES.get(name, (64, 147, 224))]
 DEEPER = {"resnet34", "resnet101", "resnet152", "resnext101_32x4d", "resnext101_32x8d", "resnext101_64x4d"}
-WIDER = {"wide_resnet50_2", "resnext29_16x64d", "vgg16", "vgg19_bn"}
-"""Networks that differ from another in depth or width alone."""
+WIDER = {"wide_resnet50_2", "resnext29_16x64d", "seresnext50_32x4d", "vgg11", "vgg16", "vgg19_bn"}
+"""Networks whose layers another has too, in other numbers and widths."""
 
-LONG = LARGE | DEEPER | WIDER
+LONG = LARGE | DEEPER | WIDER | {"inception_resnet_v2"}
 QUICK = [case for case in CASES if case[0] not in LONG and case[1] == SIZES.get(case[0], (64,))[0]]
 ORDINARY = [(name, size) for name in ("resnet18", "mobilenetv2_100") for size in (147, 224)]
 

@@ -148,6 +148,7 @@ def start_together(processes: list[subprocess.Popen[str]]) -> None:
         process.stdin.flush()
 
 
+@pytest.mark.parametrize("url", [pytest.param("sqlite", marks=pytest.mark.slow), "postgresql"], indirect=True)
 def test_several_processes_claim_each_trial_once(records: Records, url: str) -> None:
     for known in range(40):
         records.add(template(), known)
@@ -169,7 +170,7 @@ close(open_storage(sys.argv[1], 20, 60))
 """
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+@pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
 def test_a_new_database_is_opened_by_several_at_once(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     url = f"sqlite:///{tmp_path}/new.db"
     if kind == "postgresql":
@@ -182,9 +183,9 @@ def test_a_new_database_is_opened_by_several_at_once(kind: str, tmp_path: Path, 
         url = server.removesuffix("/postgres") + "/new_one"
     command = [sys.executable, "-c", OPENS, url]
     pipe: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    processes = [subprocess.Popen(command, **pipe) for _ in range(4)]
+    processes = [subprocess.Popen(command, **pipe) for _ in range(3)]
     start_together(processes)
-    assert [process.communicate(timeout=240) for process in processes] == [("", "")] * 4
+    assert [process.communicate(timeout=240) for process in processes] == [("", "")] * 3
     storage = open_storage(url, 20, 60)
     assert storage.get_current_version() == storage.get_head_version()
     close(storage)

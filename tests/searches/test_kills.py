@@ -190,6 +190,7 @@ def test_fifty_kills_of_eight_workers_on_postgresql(tmp_path: Path, postgresql: 
 RAY = "kill_evaluators:slow"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("ray_here")
 def test_a_few_kills_on_ray(tmp_path: Path) -> None:
     hold_kills(plan_for(tmp_path, f"sqlite:///{tmp_path}/few.db", 12, "few", RAY), 2, 4, tmp_path, tasks_killed)

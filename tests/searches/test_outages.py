@@ -120,6 +120,7 @@ def hold_outage(
     return err
 
 
+@ON_A_SERVER
 def test_an_outage_while_a_search_runs(database: Database, tmp_path: Path) -> None:
     err = hold_outage(database, tmp_path, 3, 0.0, trials=12, heartbeat=3)
     assert "the database does not answer since " in err

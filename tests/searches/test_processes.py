@@ -15,7 +15,9 @@ HERE = Path(__file__).parent
 
 
 @pytest.mark.parametrize(
-    ("choices", "expected"), [({}, {5, 7}), ({"device": "cuda:1"}, {57})], ids=["in turn", "as chosen"]
+    ("choices", "expected"),
+    [({}, {5, 7}), pytest.param({"device": "cuda:1"}, {57}, marks=pytest.mark.slow)],
+    ids=["in turn", "as chosen"],
 )
 def test_each_worker_sees_one_of_several(
     choices: dict[str, str], expected: set[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -72,8 +72,8 @@ def test_every_sampler_stays_in_the_budget_and_repeats_nothing(spec: str, sample
     hold(found, 20)
     again = searched(spec, sampler=sampler, trials=20, study="again")
     assert [trial.candidate for trial in again.trials] == [trial.candidate for trial in found.trials]
-    other = searched(spec, sampler=sampler, trials=20, study="other", seed=1)
-    assert [trial.candidate for trial in other.trials] != [trial.candidate for trial in found.trials]
+    other = searched(spec, sampler=sampler, trials=4, study="other", seed=1)
+    assert [trial.candidate for trial in other.trials] != [trial.candidate for trial in found.trials[:4]]
 
 
 def test_evolution_changes_one_value_of_an_earlier_candidate(spec: str) -> None:
@@ -98,8 +98,8 @@ def test_dimensions_that_are_there_sometimes(spec: str, sampler: str) -> None:
         assert ("more" in candidate) == ("rate" in candidate) == candidate["deep"]
         return {"accuracy": candidate["width"] + candidate.get("more", 0) - candidate["_lr"]}
 
-    found = rx.search(spec, maximize="accuracy", minimize="flops", evaluator=evaluate, trials=40, sampler=sampler)
-    assert len(found.trials) == 40
+    found = rx.search(spec, maximize="accuracy", minimize="flops", evaluator=evaluate, trials=25, sampler=sampler)
+    assert len(found.trials) == 25
     assert {trial.candidate["deep"] for trial in found.trials} == {False, True}
     for trial in found.trials:
         assert found.space.bind(trial.candidate).cost().flops == trial.metrics["flops"]
@@ -175,13 +175,15 @@ def test_an_evaluator_is_given_its_choices(spec: str, workers: int) -> None:
         searched(spec, **asked | {"choices": {"scale": 3}}, trials=3)
 
 
-def test_a_built_in_evaluator_is_given_its_choices(spec: str) -> None:
+def test_a_built_in_evaluator_is_given_its_choices(spec: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")  # which torch does not find; `device=cpu` says that it need not
     fixed = ["--set", "width=4", "--set", "act=relu", "--choice", "epochs=1", "--choice", "batch_size=256"]
-    more = ["--choice", "lr=0.05", "--choice", "augment=none", "--trials", "1", "--json"]
+    more = ["--choice", "lr=0.05", "--choice", "augment=none", "--choice", "device=cpu", "--trials", "1", "--json"]
     status, out, err = run(spec, "--maximize", "accuracy", "--budget", "small", "--evaluator", "digits", *fixed, *more)
     assert status == 0, err
     (trial,) = json.loads(out)["trials"]
     assert 0 < trial["metrics"]["accuracy"] <= 1
+    assert trial["device"] == "cpu"
 
 
 def test_an_object_that_can_be_called_is_an_evaluator(spec: str) -> None:

@@ -123,8 +123,6 @@ def test_training_does_not_fall_back_to_the_cpu_unasked(spec: str, monkeypatch: 
     words = "the search sees 1 GPU and this worker cannot use any, so `device=auto` would train on the CPU"
     with pytest.raises(rx.ArchError, match=rf"E724.*{words}.*--choice device=cpu"):
         rx.search(spec, **asked)
-    found = rx.search(spec, **asked, choices={"device": "cpu", "epochs": 1}, study="on purpose")
-    assert [trial.device for trial in found.trials] == ["cpu"]
 
 
 def test_the_device_of_each_result_is_kept(spec: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -35,7 +35,9 @@ def test_every_construct_costs_what_each_network_does(example: Example) -> None:
         assert found.reason
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=ALL)
+@pytest.mark.parametrize(
+    "example", [pytest.param(ALL[name], id=name, marks=pytest.mark.slow if i % 2 else ()) for i, name in enumerate(ALL)]
+)
 def test_many_candidates_cost_what_a_few_do(example: Example) -> None:
     """Of thousands of candidates each is looked up: in any order, and however often."""
     space, rows = space_from(example.text), candidates(example.columns)

@@ -144,7 +144,7 @@ def reference(name: str) -> nn.Module:
     """
     model = structure(name).to_empty(device="cpu")
     fill(model, seed=zlib.crc32(name.encode()))
-    _measure_statistics(model, reference_costs()[name].resolution)
+    _measure_statistics(model, reference_costs()[name].resolution // 2)
     return model
 
 

@@ -139,6 +139,7 @@ def test_three_objectives(show: Any, tmp_path: Path) -> None:
     assert counts(page, LINE) == [0] * 3 + [1] * 3 + [0] * 3 + [3]
 
 
+@pytest.mark.slow
 def test_two_thousand_results(show: Any, tmp_path: Path) -> None:
     page = show(made(tmp_path, 2000))
     assert counts(page, RESULT) == [2000, 2000, 2000, 0, 0, 0]
