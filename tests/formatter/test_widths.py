@@ -73,3 +73,8 @@ def test_signs_are_aligned_if_the_longest_line_has_120_columns_then(extra: int) 
     text = formatted(f"let a = {value}\nlet widths = 2\n")
     assert text.splitlines()[0] == (f"let a      = {value}" if not extra else f"let a = {value}")
     assert len(text.splitlines()[0]) == (120 if not extra else 120 - len("     ") + extra)
+
+
+def test_a_comment_below_with_another_indent_keeps_its_own_column() -> None:
+    text = formatted("let a = b + # one\n    c # two\nlet d = 3 # three\n")
+    assert text == "let a = b +  # one\n    c  # two\nlet d = 3  # three\n"

@@ -64,14 +64,14 @@ def check_reading(data: st.DataObject) -> None:
     hold(written, **data.draw(overridden(written)))
 
 
-@settings(max_examples=80)
+@settings(max_examples=60)
 @given(st.data())
 def test_a_spec_reads_as_the_interpreter_reads_it(data: st.DataObject) -> None:
     check_reading(data)
 
 
 @pytest.mark.slow
-@settings(max_examples=3000)
+@settings(max_examples=1500)
 @given(st.data())
 def test_many_specs_read_as_the_interpreter_reads_them(data: st.DataObject) -> None:
     check_reading(data)
@@ -111,7 +111,7 @@ def test_columns_cost_what_the_interpreter_counts_one_by_one(data: st.DataObject
 
 
 @pytest.mark.slow
-@settings(max_examples=1500)
+@settings(max_examples=800)
 @given(st.data())
 def test_many_columns_cost_what_the_interpreter_counts(data: st.DataObject) -> None:
     check_columns(data)
@@ -154,14 +154,14 @@ def as_row(candidate: Mapping[str, Any]) -> dict[str, Any]:
     return {name: list(value) if isinstance(value, tuple) else value for name, value in candidate.items()}
 
 
-@settings(max_examples=40)
+@settings(max_examples=30)
 @given(written_specs(smallest=True))
 def test_samples_keep_the_budgets_of_the_interpreter(written: Written) -> None:
     check_samples(written)
 
 
 @pytest.mark.slow
-@settings(max_examples=1000)
+@settings(max_examples=500)
 @given(written_specs())
 def test_many_samples_keep_the_budgets_of_the_interpreter(written: Written) -> None:
     check_samples(written)
@@ -177,14 +177,14 @@ def check_text(written: Written) -> None:
     assert format_text(text_source(formatted, "<spec>", DEFAULTS)) == formatted
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(written_specs())
 def test_a_formatted_spec_is_read_the_same_way(written: Written) -> None:
     check_text(written)
 
 
 @pytest.mark.slow
-@settings(max_examples=1500)
+@settings(max_examples=600)
 @given(written_specs())
 def test_many_formatted_specs_are_read_the_same_way(written: Written) -> None:
     check_text(written)
@@ -219,7 +219,7 @@ def test_a_module_has_the_parameters_and_shapes_of_the_interpreter(written: Writ
 
 
 @pytest.mark.slow
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(written_specs(budgets=False))
 def test_many_modules_have_the_parameters_and_shapes_of_the_interpreter(written: Written) -> None:
     check_module(written)
