@@ -289,6 +289,7 @@ def invoked(name: str, arguments: list[lark.Tree], scope: ChainMap[str, Any], he
         if isinstance(callee, Callee):
             given = bound(formals_of(callee), arguments, scope, here, shapes, callee.arguments)
             return callee._replace(arguments=given)
+        checked(Function, callee)
         formals = list(map(str, callee.tree.children[2].children)) if callee.tree.children[2] else []
         given = bound(formals, arguments, scope, here, shapes)
         if set(given) != set(formals):

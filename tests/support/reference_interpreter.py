@@ -8,6 +8,8 @@ left out; a limit may name parts and their passes.
 from __future__ import annotations
 
 from collections import ChainMap
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from itertools import accumulate
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -32,7 +34,7 @@ from reference_expressions import (
     trees,
     unpacked,
 )
-from reference_operators import MERGES, RejectedError, applied, attributes_of, parameters_of
+from reference_operators import MERGES, SIGNATURES, RejectedError, applied, attributes_of, parameters_of
 
 MEASURES = ("params", "flops", "macs", "activations", "depth")
 
@@ -79,10 +81,23 @@ def interpret(text: str, folder: Path = ROOT / "specs", **overrides: Any) -> Int
     Raises:
         RejectedError: If the spec is wrong, or a requirement is not met.
     """
+    run = run_of(text, folder, overrides)
+    with rejecting():
+        return Interpretation(*run.result(), verdicts_of(run, lambda shape: run_of(text, folder, overrides, shape)))
+
+
+def run_of(text: str, folder: Path, overrides: Mapping[str, Any], input_shape: Shape | None = None) -> Run:
+    """The run of a spec."""
+    with rejecting():
+        named = {name: Callee(v) if isinstance(v, str) and v in SIGNATURES else v for name, v in overrides.items()}
+        return Run(*names_of(text, folder)["<network>"], named, input_shape)
+
+
+@contextmanager
+def rejecting() -> Iterator[None]:
+    """Rejects a spec of which something cannot be computed."""
     try:
-        network = names_of(text, folder)["<network>"]
-        run = Run(*network, overrides)
-        return Interpretation(*run.result(), verdicts_of(run, lambda shape: Run(*network, overrides, shape)))
+        yield
     except (lark.LarkError, KeyError, IndexError, ValueError, TypeError, ArithmeticError) as problem:
         raise RejectedError(repr(problem)) from problem
 
@@ -105,6 +120,7 @@ class Run:
         self.outputs: list[tuple[str, int, bool]] = []
         self.parts: set[str] = set()
         self.part = ""
+        self.overridden = bool(overrides)
         self.scope = around.new_child({})
         entries = trees(tree)
         self.scopes: dict[int, ChainMap[str, Any]] = {}
@@ -131,7 +147,7 @@ class Run:
                 name = str(entry.children[1])
                 values = bound(parameters_of(name), trees(entry.children[2]), self.scope, None, None)
                 self.defaults[name] = self.defaults.get(name, {}) | values
-        declared = next(e for e in entries if e.data == "input")
+        (declared,) = (e for e in entries if e.data == "input")
         shape = input_shape or evaluate(declared.children[2], self.scopes.get(id(declared), self.scope))
         self.operations.append(Operation("input", {}, (), tuple(shape)))
         x, values = Value(0), {str(declared.children[1]): Value(0)}
@@ -394,7 +410,10 @@ def key_of(entry: lark.Tree) -> tuple[str, str]:
 
 def stride_of(before: int, after: int) -> int:
     """The smallest stride of a 1x1 convolution that gives this size."""
-    return next(s for s in range(1, before + 1) if (before - 1) // s + 1 == after)
+    for stride in range(1, before + 1):
+        if (before - 1) // stride + 1 == after:
+            return stride
+    raise RejectedError(f"no stride makes {after} of {before}")
 
 
 # --- budgets ---
@@ -422,7 +441,7 @@ def verdicts_of(run: Run, at_input: Any) -> list[Verdict]:
 
 def measured(run: Run, part: str, measure: str) -> int:
     """What a network, or a part of it, has of a measure."""
-    if part and part not in run.parts:
+    if part and part not in run.parts and not run.overridden:  # other values may give fewer passes
         raise RejectedError(f"no part {part}")
     operations, outputs = run.result()
     inside = [each.part == part or each.part.startswith(f"{part}.") or not part for each in operations]
