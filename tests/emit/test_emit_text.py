@@ -310,3 +310,20 @@ def test_long_statements_are_broken_at_their_brackets() -> None:
     graph = network(f"{stages}\nhead {{ concat({', '.join(f'stage{n}' for n in range(12))}); conv(4, 1x1) }}")
     assert max(map(len, emit(graph).splitlines())) <= 120
     check_equal(graph)
+
+
+@pytest.mark.parametrize(
+    ("words", "default"),
+    [
+        (["relu"] * 5 + ["silu"] * 3, " = nn.ReLU"),
+        (["relu"] * 3 + ["silu"] * 5, " = nn.SiLU"),
+        (["relu"] * 2 + ["silu"] * 2 + ["gelu"] * 1, ""),
+        (["relu"] * 4 + ["silu"] * 3 + ["gelu"] * 2, ""),
+    ],
+)
+def test_a_class_that_at_least_half_of_the_calls_pass_is_the_default(words: list[str], default: str) -> None:
+    stages = "\n".join(f"    stage s{place} {{ unit({word}) }}" for place, word in enumerate(words))
+    text = loads(
+        f"template unit(act) {{ conv(8, 1x1); bn; act }}\nnetwork n {{\n    input image: 8x8x8\n{stages}\n}}\n"
+    ).emit()
+    assert f"def __init__(self, act: type[nn.Module]{default}) -> None:" in text

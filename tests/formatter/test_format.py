@@ -127,3 +127,22 @@ def test_a_file_with_mistakes_is_left_alone(untidy: Path) -> None:
     assert status == 2
     assert "a.arch:1:9: error[E002]" in err
     assert (untidy / "a.arch").read_text() == "let a = = 1\n"
+
+
+@pytest.mark.parametrize(("length", "column"), [(4 + 40, 4 + 40 + 2), (4 + 41, 4 + 2)])
+def test_comments_align_up_to_a_spread_of_40_columns(length: int, column: int) -> None:
+    """The lines before the comments are of 4 columns and of `length` columns."""
+    name = "n" * length
+    lines = formatted(f"template t {{\nrelu # one\n{name} # two\n}}\n").splitlines()
+    assert lines[1].strip().index("#") == column
+    assert lines[2].strip() == f"{name}  # two"
+
+
+@pytest.mark.parametrize(("length", "is_whole"), [(120, True), (121, False)])
+def test_a_line_has_120_columns_at_most(length: int, is_whole: bool) -> None:
+    start = "let a = f(b, "
+    line = f"{start}{'c' * (length - len(start) - 1)})"
+    assert len(line) == length
+    lines = formatted(f"{line}\n").splitlines()
+    assert (lines == [line]) is is_whole
+    assert max(map(len, lines)) <= 120

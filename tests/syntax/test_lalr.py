@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import subprocess
+import sys
 import zlib
 from pathlib import Path
 
@@ -123,3 +125,9 @@ def test_the_terminals_that_would_fit_are_those_that_lark_accepts(engine: lark.L
 @pytest.mark.parametrize("text", BAD)
 def test_every_bad_example_is_bad(text: str) -> None:
     assert lalr.first_failure(tokens_of(text)) is not None
+
+
+def test_the_saved_table_serves_without_lark() -> None:
+    script = "import sys; from resnext_dsl.syntax.grammar import table; table(); print('lark' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (done.returncode, done.stdout.strip()) == (0, "False"), done.stderr
