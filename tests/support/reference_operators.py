@@ -28,7 +28,7 @@ SIGNATURES = {
     "drop_path": "p",
     "scale": "factor",
     "layer_scale": "init=1e-6",
-    "upsample": "scale=2 mode=nearest",
+    "upsample": "scale=2 mode=nearest align_corners=false",
     "shuffle": "groups",
     "slice": "start stop",
     "subsample": "stride",
