@@ -73,6 +73,16 @@ class InstanceNorm(Attributes):
     affine: bool = False
 
 
+class GlobalResponseNorm(Attributes):
+    """Attributes of `grn`.
+
+    Attributes:
+        eps: Number added to the mean of the norms.
+    """
+
+    eps: PositiveFloat = 1e-6
+
+
 class LocalResponseNorm(Attributes):
     """Attributes of `lrn`, with torch's names and defaults.
 
@@ -159,6 +169,36 @@ def _response_shape(attributes: LocalResponseNorm, inputs: tuple[Shape, ...]) ->
 def _response_source(attributes: LocalResponseNorm, inputs: tuple[Shape, ...]) -> ModuleCall:
     chosen = keywords(alpha=(attributes.alpha, 1e-4), beta=(attributes.beta, 0.75), k=(attributes.k, 1.0))
     return ModuleCall("nn.LocalResponseNorm", (attributes.size,), chosen)
+
+
+def _share_shape(attributes: GlobalResponseNorm, inputs: tuple[Shape, ...]) -> Shape:
+    return map_of("grn", inputs)
+
+
+def _share_source(attributes: GlobalResponseNorm, inputs: tuple[Shape, ...]) -> ModuleCall:
+    return ModuleCall("GlobalResponseNorm", (inputs[0][0],), keywords(eps=(attributes.eps, 1e-6)))
+
+
+def _share_parameters(attributes: GlobalResponseNorm, inputs: tuple[Shape, ...]) -> int:
+    return 2 * inputs[0][0]
+
+
+def _share_tensors(attributes: GlobalResponseNorm, inputs: tuple[Shape, ...]) -> tuple[Tensor, ...]:
+    channels = inputs[0][:1]
+    return Tensor("weight", channels), Tensor("bias", channels)
+
+
+def _share_scratch(attributes: GlobalResponseNorm, inputs: tuple[Shape, ...], batch: int) -> ScalarCount:
+    # Beside the result live the norms, the shares, and one value of the input's size.
+    return ScalarCount(batch * (elements(inputs[0]) + 2 * inputs[0][0]))
+
+
+def _share_saves(attributes: GlobalResponseNorm, inputs: tuple[Shape, ...], run: TrainingStep) -> Saved:
+    whole, channels = run.batch * elements(inputs[0]), run.batch * inputs[0][0]
+    if not run.gradients[0]:
+        return Saved(extra=ScalarCount(whole))  # the product, for the gradient of the weight
+    # The product, the norms, the shares, and the mean of the norms.
+    return Saved(inputs=(0,), extra=ScalarCount(whole + 2 * channels + run.batch))
 
 
 # Norms save their input, and a mean and a deviation for each set of elements that they normalize.
@@ -315,5 +355,18 @@ ROWS = (
         flops=None,
         memory=MemoryRules(_response_saves, scratch=_response_scratch),
         algebra=crosses(ACROSS),
+    ),
+    Operator(
+        name="grn",
+        kind="normalization",
+        summary="Global response normalization (Woo et al., CVPR 2023): channels compete by their norms over the map.",
+        attributes=GlobalResponseNorm,
+        shape=_share_shape,
+        source=_share_source,
+        parameters=_share_parameters,
+        flops=None,
+        memory=MemoryRules(_share_saves, scratch=_share_scratch),
+        algebra=crosses(ACROSS)._replace(tensors=_share_tensors),
+        init_fields=("weight", "bias"),
     ),
 )

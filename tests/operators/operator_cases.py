@@ -148,6 +148,7 @@ CASES: dict[str, Strategy] = {
     "layernorm": given(either, eps=positive, affine=flag),
     "groupnorm": given(either, {"groups": groups}, eps=positive, affine=flag),
     "instancenorm": given(maps, eps=positive, affine=flag),
+    "grn": given(maps, eps=positive),
     "lrn": given(maps, {"size": st.integers(1, 7)}, alpha=positive, beta=positive, k=positive),
     "leaky_relu": given(either, slope=numbers),
     "prelu": given(either, init=numbers, per_channel=flag),

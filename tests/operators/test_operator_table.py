@@ -103,6 +103,8 @@ SOURCES: list[tuple[str, dict[str, object], tuple[Shape, ...], str]] = [
     ("layernorm", {"affine": False}, (FEATURES,), "nn.LayerNorm(512, elementwise_affine=False)"),
     ("groupnorm", {"groups": 32}, (MAP,), "nn.GroupNorm(32, 64)"),
     ("instancenorm", {"affine": True}, (MAP,), "nn.InstanceNorm2d(64, affine=True)"),
+    ("grn", {}, (MAP,), "GlobalResponseNorm(64)"),
+    ("grn", {"eps": 1e-5}, (MAP,), "GlobalResponseNorm(64, eps=1e-05)"),
     ("lrn", {"size": 5, "k": 2}, (MAP,), "nn.LocalResponseNorm(5, k=2.0)"),
     ("relu", {}, (MAP,), "nn.ReLU()"),
     ("leaky_relu", {"slope": 0.2}, (MAP,), "nn.LeakyReLU(negative_slope=0.2)"),

@@ -28,6 +28,7 @@ SIGNATURES = {
     "drop_path": "p",
     "scale": "factor",
     "layer_scale": "init=1e-6",
+    "grn": "eps=1e-6",
     "upsample": "scale=2 mode=nearest align_corners=false",
     "shuffle": "groups",
     "slice": "start stop",
@@ -108,6 +109,8 @@ def applied(operator: str, a: dict[str, Any], shapes: list[Sizes]) -> tuple[Size
             return x, 2 * channels * a["affine"], each * math.prod(x), 0, 0
         case "layer_scale":
             return x, channels, 0, 0, 0
+        case "grn":
+            return x, 2 * channels, 0, 0, 0
         case "maxpool" | "avgpool":
             counted = math.prod(x) if operator == "avgpool" and a["kernel"] == "global" else 0
             return (channels, *_pooled(x, a)), 0, counted, 0, 0

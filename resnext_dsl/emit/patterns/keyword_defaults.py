@@ -33,4 +33,5 @@ DEFAULTS: dict[str, dict[str, Value]] = {
     "nn.Upsample": {"mode": "nearest", "align_corners": None},
     "LayerScale": {"dimensions": 3},
     "DropPath": {"dimensions": 3},
+    "GlobalResponseNorm": {"eps": 1e-6},
 }

@@ -44,6 +44,7 @@ _POSITIONAL = {
     "DropPath": ("p",),
     "nn.ChannelShuffle": ("groups",),
     "LayerScale": ("num_features", "init"),
+    "GlobalResponseNorm": ("num_features",),
 }
 """Module class -> names of its positional arguments, after which constructor parameters are named."""
 

@@ -51,7 +51,28 @@ class LayerScale(nn.Module):
         return x * self.gamma.view(self.shape)
 '''
 
-SUPPORT: dict[str, str] = {"LayerNorm2d": _LAYER_NORM, "DropPath": _DROP_PATH, "LayerScale": _LAYER_SCALE}
+_RESPONSE_NORM = '''\
+class GlobalResponseNorm(nn.Module):
+    """Adds to each channel a learned share of itself, by its norm over the map relative to the other channels."""
+
+    def __init__(self, channels: int, eps: float = 1e-6) -> None:
+        super().__init__()
+        self.eps = eps
+        self.weight = nn.Parameter(torch.zeros(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        size = x.norm(dim=(2, 3), keepdim=True)
+        share = size / (size.mean(1, keepdim=True) + self.eps)
+        return x + torch.addcmul(self.bias[:, None, None], self.weight[:, None, None], x * share)
+'''
+
+SUPPORT: dict[str, str] = {
+    "LayerNorm2d": _LAYER_NORM,
+    "DropPath": _DROP_PATH,
+    "LayerScale": _LAYER_SCALE,
+    "GlobalResponseNorm": _RESPONSE_NORM,
+}
 """Name of a helper class -> its complete source."""
 
 CHAIN = '''\
