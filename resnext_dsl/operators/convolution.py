@@ -68,6 +68,16 @@ class TransposedConvolution(Attributes):
     dilation: PositivePair = (1, 1)
 
 
+class ChannelConvolution(Attributes):
+    """Attributes of `channel_conv`.
+
+    Attributes:
+        kernel: Number of neighbouring channels in a window; an odd number.
+    """
+
+    kernel: Positive
+
+
 class Linear(Attributes):
     """Attributes of `linear`.
 
@@ -226,6 +236,32 @@ def _conv_size_text(attributes: Convolution) -> str:
     return f"{pair_text(attributes.kernel)} {attributes.channels}{stride}"
 
 
+def _channel_shape(attributes: ChannelConvolution, inputs: tuple[Shape, ...]) -> Shape:
+    shape = map_of("channel_conv", inputs)
+    if shape[1:] != (1, 1):
+        message = f"`channel_conv` needs one number for each channel, a map of Cx1x1; found {shape_text(shape)}"
+        raise RuleError("E301", message, "put `avgpool(global)` before it")
+    if attributes.kernel % 2 == 0:
+        raise RuleError("E205", f"`kernel` must be odd; found {attributes.kernel}", "", "kernel")
+    return shape
+
+
+def _channel_source(attributes: ChannelConvolution, inputs: tuple[Shape, ...]) -> ModuleCall:
+    return ModuleCall("ChannelConv", (attributes.kernel,))
+
+
+def _channel_parameters(attributes: ChannelConvolution, inputs: tuple[Shape, ...]) -> int:
+    return attributes.kernel
+
+
+def _channel_flops(attributes: ChannelConvolution, inputs: tuple[Shape, ...]) -> int:
+    return attributes.kernel * inputs[0][0]
+
+
+def _channel_tensors(attributes: ChannelConvolution, inputs: tuple[Shape, ...]) -> tuple[Tensor, ...]:
+    return (Tensor("weight", (1, 1, attributes.kernel)),)
+
+
 def _linear_size_text(attributes: Linear) -> str:
     return str(attributes.features)
 
@@ -262,6 +298,22 @@ ROWS = (
         enlarges=True,
         fvcore="conv",
         init_fields=("weight", "bias"),
+    ),
+    Operator(
+        name="channel_conv",
+        kind="convolution",
+        summary="Convolution across neighbouring channels of a map of Cx1x1, with zeros beyond the first and last "
+        "(Wang et al., ECA-Net, CVPR 2020).",
+        attributes=ChannelConvolution,
+        shape=_channel_shape,
+        source=_channel_source,
+        parameters=_channel_parameters,
+        flops=_channel_flops,
+        memory=INPUT_SAVED,
+        algebra=crosses(MIXES)._replace(tensors=_channel_tensors),
+        fvcore="conv",
+        init_fields=("weight",),
+        layer=True,
     ),
     Operator(
         name="linear",

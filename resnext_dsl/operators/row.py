@@ -39,6 +39,7 @@ class Operator(NamedTuple):
         enlarges: Whether its `stride` multiplies the size of a feature map; the stride of other operators divides it.
         fvcore: fvcore's name for it, if fvcore counts its FLOPs; `{...}` stands for an attribute.
         init_fields: Parameters of its module that an `init` rule may start.
+        layer: Whether it counts as a convolution or linear layer though rewriting knows no layout of its weight.
         size_text: (attributes) -> its size in the table of stages, "3x3 64 /2"; None if its name is enough.
     """
 
@@ -60,6 +61,7 @@ class Operator(NamedTuple):
     enlarges: bool = False
     fvcore: str = ""
     init_fields: tuple[str, ...] = ()
+    layer: bool = False
     size_text: Callable[[Any], str] | None = None
 
     @property
@@ -75,7 +77,7 @@ class Operator(NamedTuple):
     @property
     def multiplies(self) -> bool:
         """Whether it is a convolution or linear layer; `macs`, `activations` and `depth` count these only."""
-        return self.algebra.weight is not None
+        return self.layer or self.algebra.weight is not None
 
     def activations(self, output: Shape) -> int:
         """Elements that count as activations: the outputs of convolutions and linear layers, as in fvcore."""

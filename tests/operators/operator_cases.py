@@ -143,6 +143,7 @@ CASES: dict[str, Strategy] = {
         bias=flag,
         dilation=strides,
     ),
+    "channel_conv": given(st.tuples(channels, st.just(1), st.just(1)), {"kernel": st.sampled_from([1, 3, 5, 7])}),
     "linear": given(features, {"features": channels}, bias=flag),
     "bn": given(either, eps=positive, momentum=st.floats(0, 1), affine=flag),
     "layernorm": given(either, eps=positive, affine=flag),

@@ -12,6 +12,15 @@ MAP = (64, 56, 56)
 
 ERRORS: list[tuple[str, dict[str, object], tuple[Shape, ...], str, str, str]] = [
     (
+        "channel_conv",
+        {"kernel": 3},
+        (MAP,),
+        "E301",
+        "`channel_conv` needs one number for each channel, a map of Cx1x1; found 64x56x56",
+        "put `avgpool(global)` before it",
+    ),
+    ("channel_conv", {"kernel": 4}, ((64, 1, 1),), "E205", "`kernel` must be odd; found 4", ""),
+    (
         "pad",
         {"top": -4, "bottom": -4},
         ((8, 8, 5),),

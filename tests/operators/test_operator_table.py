@@ -45,8 +45,9 @@ def test_a_row_is_complete(name: str) -> None:
     assert bool(row.fvcore) is (row.flops is not None), "fvcore has a name for each operator that it counts"
     assert not (row.commutes or row.pairwise) or row.merges
     assert row.multiplies is (row.kind in ("convolution", "linear"))
-    if row.multiplies:
-        assert {row.algebra.weight.width, "bias"} <= set(row.attributes.fields)  # type: ignore[union-attr]
+    assert row.multiplies is (row.layer or row.algebra.weight is not None)
+    if row.algebra.weight is not None:
+        assert {row.algebra.weight.width, "bias"} <= set(row.attributes.fields)
     assert name in CASES, "no case to test it with"
 
 
@@ -95,6 +96,7 @@ SOURCES: list[tuple[str, dict[str, object], tuple[Shape, ...], str]] = [
         (MAP,),
         "nn.ConvTranspose2d(64, 32, 2, stride=2)",
     ),
+    ("channel_conv", {"kernel": 5}, ((64, 1, 1),), "ChannelConv(5)"),
     ("linear", {"features": 1000}, (FEATURES,), "nn.Linear(512, 1000)"),
     ("linear", {"features": 10, "bias": False}, (FEATURES,), "nn.Linear(512, 10, bias=False)"),
     ("bn", {}, (MAP,), "nn.BatchNorm2d(64)"),

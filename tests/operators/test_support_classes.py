@@ -24,6 +24,7 @@ MODULES: dict[str, dict[str, object]] = {
     "drop_path": {"p": 0.25},
     "layer_scale": {"init": 0.5},
     "shuffle": {"groups": 3},
+    "channel_conv": {"kernel": 3},
     "grn": {"eps": 0.01},
     "lrn": {"size": 3},
     "upsample": {"mode": "bilinear"},

@@ -29,6 +29,7 @@ SIGNATURES = {
     "scale": "factor",
     "layer_scale": "init=1e-6",
     "grn": "eps=1e-6",
+    "channel_conv": "kernel",
     "upsample": "scale=2 mode=nearest align_corners=false",
     "shuffle": "groups",
     "slice": "start stop",
@@ -63,7 +64,7 @@ def attributes_of(operator: str, arguments: dict[str, Any]) -> dict[str, Any]:
             value = attributes["kernel"]
         else:
             value = WORDS[default] if default in WORDS else _number_or_word(default)
-        pair = name in PAIRS and isinstance(value, int) and operator != "lrn"
+        pair = name in PAIRS and isinstance(value, int) and operator not in ("lrn", "channel_conv")
         attributes[name] = (value, value) if pair else value
     if extra := set(arguments) - set(attributes):
         raise RejectedError(f"{operator} has no {extra}")
@@ -109,6 +110,10 @@ def applied(operator: str, a: dict[str, Any], shapes: list[Sizes]) -> tuple[Size
             return x, 2 * channels * a["affine"], each * math.prod(x), 0, 0
         case "layer_scale":
             return x, channels, 0, 0, 0
+        case "channel_conv":
+            if x[1:] != (1, 1) or a["kernel"] % 2 == 0:
+                raise RejectedError("channel_conv needs a map of Cx1x1 and an odd kernel")
+            return x, a["kernel"], a["kernel"] * channels, a["kernel"] * channels, channels
         case "grn":
             return x, 2 * channels, 0, 0, 0
         case "maxpool" | "avgpool":

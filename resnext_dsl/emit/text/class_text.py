@@ -45,6 +45,7 @@ _POSITIONAL = {
     "nn.ChannelShuffle": ("groups",),
     "LayerScale": ("num_features", "init"),
     "GlobalResponseNorm": ("num_features",),
+    "ChannelConv": ("kernel",),
 }
 """Module class -> names of its positional arguments, after which constructor parameters are named."""
 

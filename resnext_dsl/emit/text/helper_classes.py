@@ -67,11 +67,23 @@ class GlobalResponseNorm(nn.Module):
         return x + torch.addcmul(self.bias[:, None, None], self.weight[:, None, None], x * share)
 '''
 
+_CHANNEL_CONV = '''\
+class ChannelConv(nn.Conv1d):
+    """Convolution across the channels of a map of one row and one column."""
+
+    def __init__(self, kernel: int) -> None:
+        super().__init__(1, 1, kernel, padding=kernel // 2, bias=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x.flatten(1).unsqueeze(1)).transpose(1, 2).unsqueeze(-1)
+'''
+
 SUPPORT: dict[str, str] = {
     "LayerNorm2d": _LAYER_NORM,
     "DropPath": _DROP_PATH,
     "LayerScale": _LAYER_SCALE,
     "GlobalResponseNorm": _RESPONSE_NORM,
+    "ChannelConv": _CHANNEL_CONV,
 }
 """Name of a helper class -> its complete source."""
 
