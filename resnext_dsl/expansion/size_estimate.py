@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from resnext_dsl.expansion.graph_builder import too_many
+from resnext_dsl.expansion.splits import turn_of
 from resnext_dsl.foundation.diagnostics import ArchError, error
 from resnext_dsl.foundation.options import Options
 from resnext_dsl.semantics.bound_network import BoundNetwork
@@ -247,11 +248,11 @@ class Counter:
                 if passes > self.options.max_nodes:
                     return SizeEstimate(0, passes)
                 for turn in range(passes):
-                    total += SizeEstimate(0, 1) + self._all_listed(path.paths, _turn(env, turn, passes, path.counter))
+                    total += SizeEstimate(0, 1) + self._all_listed(path.paths, turn_of(env, turn, passes, path.counter))
                 return total
             elements = self.evaluator.elements(path.iterable, env)
             for turn, element in enumerate(elements):
-                inner = _turn(env, turn, len(elements), None)
+                inner = turn_of(env, turn, len(elements), None)
                 self.evaluator.unpack(path.targets, element, path.iterable.span, inner)
                 total += SizeEstimate(0, 1) + self._all_listed(path.paths, inner)
         except (ArchError, UnsettledError):
@@ -260,12 +261,6 @@ class Counter:
 
     def _all_listed(self, paths: tuple[s.ListedPath, ...], env: Environment) -> SizeEstimate:
         return sum((self._listed(path, env) for path in paths), SizeEstimate())
-
-
-def _turn(env: Environment, turn: int, turns: int, index: s.Name | None) -> Environment:
-    inner = Environment(env, {index.text: turn} if index is not None else {})
-    inner.turn = (turn, turns)
-    return inner
 
 
 def _least(left: SizeEstimate | None, right: SizeEstimate) -> SizeEstimate:

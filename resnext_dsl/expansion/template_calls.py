@@ -91,7 +91,9 @@ class Caller(GraphBuilder):
         self._bares: dict[str, Attributes] = {}
         evaluator.context = self._context
 
-    def _body(self, block: s.Block, frame: Frame, env: Environment, scope: str, x: Running) -> Running:
+    def _body(
+        self, block: s.Block, frame: Frame, env: Environment, scope: str, x: Running, reserved: tuple[str, ...] = ()
+    ) -> Running:
         raise NotImplementedError
 
     # --- names of values of the network ---

@@ -1,0 +1,151 @@
+"""Expands splits: the paths that a split counts or lists, the slices that they take, and the merge."""
+
+from __future__ import annotations
+
+from resnext_dsl.expansion.graph_builder import Running, join, too_many
+from resnext_dsl.expansion.template_calls import Caller, Place
+from resnext_dsl.foundation.diagnostics import error
+from resnext_dsl.operators import OPERATORS, validate
+from resnext_dsl.operators.base import is_int
+from resnext_dsl.semantics.values import Environment, GraphValue, List, OperatorValue, show
+from resnext_dsl.syntax import nodes as s
+
+
+class SplitExpander(Caller):
+    """Expands splits; `Expander` adds the other statements."""
+
+    def split(self, statement: s.Split, place: Place, env: Environment, x: Running) -> Running:
+        """The merged value of the paths."""
+        merge = self._merge(statement, env)
+        paths, widths = self._paths(statement, env)
+        if x is None:
+            return None
+        scope = join(place.scope, place.names.of(statement, "paths"))
+        self.put_scope(scope, "paths", place.names.of(statement, "paths"), statement.span)
+        starts = self._starts(statement, scope, len(paths), widths, x)
+        ends: list[Running] = []
+        reserved = ("slice",) if statement.sliced else ()
+        for k, ((body, inner), start) in enumerate(zip(paths, starts, strict=True)):
+            place.frame.here = start
+            ends.append(self._body(body, place.frame, inner, f"{scope}.{k}", start, reserved))
+        self._frame = place.frame
+        place.frame.here = x
+        name = place.names.of(statement, "merge")
+        return self._operator(statement.merge, merge, place, env, ends, name)
+
+    def _merge(self, statement: s.Split, env: Environment) -> OperatorValue:
+        merge = self._callee(statement.merge, env)
+        if isinstance(merge, OperatorValue) and merge.operator.merges:
+            return merge
+        known = [name for name, operator in OPERATORS.items() if operator.merges]
+        text = statement.merge.callee.text
+        raise error(
+            "E207", f"`{text}` does not merge values", statement.merge.callee.span, hint=f"merges: {', '.join(known)}"
+        )
+
+    def _paths(
+        self, statement: s.Split, env: Environment
+    ) -> tuple[list[tuple[s.Block, Environment]], tuple[int, ...] | None]:
+        """The body of each path with its environment, and the widths of their slices if the split states them."""
+        widths = self._widths(statement, env)
+        if statement.body is None:
+            paths = self._listed(statement.paths, env)
+            if statement.times is not None and widths is None:
+                message = "a split with listed paths takes no count"
+                hint = "remove the count: the list gives the number of paths"
+                raise error("E105", message, statement.times.span, hint=hint)
+            if not paths:
+                message = "a split needs at least one path; no condition of its paths holds"
+                raise error("E205", message, statement.span, hint="add a path without a condition")
+            if statement.times is not None and widths is not None and len(widths) != len(paths):
+                message = f"the number of widths (={len(widths)}) must be the number of paths (={len(paths)})"
+                raise error("E205", message, statement.times.span, hint="each path takes one slice")
+            return paths, widths
+        if statement.times is None:
+            hint = "write `split N { ... }`, or list the paths: `split { path { ... } ... }`"
+            raise error("E202", "a split needs the number of its paths", statement.span, hint=hint)
+        if widths is not None:
+            count = len(widths)
+        else:
+            hint = "" if statement.sliced else "`split WIDTHS slice` gives each path a slice of the channels"
+            count = self.evaluator.whole(statement.times, env, "the number of paths", least=1, hint=hint)
+        if count > self.options.max_nodes:
+            raise too_many(statement.times.span, self.options.max_nodes)
+        return [(statement.body, indexed(env, k, statement.counter)) for k in range(count)], widths
+
+    def _listed(self, paths: tuple[s.ListedPath, ...], env: Environment) -> list[tuple[s.Block, Environment]]:
+        """The paths that a split lists, in order: those under a condition that holds, and those of each pass."""
+        bodies: list[tuple[s.Block, Environment]] = []
+        for path in paths:
+            if isinstance(path, s.Block):
+                bodies.append((path, Environment(env)))
+            elif isinstance(path, s.PathIf):
+                chosen = next((one for test, one in path.branches if self.evaluator.truth(test, env)), path.otherwise)
+                bodies += self._listed(chosen or (), Environment(env))
+            elif isinstance(path, s.PathRepeat):
+                count = self.evaluator.whole(path.times, env, "the number of passes")
+                for turn in range(count):
+                    self.evaluator.step(path.span)
+                    bodies += self._listed(path.paths, turn_of(env, turn, count, path.counter))
+            else:
+                elements = self.evaluator.elements(path.iterable, env)
+                for turn, element in enumerate(elements):
+                    inner = turn_of(env, turn, len(elements), None)
+                    self.evaluator.unpack(path.targets, element, path.iterable.span, inner)
+                    bodies += self._listed(path.paths, inner)
+        return bodies
+
+    def _widths(self, statement: s.Split, env: Environment) -> tuple[int, ...] | None:
+        """The widths of the slices of a split, if it states them as a list."""
+        if statement.times is None or not statement.sliced:
+            return None
+        widths = self.evaluator.evaluate(statement.times, env)
+        if not isinstance(widths, List):
+            return None
+        wrong = next((width for width in widths if not is_int(width) or width < 1), None)
+        if wrong is not None or not widths:
+            seen = "an empty list" if wrong is None else show(wrong)
+            message = f"the widths of slices must be ints of at least 1; found {seen}"
+            raise error("E205", message, statement.times.span)
+        return tuple(widths)
+
+    def _starts(
+        self, statement: s.Split, scope: str, count: int, widths: tuple[int, ...] | None, x: GraphValue
+    ) -> list[GraphValue]:
+        """The input value of each path: the running value, or its slice of the channels."""
+        for k in range(count):
+            self.put_scope(f"{scope}.{k}", "path", str(k), statement.span)
+        if not statement.sliced:
+            return [x] * count
+        if widths is not None and sum(widths) != x.shape[0]:
+            message = f"the widths of the slices must add up to `channels` (={x.shape[0]}); their sum is {sum(widths)}"
+            span = statement.times.span if statement.times is not None else statement.span
+            raise error("E302", message, span, notes=self.origins([x]))
+        row, starts, start = OPERATORS["slice"], [], 0
+        for k, width in enumerate(widths or self._equal_widths(statement, count, x)):
+            attributes = validate(row, {"start": start, "stop": start + width})
+            starts.append(self.put_node("slice", attributes, [x], f"{scope}.{k}", "slice", statement.span))
+            start += width
+        return starts
+
+    def _equal_widths(self, statement: s.Split, count: int, x: GraphValue) -> list[int]:
+        channels = x.shape[0]
+        if channels % count:
+            low, high = channels // count * count, -(-channels // count) * count
+            span = statement.times.span if statement.times is not None else statement.span
+            message = f"`channels` (={channels}) must be divisible by the number of paths (={count})"
+            hint = f"nearest: {high if high - channels <= channels - low or low == 0 else low}"
+            raise error("E302", message, span, hint=hint, notes=self.origins([x]))
+        return [channels // count] * count
+
+
+def turn_of(env: Environment, turn: int, turns: int, index: s.Name | None) -> Environment:
+    """The environment of one pass of a repeat."""
+    inner = indexed(env, turn, index)
+    inner.turn = (turn, turns)
+    return inner
+
+
+def indexed(env: Environment, number: int, index: s.Name | None) -> Environment:
+    """The environment of one path or pass, with its number under the name of the counter."""
+    return Environment(env, {index.text: number} if index is not None else {})
