@@ -92,7 +92,7 @@ class Expander(SplitExpander):
                 self.put_scope(f"{name}.{turn}", "pass", str(turn), part.span)
                 return self._pass(part.body, place.frame, inner, f"{name}.{turn}", x)
 
-            x = self.inturn_of(count, run, x) if count is not None else None
+            x = self.in_turn(count, run, x) if count is not None else None
         self.trail = outer
         if x is not None:
             self.parts.append(Part(name, part.kind, x.node))  # type: ignore[arg-type]
@@ -229,9 +229,9 @@ class Expander(SplitExpander):
             self.put_scope(f"{scope}.{turn}", "pass", str(turn), statement.span)
             return self._body(statement.body, place.frame, environment(turn), f"{scope}.{turn}", x)
 
-        return self.inturn_of(count, run, x)
+        return self.in_turn(count, run, x)
 
-    def inturn_of(self, count: int, run: Callable[[int, Running], Running], x: Running) -> Running:
+    def in_turn(self, count: int, run: Callable[[int, Running], Running], x: Running) -> Running:
         """The value after `count` passes; each pass takes the value of the pass before it."""
         for turn in range(count):
             x = run(turn, x)

@@ -157,7 +157,7 @@ def test_costs_are_those_of_the_reference(name: str) -> None:
 def poolings_that_the_reference_takes_with_mean(network: rx.Network) -> int:
     """FLOPs of our global poolings that timm and ShuffleNet spell `x.mean((2, 3))`, which fvcore does not count.
 
-    They are those of the squeeze-and-excitation gates, and the one of ShuffleNet's head.
+    They are those of the gates over channels, and the one of ShuffleNet's head.
     """
     nodes = network.graph.nodes(data=True)
     shapes = {name: data["shape"] for name, data in nodes}
@@ -165,7 +165,7 @@ def poolings_that_the_reference_takes_with_mean(network: rx.Network) -> int:
     for name, data in nodes:
         if data["operator"] == "avgpool" and data["shape"][1:] == (1, 1):
             (source,) = network.graph.predecessors(name)
-            if "squeeze_excite" in name or network.name.startswith("shufflenet"):
+            if "squeeze_excite" in name or "channel_attention" in name or network.name.startswith("shufflenet"):
                 channels, height, width = shapes[source]
                 total += channels * height * width
     return total
