@@ -43,6 +43,7 @@ DEEPER_OR_WIDER = {
 
 FVCORE_NAMES = {
     "conv": "conv",
+    "channel_conv": "conv",
     "linear": "linear",
     "bn": "batch_norm",
     "layernorm": "layer_norm",
