@@ -18,6 +18,16 @@ WIDE, COMPILED = 30_000, 2_000
 
 def faults(seed: int, compiles: bool = False) -> tuple[list[str], bool]:
     """The faults in the treatment of a damaged spec, and whether the spec still checks."""
+    wrong, valid, seconds = _treated(seed, compiles)
+    if seconds > SECONDS and sys.gettrace() is None:
+        # A spec that is slow is slow again; a machine that is short of memory is not.
+        again = min(seconds, _treated(seed, compiles)[2])
+        wrong += [f"seed {seed}: {again:.1f} s"] * (again > SECONDS)
+    return wrong, valid
+
+
+def _treated(seed: int, compiles: bool) -> tuple[list[str], bool, float]:
+    """The faults, whether the spec checks, and the CPU time of the check."""
     spec = damaged(seed)
     start = time.process_time()
     try:
@@ -27,21 +37,16 @@ def faults(seed: int, compiles: bool = False) -> tuple[list[str], bool]:
     except rx.ArchError as problem:
         internal = [each.code for each in problem.diagnostics if each.code.startswith("E8")]
         wrong = [f"seed {seed}: {internal}"] * bool(internal or not str(problem))
-        return wrong + _slow(seed, start), False
+        return wrong, False, time.process_time() - start
     except Exception:
-        return [f"seed {seed}: {traceback.format_exc(limit=-3)}"], False
-    wrong = _slow(seed, start)
+        return [f"seed {seed}: {traceback.format_exc(limit=-3)}"], False, time.process_time() - start
+    seconds, wrong = time.process_time() - start, []
     if compiles:
         try:
             network.compile(device="meta")
         except Exception:
             wrong.append(f"seed {seed} in compile: {traceback.format_exc(limit=-3)}")
-    return wrong, True
-
-
-def _slow(seed: int, start: float) -> list[str]:
-    seconds = time.process_time() - start
-    return [f"seed {seed}: {seconds:.1f} s"] if seconds > SECONDS and sys.gettrace() is None else []
+    return wrong, True, seconds
 
 
 @pytest.mark.parametrize("part", range(4))
