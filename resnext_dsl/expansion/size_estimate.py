@@ -245,8 +245,11 @@ class Counter:
                 return self._all_listed(path.otherwise or (), Environment(env))
             if isinstance(path, s.PathRepeat):
                 passes = self.evaluator.whole(path.times, env, "the number of passes")
-                if passes > self.options.max_nodes:
-                    return SizeEstimate(0, passes)
+                if passes > 4 and self._passes + passes > CONCRETE_PASSES:
+                    inner = turn_of(env, 1, 3, None)  # neither the first pass nor the last
+                    inner.names.update({path.counter.text: UNKNOWN} if path.counter is not None else {})
+                    return self._all_listed(path.paths, inner).times(passes)
+                self._passes += passes
                 for turn in range(passes):
                     total += SizeEstimate(0, 1) + self._all_listed(path.paths, turn_of(env, turn, passes, path.counter))
                 return total

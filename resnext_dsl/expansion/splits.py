@@ -49,7 +49,8 @@ class SplitExpander(Caller):
         """The body of each path with its environment, and the widths of their slices if the split states them."""
         widths = self._widths(statement, env)
         if statement.body is None:
-            paths = self._listed(statement.paths, env)
+            paths: list[tuple[s.Block, Environment]] = []
+            self._list(statement.paths, env, paths)
             if statement.times is not None and widths is None:
                 message = "a split with listed paths takes no count"
                 hint = "remove the count: the list gives the number of paths"
@@ -73,27 +74,32 @@ class SplitExpander(Caller):
             raise too_many(statement.times.span, self.options.max_nodes)
         return [(statement.body, indexed(env, k, statement.counter)) for k in range(count)], widths
 
-    def _listed(self, paths: tuple[s.ListedPath, ...], env: Environment) -> list[tuple[s.Block, Environment]]:
-        """The paths that a split lists, in order: those under a condition that holds, and those of each pass."""
-        bodies: list[tuple[s.Block, Environment]] = []
+    def _list(
+        self, paths: tuple[s.ListedPath, ...], env: Environment, bodies: list[tuple[s.Block, Environment]]
+    ) -> None:
+        """Adds the paths that a split lists, in order: the paths of each pass, and those of the branch that holds."""
         for path in paths:
+            self.evaluator.step(path.span)
             if isinstance(path, s.Block):
                 bodies.append((path, Environment(env)))
             elif isinstance(path, s.PathIf):
-                chosen = next((one for test, one in path.branches if self.evaluator.truth(test, env)), path.otherwise)
-                bodies += self._listed(chosen or (), Environment(env))
+                for condition, branch in path.branches:
+                    if self.evaluator.truth(condition, env):
+                        self._list(branch, env, bodies)
+                        break
+                else:
+                    self._list(path.otherwise or (), env, bodies)
             elif isinstance(path, s.PathRepeat):
                 count = self.evaluator.whole(path.times, env, "the number of passes")
                 for turn in range(count):
                     self.evaluator.step(path.span)
-                    bodies += self._listed(path.paths, turn_of(env, turn, count, path.counter))
+                    self._list(path.paths, turn_of(env, turn, count, path.counter), bodies)
             else:
                 elements = self.evaluator.elements(path.iterable, env)
                 for turn, element in enumerate(elements):
                     inner = turn_of(env, turn, len(elements), None)
                     self.evaluator.unpack(path.targets, element, path.iterable.span, inner)
-                    bodies += self._listed(path.paths, inner)
-        return bodies
+                    self._list(path.paths, inner, bodies)
 
     def _widths(self, statement: s.Split, env: Environment) -> tuple[int, ...] | None:
         """The widths of the slices of a split, if it states them as a list."""

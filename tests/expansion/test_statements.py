@@ -216,3 +216,18 @@ def test_wrong_conditions_of_residuals(arguments: str, code: str, message: str, 
     (diagnostic,) = caught.value.diagnostics
     assert diagnostic.span is not None
     assert (diagnostic.code, diagnostic.message, diagnostic.span.text) == (code, message, text)
+
+
+@pytest.mark.parametrize(
+    ("paths", "code"),
+    [
+        ("repeat 1000 { repeat 1000 { repeat 1000 { path { relu } } } }", "E405"),
+        ("repeat 100001 { path { relu } }", "E405"),
+        ("repeat 1000 as i { repeat 1000 as j { if i + j == channels_here { path { relu } } } }", "E405"),
+        ("for a in range(1000) { for b in range(1000) { if a < channels_here { path { relu } } } }", "E405"),
+    ],
+)
+def test_paths_in_loops_are_bounded(paths: str, code: str) -> None:
+    with pytest.raises(rx.ArchError) as caught:
+        nodes(f"split {{ {paths} }} merge add")
+    assert [each.code for each in caught.value.diagnostics] == [code]
