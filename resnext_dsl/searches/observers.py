@@ -23,6 +23,9 @@ OnProgress = Callable[[Standing, list[Stage]], None]
 LOOK = 1.0
 """Seconds between two looks at the database."""
 
+LAST_LOOK = 2.0
+"""Most seconds that the end of a search waits for the last look."""
+
 
 class Observer:
     """An observer of a search that shows nothing."""
@@ -140,16 +143,19 @@ class Outage:
         self._thread.start()
 
     def stop(self) -> None:
-        """Ends the thread."""
+        """Ends the thread, after its last look."""
         self._done.set()
+        if self._thread is not None:
+            self._thread.join(LAST_LOOK)
 
     def _run(self) -> None:
         for text in self._changes():
             self._note(text)
 
     def _changes(self) -> Iterator[str]:
-        silent = False
-        while not self._done.wait(LOOK):
+        silent = ended = False
+        while not ended:
+            ended = self._done.wait(LOOK)
             sentence = silence()
             if bool(sentence) != silent:
                 silent = not silent

@@ -48,6 +48,7 @@ def test_fields_are_those_that_modules_have() -> None:
     examples: dict[str, dict[str, Any]] = {
         "conv": {"channels": 4, "kernel": 1, "bias": True},
         "conv_transpose": {"channels": 4, "kernel": 1, "bias": True},
+        "channel_conv": {"kernel": 3},
         "linear": {"features": 4},
         "groupnorm": {"groups": 2},
         "instancenorm": {"affine": True},

@@ -19,6 +19,7 @@ NAMES = sorted(path.stem for path in SPECS.glob("*.arch"))
 CLOSE = 1e-10
 GROUPED = (
     "alexnet_grouped",
+    "mixnet_s",
     "regnetx_032",
     "regnety_032",
     "res2net50_26w_4s",

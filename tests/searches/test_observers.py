@@ -124,6 +124,28 @@ def test_an_outage_is_reported_with_its_beginning_and_its_end(monkeypatch: pytes
     assert patience.answers_again(30)
 
 
+def test_a_search_that_ends_soon_after_an_outage_reports_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patience, "SILENT", 0.2)
+    monkeypatch.setattr(observers, "LOOK", 0.05)
+    notes: list[str] = []
+    outage = observers.Outage(notes.append)
+    outage.start()
+
+    def operation() -> str:
+        if notes:
+            monkeypatch.setattr(observers, "LOOK", 60.0)
+            time.sleep(0.2)  # the thread begins its long wait
+            return "done"
+        raise sqlite3.OperationalError("database is locked")
+
+    assert patience.patient(operation) == "done"
+    assert len(notes) == 1
+    begin = time.monotonic()
+    outage.stop()
+    assert time.monotonic() - begin < 1
+    assert notes[1:] == ["the database answers again"]
+
+
 def test_patience_ends_and_can_be_hurried() -> None:
     def operation() -> None:
         raise sqlite3.OperationalError("unable to open database file")
