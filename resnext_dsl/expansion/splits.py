@@ -81,6 +81,8 @@ class SplitExpander(Caller):
         for path in paths:
             self.evaluator.step(path.span)
             if isinstance(path, s.Block):
+                if len(bodies) >= self.options.max_nodes:
+                    raise too_many(path.span, self.options.max_nodes)
                 bodies.append((path, Environment(env)))
             elif isinstance(path, s.PathIf):
                 for condition, branch in path.branches:
