@@ -164,15 +164,16 @@ def hold_stop_during_outage(database: Database, folder: Path, *more: str, twice:
     interrupt(command)
     if twice:
         time.sleep(1)
-        twice = command.poll() is None  # readers of a SQLite file end well within a second on a fast machine
-    if twice:
         interrupt(command)
     out, err = command.communicate(timeout=60)
     taken = time.monotonic() - began
     assert "Traceback" not in err
     if twice:
         assert taken < 10  # on two busy cores; it does not wait for the workers, which have 15 s
-        assert command.returncode != 0
+        if isinstance(database, SQLite) and command.returncode == 0:
+            assert json.loads(out)["stopped"]  # its readers do not wait for the lock, so the first Ctrl-C was enough
+        else:
+            assert command.returncode != 0
     elif isinstance(database, SQLite):  # its readers do not wait for the lock
         assert json.loads(out)["stopped"]
     else:
