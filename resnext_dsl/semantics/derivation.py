@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from resnext_dsl.foundation.diagnostics import ArchError, Diagnostic, Note, Span, did_you_mean, error
 from resnext_dsl.foundation.records import NamedTuple
 from resnext_dsl.semantics.scope import NetworkValue, Scopes
+from resnext_dsl.semantics.spec_files import shipped_names
 from resnext_dsl.semantics.values import UNKNOWN, Environment
 from resnext_dsl.syntax import nodes as s
 
@@ -38,7 +39,9 @@ def _base(derived: s.Derived, env: Environment, scopes: Scopes) -> NetworkValue:
         value = env.find(derived.base.text)
     except KeyError:
         known = [name for name in env.all_names() if isinstance(env.find(name), NetworkValue)]
-        hint = did_you_mean(derived.base.text, known) or 'import it: `from "FILE.arch" import NAME`'
+        name = derived.base.text
+        shipped = f"import it: `from networks.{name} import {name}`" if name in shipped_names() else ""
+        hint = shipped or did_you_mean(name, known) or 'import it: `from "FILE.arch" import NAME`'
         raise error("E101", f"unknown network `{derived.base.text}`", derived.base.span, hint=hint) from None
     if value is UNKNOWN:
         raise ArchError(scopes.diagnostics)

@@ -212,18 +212,21 @@ class Loader:
         return path
 
     def _library(self, item: s.Import) -> SpecFile:
-        parts = item.library.split(".")
-        path = SHIPPED.joinpath(*parts).with_suffix(".arch")
-        if parts[0] != "std" or len(parts) != 2 or not path.is_file():
-            known = [f"std.{library.stem}" for library in (SHIPPED / "std").glob("*.arch")]
-            hint = did_you_mean(item.library, known) or f"libraries: {', '.join(sorted(known))}"
+        folder, _, name = item.library.partition(".")
+        place = {"std": SHIPPED / "std", "networks": SHIPPED}.get(folder)
+        path = place / f"{name}.arch" if place is not None and name and "." not in name else None
+        if path is None or not path.is_file():
+            libraries = sorted(f"std.{library.stem}" for library in (SHIPPED / "std").glob("*.arch"))
+            networks = [f"networks.{network}" for network in shipped_names()]
+            near = did_you_mean(item.library, [*libraries, *networks])
+            hint = near or f"libraries: {', '.join(libraries)}, and `networks.NAME` for each shipped network"
             raise error("E501", f"there is no library `{item.library}`", item.span, hint=hint)
-        return _shipped_library(path, path.stat().st_mtime_ns)
+        return _shipped_library(path, f"{folder}/{path.name}", path.stat().st_mtime_ns)
 
 
 @lru_cache(maxsize=64)
-def _shipped_library(path: Path, _changed: int) -> SpecFile:
-    """A shipped library, parsed once per process, or again if the file has changed."""
+def _shipped_library(path: Path, name: str, _changed: int) -> SpecFile:
+    """A shipped library or network, parsed once per process, or again if the file has changed."""
     options = Options()
     loader = Loader(SHIPPED, options)
-    return loader.load(read(path, f"{path.parent.name}/{path.name}", options), shipped=True)
+    return loader.load(read(path, name, options), shipped=True)

@@ -197,3 +197,49 @@ def test_settings_of_a_derived_network_hold(tmp_path: Path) -> None:
     assert [limit.bound for limit in network.limits] == [1_000_000]
     with pytest.raises(rx.RequirementError, match="wider"):
         derived(tmp_path, 'require k > 5, "wider"')
+
+
+SHIPPED = "from networks.{0} import {0}\nnetwork mine = {0}({1}) {{ head {{ avgpool(global); flatten; linear(7) }} }}\n"
+
+
+def test_a_network_is_derived_from_a_shipped_one_wherever_its_file_is(tmp_path: Path) -> None:
+    (tmp_path / "mine.arch").write_text(SHIPPED.format("resnet50", "width=32"))
+    network = rx.load(tmp_path / "mine.arch")
+    plain = rx.load("resnet50", width=32, classes=7)
+    assert network.cost().params == plain.cost().params
+    assert network.ir.nodes[-1].shape == (7,)
+    again = rx.loads(SHIPPED.format("seresnet50", ""))  # a shipped network that is derived itself
+    assert again.cost().params == rx.load("seresnet50", classes=7).cost().params
+
+
+@pytest.mark.parametrize(
+    ("line", "message", "hint"),
+    [
+        (
+            "from networks.resnet5 import x",
+            "there is no library `networks.resnet5`",
+            "did you mean `networks.resnet50`?",
+        ),
+        (
+            "from network.resnet50 import x",
+            "there is no library `network.resnet50`",
+            "did you mean `networks.resnet50`?",
+        ),
+        (
+            "from networks import resnet50",
+            "there is no library `networks`",
+            "libraries: std.blocks, std.inception, and `networks.NAME` for each shipped network",
+        ),
+        ("from std.blocks.more import x", "there is no library `std.blocks.more`", "did you mean `std.blocks`?"),
+        (
+            "network m = resnet50(width=32) {}",
+            "unknown network `resnet50`",
+            "import it: `from networks.resnet50 import resnet50`",
+        ),
+    ],
+)
+def test_a_wrong_import_of_a_shipped_network_says_how(line: str, message: str, hint: str) -> None:
+    with pytest.raises(rx.ArchError) as caught:
+        rx.loads(f"{line}\n" if line.startswith("network m") else f"{line}\nnetwork n {{ input x: 3x8x8; relu }}\n")
+    first = caught.value.diagnostics[0]
+    assert (first.message, first.hint) == (message, hint)

@@ -133,7 +133,11 @@ def names_of(text: str, folder: Path) -> dict[str, Any]:
     for item in items:
         if item.data in ("import_all", "import_from"):
             source = item.children[1]
-            library = ROOT.joinpath("specs", *source.children) if isinstance(source, lark.Tree) else None
+            library = (
+                ROOT.joinpath("specs", *(word for word in source.children if word != "networks"))
+                if isinstance(source, lark.Tree)
+                else None
+            )
             path = library.with_suffix(".arch") if library else folder / source[1:-1]
             found = names_of(path.read_text(encoding="utf-8"), path.parent)
             wanted = [(each.children[0], each.children[2]) for each in item.children[3:]] or [(n, None) for n in found]
