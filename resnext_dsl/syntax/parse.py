@@ -11,7 +11,6 @@ from resnext_dsl.foundation.diagnostics import Diagnostic, Span, SpecSyntaxError
 from resnext_dsl.foundation.options import DEFAULTS, Options
 from resnext_dsl.foundation.records import NamedTuple
 from resnext_dsl.foundation.source import Source
-from resnext_dsl.syntax import errors as syntax_errors
 from resnext_dsl.syntax import lalr
 from resnext_dsl.syntax.lexer import CLOSERS, END, OPENERS, Token, lex
 from resnext_dsl.syntax.nodes import Comment, File
@@ -49,7 +48,9 @@ def recover(source: Source, options: Options = DEFAULTS) -> Parsed:
             file = _file(source, result, lexed.comments)
             ordered = sorted([*diagnostics, *builder.diagnostics], key=lambda d: d.span.start if d.span else 0)
             return Parsed(file, tuple(ordered))
-        diagnostics.append(syntax_errors.describe(source, tokens, result))
+        from resnext_dsl.syntax.errors import describe  # well-formed texts do not need the table of messages
+
+        diagnostics.append(describe(source, tokens, result))
         if len(diagnostics) >= options.max_errors:
             return Parsed(_file(source, [], lexed.comments), tuple(diagnostics))
         tokens = _without_statement(tokens, result.place)
