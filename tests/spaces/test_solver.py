@@ -164,6 +164,22 @@ def test_an_element_of_a_list_varies(small: Space) -> None:
     assert found.solutions[0].values == {"depths[1]": best[2], "depths[0]": best[1]}
 
 
+def test_five_solutions_are_given_if_no_number_is_asked_for(small: Space) -> None:
+    vary = {"width": Domain(low=4, high=40, step=4)}
+    goals = [MatchTarget("params", 60_000)]
+    assert len(solve(small, vary, goals).solutions) == 5
+    assert [len(solve(small, vary, goals, count=count).solutions) for count in (1, 6)] == [1, 6]
+
+
+def test_the_reasons_of_nothing_are_counted(small: Space) -> None:
+    answer = Answer((), False, 10, 8, 3, {"flops": 1_234})
+    with pytest.raises(rx.RequirementError) as caught:
+        raise nothing(small, answer)
+    (diagnostic,) = caught.value.diagnostics
+    assert diagnostic.message == "none of 10 combinations meets the bounds: 2 are not valid, 5 break a bound"
+    assert diagnostic.hint == "the least flops is 1,234"
+
+
 def test_none_is_a_proof(small: Space) -> None:
     found = solve(small, {"width": Domain((4, 8))}, under=[UpperBound("flops", 10)])
     assert found == Answer((), False, 2, 2, 0, {"flops": small.bind({"width": 4}).cost().flops})

@@ -17,6 +17,7 @@ from torchvision.ops.feature_pyramid_network import FeaturePyramidNetwork, LastL
 import resnext_dsl as rx
 from resnext_dsl.foundation.diagnostics import Diagnostic, WeightsError, WeightsWarning
 from resnext_dsl.weights import save
+from resnext_dsl.weights.layer_map import read_map
 
 IMAGE = torch.randn(1, 8, 16, 16, generator=torch.Generator().manual_seed(0))
 
@@ -361,3 +362,25 @@ def test_a_map_that_names_no_layer(mapping: dict[str, str], message: str, hint: 
     (diagnostic,) = caught.value.diagnostics
     assert (diagnostic.code, diagnostic.message) == ("E707", message)
     assert diagnostic.hint.startswith(hint)
+
+
+def test_the_lines_of_a_map() -> None:
+    lines = ["# all of it", "", "branch1.0 = conv3.paths.1  # the dilated one", "branch2=conv3.paths.0"]
+    assert read_map(lines, "names.map") == {"branch1.0": "conv3.paths.1", "branch2": "conv3.paths.0"}
+
+
+@pytest.mark.parametrize(
+    ("lines", "message", "line"),
+    [
+        (["a = x", "a = y"], "`a` is mapped twice", 2),
+        (["a = x", "", "b = x"], "`x` is mapped twice", 3),
+        (["a = x", "b"], "`b` is not THEIRS=OURS", 2),
+        (["= x"], "`= x` is not THEIRS=OURS", 1),
+        (["a ="], "`a =` is not THEIRS=OURS", 1),
+    ],
+)
+def test_a_wrong_line_of_a_map(lines: list[str], message: str, line: int) -> None:
+    with pytest.raises(WeightsError) as caught:
+        read_map(lines, "names.map")
+    (diagnostic,) = caught.value.diagnostics
+    assert (diagnostic.code, diagnostic.message, diagnostic.file) == ("E707", message, f"names.map:{line}")
