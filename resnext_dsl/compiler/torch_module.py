@@ -8,6 +8,7 @@ from __future__ import annotations
 import gc
 import hashlib
 import linecache
+import math
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -20,8 +21,9 @@ from resnext_dsl.compiler.meta_device import unfilled
 from resnext_dsl.devices.memory_format import AUTO, CHANNELS_LAST, CONTIGUOUS, groups_of, laid_out, layout_of
 from resnext_dsl.devices.seeds import seeded
 from resnext_dsl.emit import emit
+from resnext_dsl.foundation.diagnostics import error
 from resnext_dsl.foundation.options import DEFAULTS
-from resnext_dsl.graph.ir import Graph
+from resnext_dsl.graph.ir import Graph, tensors_of
 from resnext_dsl.kernels.module_kernels import TORCH, takes_kernels, with_kernels
 from resnext_dsl.rewrite import rewrite
 from resnext_dsl.rewrite.carry import carry
@@ -34,6 +36,9 @@ META = torch.device("meta")
 
 SWEPT = 100
 """The modules of emitted source between two sweeps, which remove the modules that no model uses."""
+
+MOST_NUMBERS = 2**63 - 1
+"""The most numbers of a tensor of torch."""
 
 _PREFIX = "resnext_dsl_compiled_"
 
@@ -79,6 +84,7 @@ def build(
         ArchError: If the network has no such form.
         WeightsError: If the checkpoint does not fit; nothing is loaded then.
     """
+    _check_sizes(graph)
     rewritten = rewrite(graph, form, mode, max_nodes, siblings)
     place = torch.device(device) if device is not None else torch.get_default_device()
     computed = str(dtype or torch.get_default_dtype()).removeprefix("torch.")
@@ -101,6 +107,20 @@ def build(
     if chosen != CONTIGUOUS:
         model = laid_out(model, chosen)
     return model.train() if mode == "train" else model.eval().requires_grad_(False)
+
+
+def _check_sizes(graph: Graph) -> None:
+    """Checks that torch can hold every weight.
+
+    Raises:
+        ArchError: E205 for the first weight that is too large.
+    """
+    for node in graph.nodes:
+        for tensor in tensors_of(graph, node):
+            count = math.prod(tensor.shape)
+            if count > MOST_NUMBERS:
+                message = f"`{tensor.field}` of `{node.name}` has {count} numbers; torch holds at most {MOST_NUMBERS}"
+                raise error("E205", message, node.span)
 
 
 def _drawn_on(place: torch.device, seed: int | None) -> torch.device:

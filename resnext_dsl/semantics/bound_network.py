@@ -7,6 +7,7 @@ from typing import Any
 
 from resnext_dsl.foundation.diagnostics import Span, error
 from resnext_dsl.foundation.records import NamedTuple
+from resnext_dsl.operators.arguments import LARGEST
 from resnext_dsl.operators.base import Shape, is_int
 from resnext_dsl.semantics.domain import Domain
 from resnext_dsl.semantics.init_targets import InitRule
@@ -86,4 +87,6 @@ def input_shape(value: Any, span: Span) -> Shape:
         raise error("E205", message, span)
     if min(shape) < 1:
         raise error("E205", f"every size must be at least 1; found {show(shape)}", span)
+    if max(shape) > LARGEST:
+        raise error("E205", f"every size must be at most {LARGEST}; found {show(shape)}", span)
     return shape

@@ -376,3 +376,17 @@ network tiny {
 }
 """
 PREFIX = "resnext_dsl_compiled_"
+
+
+def test_a_weight_that_torch_cannot_hold_is_an_error_at_its_place() -> None:
+    text = "network n { input x: 3 x 2147483647 x 2147483647; flatten; linear(2147483647) }"
+    with pytest.raises(rx.ArchError) as caught:
+        rx.loads(text).compile(device="meta")
+    (diagnostic,) = caught.value.diagnostics
+    count = 3 * 2147483647**3
+    assert (diagnostic.code, diagnostic.message) == (
+        "E205",
+        f"`weight` of `linear` has {count} numbers; torch holds at most 9223372036854775807",
+    )
+    assert diagnostic.span is not None
+    assert diagnostic.span.text == "linear(2147483647)"
