@@ -189,15 +189,17 @@ class CoverageMap:
             near = near or set(rows.get(line, ()))
         others = {name for row in rows.values() for name in row} - near
         if not near:  # a line that runs on import
-            return self._affordable(others, budget[0])
+            return self._affordable(others, budget[0], mutant.original)
         return [*self._affordable(near, budget[0]), *self._affordable(others, budget[1])]
 
-    def _affordable(self, tests: Iterable[str], budget: float) -> list[str]:
+    def _affordable(self, tests: Iterable[str], budget: float, row: str = "") -> list[str]:
+        """The tests that the budget suffices for. Cases with the name of a table's row come first."""
         ranks: dict[str, int] = defaultdict(int)
         ranked = []
         for name in sorted(tests, key=lambda name: (self.seconds[name], name)):
-            function = name.partition("[")[0]
-            ranked.append((ranks[function], self.seconds[name], name))
+            function, _, case = name.rstrip("]").partition("[")
+            is_named = bool(case) and f"'{case}'" in row
+            ranked.append((-1 if is_named else ranks[function], self.seconds[name], name))
             ranks[function] += 1
         chosen = []
         for _, seconds, name in sorted(ranked):

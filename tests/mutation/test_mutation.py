@@ -285,6 +285,9 @@ def test_tests_of_the_line_come_first_and_one_of_each_function() -> None:
     assert coverage_map.selection(mutant, (10, 1)) == ["t.py::a[2]", "t.py::b", "t.py::a[1]", "t.py::c"]
     assert coverage_map.selection(mutant, (0.25, 0)) == ["t.py::a[2]", "t.py::c"]
 
+    row = Mutant("m.py", "", 9, (9,), "constant", "Row('1')", "Row('2')", 0, 1)
+    assert coverage_map.selection(row, (0.4, 0)) == ["t.py::a[1]", "t.py::c"]
+
     changed = CoverageMap()
     changed.add(part, {"m.py": "y"})
     assert changed.selection(mutant, (10, 10)) == ["t.py::c", "t.py::a[2]", "t.py::b", "t.py::d", "t.py::a[1]"]
