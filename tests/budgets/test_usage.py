@@ -9,7 +9,9 @@ import pytest
 from error_examples import net
 
 import resnext_dsl as rx
+from resnext_dsl.budgets import latency
 from resnext_dsl.budgets import usage as budget
+from resnext_dsl.budgets.latency import Timing
 from resnext_dsl.budgets.measures import MEASURES
 from resnext_dsl.display.stage_table import budget_lines
 
@@ -258,3 +260,33 @@ def test_a_suggestion_is_the_hint_of_the_diagnostic() -> None:
     problem = budget.violations((line._replace(suggestion="`--set width=4` would"),))
     assert problem is not None
     assert problem.diagnostics[0].hint == "`--set width=4` would"
+
+
+def test_a_latency_is_timed_again_for_another_type_input_batch_or_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Limits of equal conditions share a timing; any other condition has its own."""
+    runs: list[tuple[object, ...]] = []
+
+    def timed(network: rx.Network, device: str, batch: int, dtype: str, span: object) -> Timing:
+        shape = network.ir.nodes[0].shape
+        runs.append((device, batch, dtype, shape))
+        return Timing(float(len(runs)), 0.0, 0.0, 1, "m", "d", 1, "t", dtype, batch, shape)
+
+    monkeypatch.setattr(latency, "latency", timed)
+    lines = network(
+        """budget { latency(cpu, 1) <= 60s; latency(cpu, 2) <= 60s }
+    budget a(dtype=float64) { latency(cpu, 1) in 1ns..60s }
+    budget b(input=3x8x8) { latency(cpu, 1) <= 60s }
+    budget c(input=3x8x8, dtype=float64) { latency(cpu, 1) <= 60s }
+    budget e { latency(cpu, 1) <= 50s }
+    budget f { latency(cuda, 1) <= 50s }"""
+    ).usage(measure=True)
+    declared = lines[0].input
+    assert runs == [
+        ("cpu", 1, "float32", declared),
+        ("cpu", 2, "float32", declared),
+        ("cpu", 1, "float64", declared),
+        ("cpu", 1, "float32", (3, 8, 8)),
+        ("cpu", 1, "float64", (3, 8, 8)),
+        ("cuda", 1, "float32", declared),
+    ]
+    assert [line.used for line in lines] == [1.0, 2.0, 3.0, 3.0, 4.0, 5.0, 1.0, 6.0]
