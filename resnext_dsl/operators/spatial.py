@@ -135,11 +135,8 @@ def _crop_shape(attributes: Crop, inputs: tuple[Shape, ...]) -> Shape:
     return channels, rows, columns
 
 
-def _crop_source(attributes: Crop, inputs: tuple[Shape, ...]) -> Expression:
-    rows, columns = _other_size("crop", attributes.size, inputs)
-    top, left = (inputs[0][1] - rows) // 2, (inputs[0][2] - columns) // 2
-    window = (("top", top), ("bottom", top + rows), ("left", left), ("right", left + columns))
-    return Expression("{0}[:, :, {top}:{bottom}, {left}:{right}]", window)
+def _crop_source(attributes: Crop, inputs: tuple[Shape, ...]) -> ModuleCall:
+    return ModuleCall("CenterCrop", (attributes.size,) if attributes.size is not None else ())
 
 
 def _resize_shape(attributes: Resize, inputs: tuple[Shape, ...]) -> Shape:

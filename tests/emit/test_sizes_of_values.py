@@ -51,6 +51,15 @@ def test_an_image_of_another_size_is_resized_to_its_own_values() -> None:
     assert model(torch.zeros(1, 3, 27, 9)).shape == (1, 4, 27, 9)
 
 
+def test_a_crop_is_the_middle_of_an_image_of_another_size() -> None:
+    text = (
+        "network n { input image: 1x16x16; stem { identity as whole; maxpool(2x2) as small }; use whole; crop(small) }"
+    )
+    model = rx.loads(text).compile(seed=0)
+    image = torch.arange(24.0 * 20).view(1, 1, 24, 20)
+    torch.testing.assert_close(model(image), image[:, :, 6:18, 5:15])
+
+
 def test_a_second_value_is_an_error() -> None:
     with pytest.raises(rx.ArchError, match="`resize` takes at most 1 other value; found 2") as caught:
         rx.loads("network n { input image: 3x8x8; conv(4, 3x3) as a; resize(a, a) }")

@@ -249,7 +249,7 @@ def _is_type(holder: ast.AST, field: str) -> bool:
 
 
 def _replacements(node: ast.stmt | ast.expr) -> Iterator[tuple[str, ast.AST]]:
-    """What may stand in the place of a node, by the name of the operator."""
+    """The nodes that may replace a node, by the name of the operator."""
     match node:
         case ast.Compare():
             yield from (("comparison", changed) for changed in _compared(node))

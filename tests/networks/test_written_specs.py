@@ -27,7 +27,7 @@ from resnext_dsl.spaces.space import Space, space_of
 
 
 def interpreted(written: Written, **overrides: Any) -> Interpretation | None:
-    """What the interpreter reads; None if it rejects the spec."""
+    """The reading of the interpreter; None if it rejects the spec."""
     try:
         return interpret(written.main, written.folder(), **overrides)
     except RejectedError:
@@ -35,7 +35,7 @@ def interpreted(written: Written, **overrides: Any) -> Interpretation | None:
 
 
 def loaded(written: Written, **overrides: Any) -> rx.Network | None:
-    """What the package reads; None if it rejects the spec."""
+    """The reading of the package; None if it rejects the spec."""
     try:
         return written.load(**overrides)
     except rx.ArchError:

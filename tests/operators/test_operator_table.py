@@ -147,8 +147,8 @@ SOURCES: list[tuple[str, dict[str, object], tuple[Shape, ...], str]] = [
     ("pad", {"top": 1, "left": -2}, (MAP,), "F.pad(x0, (-2, 0, 1, 0))"),
     ("pad", {"right": 3, "value": -1}, (MAP,), "F.pad(x0, (0, 3, 0, 0), value=-1.0)"),
     ("pad", {"bottom": 2, "mode": "reflect"}, (MAP,), "F.pad(x0, (0, 0, 0, 2), mode='reflect')"),
-    ("crop", {"size": 5}, ((8, 8, 7),), "x0[:, :, 1:6, 1:6]"),
-    ("crop", {}, ((8, 8, 7), (3, 8, 2)), "x0[:, :, 0:8, 2:4]"),
+    ("crop", {"size": 5}, ((8, 8, 7),), "CenterCrop((5, 5))"),
+    ("crop", {}, ((8, 8, 7), (3, 8, 2)), "CenterCrop()"),
     ("resize", {"size": (9, 5)}, (MAP,), "F.interpolate(x0, size=(9, 5))"),
     ("resize", {}, (MAP, (3, 7, 5)), "F.interpolate(x0, size=x1.shape[-2:])"),
     (

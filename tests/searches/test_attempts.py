@@ -1,4 +1,4 @@
-"""What counts as an attempt: deaths of a worker do, a stopped search and trials that do not count do not."""
+"""Attempts of a trial: the death of a worker counts, a stopped search and void trials do not."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ class Interpretation(NamedTuple):
 
 
 def interpret(text: str, folder: Path = ROOT / "specs", **overrides: Any) -> Interpretation:
-    """What a spec says, for these values of its parameters.
+    """The operators, outputs and budget lines of a spec, for these values of its parameters.
 
     Raises:
         RejectedError: If the spec is wrong, or a requirement is not met.
@@ -440,7 +440,7 @@ def verdicts_of(run: Run, at_input: Any) -> list[Verdict]:
 
 
 def measured(run: Run, part: str, measure: str) -> int:
-    """What a network, or a part of it, has of a measure."""
+    """The value of a measure of a network, or of a part of it."""
     if part and part not in run.parts and not run.overridden:  # other values may give fewer passes
         raise RejectedError(f"no part {part}")
     operations, outputs = run.result()

@@ -78,12 +78,27 @@ class ChannelConv(nn.Conv1d):
         return super().forward(x.flatten(1).unsqueeze(1)).transpose(1, 2).unsqueeze(-1)
 '''
 
+_CENTER_CROP = '''\
+class CenterCrop(nn.Module):
+    """The middle of a map, of a size or of the size of another value, whatever the size of the image."""
+
+    def __init__(self, size: tuple[int, int] | None = None) -> None:
+        super().__init__()
+        self.size = size
+
+    def forward(self, x: torch.Tensor, like: torch.Tensor | None = None) -> torch.Tensor:
+        rows, columns = self.size if like is None else like.shape[2:]
+        top, left = (x.shape[2] - rows) // 2, (x.shape[3] - columns) // 2
+        return x[:, :, top : top + rows, left : left + columns]
+'''
+
 SUPPORT: dict[str, str] = {
     "LayerNorm2d": _LAYER_NORM,
     "DropPath": _DROP_PATH,
     "LayerScale": _LAYER_SCALE,
     "GlobalResponseNorm": _RESPONSE_NORM,
     "ChannelConv": _CHANNEL_CONV,
+    "CenterCrop": _CENTER_CROP,
 }
 """Name of a helper class -> its complete source."""
 
