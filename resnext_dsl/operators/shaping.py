@@ -300,7 +300,7 @@ ROWS = (
         name="pad_same",
         kind="shape",
         summary="Zeros around a feature map, so that the next window gives size / stride, rounded up (`F.pad`). "
-        "TensorFlow's SAME: an odd row or column goes to the end.",
+        "TensorFlow's SAME at the declared size of the image: an odd row or column goes to the end.",
         attributes=PadSame,
         shape=_pad_same_shape,
         source=_pad_same_source,
