@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import partial, reduce
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ import numpy as np
 from resnext_dsl.columns.arithmetic import Column, merged, settled
 from resnext_dsl.columns.binding import ColumnEvaluator, bind
 from resnext_dsl.columns.lanes import FAILED, Choice, DeadError, Lanes, Mask, NoClosedFormError
-from resnext_dsl.expansion.call_cache import enters
+from resnext_dsl.expansion.call_cache import list_key, nodes_of, places_in
 from resnext_dsl.expansion.graph_builder import LARGE, Running
 from resnext_dsl.expansion.statements import Expander
 from resnext_dsl.expansion.template_calls import Frame, Place
@@ -28,7 +28,16 @@ from resnext_dsl.operators.base import Attributes, Shape
 from resnext_dsl.semantics.bound_network import BoundNetwork
 from resnext_dsl.semantics.naming import safe
 from resnext_dsl.semantics.spec_files import SpecFile
-from resnext_dsl.semantics.values import Environment, GraphValue, OperatorValue, TemplateValue
+from resnext_dsl.semantics.values import (
+    Environment,
+    Flow,
+    GraphValue,
+    List,
+    OperatorValue,
+    TemplateValue,
+    holds_values,
+    values_of,
+)
 from resnext_dsl.syntax import nodes as s
 
 
@@ -125,9 +134,10 @@ class ColumnExpander(Expander):
         """Runs every entry of the network; the main output comes last."""
         super().run()
         self.results += [(self.lanes.note(), output) for output in self.outputs]
+        ends = [self._untouched(output.node) for output in self.outputs]
         self.outputs = []
-        if self.results:
-            self.lanes.kill(self._untouched(self.results[-1][1].node))
+        if ends:
+            self.lanes.kill(reduce(self.lanes.both, ends))
 
     def _untouched(self, node: int) -> Mask:
         """The candidates for which a value is the network's input."""
@@ -141,7 +151,7 @@ class ColumnExpander(Expander):
             whole = whole | part
         return whole
 
-    def put_input(self) -> Running:
+    def put_input(self) -> GraphValue | None:
         """Adds the input, which has no cost."""
         if self.network.input_name is None or self.network.input_shape is None:
             raise error("E305", f"network `{self.network.name}` has no input", self.network.span)
@@ -227,8 +237,12 @@ class ColumnExpander(Expander):
     def _joined(self, outcomes: list[tuple[Mask, Any]]) -> Any:
         """Merges the results of several paths; a running value must merge to one node."""
         result = merged(self.lanes, outcomes, self._node)
-        if type(result) is Choice and isinstance(result.outcomes[0][1], GraphValue):
-            raise NoClosedFormError("a value is a feature map for some candidates and features for others")
+        if type(result) is Choice:
+            options = [value for _, value in result.outcomes]
+            if any(map(holds_values, options)):
+                raise NoClosedFormError("the candidates have lists of different numbers or kinds of values")
+            if isinstance(options[0], GraphValue):
+                raise NoClosedFormError("a value is a feature map for some candidates and features for others")
         return result
 
     def _named_by(self, outcomes: list[tuple[Mask, dict[str, Any]]]) -> dict[str, Any]:
@@ -245,8 +259,8 @@ class ColumnExpander(Expander):
         value = super()._own(name)
         return value.settle() if type(value) is Choice else value
 
-    def _checked_value(self, value: Any, span: Span, text: str) -> GraphValue:
-        return super()._checked_value(value.settle() if type(value) is Choice else value, span, text)
+    def _checked_flow(self, value: Any, span: Span) -> Flow:
+        return super()._checked_flow(value.settle() if type(value) is Choice else value, span)
 
     def _node(self, outcomes: list[tuple[Mask, Any]]) -> GraphValue | None:
         if not all(isinstance(value, GraphValue) for _, value in outcomes):
@@ -305,11 +319,13 @@ class ColumnExpander(Expander):
         return joined
 
     def _instance(
-        self, callee: TemplateValue, inner: Environment, passed: frozenset[str], scope: str, x: GraphValue
+        self, callee: TemplateValue, inner: Environment, passed: frozenset[str], scope: str, x: Flow
     ) -> Running:
         names = tuple(inner.names.values())
         self._tops.setdefault(scope, callee.template.span)
-        key = id(callee.template), id(callee.environment), _identity(names), _identity(x.shape), enters(names, x)
+        shapes = _identity(x.shape) if type(x) is GraphValue else _identity(list_key(x))
+        entering = tuple([places_in(nodes_of(x), value) for value in names])
+        key = id(callee.template), id(callee.environment), _identity(names), shapes, entering
         known: CallRecord | None = self._calls.find(key)
         if known is not None:
             self.evaluator.step(callee.template.span, known.steps)
@@ -321,19 +337,19 @@ class ColumnExpander(Expander):
             placed = enumerate(self.priced[start:], start)
             masked = ((place, node, self.lanes.masks[node.mark]) for place, node in placed if node is not None)
             nodes = tuple(record for record in masked if record[2].any())
-            call = CallRecord(x.node, value, nodes, self.evaluator.steps - steps)
+            call = CallRecord(nodes_of(x), value, nodes, self.evaluator.steps - steps)
             self._calls.keep(key, active, call, (names, x, inner))
         return value
 
-    def _again(self, call: CallRecord, x: GraphValue) -> GraphValue:
-        """The value of a call that was expanded before: copies its operators onto another value."""
-        places = {call.entry: x.node}
+    def _again(self, call: CallRecord, x: Flow) -> Flow:
+        """The value of a call that was expanded before: copies its operators onto another value or list of values."""
+        places = dict(zip(call.entries, nodes_of(x), strict=True))
         for place, node, mask in call.nodes:
             alive = self.lanes.both(mask, self.lanes.active)
             if alive.any():
                 places[place] = self._copied(node, alive, places)
-        result = call.value.node
-        return GraphValue(places.get(result, result), call.value.shape)
+        moved = [GraphValue(places.get(value.node, value.node), value.shape) for value in values_of(call.value)]
+        return moved[0] if type(call.value) is GraphValue else List(moved)
 
     def _copied(self, node: Priced | MergedValue, alive: Mask, places: dict[int, int]) -> int:
         """Copies a node for some candidates, with inputs replaced by their copies."""
@@ -353,14 +369,14 @@ class CallRecord(NamedTuple):
     """The result of a call of a template.
 
     Attributes:
-        entry: The node that the body reads.
-        value: The value of the call.
+        entries: The node that the body reads; one node for each value if the input is a list.
+        value: The value of the call, or the list of its values.
         nodes: The nodes of the body with their indices and their candidates.
         steps: The number of steps of computation.
     """
 
-    entry: int
-    value: GraphValue
+    entries: tuple[int, ...]
+    value: Flow
     nodes: tuple[tuple[int, Priced | MergedValue, Mask], ...]
     steps: int
 

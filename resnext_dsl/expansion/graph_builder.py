@@ -14,6 +14,7 @@ from resnext_dsl.semantics.bound_network import BoundNetwork
 from resnext_dsl.semantics.naming import safe
 from resnext_dsl.semantics.values import (
     SCALARS,
+    Flow,
     FunctionValue,
     GraphValue,
     OperatorValue,
@@ -23,8 +24,8 @@ from resnext_dsl.semantics.values import (
     show_shape,
 )
 
-Running = GraphValue | None
-"""The running value; None if it is unknown after a mistake."""
+Running = Flow | None
+"""The running value, which may be a list of values; None if it is unknown after a mistake."""
 
 LARGE = 2000
 """The number of nodes and scopes after which the size of the whole network is estimated."""
@@ -56,7 +57,7 @@ class GraphBuilder:
         self.diagnostics: list[Diagnostic] = []
         self._seen: set[tuple[str, int, str]] = set()
 
-    def put_input(self) -> Running:
+    def put_input(self) -> GraphValue | None:
         """The node of the network's input; None if it has no input, which is noted."""
         network = self.network
         if network.input_name is None:

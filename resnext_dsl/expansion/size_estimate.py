@@ -214,10 +214,10 @@ class Counter:
         return _least(least, otherwise)
 
     def _split(self, statement: s.Split, env: Environment) -> SizeEstimate:
+        merges = statement.merge.callee.text != s.LIST
         if statement.body is None:
-            total = SizeEstimate(1, 1)
             listed = all(isinstance(path, s.Block) for path in statement.paths)
-            total = SizeEstimate(1 if listed else 0, 1)
+            total = SizeEstimate(1 if listed and merges else 0, 1)
             for path in statement.paths:
                 total += self._listed(path, env)
             return total
@@ -228,7 +228,7 @@ class Counter:
             count = len(widths)
         else:
             count = self.evaluator.whole(statement.times, env, "the number of paths")
-        merge = SizeEstimate(1 if count > 1 else 0, 1)
+        merge = SizeEstimate(1 if count > 1 and merges else 0, 1)
         slices = SizeEstimate(count if statement.sliced else 0, 0)
         return merge + slices + self._turns(count, statement.counter, statement.body, env)
 

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from resnext_dsl.expansion.graph_builder import Running, join, too_many
 from resnext_dsl.expansion.template_calls import Caller, Place
-from resnext_dsl.foundation.diagnostics import error
+from resnext_dsl.foundation.diagnostics import Span, error
 from resnext_dsl.operators import OPERATORS, validate
 from resnext_dsl.operators.base import is_int
-from resnext_dsl.semantics.values import Environment, GraphValue, List, OperatorValue, show
+from resnext_dsl.semantics.values import (
+    Environment,
+    Flow,
+    GraphValue,
+    List,
+    OperatorValue,
+    show,
+    values_of,
+    values_text,
+)
 from resnext_dsl.syntax import nodes as s
 
 
@@ -15,7 +24,7 @@ class SplitExpander(Caller):
     """Expands splits; `Expander` adds the other statements."""
 
     def split(self, statement: s.Split, place: Place, env: Environment, x: Running) -> Running:
-        """The merged value of the paths."""
+        """The merged value of the paths, or the list of their values."""
         merge = self._merge(statement, env)
         paths, widths = self._paths(statement, env)
         if x is None:
@@ -30,14 +39,29 @@ class SplitExpander(Caller):
             ends.append(self._body(body, place.frame, inner, f"{scope}.{k}", start, reserved))
         self._frame = place.frame
         place.frame.here = x
+        if merge is None:
+            return self._list_of(statement, ends)
         name = place.names.of(statement, "merge")
         return self._operator(statement.merge, merge, place, env, ends, name)
 
-    def _merge(self, statement: s.Split, env: Environment) -> OperatorValue:
+    def _list_of(self, statement: s.Split, ends: list[Running]) -> Running:
+        """The values of the paths as a list; a path that ends in a list adds all its values."""
+        values = List(value for end in ends if end is not None for value in values_of(end))
+        self.evaluator.step(statement.merge.span, len(values))
+        return values if all(end is not None for end in ends) else None
+
+    def _merge(self, statement: s.Split, env: Environment) -> OperatorValue | None:
+        """The operator that merges the paths; None for `merge list`, which keeps them apart."""
+        if statement.merge.callee.text == s.LIST:
+            if statement.merge.arguments:
+                message = "`merge list` takes no arguments"
+                hint = "the list has the values of the paths; `use` adds others: `use value_here + [a]`"
+                raise error("E203", message, statement.merge.arguments[0].span, hint=hint)
+            return None
         merge = self._callee(statement.merge, env)
         if isinstance(merge, OperatorValue) and merge.operator.merges:
             return merge
-        known = [name for name, operator in OPERATORS.items() if operator.merges]
+        known = [*(name for name, operator in OPERATORS.items() if operator.merges), s.LIST]
         text = statement.merge.callee.text
         raise error(
             "E207", f"`{text}` does not merge values", statement.merge.callee.span, hint=f"merges: {', '.join(known)}"
@@ -118,18 +142,23 @@ class SplitExpander(Caller):
         return tuple(widths)
 
     def _starts(
-        self, statement: s.Split, scope: str, count: int, widths: tuple[int, ...] | None, x: GraphValue
-    ) -> list[GraphValue]:
+        self, statement: s.Split, scope: str, count: int, widths: tuple[int, ...] | None, x: Flow
+    ) -> list[Flow]:
         """The input value of each path: the running value, or its slice of the channels."""
         for k in range(count):
             self.put_scope(f"{scope}.{k}", "path", str(k), statement.span)
         if not statement.sliced:
             return [x] * count
+        if type(x) is not GraphValue:
+            span = Span(statement.span.source, statement.span.start, statement.span.start + len("split"))
+            message = f"`slice` cuts the channels of one value; the running value is a list of {values_text(len(x))}"
+            raise error("E204", message, span, hint="choose one, `use NAME[0]`, or merge them: `concat`")
         if widths is not None and sum(widths) != x.shape[0]:
             message = f"the widths of the slices must add up to `channels` (={x.shape[0]}); their sum is {sum(widths)}"
             span = statement.times.span if statement.times is not None else statement.span
             raise error("E302", message, span, notes=self.origins([x]))
-        row, starts, start = OPERATORS["slice"], [], 0
+        row, start = OPERATORS["slice"], 0
+        starts: list[Flow] = []
         for k, width in enumerate(widths or self._equal_widths(statement, count, x)):
             attributes = validate(row, {"start": start, "stop": start + width})
             starts.append(self.put_node("slice", attributes, [x], f"{scope}.{k}", "slice", statement.span))

@@ -22,10 +22,14 @@ from resnext_dsl.semantics.signature import Signature, bind
 from resnext_dsl.semantics.values import (
     UNKNOWN,
     Environment,
+    Flow,
     GraphValue,
+    List,
     OperatorValue,
     TemplateValue,
     show_shape,
+    values_of,
+    values_text,
 )
 from resnext_dsl.syntax import nodes as s
 
@@ -57,15 +61,16 @@ class Expander(SplitExpander):
         for entry in network.entries:
             x = self._entry(entry, place, env, x)
         if x is not None:
-            if x.node == 0 and not self.diagnostics:
+            if not self.diagnostics and all(value.node == 0 for value in values_of(x)):
                 self.note(Diagnostic("E305", f"network `{network.name}` has no operators", network.span))
-            self.outputs.insert(0, Output("main", x.node))
+            self.outputs[:0] = _results("main", x)
         self.evaluator.context = None  # a reference cycle would wait for the garbage collector
 
     # --- the network's own entries ---
 
     def _entry(self, entry: s.Entry, place: Place, env: Environment, x: Running) -> Running:
         self._frame = place.frame
+        place.frame.here = x
         env = self.network.names_of(entry, env)
         if isinstance(entry, s.PartDeclaration):
             return self._part(entry, place, env, x)
@@ -95,11 +100,9 @@ class Expander(SplitExpander):
             x = self.in_turn(count, run, x) if count is not None else None
         self.trail = outer
         if x is not None:
-            self.parts.append(Part(name, part.kind, x.node))  # type: ignore[arg-type]
-        for alias in (part.name, part.alias):
-            if alias is not None:
-                place.frame.values[alias.text] = x if x is not None else UNKNOWN
-        return x
+            self.parts.append(Part(name, part.kind, values_of(x)[0].node))  # type: ignore[arg-type]
+        place.frame.values[part.name.text] = x if x is not None else UNKNOWN
+        return self._named(part.aliases, place.frame, x)
 
     def _pass(self, body: s.Block, frame: Frame, env: Environment, scope: str, x: Running) -> Running:
         """One pass of a part; `channels_in` refers to the input of the pass."""
@@ -123,16 +126,40 @@ class Expander(SplitExpander):
             raise error("E102", message, output.name.span, hint="give this output another name")
         if safe(name) in self.scopes:
             raise error("E102", f"`{name}` is declared twice", output.name.span)
-        value = x if output.value is None else self._value(output.value, env)
-        if output.body is not None:
-            self.put_scope(safe(name), "part", safe(name), output.span)
-            outer, self.trail = self.trail, (*self.trail, Note(f"output `{name}`", output.name.span))
-            value = self._pass(output.body, place.frame, env, safe(name), value)
-            self.trail = outer
+        value = x if output.value is None else self._flow(output.value, env)
+        if output.body is not None and value is not None:
+            value = self._output_body(output, output.body, place, env, value)
             if value is not None:
-                self.parts.append(Part(safe(name), "output", value.node))
+                self.parts.append(Part(safe(name), "output", values_of(value)[0].node))
         if value is not None:
-            self.outputs.append(Output(safe(name), value.node, output.when is not None))
+            self.outputs += _results(safe(name), value, output.when is not None)
+
+    def _output_body(
+        self, output: s.OutputDeclaration, body: s.Block, place: Place, env: Environment, x: Flow
+    ) -> Running:
+        """The value of the body of an output; of a list, the body runs on each value in a scope of its own."""
+        name = safe(output.name.text)
+        outer, label = self.trail, f"output `{output.name.text}`"
+        if type(x) is GraphValue:
+            self.put_scope(name, "part", name, output.span)
+            self.trail = (*outer, Note(label, output.name.span))
+            value = self._pass(body, place.frame, env, name, x)
+            self.trail = outer
+            return value
+        self.put_scope(name, "paths", name, output.span)
+        values: list[Running] = []
+        for k, start in enumerate(x):
+            self.evaluator.step(output.span)
+            self.put_scope(f"{name}.{k}", "path", str(k), output.span)
+            self.trail = (*outer, Note(f"{label}, value {k}", output.name.span))
+            place.frame.here = start
+            values.append(self._pass(body, place.frame, env, f"{name}.{k}", start))
+        self.trail, place.frame.here = outer, x
+        several = next((value for value in values if isinstance(value, List)), None)
+        if several is not None:
+            message = f"the body of an output of a list must end in one value; it gives {values_text(len(several))}"
+            raise error("E204", message, output.name.span, hint="merge them, or state an output for each")
+        return List(values) if all(value is not None for value in values) else None
 
     # --- bodies ---
 
@@ -153,7 +180,7 @@ class Expander(SplitExpander):
                 return None
             if isinstance(callee, TemplateValue):
                 result = self.guarded(self._template, call, callee, env, scope, x)
-                return self._named(call.alias, frame, result)
+                return self._named(call.aliases, frame, result)
             return self._statement(call, Place(frame, scope, names), env, x)
         return self._block(block, Place(frame, scope, names), env, x)
 
@@ -183,12 +210,12 @@ class Expander(SplitExpander):
             env.names[statement.name.text] = value if value is not None else UNKNOWN
             return x
         if isinstance(statement, s.Use):
-            return self.guarded(self._value, statement.value, env)  # type: ignore[no-any-return]
+            return self._named(statement.aliases, frame, self.guarded(self._flow, statement.value, env))
         self.evaluator.step(statement.span)
         depth = self.depth
         result = self.guarded(_RUN[type(statement)], self, statement, place, env, x)
         self.depth = depth
-        return self._named(statement.alias, frame, result)
+        return self._named(statement.aliases, frame, result)
 
     def _apply(self, call: s.Apply, place: Place, env: Environment, x: Running) -> Running:
         callee = self._callee(call, env)
@@ -254,26 +281,36 @@ class Expander(SplitExpander):
             return None
         if not adds:
             return body
+        body = self._single(statement, "its body gives", "merge them at the end of the body: `add`, `concat`", body)
         self._frame = place.frame
         place.frame.here = x
         scope = join(place.scope, place.names.of(statement, "shortcut"))
         if statement.shortcut is not None:
             self.put_scope(scope, "shortcut", "shortcut", statement.shortcut.span)
-            other = self._body(statement.shortcut, place.frame, Environment(env), scope, x)
-        elif kind == "skip" and x.shape != body.shape:
+            end = self._body(statement.shortcut, place.frame, Environment(env), scope, x)
+            if end is None:
+                return None
+            hint = "merge them at the end of the shortcut: `add`, `concat`"
+            return self._add(statement, place, body, self._single(statement, "its shortcut gives", hint, end))
+        hint = "choose one, `use NAME[0]`, or add a `shortcut { ... }` that merges them"
+        x = self._single(statement, "its input is", hint, x)
+        if kind == "skip" and x.shape != body.shape:
             return body
-        else:
-            other = shortcut(self, kind, statement, scope, x, body)
-        if other is None:
-            return None
-        return self._add(statement, place, body, other)
+        return self._add(statement, place, body, shortcut(self, kind, statement, scope, x, body))
+
+    def _single(self, statement: s.Residual, subject: str, hint: str, x: Flow) -> GraphValue:
+        """A value that a residual adds, which must not be a list."""
+        if type(x) is GraphValue:
+            return x
+        message = f"a residual adds one value to another; {subject} a list of {values_text(len(x))}"
+        raise error("E204", message, _word(statement), hint=hint)
 
     def _add(self, statement: s.Residual, place: Place, body: GraphValue, other: GraphValue) -> GraphValue:
         if body.shape != other.shape:
             shapes = f"the body has {show_shape(body.shape)}, the shortcut has {show_shape(other.shape)}"
             stated = any(one.name is None or one.name.text == "shortcut" for one in statement.arguments)
             hint = "`shortcut=auto` projects if the shapes differ" if stated else ""
-            span = Span(statement.span.source, statement.span.start, statement.span.start + len("residual"))
+            span = _word(statement)
             notes = self.origins([body, other])
             raise error("E304", f"a residual adds values of equal shape: {shapes}", span, hint=hint, notes=notes)
         name = place.names.of(statement, "add")
@@ -293,6 +330,18 @@ class Expander(SplitExpander):
                 "E205", f"`{argument.value.span.text[:40]}` is not a kind of shortcut", argument.span, hint=hint
             )
         return word
+
+
+def _word(statement: s.Residual) -> Span:
+    """The place of the word `residual`."""
+    return Span(statement.span.source, statement.span.start, statement.span.start + len("residual"))
+
+
+def _results(name: str, x: Flow, training_only: bool = False) -> list[Output]:
+    """A result of the network, or one for each value of a list: `NAME.0`, `NAME.1`, ..."""
+    if type(x) is GraphValue:
+        return [Output(name, x.node, training_only)]
+    return [Output(f"{name}.{k}", value.node, training_only) for k, value in enumerate(x)]
 
 
 _RUN: dict[type, Callable[[Expander, Any, Place, Environment, Running], Running]] = {

@@ -14,7 +14,8 @@ from resnext_dsl.operators import OPERATORS
 from resnext_dsl.operators.base import Attributes
 from resnext_dsl.operators.row import Operator
 from resnext_dsl.semantics.bound_network import BoundNetwork
-from resnext_dsl.semantics.evaluate import CONTEXT, VALUE_IN, Interpreter, too_deep
+from resnext_dsl.semantics.evaluate import CONTEXT, NAME_BEFORE_USE, VALUE_NAMES, Interpreter, too_deep
+from resnext_dsl.semantics.functions import BadValueError
 from resnext_dsl.semantics.naming import Names
 from resnext_dsl.semantics.signature import BoundArguments, bind, signature_of
 from resnext_dsl.semantics.values import (
@@ -22,13 +23,18 @@ from resnext_dsl.semantics.values import (
     SCALARS,
     UNKNOWN,
     Environment,
+    Flow,
     FunctionValue,
     GraphValue,
+    List,
     OperatorValue,
     TemplateValue,
     UnsettledError,
+    holds_values,
     show,
     type_name,
+    values_of,
+    values_text,
 )
 from resnext_dsl.syntax import nodes as s
 
@@ -104,50 +110,91 @@ class Caller(GraphBuilder):
             return value
         if name not in CONTEXT:
             return MISSING
-        if name == VALUE_IN:
-            return self._entering()
-        return self._flowing(name, self._frame.entry if name.endswith("_in") else self._frame.here)
-
-    def _entering(self) -> GraphValue:
-        """The value that enters the innermost template call or pass of a stage."""
-        if self._frame.entry is None:
+        entering = name.endswith("_in")
+        flow = self._frame.entry if entering else self._frame.here
+        if flow is None:
             raise UnsettledError
-        return self._frame.entry
+        if name in VALUE_NAMES:
+            return flow
+        if type(flow) is not GraphValue:
+            subject, element = ("the input", "value_in[0]") if entering else ("the running value", "NAME[0]")
+            message = f"`{name}` belongs to one value; {subject} is a list of {values_text(len(flow))}"
+            raise BadValueError("E204", message, f"`use {element}` continues from its first value")
+        return flow.shape[0] if name.startswith("channels") else flow.shape
 
     def _own(self, name: str) -> Any:
         """The value with this name in this frame, or None."""
         return self._frame.values.get(name)
 
-    def _flowing(self, name: str, value: Running) -> Any:
-        if value is None:
-            raise UnsettledError
-        return value.shape[0] if name.startswith("channels") else value.shape
+    def _named(self, aliases: tuple[s.Name, ...], frame: Frame, x: Running) -> Running:
+        """The value of a statement, with the names after `as`: one for all of it, or one for each value of a list."""
+        if not aliases:
+            return x
+        if len(aliases) == 1:
+            frame.values[aliases[0].text] = x if x is not None else UNKNOWN
+            return x
+        values = self.guarded(self._unpacked, aliases, x) if x is not None else None
+        for alias, value in zip(aliases, values or [UNKNOWN] * len(aliases), strict=True):
+            frame.values[alias.text] = value
+        return x if values is not None else None
 
-    def _named(self, alias: s.Name | None, frame: Frame, x: Running) -> Running:
-        if alias is not None:
-            frame.values[alias.text] = x if x is not None else UNKNOWN
-        return x
+    def _unpacked(self, aliases: tuple[s.Name, ...], x: Flow) -> tuple[GraphValue, ...]:
+        """The values of a list with as many names."""
+        values = values_of(x)
+        if len(values) != len(aliases):
+            names = ", ".join(alias.text for alias in aliases)
+            message = f"`{names}` names {len(aliases)} values; the statement gives {values_text(len(values))}"
+            hint = f"`as {aliases[0].text}` names the whole list" if type(x) is List else "give it one name"
+            raise error("E204", message, aliases[0].span.to(aliases[-1].span), hint=hint)
+        return values
 
-    def _value(self, name: s.Name, env: Environment) -> GraphValue:
-        """The value of the network with this name."""
+    def _by_name(self, name: s.Name, env: Environment) -> Any:
+        """The value of the network with this name, or another meaning that a declaration gives to the name."""
         value = self._own(name.text)
-        if value is None:
-            try:
-                value = env.find(name.text)
-            except KeyError:
-                if name.text == VALUE_IN:
-                    return self._entering()
-                hint = did_you_mean(name.text, self._frame.values) or "name a value with `as NAME` before it is used"
-                raise error("E101", f"no value is named `{name.text}` here", name.span, hint=hint) from None
-        return self._checked_value(value, name.span, name.text)
+        if value is not None:
+            return value
+        try:
+            return env.find(name.text)
+        except KeyError:
+            if name.text in VALUE_NAMES:
+                return self._context(name.text)
+            hint = did_you_mean(name.text, self._frame.values) or NAME_BEFORE_USE
+            raise error("E101", f"no value is named `{name.text}` here", name.span, hint=hint) from None
 
-    def _checked_value(self, value: Any, span: Span, text: str) -> GraphValue:
+    def _flow(self, expression: s.Expression, env: Environment) -> Flow:
+        """The value of the network, or the list of values, that an expression gives."""
+        if isinstance(expression, s.Name):
+            return self._checked_flow(self._by_name(expression, env), expression.span)
+        try:
+            value = self.evaluator.evaluate(expression, env)
+        except ArchError as problem:
+            first = problem.diagnostics[0]
+            if first.code != "E101" or first.hint:
+                raise
+            raise ArchError([first._replace(hint=NAME_BEFORE_USE)]) from None
+        return self._checked_flow(value, expression.span)
+
+    def _checked_flow(self, value: Any, span: Span) -> Flow:
+        """The value itself, if it is a value of the network or a list of at least one."""
+        if type(value) is GraphValue:
+            return value
         if value is UNKNOWN:
             raise UnsettledError
-        if not isinstance(value, GraphValue):
-            hint = "an attribute needs its name; a positional argument is a value of the network"
-            raise error("E204", f"`{text[:40]}` is not a value of the network; found {show(value)}", span, hint=hint)
-        return value
+        text = span.text[:40]
+        if isinstance(value, List) and all(type(element) is GraphValue for element in value):
+            if not value:
+                hint = "begin a list with its first value: `[value_here]`"
+                raise error(
+                    "E205", f"a list of values needs at least one value; `{text}` is an empty list", span, hint=hint
+                )
+            self.evaluator.step(span, len(value))
+            return value
+        hint = "an attribute needs its name; a positional argument is a value of the network"
+        if isinstance(value, OperatorValue | TemplateValue):
+            hint = f"write `{text}` as a statement of its own; `as` names its value"
+        elif isinstance(value, List) and any(isinstance(element, GraphValue | List) for element in value):
+            hint = "a list of values has nothing else in it; `+` joins lists"
+        raise error("E204", f"`{text}` is not a value of the network; found {show(value)}", span, hint=hint)
 
     # --- calls ---
 
@@ -161,7 +208,8 @@ class Caller(GraphBuilder):
         if callee is UNKNOWN:
             raise UnsettledError
         name = call.callee.text
-        hint = f"write `use {name}` to continue from that value" if isinstance(callee, GraphValue) else ""
+        is_flow = isinstance(callee, GraphValue) or holds_values(callee)
+        hint = f"write `use {name}` to continue from that value" if is_flow else ""
         kind = "a function" if isinstance(callee, FunctionValue) else f"a value of type {type_name(callee)}"
         raise error("E207", f"`{name}` is {kind}, not an operator or template", call.callee.span, hint=hint)
 
@@ -172,6 +220,8 @@ class Caller(GraphBuilder):
         inner, passed = self._arguments(call, callee, env)
         if x is None:
             return None
+        if type(x) is not GraphValue:
+            self.evaluator.step(call.span, len(x))
         outer_trail, outer_frame = self.trail, self._frame
         self.trail = (*outer_trail, Note(f"template `{template.name.text}`", call.callee.span))
         try:
@@ -180,7 +230,7 @@ class Caller(GraphBuilder):
             self.trail, self._frame = outer_trail, outer_frame
 
     def _instance(
-        self, callee: TemplateValue, inner: Environment, passed: frozenset[str], scope: str, x: GraphValue
+        self, callee: TemplateValue, inner: Environment, passed: frozenset[str], scope: str, x: Flow
     ) -> Running:
         """The value of a template's body; a call that was expanded before is copied."""
         template = callee.template
@@ -248,10 +298,11 @@ class Caller(GraphBuilder):
                 self.evaluator.steps += len(value)  # a kernel; the next expression compares the steps with the limit
             elif type(value) not in SCALARS:
                 self.evaluator.walk(value, call.span)
-        taken = [value for value in inputs if value is not None]
-        taken += [self._operand(argument, env) for argument in bound.values]
+        taken = [value for x in inputs if x is not None for value in self._taken(operator, x, call.callee.span)]
+        for argument in bound.values:
+            taken += self._taken(operator, self._flow(argument.value, env), argument.value.span, argument)
         attributes = self.validated(call.span, operator.name, arguments, spans)
-        if len(taken) < len(inputs) + len(bound.values):
+        if any(x is None for x in inputs):
             return None
         most = operator.inputs[1]
         if most is not None and len(taken) > most:
@@ -267,7 +318,26 @@ class Caller(GraphBuilder):
         if attributes is None:
             self._bound(call, OperatorValue(operator), operator.name)
             attributes = self._bares[operator.name] = self.validated(call.span, operator.name, {}, {})
-        return self.put_node(operator.name, attributes, [x], place.scope, name, call.span) if x is not None else None
+        if x is None:
+            return None
+        values = [x] if type(x) is GraphValue else self._taken(operator, x, call.callee.span)
+        return self.put_node(operator.name, attributes, list(values), place.scope, name, call.span)
+
+    def _taken(
+        self, operator: Operator, x: Flow, span: Span, argument: s.CallArgument | None = None
+    ) -> tuple[GraphValue, ...]:
+        """The values that an operator takes for the running value or an argument: a merge takes those of a list."""
+        if type(x) is GraphValue:
+            return (x,)
+        if operator.merges:
+            self.evaluator.step(span, len(x))
+            return x
+        subject = "the running value" if argument is None else f"`{argument.value.span.text[:40]}`"
+        message = f"`{operator.name}` takes one value; {subject} is a list of {values_text(len(x))}"
+        hint = "choose one, `use NAME[0]`, or merge them: `add`, `concat`"
+        if argument is not None:
+            hint = f"choose one: `{argument.value.span.text[:40]}[0]`"
+        raise error("E204", message, span, hint=hint)
 
     def _bound(
         self, call: s.Apply, callee: OperatorValue | TemplateValue, name: object, optional: frozenset[str] = frozenset()
@@ -287,12 +357,6 @@ class Caller(GraphBuilder):
         if name:
             self._cache.matched[key] = call, bound  # the call must stay alive, because its identity is the key
         return bound
-
-    def _operand(self, argument: s.CallArgument, env: Environment) -> GraphValue:
-        if isinstance(argument.value, s.Name):
-            return self._value(argument.value, env)
-        value = self.evaluator.evaluate(argument.value, env)
-        return self._checked_value(value, argument.span, argument.span.text)
 
 
 def _scalar(argument: tuple[str, Any]) -> tuple[str, Any]:

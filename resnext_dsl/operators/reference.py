@@ -103,7 +103,7 @@ def signature(row: Operator) -> str:
     if row.merges:
         shown = ["value", "..."]
     elif row.takes_values:
-        shown[0] = f"value or {arguments_of(row.attributes)[0].name}="
+        shown[0] = f"{row.value_name}= or {arguments_of(row.attributes)[0].name}="
     return f"{row.name}({', '.join(shown)})" if shown else row.name
 
 

@@ -31,6 +31,7 @@ class Operator(NamedTuple):
         memory: The values that it holds in memory, in inference and for a training step.
         algebra: Its tensors and the properties that rewriting relies on.
         inputs: Fewest and most input values; None for no upper limit.
+        value_name: The name that a call may give its second value, such as `like`; "" for none.
         inplace: Whether its module takes `inplace=True`. The emitter uses it if nothing else reads the input.
         overwritable: Whether the next layer may write over its result: the result has memory of its own, and the
             operator's backward does not read it. A merge of one value is that value and is never overwritable.
@@ -54,6 +55,7 @@ class Operator(NamedTuple):
     memory: MemoryRules
     algebra: Algebra
     inputs: tuple[int, int | None] = (1, 1)
+    value_name: str = ""
     inplace: bool = False
     overwritable: bool = False
     commutes: bool = False

@@ -115,7 +115,7 @@ def _other_size(operator: str, size: tuple[int, int] | None, inputs: tuple[Shape
     Raises:
         RuleError: E202 if neither gives it, E203 if both do, E301 if the other value is no feature map.
     """
-    hint = f"write `{operator}(VALUE)` or `{operator}(size=HEIGHT x WIDTH)`"
+    hint = f"write `{operator}(like=VALUE)` or `{operator}(size=HEIGHT x WIDTH)`"
     if len(inputs) == 1 and size is None:
         raise RuleError("E202", f"`{operator}` needs a size, or a value that has it", hint, "size")
     if size is not None and len(inputs) > 1:
@@ -192,7 +192,7 @@ ROWS = (
     Operator(
         name="crop",
         kind="shape",
-        summary="The middle of a feature map, of a size or of the size of another value: `crop(skip)`. "
+        summary="The middle of a feature map, of a size or of the size of another value: `crop(like=skip)`. "
         "If an odd number of rows is removed, one more goes from the end.",
         attributes=Crop,
         shape=_crop_shape,
@@ -202,11 +202,12 @@ ROWS = (
         memory=VIEW,
         algebra=CHANNELWISE,
         inputs=(1, 2),
+        value_name="like",
     ),
     Operator(
         name="resize",
         kind="shape",
-        summary="A feature map of a size, or of the size of another value: `resize(skip)` (`F.interpolate`).",
+        summary="A feature map of a size, or of the size of another value: `resize(like=skip)` (`F.interpolate`).",
         attributes=Resize,
         shape=_resize_shape,
         source=_resize_source,
@@ -215,6 +216,7 @@ ROWS = (
         memory=NOTHING_SAVED,
         algebra=CHANNELWISE,
         inputs=(1, 2),
+        value_name="like",
         fvcore="upsample_{mode}2d",
     ),
     Operator(

@@ -275,7 +275,9 @@ class Binder:
         if name not in OPERATORS:
             hint = did_you_mean(name, OPERATORS)
             raise error("E101", f"unknown operator `{name}`", entry.operator.span, hint=hint)
-        named = bind_arguments(operator_signature(OPERATORS[name]), entry.arguments, partial=True).named
+        arguments = bind_arguments(operator_signature(OPERATORS[name]), entry.arguments, partial=True)
+        self.evaluator.check_no_values(arguments, name, env)
+        named = arguments.named
         settled = bound.defaults.setdefault(name, {})
         for key, argument in named.items():
             value = self.evaluator.bound(argument.value, env)

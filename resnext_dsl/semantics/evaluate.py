@@ -12,7 +12,7 @@ from resnext_dsl.operators import OPERATORS, SYMBOLS
 from resnext_dsl.operators.base import is_int
 from resnext_dsl.semantics.functions import BUILTINS, INFIX, WHOLE, BadValueError, number
 from resnext_dsl.semantics.init_schemes import INIT_WORDS
-from resnext_dsl.semantics.signature import bind, signature_of
+from resnext_dsl.semantics.signature import BoundArguments, bind, signature_of
 from resnext_dsl.semantics.values import (
     MISSING,
     PENDING,
@@ -25,9 +25,11 @@ from resnext_dsl.semantics.values import (
     TemplateValue,
     UnsettledError,
     depth_of,
+    holds_values,
     show,
     size_of,
     type_name,
+    values_text,
     with_article,
 )
 from resnext_dsl.syntax import nodes as s
@@ -52,9 +54,15 @@ _MEANINGS: dict[str, Any] = {word: word for word in WORDS} | {
 
 Built = TypeVar("Built")
 
-VALUE_IN = "value_in"
-CONTEXT = frozenset({"channels_in", "shape_in", VALUE_IN, "channels_here", "shape_here"})
-"""Names for the shape of the current value and of the template's input; the expander gives them their values."""
+VALUE_NAMES = frozenset({"value_in", "value_here"})
+"""Names for the value that enters a template and for the running value."""
+
+CONTEXT = VALUE_NAMES | {"channels_in", "shape_in", "channels_here", "shape_here"}
+"""The same and names for their shapes; the expander gives them their values."""
+
+
+NAME_BEFORE_USE = "name a value with `as NAME` before it is used"
+"""The hint for a name that no value has."""
 
 
 class Interpreter:
@@ -152,7 +160,10 @@ class Interpreter:
         text = name.text
         value = env.get(text)
         if value is MISSING and self.context is not None:
-            value = self.context(text)
+            try:
+                value = self.context(text)
+            except BadValueError as bad:
+                raise error(bad.code, str(bad), name.span, hint=bad.hint) from None
         if value is MISSING:
             value = _MEANINGS.get(text, MISSING)
         if value is PENDING:
@@ -195,6 +206,7 @@ class Interpreter:
         """The operator or template with these arguments filled in, after the arguments that it has already."""
         signature = signature_of(callee)
         bound = bind(signature, arguments, partial=True)
+        self.check_no_values(bound, signature.name, env)
         filled = (*callee.arguments, *((k, self.evaluate(a.value, env)) for k, a in bound.named.items()))
         places = {**callee.places, **{k: a.span for k, a in bound.named.items()}}
         value: OperatorValue | TemplateValue
@@ -203,6 +215,14 @@ class Interpreter:
         else:
             value = TemplateValue(callee.template, callee.environment, filled, places)
         return self.built(value, arguments[-1].span) if arguments else value
+
+    def check_no_values(self, bound: BoundArguments, name: str, env: Environment) -> None:
+        """Checks that no value of the network is filled in; an operator takes its values where it is applied."""
+        for argument in bound.values:
+            self.evaluate(argument.value, env)  # a name without a meaning is the mistake then
+            message = f"`{name}` cannot have values of the network filled in; found `{argument.span.text[:40]}`"
+            hint = f"apply it with its values as a statement: `{name}(...)`; pass values to templates as arguments"
+            raise error("E203", message, argument.span, hint=hint)
 
     def _function(self, callee: FunctionValue, expression: s.Invoke, env: Environment) -> Any:
         bound = bind(signature_of(callee), expression.arguments, callee_span=expression.callee.span)
@@ -338,7 +358,11 @@ class Interpreter:
                 raise error("E204", f"an index must be an int; found {show(place)}", position.span)
             if not -len(value) <= place < len(value):
                 message = f"index {place} is out of range: {show(value)} has {len(value)} elements, counted from 0"
-                raise error("E205", message, position.span)
+                hint = ""
+                if holds_values(value):
+                    message = f"index {place} is out of range: the list has {values_text(len(value))}, counted from 0"
+                    hint = "`[-1]` is the last value"
+                raise error("E205", message, position.span, hint=hint)
             value = value[place]
         return value
 

@@ -9,7 +9,7 @@ from functools import reduce
 from typing import Any
 
 from resnext_dsl.operators.base import is_int
-from resnext_dsl.semantics.values import List, OperatorValue, show, type_name
+from resnext_dsl.semantics.values import GraphValue, List, OperatorValue, holds_values, show, type_name
 
 
 class BadValueError(Exception):
@@ -58,6 +58,8 @@ def _equal(left: Any, right: Any) -> bool:
         return _is_word(right, left)
     if isinstance(right, str) and isinstance(left, OperatorValue):
         return _is_word(left, right)
+    if isinstance(left, GraphValue) or isinstance(right, GraphValue) or holds_values(left) or holds_values(right):
+        raise TypeError  # a value of the network has no number yet
     return type_name(left) in (type_name(right), "int", "float") and bool(left == right)
 
 
@@ -117,6 +119,14 @@ def _range(*bounds: int) -> List:
     return List(numbers)
 
 
+def _zip(*lists: tuple[Any, ...]) -> List:
+    sizes = [len(_elements(items)) for items in lists]
+    other = next((size for size in sizes if size != sizes[0]), None)
+    if other is not None:
+        raise BadValueError("E205", f"`zip` needs lists of equal length; found {sizes[0]} and {other} elements")
+    return List(List(row) for row in zip(*lists, strict=True))
+
+
 def _over(function: Callable[[Any], Any]) -> Callable[..., Any]:
     """`min`, `max`, `sum`: of the arguments, or of a single list."""
 
@@ -159,6 +169,7 @@ BUILTINS: dict[str, tuple[Callable[..., Any], int, int | None]] = {
     "count": (lambda items, value: sum(_equal(item, value) for item in _elements(items)), 2, 2),
     "abs": (lambda value: abs(number(value)), 1, 1),
     "range": (_range, 1, 2),
+    "zip": (_zip, 2, None),
     "round": (lambda value: round(number(value)), 1, 1),
     "floor": (lambda value: math.floor(number(value)), 1, 1),
     "ceil": (lambda value: math.ceil(number(value)), 1, 1),

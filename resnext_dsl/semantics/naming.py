@@ -114,9 +114,8 @@ def aliases(block: s.Block) -> list[str]:
     pending = [block]
     while pending:
         for statement in pending.pop().statements:
-            alias = getattr(statement, "alias", None)
-            if alias is not None:
-                names.append(alias.text)
+            if not isinstance(statement, s.Let):
+                names += [alias.text for alias in statement.aliases]
             pending += _blocks(statement)
     return names
 
@@ -227,7 +226,8 @@ class Names:
                     self._walk(statement.otherwise)
             elif isinstance(statement, s.Split):
                 self._note(statement, "paths", "paths")
-                self._note(statement, statement.merge.callee.text, "merge")
+                if statement.merge.callee.text != s.LIST:
+                    self._note(statement, statement.merge.callee.text, "merge")
             elif isinstance(statement, s.Residual):
                 self._walk(statement.body)
                 self._note(statement, "shortcut", "shortcut")

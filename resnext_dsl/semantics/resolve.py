@@ -241,6 +241,8 @@ class _Resolver(StatementNames):
         elif isinstance(entry, s.PartDeclaration):
             self._part(entry, values)
         elif isinstance(entry, s.OutputDeclaration):
+            if entry.value is not None:
+                self._value(entry.value, values)
             if entry.body is not None:
                 self._block(entry.body, values)
         elif isinstance(entry, s.Let):
@@ -303,7 +305,7 @@ def names_of_values(entries: Iterable[s.Entry]) -> list[str]:
     for entry in entries:
         if isinstance(entry, s.PartDeclaration):
             names += [entry.name.text, *aliases(entry.body)]
-            names += [entry.alias.text] if entry.alias is not None else []
+            names += [alias.text for alias in entry.aliases]
         elif isinstance(entry, s.Input):
             names.append(entry.name.text)
         elif isinstance(entry, s.OutputDeclaration):

@@ -21,6 +21,7 @@ class Signature(NamedTuple):
         parameters: Names, in the order of positional arguments.
         required: The parameters that a call must give.
         takes_values: Whether positional arguments are values of the network, as in merges.
+        value_name: The name under which a call may give such a value too; "" for none.
         filled: The arguments that are filled in already, with their places.
     """
 
@@ -28,6 +29,7 @@ class Signature(NamedTuple):
     parameters: tuple[str, ...]
     required: frozenset[str]
     takes_values: bool = False
+    value_name: str = ""
     filled: Mapping[str, Span] = NO_PLACES
 
     def open(self) -> tuple[str, ...]:
@@ -48,7 +50,7 @@ def operator_signature(operator: Operator) -> Signature:
     """The signature of an operator: its attributes."""
     fields = operator.attributes.fields
     required = frozenset(name for name, default in fields.items() if default is REQUIRED)
-    return Signature(operator.name, tuple(fields), required, operator.takes_values)
+    return Signature(operator.name, tuple(fields), required, operator.takes_values, operator.value_name)
 
 
 def template_signature(template: s.Template) -> Signature:
@@ -95,7 +97,7 @@ def bind(
     values: list[s.CallArgument] = []
     position, parameters = 0, signature.open()
     for argument in arguments:
-        if argument.name is None and signature.takes_values:
+        if (argument.name is None and signature.takes_values) or _is_value(signature, argument):
             values.append(argument)
             continue
         if argument.name is None:
@@ -120,12 +122,17 @@ def bind(
     return BoundArguments(named, {name: argument.value.span for name, argument in named.items()}, tuple(values))
 
 
+def _is_value(signature: Signature, argument: s.CallArgument) -> bool:
+    """Whether an argument gives a value of the network by name, as in `crop(like=skip)`."""
+    return argument.name is not None and argument.name.text == signature.value_name
+
+
 def _problem(
     signature: Signature, argument: s.CallArgument, name: str, named: dict[str, s.CallArgument]
 ) -> Diagnostic | None:
     span = argument.name.span if argument.name is not None else argument.span
     if name not in signature.parameters:
-        hint = did_you_mean(name, signature.open()) or _takes(signature)
+        hint = did_you_mean(name, _open(signature)) or _takes(signature)
         return Diagnostic("E201", f"`{signature.name}` has no argument `{name}`", span, hint=hint)
     first = signature.filled.get(name) or (named[name].span if name in named else None)
     if first is None or (argument.name is None and signature.parameters.count(name) > 1):
@@ -151,9 +158,14 @@ def _missing(signature: Signature, missing: list[str], span: Span | None) -> Dia
     return Diagnostic("E202", f"`{signature.name}` needs the argument{plural} {names}", span, hint=_takes(signature))
 
 
+def _open(signature: Signature) -> tuple[str, ...]:
+    """The arguments that a call can give by name."""
+    return (*filter(None, [signature.value_name]), *signature.open())
+
+
 def _takes(signature: Signature) -> str:
     more = "more " if signature.filled else ""
     if not signature.open():
         return f"`{signature.name}` takes no {more}arguments"
-    shown = ", ".join(name if name in signature.required else f"{name}=..." for name in signature.open())
+    shown = ", ".join(name if name in signature.required else f"{name}=..." for name in _open(signature))
     return f"{'left to fill in' if more else 'usage'}: `{signature.name}({shown})`"

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from resnext_dsl.foundation.diagnostics import Diagnostic, Note, did_you_mean
 from resnext_dsl.operators import OPERATORS
-from resnext_dsl.semantics.evaluate import VALUE_IN
+from resnext_dsl.semantics.evaluate import NAME_BEFORE_USE, VALUE_NAMES
 from resnext_dsl.semantics.expression_names import ExpressionNames
 from resnext_dsl.semantics.name_level import NameLevel
 from resnext_dsl.semantics.signature import operator_signature, template_signature
@@ -58,16 +58,24 @@ class StatementNames(ExpressionNames):
             self._residual(statement, level)
 
     def _use(self, statement: s.Use, level: NameLevel) -> None:
+        self._value(statement.value, level)
+
+    def _value(self, value: s.Expression, level: NameLevel) -> None:
+        """Checks an expression for a value of the network, or for a list of values."""
+        if not isinstance(value, s.Name):
+            before = len(self.diagnostics)
+            self._expression(value, level)
+            for place, diagnostic in enumerate(self.diagnostics[before:], before):
+                if diagnostic.code == "E101" and not diagnostic.hint:
+                    self.diagnostics[place] = diagnostic._replace(hint=NAME_BEFORE_USE)
+            return
         try:
-            level.find(statement.value.text)
+            level.find(value.text)
         except KeyError:
-            if statement.value.text == VALUE_IN:
+            if value.text in VALUE_NAMES:
                 return
-            hint = (
-                did_you_mean(statement.value.text, level.all_names()) or "name a value with `as NAME` before it is used"
-            )
-            message = f"no value is named `{statement.value.text}` here"
-            self._note(Diagnostic("E101", message, statement.value.span, hint=hint))
+            hint = did_you_mean(value.text, level.all_names()) or NAME_BEFORE_USE
+            self._note(Diagnostic("E101", f"no value is named `{value.text}` here", value.span, hint=hint))
 
     def _indexed(self, block: s.Block, names: tuple[s.Name, ...], level: NameLevel, warn: bool = True) -> None:
         inner = NameLevel(level)
@@ -82,7 +90,11 @@ class StatementNames(ExpressionNames):
         if statement.body is not None:
             self._indexed(statement.body, (statement.counter,) if statement.counter is not None else (), level)
         self._listed(statement.paths, level)
-        self._apply(statement.merge, level)
+        if statement.merge.callee.text == s.LIST:
+            for argument in statement.merge.arguments:
+                self._expression(argument.value, level)
+        else:
+            self._apply(statement.merge, level)
 
     def _listed(self, paths: tuple[s.ListedPath, ...], level: NameLevel) -> None:
         for path in paths:
@@ -134,8 +146,7 @@ class StatementNames(ExpressionNames):
 
 def names_given_by(statement: s.Entry) -> tuple[s.Name, ...]:
     """The names that an entry of a network or a statement gives to its value."""
-    alias: s.Name | None = getattr(statement, "alias", None)
-    names = () if alias is None else (alias,)
+    aliases: tuple[s.Name, ...] = getattr(statement, "aliases", ())
     if not isinstance(statement, s.PartDeclaration | s.Input):
-        return names
-    return (statement.name,) if alias is None or alias.text == statement.name.text else (statement.name, alias)
+        return aliases
+    return (statement.name, *(alias for alias in aliases if alias.text != statement.name.text))

@@ -137,6 +137,25 @@ class GraphValue:
         self.shape = shape
 
 
+Flow = GraphValue | List
+"""A value of the network, or a list of values of the network."""
+
+
+def values_of(flow: Flow) -> tuple[GraphValue, ...]:
+    """The values of a list, or the one value."""
+    return (flow,) if type(flow) is GraphValue else flow  # type: ignore[return-value]
+
+
+def holds_values(value: Any) -> bool:
+    """Whether a value is a list with values of the network."""
+    return isinstance(value, List) and any(type(element) is GraphValue for element in value)
+
+
+def values_text(count: int) -> str:
+    """A number of values in words: `1 value`, `3 values`."""
+    return "1 value" if count == 1 else f"{count} values"
+
+
 class UnsettledError(Exception):
     """A value is not available: its error is already reported, or a later stage computes it."""
 

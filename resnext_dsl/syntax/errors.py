@@ -205,9 +205,6 @@ def _not_a_name(tokens: list[Token], index: int) -> tuple[str, str] | None:
     before, last = words[-2:]
     if kind not in ("LSQB", "LPAR"):
         return None
-    if last == "USE" or (last == "NAME" and before == "USE"):
-        hint = "name each value with `as`, and choose by a condition: `if i == 0 { use a } else { use b }`"
-        return "`use` takes the name of a value and nothing more", hint
     if kind == "LSQB" and last == "NAME" and before in ("", END, "LBRACE"):
         element = tokens[index - 1].text
         return "a statement calls a name", f"name the element first: `let op = {element}[...]`, then `op` or `op(...)`"

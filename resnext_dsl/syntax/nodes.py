@@ -100,6 +100,7 @@ class Comprehension(NamedTuple):
 Expression = Literal | Name | Invoke | Chain | Unary | Conditional | Dimensions | Index | ListOf | Comprehension
 
 # --- statements ---
+# `aliases` are the names after `as`: none, one for the value, or one for each value of a list.
 
 
 class Apply(NamedTuple):
@@ -108,14 +109,15 @@ class Apply(NamedTuple):
     span: Span
     callee: Name
     arguments: tuple[CallArgument, ...]
-    alias: Name | None
+    aliases: tuple[Name, ...]
 
 
 class Use(NamedTuple):
-    """`use NAME`."""
+    """`use VALUE as NAME`; the value is an expression: a name, an element of a list, a list."""
 
     span: Span
-    value: Name
+    value: Expression
+    aliases: tuple[Name, ...]
 
 
 class Let(NamedTuple):
@@ -134,7 +136,7 @@ class Repeat(NamedTuple):
     times: Expression
     counter: Name | None
     body: Block
-    alias: Name | None
+    aliases: tuple[Name, ...]
 
 
 class ForEach(NamedTuple):
@@ -144,7 +146,7 @@ class ForEach(NamedTuple):
     targets: tuple[Name, ...]
     iterable: Expression
     body: Block
-    alias: Name | None
+    aliases: tuple[Name, ...]
 
 
 class If(NamedTuple):
@@ -153,7 +155,11 @@ class If(NamedTuple):
     span: Span
     branches: tuple[tuple[Expression, Block], ...]
     otherwise: Block | None
-    alias: Name | None
+    aliases: tuple[Name, ...]
+
+
+LIST = "list"
+"""The word of `merge list`, which keeps the values of the paths apart as a list."""
 
 
 class Split(NamedTuple):
@@ -169,7 +175,7 @@ class Split(NamedTuple):
     body: Block | None
     paths: tuple[ListedPath, ...]
     merge: Apply
-    alias: Name | None
+    aliases: tuple[Name, ...]
 
 
 class PathRepeat(NamedTuple):
@@ -205,7 +211,7 @@ class Residual(NamedTuple):
     arguments: tuple[CallArgument, ...]
     body: Block
     shortcut: Block | None
-    alias: Name | None
+    aliases: tuple[Name, ...]
 
 
 Statement = Apply | Use | Let | Repeat | ForEach | If | Split | Residual
@@ -381,7 +387,7 @@ class PartDeclaration(NamedTuple):
     times: Expression | None
     counter: Name | None
     body: Block
-    alias: Name | None
+    aliases: tuple[Name, ...]
     doc: str = ""
 
 
@@ -391,7 +397,7 @@ class OutputDeclaration(NamedTuple):
     span: Span
     name: Name
     when: Name | None
-    value: Name | None
+    value: Expression | None
     body: Block | None
 
 

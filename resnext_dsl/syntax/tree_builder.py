@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from resnext_dsl.foundation.diagnostics import Span
 from resnext_dsl.foundation.options import Options
 from resnext_dsl.foundation.source import Source
 from resnext_dsl.syntax import nodes as s
@@ -22,6 +23,10 @@ class Builder(ExpressionBuilder):
 
     def _alias(self, keyword: Token | None, name: Token | None) -> s.Name | None:
         return self._name(name) if name is not None else None
+
+    def _to(self, first: Token, aliases: list[Token] | None, end: Any) -> Span:
+        """The span of a statement: up to the last name after `as`, or up to `end`."""
+        return self._span(first, aliases[-1] if aliases else end)
 
     def _doc(self, first: Token) -> str:
         """The `##` lines directly above a declaration that is the first thing on its line."""
@@ -180,21 +185,23 @@ class Builder(ExpressionBuilder):
         digits = text.rstrip("BKMGTimnsu")
         return s.Amount(span, *self._ratio(digits, span), text[len(digits) :])
 
-    def _part(self, keyword: Token, name: Token, passes: Any, body: s.Block, alias: Token | None) -> s.PartDeclaration:
+    def _part(
+        self, keyword: Token, name: Token, passes: Any, body: s.Block, aliases: list[Token] | None
+    ) -> s.PartDeclaration:
         count, index = passes or (None, None)
-        span = self._span(keyword, alias or body)
-        named = self._name(alias) if alias is not None else None
+        span = self._to(keyword, aliases, body)
+        named = self._names(aliases)
         return s.PartDeclaration(span, keyword.text, self._name(name), count, index, body, named, self._doc(keyword))
 
     def stem(self, children: list[Any]) -> s.PartDeclaration:
-        keyword, body, _, alias = children
-        return self._part(keyword, keyword, None, body, alias)
+        keyword, body, _, aliases = children
+        return self._part(keyword, keyword, None, body, aliases)
 
     head = stem
 
     def stage(self, children: list[Any]) -> s.PartDeclaration:
-        keyword, name, passes, body, _, alias = children
-        return self._part(keyword, name, passes, body, alias)
+        keyword, name, passes, body, _, aliases = children
+        return self._part(keyword, name, passes, body, aliases)
 
     def passes(self, children: list[Any]) -> tuple[Any, s.Name | None]:
         _, count, keyword, index = children
@@ -203,8 +210,8 @@ class Builder(ExpressionBuilder):
     def output(self, children: list[Any]) -> s.OutputDeclaration:
         keyword, name, _, when, _, value, body = children
         last = body or value or when or name
-        condition, source = (self._name(token) if token is not None else None for token in (when, value))
-        return s.OutputDeclaration(self._span(keyword, last), self._name(name), condition, source, body)
+        condition = self._name(when) if when is not None else None
+        return s.OutputDeclaration(self._span(keyword, last), self._name(name), condition, value, body)
 
     # --- statements ---
 
@@ -218,41 +225,41 @@ class Builder(ExpressionBuilder):
         return arguments or (), close
 
     def apply(self, children: list[Any]) -> s.Apply:
-        callee, call, _, alias = children
+        callee, call, _, aliases = children
         arguments, end = call or ((), callee)
-        return s.Apply(self._span(callee, alias or end), self._name(callee), arguments, self._alias(_, alias))
+        return s.Apply(self._to(callee, aliases, end), self._name(callee), arguments, self._names(aliases))
 
     def use(self, children: list[Any]) -> s.Use:
-        keyword, value = children
-        return s.Use(self._span(keyword, value), self._name(value))
+        keyword, value, _, aliases = children
+        return s.Use(self._to(keyword, aliases, value), value, self._names(aliases))
 
     def repeat(self, children: list[Any]) -> s.Repeat:
-        keyword, count, as_, index, body, as_too, alias = children
-        span = self._span(keyword, alias or body)
-        return s.Repeat(span, count, self._alias(as_, index), body, self._alias(as_too, alias))
+        keyword, count, as_, index, body, _, aliases = children
+        span = self._to(keyword, aliases, body)
+        return s.Repeat(span, count, self._alias(as_, index), body, self._names(aliases))
 
     def for_each(self, children: list[Any]) -> s.ForEach:
-        keyword, targets, iterable, body, _, alias = children
-        span = self._span(keyword, alias or body)
-        return s.ForEach(span, self._names(targets), iterable, body, self._alias(_, alias))
+        keyword, targets, iterable, body, _, aliases = children
+        span = self._to(keyword, aliases, body)
+        return s.ForEach(span, self._names(targets), iterable, body, self._names(aliases))
 
     def condition(self, children: list[Any]) -> s.If:
-        *parts, _, otherwise, as_, alias = children
+        *parts, _, otherwise, _, aliases = children
         keyword = parts[0]
         kept = [part for part in parts if not isinstance(part, Token) and part is not None]
         branches = tuple(zip(kept[::2], kept[1::2], strict=True))
-        span = self._span(keyword, alias or otherwise or kept[-1])
-        return s.If(span, branches, otherwise, self._alias(as_, alias))
+        span = self._to(keyword, aliases, otherwise or kept[-1])
+        return s.If(span, branches, otherwise, self._names(aliases))
 
     def split(self, children: list[Any]) -> s.Split:
-        keyword, count, sliced, as_, index, body, _, merge, call, as_too, alias = children
+        keyword, count, sliced, as_, index, body, _, merge, call, _, aliases = children
         arguments, end = call or ((), merge)
-        merged = s.Apply(self._span(merge, end), self._name(merge), arguments, None)
+        merged = s.Apply(self._span(merge, end), self._name(merge), arguments, ())
         paths = () if isinstance(body, s.Block) else body
         block = body if isinstance(body, s.Block) else None
-        span = self._span(keyword, alias or end)
-        names = self._alias(as_, index), self._alias(as_too, alias)
-        return s.Split(span, count, sliced is not None, names[0], block, paths, merged, names[1])
+        span = self._to(keyword, aliases, end)
+        counter = self._alias(as_, index)
+        return s.Split(span, count, sliced is not None, counter, block, paths, merged, self._names(aliases))
 
     def paths(self, children: list[Any]) -> tuple[s.ListedPath, ...]:
         return self._present(children[:-1])
@@ -277,7 +284,7 @@ class Builder(ExpressionBuilder):
         return s.Block(self._span(keyword, body), body.statements)
 
     def residual(self, children: list[Any]) -> s.Residual:
-        keyword, call, body, _, shortcut, as_, alias = children
+        keyword, call, body, _, shortcut, _, aliases = children
         arguments = call[0] if call else ()
-        span = self._span(keyword, alias or shortcut or body)
-        return s.Residual(span, arguments, body, shortcut, self._alias(as_, alias))
+        span = self._to(keyword, aliases, shortcut or body)
+        return s.Residual(span, arguments, body, shortcut, self._names(aliases))

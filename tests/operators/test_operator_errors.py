@@ -53,8 +53,15 @@ ERRORS: list[tuple[str, dict[str, object], tuple[Shape, ...], str, str, str]] = 
         "`crop` needs a size of at most that of its input (=8x5); found 8x6",
         "`pad` or `resize` enlarges a feature map",
     ),
-    ("crop", {}, (MAP,), "E202", "`crop` needs a size, or a value that has it", "`crop(VALUE)`"),
-    ("resize", {"size": 3}, (MAP, MAP), "E203", "`resize` takes a size or another value, not both", "`resize(VALUE)`"),
+    ("crop", {}, (MAP,), "E202", "`crop` needs a size, or a value that has it", "`crop(like=VALUE)`"),
+    (
+        "resize",
+        {"size": 3},
+        (MAP, MAP),
+        "E203",
+        "`resize` takes a size or another value, not both",
+        "`resize(like=VALUE)`",
+    ),
     ("resize", {}, (MAP, (512,)), "E301", "`resize` needs a feature map", ""),
     ("resize", {"size": 3}, ((512,),), "E301", "`resize` needs a feature map", "before `flatten`"),
     (

@@ -93,7 +93,7 @@ def test_a_long_chain_of_signs_is_nested_too_deep(expression: str) -> None:
 
 TIMES = "\N{MULTIPLICATION SIGN}"
 
-ONE_NAME = "name each value with `as`, and choose by a condition: `if i == 0 { use a } else { use b }`"
+BEFORE = "name a value with `as NAME` before it is used"
 ELEMENT = "name the element first: `let op = ops[...]`, then `op` or `op(...)`"
 CALLABLE = "name the value first: `let f = ...`, then `f(...)`"
 EARLY = "read it in statements: by a `let` inside a part, or as in `concat(NAME)` and `use NAME`"
@@ -109,14 +109,9 @@ def reserved(word: str) -> tuple[str, str, str, str]:
 
 
 MESSAGES = {
-    "repeat 2 as i { relu as a; use all[i] }": (
-        "E002",
-        "`use` takes the name of a value and nothing more; found `[`",
-        "[",
-        ONE_NAME,
-    ),
-    "relu as a; use a(3)": ("E002", "`use` takes the name of a value and nothing more; found `(`", "(", ONE_NAME),
-    "relu as a; use [a]": ("E002", "`use` takes the name of a value and nothing more; found `[`", "[", ONE_NAME),
+    "repeat 2 as i { relu as a; use all[i] }": ("E101", "unknown name `all`", "all", BEFORE),
+    "relu as a; use a(3)": ("E207", "`a` is a value, not a function", "a", ""),
+    "relu as a; use [a, b]": ("E101", "unknown name `b`", "b", BEFORE),
     "let ops = [relu, gelu]; ops[1]": ("E002", "a statement calls a name; found `[`", "[", ELEMENT),
     "let ops = [relu, conv]; ops[1](3, 1x1)": ("E002", "a statement calls a name; found `[`", "[", ELEMENT),
     "let ops = [relu, conv]; let op = ops[1](3)": ("E002", "only a name can be called; found `(`", "(", CALLABLE),

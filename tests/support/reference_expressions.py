@@ -27,6 +27,7 @@ MULTIPLES = {"K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 OPTIONS = {"same", "valid", "global", "none", "nearest", "bilinear", "auto", "projection", "pad", "skip"}
 BUILTINS = {"len": len, "sqrt": math.sqrt, "log2": math.log2, "floor": math.floor, "ceil": math.ceil, "range": range}
 BUILTINS |= {"min": min, "max": max, "sum": sum, "abs": abs, "round": round, "count": lambda items, v: items.count(v)}
+BUILTINS |= {"zip": lambda *lists: [list(row) for row in zip(*lists, strict=True)]}
 COMPARISONS = {
     "==": lambda a, b: a == b and (type(a) is type(b) or (_is_number(a) and _is_number(b))),
     "!=": lambda a, b: not COMPARISONS["=="](a, b),
@@ -70,12 +71,16 @@ class Value(NamedTuple):
     at: int
 
 
+Flow = Value | list[Value]
+"""A value of the network, or a list of values."""
+
+
 class Here(NamedTuple):
     """The state of a template call or of the network: its named values, the value that entered, the running value."""
 
-    values: dict[str, Value]
-    entering: Value
-    running: Value
+    values: dict[str, Flow]
+    entering: Flow
+    running: Flow
 
 
 # --- text ---
@@ -121,9 +126,9 @@ def trees(tree: lark.Tree | None) -> list[lark.Tree]:
     return [child for child in tree.children if isinstance(child, lark.Tree)] if tree is not None else []
 
 
-def alias_of(tree: lark.Tree) -> str | None:
-    """The name at the end of a statement, after `as`."""
-    return tree.children[-1] if tree.children[-2] is not None else None
+def aliases_of(tree: lark.Tree) -> list[str]:
+    """The names at the end of a statement, after `as`."""
+    return list(map(str, tree.children[-1].children)) if tree.children[-2] is not None else []
 
 
 def names_of(text: str, folder: Path) -> dict[str, Any]:
@@ -197,10 +202,10 @@ def find(name: str, scope: ChainMap[str, Any], here: Here | None, shapes: Any = 
         return scope[name]
     if here is not None and name in here.values:
         return here.values[name]
-    if here is not None and name == "value_in":
-        return here.entering
+    if here is not None and name in ("value_in", "value_here"):
+        return here.entering if name == "value_in" else here.running
     if here is not None and name in ("channels_in", "shape_in", "channels_here", "shape_here"):
-        shape = Shape(shapes[(here.entering if name.endswith("_in") else here.running).at].shape)
+        shape = Shape(shapes[checked(Value, here.entering if name.endswith("_in") else here.running).at].shape)
         return shape[0] if name.startswith("channels") else shape
     return Callee(str(name)) if name in SIGNATURES else {word: word for word in OPTIONS}[name]
 

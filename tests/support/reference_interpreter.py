@@ -19,10 +19,11 @@ from reference_expressions import (
     COMPARISONS,
     ROOT,
     Callee,
+    Flow,
     Here,
     Shape,
     Value,
-    alias_of,
+    aliases_of,
     bound,
     checked,
     checked_number,
@@ -150,10 +151,11 @@ class Run:
         (declared,) = (e for e in entries if e.data == "input")
         shape = input_shape or evaluate(declared.children[2], self.scopes.get(id(declared), self.scope))
         self.operations.append(Operation("input", {}, (), tuple(shape)))
-        x, values = Value(0), {str(declared.children[1]): Value(0)}
+        x: Flow = Value(0)
+        values: dict[str, Flow] = {str(declared.children[1]): Value(0)}
         for entry in entries:
             x = self.entry(entry, Here(values, Value(0), x))
-        self.outputs.insert(0, ("main", x.at, False))
+        self.outputs[:0] = results("main", x, False)
 
     def _declare(self, entries: list[lark.Tree], given: dict[str, Any]) -> None:
         for entry in entries:
@@ -167,7 +169,7 @@ class Run:
         if given:
             raise RejectedError(f"unknown parameters {given}")
 
-    def entry(self, entry: lark.Tree, here: Here) -> Value:
+    def entry(self, entry: lark.Tree, here: Here) -> Flow:
         """A part, an output or a statement of the network."""
         name = str(entry.children[1]) if entry.data in ("stage", "output") else str(entry.data)
         blocks = [tree for tree in trees(entry) if tree.data == "block"]
@@ -180,20 +182,26 @@ class Run:
                 self.parts.add(name)
                 for at, names in enumerate(self.numbered(passes.children[1], passes.children[3], scope, here)):
                     x = self.in_part(f"{name}.{at}", blocks[0], names, here._replace(running=x))
-            here.values.update({str(alias): x for alias in (name, alias_of(entry)) if alias is not None})
-            return x
+            here.values[name] = x
+            return named(x, aliases_of(entry), here)
         if entry.data == "output":
-            x = find(entry.children[5], scope, here) if entry.children[5] is not None else here.running
-            if blocks:
+            x = self.flow(entry.children[5], scope, here) if entry.children[5] is not None else here.running
+            if blocks and isinstance(x, Value):
                 x = self.in_part(name, blocks[0], scope, here._replace(running=x))
-            self.outputs.append((name, x.at, entry.children[3] is not None))
+            elif blocks:
+                self.parts.add(name)
+                places = [f"{name}.{k}" for k in range(len(x))]
+                starts = [here._replace(running=value) for value in x]
+                ends = [self.in_part(p, blocks[0], scope, h) for p, h in zip(places, starts, strict=True)]
+                x = [checked(Value, end) for end in ends]
+            self.outputs += results(name, x, entry.children[3] is not None)
             return here.running
         is_declaration = entry.data in ("param", "let", "require", "default", "init", "input", "budget", "function")
         if is_declaration or str(entry.data).startswith("template"):
             return here.running
         return self.statement(entry, self.scope, here)
 
-    def in_part(self, part: str, block: lark.Tree, scope: ChainMap[str, Any], here: Here) -> Value:
+    def in_part(self, part: str, block: lark.Tree, scope: ChainMap[str, Any], here: Here) -> Flow:
         """The value of one pass of a part."""
         self.parts.add(part)
         self.part = part
@@ -211,47 +219,47 @@ class Run:
         named = [{str(counter): at} if counter is not None else {} for at in range(count)]
         return [scope.new_child(names | {"<pass>": (at, count)}) for at, names in enumerate(named)]
 
-    def block(self, block: lark.Tree, scope: ChainMap[str, Any], here: Here) -> Value:
+    def block(self, block: lark.Tree, scope: ChainMap[str, Any], here: Here) -> Flow:
         """The value after the statements of a block; its constants hold to its end."""
         inner = scope.new_child()
         for statement in trees(block):
             here = here._replace(running=self.statement(statement, inner, here))
         return here.running
 
-    def statement(self, tree: lark.Tree, scope: ChainMap[str, Any], here: Here) -> Value:
+    def statement(self, tree: lark.Tree, scope: ChainMap[str, Any], here: Here) -> Flow:
         """The value after a statement."""
         children = tree.children
         if tree.data == "let":
             scope[str(children[1])] = evaluate(children[2], scope, here, self.operations)
             return here.running
         if tree.data == "use":
-            return self.value(children[1], scope, here)
-        x: Value = getattr(self, str(tree.data))(tree, scope, here)
-        if alias_of(tree) is not None:
-            here.values[str(alias_of(tree))] = x
-        return x
+            return named(self.flow(children[1], scope, here), aliases_of(tree), here)
+        return named(getattr(self, str(tree.data))(tree, scope, here), aliases_of(tree), here)
 
-    def value(self, name: str, scope: ChainMap[str, Any], here: Here) -> Value:
-        """The value of the network with this name."""
-        found = here.values[name] if name in here.values else find(name, scope, here)
+    def flow(self, tree: lark.Tree, scope: ChainMap[str, Any], here: Here) -> Flow:
+        """The value or the list of values that an expression gives; a value goes before a declaration of its name."""
+        name = str(tree.children[0]) if tree.data == "name" else ""
+        found = here.values[name] if name in here.values else evaluate(tree, scope, here, self.operations)
+        if isinstance(found, list) and found and all(isinstance(each, Value) for each in found):
+            return found
         return checked(Value, found)  # type: ignore[no-any-return]
 
-    def apply(self, tree: lark.Tree, scope: ChainMap[str, Any], here: Here) -> Value:
+    def apply(self, tree: lark.Tree, scope: ChainMap[str, Any], here: Here) -> Flow:
         """A call of an operator or template."""
         callee = find(tree.children[0], scope, here, self.operations)
         arguments = trees(tree.children[1].children[0]) if tree.children[1] is not None else []
         return self.called(checked(Callee, callee), arguments, scope, here, [here.running])
 
     def called(
-        self, callee: Callee, arguments: list[lark.Tree], scope: ChainMap[str, Any], here: Here, inputs: list[Value]
-    ) -> Value:
+        self, callee: Callee, arguments: list[lark.Tree], scope: ChainMap[str, Any], here: Here, inputs: list[Flow]
+    ) -> Flow:
         """The value of an operator on values, or of a template's body."""
         if callee.what in MERGES:
-            inputs = [*inputs, *(self.value(argument.children[0], scope, here) for argument in arguments)]
-            return inputs[0] if len(inputs) == 1 else self.put(callee.what, {}, inputs)
+            values = joined([*inputs, *(self.flow(argument, scope, here) for argument in arguments)])
+            return values[0] if len(values) == 1 else self.put(callee.what, {}, values)
         given = bound(formals_of(callee), arguments, scope, here, self.operations, callee.arguments)
         if isinstance(callee.what, str):
-            return self.put(callee.what, given, inputs)
+            return self.put(callee.what, given, [checked(Value, x) for x in inputs])
         inner = callee.scope.new_child({"<pass>": None})
         for formal in trees(callee.what.children[2]) if callee.what.data == "template" else ():
             name, default = str(formal.children[0]), formal.children[1]
@@ -268,13 +276,13 @@ class Run:
         self.operations.append(Operation(operator, attributes, tuple(x.at for x in inputs), *costs, self.part))
         return Value(len(self.operations) - 1)
 
-    def repeat(self, tree: lark.Tree, scope: ChainMap[str, Any], here: Here) -> Value:
+    def repeat(self, tree: lark.Tree, scope: ChainMap[str, Any], here: Here) -> Flow:
         """`repeat N as i { ... }`."""
         for names in self.numbered(tree.children[1], tree.children[3], scope, here):
             here = here._replace(running=self.block(tree.children[4], names, here))
         return here.running
 
-    def for_each(self, tree: lark.Tree, scope: ChainMap[str, Any], here: Here) -> Value:
+    def for_each(self, tree: lark.Tree, scope: ChainMap[str, Any], here: Here) -> Flow:
         """`for a, b in LIST { ... }`."""
         elements = evaluate(tree.children[2], scope, here, self.operations)
         if not isinstance(elements, list | Shape):
@@ -285,16 +293,16 @@ class Run:
             here = here._replace(running=self.block(tree.children[3], names, here))
         return here.running
 
-    def condition(self, tree: lark.Tree, scope: ChainMap[str, Any], here: Here) -> Value:
+    def condition(self, tree: lark.Tree, scope: ChainMap[str, Any], here: Here) -> Flow:
         """`if c { ... } else if d { ... } else { ... }`."""
-        parts = trees(tree)
+        parts = [part for part in trees(tree) if part.data != "names"]
         while len(parts) > 1:
             if checked(bool, evaluate(parts[0], scope, here, self.operations)):
                 return self.block(parts[1], scope, here)
             parts = parts[2:]
         return self.block(parts[0], scope, here) if parts else here.running
 
-    def split(self, tree: lark.Tree, scope: ChainMap[str, Any], here: Here) -> Value:
+    def split(self, tree: lark.Tree, scope: ChainMap[str, Any], here: Here) -> Flow:
         """`split N slice as k { ... } merge KIND`, or with listed paths."""
         _, times, slices, _, counter, body, _, merge, call, *_ = tree.children
         widths = evaluate(times, scope, here, self.operations) if times is not None else None
@@ -306,22 +314,27 @@ class Run:
             paths = [(body, scope.new_child(each)) for each in names]
         if not paths:
             raise RejectedError("a split has a path")
-        starts = [here.running] * len(paths)
+        starts: list[Flow] = [here.running] * len(paths)
+        whole = checked(Value, here.running) if slices is not None else Value(0)
         if slices is not None and isinstance(widths, list):
-            ends = list(accumulate(widths))
-            if ends[-1] != self.operations[here.running.at].shape[0] or min(widths) < 1:
+            stops = list(accumulate(widths))
+            if stops[-1] != self.operations[whole.at].shape[0] or min(widths) < 1:
                 raise RejectedError("the widths of slices add up to the channels")
-            bounds = [{"start": end - width, "stop": end} for end, width in zip(ends, widths, strict=True)]
-            starts = [self.put("slice", each, [here.running]) for each in bounds]
+            bounds = [{"start": end - width, "stop": end} for end, width in zip(stops, widths, strict=True)]
+            starts = [self.put("slice", each, [whole]) for each in bounds]
         elif slices is not None:
-            width, rest = divmod(self.operations[here.running.at].shape[0], len(paths))
+            width, rest = divmod(self.operations[whole.at].shape[0], len(paths))
             if rest:
                 raise RejectedError("slices are equal")
             bounds = [{"start": k * width, "stop": (k + 1) * width} for k in range(len(paths))]
-            starts = [self.put("slice", each, [here.running]) for each in bounds]
+            starts = [self.put("slice", each, [whole]) for each in bounds]
         ends = [self.block(b, s, here._replace(running=x)) for (b, s), x in zip(paths, starts, strict=True)]
         arguments = trees(call.children[0]) if call is not None else []
-        return self.called(find(merge, scope, here), arguments, scope, here, ends or [here.running])
+        if merge == "list":
+            if arguments:
+                raise RejectedError("a list takes no arguments")
+            return joined(ends)
+        return self.called(find(merge, scope, here), arguments, scope, here, ends)
 
     def listed(
         self, paths: lark.Tree, scope: ChainMap[str, Any], here: Here
@@ -347,7 +360,7 @@ class Run:
                     found += self.listed(item.children[3], names, here)
         return found
 
-    def residual(self, tree: lark.Tree, scope: ChainMap[str, Any], here: Here) -> Value:
+    def residual(self, tree: lark.Tree, scope: ChainMap[str, Any], here: Here) -> Flow:
         """`residual(shortcut=KIND) { ... } shortcut { ... }`."""
         _, call, body, _, own, *_ = tree.children
         given = bound(["shortcut", "when"], trees(call.children[0]), scope, here, self.operations) if call else {}
@@ -358,12 +371,14 @@ class Run:
         end = self.block(body, scope, here)
         if not adds:
             return end
-        before, after = (self.operations[v.at].shape for v in (x, end))
+        end = checked(Value, end)
         if own is not None:
-            x = self.block(own, scope, here)
-        elif kind == "skip" and before != after:
+            return self.put("add", {}, [end, checked(Value, self.block(own, scope, here))])
+        x = checked(Value, x)
+        before, after = (self.operations[v.at].shape for v in (x, end))
+        if kind == "skip" and before != after:
             return end
-        elif kind == "projection" or (kind in ("auto", "pad") and before != after):
+        if kind == "projection" or (kind in ("auto", "pad") and before != after):
             stride = tuple(stride_of(n, m) for n, m in zip(before[1:], after[1:], strict=True))
             x = self.shortened(kind, x, stride, after[0])
         return self.put("add", {}, [end, x])
@@ -398,6 +413,27 @@ class Run:
                 found.add(at)
                 ends += self.operations[at].inputs
         return found
+
+
+def named(x: Flow, names: list[str], here: Here) -> Flow:
+    """The value of a statement, with its names: one for all of it, or one for each value of a list."""
+    if len(names) == 1:
+        here.values[names[0]] = x
+    elif names:
+        here.values.update(zip(names, joined([x]), strict=True))
+    return x
+
+
+def joined(flows: list[Flow]) -> list[Value]:
+    """All values, those of lists in their place."""
+    return [value for flow in flows for value in (flow if isinstance(flow, list) else [flow])]
+
+
+def results(name: str, x: Flow, training: bool) -> list[tuple[str, int, bool]]:
+    """The outputs of a value or of a list of values."""
+    if isinstance(x, Value):
+        return [(name, x.at, training)]
+    return [(f"{name}.{k}", value.at, training) for k, value in enumerate(x)]
 
 
 def key_of(entry: lark.Tree) -> tuple[str, str]:

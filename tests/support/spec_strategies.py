@@ -47,6 +47,19 @@ PARAMETERS = {
 FORMALS = {"c": "8", "n": "2", "on": "true", "f": "relu", "stride": "1"}
 """A template's parameters, and their default values."""
 
+SHARED = (
+    "template joined(v, c) { conv(c, 1x1); concat(v) }",
+    "template pair(c) { conv(c, 1x1) as a; conv(4, 3x3) as b; use [b, a] }",
+    """template crossed(c) {
+        split len(value_in) as i {
+            split { for x in value_in { path { use x; conv(c, 1x1) } } } merge add
+            if i > 0 { relu }
+        } merge list
+    }""",
+    "template joins(xs, c) { split { for x in xs { path { use x; conv(c, 1x1) } } } merge list; use value_here + value_in }",
+)
+"""Templates of every spec, for values and lists of values."""
+
 IMPORTS = ("conv_bn_act", "squeeze_excite", "basic", "bottleneck")
 RESERVED = 200
 
@@ -164,7 +177,7 @@ class Writer:
         if depth < 3 and self._left > 0:
             kinds += ["loop", "loop", "condition", "residual", "split", "paths", "slices", "for_each"]
             if keeps != "shape":
-                kinds += ["value", "value"] + ["call", "call", "call"] * bool(names.templates)
+                kinds += ["value", "value", "several", "several"] + ["call", "call", "call"] * bool(names.templates)
             if keeps == "":
                 kinds += ["library"]
         text: str = getattr(self, f"_{self.one(*kinds)}")(names, depth, keeps)
@@ -248,6 +261,32 @@ class Writer:
             f"let {value} = channels_here * 2\nconv({value}, 1x1)",
         )
 
+    def _several(self, names: Names, depth: int, keeps: str) -> str:
+        """A list of values that have one height and width, and a statement that leaves one value of them."""
+        self._values += 3
+        xs, a, b = (f"v{self._values - place}" for place in range(3))
+        count, width = self.one("2", "1", "3", *names.counts[:2]), self.one(*names.widths)
+        body = self.body(names, depth + 1, "size")
+        makes = self.one(
+            f"split {count} as q{depth} {{ conv({self.one('8', width, f'4 * (q{depth} + 1)')}, 1x1); {body} }} merge list as {xs}",
+            f"split {{ path {{ conv(8, 1x1) }}; if {self.one(*names.flags)} {{ path {{ {body} }} }} }} merge list as {xs}",
+            f"relu as {a}; {body}; use [{a}, value_here, value_in] as {xs}",
+            f"conv(8, 1x1); use [value_here] as {xs}; repeat {count} {{ use {xs}[-1]; conv({self.one('8', width)}, 3x3); use {xs} + [value_here] as {xs} }}",
+            f"pair({width}) as {a}, {b}; {body}; use [{b}, value_here] + [{a}] as {xs}",
+            f"conv(8, 1x1) as {a}; use [{a}, value_here] as {xs}",
+        )
+        changes = self.one("", "", f"crossed({self.one('8', width)}) as {xs}b", f"joins({xs}, {width}) as {xs}b")
+        xs = f"{xs}b" if changes else xs
+        ends = self.one(
+            "concat", "concat", "add", f"use {xs}[0]", f"use {xs}[-1]; concat({xs})", f"use {xs}[{self.one(*names.counts)}]",
+            f"split len({xs}) as q{depth} {{ use {xs}[q{depth}]; {body} }} merge concat",
+            f"split {{ for x{depth}, k{depth} in zip({xs}, range(len({xs}))) {{ path {{ use x{depth}; conv(4 + k{depth}, 1x1) }} }} }} merge concat",
+            f"for x{depth} in {xs} {{ use x{depth}; conv(channels_here, 1x1) }}",
+            f"use {xs} as {a}c, {b}c; use {b}c; concat({a}c)", "split { path { concat } path { add; conv(4, 1x1) } } merge concat",
+            f"use {xs}[0]; joined({xs}, {width})", f"use {xs}[0]; mean",
+        )  # fmt: skip
+        return "; ".join(text for text in (makes, changes, ends) if text)
+
     def _call(self, names: Names, depth: int, keeps: str) -> str:
         name, formals = self._draw(st.sampled_from(names.templates))
         strided = "stride" in formals and keeps != ""
@@ -330,7 +369,17 @@ def written_specs(draw: st.DrawFn, levels: int = 2, budgets: bool = True, smalle
             parts.append(writer.statement(names, 2, ""))
     if writer.chance(4):
         parts.append(f"output aux {writer.one('', 'when training ')}from s0 {{ conv(8, 1x1); relu }}")
-    parts.append(writer.one("head { avgpool(global); flatten; linear(10) }", "conv(4, 1x1)"))
+    if writer.chance(4):
+        several = writer.one("[s0, value_here]", "[value_here]", "[s0, image] + [s0]")
+        parts.append(
+            f"output more {writer.one('', 'when training ')}from {several} {writer.one('', '{ conv(8, 1x1) }')}"
+        )
+    parts.append(
+        writer.one(
+            "head { avgpool(global); flatten; linear(10) }", "conv(4, 1x1)", "head { avgpool(global); flatten; linear(10) }",
+            "conv(4, 1x1); use [value_here, s0]", "split 2 as k { conv(k + 1, 1x1) } merge list",
+        )
+    )  # fmt: skip
     settings = [f"default {writer.one('bn(eps=1e-3)', 'conv(bias=true)', 'dropout(0.1)')}"] * writer.chance(4)
     body = "\n".join([*inside, *settings, *parts])
     return _file(writer, body, outside, draw(st.integers(0, levels)), budgets)
@@ -339,7 +388,7 @@ def written_specs(draw: st.DrawFn, levels: int = 2, budgets: bool = True, smalle
 def _file(writer: Writer, body: str, outside: list[str], levels: int, budgets: bool) -> Written:
     """The files of a network with this body and so many derived networks around it."""
     declared = ["fn scaled(c) = divisible(c * factor, 4)"] * ("scaled(" in body)
-    outside = ["template joined(v, c) { conv(c, 1x1); concat(v) }", *outside]
+    outside = [*SHARED, *outside]
     used = [name for name in PARAMETERS if re.search(rf"\b{name}\b", "\n".join([body, *declared]))]
     used = [name for name in PARAMETERS if name in used or (name == "flag" and "extra" in used)]
     lines = [f"param {name} = {PARAMETERS[name].default} in {PARAMETERS[name].domain}" for name in used]

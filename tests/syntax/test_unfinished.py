@@ -7,7 +7,7 @@ import pytest
 import resnext_dsl as rx
 
 UNFINISHED = [
-    ("use", "found `}`, expected a name"),
+    ("use", "found `}`, expected a value"),
     ("relu as", "found `}`, expected a name"),
     ("repeat", "found `}`, expected a value"),
     ("for a in", "found `}`, expected a value"),

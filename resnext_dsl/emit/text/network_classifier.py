@@ -9,10 +9,14 @@ from resnext_dsl.operators import OPERATORS, ModuleCall
 
 
 def classifiers(graph: Graph) -> list[Node]:
-    """The classifier, and the last layer with weights of each output in training; none if the head has no weights."""
+    """The classifier, and the last layer with weights of each output in training.
+
+    There is none if the head has no weights, or if the network ends in a list of values.
+    """
+    if graph.outputs[0].name != "main":
+        return []
     heads = [part.name for part in graph.parts if part.kind == "head"]
-    training = {output.name for output in graph.outputs if output.training_only}
-    auxiliary = [part.name for part in graph.parts if part.kind != "head" and part.name in training]
+    auxiliary = [output.name for output in graph.outputs if output.training_only and output.name in graph.scopes]
     layers = [layer for part in [*heads, *auxiliary] for layer in _layers(graph, part)[-1:]]
     return layers if layers and any(layers[0].name.startswith(f"{head}.") for head in heads) else []
 

@@ -19,9 +19,10 @@ def result_class(name: str, outputs: Sequence[Output]) -> list[str]:
         return []
     always = [output for output in outputs if not output.training_only]
     training = [output for output in outputs if output.training_only]
-    rows = [f"{_field(output.name)}: Tensor" for output in always]
+    fields = _fields([*always, *training])
+    rows = [f"{field}: Tensor" for field in fields[: len(always)]]
     default = " | None = None" if len(always) > 1 else ""
-    rows += [f"{_field(output.name)}: Tensor{default}" for output in training]
+    rows += [f"{field}: Tensor{default}" for field in fields[len(always) :]]
     when = "; what is None exists in training only" if training else ""
     if len(always) == 1:
         when = " in training"
@@ -103,7 +104,11 @@ def _returned(result: str, values: list[str]) -> list[str]:
     return lines(prefixed("return ", call(result, values)))
 
 
-def _field(name: str) -> str:
-    """The field of the named tuple for an output; tuples have methods `count` and `index`."""
-    name = identifier(name).lstrip("_") or "value"
-    return f"{name}_" if name in RESERVED or name in ("count", "index") else name
+def _fields(outputs: Sequence[Output]) -> list[str]:
+    """The fields of the named tuple: `p_0` for the output `p.0`; tuples have methods `count` and `index`."""
+    fields: list[str] = []
+    for output in outputs:
+        name = identifier(output.name.replace(".", "_")).lstrip("_") or "value"
+        name = f"{name}_" if name in RESERVED or name in ("count", "index") else name
+        fields.append(unused(name, fields))
+    return fields
