@@ -298,11 +298,16 @@ class Caller(GraphBuilder):
                 self.evaluator.steps += len(value)  # a kernel; the next expression compares the steps with the limit
             elif type(value) not in SCALARS:
                 self.evaluator.walk(value, call.span)
-        taken = [value for x in inputs if x is not None for value in self._taken(operator, x, call.callee.span)]
+        taken: list[GraphValue] = []
+        for x in inputs:
+            if type(x) is GraphValue:
+                taken.append(x)
+            elif x is not None:
+                taken += self._taken(operator, x, call.callee.span)
         for argument in bound.values:
             taken += self._taken(operator, self._flow(argument.value, env), argument.value.span, argument)
         attributes = self.validated(call.span, operator.name, arguments, spans)
-        if any(x is None for x in inputs):
+        if None in inputs:
             return None
         most = operator.inputs[1]
         if most is not None and len(taken) > most:
@@ -320,8 +325,8 @@ class Caller(GraphBuilder):
             attributes = self._bares[operator.name] = self.validated(call.span, operator.name, {}, {})
         if x is None:
             return None
-        values = [x] if type(x) is GraphValue else self._taken(operator, x, call.callee.span)
-        return self.put_node(operator.name, attributes, list(values), place.scope, name, call.span)
+        values = [x] if type(x) is GraphValue else [*self._taken(operator, x, call.callee.span)]
+        return self.put_node(operator.name, attributes, values, place.scope, name, call.span)
 
     def _taken(
         self, operator: Operator, x: Flow, span: Span, argument: s.CallArgument | None = None

@@ -179,6 +179,32 @@ def test_fields_of_outputs_have_names_of_their_own() -> None:
     assert list(type(check_equal(graph)(rx_image())).__annotations__) == ["main", "p_0", "p_02", "p_1"]
 
 
+MODES = [
+    "output p from xs { conv(2, 1x1) }; output aux when training from xs { conv(3, 1x1) }; use xs + [image]",
+    "head { relu_each(xs) }; output aux when training from head { conv(3, 1x1) }; output p from head[1]",
+    "head { relu_each(xs); concat } ; output aux when training from xs + [image]",
+    "output aux when training from xs; output more when training from [image] { relu }; use xs[1]; conv(2, 1x1)",
+    "output aux when training from xs; use xs",
+    "stage s { relu_each(xs) } as a, b; output p from s { relu_each([value_here]); add }; use a",
+]
+
+
+@pytest.mark.parametrize("body", MODES)
+def test_results_of_training_come_after_those_of_both_modes(body: str) -> None:
+    lines = "\n    ".join([f"{TWO} as xs", *body.split("; ")])
+    template = "template relu_each(xs) { split { for x in xs { path { use x; relu } } } merge list }\n"
+    graph = rx.loads(net(lines, template)).ir
+    module = check_equal(graph)
+    in_training = module(rx_image())
+    module.eval()
+    found = module(rx_image())
+    always = [output for output in graph.outputs if not output.training_only]
+    results = [found] if len(always) == 1 else [result for result in found if result is not None]
+    assert len(results) == len(always)
+    for one, other in zip(results, in_training if isinstance(in_training, tuple) else [in_training], strict=False):
+        assert (one == other).all()
+
+
 # --- mistakes ---
 
 CHOOSE = "choose one, `use NAME[0]`, or merge them: `add`, `concat`"

@@ -15,6 +15,8 @@ NETWORKS = {
     "conv(8, 3x3) } merge add; bn; relu; avgpool(global); flatten; linear(5) }",
     "outputs": "network outputs { input image: 3x8x8\n conv(4, 3x3) as a\n output side from a { conv(2, 1x1) }\n"
     " output aux when training from a { avgpool(global); flatten; linear(2) }\n relu; flatten; linear(10) }",
+    "lists": "network lists { input image: 3x8x8\n split 2 as i { conv(4, 3x3); relu } merge list as xs\n"
+    " output p from xs { conv(2, 1x1) }\n output aux when training from xs { flatten; linear(2) }\n use xs + [image] }",
     "vector": "network vector { input x: 12; linear(8); relu; linear(2) }",
     "repeated": "network repeated { input x: 3x4x4; relu as a\n output b from a\n output image from a\n output same from x }",
     "nothing": "network nothing { input image: 3x4x4; identity }",

@@ -11,17 +11,20 @@ from pathlib import Path
 import pytest
 import references
 import torch
+import torchvision
 from references import NAMES, fill, image, paper_costs, published_costs, reference, reference_costs
 from torch import Tensor, nn
 from torch.nn import functional
+from torchvision.models.detection.backbone_utils import BackboneWithFPN
 from torchvision.models.resnet import Bottleneck, ResNet, conv1x1
+from torchvision.ops.feature_pyramid_network import LastLevelP6P7
 
 import resnext_dsl as rx
 from resnext_dsl.weights import load_weights
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # fvcore scripts a loss of its own when it is imported
-    from fvcore.nn import FlopCountAnalysis
+    from fvcore.nn import ActivationCountAnalysis, FlopCountAnalysis
 
 SPECS = Path(__file__).parents[2] / "specs"
 SHIPPED = sorted(path.stem for path in SPECS.glob("*.arch"))
@@ -50,6 +53,7 @@ FVCORE_NAMES = {
     "avgpool": "adaptive_avg_pool2d",
     "adaptive_avgpool": "adaptive_avg_pool2d",
     "upsample": "upsample_nearest2d",
+    "resize": "upsample_nearest2d",
 }
 """Our operators as fvcore calls them, of those that the shipped networks use and fvcore counts."""
 
@@ -286,6 +290,49 @@ class CifarResNeXt(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.fc(functional.adaptive_avg_pool2d(self.blocks(self.stem(x)), 1).flatten(1))
+
+
+class PyramidLevels(BackboneWithFPN):
+    """torchvision's feature pyramid, which gives its maps as a tuple."""
+
+    def __init__(self) -> None:
+        levels = {"layer2": "p3", "layer3": "p4", "layer4": "p5"}
+        extra = LastLevelP6P7(2048, 256)
+        super().__init__(torchvision.models.resnext50_32x4d(), levels, [512, 1024, 2048], 256, extra)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        return tuple(super().forward(x).values())
+
+
+class TestFeaturePyramid:
+    """P3 to P7 over ResNeXt-50 against torchvision's classes: `BackboneWithFPN` and `LastLevelP6P7`."""
+
+    @pytest.fixture(scope="class")
+    def theirs(self) -> PyramidLevels:
+        model = PyramidLevels()
+        fill(model, seed=3)
+        return model.eval()
+
+    def test_costs_are_equal_to_the_digit(self, theirs: PyramidLevels) -> None:
+        network, x = rx.load("resnext50_32x4d_fpn"), torch.randn(1, 3, 224, 224)
+        cost = network.cost()
+        counted = fvcore_flops(theirs, x)
+        assert cost.params == sum(p.numel() for p in theirs.parameters())
+        assert closed_form(network) == counted == fvcore_flops(network.compile().eval(), x)
+        assert (cost.flops, cost.macs) == (counted.total(), multiply_adds(counted))
+        activations = ActivationCountAnalysis(theirs, x).unsupported_ops_warnings(False)
+        assert cost.activations == activations.uncalled_modules_warnings(False).total()
+
+    @pytest.mark.parametrize("resolution", [224, 128, 200])
+    def test_maps_are_equal_with_the_weights_carried_over(self, theirs: PyramidLevels, resolution: int) -> None:
+        network = rx.load("resnext50_32x4d_fpn", resolution=resolution)
+        ours = network.compile(weights=theirs.state_dict()).eval()
+        x = torch.randn(2, 3, resolution, resolution, generator=torch.Generator().manual_seed(resolution))
+        with torch.no_grad():
+            maps, expected = ours(x), theirs(x)
+        assert [name for name, *_ in network.ir.outputs] == [f"main.{k}" for k in range(5)]
+        assert len(maps) == len(expected) == 5
+        assert max(map(relative_error, maps, expected)) < TOLERANCE
 
 
 class TestShortcutTypes:

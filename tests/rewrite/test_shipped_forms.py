@@ -27,6 +27,7 @@ GROUPED = (
     "resnext50_32x4d",
     "resnext50_32x4d_a",
     "resnext50_32x4d_b",
+    "resnext50_32x4d_fpn",
     "seresnext50_32x4d",
 )
 """Networks whose grouped convolutions can be paths; the larger ones are slow."""
@@ -56,6 +57,7 @@ REPEATED = {
 
 FEWER = {
     "densenet121": {"depths": [3, 2, 2, 2]},
+    "hrnet": {"depths": [1, 1, 1], "width": 8},
     "inception_resnet_v2": {"depths": [2, 2, 2]},
     "inception_v4": {"depths": [2, 2, 2]},
     "regnetx_032": {"depths": [2, 1, 1, 1], "channels": [48, 96, 192, 384]},

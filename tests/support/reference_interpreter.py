@@ -35,7 +35,7 @@ from reference_expressions import (
     trees,
     unpacked,
 )
-from reference_operators import MERGES, SIGNATURES, RejectedError, applied, attributes_of, parameters_of
+from reference_operators import LIKE, MERGES, SIGNATURES, RejectedError, applied, attributes_of, parameters_of
 
 MEASURES = ("params", "flops", "macs", "activations", "depth")
 
@@ -257,6 +257,13 @@ class Run:
         if callee.what in MERGES:
             values = joined([*inputs, *(self.flow(argument, scope, here) for argument in arguments)])
             return values[0] if len(values) == 1 else self.put(callee.what, {}, values)
+        if callee.what in LIKE:
+            others = [each for each in arguments if each.data != "keyword" or each.children[0] == "like"]
+            arguments = [each for each in arguments if each not in others]
+            inputs = [
+                *inputs,
+                *(self.flow(each.children[-1] if each.data == "keyword" else each, scope, here) for each in others),
+            ]
         given = bound(formals_of(callee), arguments, scope, here, self.operations, callee.arguments)
         if isinstance(callee.what, str):
             return self.put(callee.what, given, [checked(Value, x) for x in inputs])

@@ -31,6 +31,8 @@ SIGNATURES = {
     "grn": "eps=1e-6",
     "channel_conv": "kernel",
     "upsample": "scale=2 mode=nearest align_corners=false",
+    "resize": "size=unset mode=nearest align_corners=false",
+    "crop": "size=unset",
     "shuffle": "groups",
     "slice": "start stop",
     "subsample": "stride",
@@ -40,10 +42,23 @@ SIGNATURES = {
     **dict.fromkeys(("relu", "relu6", "silu", "sigmoid", "tanh", "hardswish", "hardsigmoid", "softmax"), ""),
     **dict.fromkeys(("identity", "flatten", "add", "concat", "mul", "maximum", "mean"), ""),
 }
+LIKE = ("crop", "resize")
+"""Operators that may take a second value, for its height and width."""
+
 MERGES = ("add", "concat", "mul", "maximum", "mean")
 PAIRS = ("kernel", "stride", "dilation", "padding", "output_padding", "size", "scale")
 WORDS = {"false": False, "true": True}
-INPUT_SIZES = ("conv", "maxpool", "avgpool", "adaptive_avgpool", "upsample", "subsample", "pad_same", "conv_transpose")
+INPUT_SIZES = (
+    *LIKE,
+    "conv",
+    "maxpool",
+    "avgpool",
+    "adaptive_avgpool",
+    "upsample",
+    "subsample",
+    "pad_same",
+    "conv_transpose",
+)
 
 
 def parameters_of(operator: str) -> list[str]:
@@ -62,6 +77,8 @@ def attributes_of(operator: str, arguments: dict[str, Any]) -> dict[str, Any]:
             value = arguments[name]
         elif default == "kernel":
             value = attributes["kernel"]
+        elif default == "unset":
+            value = None
         else:
             value = WORDS[default] if default in WORDS else _number_or_word(default)
         pair = name in PAIRS and isinstance(value, int) and operator not in ("lrn", "channel_conv")
@@ -124,6 +141,9 @@ def applied(operator: str, a: dict[str, Any], shapes: list[Sizes]) -> tuple[Size
         case "upsample":
             shape = (channels, *(n * s for n, s in zip(x[1:], a["scale"], strict=True)))
             return shape, 0, (4 if a["mode"] == "bilinear" else 1) * math.prod(shape), 0, 0
+        case "resize":
+            shape = (channels, *_size_of_other(a["size"], shapes))
+            return shape, 0, (4 if a["mode"] == "bilinear" else 1) * math.prod(shape), 0, 0
         case "add" | "maximum" | "mean":
             if len(set(shapes)) > 1:
                 raise RejectedError(f"{operator} of {shapes}")
@@ -139,6 +159,11 @@ def _moved(operator: str, a: dict[str, Any], shapes: list[Sizes]) -> Sizes:
             if len({shape[1:] for shape in shapes}) > 1:
                 raise RejectedError(f"concat of {shapes}")
             return (sum(shape[0] for shape in shapes), *x[1:])
+        case "crop":
+            size = _size_of_other(a["size"], shapes)
+            if any(small > large for small, large in zip(size, x[1:], strict=True)):
+                raise RejectedError(f"crop of {x}")
+            return (x[0], *size)
         case "mul":
             if len({len(shape) for shape in shapes}) > 1:
                 raise RejectedError(f"mul of {shapes}")
@@ -166,6 +191,13 @@ def _moved(operator: str, a: dict[str, Any], shapes: list[Sizes]) -> Sizes:
             sides = zip(x[1:], a["kernel"], a["stride"], a["dilation"], strict=True)
             return (x[0], *(n + max(0, (math.ceil(n / s) - 1) * s + d * (k - 1) + 1 - n) for n, k, s, d in sides))
     return x
+
+
+def _size_of_other(size: Sizes | None, shapes: list[Sizes]) -> Sizes:
+    """The height and width that an argument or the second value gives."""
+    if (size is None) == (len(shapes) == 1) or any(len(shape) != 3 for shape in shapes):
+        raise RejectedError("a size, or a map that has it")
+    return size if size is not None else shapes[1][1:]
 
 
 def _divides(groups: int, *widths: int) -> None:

@@ -259,6 +259,8 @@ class Writer:
             f"relu as {value}; {body}; joined({value}, 8)",
             f"relu as {value}; joined({value}, 4); {body}; joined({value}, 4)",
             f"let {value} = channels_here * 2\nconv({value}, 1x1)",
+            f"relu as {value}; maxpool(3x3, stride=2); {body}; resize(like={value}, mode={self.one('nearest', 'bilinear')}); concat({value})",
+            f"relu as {value}; maxpool(3x3, stride=2) as {value}s; {body}; use {value}; crop({self.one('', 'like=')}{value}s); resize({value}); add({value})",
         )
 
     def _several(self, names: Names, depth: int, keeps: str) -> str:

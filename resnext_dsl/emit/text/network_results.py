@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from resnext_dsl.emit.blocks.module_block import Ref
@@ -33,9 +34,7 @@ def several_results(network: NetworkSteps, result: str) -> list[str]:
     """The statements of a forward that returns an instance of the class `result`."""
     regions = network.regions
     if regions.whole:
-        outputs = network.refs(output.node for output in network.graph.outputs)
-        body, values = network.write(network.steps, {INPUT: "x"}, outputs)
-        return [*body, *_returned(result, values)]
+        return _by_mode(network, result, network.steps, {INPUT: "x"}, [])
     count = len(regions.to_head)
     to_head = ["features"] if count == 1 else [f"features{number + 1}" for number in range(count)]
     names = _names_of_features(regions, to_head)
@@ -46,7 +45,7 @@ def several_results(network: NetworkSteps, result: str) -> list[str]:
         body = broken(f"{', '.join(to_head)} = self.forward_features(x)")
     entering = to_head[0] if count == 1 else f"({', '.join(to_head)})"
     body += broken(f"main = self.forward_head({entering})")
-    return [*body, *_other_results(network, result, names)]
+    return [*body, *_by_mode(network, result, regions.others, names, ["main"])]
 
 
 def _names_of_features(regions: NetworkRegions, to_head: list[str]) -> dict[Ref, str]:
@@ -60,44 +59,48 @@ def _names_of_features(regions: NetworkRegions, to_head: list[str]) -> dict[Ref,
     return names
 
 
-def _other_results(network: NetworkSteps, result: str, names: dict[Ref, str]) -> list[str]:
-    """The statements after the main result."""
-    always = [output for output in network.graph.outputs[1:] if not output.training_only]
-    training = [output for output in network.graph.outputs[1:] if output.training_only]
-    if always and training:
-        return _with_training_results(network, result, names, always, training)
-    early = ["if not self.training:", "    return main"] if training else []
-    wanted = network.refs(output.node for output in always + training)
-    statements, values = network.write(network.regions.others, names, wanted)
-    return [*early, *statements, *_returned(result, ["main", *values])]
-
-
-def _with_training_results(
-    network: NetworkSteps, result: str, names: dict[Ref, str], always: list[Output], training: list[Output]
+def _by_mode(
+    network: NetworkSteps, result: str, steps: Sequence[StepPattern], names: dict[Ref, str], ready: list[str]
 ) -> list[str]:
-    """The statements for results of both modes, then for results that are None in eval mode."""
-    wanted = network.refs(output.node for output in always)
+    """The statements for the results of both modes, a return of these in eval mode, and those of training.
+
+    Args:
+        network: The network.
+        result: Name of the class of its results.
+        steps: The steps that are left.
+        names: The variables at the start.
+        ready: The variables of the first results, which need no more steps.
+    """
+    always = [output.node for output in network.graph.outputs if not output.training_only][len(ready) :]
+    training = network.refs(output.node for output in network.graph.outputs if output.training_only)
+    wanted = network.refs(always)
+    if not training:
+        statements, values = network.write(steps, names, wanted)
+        return [*statements, *_returned(result, [*ready, *values])]
     needed = network.regions.needed(wanted)
-    first = [step for step in network.regions.others if step.step.name in needed]
-    rest = [step for step in network.regions.others if step not in first]
-    passed = _passed(first, rest, names)
+    first = [step for step in steps if step.step.name in needed]
+    rest = [step for step in steps if step.step.name not in needed]
+    passed = _passed(first, rest, names, training)
     statements, values = network.write(first, names, [*wanted, *passed])
     known = {**names, **dict(zip([*wanted, *passed], values, strict=True))}
-    in_training, more = network.write(rest, known, network.refs(output.node for output in training))
-    results = ["main", *values[: len(wanted)]]
+    results = [*ready, *values[: len(wanted)]]
+    kept = frozenset(re.findall(r"\w+", " ".join(results)))
+    in_training, more = network.write(rest, known, training, kept)
+    early = _returned(result, results) if len(results) > 1 else [f"return {results[0]}"]
     return [
         *statements,
         "if not self.training:",
-        *indented(_returned(result, results)),
+        *indented(early),
         *in_training,
         *_returned(result, [*results, *more]),
     ]
 
 
-def _passed(first: list[StepPattern], rest: list[StepPattern], names: dict[Ref, str]) -> list[Ref]:
-    """The values of the first steps that the rest read, once for each reader."""
+def _passed(first: list[StepPattern], rest: list[StepPattern], names: dict[Ref, str], training: list[Ref]) -> list[Ref]:
+    """The values that the rest and the results of training read: values at the start and of the first steps."""
     steps = {step.step.name for step in first}
-    return [ref for step in rest for ref in step.step.inputs if ref not in names and ref[0] in steps]
+    read = [*(ref for step in rest for ref in step.step.inputs), *training]
+    return list(dict.fromkeys(ref for ref in read if ref in names or ref[0] in steps))
 
 
 def _returned(result: str, values: list[str]) -> list[str]:

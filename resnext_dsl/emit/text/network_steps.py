@@ -62,7 +62,11 @@ class NetworkSteps:
         return step.step.name in self.stages and len(step.step.inputs) == 1 and step.step.outputs == 1
 
     def write(
-        self, steps: Sequence[StepPattern], names: dict[Ref, str], wanted: Sequence[Ref]
+        self,
+        steps: Sequence[StepPattern],
+        names: dict[Ref, str],
+        wanted: Sequence[Ref],
+        kept: frozenset[str] = frozenset(),
     ) -> tuple[list[str], list[str]]:
         """Write statements for steps.
 
@@ -70,10 +74,11 @@ class NetworkSteps:
             steps: Some of the network's steps.
             names: The variables that hold values at the start.
             wanted: The values to compute.
+            kept: Variables that the statements must not overwrite.
 
         Returns:
             The lines, and the expressions for the wanted values.
         """
-        writer = Writer(self._references, steps, names, wanted)
+        writer = Writer(self._references, steps, names, wanted, kept)
         values = writer.write()
         return [line for text in writer.lines for line in broken(text)], values
