@@ -487,6 +487,62 @@ class TestUNet:
             rx.load("unet", resolution=100)
 
 
+class UNetOnResNet(nn.Module):
+    """torchvision's ResNet-34 with the decoder of a U-Net, whose maps take the sizes of those of the encoder."""
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        self.encoder = torchvision.models.resnet34()
+        del self.encoder.fc
+        widths = [(512 + 256, 256), (256 + 128, 128), (128 + 64, 64), (64 + 64, 32), (32, 16)]
+        self.decoder = nn.ModuleList(
+            nn.Sequential(*(self._layer(inputs if first else outputs, outputs) for first in (True, False)))
+            for inputs, outputs in widths
+        )
+        self.head = nn.Conv2d(16, classes, 3, padding=1)
+
+    def _layer(self, inputs: int, outputs: int) -> nn.Sequential:
+        return nn.Sequential(nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU())
+
+    def forward(self, x: Tensor) -> Tensor:
+        encoder, maps = self.encoder, [x]
+        maps.append(encoder.relu(encoder.bn1(encoder.conv1(x))))
+        y = encoder.maxpool(maps[-1])
+        for layer in (encoder.layer1, encoder.layer2, encoder.layer3, encoder.layer4):
+            y = layer(y)
+            maps.append(y)
+        maps.pop()
+        for block in self.decoder:
+            skip = maps.pop()
+            y = functional.interpolate(y, skip.shape[-2:])
+            y = block(torch.cat([y, skip], 1) if maps else y)
+        return self.head(y)
+
+
+class TestUNetOnResNet:
+    @pytest.fixture(scope="class")
+    def theirs(self) -> UNetOnResNet:
+        model = UNetOnResNet(3)
+        fill(model, seed=9)
+        return model.eval()
+
+    def test_costs_are_equal_to_the_digit(self, theirs: UNetOnResNet) -> None:
+        network, x = rx.load("unet_resnet34", classes=3), torch.randn(1, 3, 224, 224)
+        counted = fvcore_flops(theirs, x)
+        assert network.cost().params == sum(p.numel() for p in theirs.parameters())
+        assert closed_form(network) == counted == fvcore_flops(network.compile().eval(), x)
+        activations = ActivationCountAnalysis(theirs, x).unsupported_ops_warnings(False)
+        assert network.cost().activations == activations.uncalled_modules_warnings(False).total()
+
+    def test_maps_are_equal_at_any_size_with_the_weights_carried_over(self, theirs: UNetOnResNet) -> None:
+        ours = rx.load("unet_resnet34", classes=3).compile(weights=theirs.state_dict()).eval()
+        for height, width in ((224, 224), (97, 130), (33, 64)):
+            x = torch.randn(1, 3, height, width, generator=torch.Generator().manual_seed(height))
+            with torch.no_grad():
+                assert ours(x).shape == (1, 3, height, width)
+                assert relative_error(ours(x), theirs(x)) < TOLERANCE
+
+
 @pytest.mark.parametrize("name", SHIPPED)
 class TestEveryShippedSpec:
     def test_is_loaded_by_name_and_by_path_and_keeps_its_budgets(self, name: str) -> None:

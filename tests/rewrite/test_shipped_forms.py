@@ -71,6 +71,7 @@ FEWER = {
     "seresnet50": {"depths": [2, 1, 1, 1]},
     "seresnext50_32x4d": {"depths": [2, 1, 1, 1], "cardinality": 8},
     "unet": {"channels": 8},
+    "unet_resnet34": {"depths": [1, 1, 1, 1], "channels": [16, 8, 8, 8, 8]},
 }
 """Fewer passes and channels for the tests that are not slow, by the start of a name; the longest start counts."""
 

@@ -25,7 +25,7 @@ SPECS = sorted(path.stem for path in (Path(__file__).parents[2] / "specs").glob(
 SPELLED = {"resnext50_32x4d_a": "resnext50_32x4d", "resnext50_32x4d_b": "resnext50_32x4d"}
 """Networks of ours that spell another network in another form."""
 
-ONLY_HERE = {"alexnet_grouped", "resnext29_16x64d", "resnext29_8x64d", "resnext50_32x4d_fpn", "unet"}
+ONLY_HERE = {"alexnet_grouped", "resnext29_16x64d", "resnext29_8x64d", "resnext50_32x4d_fpn", "unet", "unet_resnet34"}
 """Networks that neither library has under a name; tests/networks holds the pyramid against torchvision's classes."""
 
 NAMES_THERE = {
