@@ -51,7 +51,7 @@ class Expander(SplitExpander):
         """Runs every entry of the network and adds its main output."""
         network = self.network
         self.put_scope("", "network", network.name, network.span)
-        x = self.put_input()
+        x: Running = self.put_input()
         names = statement_names(network.span, network.entries, network.input_name)
         frame = Frame(x, x)
         place = Place(frame, "", names)

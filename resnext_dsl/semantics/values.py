@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, final
 
 from resnext_dsl.foundation.records import NamedTuple
 from resnext_dsl.operators.base import Shape
@@ -127,6 +127,7 @@ class FunctionValue:
         self.environment = environment
 
 
+@final
 class GraphValue:
     """A value of the network: the node that computes it."""
 
@@ -143,7 +144,7 @@ Flow = GraphValue | List
 
 def values_of(flow: Flow) -> tuple[GraphValue, ...]:
     """The values of a list, or the one value."""
-    return (flow,) if type(flow) is GraphValue else flow  # type: ignore[return-value]
+    return (flow,) if type(flow) is GraphValue else flow
 
 
 def holds_values(value: Any) -> bool:

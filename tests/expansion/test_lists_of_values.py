@@ -214,6 +214,7 @@ BEGIN = "begin a list with its first value: `[value_here]`"
 
 MISTAKES = {
     "relu as a; use [a, b]": ("E101", "unknown name `b`", "b", BEFORE_USE),
+    "relu; t3": ("E101", "unknown name `d`", "d", BEFORE_USE),
     "if 1 == 2 { relu as a }; use [image, a]": ("E101", "unknown name `a`", "a", BEFORE_USE),
     "relu\n    output p from q": ("E101", "no value is named `q` here", "q", BEFORE_USE),
     f"{TWO} as a, b, c; relu": (
@@ -353,7 +354,10 @@ MISTAKES = {
         "merge them, or state an output for each",
     ),
 }
-TEMPLATES = "template t { let s = shape_in; concat }\ntemplate t2(f) { f }\n"
+TEMPLATES = """template t { let s = shape_in; concat }
+template t2(f) { f }
+template t3 { relu as c; use [c, d] }
+"""
 
 
 @pytest.mark.parametrize("body", MISTAKES)
@@ -370,6 +374,39 @@ def test_a_name_of_an_unequal_count_stands_for_nothing_further() -> None:
     with pytest.raises(rx.ArchError) as caught:
         rx.loads(net(f"{TWO} as a, b, c\n    use c; conv(4, 3x3)\n    relu; add(b)"))
     assert [d.code for d in caught.value.diagnostics] == ["E204"]
+
+
+# --- bounds ---
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "use [image for i in range(9000)] as xs; repeat 100000 { use xs }; concat",
+        "use [image for i in range(9000)] as xs; repeat 100000 { use image; add(xs) }; relu",
+        "use [image for i in range(9000)] as xs; repeat 100000 { same }; concat",
+        "use [image for i in range(9000)] as xs; repeat 100000 { split 1 { same } merge list }; concat",
+    ],
+)
+def test_long_lists_take_steps(body: str) -> None:
+    with pytest.raises(rx.ArchError) as caught:
+        rx.loads(net(body, "template same { use value_in }\n"))
+    assert [diagnostic.code for diagnostic in caught.value.diagnostics] == ["E405"]
+
+
+def test_a_list_has_a_largest_length() -> None:
+    with pytest.raises(rx.ArchError, match="the list would have more than 100000 elements") as caught:
+        rx.loads(net("use [image] as xs; repeat 60 { use xs + xs as xs }; concat"))
+    assert [diagnostic.code for diagnostic in caught.value.diagnostics] == ["E205"]
+
+
+def test_the_estimate_of_a_size_counts_no_operator_for_merge_list() -> None:
+    body = "split 2400 { relu } merge list"
+    listed = "split { repeat 1200 { path { relu } path { relu } } } merge list"
+    for text in (body, listed):
+        assert len(rx.loads(net(text), options=DEFAULTS._replace(max_nodes=2400)).ir.nodes) == 2401
+        with pytest.raises(rx.ArchError, match="at most 2399 are allowed"):
+            rx.loads(net(text), options=DEFAULTS._replace(max_nodes=2399))
 
 
 # --- calls that are copied ---
