@@ -1,8 +1,8 @@
 """Caches expanded template calls: a repeated call copies the nodes and scopes under its own name.
 
 Most networks repeat a block, and most of the expansion time goes into its statements. The result of a template depends
-on its arguments and on the shape of its input value (of each value, if the input is a list), and on nothing else of its
-caller.
+on its arguments and on the shape of its input value, and on nothing else of its caller. If the input is a list, the
+shapes of all its values count.
 """
 
 from __future__ import annotations

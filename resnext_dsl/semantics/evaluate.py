@@ -218,11 +218,13 @@ class Interpreter:
 
     def check_no_values(self, bound: BoundArguments, name: str, env: Environment) -> None:
         """Checks that no value of the network is filled in; an operator takes its values where it is applied."""
-        for argument in bound.values:
-            self.evaluate(argument.value, env)  # a name without a meaning is the mistake then
-            message = f"`{name}` cannot have values of the network filled in; found `{argument.span.text[:40]}`"
-            hint = f"apply it with its values as a statement: `{name}(...)`; pass values to templates as arguments"
-            raise error("E203", message, argument.span, hint=hint)
+        if not bound.values:
+            return
+        argument = bound.values[0]
+        self.evaluate(argument.value, env)  # a name without a meaning is the mistake then
+        message = f"`{name}` cannot have values of the network filled in; found `{argument.span.text[:40]}`"
+        hint = f"apply it with its values as a statement: `{name}(...)`; pass values to templates as arguments"
+        raise error("E203", message, argument.span, hint=hint)
 
     def _function(self, callee: FunctionValue, expression: s.Invoke, env: Environment) -> Any:
         bound = bind(signature_of(callee), expression.arguments, callee_span=expression.callee.span)

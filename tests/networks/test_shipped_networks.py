@@ -44,6 +44,9 @@ DEEPER_OR_WIDER = {
 }
 """Networks whose blocks another has too, in other numbers and widths: the slow tests run them."""
 
+WITHOUT_CLASSES = {"resnext50_32x4d_fpn"}
+"""Networks that end in feature maps."""
+
 FVCORE_NAMES = {
     "conv": "conv",
     "channel_conv": "conv",
@@ -557,7 +560,9 @@ class TestEveryShippedSpec:
         assert "https://arxiv.org/abs/" in doc or name == "alexnet_grouped"
 
 
-@pytest.mark.parametrize("name", sorted({*SHIPPED} - DEEPER_OR_WIDER - {"resnext50_32x4d_a", "resnext50_32x4d_b"}))
+@pytest.mark.parametrize(
+    "name", sorted({*SHIPPED} - DEEPER_OR_WIDER - WITHOUT_CLASSES - {"resnext50_32x4d_a", "resnext50_32x4d_b"})
+)
 def test_number_of_classes_is_a_parameter(name: str) -> None:
     network = rx.load(name, classes=7)
     model = network.compile(device="meta").eval()

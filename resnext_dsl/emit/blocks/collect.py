@@ -55,7 +55,8 @@ class Collector:
         )
         if merged:
             channels = {ref: nodes[node].shape[0] for node, ref in values.items()}
-            return replace(block, steps=with_merges(block, channels))
+            kept = block.outputs if name else tuple([values[node] for node in self.levels.pinned()])
+            return replace(block, steps=with_merges(block, channels, kept))
         return block
 
     def row(self, block: ModuleBlock) -> Make | None:

@@ -147,14 +147,14 @@ class Levels:
                     takes.setdefault(source, len(takes))
                 for name in origin[common:]:
                     read_outside[name].add(source)
-        for pinned in self._pinned():
+        for pinned in self.pinned():
             for name in chains[homes[pinned]][1:]:
                 read_outside[name].add(pinned)
         for name, nodes in read_outside.items():
             ordered = sorted(nodes)
             self.of[name].gives = ordered[-1:] + ordered[:-1]
 
-    def _pinned(self) -> list[int]:
+    def pinned(self) -> list[int]:
         """Nodes whose values the methods of the network return."""
         stages = [part.node for part in self.graph.parts if part.kind in ("stem", "stage")]
         return [output.node for output in self.graph.outputs] + stages

@@ -20,11 +20,17 @@ _SLICE = "{0}[:, {start}:{stop}]"
 Channels = Mapping[Ref, int]
 
 
-def with_merges(block: ModuleBlock, channels: Channels) -> tuple[ForwardStep, ...]:
-    """The steps, with the calls of all paths and the expression that joins them as one step."""
+def with_merges(block: ModuleBlock, channels: Channels, kept: tuple[Ref, ...]) -> tuple[ForwardStep, ...]:
+    """The steps, with the calls of all paths and the expression that joins them as one step.
+
+    Args:
+        block: The block.
+        channels: The channels of each value.
+        kept: The values that are read after the steps.
+    """
     steps = list(block.steps)
     reads = Counter(name for step in steps for name, _ in step.inputs)
-    reads.update(name for name, _ in block.outputs)
+    reads.update(name for name, _ in kept)
     at = 0
     while at < len(steps):
         replacement = _merge_at(reads, steps, at, channels) if steps[at].kind == "compute" else None

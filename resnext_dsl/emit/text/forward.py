@@ -231,6 +231,9 @@ class Writer:
     def _unpack(self, step: ForwardStep, text: str) -> None:
         names = []
         for number in range(step.outputs):
+            if not self._reads[step.name, number]:
+                names.append("_")
+                continue
             name = self._name(step) if number == 0 else self._free(step, keep="", running=())
             self.names[step.name, number] = name
             names.append(name)
