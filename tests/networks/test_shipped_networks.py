@@ -307,32 +307,33 @@ class PyramidLevels(BackboneWithFPN):
         return tuple(super().forward(x).values())
 
 
+@pytest.fixture(scope="module")
+def pyramid() -> PyramidLevels:
+    model = PyramidLevels()
+    fill(model, seed=3)
+    return model.eval()
+
+
 class TestFeaturePyramid:
     """P3 to P7 over ResNeXt-50 against torchvision's classes: `BackboneWithFPN` and `LastLevelP6P7`."""
 
-    @pytest.fixture(scope="class")
-    def theirs(self) -> PyramidLevels:
-        model = PyramidLevels()
-        fill(model, seed=3)
-        return model.eval()
-
-    def test_costs_are_equal_to_the_digit(self, theirs: PyramidLevels) -> None:
+    def test_costs_are_equal_to_the_digit(self, pyramid: PyramidLevels) -> None:
         network, x = rx.load("resnext50_32x4d_fpn"), torch.randn(1, 3, 224, 224)
         cost = network.cost()
-        counted = fvcore_flops(theirs, x)
-        assert cost.params == sum(p.numel() for p in theirs.parameters())
+        counted = fvcore_flops(pyramid, x)
+        assert cost.params == sum(p.numel() for p in pyramid.parameters())
         assert closed_form(network) == counted == fvcore_flops(network.compile().eval(), x)
         assert (cost.flops, cost.macs) == (counted.total(), multiply_adds(counted))
-        activations = ActivationCountAnalysis(theirs, x).unsupported_ops_warnings(False)
+        activations = ActivationCountAnalysis(pyramid, x).unsupported_ops_warnings(False)
         assert cost.activations == activations.uncalled_modules_warnings(False).total()
 
     @pytest.mark.parametrize("resolution", [224, 128, 200])
-    def test_maps_are_equal_with_the_weights_carried_over(self, theirs: PyramidLevels, resolution: int) -> None:
+    def test_maps_are_equal_with_the_weights_carried_over(self, pyramid: PyramidLevels, resolution: int) -> None:
         network = rx.load("resnext50_32x4d_fpn", resolution=resolution)
-        ours = network.compile(weights=theirs.state_dict()).eval()
+        ours = network.compile(weights=pyramid.state_dict()).eval()
         x = torch.randn(2, 3, resolution, resolution, generator=torch.Generator().manual_seed(resolution))
         with torch.no_grad():
-            maps, expected = ours(x), theirs(x)
+            maps, expected = ours(x), pyramid(x)
         assert [name for name, *_ in network.ir.outputs] == [f"main.{k}" for k in range(5)]
         assert len(maps) == len(expected) == 5
         assert max(map(relative_error, maps, expected)) < TOLERANCE
@@ -522,28 +523,29 @@ class UNetOnResNet(nn.Module):
         return self.head(y)
 
 
-class TestUNetOnResNet:
-    @pytest.fixture(scope="class")
-    def theirs(self) -> UNetOnResNet:
-        model = UNetOnResNet(3)
-        fill(model, seed=9)
-        return model.eval()
+@pytest.fixture(scope="module")
+def unet_on_resnet() -> UNetOnResNet:
+    model = UNetOnResNet(3)
+    fill(model, seed=9)
+    return model.eval()
 
-    def test_costs_are_equal_to_the_digit(self, theirs: UNetOnResNet) -> None:
+
+class TestUNetOnResNet:
+    def test_costs_are_equal_to_the_digit(self, unet_on_resnet: UNetOnResNet) -> None:
         network, x = rx.load("unet_resnet34", classes=3), torch.randn(1, 3, 224, 224)
-        counted = fvcore_flops(theirs, x)
-        assert network.cost().params == sum(p.numel() for p in theirs.parameters())
+        counted = fvcore_flops(unet_on_resnet, x)
+        assert network.cost().params == sum(p.numel() for p in unet_on_resnet.parameters())
         assert closed_form(network) == counted == fvcore_flops(network.compile().eval(), x)
-        activations = ActivationCountAnalysis(theirs, x).unsupported_ops_warnings(False)
+        activations = ActivationCountAnalysis(unet_on_resnet, x).unsupported_ops_warnings(False)
         assert network.cost().activations == activations.uncalled_modules_warnings(False).total()
 
-    def test_maps_are_equal_at_any_size_with_the_weights_carried_over(self, theirs: UNetOnResNet) -> None:
-        ours = rx.load("unet_resnet34", classes=3).compile(weights=theirs.state_dict()).eval()
+    def test_maps_are_equal_at_any_size_with_the_weights_carried_over(self, unet_on_resnet: UNetOnResNet) -> None:
+        ours = rx.load("unet_resnet34", classes=3).compile(weights=unet_on_resnet.state_dict()).eval()
         for height, width in ((224, 224), (97, 130), (33, 64)):
             x = torch.randn(1, 3, height, width, generator=torch.Generator().manual_seed(height))
             with torch.no_grad():
                 assert ours(x).shape == (1, 3, height, width)
-                assert relative_error(ours(x), theirs(x)) < TOLERANCE
+                assert relative_error(ours(x), unet_on_resnet(x)) < TOLERANCE
 
 
 @pytest.mark.parametrize("name", SHIPPED)
