@@ -90,11 +90,23 @@ class CountPair:
 
 
 def module_pairs(closed: NetworkCost, measured: FvcoreCount) -> list[CountPair]:
-    """Both counts of every module, the whole network first; also of nodes that only the closed form gives a cost."""
+    """Both counts of every module, the whole network first; also of nodes that only the closed form gives a cost.
+
+    An expression such as `F.interpolate` is no module: fvcore counts it in the module around it. So a node without a
+    module is left out if that module has equal counts.
+    """
     ours = closed.by_module()
     others = [name for name, cost in ours.items() if name not in measured.modules and cost != Cost()]
+    others = [name for name in others if not _equal_around(name, ours, measured)]
     names = [*measured.modules, *others]
     return [CountPair(name, ours.get(name, Cost()), measured.modules.get(name, Cost())) for name in names]
+
+
+def _equal_around(name: str, ours: dict[str, Cost], measured: FvcoreCount) -> bool:
+    """Whether the innermost module around a node has equal counts."""
+    while name and name not in measured.modules:
+        name = name.rpartition(".")[0]
+    return ours[name] == measured.modules.get(name)
 
 
 def operator_pairs(closed: NetworkCost, measured: FvcoreCount) -> list[tuple[str, int, int]]:

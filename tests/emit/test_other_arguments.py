@@ -20,7 +20,8 @@ def classes_of(text: str) -> dict[str, type[nn.Module]]:
     """The classes of emitted source."""
     names: dict[str, Any] = {"__name__": "emitted"}
     exec(compile(text, "emitted", "exec"), names)
-    return {name: value for name, value in names.items() if inspect.isclass(value) and value.__module__ == "emitted"}
+    classes = {name: value for name, value in names.items() if inspect.isclass(value) and issubclass(value, nn.Module)}
+    return {name: value for name, value in classes.items() if value.__module__ == "emitted"}
 
 
 class Recorder:
@@ -79,7 +80,8 @@ def check_variations(network: rx.Network) -> int:
             for other in variations(arguments):
                 channels = other["in_channels"] if "in_channels" in other else shape[1]
                 result = block(**other).eval()(torch.zeros(shape[0], channels, *shape[2:]))
-                assert isinstance(result, torch.Tensor)
+                results = result if isinstance(result, tuple) else (result,)
+                assert all(isinstance(each, torch.Tensor) for each in results)
                 count += 1
     return count
 
