@@ -17,6 +17,7 @@ from resnext_dsl.semantics.values import (
     FunctionValue,
     GraphValue,
     OperatorValue,
+    SharedValue,
     TemplateValue,
     UnsettledError,
     show,
@@ -55,6 +56,17 @@ class GraphBuilder:
         self.trail: tuple[Note, ...] = ()
         self.diagnostics: list[Diagnostic] = []
         self._seen: set[tuple[str, int, str]] = set()
+        self._instance_of: tuple[str, str] | None = None
+
+    def module_of(self, name: str) -> str:
+        """The name of the module of a node or scope; inside a use of a shared instance, it is that of the instance."""
+        if self._instance_of is None:
+            return name
+        use, module = self._instance_of
+        return module + name[len(use) :]
+
+    def _module(self, name: str) -> str | None:
+        return None if self._instance_of is None else self.module_of(name)
 
     def put_input(self) -> Running:
         """The node of the network's input; None if it has no input, which is noted."""
@@ -101,7 +113,7 @@ class GraphBuilder:
     ) -> None:
         """Adds a scope."""
         self.grow(1)
-        self.scopes[name] = Scope(name, kind, label, arguments, span)
+        self.scopes[name] = Scope(name, kind, label, arguments, span, module=self._module(name))
 
     def grow(self, count: int) -> None:
         """Counts nodes and scopes; a network of `LARGE` of them has its whole size checked."""
@@ -134,7 +146,8 @@ class GraphBuilder:
         self.grow(1)
         sources = tuple([value.node for value in inputs])
         full = f"{scope}.{name}" if scope else name
-        self.nodes.append(Node(full, operator, attributes, sources, shape, span, scope, self.trail))
+        module = self._module(full)
+        self.nodes.append(Node(full, operator, attributes, sources, shape, span, scope, self.trail, module))
         return GraphValue(index, shape)
 
     def origins(self, inputs: list[GraphValue]) -> tuple[Note, ...]:
@@ -161,7 +174,7 @@ class GraphBuilder:
                 continue
             if isinstance(value, OperatorValue) and not value.arguments:
                 arguments[key] = value.operator.name  # an option word that is an operator's name too
-            elif isinstance(value, OperatorValue | TemplateValue | FunctionValue | GraphValue):
+            elif isinstance(value, OperatorValue | TemplateValue | FunctionValue | GraphValue | SharedValue):
                 raise error("E204", f"`{key}` of `{operator}` cannot be {show(value)}", spans.get(key, at))
         try:
             return validate(OPERATORS[operator], arguments)

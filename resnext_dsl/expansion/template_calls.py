@@ -25,6 +25,7 @@ from resnext_dsl.semantics.values import (
     FunctionValue,
     GraphValue,
     OperatorValue,
+    SharedValue,
     TemplateValue,
     UnsettledError,
     show,
@@ -146,17 +147,19 @@ class Caller(GraphBuilder):
             raise UnsettledError
         if not isinstance(value, GraphValue):
             hint = "an attribute needs its name; a positional argument is a value of the network"
+            if isinstance(value, SharedValue):
+                hint = f"write `{text[:40]}` to apply it, and name its value with `as`"
             raise error("E204", f"`{text[:40]}` is not a value of the network; found {show(value)}", span, hint=hint)
         return value
 
     # --- calls ---
 
-    def _callee(self, call: s.Apply, env: Environment) -> OperatorValue | TemplateValue:
+    def _callee(self, call: s.Apply, env: Environment) -> OperatorValue | TemplateValue | SharedValue:
         try:
             callee = self.evaluator.find(call.callee, env)
         except ArchError as problem:
             raise _as_operator(problem, call, env) from None
-        if isinstance(callee, OperatorValue | TemplateValue):
+        if isinstance(callee, OperatorValue | TemplateValue | SharedValue):
             return callee
         if callee is UNKNOWN:
             raise UnsettledError
@@ -190,7 +193,8 @@ class Caller(GraphBuilder):
             self.evaluator.step(template.span, recording.steps)
             return replay(self, recording, scope, x)
         scalars = tuple([(name, scalar) for name, scalar in map(_scalar, inner.names.items()) if scalar is not None])
-        self.scopes[scope] = Scope(scope, "template", template.name.text, scalars, template.span, passed)
+        module = self._module(scope)
+        self.scopes[scope] = Scope(scope, "template", template.name.text, scalars, template.span, passed, module)
         recorder = Recorder(self, scope, x, self.evaluator.steps)
         result = self._body(template.body, Frame(x, x), inner, scope, x)
         if result is not None and recorder.clean:
@@ -308,6 +312,6 @@ def _as_operator(problem: ArchError, call: s.Apply, env: Environment) -> ArchErr
     first = problem.diagnostics[0]
     if first.code != "E101":
         return problem
-    known = {name for name in env.all_names() if isinstance(env.find(name), OperatorValue | TemplateValue)}
+    known = {name for name in env.all_names() if isinstance(env.find(name), OperatorValue | TemplateValue | SharedValue)}
     hint = did_you_mean(call.callee.text, known | set(OPERATORS)) or first.hint
     return error("E101", f"unknown operator or template `{call.callee.text}`", call.callee.span, hint=hint)

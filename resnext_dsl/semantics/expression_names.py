@@ -11,7 +11,14 @@ from resnext_dsl.semantics.functions import BUILTINS
 from resnext_dsl.semantics.name_level import NameLevel
 from resnext_dsl.semantics.recursion import Calls
 from resnext_dsl.semantics.scope import declared_twice
-from resnext_dsl.semantics.signature import Signature, bind, function_signature, operator_signature, template_signature
+from resnext_dsl.semantics.signature import (
+    Signature,
+    bind,
+    function_signature,
+    no_arguments,
+    operator_signature,
+    template_signature,
+)
 from resnext_dsl.syntax import nodes as s
 
 
@@ -122,6 +129,8 @@ class ExpressionNames:
         if isinstance(meaning, s.Fn):
             self._calls.add(meaning, name.span)
             self._arguments(function_signature(meaning), expression.arguments, name.span)
+        elif isinstance(meaning, s.Shared) and expression.arguments:
+            self._note(no_arguments(name.text, expression.arguments[0].span, meaning.name.span))
         elif isinstance(meaning, s.Template):
             self._calls.add(meaning, name.span)
             self._arguments(template_signature(meaning), expression.arguments, name.span, partial=True)

@@ -9,7 +9,8 @@ from resnext_dsl.operators import OPERATORS
 from resnext_dsl.semantics.evaluate import VALUE_IN
 from resnext_dsl.semantics.expression_names import ExpressionNames
 from resnext_dsl.semantics.name_level import NameLevel
-from resnext_dsl.semantics.signature import operator_signature, template_signature
+from resnext_dsl.semantics.scope import declared_twice
+from resnext_dsl.semantics.signature import no_arguments, operator_signature, template_signature
 from resnext_dsl.syntax import nodes as s
 
 
@@ -19,6 +20,7 @@ class StatementNames(ExpressionNames):
     def _block(self, block: s.Block, outer: NameLevel) -> None:
         level = NameLevel(outer)
         self._named_twice([alias for statement in block.statements for alias in names_given_by(statement)])
+        self._shared_twice(block.statements)
         for statement in block.statements:
             self._statement(statement, level)
         self._unused(level, "declared")
@@ -40,6 +42,8 @@ class StatementNames(ExpressionNames):
             self._apply(statement, level)
         elif isinstance(statement, s.Use):
             self._use(statement, level)
+        elif isinstance(statement, s.Shared):
+            self._shared(statement, level)
         elif isinstance(statement, s.Repeat):
             self._expression(statement.times, level)
             self._indexed(statement.body, (statement.counter,) if statement.counter is not None else (), level)
@@ -56,6 +60,34 @@ class StatementNames(ExpressionNames):
             self._split(statement, level)
         else:
             self._residual(statement, level)
+
+    def _shared(self, statement: s.Shared, level: NameLevel) -> None:
+        """Checks the declaration of a shared instance; its name is known to the end of the block."""
+        call, name = statement.call, statement.name
+        if call.callee.text == name.text and not self._is_known(name.text, level):
+            message = f"the shared instance `{name.text}` applies itself"
+            hint = "use `repeat` to apply an instance several times"
+            self._note(Diagnostic("E104", message, call.callee.span, hint=hint))
+        else:
+            self._apply(call, level)
+        self._declare(level, name)
+        level.names[name.text] = statement
+
+    def _shared_elsewhere(self, name: str) -> str:
+        """A hint for a template that applies a shared instance of the network; "" for any other name."""
+        return ""
+
+    def _shared_twice(self, entries: Iterable[s.Entry]) -> None:
+        """Notes a name that a block gives to a shared instance and to a value."""
+        values = {name.text: name for entry in entries for name in names_given_by(entry)}
+        for entry in entries:
+            if isinstance(entry, s.Shared) and entry.name.text in values:
+                first, second = sorted((entry.name, values[entry.name.text]), key=lambda name: name.span.start)
+                self._note(declared_twice(second, first.span))
+
+    @staticmethod
+    def _is_known(name: str, level: NameLevel) -> bool:
+        return name in OPERATORS or name in level.all_names()
 
     def _use(self, statement: s.Use, level: NameLevel) -> None:
         try:
@@ -121,12 +153,14 @@ class StatementNames(ExpressionNames):
         except KeyError:
             if name.text not in OPERATORS:
                 known = set(level.all_names()) | set(OPERATORS)
-                hint = did_you_mean(name.text, known)
+                hint = self._shared_elsewhere(name.text) or did_you_mean(name.text, known)
                 message = f"unknown operator or template `{name.text}`"
                 self._note(Diagnostic("E101", message, name.span, hint=hint))
                 return
             self._arguments(operator_signature(OPERATORS[name.text]), call.arguments, name.span, partial=True)
             return
+        if isinstance(meaning, s.Shared) and call.arguments:
+            self._note(no_arguments(name.text, call.arguments[0].span, meaning.name.span))
         if isinstance(meaning, s.Template):
             self._calls.add(meaning, name.span)
             self._arguments(template_signature(meaning), call.arguments, name.span)

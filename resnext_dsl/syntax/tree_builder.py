@@ -226,6 +226,12 @@ class Builder(ExpressionBuilder):
         keyword, value = children
         return s.Use(self._span(keyword, value), self._name(value))
 
+    def shared(self, children: list[Any]) -> s.Shared:
+        keyword, name, callee, call = children
+        arguments, end = call or ((), callee)
+        applied = s.Apply(self._span(callee, end), self._name(callee), arguments, None)
+        return s.Shared(self._span(keyword, end), self._name(name), applied)
+
     def repeat(self, children: list[Any]) -> s.Repeat:
         keyword, count, as_, index, body, as_too, alias = children
         span = self._span(keyword, alias or body)

@@ -137,6 +137,8 @@ def _step(wires: _Wires, tables: list[dict[str, ForwardStep]], name: str) -> Ste
     columns = [
         Slot(tuple(ABSENT if step is None else step.literals[place][1] for step in steps)) for place in range(len(keys))
     ]
+    if len(present) < len(steps) and first.kind == "call" and first.child != first.name:
+        raise MismatchError("an optional use of a shared module")
     flag = None if len(present) == len(steps) else Slot(tuple(step is not None for step in steps))
     return StepPattern(first, tuple(zip(keys, columns, strict=True)), flag)
 
