@@ -143,7 +143,9 @@ def _holds_value(arguments: tuple[Any, ...]) -> bool:
 def _hint(instance: SharedValue, first: Shape, here: Shape) -> str:
     """The way to make a value fit an instance."""
     if len(first) == len(here) == 3 and first[0] != here[0]:
-        return f"give every use {first[0]} channels, as by `conv({first[0]}, 1x1)` before it; height and width may differ"
+        return (
+            f"give every use {first[0]} channels, as by `conv({first[0]}, 1x1)` before it; height and width may differ"
+        )
     if len(first) == len(here) == 3:
         return f"`{instance.name}` has weights that depend on height and width: give every use the same size"
     return f"give every use a value of {show_shape(first)}, or declare an instance for each shape"

@@ -312,6 +312,8 @@ def _as_operator(problem: ArchError, call: s.Apply, env: Environment) -> ArchErr
     first = problem.diagnostics[0]
     if first.code != "E101":
         return problem
-    known = {name for name in env.all_names() if isinstance(env.find(name), OperatorValue | TemplateValue | SharedValue)}
+    known = {
+        name for name in env.all_names() if isinstance(env.find(name), OperatorValue | TemplateValue | SharedValue)
+    }
     hint = did_you_mean(call.callee.text, known | set(OPERATORS)) or first.hint
     return error("E101", f"unknown operator or template `{call.callee.text}`", call.callee.span, hint=hint)

@@ -107,7 +107,11 @@ def _modules(graph: Graph) -> None:
         first = graph.nodes[nodes[0]]
         for other in (graph.nodes[index] for index in nodes[1:]):
             alike = (first.operator, first.attributes) == (other.operator, other.attributes)
-            if not alike or tensors_of(graph, first) != tensors_of(graph, other) or not _one_source(graph, first, other):
+            if (
+                not alike
+                or tensors_of(graph, first) != tensors_of(graph, other)
+                or not _one_source(graph, first, other)
+            ):
                 raise InvariantError(f"nodes `{first.name}` and `{other.name}` cannot share the module `{module}`")
     own = {node.name for node in graph.nodes if node.module is None}
     for node in graph.nodes:
