@@ -160,8 +160,8 @@ def to_networkx(graph: Graph) -> networkx.MultiDiGraph:
     """The graph for networkx.
 
     Nodes are keyed by name. They have `operator`, `attributes` (a pydantic model; None for the input), `shape`, `span`,
-    `scope`, `trail` and `module` (the name of the module that the node calls). An edge has `position`, the argument of the target that it feeds. The graph has `name` and
-    `outputs`.
+    `scope`, `trail` and `module` (the name of the module that the node calls). An edge has `position`, the argument of
+    the target that it feeds. The graph has `name` and `outputs`.
     """
     import networkx
 
