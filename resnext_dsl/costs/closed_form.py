@@ -150,7 +150,7 @@ class NetworkCost(Cost):
         return self._grouped(lambda node: [(node.span.source.name, node.span.line)])
 
     def by_module(self) -> dict[str, Cost]:
-        """Cost of each module by name: "" is the network, then `conv2`, ...; of a shared module, that of all its uses."""
+        """Cost of each module by name: "" is the network, then `conv2`, ...; of a shared one, that of all its uses."""
         return self._grouped(lambda node: _with_parents(node.module_name))
 
     def by_template(self) -> dict[TemplateCall, CallCost]:
