@@ -147,5 +147,5 @@ def _hint(instance: SharedValue, first: Shape, here: Shape) -> str:
             f"give every use {first[0]} channels, as by `conv({first[0]}, 1x1)` before it; height and width may differ"
         )
     if len(first) == len(here) == 3:
-        return f"`{instance.name}` has weights that depend on height and width: give every use the same size"
+        return f"operators of `{instance.name}` depend on height and width: give every use the same size"
     return f"give every use a value of {show_shape(first)}, or declare an instance for each shape"

@@ -195,6 +195,10 @@ class _Resolver(StatementNames):
     def _elsewhere(self, name: s.Name) -> Diagnostic | None:
         if self._values is None or self._calls.owner is not None:
             return None
+        if isinstance(self._values.names.get(name.text), s.Shared):
+            message = f"`{name.text}` is a shared instance, which parameters and constants of the network cannot read"
+            hint = "apply it by a statement, or pass it to a template as an argument"
+            return Diagnostic("E101", message, name.span, hint=hint)
         if name.text in self._values.names:
             message = (
                 f"`{name.text}` is a value of the network, which parameters and constants of the network cannot read"

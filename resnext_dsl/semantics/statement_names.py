@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from resnext_dsl.foundation.diagnostics import Diagnostic, Note, did_you_mean
 from resnext_dsl.operators import OPERATORS
 from resnext_dsl.semantics.evaluate import VALUE_IN
-from resnext_dsl.semantics.expression_names import ExpressionNames
+from resnext_dsl.semantics.expression_names import ExpressionNames, in_own_declaration
 from resnext_dsl.semantics.name_level import NameLevel
 from resnext_dsl.semantics.scope import declared_twice
 from resnext_dsl.semantics.signature import no_arguments, operator_signature, template_signature
@@ -63,15 +63,11 @@ class StatementNames(ExpressionNames):
 
     def _shared(self, statement: s.Shared, level: NameLevel) -> None:
         """Checks the declaration of a shared instance; its name is known to the end of the block."""
-        call, name = statement.call, statement.name
-        if call.callee.text == name.text and not self._is_known(name.text, level):
-            message = f"the shared instance `{name.text}` applies itself"
-            hint = "use `repeat` to apply an instance several times"
-            self._note(Diagnostic("E104", message, call.callee.span, hint=hint))
-        else:
-            self._apply(call, level)
-        self._declare(level, name)
-        level.names[name.text] = statement
+        before, self._declaring = self._declaring, statement.name.text
+        self._apply(statement.call, level)
+        self._declaring = before
+        self._declare(level, statement.name)
+        level.names[statement.name.text] = statement
 
     def _shared_elsewhere(self, name: str) -> str:
         """A hint for a template that applies a shared instance of the network; "" for any other name."""
@@ -84,10 +80,6 @@ class StatementNames(ExpressionNames):
             if isinstance(entry, s.Shared) and entry.name.text in values:
                 first, second = sorted((entry.name, values[entry.name.text]), key=lambda name: name.span.start)
                 self._note(declared_twice(second, first.span))
-
-    @staticmethod
-    def _is_known(name: str, level: NameLevel) -> bool:
-        return name in OPERATORS or name in level.all_names()
 
     def _use(self, statement: s.Use, level: NameLevel) -> None:
         try:
@@ -152,6 +144,9 @@ class StatementNames(ExpressionNames):
             meaning = level.find(name.text)
         except KeyError:
             if name.text not in OPERATORS:
+                if name.text == self._declaring:
+                    self._note(in_own_declaration(name))
+                    return
                 known = set(level.all_names()) | set(OPERATORS)
                 hint = self._shared_elsewhere(name.text) or did_you_mean(name.text, known)
                 message = f"unknown operator or template `{name.text}`"

@@ -90,7 +90,14 @@ SYNTAX_ERRORS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     (
         "a shared instance needs the operator or template that it applies",
         "write `shared NAME = conv(64, 3x3)`",
-        ("template t { shared a }", "template t { shared a conv(3) }", "template t { shared a(3) }"),
+        (
+            "template t { shared a }",
+            "template t { shared a\nrelu }",
+            "template t { shared a conv(3) }",
+            "template t { shared a(3) }",
+            "template t { shared a = 3 }",
+            "template t { shared a = [relu] }",
+        ),
     ),
     (
         "two statements on one line need `;` between them",

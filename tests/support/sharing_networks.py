@@ -15,19 +15,45 @@ NESTED = "    template nested(k) { shared inner = conv(channels_here, k); inner;
 PAIR = "    template pair(op, k) { op; conv(channels_here, k); relu; op }"
 
 
+DECLARED = {
+    "count": "param count = 2 in 1..3",
+    "flag": "param flag = true in {true, false}",
+    "kernel": "param kernel = 3x3 in {1x1, 3x3}",
+    "act": "param act = relu in {relu, silu}",
+}
+"""The parameters of a network with candidates."""
+
+
 class SharingWriter(Writer):
-    """Writes networks in which many statements declare an instance and use it."""
+    """Writes networks in which many statements declare an instance and use it.
+
+    Attributes:
+        parameters: The parameters of the network, which its stages read.
+        instances: The number of instances so far.
+    """
+
+    def __init__(self, source: random.Random, parameters: tuple[str, ...] = ()) -> None:
+        super().__init__(source)
+        self.parameters = list(parameters)
+        self.instances = 0
 
     def network(self) -> str:
-        """The body of a network, with instances of the network itself that its parts use."""
-        self.instances = 0
-        written = super().network()
-        return "\n".join(
-            [APPLIED, NESTED, PAIR, "    conv(8, 3x3)", "    shared whole = conv(8, 3x3, groups=2)", written]
-        )
+        """The body of a network, with an instance of the network itself that its parts use."""
+        lines = [f"    {DECLARED[name]}" for name in self.parameters]
+        lines += [APPLIED, NESTED, PAIR, "    conv(8, 3x3)", "    shared whole = conv(8, 3x3, groups=2)"]
+        return "\n".join([*lines, super().network()])
+
+    def call(self, names: list[str]) -> str:
+        """A call of a template; in a stage, its arguments may be parameters of the network."""
+        text = super().call(names)
+        swaps = [("3x3", "kernel"), ("true", "flag"), ("relu", "act")]
+        for value, parameter in swaps if not names else ():
+            text = text.replace(value, parameter) if parameter in self.parameters else text
+        return text
 
     def body(self, names: list[str], depth: int, keep: bool = False, most: int = 3) -> str:
         """Statements, most of them with a use of an instance."""
+        names = names or self.parameters
         lines = super().body(names, depth, keep, most)
         return f"{lines}; {self.sharing(names, depth)}" if self.source.random() < 0.5 else lines
 
@@ -67,7 +93,7 @@ class SharingWriter(Writer):
     def convolution(self, names: list[str], depth: int, keep: bool) -> str:
         """A convolution, or the instance of the network if its channels are there."""
         plain = super().convolution(names, depth, keep)
-        if not names and self.source.random() < 0.3:
+        if names == self.parameters and self.source.random() < 0.3:
             return f"if channels_here == 8 {{ whole }} else {{ {plain} }}"
         return plain
 
@@ -76,6 +102,12 @@ def text_of(seed: int) -> str:
     """The text of a random network; it may have errors of shape."""
     source = random.Random(seed)
     return f"network net {{\n    input image: 8x12x12\n{SharingWriter(source).network()}\n}}\n"
+
+
+def varied_text(seed: int) -> str:
+    """The text of a random network with parameters that have domains."""
+    source = random.Random(seed)
+    return f"network net {{\n    input image: 8x12x12\n{SharingWriter(source, tuple(DECLARED)).network()}\n}}\n"
 
 
 def drawn(seed: int, largest: int = LARGEST) -> Network:
