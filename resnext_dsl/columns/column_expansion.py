@@ -124,7 +124,7 @@ class ColumnExpander(Expander):
         self._inside = ""
         self._instances = 0
         self._kinds: dict[int, UseKey] = {}
-        self._uses: dict[SharedValue, list[Use]] = {}
+        self._uses: dict[SharedValue, list[InstanceUse]] = {}
 
     def run(self) -> None:
         """Runs every entry of the network; the main output comes last."""
@@ -227,7 +227,7 @@ class ColumnExpander(Expander):
             if place in self._kinds and isinstance(node, Priced) and masks[node.mark].any():
                 kind, mask = self._kinds[place], masks[node.mark]
                 kinds[kind] = self._either(kinds[kind], mask) if kind in kinds else mask
-        use = Use(lanes.active, kinds)
+        use = InstanceUse(lanes.active, kinds)
         for earlier in self._uses.setdefault(instance, []):
             common = lanes.both(earlier.active, use.active)
             if not common.any():
@@ -452,7 +452,7 @@ UseKey = tuple[Any, ...]
 """What the nodes of one module have in common: module, operator, attributes and the shapes that its tensors need."""
 
 
-class Use(NamedTuple):
+class InstanceUse(NamedTuple):
     """A use of a shared instance: its candidates, and the candidates of each kind of node."""
 
     active: Mask
