@@ -449,7 +449,7 @@ SIZED = frozenset({"pad_same"})
 """The operators whose module depends on height and width, beside attributes and channels."""
 
 UseKey = tuple[Any, ...]
-"""What the nodes of one module have in common: module, operator, attributes and the shapes that its tensors need."""
+"""The properties that all nodes of a module share: module, operator, attributes, and the shapes of its tensors."""
 
 
 class InstanceUse(NamedTuple):

@@ -10,8 +10,10 @@ such a node has the operator of the network's input, so that rules see a value a
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Literal
 
 from resnext_dsl.expansion.graph_builder import join
+from resnext_dsl.foundation.diagnostics import Span
 from resnext_dsl.foundation.records import NamedTuple
 from resnext_dsl.graph.ir import Graph, Node, Scope, tensors_of, uses_of_modules
 from resnext_dsl.operators import OPERATORS
@@ -129,6 +131,12 @@ class Workspace:
         for source in inputs:
             self.users[source].append(index)
         return index
+
+    def put_scope(self, name: str, kind: Literal["paths", "path"], span: Span) -> None:
+        """Adds a scope; inside a use of an instance, it lies in the module of the instance."""
+        outer, _, label = name.rpartition(".")
+        module = self.scopes[outer].module
+        self.scopes[name] = Scope(name, kind, label, (), span, module=module and join(module, label))
 
     def step(self, kind: str, sources: Sequence[Key], targets: Sequence[Key], *arguments: object) -> None:
         """Record a move of tensors."""

@@ -262,6 +262,28 @@ def hold_forms(network: Network) -> None:
             assert is_the_way_back(other.weights, written(network).state_dict())
 
 
+SINGLE = """network single {
+    input image: 16x8x8
+    template unit(c) { conv(c, 1x1); bn; relu; conv(c, 3x3, groups=4); bn; relu; conv(c, 1x1) }
+    shared alone = unit(16)
+    stage first { alone }
+    shared often = unit(16)
+    often; often
+}
+"""
+
+
+def test_an_instance_with_one_use_is_rewritten_inside_its_module() -> None:
+    network = rx.loads(SINGLE)
+    for form, mode in (("a", "train"), ("b", "train"), ("fastest", "inference")):
+        difference, other = compare(network, form, mode)
+        assert max(difference) <= 1e-9
+        names = {node.module_name.partition(".")[0] for node in other.graph.nodes[1:]}
+        assert names == {"alone", "often"}
+    operators = [node.operator for node in network.rewrite("fastest", "inference").graph.nodes]
+    assert operators.count("bn") == 4
+
+
 @pytest.mark.parametrize("text", [FOLDED, RECURRENT])
 def test_every_form_of_a_network_computes_the_same(text: str) -> None:
     hold_forms(rx.loads(text))
