@@ -16,6 +16,7 @@ from resnext_dsl.compiler.torch_module import build
 from resnext_dsl.costs.fvcore_count import agree, measure
 from resnext_dsl.graph.ir import uses_of_modules
 from resnext_dsl.networks.network import Network
+from resnext_dsl.weights.layer_comparison import compare_layers
 
 _DECLARED = declare_missing_operators()
 
@@ -212,14 +213,29 @@ def test_the_module_is_held_once() -> None:
     assert calls == ["step"] * 5
 
 
-def test_a_classifier_that_is_shared_cannot_be_reset_alone() -> None:
-    body = "input image: 3x8x8\n    shared last = linear(4)\n    output other {{ avgpool(global); flatten; {} }}\n"
-    text = "network n {{\n    " + body + "    head {{ avgpool(global); flatten; last }}\n}}\n"
-    assert not hasattr(rx.loads(text.format("last")).compile(), "reset_classifier")
-    assert hasattr(
-        rx.loads(text.replace("shared last = linear(4)", "").replace("last", "linear(4)").format("relu")).compile(),
-        "reset_classifier",
-    )
+CLASSIFIER = """network n {
+    input image: 3x8x8
+    shared last = linear(4)
+    output other { avgpool(global); flatten; last }
+    head { avgpool(global); flatten; last }
+}
+"""
+
+
+def test_a_classifier_that_another_output_uses_cannot_be_reset() -> None:
+    assert not hasattr(rx.loads(CLASSIFIER).compile(), "reset_classifier")
+    model = rx.loads(CLASSIFIER.replace("flatten; last }\n    head", "flatten }\n    head")).compile()
+    model.reset_classifier(7)
+    assert model.eval()(torch.zeros(1, 3, 8, 8)).main.shape == (1, 7)
+
+
+def test_a_comparison_with_a_reference_leaves_out_what_runs_several_times() -> None:
+    network, theirs = rx.loads(RECURRENT), Recurrent()
+    model = network.compile(form="written", weights=theirs.ours())
+    names = {ours: key for key, ours in zip(theirs.state_dict(), theirs.ours(), strict=True)}
+    compared = compare_layers(model, theirs, torch.randn(1, 3, 16, 16), list(names.items()))
+    assert [layer.ours for layer in compared] == ["stem.conv", "paths.0.conv", "head.linear"]
+    assert not any(layer.differs for layer in compared)
 
 
 # --- rewriting ---
