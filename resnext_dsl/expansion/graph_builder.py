@@ -65,9 +65,6 @@ class GraphBuilder:
         use, module = self._instance_of
         return module + name[len(use) :]
 
-    def _module(self, name: str) -> str | None:
-        return None if self._instance_of is None else self.module_of(name)
-
     def put_input(self) -> Running:
         """The node of the network's input; None if it has no input, which is noted."""
         network = self.network
@@ -113,7 +110,8 @@ class GraphBuilder:
     ) -> None:
         """Adds a scope."""
         self.grow(1)
-        self.scopes[name] = Scope(name, kind, label, arguments, span, module=self._module(name))
+        module = None if self._instance_of is None else self.module_of(name)
+        self.scopes[name] = Scope(name, kind, label, arguments, span, module=module)
 
     def grow(self, count: int) -> None:
         """Counts nodes and scopes; a network of `LARGE` of them has its whole size checked."""
@@ -146,7 +144,7 @@ class GraphBuilder:
         self.grow(1)
         sources = tuple([value.node for value in inputs])
         full = f"{scope}.{name}" if scope else name
-        module = self._module(full)
+        module = None if self._instance_of is None else self.module_of(full)
         self.nodes.append(Node(full, operator, attributes, sources, shape, span, scope, self.trail, module))
         return GraphValue(index, shape)
 

@@ -193,7 +193,7 @@ class Caller(GraphBuilder):
             self.evaluator.step(template.span, recording.steps)
             return replay(self, recording, scope, x)
         scalars = tuple([(name, scalar) for name, scalar in map(_scalar, inner.names.items()) if scalar is not None])
-        module = self._module(scope)
+        module = None if self._instance_of is None else self.module_of(scope)
         self.scopes[scope] = Scope(scope, "template", template.name.text, scalars, template.span, passed, module)
         recorder = Recorder(self, scope, x, self.evaluator.steps)
         result = self._body(template.body, Frame(x, x), inner, scope, x)

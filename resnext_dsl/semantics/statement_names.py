@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from resnext_dsl.foundation.diagnostics import Diagnostic, Note, did_you_mean
 from resnext_dsl.operators import OPERATORS
@@ -73,11 +73,12 @@ class StatementNames(ExpressionNames):
         """A hint for a template that applies a shared instance of the network; "" for any other name."""
         return ""
 
-    def _shared_twice(self, entries: Iterable[s.Entry]) -> None:
+    def _shared_twice(self, entries: Sequence[s.Entry]) -> None:
         """Notes a name that a block gives to a shared instance and to a value."""
-        values = {name.text: name for entry in entries for name in names_given_by(entry)}
-        for entry in entries:
-            if isinstance(entry, s.Shared) and entry.name.text in values:
+        instances = [entry for entry in entries if isinstance(entry, s.Shared)]
+        values = {name.text: name for entry in entries if instances for name in names_given_by(entry)}
+        for entry in instances:
+            if entry.name.text in values:
                 first, second = sorted((entry.name, values[entry.name.text]), key=lambda name: name.span.start)
                 self._note(declared_twice(second, first.span))
 
