@@ -119,6 +119,7 @@ def picked(limits: Sequence[Limit], declared: Iterable[str], names: Sequence[str
 def misplaced(limits: Sequence[Limit], graph: Graph) -> list[Diagnostic]:
     """Diagnostics for the limits of parts that a graph does not have."""
     known = {node.name for node in graph.nodes} | {part.name for part in graph.parts} | set(graph.scopes)
+    known |= {node.module_name for node in graph.nodes} | {scope.module_name for scope in graph.scopes.values()}
     wrong: list[Diagnostic] = []
     for limit in limits:
         if limit.part and limit.part not in known:

@@ -135,12 +135,15 @@ def _depth(subject: Subject) -> int:
 
 
 def members_of(subject: Subject) -> frozenset[int]:
-    """The positions of the nodes of a subject."""
+    """The positions of the nodes of a subject; for the name of a shared instance, those of all its uses."""
     nodes = subject.network.ir.nodes
     if not subject.part:
         return frozenset(range(len(nodes)))
     inside = f"{subject.part}."
-    return frozenset(i for i, node in enumerate(nodes) if node.name == subject.part or node.name.startswith(inside))
+    names = [(node.name, node.module_name) for node in nodes]
+    return frozenset(
+        i for i, known in enumerate(names) if any(name == subject.part or name.startswith(inside) for name in known)
+    )
 
 
 def _memory(attribute: str, *arguments: MeasureArgument) -> Measure:

@@ -16,7 +16,7 @@ from resnext_dsl.columns.arithmetic import Column, merged, settled
 from resnext_dsl.columns.binding import ColumnEvaluator, bind
 from resnext_dsl.columns.lanes import FAILED, Choice, DeadError, Lanes, Mask, NoClosedFormError
 from resnext_dsl.expansion.call_cache import list_key, nodes_of, places_in
-from resnext_dsl.expansion.graph_builder import LARGE, Running
+from resnext_dsl.expansion.graph_builder import LARGE, Running, join
 from resnext_dsl.expansion.statements import Expander
 from resnext_dsl.expansion.template_calls import Frame, Place
 from resnext_dsl.foundation.diagnostics import ArchError, Diagnostic, Note, Span, error
@@ -34,6 +34,7 @@ from resnext_dsl.semantics.values import (
     GraphValue,
     List,
     OperatorValue,
+    SharedValue,
     TemplateValue,
     holds_values,
     values_of,
@@ -49,6 +50,7 @@ class Priced(NamedTuple):
         inputs: The nodes that it reads.
         part: The part of the network (stem, stage, head, output) that contains it; "" between parts.
         counts: Whether it adds to the depth.
+        module: The name of the module of a shared instance that it calls; "" for a module of its own.
     """
 
     mark: int
@@ -59,6 +61,7 @@ class Priced(NamedTuple):
     flops: Any
     macs: Any
     activations: Any
+    module: str = ""
 
 
 class MergedValue(NamedTuple):
@@ -129,6 +132,9 @@ class ColumnExpander(Expander):
         self._calls = LaneCache(lanes)
         self._tops: dict[str, Span] = {}
         self._inside = ""
+        self._instances = 0
+        self._kinds: dict[int, UseKey] = {}
+        self._uses: dict[SharedValue, list[InstanceUse]] = {}
 
     def run(self) -> None:
         """Runs every entry of the network; the main output comes last."""
@@ -194,10 +200,61 @@ class ColumnExpander(Expander):
             active = self.lanes.active
             prices = self._price(operator, attributes, shapes)
             self._prices.keep(key, active, prices, (attributes, shapes))
-        shape, *costs = prices
+        shape, params, flops, macs, activations = prices
         sources = tuple(value.node for value in inputs)
-        self.priced.append(Priced(self.lanes.note(), sources, self._inside, OPERATORS[operator].multiplies, *costs))
+        module = "" if self._instance_of is None else self.module_of(join(scope, name))
+        if module:
+            sized = shapes if operator in SIZED else tuple((len(shape), shape[0]) for shape in shapes)
+            self._kinds[len(self.priced)] = module, *key[:2], _identity(sized)
+        multiplies = OPERATORS[operator].multiplies
+        costs = params, flops, macs, activations
+        self.priced.append(Priced(self.lanes.note(), sources, self._inside, multiplies, *costs, module))
         return GraphValue(len(self.priced) - 1, shape)
+
+    # --- shared instances ---
+
+    def declared(self, statement: s.Shared, place: Place, env: Environment) -> SharedValue:
+        """The instance that a statement declares, under a module name of its own: copies of calls have no names."""
+        instance = super().declared(statement, place, env)
+        if self._instance_of is None:
+            self._instances += 1
+            instance.module = f"{ROOT}{self._instances}"
+        return instance
+
+    @property
+    def count(self) -> int:
+        """The number of nodes so far."""
+        return len(self.priced)
+
+    def check_use(self, instance: SharedValue, call: s.Apply, start: int, x: Flow) -> None:
+        """Checks that a use calls the modules of all earlier uses of the same candidates, with equal tensors.
+
+        Raises:
+            NoClosedFormError: If that cannot be told for all candidates at once.
+        """
+        lanes, masks = self.lanes, self.lanes.masks
+        kinds: dict[UseKey, Mask] = {}
+        for place in range(start, self.count):
+            node = self.priced[place]
+            if place in self._kinds and isinstance(node, Priced) and masks[node.mark].any():
+                kind, mask = self._kinds[place], masks[node.mark]
+                kinds[kind] = self._either(kinds[kind], mask) if kind in kinds else mask
+        use = InstanceUse(lanes.active, kinds)
+        for earlier in self._uses.setdefault(instance, []):
+            common = lanes.both(earlier.active, use.active)
+            if not common.any():
+                continue
+            none = np.zeros_like(common, shape=(1,) * common.ndim)
+            for kind in {*earlier.kinds, *kinds}:
+                one, two = (lanes.both(common, each.get(kind, none)) for each in (earlier.kinds, kinds))
+                lanes.fits(one, two)
+                if (one != two).any():
+                    raise NoClosedFormError(f"the uses of `{instance.name}` may differ between candidates")
+        self._uses[instance].append(use)
+
+    def _either(self, left: Mask, right: Mask) -> Mask:
+        self.lanes.fits(left, right)
+        return left | right
 
     def _price(self, operator: str, attributes: Attributes, shapes: tuple[Shape, ...]) -> tuple[Any, ...]:
         """Output shape, parameters, FLOPs, multiply-adds and activations."""
@@ -323,31 +380,48 @@ class ColumnExpander(Expander):
     ) -> Running:
         names = tuple(inner.names.values())
         self._tops.setdefault(scope, callee.template.span)
+        inside, home = self._instance_of is not None, self.module_of(scope)
         shapes = _identity(x.shape) if type(x) is GraphValue else _identity(list_key(x))
         entering = tuple([places_in(nodes_of(x), value) for value in names])
-        key = id(callee.template), id(callee.environment), _identity(names), shapes, entering
+        key = id(callee.template), id(callee.environment), _identity(names), shapes, entering, inside
         known: CallRecord | None = self._calls.find(key)
         if known is not None:
             self.evaluator.step(callee.template.span, known.steps)
-            return self._again(known, x)
+            return self._again(known, x, home)
         active, start, steps = self.lanes.active, len(self.priced), self.evaluator.steps
+        instances = self._instances
         value = self._body(callee.template.body, Frame(x, x), inner, scope, x)
         if value is not None:
             # A step that splits may leave operators without candidates on the current path.
             placed = enumerate(self.priced[start:], start)
             masked = ((place, node, self.lanes.masks[node.mark]) for place, node in placed if node is not None)
             nodes = tuple(record for record in masked if record[2].any())
-            call = CallRecord(nodes_of(x), value, nodes, self.evaluator.steps - steps)
+            spent, inner_instances = self.evaluator.steps - steps, range(instances + 1, self._instances + 1)
+            call = CallRecord(nodes_of(x), value, nodes, spent, home if inside else "", inner_instances)
             self._calls.keep(key, active, call, (names, x, inner))
         return value
 
-    def _again(self, call: CallRecord, x: Flow) -> Flow:
-        """The value of a call that was expanded before: copies its operators onto another value or list of values."""
+    def _again(self, call: CallRecord, x: Flow, home: str) -> Flow:
+        """The value of a call that was expanded before: copies its operators onto another value or list of values.
+
+        Args:
+            call: The call.
+            x: The value that enters the copy, or the list of values.
+            home: The name of the module of the copy.
+        """
         places = dict(zip(call.entries, nodes_of(x), strict=True))
+        shift = self._instances + 1 - call.instances.start
+        self._instances += len(call.instances)
         for place, node, mask in call.nodes:
             alive = self.lanes.both(mask, self.lanes.active)
             if alive.any():
                 places[place] = self._copied(node, alive, places)
+                copy = self.priced[places[place]]
+                if isinstance(node, Priced) and node.module and isinstance(copy, Priced):
+                    module = _moved(node.module, call, home, shift)
+                    self.priced[places[place]] = copy._replace(module=module)
+                    if place in self._kinds:
+                        self._kinds[places[place]] = module, *self._kinds[place][1:]
         moved = [GraphValue(places.get(value.node, value.node), value.shape) for value in values_of(call.value)]
         return moved[0] if type(call.value) is GraphValue else List(moved)
 
@@ -373,12 +447,42 @@ class CallRecord(NamedTuple):
         value: The value of the call, or the list of its values.
         nodes: The nodes of the body with their indices and their candidates.
         steps: The number of steps of computation.
+        module: The name of its module, if it is inside a use of a shared instance; else "".
+        instances: The numbers of the shared instances that it declares.
     """
 
     entries: tuple[int, ...]
     value: Flow
     nodes: tuple[tuple[int, Priced | MergedValue, Mask], ...]
     steps: int
+    module: str
+    instances: range
+
+
+ROOT = "#"
+"""The first character of the module names of instances; the number of the instance follows."""
+
+SIZED = frozenset({"pad_same"})
+"""The operators whose module depends on height and width, beside attributes and channels."""
+
+UseKey = tuple[Any, ...]
+"""The properties that all nodes of a module share: module, operator, attributes, and the shapes of its tensors."""
+
+
+class InstanceUse(NamedTuple):
+    """A use of a shared instance: its candidates, and the candidates of each kind of node."""
+
+    active: Mask
+    kinds: dict[UseKey, Mask]
+
+
+def _moved(module: str, call: CallRecord, home: str, shift: int) -> str:
+    """The module of a copy: instances that the call declares are new ones, those from outside stay."""
+    if call.module and (module == call.module or module.startswith(f"{call.module}.")):
+        return home + module[len(call.module) :]
+    root, dot, rest = module.partition(".")
+    number = int(root.removeprefix(ROOT))
+    return f"{ROOT}{number + shift}{dot}{rest}" if number in call.instances else module
 
 
 class LaneCache:

@@ -56,9 +56,11 @@ class Totals:
         self._deepest: dict[str, Array] = {}
         self._bounds: dict[str, float] = {}
         self._costs: dict[str, list[tuple[Mask, Any, str]]] = {measure: [] for measure in COST_MEASURES}
+        owned: dict[str, Mask] = {}
         for place, node in enumerate(result.nodes):
             if isinstance(node, Priced):
-                self._add("params", node.params, self._where(there[place], node.mark), node.part)
+                where = self._where(there[place], node.mark)
+                self._add("params", node.params, self._owning(where, node.module, owned), node.part)
                 for measure in COST_MEASURES[1:]:
                     self._add(measure, getattr(node, measure), self._where(runs[place], node.mark), node.part)
 
@@ -73,6 +75,25 @@ class Totals:
         if key not in self._both:
             self._both[key] = self._lanes.both(needed, mask)
         return self._both[key]
+
+    def _owning(self, where: Mask | None, module: str, owned: dict[str, Mask]) -> Mask | None:
+        """The candidates for which a node owns its parameters: those for which no earlier node has its module.
+
+        Args:
+            where: The candidates of the node.
+            module: The module of a shared instance; "" for a module of its own.
+            owned: The candidates of the earlier nodes of each module, to which those of the node are added.
+        """
+        if where is None or not module:
+            return where
+        earlier = owned.get(module)
+        if earlier is None:
+            owned[module] = where
+            return where
+        self._lanes.fits(earlier, where)
+        owned[module] = earlier | where
+        rest = self._lanes.both(where, ~earlier)
+        return rest if rest.any() else None
 
     def _add(self, measure: str, cost: Any, where: Mask | None, part: str) -> None:
         if where is not None and not (type(cost) is int and cost == 0):

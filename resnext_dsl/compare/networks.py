@@ -184,7 +184,7 @@ def _input(network: Network) -> dict[str, str]:
 def _init(network: Network) -> dict[str, str]:
     """Each field with its rule of initialisation; the last of several rules for one field holds."""
     rules: dict[str, str] = {}
-    operators = {node.name for node in network.ir.nodes}
+    operators = {node.module_name for node in network.ir.nodes}
     for rule in network.init:
         arguments = ", ".join(f"{name}={source_text(value)}" for name, value in rule.arguments)
         owner = rule.path if rule.path in operators else f"{rule.path}.{rule.operator}"

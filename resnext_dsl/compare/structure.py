@@ -6,13 +6,13 @@ Names are grouped by their pattern: equal changes of `conv3.0.conv2` .. `conv3.3
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from typing import Any, Literal
 
 from resnext_dsl.compare.align import Alignment
 from resnext_dsl.display.stage_table import operator_text
 from resnext_dsl.foundation.records import NamedTuple
-from resnext_dsl.graph.ir import Graph, Node, commutes
+from resnext_dsl.graph.ir import Graph, Node, commutes, uses_of_modules
 from resnext_dsl.semantics.values import show, show_shape
 
 Kind = Literal["changed", "reshaped", "removed", "added", "renamed"]
@@ -21,7 +21,7 @@ KINDS: tuple[Kind, ...] = ("changed", "reshaped", "removed", "added", "renamed")
 
 
 class Detail(NamedTuple):
-    """An attribute (or `operator`, or `inputs`) with its value on each side."""
+    """An attribute (or `operator`, `weights` or `inputs`) with its value on each side."""
 
     attribute: str
     a: str
@@ -87,11 +87,12 @@ def _change(group: list[_Entry]) -> StructuralChange:
 
 
 def _paired(a: Graph, b: Graph, alignment: Alignment) -> Iterable[_Entry]:
+    shared_a, shared_b = (uses_of_modules(graph).keys() for graph in (a, b))
     for i, j in alignment.pairs.items():
         x, y = a.nodes[i], b.nodes[j]
         if x.operator == "input":
             continue
-        details = (*_attributes(x, y), *_inputs(a, b, i, j, alignment))
+        details = (*_attributes(x, y), *_modules(x, y, shared_a, shared_b), *_inputs(a, b, i, j, alignment))
         renamed = x.name != alignment.name_in_a(y.name)
         kind: Kind = "changed" if details else "renamed" if renamed else "reshaped"
         if details or renamed or x.shape != y.shape:
@@ -112,6 +113,19 @@ def _attributes(x: Node, y: Node) -> list[Detail]:
         for name, value in before.items()
         if name in after and value_text(value) != value_text(after[name])
     ]
+
+
+def _modules(x: Node, y: Node, shared_a: Container[str], shared_b: Container[str]) -> list[Detail]:
+    """The change of an operator's weights: shared with other places, or its own."""
+    before, after = (
+        node.module if node.module is not None and node.module in shared else None
+        for node, shared in ((x, shared_a), (y, shared_b))
+    )
+    return [Detail("weights", _owner(before), _owner(after))] if (before is None) != (after is None) else []
+
+
+def _owner(module: str | None) -> str:
+    return "own" if module is None else f"shared as {starred(module)}"
 
 
 def value_text(value: Any) -> str:

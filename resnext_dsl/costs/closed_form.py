@@ -12,7 +12,7 @@ from operator import attrgetter
 from typing import Any, TypeVar
 
 from resnext_dsl.foundation.records import NamedTuple
-from resnext_dsl.graph.ir import Graph, Node, reachable
+from resnext_dsl.graph.ir import Graph, Node, later_uses, reachable
 from resnext_dsl.operators import OPERATORS
 from resnext_dsl.operators.base import Shape
 
@@ -150,8 +150,8 @@ class NetworkCost(Cost):
         return self._grouped(lambda node: [(node.span.source.name, node.span.line)])
 
     def by_module(self) -> dict[str, Cost]:
-        """Cost of each level of the module tree and of each node, by name. "" is the network, then `conv2`, ..."""
-        return self._grouped(lambda node: _with_parents(node.name))
+        """Cost of each module by name: "" is the network, then `conv2`, ...; of a shared one, that of all its uses."""
+        return self._grouped(lambda node: _with_parents(node.module_name))
 
     def by_template(self) -> dict[TemplateCall, CallCost]:
         """Cost of each place that calls a template, in the order of first calls.
@@ -189,17 +189,22 @@ def _places(node: Node, calls: dict[TemplateCall, set[int]]) -> list[TemplateCal
 
 
 def cost_of(graph: Graph, training: bool = False) -> NetworkCost:
-    """The cost of a graph. Training-only outputs always count in `params`, and in other figures if `training`."""
+    """The cost of a graph. Training-only outputs always count in `params`, and in other figures if `training`.
+
+    The parameters of a module that several nodes call count at the first of them.
+    """
     runs = reachable(graph, [output.node for output in graph.outputs if training or not output.training_only])
+    later = later_uses(graph)
     known: dict[Any, _EqualNodes] = {}
     groups: list[_EqualNodes] = []
     nodes = graph.nodes
     shapes = [node.shape for node in nodes]
     for index, node in enumerate(nodes):
-        key = node.operator, id(node.attributes), tuple([shapes[source] for source in node.inputs]), index in runs
+        inside, again = index in runs, index in later
+        key = node.operator, id(node.attributes), tuple([shapes[source] for source in node.inputs]), inside, again
         group = known.get(key)
         if group is None:
-            group = known[key] = _EqualNodes(*_priced(node, key[2], key[3]))
+            group = known[key] = _EqualNodes(*_priced(node, key[2], inside, again))
         group.count += 1
         groups.append(group)
     uncounted = [node for node, group in zip(nodes, groups, strict=True) if not group.counted]
@@ -213,12 +218,19 @@ def cost_of(graph: Graph, training: bool = False) -> NetworkCost:
     )
 
 
-def _priced(node: Node, shapes: tuple[Shape, ...], runs: bool) -> tuple[Cost, bool]:
-    """The cost of a node, and whether fvcore counts it. A node that does not run is never missing from a count."""
+def _priced(node: Node, shapes: tuple[Shape, ...], runs: bool, again: bool) -> tuple[Cost, bool]:
+    """The cost of a node, and whether fvcore counts it. A node that does not run is never missing from a count.
+
+    Args:
+        node: The node.
+        shapes: The shapes of its inputs.
+        runs: Whether it runs in the mode that is counted.
+        again: Whether an earlier node owns its parameters.
+    """
     if node.operator == "input":
         return Cost(), True
     row = OPERATORS[node.operator]
-    params = row.parameters(node.attributes, shapes)
+    params = 0 if again else row.parameters(node.attributes, shapes)
     if not runs:
         return Cost(params), True
     flops = row.flops(node.attributes, shapes) if row.flops is not None else None

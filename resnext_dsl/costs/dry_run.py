@@ -187,17 +187,20 @@ class Sequential(ModuleList):
 class Layer(ModuleStandIn):
     """Stands for a layer of torch or of `emit.support`.
 
-    A layer without a node is an `nn.Identity`. It replaces a module that an instance of a template does not have.
+    A layer without a node is an `nn.Identity`. It replaces a module that an instance of a template does not have. A
+    layer with several nodes is called once for each; a call is of a node with the shape of its input.
     """
 
     def __init__(self, *_: Any, inplace: bool = False, **__: Any) -> None:
         super().__init__()
         self.inplace = inplace
         self.operator = ""
+        self.shapes: dict[Shape, tuple[tuple[Shape, ...], Shape]] = {}
 
     def bind(self, operator: str, attributes: Attributes | None, inputs: tuple[Shape, ...], shape: Shape) -> None:
-        """Sets the operator of the layer, its attributes, and the shapes of its inputs and result."""
-        self.operator, self.attributes, self.inputs, self.shape = operator, attributes, inputs, shape
+        """Sets the operator of the layer and its attributes, and adds the shapes of the inputs and result of a call."""
+        self.operator, self.attributes = operator, attributes
+        self.shapes[inputs[0]] = inputs, shape
 
     def forward(self, *values: Value) -> Value:
         """A new value, or a view of the input."""
@@ -205,10 +208,11 @@ class Layer(ModuleStandIn):
         if not self.operator:
             return value
         rules, ledger = OPERATORS[self.operator].memory, value.storage.ledger
-        if self.inplace or rules.view(self.attributes, self.inputs, False):
-            return Value(value.storage, self.shape)
-        result = value.in_new_memory(self.shape)
-        ledger.record(rules.scratch(self.attributes, self.inputs, ledger.batch).bytes(ledger.width))
+        inputs, shape = self.shapes[value.shape]
+        if self.inplace or rules.view(self.attributes, inputs, False):
+            return Value(value.storage, shape)
+        result = value.in_new_memory(shape)
+        ledger.record(rules.scratch(self.attributes, inputs, ledger.batch).bytes(ledger.width))
         return result
 
 
@@ -277,15 +281,18 @@ def _constructed(graph: Graph, source: str) -> ModuleStandIn:
     # The class of the network is the last one of the file.
     root = [value for value in names.values() if isinstance(value, type) and issubclass(value, ModuleStandIn)][-1]
     model: ModuleStandIn = root()
-    _bind(model, "", {node.name: node for node in graph.nodes}, graph)
+    nodes: dict[str, list[Node]] = {}
+    for node in graph.nodes:
+        nodes.setdefault(node.module_name, []).append(node)
+    _bind(model, "", nodes, graph)
     return model
 
 
-def _bind(module: ModuleStandIn, name: str, nodes: dict[str, Node], graph: Graph) -> None:
-    """Connects every layer to the node of the same name."""
-    if isinstance(module, Layer) and name in nodes:
-        node = nodes[name]
-        inputs = tuple([graph.nodes[source].shape for source in node.inputs])
-        module.bind(node.operator, node.attributes, inputs, node.shape)
+def _bind(module: ModuleStandIn, name: str, nodes: dict[str, list[Node]], graph: Graph) -> None:
+    """Connects every layer to the nodes that call it."""
+    if isinstance(module, Layer):
+        for node in nodes.get(name, ()):
+            inputs = tuple([graph.nodes[source].shape for source in node.inputs])
+            module.bind(node.operator, node.attributes, inputs, node.shape)
     for key, child in module.children.items():
         _bind(child, f"{name}.{key}" if name else key, nodes, graph)

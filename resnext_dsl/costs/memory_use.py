@@ -14,7 +14,7 @@ from resnext_dsl.costs.dry_run import peak_bytes
 from resnext_dsl.emit.blocks.collect import overwritable
 from resnext_dsl.emit.blocks.levels import Levels
 from resnext_dsl.foundation.number_types import DEFAULT_TYPE, NUMBER_TYPES
-from resnext_dsl.graph.ir import Graph, Node, input_shapes
+from resnext_dsl.graph.ir import Graph, Node, input_shapes, later_uses
 from resnext_dsl.operators import OPERATORS
 from resnext_dsl.operators.memory_rules import Saved, TrainingStep
 
@@ -59,10 +59,11 @@ def memory_of(graph: Graph, source: str, dtype: str = DEFAULT_TYPE, batch: int =
         raise ValueError(f"`dtype` must be one of {', '.join(NUMBER_TYPES)}; found {dtype!r}")
     if batch < 1:
         raise ValueError(f"`batch` must be at least 1; found {batch}")
-    width = NUMBER_TYPES[dtype]
+    width, later = NUMBER_TYPES[dtype], later_uses(graph)
+    owners = [node for index, node in enumerate(graph.nodes) if index not in later]
     return MemoryUse(
-        weights=width * sum(_parameters(graph, node) for node in graph.nodes),
-        buffers=sum(_buffers(graph, node, width) for node in graph.nodes),
+        weights=width * sum(_parameters(graph, node) for node in owners),
+        buffers=sum(_buffers(graph, node, width) for node in owners),
         peak_activations=peak_bytes(graph, source, width, batch),
         saved_activations=saved_bytes(graph, width, batch),
         dtype=dtype,

@@ -28,7 +28,7 @@ def emit(graph: Graph, init: Sequence[SchemeRule] = ()) -> str:
 
     Returns:
         The text of a Python module that imports only torch. It has a class for each template and one for the network.
-        The network's class takes no arguments. The keys of its state_dict are the names of the graph's nodes.
+        The network's class takes no arguments. The keys of its state_dict begin with the names of the nodes' modules.
     """
     file = _File(graph)
     for family in file.levels.families():

@@ -30,6 +30,7 @@ class Recording(NamedTuple):
         trail: The length of the trail inside the call.
         result: The value of the call, or the list of its values.
         steps: The steps of computation that it took.
+        module: The name of the call's module.
     """
 
     scope: str
@@ -40,6 +41,7 @@ class Recording(NamedTuple):
     trail: int
     result: Flow
     steps: int
+    module: str
 
 
 class Recorder:
@@ -61,7 +63,8 @@ class Recorder:
         nodes = tuple(draft.nodes[self._start :])
         scopes = (draft.scopes[self._scope], *islice(draft.scopes.values(), self._scopes, None))
         trail = len(draft.trail)
-        return Recording(self._scope, self._entries, self._start, nodes, scopes, trail, result, steps - self._steps)
+        spent, module = steps - self._steps, draft.module_of(self._scope)
+        return Recording(self._scope, self._entries, self._start, nodes, scopes, trail, result, spent, module)
 
 
 def nodes_of(flow: Flow) -> tuple[int, ...]:
@@ -120,10 +123,13 @@ def replay(draft: GraphBuilder, recording: Recording, scope: str, x: Flow) -> Fl
     outside = dict(zip(recording.entries, origins, strict=True))
     entry, origin = recording.entries[0], origins[0]
     alone = len(origins) == 1
+    home = draft.module_of(scope)
+    plain = recording.module == recording.scope and home == scope
     for original in recording.scopes:
         name = scope + original.name[old:]
+        module = None if plain and original.module is None else _moved(original, name, recording, home)
         draft.scopes[name] = Scope(
-            name, original.kind, original.label, original.arguments, original.span, original.explicit
+            name, original.kind, original.label, original.arguments, original.span, original.explicit, module
         )
     trails: dict[int, Any] = {}
     notes: dict[int, Note] = {}  # each call has its own notes, which identify it
@@ -137,7 +143,8 @@ def replay(draft: GraphBuilder, recording: Recording, scope: str, x: Flow) -> Fl
             copies = (notes.setdefault(id(note), Note(*note)) for note in node.trail[recording.trail :])
             inner = trails[id(node.trail)] = (*trail, *copies)
         name, inside = scope + node.name[old:], scope + node.scope[old:]
-        nodes.append(Node(name, node.operator, node.attributes, inputs, node.shape, node.span, inside, inner))
+        module = None if plain and node.module is None else _moved(node, name, recording, home)
+        nodes.append(Node(name, node.operator, node.attributes, inputs, node.shape, node.span, inside, inner, module))
 
     def moved(value: GraphValue) -> GraphValue:
         place = value.node + shift if value.node >= start else outside.get(value.node, value.node)
@@ -145,3 +152,18 @@ def replay(draft: GraphBuilder, recording: Recording, scope: str, x: Flow) -> Fl
 
     result = recording.result
     return moved(result) if type(result) is GraphValue else List(map(moved, result))
+
+
+def _moved(original: Node | Scope, name: str, recording: Recording, home: str) -> str | None:
+    """The module of a copy with a name; a shared instance that was declared outside of the call keeps its module.
+
+    Args:
+        original: The node or scope of the recorded call.
+        name: The name of the copy.
+        recording: The recorded call.
+        home: The name of the module of the new call.
+    """
+    module, inside = original.module_name, recording.module
+    if module == inside or module.startswith(f"{inside}."):
+        module = home + module[len(inside) :]
+    return None if module == name else module

@@ -18,6 +18,7 @@ from resnext_dsl.semantics.values import (
     FunctionValue,
     GraphValue,
     OperatorValue,
+    SharedValue,
     TemplateValue,
     UnsettledError,
     show,
@@ -56,6 +57,14 @@ class GraphBuilder:
         self.trail: tuple[Note, ...] = ()
         self.diagnostics: list[Diagnostic] = []
         self._seen: set[tuple[str, int, str]] = set()
+        self._instance_of: tuple[str, str] | None = None
+
+    def module_of(self, name: str) -> str:
+        """The name of the module of a node or scope; inside a use of a shared instance, it is that of the instance."""
+        if self._instance_of is None:
+            return name
+        use, module = self._instance_of
+        return module + name[len(use) :]
 
     def put_input(self) -> GraphValue | None:
         """The node of the network's input; None if it has no input, which is noted."""
@@ -102,7 +111,8 @@ class GraphBuilder:
     ) -> None:
         """Adds a scope."""
         self.grow(1)
-        self.scopes[name] = Scope(name, kind, label, arguments, span)
+        module = None if self._instance_of is None else self.module_of(name)
+        self.scopes[name] = Scope(name, kind, label, arguments, span, module=module)
 
     def grow(self, count: int) -> None:
         """Counts nodes and scopes; a network of `LARGE` of them has its whole size checked."""
@@ -135,7 +145,8 @@ class GraphBuilder:
         self.grow(1)
         sources = tuple([value.node for value in inputs])
         full = f"{scope}.{name}" if scope else name
-        self.nodes.append(Node(full, operator, attributes, sources, shape, span, scope, self.trail))
+        module = None if self._instance_of is None else self.module_of(full)
+        self.nodes.append(Node(full, operator, attributes, sources, shape, span, scope, self.trail, module))
         return GraphValue(index, shape)
 
     def origins(self, inputs: list[GraphValue]) -> tuple[Note, ...]:
@@ -162,7 +173,7 @@ class GraphBuilder:
                 continue
             if isinstance(value, OperatorValue) and not value.arguments:
                 arguments[key] = value.operator.name  # an option word that is an operator's name too
-            elif isinstance(value, OperatorValue | TemplateValue | FunctionValue | GraphValue):
+            elif isinstance(value, OperatorValue | TemplateValue | FunctionValue | GraphValue | SharedValue):
                 raise error("E204", f"`{key}` of `{operator}` cannot be {show(value)}", spans.get(key, at))
         try:
             return validate(OPERATORS[operator], arguments)

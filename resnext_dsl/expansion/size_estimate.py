@@ -77,7 +77,9 @@ class Counter:
                 raise error("E405", message, entry.span, hint="the option `max_steps` sets the limit")
 
     def _entry(self, entry: s.Entry, env: Environment) -> SizeEstimate:
-        env = self.network.names_of(entry, env)
+        declared, env = env, self.network.names_of(entry, env)
+        if env is not declared:
+            env = Environment(env, dict(declared.names))
         if isinstance(entry, s.PartDeclaration):
             if entry.times is None:
                 return self._block(entry.body, env)
@@ -102,6 +104,8 @@ class Counter:
             if isinstance(statement, s.Let):
                 env.names[statement.name.text] = UNKNOWN
                 env.names[statement.name.text] = self.evaluator.evaluate(statement.value, env)
+            elif isinstance(statement, s.Shared):
+                self._declare(statement, env)
             elif isinstance(statement, s.Apply):
                 return self._apply(statement, env)
             elif isinstance(statement, s.Repeat):
@@ -121,6 +125,13 @@ class Counter:
         except (ArchError, UnsettledError):
             pass  # expansion reports it
         return SizeEstimate()
+
+    def _declare(self, statement: s.Shared, env: Environment) -> None:
+        """A use of a shared instance has the size of a call with its arguments."""
+        env.names[statement.name.text] = UNKNOWN
+        callee = self.evaluator.find(statement.call.callee, env)
+        if isinstance(callee, OperatorValue | TemplateValue):
+            env.names[statement.name.text] = self.evaluator.fill_in(callee, statement.call.arguments, env)
 
     def _apply(self, call: s.Apply, env: Environment) -> SizeEstimate:
         callee = self.evaluator.find(call.callee, env)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from resnext_dsl.expansion.graph_builder import Running, join, too_many
-from resnext_dsl.expansion.template_calls import Caller, Place
+from resnext_dsl.expansion.shared_instances import InstanceExpander
+from resnext_dsl.expansion.template_calls import Place
 from resnext_dsl.foundation.diagnostics import Span, error
 from resnext_dsl.operators import OPERATORS, validate
 from resnext_dsl.operators.base import is_int
@@ -20,7 +21,7 @@ from resnext_dsl.semantics.values import (
 from resnext_dsl.syntax import nodes as s
 
 
-class SplitExpander(Caller):
+class SplitExpander(InstanceExpander):
     """Expands splits; `Expander` adds the other statements."""
 
     def split(self, statement: s.Split, place: Place, env: Environment, x: Running) -> Running:

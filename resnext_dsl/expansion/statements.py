@@ -26,6 +26,7 @@ from resnext_dsl.semantics.values import (
     GraphValue,
     List,
     OperatorValue,
+    SharedValue,
     TemplateValue,
     show_shape,
     values_of,
@@ -71,7 +72,9 @@ class Expander(SplitExpander):
     def _entry(self, entry: s.Entry, place: Place, env: Environment, x: Running) -> Running:
         self._frame = place.frame
         place.frame.here = x
-        env = self.network.names_of(entry, env)
+        declared, env = env, self.network.names_of(entry, env)
+        if env is not declared:
+            env = Environment(env, dict(declared.names))  # an entry of a derived network sees the instances of its base
         if isinstance(entry, s.PartDeclaration):
             return self._part(entry, place, env, x)
         if isinstance(entry, s.OutputDeclaration):
@@ -209,6 +212,10 @@ class Expander(SplitExpander):
             value = self.guarded(self.evaluator.bound, statement.value, env)
             env.names[statement.name.text] = value if value is not None else UNKNOWN
             return x
+        if isinstance(statement, s.Shared):
+            instance = self.guarded(self.declared, statement, place, env)
+            env.names[statement.name.text] = instance if instance is not None else UNKNOWN
+            return x
         if isinstance(statement, s.Use):
             return self._named(statement.aliases, frame, self.guarded(self._flow, statement.value, env))
         self.evaluator.step(statement.span)
@@ -222,6 +229,8 @@ class Expander(SplitExpander):
         name = place.names.of(call)
         if isinstance(callee, TemplateValue):
             return self._template(call, callee, env, join(place.scope, name), x)
+        if isinstance(callee, SharedValue):
+            return self.used(call, callee, place, env, x)
         return self._operator(call, callee, place, env, [x], name)
 
     # --- statements with bodies ---

@@ -28,6 +28,7 @@ from resnext_dsl.semantics.values import (
     GraphValue,
     List,
     OperatorValue,
+    SharedValue,
     TemplateValue,
     UnsettledError,
     holds_values,
@@ -190,7 +191,9 @@ class Caller(GraphBuilder):
             self.evaluator.step(span, len(value))
             return value
         hint = "an attribute needs its name; a positional argument is a value of the network"
-        if isinstance(value, OperatorValue | TemplateValue):
+        if isinstance(value, SharedValue):
+            hint = f"write `{text}` to apply it, and name its value with `as`"
+        elif isinstance(value, OperatorValue | TemplateValue):
             hint = f"write `{text}` as a statement of its own; `as` names its value"
         elif isinstance(value, List) and any(isinstance(element, GraphValue | List) for element in value):
             hint = "a list of values has nothing else in it; `+` joins lists"
@@ -198,12 +201,12 @@ class Caller(GraphBuilder):
 
     # --- calls ---
 
-    def _callee(self, call: s.Apply, env: Environment) -> OperatorValue | TemplateValue:
+    def _callee(self, call: s.Apply, env: Environment) -> OperatorValue | TemplateValue | SharedValue:
         try:
             callee = self.evaluator.find(call.callee, env)
         except ArchError as problem:
             raise _as_operator(problem, call, env) from None
-        if isinstance(callee, OperatorValue | TemplateValue):
+        if isinstance(callee, OperatorValue | TemplateValue | SharedValue):
             return callee
         if callee is UNKNOWN:
             raise UnsettledError
@@ -240,7 +243,8 @@ class Caller(GraphBuilder):
             self.evaluator.step(template.span, recording.steps)
             return replay(self, recording, scope, x)
         scalars = tuple([(name, scalar) for name, scalar in map(_scalar, inner.names.items()) if scalar is not None])
-        self.scopes[scope] = Scope(scope, "template", template.name.text, scalars, template.span, passed)
+        module = None if self._instance_of is None else self.module_of(scope)
+        self.scopes[scope] = Scope(scope, "template", template.name.text, scalars, template.span, passed, module)
         recorder = Recorder(self, scope, x, self.evaluator.steps)
         result = self._body(template.body, Frame(x, x), inner, scope, x)
         if result is not None and recorder.clean:
@@ -377,6 +381,8 @@ def _as_operator(problem: ArchError, call: s.Apply, env: Environment) -> ArchErr
     first = problem.diagnostics[0]
     if first.code != "E101":
         return problem
-    known = {name for name in env.all_names() if isinstance(env.find(name), OperatorValue | TemplateValue)}
+    known = {
+        name for name in env.all_names() if isinstance(env.find(name), OperatorValue | TemplateValue | SharedValue)
+    }
     hint = did_you_mean(call.callee.text, known | set(OPERATORS)) or first.hint
     return error("E101", f"unknown operator or template `{call.callee.text}`", call.callee.span, hint=hint)

@@ -5,7 +5,7 @@ A broken invariant is an internal error, not an error in the spec. `InvariantErr
 
 from __future__ import annotations
 
-from resnext_dsl.graph.ir import Graph, Node
+from resnext_dsl.graph.ir import Graph, Node, input_shapes, tensors_of, uses_of_modules
 from resnext_dsl.operators import OPERATORS
 from resnext_dsl.operators.base import RuleError, Shape
 
@@ -23,6 +23,7 @@ def check_invariants(graph: Graph) -> Graph:
     _names(graph)
     _operators(graph)
     _scopes(graph)
+    _modules(graph)
     _results(graph)
     return graph
 
@@ -98,6 +99,30 @@ def _scopes(graph: Graph) -> None:
         if name and parent not in seen:
             raise InvariantError(f"scope `{name}` precedes its parent")
         seen.add(name)
+
+
+def _modules(graph: Graph) -> None:
+    """Checks that all nodes of one module can call it, and that no other node has the name of the module."""
+    for module, nodes in uses_of_modules(graph).items():
+        first = graph.nodes[nodes[0]]
+        for other in (graph.nodes[index] for index in nodes[1:]):
+            alike = (first.operator, first.attributes) == (other.operator, other.attributes)
+            if (
+                not alike
+                or tensors_of(graph, first) != tensors_of(graph, other)
+                or not _one_source(graph, first, other)
+            ):
+                raise InvariantError(f"nodes `{first.name}` and `{other.name}` cannot share the module `{module}`")
+    own = {node.name for node in graph.nodes if node.module is None}
+    for node in graph.nodes:
+        if node.module in own:
+            raise InvariantError(f"node `{node.module}` has the name of the module of `{node.name}`")
+
+
+def _one_source(graph: Graph, first: Node, other: Node) -> bool:
+    source = OPERATORS[first.operator].source
+    one, two = input_shapes(graph, first), input_shapes(graph, other)
+    return one == two or source(first.attributes, one) == source(other.attributes, two)
 
 
 def _results(graph: Graph) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from resnext_dsl.foundation.diagnostics import Note, Span
@@ -35,6 +35,8 @@ class Node(NamedTuple):
         span: The statement that it comes from.
         scope: Name of its innermost scope; "" for the network itself.
         trail: The template calls that led to it, outermost first.
+        module: Name of the module that it calls, if that differs from its own name: a use of a shared instance calls
+            the module of the instance. The first node of a module is its owner.
     """
 
     name: str
@@ -45,6 +47,12 @@ class Node(NamedTuple):
     span: Span
     scope: str
     trail: tuple[Note, ...] = ()
+    module: str | None = None
+
+    @property
+    def module_name(self) -> str:
+        """The name of its module, which the keys of a state_dict begin with."""
+        return self.module or self.name
 
 
 class Scope(NamedTuple):
@@ -61,6 +69,7 @@ class Scope(NamedTuple):
             operators' names.
         span: The statement that it comes from.
         explicit: Names of the arguments that the call states; the others have their defaults.
+        module: Name of the module that it is, if that differs from its own name, as for a node.
     """
 
     name: str
@@ -69,6 +78,12 @@ class Scope(NamedTuple):
     arguments: tuple[tuple[str, Any], ...]
     span: Span
     explicit: frozenset[str] = frozenset()
+    module: str | None = None
+
+    @property
+    def module_name(self) -> str:
+        """The name of its module."""
+        return self.module or self.name
 
 
 class Part(NamedTuple):
@@ -122,6 +137,20 @@ def tensors_of(graph: Graph, node: Node) -> tuple[Tensor, ...]:
     return OPERATORS[node.operator].algebra.tensors(node.attributes, input_shapes(graph, node))
 
 
+def uses_of_modules(graph: Graph) -> dict[str, list[int]]:
+    """For each module that several nodes call, these nodes in the order of execution; the first is the owner."""
+    uses: dict[str, list[int]] = {}
+    for index, node in enumerate(graph.nodes):
+        if node.module is not None:
+            uses.setdefault(node.module, []).append(index)
+    return {module: nodes for module, nodes in uses.items() if len(nodes) > 1}
+
+
+def later_uses(graph: Graph) -> set[int]:
+    """The nodes whose parameters another node before them owns."""
+    return {index for nodes in uses_of_modules(graph).values() for index in nodes[1:]}
+
+
 def commutes(node: Node) -> bool:
     """Whether the inputs of a node may change places."""
     return node.operator != "input" and OPERATORS[node.operator].commutes
@@ -131,8 +160,8 @@ def to_networkx(graph: Graph) -> networkx.MultiDiGraph:
     """The graph for networkx.
 
     Nodes are keyed by name. They have `operator`, `attributes` (a pydantic model; None for the input), `shape`, `span`,
-    `scope` and `trail`. An edge has `position`, the argument of the target that it feeds. The graph has `name` and
-    `outputs`.
+    `scope`, `trail` and `module` (the name of the module that the node calls). An edge has `position`, the argument of
+    the target that it feeds. The graph has `name` and `outputs`.
     """
     import networkx
 
@@ -147,6 +176,7 @@ def to_networkx(graph: Graph) -> networkx.MultiDiGraph:
             span=node.span,
             scope=node.scope,
             trail=node.trail,
+            module=node.module_name,
         )
         for position, source in enumerate(node.inputs):
             converted.add_edge(graph.nodes[source].name, node.name, position=position)
@@ -160,17 +190,35 @@ def _validated(node: Node) -> BaseModel | None:
     return model_of(type(node.attributes))(**dict(node.attributes)) if node.attributes is not None else None
 
 
+ROUNDS = 2
+"""The rounds in which hashes of shared modules reach the nodes after them."""
+
+
 def fingerprint(graph: Graph) -> str:
     """A hash of the computation of a network. Names, comments and the order of definitions do not change it.
 
     The hash of a node covers its operator, its attributes and the hashes of its inputs. The inputs are sorted if they
-    may change places. The number of nodes of each hash tells shared values from repeated ones.
+    may change places. The number of nodes of each hash tells shared values from repeated ones. If several nodes call
+    one module, the sorted hashes of these nodes are the hash of the module, which joins the hash of each of them.
     """
-    from hashlib import sha256
+    uses = uses_of_modules(graph)
+    hashes, modules = _hashes(graph, {}), []
+    for _ in range(ROUNDS if uses else 0):
+        known = {module: _sha(_json(sorted(hashes[index] for index in nodes))) for module, nodes in uses.items()}
+        hashes = _hashes(graph, {index: known[module] for module, nodes in uses.items() for index in nodes})
+        modules = sorted(known.values())
+    outputs = sorted(
+        (hashes[output.node], output.training_only, index > 0) for index, output in enumerate(graph.outputs)
+    )
+    content: list[Any] = [outputs, sorted(Counter(hashes).items()), *([modules] if modules else [])]
+    return _sha(_json(content))
 
+
+def _hashes(graph: Graph, modules: Mapping[int, str]) -> list[str]:
+    """The hash of each node; `modules` has the hashes of shared modules by node."""
     hashes: list[str] = []
     texts: dict[tuple[str, int], tuple[str, bool]] = {}  # most networks repeat a block
-    for node in graph.nodes:
+    for index, node in enumerate(graph.nodes):
         key = node.operator, id(node.attributes)
         if key not in texts:
             attributes = dict(node.attributes) if node.attributes is not None else list(node.shape)
@@ -181,11 +229,15 @@ def fingerprint(graph: Graph) -> str:
             inputs.sort()
         listed = '","'.join(inputs)
         listed = f'"{listed}"' if listed else ""
-        hashes.append(sha256(f"[{text},[{listed}]]".encode()).hexdigest())
-    outputs = sorted(
-        (hashes[output.node], output.training_only, index > 0) for index, output in enumerate(graph.outputs)
-    )
-    return sha256(_json([outputs, sorted(Counter(hashes).items())]).encode()).hexdigest()
+        module = f',"{modules[index]}"' if index in modules else ""
+        hashes.append(_sha(f"[{text},[{listed}]{module}]"))
+    return hashes
+
+
+def _sha(text: str) -> str:
+    from hashlib import sha256
+
+    return sha256(text.encode()).hexdigest()
 
 
 def _json(content: Any) -> str:

@@ -39,7 +39,7 @@ def moved(graph: Graph, rewritten: Rewritten, rules: Sequence[SchemeRule]) -> tu
         starts = {_start(rules, before[origin][0], field, before[origin][1]) for origin in origins[key]}
         if len(starts) == 1 and starts != {_start(rules, node, field, shape)}:
             scheme, arguments = starts.pop()
-            all_rules.append(FieldInit(node.operator, field, scheme, arguments, node.name))
+            all_rules.append(FieldInit(node.operator, field, scheme, arguments, node.module_name))
     return tuple(all_rules)
 
 
@@ -50,7 +50,7 @@ def _tensors(graph: Graph) -> dict[str, tuple[Node, Shape]]:
         held = tensors_of(graph, node)
         for tensor in held:
             if tensor.field in OPERATORS[node.operator].init_fields:
-                tensors[f"{node.name}.{tensor.field}"] = node, held[0].shape
+                tensors[f"{node.module_name}.{tensor.field}"] = node, held[0].shape
     return tensors
 
 
@@ -65,7 +65,9 @@ def _origins(weights: WeightMap) -> dict[str, set[str]]:
 
 def _start(rules: Sequence[SchemeRule], node: Node, field: str, shape: Shape) -> Start:
     """The initial distribution of a field of a node whose weight has a shape."""
-    rule = _followed([rule for rule in rules if (rule.operator, rule.field) == (node.operator, field)], node.name)
+    rule = _followed(
+        [rule for rule in rules if (rule.operator, rule.field) == (node.operator, field)], node.module_name
+    )
     if rule is None:
         # as by torch's `reset_parameters` of convolutions and linear layers; other operators start with constants
         multiplies = OPERATORS[node.operator].multiplies

@@ -85,6 +85,16 @@ class Lift:
             if outside or work.pinned(index):
                 raise Blocked(f"the value of `{work.nodes[index].operator}` is also used outside its path", index)
 
+    def check_unshared(self, values: Sequence[int]) -> None:
+        """Check that no value comes from a node that shares its module with others.
+
+        Raises:
+            Blocked: If one does.
+        """
+        shared = next((value for value in values if value in self.work.shared), None)
+        if shared is not None:
+            raise Blocked("a path ends in a shared instance, which other places use too", shared)
+
     def common(self, values: Sequence[int]) -> int | None:
         """The one value that all values equal; None if they differ.
 
@@ -132,6 +142,7 @@ class Lift:
     def _ruled(self, values: tuple[int, ...]) -> int:
         if len(set(values)) < len(values):
             raise Blocked(f"several paths return the same value of `{self.work.nodes[values[0]].operator}`", values[0])
+        self.check_unshared(values)
         for rule in RULES:
             result = rule(self, values)
             if result is not None:
@@ -327,6 +338,7 @@ def sum_of_convolutions(lift: Lift, values: Sequence[int]) -> int:
         Blocked: If a side condition does not hold.
     """
     work = lift.work
+    lift.check_unshared(values)
     operator = _operator(lift, values)
     layout = weight_layout(operator)
     if layout is None:

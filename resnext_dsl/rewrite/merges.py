@@ -23,7 +23,7 @@ def join_paths(work: Workspace, report: RewriteReport, partial: bool = False, in
     """
     for index in list(work.live()):
         node = work.nodes[index]
-        if work.alive[index] and len(node.inputs) > 1:
+        if work.alive[index] and len(node.inputs) > 1 and index not in work.shared:
             _merge(work, report, index, partial, inference)
 
 

@@ -11,7 +11,6 @@ from typing import Any, Literal
 
 from resnext_dsl.expansion.graph_builder import join
 from resnext_dsl.foundation.records import NamedTuple
-from resnext_dsl.graph.ir import Scope
 from resnext_dsl.operators import OPERATORS
 from resnext_dsl.operators.algebra import Tensor
 from resnext_dsl.rewrite.join import Blocked
@@ -156,7 +155,7 @@ def _paths(work: Workspace, chain: list[ChainLink], groups: int, index: int) -> 
     paths: list[list[int]] = []
     for path in range(groups):
         inside = f"{scope}.{path}"
-        work.scopes[inside] = Scope(inside, "path", str(path), (), work.nodes[index].span)
+        work.put_scope(inside, "path", work.nodes[index].span)
         at = _start(work, chain[0], groups, path, index, inside)
         nodes = []
         for link, name in zip(chain, names, strict=True):
@@ -180,7 +179,7 @@ def _scope(work: Workspace, index: int) -> str:
     while scope in taken:
         number += 1
         scope = join(work.nodes[index].scope, f"paths{number}")
-    work.scopes[scope] = Scope(scope, "paths", scope.rpartition(".")[2], (), work.nodes[index].span)
+    work.put_scope(scope, "paths", work.nodes[index].span)
     return scope
 
 

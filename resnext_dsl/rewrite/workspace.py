@@ -2,15 +2,20 @@
 
 Rules change a graph in two ways: they make nodes, and they replace one value by another. Nodes that no node reads any
 more are dropped. The moves of tensors are recorded as steps.
+
+No rule changes a node that shares its module with other nodes: its weights belong to several places. Inside a workspace
+such a node has the operator of the network's input, so that rules see a value and no operator.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Literal
 
 from resnext_dsl.expansion.graph_builder import join
+from resnext_dsl.foundation.diagnostics import Span
 from resnext_dsl.foundation.records import NamedTuple
-from resnext_dsl.graph.ir import Graph, Node, Scope, tensors_of
+from resnext_dsl.graph.ir import Graph, Node, Scope, tensors_of, uses_of_modules
 from resnext_dsl.operators import OPERATORS
 from resnext_dsl.operators.algebra import Tensor
 from resnext_dsl.operators.base import Attributes, Shape
@@ -24,11 +29,17 @@ class Mark(NamedTuple):
     steps: int
 
 
+OPAQUE = "input"
+"""The operator of nodes that no rule changes."""
+
+
 class Workspace:
     """A graph during rewriting.
 
     Attributes:
-        nodes: The nodes by number; `inputs` hold numbers. The name of a new node is local to its scope.
+        nodes: The nodes by number; `inputs` hold numbers. The name of a new node is local to its scope. A node that
+            shares its module has the operator `OPAQUE`.
+        shared: The nodes that share their module, by number, each with the first node of the module.
         alive: Whether each node is part of the graph.
         users: The readers of each node, once for each argument.
         steps: The moves of tensors so far.
@@ -38,6 +49,9 @@ class Workspace:
     def __init__(self, graph: Graph) -> None:
         self._graph = graph
         self.nodes: list[Node] = list(graph.nodes)
+        self.shared = {index: nodes[0] for nodes in uses_of_modules(graph).values() for index in nodes}
+        for index in self.shared:
+            self.nodes[index] = self.nodes[index]._replace(operator=OPAQUE)
         self.alive = [True] * len(self.nodes)
         self.users: list[list[int]] = [[] for _ in self.nodes]
         self.steps: list[TensorStep] = []
@@ -75,9 +89,13 @@ class Workspace:
         return index in self._pins
 
     def reader(self, index: int) -> int | None:
-        """The only node that reads a value; None if there are several or none, or if the value is a result."""
+        """The only node that reads a value; None if there are several or none, or if the value is a result.
+
+        Also None if the reader shares its module, since no rule can change it.
+        """
         readers = self.users[index]
-        return readers[0] if len(readers) == 1 and not self.pinned(index) else None
+        alone = len(readers) == 1 and not self.pinned(index) and readers[0] not in self.shared
+        return readers[0] if alone else None
 
     # --- changing ---
 
@@ -114,6 +132,12 @@ class Workspace:
             self.users[source].append(index)
         return index
 
+    def put_scope(self, name: str, kind: Literal["paths", "path"], span: Span) -> None:
+        """Adds a scope; inside a use of an instance, it lies in the module of the instance."""
+        outer, _, label = name.rpartition(".")
+        module = self.scopes[outer].module
+        self.scopes[name] = Scope(name, kind, label, (), span, module=module and join(module, label))
+
     def step(self, kind: str, sources: Sequence[Key], targets: Sequence[Key], *arguments: object) -> None:
         """Record a move of tensors."""
         self.steps.append(TensorStep(kind, tuple(sources), tuple(targets), arguments))
@@ -142,7 +166,7 @@ class Workspace:
         while waiting:
             current = waiting.pop()
             node = self.nodes[current]
-            if not self.alive[current] or self.users[current] or self.pinned(current) or node.operator == "input":
+            if not self.alive[current] or self.users[current] or self.pinned(current) or not node.inputs:
                 continue
             self.alive[current] = False
             for source in node.inputs:
@@ -184,17 +208,24 @@ class Workspace:
         order = list(self.live())
         names = self._names(order)
         place = {index: position for position, index in enumerate(order)}
-        nodes = tuple(
-            [
-                self.nodes[index]._replace(name=name, inputs=tuple([place[i] for i in self.nodes[index].inputs]))
-                for index, name in zip(order, names, strict=True)
-            ]
-        )
+        nodes = []
+        for index, name in zip(order, names, strict=True):
+            node = self.nodes[index]
+            inputs = tuple([place[source] for source in node.inputs])
+            operator = self._graph.nodes[index].operator if index in self.shared else node.operator
+            nodes.append(node._replace(name=name, operator=operator, inputs=inputs, module=self._module(index, name)))
         held = self.held(order)
         scopes = {name: scope for name, scope in self.scopes.items() if name in held}
         parts = tuple(part._replace(node=place[part.node]) for part in self._parts)
         outputs = tuple(output._replace(node=place[output.node]) for output in self._outputs)
-        return Graph(self._graph.name, nodes, scopes, parts, outputs)
+        return Graph(self._graph.name, tuple(nodes), scopes, parts, outputs)
+
+    def _module(self, index: int, name: str) -> str | None:
+        """The module of a node with a full name; a new node inside a use of an instance lies in its module."""
+        if index < self._count:
+            return self.nodes[index].module
+        scope = self.scopes[self.nodes[index].scope]
+        return scope.module and join(scope.module, name.rpartition(".")[2])
 
     def held(self, order: Iterable[int]) -> set[str]:
         """The scopes that hold at least one of the nodes, and "" for the network."""
@@ -210,14 +241,16 @@ class Workspace:
         """The map from the state_dict of the graph as written to that of the current graph."""
         order = list(self.live())
         before = {
-            f"{node.name}.{tensor.field}": (index, tensor.field)
+            f"{node.module_name}.{tensor.field}": (self.shared.get(index, index), tensor.field)
             for index, node in enumerate(self._graph.nodes)
             for tensor in tensors_of(self._graph, node)
         }
         after = {
-            f"{name}.{tensor.field}": (index, tensor.field)
+            f"{self._module(index, name) or name}.{tensor.field}": (self.shared.get(index, index), tensor.field)
             for index, name in zip(order, self._names(order), strict=True)
-            for tensor in self.tensors(index)
+            for tensor in (
+                tensors_of(self._graph, self._graph.nodes[index]) if index in self.shared else self.tensors(index)
+            )
         }
         return WeightMap(before, tuple(self.steps), after)
 

@@ -138,7 +138,7 @@ class Binder:
 
     def _once(self, entry: s.Entry, places: dict[str, Span]) -> None:
         """Notes a name that is declared for the second time."""
-        if isinstance(entry, s.Param | s.Let | s.Template | s.Fn | s.Input | s.PartDeclaration):
+        if isinstance(entry, s.Param | s.Let | s.Shared | s.Template | s.Fn | s.Input | s.PartDeclaration):
             if entry.name.text in places:
                 self._note(declared_twice(entry.name, places[entry.name.text]))
             places[entry.name.text] = entry.name.span

@@ -12,7 +12,7 @@ from resnext_dsl.operators import OPERATORS, SYMBOLS
 from resnext_dsl.operators.base import is_int
 from resnext_dsl.semantics.functions import BUILTINS, INFIX, WHOLE, BadValueError, number
 from resnext_dsl.semantics.init_schemes import INIT_WORDS
-from resnext_dsl.semantics.signature import BoundArguments, bind, signature_of
+from resnext_dsl.semantics.signature import BoundArguments, bind, no_arguments, signature_of
 from resnext_dsl.semantics.values import (
     MISSING,
     PENDING,
@@ -22,6 +22,7 @@ from resnext_dsl.semantics.values import (
     FunctionValue,
     List,
     OperatorValue,
+    SharedValue,
     TemplateValue,
     UnsettledError,
     depth_of,
@@ -198,6 +199,10 @@ class Interpreter:
             return self._function(callee, expression, env)
         if isinstance(callee, OperatorValue | TemplateValue):
             return self.fill_in(callee, expression.arguments, env)
+        if isinstance(callee, SharedValue) and expression.arguments:
+            raise ArchError([no_arguments(name, expression.arguments[0].span, callee.span)])
+        if isinstance(callee, SharedValue):
+            return callee
         raise error("E207", f"`{name}` is {with_article(type_name(callee))}, not a function", expression.callee.span)
 
     def fill_in(

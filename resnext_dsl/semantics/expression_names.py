@@ -11,7 +11,14 @@ from resnext_dsl.semantics.functions import BUILTINS
 from resnext_dsl.semantics.name_level import NameLevel
 from resnext_dsl.semantics.recursion import Calls
 from resnext_dsl.semantics.scope import declared_twice
-from resnext_dsl.semantics.signature import Signature, bind, function_signature, operator_signature, template_signature
+from resnext_dsl.semantics.signature import (
+    Signature,
+    bind,
+    function_signature,
+    no_arguments,
+    operator_signature,
+    template_signature,
+)
 from resnext_dsl.syntax import nodes as s
 
 
@@ -25,6 +32,7 @@ class ExpressionNames:
     def __init__(self) -> None:
         self.diagnostics: list[Diagnostic] = []
         self._calls = Calls()
+        self._declaring = ""  # the name of the shared instance whose operator or template is being checked
         self._inside = False  # a template or a network, whose expressions see `channels_in` and the like
 
     def _note(self, diagnostic: Diagnostic) -> None:
@@ -94,6 +102,9 @@ class ExpressionNames:
     def _unknown(self, name: s.Name, level: NameLevel) -> None:
         if name.text in CONTEXT or name.text in BUILTINS:
             return  # evaluation reports it
+        if name.text == self._declaring:
+            self._note(in_own_declaration(name))
+            return
         elsewhere = self._elsewhere(name)
         if elsewhere is not None:
             self._note(elsewhere)
@@ -122,9 +133,17 @@ class ExpressionNames:
         if isinstance(meaning, s.Fn):
             self._calls.add(meaning, name.span)
             self._arguments(function_signature(meaning), expression.arguments, name.span)
+        elif isinstance(meaning, s.Shared) and expression.arguments:
+            self._note(no_arguments(name.text, expression.arguments[0].span, meaning.name.span))
         elif isinstance(meaning, s.Template):
             self._calls.add(meaning, name.span)
             self._arguments(template_signature(meaning), expression.arguments, name.span, partial=True)
+
+
+def in_own_declaration(name: s.Name) -> Diagnostic:
+    """The diagnostic for a shared instance that its own declaration applies."""
+    message = f"the shared instance `{name.text}` cannot apply itself"
+    return Diagnostic("E101", message, name.span, hint="use `repeat` to apply an instance several times")
 
 
 def _parts(expression: s.Expression) -> tuple[s.Expression, ...]:

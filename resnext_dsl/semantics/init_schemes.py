@@ -48,7 +48,7 @@ class SchemeRule(Protocol):
 
     @property
     def path(self) -> str:
-        """The name of the scope or node that the rule applies to; "" for the whole network."""
+        """The name of the module that the rule applies to, with those inside it; "" for the whole network."""
 
 
 MATRICES = frozenset({"kaiming_normal", "kaiming_uniform", "xavier_normal", "xavier_uniform", "linear_uniform"})

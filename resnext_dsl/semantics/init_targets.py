@@ -23,7 +23,7 @@ class InitRule(NamedTuple):
     """The initial values of a field of some modules: a scheme and its arguments.
 
     Attributes:
-        path: The name of the scope or node whose operators the rule applies to; "" for the whole network.
+        path: The name of the module that the rule applies to, with those inside it; "" for the whole network.
         written: The rule in the text.
     """
 
@@ -68,19 +68,22 @@ def settle(rules: Iterable[InitRule], graph: Graph) -> tuple[tuple[InitRule, ...
 
 
 class _Tree:
-    """The names of a graph as a tree.
+    """The names of the modules of a graph as a tree.
 
     Attributes:
-        nodes: Name -> node.
+        nodes: Module of one operator -> its first node.
         inside: Scope -> the names directly in it.
-        fields: Scope or node -> operator with weights in it -> the fields that such operators have.
+        fields: Scope or module -> operator with weights in it -> the fields that such operators have.
     """
 
     def __init__(self, graph: Graph) -> None:
-        self.nodes = {node.name: node for node in graph.nodes if node.operator != "input"}
+        self.nodes: dict[str, Node] = {}
+        for node in graph.nodes[1:]:
+            self.nodes.setdefault(node.module_name, node)
         self.inside: dict[str, dict[str, None]] = {}
         self.fields: dict[str, dict[str, set[str]]] = {}
-        for name in (*filter(None, graph.scopes), *self.nodes):
+        scopes = [scope.module_name for name, scope in graph.scopes.items() if name]
+        for name in (*scopes, *self.nodes):
             outer, _, local = name.rpartition(".")
             self.inside.setdefault(outer, {})[local] = None
         for node in self.nodes.values():
@@ -88,7 +91,7 @@ class _Tree:
                 self._count(node, fields_of(graph, node))
 
     def _count(self, node: Node, fields: tuple[str, ...]) -> None:
-        path = node.name
+        path = node.module_name
         while path:
             self.fields.setdefault(path, {}).setdefault(node.operator, set()).update(fields)
             path = path.rpartition(".")[0]

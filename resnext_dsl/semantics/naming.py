@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import keyword
 from collections import Counter
+from collections.abc import Iterable
 from functools import lru_cache
 
 from resnext_dsl.foundation.diagnostics import Span
@@ -114,10 +115,15 @@ def aliases(block: s.Block) -> list[str]:
     pending = [block]
     while pending:
         for statement in pending.pop().statements:
-            if not isinstance(statement, s.Let):
+            if not isinstance(statement, s.Let | s.Shared):
                 names += [alias.text for alias in statement.aliases]
             pending += _blocks(statement)
     return names
+
+
+def shared_instances(entries: Iterable[s.Entry]) -> list[str]:
+    """The names of the shared instances that stand between the parts of a network."""
+    return [entry.name.text for entry in entries if isinstance(entry, s.Shared)]
 
 
 def inner_constants(entries: tuple[s.Entry, ...]) -> list[s.Let]:
@@ -192,11 +198,13 @@ class Names:
 
     `of(statement)` is the name of an operator, call or loop. `of(statement, role)` names a part of a split or residual;
     the roles are "paths", "merge", "add" and "shortcut". A name that occurs more than once, or that is reserved, is
-    numbered from 1. All names in a body are different, and none of them is reserved.
+    numbered from 1. All names in a body are different, and none of them is reserved. A shared instance keeps its name,
+    so that its uses are numbered: the module `cell` has the uses `cell1`, `cell2`.
     """
 
     def __init__(self, block: s.Block, reserved: tuple[str, ...] = ()) -> None:
         self._bases: list[tuple[tuple[int, str], str]] = []
+        self._shared: list[tuple[tuple[int, str], str]] = []
         self._walk(block)
         self._names = self._number(reserved)
         self._block = block  # keeps the statements alive, because their identity is the key
@@ -216,6 +224,8 @@ class Names:
         for statement in block.statements:
             if isinstance(statement, s.Apply):
                 self._note(statement, statement.callee.text)
+            elif isinstance(statement, s.Shared):
+                self._shared.append(((id(statement), ""), safe(statement.name.text)))
             elif isinstance(statement, s.Repeat | s.ForEach):
                 call = single_call(statement.body)
                 self._note(statement, call.callee.text if call is not None else "repeat")
@@ -234,11 +244,20 @@ class Names:
                 self._note(statement, "add", "add")
 
     def _number(self, reserved: tuple[str, ...]) -> dict[tuple[int, str], str]:
-        counts = Counter(base for _, base in self._bases)
+        names: dict[tuple[int, str], str] = {}
+        if self._shared:
+            self._numbered(self._shared, reserved, names)
+            reserved = (*reserved, *names.values())
+        self._numbered(self._bases, reserved, names)
+        return names
+
+    def _numbered(
+        self, bases: list[tuple[tuple[int, str], str]], reserved: tuple[str, ...], names: dict[tuple[int, str], str]
+    ) -> None:
+        counts = Counter(base for _, base in bases)
         taken = {base for base in counts if counts[base] == 1} | set(reserved)
         seen: Counter[str] = Counter()
-        names: dict[tuple[int, str], str] = {}
-        for key, base in self._bases:
+        for key, base in bases:
             if counts[base] == 1 and base not in reserved:
                 names[key] = base
                 continue
@@ -247,4 +266,3 @@ class Names:
                 seen[base] += 1
             names[key] = f"{base}{seen[base]}"
             taken.add(names[key])
-        return names

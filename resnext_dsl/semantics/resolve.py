@@ -13,7 +13,7 @@ from typing import TypeVar
 from resnext_dsl.foundation.diagnostics import ArchError, Diagnostic, EnoughError, Note, Span
 from resnext_dsl.operators import OPERATORS
 from resnext_dsl.semantics.name_level import NameLevel
-from resnext_dsl.semantics.naming import aliases, inner_constants
+from resnext_dsl.semantics.naming import aliases, inner_constants, shared_instances
 from resnext_dsl.semantics.scope import declared_twice
 from resnext_dsl.semantics.signature import bind, operator_signature
 from resnext_dsl.semantics.spec_files import SpecFile
@@ -121,6 +121,7 @@ class _Resolver(StatementNames):
                 level.declare(entry.name)
         values = NameLevel(level, dict.fromkeys(names_of_values(network.entries)))
         self._named_twice(_names_of_values(network.entries))
+        self._shared_twice(network.entries)
         self._settled_twice(network.entries)
         self._outputs_twice(network.entries)
         self._inside = True
@@ -128,6 +129,7 @@ class _Resolver(StatementNames):
         for entry in network.entries:
             self._entry(entry, level, values)
         self._inside = False
+        self._unused(values, "declared")
         self._entries, self._values = (), None
         searched = {entry.name.text for entry in network.entries if isinstance(entry, s.Param) and entry.domain}
         self._unused(level, "declared", searched)
@@ -165,6 +167,7 @@ class _Resolver(StatementNames):
             elif isinstance(entry, s.Param | s.Let):
                 level.names[entry.name.text] = None
         values = NameLevel(level, dict.fromkeys(names_of_values(declared)))
+        values.names.update({entry.name.text: entry for entry in declared if isinstance(entry, s.Shared)})
         before, self._inside = self._inside, True
         for entry in network.entries:
             if isinstance(entry, s.Template | s.Fn | s.Let | s.Input | s.PartDeclaration | s.OutputDeclaration):
@@ -192,6 +195,10 @@ class _Resolver(StatementNames):
     def _elsewhere(self, name: s.Name) -> Diagnostic | None:
         if self._values is None or self._calls.owner is not None:
             return None
+        if isinstance(self._values.names.get(name.text), s.Shared):
+            message = f"`{name.text}` is a shared instance, which parameters and constants of the network cannot read"
+            hint = "apply it by a statement, or pass it to a template as an argument"
+            return Diagnostic("E101", message, name.span, hint=hint)
         if name.text in self._values.names:
             message = (
                 f"`{name.text}` is a value of the network, which parameters and constants of the network cannot read"
@@ -205,6 +212,11 @@ class _Resolver(StatementNames):
                 hint = "declare it in the network, outside of all blocks"
                 return Diagnostic("E101", message, name.span, hint=hint, notes=notes)
         return None
+
+    def _shared_elsewhere(self, name: str) -> str:
+        if self._calls.owner is None or name not in shared_instances(self._entries):
+            return ""
+        return f"templates do not see the shared instances of a network; pass `{name}` to the template as an argument"
 
     def _outputs_twice(self, entries: tuple[s.Entry, ...]) -> None:
         """Notes an output with the name of a part or of another output; binding notes parts of one name."""

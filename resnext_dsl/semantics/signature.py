@@ -163,6 +163,19 @@ def _open(signature: Signature) -> tuple[str, ...]:
     return (*filter(None, [signature.value_name]), *signature.open())
 
 
+def no_arguments(name: str, place: Span, declared: Span) -> Diagnostic:
+    """The diagnostic for an argument of a use of a shared instance.
+
+    Args:
+        name: The name of the instance at its use.
+        place: The argument.
+        declared: The declaration of the instance.
+    """
+    message = f"`{name}` is a shared instance; a use of it takes no arguments"
+    notes = (Note("the instance gets its arguments here", declared),)
+    return Diagnostic("E203", message, place, hint=f"write `{name}`", notes=notes)
+
+
 def _takes(signature: Signature) -> str:
     more = "more " if signature.filled else ""
     if not signature.open():

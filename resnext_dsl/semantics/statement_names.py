@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from resnext_dsl.foundation.diagnostics import Diagnostic, Note, did_you_mean
 from resnext_dsl.operators import OPERATORS
 from resnext_dsl.semantics.evaluate import NAME_BEFORE_USE, VALUE_NAMES
-from resnext_dsl.semantics.expression_names import ExpressionNames
+from resnext_dsl.semantics.expression_names import ExpressionNames, in_own_declaration
 from resnext_dsl.semantics.name_level import NameLevel
-from resnext_dsl.semantics.signature import operator_signature, template_signature
+from resnext_dsl.semantics.scope import declared_twice
+from resnext_dsl.semantics.signature import no_arguments, operator_signature, template_signature
 from resnext_dsl.syntax import nodes as s
 
 
@@ -19,6 +20,7 @@ class StatementNames(ExpressionNames):
     def _block(self, block: s.Block, outer: NameLevel) -> None:
         level = NameLevel(outer)
         self._named_twice([alias for statement in block.statements for alias in names_given_by(statement)])
+        self._shared_twice(block.statements)
         for statement in block.statements:
             self._statement(statement, level)
         self._unused(level, "declared")
@@ -40,6 +42,8 @@ class StatementNames(ExpressionNames):
             self._apply(statement, level)
         elif isinstance(statement, s.Use):
             self._use(statement, level)
+        elif isinstance(statement, s.Shared):
+            self._shared(statement, level)
         elif isinstance(statement, s.Repeat):
             self._expression(statement.times, level)
             self._indexed(statement.body, (statement.counter,) if statement.counter is not None else (), level)
@@ -56,6 +60,27 @@ class StatementNames(ExpressionNames):
             self._split(statement, level)
         else:
             self._residual(statement, level)
+
+    def _shared(self, statement: s.Shared, level: NameLevel) -> None:
+        """Checks the declaration of a shared instance; its name is known to the end of the block."""
+        before, self._declaring = self._declaring, statement.name.text
+        self._apply(statement.call, level)
+        self._declaring = before
+        self._declare(level, statement.name)
+        level.names[statement.name.text] = statement
+
+    def _shared_elsewhere(self, name: str) -> str:
+        """A hint for a template that applies a shared instance of the network; "" for any other name."""
+        return ""
+
+    def _shared_twice(self, entries: Sequence[s.Entry]) -> None:
+        """Notes a name that a block gives to a shared instance and to a value."""
+        instances = [entry for entry in entries if isinstance(entry, s.Shared)]
+        values = {name.text: name for entry in entries if instances for name in names_given_by(entry)}
+        for entry in instances:
+            if entry.name.text in values:
+                first, second = sorted((entry.name, values[entry.name.text]), key=lambda name: name.span.start)
+                self._note(declared_twice(second, first.span))
 
     def _use(self, statement: s.Use, level: NameLevel) -> None:
         self._value(statement.value, level)
@@ -132,13 +157,18 @@ class StatementNames(ExpressionNames):
             meaning = level.find(name.text)
         except KeyError:
             if name.text not in OPERATORS:
+                if name.text == self._declaring:
+                    self._note(in_own_declaration(name))
+                    return
                 known = set(level.all_names()) | set(OPERATORS)
-                hint = did_you_mean(name.text, known)
+                hint = self._shared_elsewhere(name.text) or did_you_mean(name.text, known)
                 message = f"unknown operator or template `{name.text}`"
                 self._note(Diagnostic("E101", message, name.span, hint=hint))
                 return
             self._arguments(operator_signature(OPERATORS[name.text]), call.arguments, name.span, partial=True)
             return
+        if isinstance(meaning, s.Shared) and call.arguments:
+            self._note(no_arguments(name.text, call.arguments[0].span, meaning.name.span))
         if isinstance(meaning, s.Template):
             self._calls.add(meaning, name.span)
             self._arguments(template_signature(meaning), call.arguments, name.span)

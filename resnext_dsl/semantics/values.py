@@ -97,6 +97,29 @@ class TemplateValue:
         return hash((id(self.template), self.arguments))
 
 
+class SharedValue:
+    """A shared instance of an operator or template: every use of its name applies the same weights.
+
+    Two declarations give two instances, also if they are equal. So instances are compared by identity.
+
+    Attributes:
+        name: Its name in the text.
+        callee: The operator or template with all its arguments.
+        span: The name in its declaration.
+        module: The name of its module.
+        first: The nodes of its first use, as a range of positions, and the place of that use; None before.
+    """
+
+    __slots__ = ("callee", "first", "module", "name", "span")
+
+    def __init__(self, name: str, callee: OperatorValue | TemplateValue, span: Span, module: str) -> None:
+        self.name = name
+        self.callee = callee
+        self.span = span
+        self.module = module
+        self.first: tuple[int, int, Span] | None = None
+
+
 def _extent(arguments: tuple[tuple[str, Any], ...]) -> tuple[int, int]:
     """The size and the depth of a callee with arguments."""
     if not arguments:
@@ -233,6 +256,8 @@ def type_name(value: Any) -> str:
         return "list"
     if isinstance(value, tuple):
         return "shape"
+    if isinstance(value, SharedValue):
+        return type_name(value.callee)
     if isinstance(value, OperatorValue):
         return "operator"
     if isinstance(value, TemplateValue):
@@ -268,6 +293,8 @@ def show(value: Any, depth: int = 0) -> str:
         return f"{callee_name(value)}({inner})" if inner else callee_name(value)
     if isinstance(value, FunctionValue):
         return value.function.name.text
+    if isinstance(value, SharedValue):
+        return f"the shared instance `{value.name}`"
     if isinstance(value, GraphValue):
         return f"a value of shape {show_shape(value.shape)}"
     return str(value)

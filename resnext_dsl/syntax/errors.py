@@ -44,7 +44,7 @@ INFIX = {
     "IF",
     "LSQB",
 }
-STATEMENT = {"NAME", "USE", "LET", "REPEAT", "FOR", "IF", "SPLIT", "RESIDUAL"}
+STATEMENT = {"NAME", "USE", "LET", "SHARED", "REPEAT", "FOR", "IF", "SPLIT", "RESIDUAL"}
 
 SYNTAX_ERRORS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     (
@@ -86,6 +86,18 @@ SYNTAX_ERRORS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         "a template needs a name",
         "write `template NAME(parameters) { ... }`",
         ("template { relu }", "template (a) { relu }"),
+    ),
+    (
+        "a shared instance needs the operator or template that it applies",
+        "write `shared NAME = conv(64, 3x3)`",
+        (
+            "template t { shared a }",
+            "template t { shared a\nrelu }",
+            "template t { shared a conv(3) }",
+            "template t { shared a(3) }",
+            "template t { shared a = 3 }",
+            "template t { shared a = [relu] }",
+        ),
     ),
     (
         "two statements on one line need `;` between them",

@@ -67,6 +67,7 @@ OPENS_A_STATEMENT = frozenset(
         "SPLIT",
         "PATH",
         "RESIDUAL",
+        "SHARED",
     ]
 )
 
@@ -374,6 +375,12 @@ def _beside_dot(before: Token | None, raw: list[Token], position: int) -> bool:
     return (before is not None and before.kind == "DOT") or (after is not None and after.kind == "DOT")
 
 
+def _is_call(raw: list[Token], position: int) -> bool:
+    """Whether a word is all of a call apart from its arguments and the name of its value, as `relu` in `relu as x`."""
+    after = raw[position + 1].kind if position + 1 < len(raw) else END
+    return after in ("LPAR", "RBRACE", "AS", "NEWLINE", END)
+
+
 def _settle(token: Token, before: Token | None, pending: Token | None, raw: list[Token], position: int) -> str:
     """The terminal of a word, from the tokens around it."""
     kind = token.kind
@@ -394,5 +401,5 @@ def _settle(token: Token, before: Token | None, pending: Token | None, raw: list
         if kind == "IMPORT" and before is not None and pending is None:
             return kind
         opens = before is None or pending is not None or before.kind in ("LBRACE", "RBRACE", END)
-        return kind if opens else "NAME"
+        return kind if opens and not (kind == "SHARED" and _is_call(raw, position)) else "NAME"
     return kind

@@ -214,7 +214,15 @@ class Residual(NamedTuple):
     aliases: tuple[Name, ...]
 
 
-Statement = Apply | Use | Let | Repeat | ForEach | If | Split | Residual
+class Shared(NamedTuple):
+    """`shared NAME = CALLEE(arguments)`: one instance of an operator or template, which each use of NAME applies."""
+
+    span: Span
+    name: Name
+    call: Apply
+
+
+Statement = Apply | Use | Let | Shared | Repeat | ForEach | If | Split | Residual
 
 
 class Block(NamedTuple):

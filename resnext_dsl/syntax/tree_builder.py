@@ -233,6 +233,12 @@ class Builder(ExpressionBuilder):
         keyword, value, _, aliases = children
         return s.Use(self._to(keyword, aliases, value), value, self._names(aliases))
 
+    def shared(self, children: list[Any]) -> s.Shared:
+        keyword, name, callee, call = children
+        arguments, end = call or ((), callee)
+        applied = s.Apply(self._span(callee, end), self._name(callee), arguments, ())
+        return s.Shared(self._span(keyword, end), self._name(name), applied)
+
     def repeat(self, children: list[Any]) -> s.Repeat:
         keyword, count, as_, index, body, _, aliases = children
         span = self._to(keyword, aliases, body)

@@ -135,8 +135,8 @@ def _classifiers(graph: Graph) -> list[str]:
         while not tensors_of(graph, graph.nodes[position]) and len(graph.nodes[position].inputs) == 1:
             position = graph.nodes[position].inputs[0]
         if graph.nodes[position].operator in ("linear", "conv"):
-            names.append(graph.nodes[position].name)
-    return names
+            names.append(graph.nodes[position].module_name)
+    return list(dict.fromkeys(names))
 
 
 def _auxiliary_layers(graph: Graph) -> frozenset[str]:
@@ -145,12 +145,13 @@ def _auxiliary_layers(graph: Graph) -> frozenset[str]:
     if not any(output.training_only for output in graph.outputs):
         return frozenset()
     ends = reachable(graph, [output.node for output in graph.outputs])
-    return frozenset(graph.nodes[position].name for position in ends - main)
+    kept = {graph.nodes[position].module_name for position in main}
+    return frozenset(graph.nodes[position].module_name for position in ends - main) - kept
 
 
 def _scopes(layers: frozenset[str], graph: Graph) -> list[str]:
     """The outermost scopes of layers, in the order of the network."""
-    return list(dict.fromkeys(node.name.partition(".")[0] for node in graph.nodes if node.name in layers))
+    return list(dict.fromkeys(node.module_name.partition(".")[0] for node in graph.nodes if node.module_name in layers))
 
 
 def _without(shapes: Shapes, layers: frozenset[str]) -> Shapes:

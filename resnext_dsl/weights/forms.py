@@ -39,5 +39,5 @@ def as_written(graph: Graph, state: Mapping[str, Tensor], max_nodes: int) -> Map
 
 def _has_our_keys(graph: Graph, state: Mapping[str, Tensor]) -> bool:
     """Whether a key is that of a layer of the graph: rewriting takes longer than reading names."""
-    layers = {node.name for node in graph.nodes}
+    layers = {node.module_name for node in graph.nodes}
     return any(key.rpartition(".")[0] in layers for key in state)

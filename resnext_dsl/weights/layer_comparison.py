@@ -125,7 +125,7 @@ def _fits(state: Mapping[str, Tensor], reference: nn.Module) -> bool:
 
 def _layer_differs(differences: Sequence[LayerDifference], graph: Graph, file: str) -> Diagnostic:
     last = differences[-1]
-    span = next((node.span for node in graph.nodes if node.name == last.ours), None)
+    span = next((node.span for node in graph.nodes if node.module_name == last.ours), None)
     pair = f"`{shown(last.ours)}` (`{shown(last.theirs)}` of the reference)"
     if last.before > TOLERANCE:
         message = f"the input of {pair} differs from the reference by {_share(last.before)}"
@@ -152,15 +152,21 @@ def _layers(model: nn.Module, reference: nn.Module, rows: Sequence[tuple[str, st
 
 @contextmanager
 def _recorded(model: nn.Module, names: Sequence[str]) -> Iterator[dict[str, _Values]]:
-    """Records the first input and output of layers while a model runs."""
+    """Records the input and output of layers while a model runs.
+
+    A layer that runs several times is left out, because the other model may run it in another order.
+    """
     values: dict[str, _Values] = {}
     modules = dict(model.named_modules())
 
     handles = []
     inputs: dict[str, Tensor] = {}
+    repeated: set[str] = set()
     for name in names:
 
         def keep(_: nn.Module, arguments: tuple[object, ...], name: str = name) -> None:
+            if name in inputs:
+                repeated.add(name)
             if arguments and isinstance(arguments[0], Tensor):
                 inputs.setdefault(name, arguments[0].detach().clone())  # the layer may write over its input
 
@@ -174,6 +180,8 @@ def _recorded(model: nn.Module, names: Sequence[str]) -> Iterator[dict[str, _Val
     finally:
         for handle in handles:
             handle.remove()
+        for name in repeated:
+            values.pop(name, None)
 
 
 def _run(model: nn.Module, image: Tensor, state: Mapping[str, Tensor] = MappingProxyType({})) -> Tensor:

@@ -34,7 +34,10 @@ MAX_CHAIN = 8
 
 
 class LayerFacts:
-    """The layers of a graph by name. The name of a layer that is spread over paths has `*` in place of a number."""
+    """The layers of a graph by the names of their modules; a module that several nodes call is that of its first node.
+
+    The name of a layer that is spread over paths has `*` in place of a number.
+    """
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
@@ -42,7 +45,10 @@ class LayerFacts:
 
     @cached_property
     def _positions(self) -> dict[str, int]:
-        return {node.name: position for position, node in enumerate(self.graph.nodes)}
+        positions: dict[str, int] = {}
+        for position, node in enumerate(self.graph.nodes):
+            positions.setdefault(node.module_name, position)
+        return positions
 
     @cached_property
     def _readers(self) -> list[list[int]]:
@@ -151,14 +157,18 @@ class LayerFacts:
 
     def kind_of_scope(self, name: str) -> str:
         """The kind of a scope; "" for a name that is no scope."""
-        scope = self.graph.scopes.get(name.replace("*", "0"))
-        return scope.kind if scope is not None else ""
+        return self._kinds.get(name.replace("*", "0"), "")
+
+    @cached_property
+    def _kinds(self) -> dict[str, str]:
+        return {scope.module_name: scope.kind for scope in self.graph.scopes.values()}
 
     def context(self, scope: str) -> tuple[object, ...]:
         """The operators of a scope, or the one layer of that name, with the attributes that no shape shows."""
         name = scope.replace("*", "0")
         if name not in self._contexts:
-            inside = [n for n in self.graph.nodes if n.name == name or n.name.startswith(f"{name}.")]
+            nodes = [self.graph.nodes[position] for position in self._positions.values()]
+            inside = [n for n in nodes if n.module_name == name or n.module_name.startswith(f"{name}.")]
             self._contexts[name] = tuple((node.operator, *self._compared(node)) for node in inside)
         return self._contexts[name]
 

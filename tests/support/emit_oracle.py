@@ -37,8 +37,8 @@ def interpret(graph: Graph, state: Mapping[str, Tensor], x: Tensor) -> list[Tens
         taken = [values[index] for index in node.inputs]
         if isinstance(source, ModuleCall):
             module = eval(source.target, _NAMES)(*source.positional, **dict(source.keywords)).to(x.dtype)
-            tensors = {key: state[f"{node.name}.{key}"] for key in module.state_dict()}
-            used |= {f"{node.name}.{key}" for key in tensors}
+            tensors = {key: state[f"{node.module_name}.{key}"] for key in module.state_dict()}
+            used |= {f"{node.module_name}.{key}" for key in tensors}
             module.load_state_dict(tensors)
             values.append(module.eval()(*taken))
         else:
@@ -101,8 +101,8 @@ def check_equal(graph: Graph, ordered: bool = True) -> nn.Module:
 
 
 def check_keys(graph: Graph, model: nn.Module) -> None:
-    """Check that the state_dict has the names of the nodes, in the order of execution."""
-    place = {node.name: index for index, node in enumerate(graph.nodes)}
+    """Check that the state_dict has the names of the nodes' modules, in the order of their first execution."""
+    place = {node.module_name: index for index, node in reversed(list(enumerate(graph.nodes)))}
     owners = [key.rpartition(".")[0] for key in model.state_dict()]
     assert [place[owner] for owner in owners] == sorted(place[owner] for owner in owners)
 

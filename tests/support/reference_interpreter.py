@@ -41,7 +41,10 @@ MEASURES = ("params", "flops", "macs", "activations", "depth")
 
 
 class Operation(NamedTuple):
-    """One operator: its attributes, what it reads, its shape and what it costs, and its part (with the pass)."""
+    """One operator: its attributes, what it reads, its shape and what it costs, its part (with the pass) and module.
+
+    The module is that of a shared instance: the instance, and the place of the operator in a use of it.
+    """
 
     operator: str
     attributes: dict[str, Any]
@@ -52,6 +55,15 @@ class Operation(NamedTuple):
     macs: int = 0
     activations: int = 0
     part: str = ""
+    module: tuple[Any, int] | None = None
+
+
+class Instance(NamedTuple):
+    """A shared instance: its operator or template with all arguments, its key, and the operators of its first use."""
+
+    callee: Callee
+    key: Any
+    first: list[tuple[Any, ...]]
 
 
 class Verdict(NamedTuple):
@@ -121,6 +133,8 @@ class Run:
         self.outputs: list[tuple[str, int, bool]] = []
         self.parts: set[str] = set()
         self.part = ""
+        self.use: tuple[Any, list[None]] | None = None  # the key of the instance, and one item for each operator
+        self.instances = 0
         self.overridden = bool(overrides)
         self.scope = around.new_child({})
         entries = trees(tree)
@@ -234,6 +248,9 @@ class Run:
             return here.running
         if tree.data == "use":
             return named(self.flow(children[1], scope, here), aliases_of(tree), here)
+        if tree.data == "shared":
+            scope[str(children[1])] = self.instance(tree, scope, here)
+            return here.running
         return named(getattr(self, str(tree.data))(tree, scope, here), aliases_of(tree), here)
 
     def flow(self, tree: lark.Tree, scope: ChainMap[str, Any], here: Here) -> Flow:
@@ -244,10 +261,46 @@ class Run:
             return found
         return checked(Value, found)  # type: ignore[no-any-return]
 
+    def instance(self, tree: lark.Tree, scope: ChainMap[str, Any], here: Here) -> Instance:
+        """The instance that a `shared` declares; one that a use declares is the same in every use."""
+        callee = checked(Callee, find(tree.children[2], scope, here, self.operations))
+        call = tree.children[3]
+        arguments = trees(call.children[0]) if call is not None else []
+        if callee.what not in MERGES:
+            given = bound(formals_of(callee), arguments, scope, here, self.operations, callee.arguments)
+            callee = callee._replace(arguments=given)
+        elif arguments:
+            raise RejectedError("an instance takes no values")
+        if any(isinstance(value, Value) for value in callee.arguments.values()):
+            raise RejectedError("an instance takes no values")
+        self.instances += 1
+        inner = None if self.use is None else (self.use[0], len(self.use[1]), str(tree.children[1]))
+        return Instance(callee, inner or self.instances, [])
+
+    def used(self, instance: Instance, scope: ChainMap[str, Any], here: Here) -> Value:
+        """The value of a use of an instance, whose operators are those of its first use."""
+        outer, self.use = self.use, (instance.key, [])
+        start = len(self.operations)
+        x = self.called(instance.callee, [], scope, here, [here.running])
+        self.use = outer
+        operators = []
+        for each in self.operations[start:]:
+            shapes = [self.operations[at].shape for at in each.inputs]
+            sizes = shapes if each.operator == "pad_same" else [(len(shape), shape[0]) for shape in shapes]
+            operators.append((each.operator, each.attributes, each.params, each.module, sizes))
+        if instance.first and instance.first != [operators]:
+            raise RejectedError("the uses of an instance differ")
+        instance.first[:] = [operators]
+        return x
+
     def apply(self, tree: lark.Tree, scope: ChainMap[str, Any], here: Here) -> Flow:
         """A call of an operator or template."""
         callee = find(tree.children[0], scope, here, self.operations)
         arguments = trees(tree.children[1].children[0]) if tree.children[1] is not None else []
+        if isinstance(callee, Instance):
+            if arguments:
+                raise RejectedError("a use takes no arguments")
+            return self.used(callee, scope, here)
         return self.called(checked(Callee, callee), arguments, scope, here, [here.running])
 
     def called(
@@ -280,7 +333,12 @@ class Run:
         words = {name: v.what if isinstance(v, Callee) else v for name, v in arguments.items()}
         attributes = attributes_of(operator, self.defaults.get(operator, {}) | words)
         costs = applied(operator, attributes, [self.operations[x.at].shape for x in inputs])
-        self.operations.append(Operation(operator, attributes, tuple(x.at for x in inputs), *costs, self.part))
+        module = None
+        if self.use is not None:
+            module = self.use[0], len(self.use[1])
+            self.use[1].append(None)
+        read = tuple(x.at for x in inputs)
+        self.operations.append(Operation(operator, attributes, read, *costs, self.part, module))
         return Value(len(self.operations) - 1)
 
     def repeat(self, tree: lark.Tree, scope: ChainMap[str, Any], here: Here) -> Flow:
@@ -405,9 +463,12 @@ class Run:
         used = self.before([at for _, at, _ in self.outputs]) | {0}
         runs = self.before([at for _, at, training in self.outputs if not training])
         place = {at: index for index, at in enumerate(sorted(used))}
-        kept = []
+        kept, owned = [], set()
         for at in place:
             operation = self.operations[at]._replace(inputs=tuple(place[i] for i in self.operations[at].inputs))
+            if operation.module in owned:
+                operation = operation._replace(params=0)
+            owned |= {operation.module} - {None}
             kept.append(operation if at in runs else operation._replace(flops=0, macs=0, activations=0))
         return kept, [(name, place[at], training) for name, at, training in self.outputs]
 

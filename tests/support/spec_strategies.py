@@ -175,7 +175,7 @@ class Writer:
         self._left -= 1
         kinds = ["convolution", "layer"]
         if depth < 3 and self._left > 0:
-            kinds += ["loop", "loop", "condition", "residual", "split", "paths", "slices", "for_each"]
+            kinds += ["loop", "loop", "condition", "residual", "split", "paths", "slices", "for_each", "shared"]
             if keeps != "shape":
                 kinds += ["value", "value", "several", "several"] + ["call", "call", "call"] * bool(names.templates)
             if keeps == "":
@@ -288,6 +288,28 @@ class Writer:
             f"use {xs}[0]; joined({xs}, {width})", f"use {xs}[0]; mean",
         )  # fmt: skip
         return "; ".join(text for text in (makes, changes, ends) if text)
+
+    def _shared(self, names: Names, depth: int, keeps: str) -> str:
+        """An instance and its uses, which keep the shape."""
+        self._values += 1
+        name, body, flag = f"s{self._values}", self.body(names, depth + 1, "shape"), self.one(*names.flags)
+        width = self.one("channels_here", "channels_here", *names.widths)  # another width fits some values only
+        callee = self.one(
+            f"conv({width}, 3x3)",
+            "conv(channels_here, 1x1, bias=true)",
+            "bn",
+            f"conv_bn_act(channels_here, 3x3, act={self.one(*names.acts)})",
+            *names.acts,
+        )
+        uses = self.one(
+            f"{name}; {body}; {name}",
+            f"repeat {self.one(*names.counts)} {{ {name} }}",
+            f"split 2 {{ {name}; {body} }} merge add",
+            f"if {flag} {{ {name} }}; {name}",
+            f"if {flag} {{ {name} }} else {{ {body} }}\n{name}",
+            f"residual(shortcut=skip) {{ {name}; {body}; {name} }}",
+        )
+        return f"shared {name} = {callee}; {uses}"
 
     def _call(self, names: Names, depth: int, keeps: str) -> str:
         name, formals = self._draw(st.sampled_from(names.templates))

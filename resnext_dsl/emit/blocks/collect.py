@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from resnext_dsl.emit.blocks.levels import Levels
 from resnext_dsl.emit.blocks.module_block import ForwardStep, LeafModule, Make, ModuleBlock, Named, Numbered, Ref, Value
 from resnext_dsl.emit.blocks.path_merges import with_merges
-from resnext_dsl.graph.ir import Node
+from resnext_dsl.graph.ir import Node, uses_of_modules
 from resnext_dsl.operators import OPERATORS, ModuleCall
 
 _SLICE = "{0}[:, {start}:{stop}]"
@@ -28,7 +28,7 @@ class Collector:
         self.graph = levels.graph
         self.makes: dict[str, Make] = {}
         self._overwritable = overwritable(levels)
-        self._steps: dict[tuple[str, int, tuple[Ref, ...]], ForwardStep] = {}
+        self._steps: dict[tuple[str, str, int, tuple[Ref, ...]], ForwardStep] = {}
         self._leaves: dict[tuple[int, bool], LeafModule] = {}
         self._arguments: dict[str, tuple[tuple[str, Value], ...]] = {}
 
@@ -42,15 +42,16 @@ class Collector:
         level, nodes = self.levels.of[name], self.graph.nodes
         names = [self.local(name, item) for item in level.items]
         values = {node: ref for ref, node in self.values(name).items()}
-        children = [(local, self._make(item)) for local, item in zip(names, level.items, strict=True)]
+        paths = [self._child(name, item) for item in level.items]
+        children = self._children(paths, level.items)
         first_input = next(iter(level.takes), 0)
         block = ModuleBlock(
             len(level.takes),
             nodes[first_input].shape[0],
             nodes[level.gives[0]].shape[0] if level.gives else 0,
             self._bound(name),
-            _without_gaps(_nested([(local, make) for local, make in children if make is not None])),
-            tuple([self._step(local, item, values) for local, item in zip(names, level.items, strict=True)]),
+            _without_gaps(_nested(children)),
+            tuple([self._step(*step, values) for step in zip(names, paths, level.items, strict=True)]),
             tuple([values[node] for node in level.gives]),
         )
         if merged:
@@ -73,6 +74,22 @@ class Collector:
         name = item if isinstance(item, str) else self.graph.nodes[item].name
         return name[len(level) + 1 :] if level else name
 
+    def _child(self, level: str, item: int | str) -> str:
+        """The path of the module of a node or level inside a level."""
+        scopes, nodes = self.graph.scopes, self.graph.nodes
+        module = scopes[item].module_name if isinstance(item, str) else nodes[item].module_name
+        return module[len(scopes[level].module_name) + 1 :] if level else module
+
+    def _children(self, paths: Sequence[str], items: Sequence[int | str]) -> list[tuple[str, Make]]:
+        """The modules by path, each once, in the order of first use."""
+        children: dict[str, Make] = {}
+        for path, item in zip(paths, items, strict=True):
+            make = self._make(item)
+            if make is not None:
+                known = children.setdefault(path, make)
+                assert known == make, f"`{path}` would be two modules"
+        return list(children.items())
+
     def _make(self, item: int | str) -> Make | None:
         if isinstance(item, str):
             return self.makes[item]
@@ -85,19 +102,19 @@ class Collector:
             self._leaves[key] = LeafModule(source.target, source.positional, keywords)
         return self._leaves[key]
 
-    def _step(self, name: str, item: int | str, values: Mapping[int, Ref]) -> ForwardStep:
+    def _step(self, name: str, child: str, item: int | str, values: Mapping[int, Ref]) -> ForwardStep:
         if isinstance(item, str):
             inner = self.levels.of[item]
             inputs = tuple([values[node] for node in inner.takes])
-            return ForwardStep(name, "call", name, "", (), inputs, max(1, len(inner.gives)), heavy=True)
+            return ForwardStep(name, "call", child, "", (), inputs, max(1, len(inner.gives)), heavy=True)
         node, source = self.graph.nodes[item], self.levels.sources[item]
         assert source is not None
         inputs = tuple([values[origin] for origin in node.inputs])
-        key = (name, id(source), inputs)
+        key = (name, child, id(source), inputs)
         if key not in self._steps:
             heavy = OPERATORS[node.operator].multiplies
             if isinstance(source, ModuleCall):
-                self._steps[key] = ForwardStep(name, "call", name, "", (), inputs, heavy=heavy)
+                self._steps[key] = ForwardStep(name, "call", child, "", (), inputs, heavy=heavy)
             else:
                 self._steps[key] = ForwardStep(name, "compute", "", source.text, source.literals, inputs)
         return self._steps[key]
@@ -142,6 +159,9 @@ def overwritable(levels: Levels) -> set[int]:
             (source,) = node.inputs
             if readers[source] == 1 and homes[index] == homes[source] and _makes_its_own(nodes[source]):
                 chosen.add(index)
+    for shared in uses_of_modules(levels.graph).values():
+        if not chosen.issuperset(shared):
+            chosen.difference_update(shared)  # one module for all of them
     return chosen
 
 
@@ -204,6 +224,8 @@ def _are_numbers(names: list[str]) -> bool:
 def _is_row(block: ModuleBlock) -> bool:
     """Whether every step calls the next child on the value of the step before."""
     value: Ref = ("", 0)
+    if len(block.children) != len(block.steps):
+        return False  # a module is called twice
     for step in block.steps:
         if step.kind != "call" or "." in step.child or step.inputs != (value,) or step.outputs != 1:
             return False

@@ -1,8 +1,9 @@
 """Levels: the scopes that become modules, and the values that flow between them.
 
 A scope is a level if its nodes are adjacent in the graph, and if one of them is a module or the scope is a part. A
-`paths` scope is never a level, because the merge calls the paths one by one. Nodes of other scopes run in the forward
-of the level around them.
+`paths` scope is never a level, because the merge calls the paths one by one. A scope that uses a shared instance from
+outside of it is no level, because its forward could not reach the module. Nodes of other scopes run in the forward of
+the level around them.
 """
 
 from __future__ import annotations
@@ -95,12 +96,27 @@ class Levels:
     def _called(self) -> set[str]:
         extents = self._extents()
         parts = {part.name for part in self.graph.parts}
-        called = {""}
+        called, apart = {""}, self._reaching_outside()
         for name, extent in extents.items():
+            if name in apart:
+                continue
             together = extent.last - extent.first + 1 == extent.count
             if together and self.graph.scopes[name].kind != "paths" and (extent.layered or name in parts):
                 called.add(name)
         return called
+
+    def _reaching_outside(self) -> set[str]:
+        """The scopes with a node whose module lies outside of their module."""
+        scopes = self.graph.scopes
+        apart: set[str] = set()
+        for node in self.graph.nodes:
+            if node.module is not None:
+                name = node.scope
+                while name:
+                    if not node.module.startswith(f"{scopes[name].module_name}."):
+                        apart.add(name)
+                    name = name.rpartition(".")[0]
+        return apart
 
     def _extents(self) -> dict[str, _Extent]:
         """The extent of each scope, the scopes inside it included."""

@@ -91,7 +91,8 @@ class ForwardStep(Hashed):
             A "merge" calls every path in the list at `child` and joins the results by `text` (see `path_merges`).
             A "loop" calls every child of this list in turn.
             A "stages" step calls the stages that `child` lists, separated by spaces, in turn.
-        child: Path of the module, `conv1` or `paths.3`; "" for "compute".
+        child: Path of the module, `conv1` or `paths.3`; "" for "compute". It is another name than that of the step for
+            a use of a shared instance.
         text: An expression with `{0}`, `{1}` for the inputs and `{name}` for literals; "" for a call.
         literals: Name -> value of the literals in the text.
         inputs: The values that it reads.

@@ -62,6 +62,8 @@ def _merge_at(
     paths = [calls.get(name) for name, _ in join.inputs]
     if form is None or any(path is None or path.kind != "call" or len(path.inputs) != 1 for path in paths):
         return None
+    if any(path is not None and path.child != path.name for path in paths):
+        return None  # a path that calls a shared module is no item of the container
     sources = [path.inputs[0] for path in paths if path is not None]
     slices = [calls.get(name) for name, _ in sources]
     chunks = len(set(sources)) > 1

@@ -105,6 +105,17 @@ class NumberedPattern:
             total += 1 if run.count is None else run.count.present()[0]
         return total
 
+    def item(self, number: int) -> Pattern | None:
+        """The pattern of a module by its number; None if rows differ in the numbers before it."""
+        place = 0
+        for run in self.runs:
+            if run.count is not None and not run.count.constant():
+                return None
+            place += 1 if run.count is None else run.count.present()[0]
+            if number < place:
+                return run.body
+        return None
+
 
 @dataclass(frozen=True, slots=True)
 class OptionalPattern:

@@ -6,7 +6,7 @@ to the inputs in every block. Blocks for which that fails get separate classes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
 
@@ -137,6 +137,8 @@ def _step(wires: _Wires, tables: list[dict[str, ForwardStep]], name: str) -> Ste
     columns = [
         Slot(tuple(ABSENT if step is None else step.literals[place][1] for step in steps)) for place in range(len(keys))
     ]
+    if len(present) < len(steps) and first.kind == "call" and first.child != first.name:
+        raise MismatchError("an optional use of a shared module")
     flag = None if len(present) == len(steps) else Slot(tuple(step is not None for step in steps))
     return StepPattern(first, tuple(zip(keys, columns, strict=True)), flag)
 
@@ -177,7 +179,7 @@ def _check_containers(pattern: ClassPattern) -> None:
         if "." in step.step.child and isinstance(outer, OptionalPattern) and outer.flag != step.flag:
             raise MismatchError("a list with another condition than its items")
         if step.step.kind == "call":
-            container = _inner(children, step.step.child.rpartition(".")[0])
+            container = inner_pattern(children, step.step.child.rpartition(".")[0])
             if isinstance(container, OptionalPattern):
                 container = container.body
             if isinstance(container, NumberedPattern) and container.size() is None:
@@ -185,7 +187,7 @@ def _check_containers(pattern: ClassPattern) -> None:
             if isinstance(container, ChoicePattern):
                 raise MismatchError("a list here and a table there")
         elif step.step.kind != "compute":
-            container = _inner(children, step.step.child)
+            container = inner_pattern(children, step.step.child)
             if isinstance(container, OptionalPattern):
                 container = container.body
             if isinstance(container, NumberedPattern):
@@ -195,10 +197,15 @@ def _check_containers(pattern: ClassPattern) -> None:
                 raise MismatchError("paths that are no list")
 
 
-def _inner(children: dict[str, Pattern], path: str) -> Pattern | None:
+def inner_pattern(children: Mapping[str, Pattern], path: str) -> Pattern | None:
+    """The pattern of the module at a path; None if there is no such module, or if rows differ in its place."""
     first, _, rest = path.partition(".")
     pattern = children.get(first)
-    if not rest:
-        return pattern
-    body = pattern.body if isinstance(pattern, OptionalPattern) else pattern
-    return _inner(dict(body.children), rest) if isinstance(body, NamedPattern) else None
+    while rest and pattern is not None:
+        body = pattern.body if isinstance(pattern, OptionalPattern) else pattern
+        first, _, rest = rest.partition(".")
+        if isinstance(body, NamedPattern):
+            pattern = dict(body.children).get(first)
+        else:
+            pattern = body.item(int(first)) if isinstance(body, NumberedPattern) else None
+    return pattern

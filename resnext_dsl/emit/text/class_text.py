@@ -24,7 +24,7 @@ from resnext_dsl.emit.patterns.pattern_tree import (
     StepPattern,
     holes,
 )
-from resnext_dsl.emit.patterns.wiring import is_slot, step_groups
+from resnext_dsl.emit.patterns.wiring import inner_pattern, is_slot, step_groups
 from resnext_dsl.emit.text.call_layout import WIDTH, Bracketed, Code, broken, call, indented, lines, prefixed, suffixed
 from resnext_dsl.emit.text.forward import References, Writer, inputs_of, tensors
 from resnext_dsl.emit.text.parameters import ConstructorParameter, Parameters
@@ -121,14 +121,20 @@ class ClassText:
         if self.pattern.listed:
             return f"self[{path}]" if path else "self"
         first, *rest = path.split(".")
-        text, pattern = f"self.{identifier(first)}", _body(self._children[first])
+        text, outer = f"self.{identifier(first)}", first
         for name in rest:
             if name.isidentifier():
                 text += f".{identifier(name)}"
             else:
-                text += f"[{name}]" if isinstance(pattern, NumberedPattern) else f'["{name}"]'
-            pattern = _body(dict(pattern.children)[name]) if isinstance(pattern, NamedPattern) else pattern
+                numbered = isinstance(self._at(outer), NumberedPattern)
+                text += f"[{name}]" if numbered else f'["{name}"]'
+            outer = f"{outer}.{name}"
         return text
+
+    def _at(self, path: str) -> Pattern | None:
+        """The pattern of the module at a path, without its condition."""
+        pattern = inner_pattern(self._children, path)
+        return None if pattern is None else _body(pattern)
 
     def code(self, pattern: Pattern, child: str) -> Code:
         """The expression that constructs a module."""
@@ -283,11 +289,7 @@ class ClassText:
         return f"{self.access(step.child)}({', '.join(arguments)})"
 
     def _size(self, path: str) -> int | None:
-        pattern: Pattern | None = None
-        children = self._children
-        for name in path.split("."):
-            pattern = _body(children[name])
-            children = dict(pattern.children) if isinstance(pattern, NamedPattern) else {}
+        pattern = self._at(path)
         return pattern.size() if isinstance(pattern, NumberedPattern) else None
 
     def _literal(self, pattern: StepPattern, key: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from resnext_dsl.emit.text.call_layout import Bracketed, call, flat, indented, lines, prefixed
 from resnext_dsl.emit.text.python_names import literal
-from resnext_dsl.graph.ir import Graph, Node
+from resnext_dsl.graph.ir import Graph, Node, uses_of_modules
 from resnext_dsl.operators import OPERATORS, ModuleCall
 
 
@@ -16,8 +16,13 @@ def classifiers(graph: Graph) -> list[Node]:
     if graph.outputs[0].name != "main":
         return []
     heads = [part.name for part in graph.parts if part.kind == "head"]
-    auxiliary = [output.name for output in graph.outputs if output.training_only and output.name in graph.scopes]
+    training = {output.name for output in graph.outputs if output.training_only and output.name in graph.scopes}
+    auxiliary = [part.name for part in graph.parts if part.kind != "head" and part.name in training]
+    shared = {index for nodes in uses_of_modules(graph).values() for index in nodes}
+    served = {graph.nodes[index].name for index in shared}
     layers = [layer for part in [*heads, *auxiliary] for layer in _layers(graph, part)[-1:]]
+    if any(layer.name in served for layer in layers):
+        return []  # another number of classes would change the other uses of the layer
     return layers if layers and any(layers[0].name.startswith(f"{head}.") for head in heads) else []
 
 
@@ -43,7 +48,7 @@ def reset_classifier(graph: Graph, initialised: bool) -> list[str]:
         'made = {"device": like.device, "dtype": like.dtype}',
     ]
     for node in layers:
-        place = _place(node.name)
+        place = _place(node.module_name)
         body += lines(prefixed(f"{place} = ", _layer(graph, node)))
         body += [f"self.init_weights({place})"] if initialised else []
     return ["def reset_classifier(self, num_classes: int) -> None:", *indented(body)]

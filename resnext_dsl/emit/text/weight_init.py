@@ -25,7 +25,7 @@ class FieldInit:
         field: "weight" or "bias".
         scheme: A key of `SCHEMES`.
         arguments: Name -> value of the scheme's arguments; missing ones have the scheme's defaults.
-        path: Name of the scope or node whose modules follow the rule; "" for the whole network.
+        path: Name of the module whose weights follow the rule, with those inside it; "" for the whole network.
     """
 
     operator: str
@@ -81,7 +81,7 @@ def _bodies(levels: Levels, rules: Sequence[SchemeRule]) -> dict[str, list[str]]
     for operator, field in dict.fromkeys((rule.operator, rule.field) for rule in rules):
         by_path = {rule.path: rule for rule in rules if (rule.operator, rule.field) == (operator, field)}
         for target, nodes in targets.get(operator, {}).items():
-            having = {node.name for node in nodes if field in fields_of(levels.graph, node)}
+            having = {node.module_name for node in nodes if field in fields_of(levels.graph, node)}
             statements = _started(field, by_path, target, nodes, having)
             if statements:
                 bodies.setdefault(target, []).extend(statements)
@@ -119,9 +119,9 @@ def _started(
         rules: Rules of the field by path.
         target: The class.
         nodes: The nodes whose modules are of the class.
-        having: Names of the nodes whose modules have the field.
+        having: Names of the modules that have the field.
     """
-    followed = {node.name: _followed(rules, node.name) for node in nodes}
+    followed = {node.module_name: _followed(rules, node.module_name) for node in nodes}
     chosen = {rule.path: rule for name, rule in followed.items() if rule is not None and name in having}
     statements = _chain({path: _statements(field, rule, target) for path, rule in chosen.items()})
     if statements and any(rule is not None and name not in having for name, rule in followed.items()):
@@ -130,7 +130,7 @@ def _started(
 
 
 def _followed(rules: Mapping[str, SchemeRule], name: str) -> SchemeRule | None:
-    """The rule that a node follows: the rule of the longest path around it."""
+    """The rule that a module follows: the rule of the longest path around it."""
     while name and name not in rules:
         name = name.rpartition(".")[0]
     return rules.get(name)
