@@ -90,11 +90,30 @@ class CountPair:
 
 
 def module_pairs(closed: NetworkCost, measured: FvcoreCount) -> list[CountPair]:
-    """Both counts of every module, the whole network first; also of nodes that only the closed form gives a cost."""
+    """Both counts of every module, the whole network first; also of layers that only the closed form gives a cost.
+
+    fvcore counts an expression, such as the one of `resize`, in the module whose forward computes it.
+    """
     ours = closed.by_module()
-    others = [name for name, cost in ours.items() if name not in measured.modules and cost != Cost()]
+    missing = [name for name, cost in ours.items() if name not in measured.modules and cost != Cost()]
+    layers = _layers(closed) if missing else []
+    others = [name for name in missing if any(f"{layer}.".startswith(f"{name}.") for layer in layers)]
     names = [*measured.modules, *others]
     return [CountPair(name, ours.get(name, Cost()), measured.modules.get(name, Cost())) for name in names]
+
+
+def _layers(closed: NetworkCost) -> list[str]:
+    """Names of the nodes that have a cost and are modules."""
+    shapes = [node.shape for node, _ in closed.nodes]
+    return [
+        node.name
+        for node, cost in closed.nodes
+        if cost != Cost()
+        and isinstance(
+            OPERATORS[node.operator].source(node.attributes, tuple([shapes[source] for source in node.inputs])),
+            ModuleCall,
+        )
+    ]
 
 
 def operator_pairs(closed: NetworkCost, measured: FvcoreCount) -> list[tuple[str, int, int]]:

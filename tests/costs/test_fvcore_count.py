@@ -21,6 +21,8 @@ SIZES = {
     "resnext29_8x64d": (20, 32, 48),
     "resnext29_16x64d": (20, 32, 48),
     "unet": (32, 96, 256),
+    "cspresnext50": (64, 147, 256),
+    "dla60x": (32, 96, 224),
 }
 """Three resolutions, the spec's own among them, for those that are not made for 224; two odd ones for the others."""
 
@@ -72,6 +74,15 @@ def test_random_networks_cost_what_fvcore_counts(first: int) -> None:
     with torch.backends.mkldnn.flags(enabled=False):  # it prepares a kernel for every new shape
         for seed in range(first, first + 10):
             check(drawn(seed, largest=80))
+
+
+def test_an_expression_counts_in_the_module_that_computes_it() -> None:
+    text = "network net { input image: 3x8x8; split { path { conv(4, 3x3) }; path { conv(4, 1x1); resize(size=8) } } merge add }"
+    network = rx.loads(text)
+    check(network)
+    measured = measure(network.compile(form="written"), (3, 8, 8))
+    assert network.cost().by_operator()["resize"].flops == 4 * 8 * 8
+    assert measured.modules["paths.1"].flops == 3 * 4 * 8 * 8 + 4 * 8 * 8
 
 
 def test_every_resolution_asked_for_is_among_the_cases() -> None:

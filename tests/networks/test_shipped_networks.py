@@ -54,6 +54,10 @@ FVCORE_NAMES = {
 """Our operators as fvcore calls them, of those that the shipped networks use and fvcore counts."""
 
 
+GATES = ("squeeze_excite", "channel_attention", "selective_kernel", "split_attention")
+"""Templates with a global pooling that timm spells `x.mean((2, 3))`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Pair:
     """One network of ours with the reference's weights carried over, and the reference."""
@@ -166,7 +170,7 @@ def poolings_that_the_reference_takes_with_mean(network: rx.Network) -> int:
     for name, data in nodes:
         if data["operator"] == "avgpool" and data["shape"][1:] == (1, 1):
             (source,) = network.graph.predecessors(name)
-            if "squeeze_excite" in name or "channel_attention" in name or network.name.startswith("shufflenet"):
+            if any(gate in name for gate in GATES) or network.name.startswith("shufflenet"):
                 channels, height, width = shapes[source]
                 total += channels * height * width
     return total

@@ -19,15 +19,20 @@ NAMES = sorted(path.stem for path in SPECS.glob("*.arch"))
 CLOSE = 1e-10
 GROUPED = (
     "alexnet_grouped",
+    "cspresnext50",
+    "dla60x",
+    "dpn92",
     "mixnet_s",
     "regnetx_032",
     "regnety_032",
     "res2net50_26w_4s",
+    "resnest50d",
     "resnext29_8x64d",
     "resnext50_32x4d",
     "resnext50_32x4d_a",
     "resnext50_32x4d_b",
     "seresnext50_32x4d",
+    "skresnext50_32x4d",
 )
 """Networks whose grouped convolutions can be paths; the larger ones are slow."""
 
@@ -55,12 +60,16 @@ REPEATED = {
 """Networks whose blocks another has too, in other numbers and widths or with norms: the slow tests have them."""
 
 FEWER = {
+    "cspresnext50": {"depths": [2, 1, 1, 1], "channels": 64, "cardinality": 8},
+    "dla60x": {"channels": [8, 8, 16, 32, 64, 64], "cardinality": 8},
+    "dpn92": {"depths": [2, 1, 1, 1], "cardinality": 8},
     "densenet121": {"depths": [3, 2, 2, 2]},
     "inception_resnet_v2": {"depths": [2, 2, 2]},
     "inception_v4": {"depths": [2, 2, 2]},
     "regnetx_032": {"depths": [2, 1, 1, 1], "channels": [48, 96, 192, 384]},
     "regnety_032": {"depths": [2, 1, 1, 1], "channels": [48, 96, 192, 384]},
     "res2net50_26w_4s": {"depths": [2, 1, 1, 1], "width": 8},
+    "resnest50d": {"depths": [2, 1, 1, 1], "width": 16},
     "resnext29": {"depths": [2, 1, 1], "width": 16},
     "resnext50_32x4d_": {"depths": [2, 1, 1, 1], "cardinality": 4},
     "vgg": {"channels": 8},
@@ -68,6 +77,7 @@ FEWER = {
     "resnext50_32x4d": {"depths": [2, 1, 1, 1], "cardinality": 8},
     "seresnet50": {"depths": [2, 1, 1, 1]},
     "seresnext50_32x4d": {"depths": [2, 1, 1, 1], "cardinality": 8},
+    "skresnext50_32x4d": {"depths": [2, 1, 1, 1], "cardinality": 8},
     "unet": {"channels": 8},
 }
 """Fewer passes and channels for the tests that are not slow, by the start of a name; the longest start counts."""

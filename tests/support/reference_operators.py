@@ -31,13 +31,14 @@ SIGNATURES = {
     "grn": "eps=1e-6",
     "channel_conv": "kernel",
     "upsample": "scale=2 mode=nearest align_corners=false",
-    "shuffle": "groups",
+    "shuffle": "groups unit=1",
     "slice": "start stop",
     "subsample": "stride",
     "pad_channels": "channels",
     "pad_same": "kernel stride=1 dilation=1",
     "gelu": "approximate=none",
-    **dict.fromkeys(("relu", "relu6", "silu", "sigmoid", "tanh", "hardswish", "hardsigmoid", "softmax"), ""),
+    **dict.fromkeys(("relu", "relu6", "silu", "sigmoid", "tanh", "hardswish", "hardsigmoid"), ""),
+    "softmax": "across=channels",
     **dict.fromkeys(("identity", "flatten", "add", "concat", "mul", "maximum", "mean"), ""),
 }
 MERGES = ("add", "concat", "mul", "maximum", "mean")
@@ -151,7 +152,9 @@ def _moved(operator: str, a: dict[str, Any], shapes: list[Sizes]) -> Sizes:
                 raise RejectedError("flatten of features")
             return (math.prod(x),)
         case "shuffle":
-            _divides(a["groups"], x[0])
+            _divides(a["groups"] * a["unit"], x[0])
+        case "softmax":
+            _divides(1 if a["across"] == "channels" else a["across"], x[0])
         case "slice":
             if not 0 <= a["start"] < a["stop"] <= x[0]:
                 raise RejectedError(f"slice of {x}")
