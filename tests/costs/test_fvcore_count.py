@@ -23,6 +23,7 @@ SIZES = {
     "unet": (32, 96, 256),
     "cspresnext50": (64, 147, 256),
     "dla60x": (32, 96, 224),
+    "nasnetalarge": (64, 147, 331),
 }
 """Three resolutions, the spec's own among them, for those that are not made for 224; two odd ones for the others."""
 
@@ -34,7 +35,7 @@ DEEPER = {"resnet34", "resnet101", "resnet152", "resnext101_32x4d", "resnext101_
 WIDER = {"wide_resnet50_2", "resnext29_16x64d", "seresnext50_32x4d", "vgg11", "vgg16", "vgg19_bn"}
 """Networks whose layers another has too, in other numbers and widths."""
 
-LONG = LARGE | DEEPER | WIDER | {"inception_resnet_v2"}
+LONG = LARGE | DEEPER | WIDER | {"inception_resnet_v2", "nasnetalarge"}
 QUICK = [case for case in CASES if case[0] not in LONG and case[1] == SIZES.get(case[0], (64,))[0]]
 ORDINARY = [(name, size) for name in ("resnet18", "mobilenetv2_100") for size in (147, 224)]
 

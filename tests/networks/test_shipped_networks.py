@@ -38,8 +38,9 @@ TRAINING_ONLY = {
 DEEPER_OR_WIDER = {
     *("resnet34", "resnet101", "resnet152", "wide_resnet50_2", "seresnext50_32x4d", "vgg16", "vgg19_bn"),
     *("resnext101_32x4d", "resnext101_32x8d", "resnext101_64x4d", "regnetx_032", "inception_v4"),
+    "nasnetalarge",
 }
-"""Networks whose blocks another has too, in other numbers and widths: the slow tests run them."""
+"""Networks that are large, or whose blocks another has too, in other numbers and widths: the slow tests run them."""
 
 FVCORE_NAMES = {
     "conv": "conv",

@@ -63,6 +63,7 @@ FEWER = {
     "cspresnext50": {"depths": [2, 1, 1, 1], "channels": 64, "cardinality": 8},
     "dla60x": {"channels": [8, 8, 16, 32, 64, 64], "cardinality": 8},
     "dpn92": {"depths": [2, 1, 1, 1], "cardinality": 8},
+    "nasnetalarge": {"depths": [2, 2, 2], "channels": 24},
     "densenet121": {"depths": [3, 2, 2, 2]},
     "inception_resnet_v2": {"depths": [2, 2, 2]},
     "inception_v4": {"depths": [2, 2, 2]},
