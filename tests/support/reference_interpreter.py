@@ -34,7 +34,7 @@ from reference_expressions import (
     trees,
     unpacked,
 )
-from reference_operators import MERGES, SIGNATURES, RejectedError, applied, attributes_of, parameters_of
+from reference_operators import LIKE, MERGES, SIGNATURES, RejectedError, applied, attributes_of, parameters_of
 
 MEASURES = ("params", "flops", "macs", "activations", "depth")
 
@@ -249,6 +249,10 @@ class Run:
         if callee.what in MERGES:
             inputs = [*inputs, *(self.value(argument.children[0], scope, here) for argument in arguments)]
             return inputs[0] if len(inputs) == 1 else self.put(callee.what, {}, inputs)
+        if callee.what in LIKE:
+            others = [argument for argument in arguments if argument.data != "keyword"]
+            arguments = [argument for argument in arguments if argument not in others]
+            inputs = [*inputs, *(self.value(other.children[0], scope, here) for other in others)]
         given = bound(formals_of(callee), arguments, scope, here, self.operations, callee.arguments)
         if isinstance(callee.what, str):
             return self.put(callee.what, given, inputs)

@@ -36,15 +36,33 @@ SIGNATURES = {
     "subsample": "stride",
     "pad_channels": "channels",
     "pad_same": "kernel stride=1 dilation=1",
+    "resize": "size=unset mode=nearest align_corners=false",
+    "pad": "top=0 bottom=0 left=0 right=0 mode=constant value=0.0",
+    "leaky_relu": "slope=0.01",
+    "elu": "alpha=1.0",
     "gelu": "approximate=none",
     **dict.fromkeys(("relu", "relu6", "silu", "sigmoid", "tanh", "hardswish", "hardsigmoid"), ""),
     "softmax": "across=channels",
     **dict.fromkeys(("identity", "flatten", "add", "concat", "mul", "maximum", "mean"), ""),
 }
+LIKE = ("resize",)
+"""Operators that may take a second value, for its height and width."""
+
 MERGES = ("add", "concat", "mul", "maximum", "mean")
 PAIRS = ("kernel", "stride", "dilation", "padding", "output_padding", "size", "scale")
 WORDS = {"false": False, "true": True}
-INPUT_SIZES = ("conv", "maxpool", "avgpool", "adaptive_avgpool", "upsample", "subsample", "pad_same", "conv_transpose")
+INPUT_SIZES = (
+    "conv",
+    "maxpool",
+    "avgpool",
+    "adaptive_avgpool",
+    "upsample",
+    "subsample",
+    "pad_same",
+    "conv_transpose",
+    "pad",
+    *LIKE,
+)
 
 
 def parameters_of(operator: str) -> list[str]:
@@ -63,6 +81,8 @@ def attributes_of(operator: str, arguments: dict[str, Any]) -> dict[str, Any]:
             value = arguments[name]
         elif default == "kernel":
             value = attributes["kernel"]
+        elif default == "unset":
+            value = None
         else:
             value = WORDS[default] if default in WORDS else _number_or_word(default)
         pair = name in PAIRS and isinstance(value, int) and operator not in ("lrn", "channel_conv")
@@ -125,6 +145,9 @@ def applied(operator: str, a: dict[str, Any], shapes: list[Sizes]) -> tuple[Size
         case "upsample":
             shape = (channels, *(n * s for n, s in zip(x[1:], a["scale"], strict=True)))
             return shape, 0, (4 if a["mode"] == "bilinear" else 1) * math.prod(shape), 0, 0
+        case "resize":
+            shape = (channels, *_size_of_other(a["size"], shapes))
+            return shape, 0, (4 if a["mode"] == "bilinear" else 1) * math.prod(shape), 0, 0
         case "add" | "maximum" | "mean":
             if len(set(shapes)) > 1:
                 raise RejectedError(f"{operator} of {shapes}")
@@ -165,10 +188,19 @@ def _moved(operator: str, a: dict[str, Any], shapes: list[Sizes]) -> Sizes:
             if a["channels"] < x[0]:
                 raise RejectedError(f"pad_channels of {x}")
             return (a["channels"], *x[1:])
+        case "pad":
+            return (x[0], *_positive([x[1] + a["top"] + a["bottom"], x[2] + a["left"] + a["right"]]))
         case "pad_same":
             sides = zip(x[1:], a["kernel"], a["stride"], a["dilation"], strict=True)
             return (x[0], *(n + max(0, (math.ceil(n / s) - 1) * s + d * (k - 1) + 1 - n) for n, k, s, d in sides))
     return x
+
+
+def _size_of_other(size: Sizes | None, shapes: list[Sizes]) -> Sizes:
+    """The height and width that an argument or the second value gives."""
+    if (size is None) == (len(shapes) == 1) or any(len(shape) != 3 for shape in shapes):
+        raise RejectedError("a size, or a map that has it")
+    return size if size is not None else shapes[1][1:]
 
 
 def _divides(groups: int, *widths: int) -> None:
