@@ -26,8 +26,8 @@ def check(network: rx.Network, theirs: nn.Module) -> None:
     counted = fvcore_flops(ours, x[:1])
     assert network.cost().flops == counted.total()
     assert network.cost().macs == multiply_adds(counted) == multiply_adds(fvcore_flops(theirs, x[:1]))
-    with torch.no_grad():
-        assert relative_error(ours(x), theirs(x)) < 1e-5
+    with torch.no_grad():  # in float64: a softmax of large values makes much of a rounding
+        assert relative_error(ours.double()(x.double()), theirs.double()(x.double())) < 1e-8
 
 
 @pytest.mark.parametrize("kernels", [[3], [5, 3], [3, 5, 7], [3, 3, 5, 9]], ids=str)
@@ -48,11 +48,11 @@ def test_a_resnest_of_any_radix_and_cardinality_is_that_of_timm(radix: int, card
         ResNestBottleneck,
         [2, 1, 1, 1],
         cardinality=cardinality,
-        base_width=8,
+        base_width=12,
         stem_type="deep",
         stem_width=32,
         avg_down=True,
         block_args={"radix": radix, "avd": True},
     )
-    numbers = {"radix": radix, "cardinality": cardinality, "width": 8}
+    numbers = {"radix": radix, "cardinality": cardinality, "width": 12}
     check(rx.load("resnest50d", depths=[2, 1, 1, 1], resolution=64, **numbers), theirs)

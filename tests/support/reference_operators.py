@@ -39,7 +39,6 @@ SIGNATURES = {
     "resize": "size=unset mode=nearest align_corners=false",
     "pad": "top=0 bottom=0 left=0 right=0 mode=constant value=0.0",
     "leaky_relu": "slope=0.01",
-    "elu": "alpha=1.0",
     "gelu": "approximate=none",
     **dict.fromkeys(("relu", "relu6", "silu", "sigmoid", "tanh", "hardswish", "hardsigmoid"), ""),
     "softmax": "across=channels",
