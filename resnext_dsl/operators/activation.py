@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 from resnext_dsl.operators.algebra import CHANNELWISE, NOTHING, Algebra, Joined, Tensor, alike, crosses
-from resnext_dsl.operators.arguments import PositiveFloat
+from resnext_dsl.operators.arguments import Positive, PositiveFloat
 from resnext_dsl.operators.base import Attributes, ModuleCall, RuleError, Shape
 from resnext_dsl.operators.memory_rules import (
     INPUT_SAVED,
@@ -20,7 +20,14 @@ from resnext_dsl.operators.memory_rules import (
     TrainingStep,
 )
 from resnext_dsl.operators.row import Operator
-from resnext_dsl.operators.rules import elements, first_shape, keywords, map_or_features, no_parameters
+from resnext_dsl.operators.rules import (
+    check_divisible,
+    elements,
+    first_shape,
+    keywords,
+    map_or_features,
+    no_parameters,
+)
 
 
 class NoAttributes(Attributes):
@@ -93,6 +100,16 @@ class Softplus(Attributes):
     threshold: float = 20.0
 
 
+class Softmax(Attributes):
+    """Attributes of `softmax`.
+
+    Attributes:
+        across: Number of equal parts of the channels that compete, channel by channel.
+    """
+
+    across: Positive | None = None
+
+
 def _leaky_source(attributes: LeakyReLU, inputs: tuple[Shape, ...]) -> ModuleCall:
     return ModuleCall("nn.LeakyReLU", (), keywords(negative_slope=(attributes.slope, 0.01)))
 
@@ -135,12 +152,17 @@ def _softplus_source(attributes: Softplus, inputs: tuple[Shape, ...]) -> ModuleC
     return ModuleCall("nn.Softplus", (), chosen)
 
 
-def _softmax_shape(attributes: NoAttributes, inputs: tuple[Shape, ...]) -> Shape:
-    return map_or_features("softmax", inputs)
+def _softmax_shape(attributes: Softmax, inputs: tuple[Shape, ...]) -> Shape:
+    shape = map_or_features("softmax", inputs)
+    if attributes.across is not None:
+        check_divisible("the channels of the input", shape[0], "`across`", attributes.across, "across")
+    return shape
 
 
-def _softmax_source(attributes: NoAttributes, inputs: tuple[Shape, ...]) -> ModuleCall:
-    return ModuleCall("nn.Softmax", (), (("dim", 1),))
+def _softmax_source(attributes: Softmax, inputs: tuple[Shape, ...]) -> ModuleCall:
+    if attributes.across is None:
+        return ModuleCall("nn.Softmax", (), (("dim", 1),))
+    return ModuleCall("PartSoftmax", (attributes.across,))
 
 
 def _plain(target: str) -> Callable[[NoAttributes, tuple[Shape, ...]], ModuleCall]:
@@ -244,8 +266,9 @@ ROWS = (
     ),
     _row(
         "softmax",
-        "Softmax over the channels at each position, or over the features (`nn.Softmax`).",
-        NoAttributes,
+        "Softmax over the channels at each position, or over the features (`nn.Softmax`). `softmax(across=2)` weights "
+        "each channel of the first half against the same channel of the second half.",
+        Softmax,
         _softmax_source,
         OUTPUT_SAVED,
         shape=_softmax_shape,

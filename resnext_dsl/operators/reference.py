@@ -62,6 +62,10 @@ _KIND_NOTES = {
 }
 
 
+_COMPUTED = {"stride": "kernel", "across": "channels", "size": "size of the value"}
+"""Arguments whose default the operator computes, and the default in words."""
+
+
 def meanings_of(attributes: type[Attributes]) -> dict[str, str]:
     """The meaning of each argument, from the docstring of the class that declares it.
 
@@ -112,7 +116,7 @@ def _default(argument: AttributeField) -> str:
         return ""
     value = argument.default
     if value is None:
-        return "=kernel"
+        return f"={_COMPUTED[argument.name]}"
     if isinstance(value, tuple) and value[0] == value[1]:
         value = value[0]
     return f"={value_text(value).strip('`')}"

@@ -40,9 +40,11 @@ class Shuffle(Attributes):
 
     Attributes:
         groups: Number of groups whose channels alternate in the result.
+        unit: Number of neighbouring channels that stay together.
     """
 
     groups: Positive
+    unit: Positive = 1
 
 
 class PixelShuffle(Attributes):
@@ -128,11 +130,14 @@ def _upsample_flops(attributes: Upsample, inputs: tuple[Shape, ...]) -> int:
 def _shuffle_shape(attributes: Shuffle, inputs: tuple[Shape, ...]) -> Shape:
     channels, height, width = map_of("shuffle", inputs)
     check_divisible("the channels of the input", channels, "`groups`", attributes.groups, "groups")
+    check_divisible("the channels of a group", channels // attributes.groups, "`unit`", attributes.unit, "unit")
     return channels, height, width
 
 
 def _shuffle_source(attributes: Shuffle, inputs: tuple[Shape, ...]) -> ModuleCall:
-    return ModuleCall("nn.ChannelShuffle", (attributes.groups,))
+    if attributes.unit == 1:
+        return ModuleCall("nn.ChannelShuffle", (attributes.groups,))
+    return ModuleCall("UnitShuffle", (attributes.groups, attributes.unit))
 
 
 def _pixel_shuffle_shape(attributes: PixelShuffle, inputs: tuple[Shape, ...]) -> Shape:

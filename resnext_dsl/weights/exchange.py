@@ -6,8 +6,9 @@ network: if a match is wrong, two neighbours are exchanged. The evidence for two
 
 1. Words that both libraries use: `prev` and `now`, `shortcut` and `downsample`. They can exchange the two layers.
 2. Modules: a layer belongs to the module whose other layers fit in one place only.
-3. Numbers, by value, if the layers run in turn, or if both sides number them and their operators are equal.
-4. The order of the file, if it has one. The layers must run in turn with equal attributes, or the modules beside them
+3. Dilations of the checkpoint's paths, if its keys tell them.
+4. Numbers, by value, if the layers run in turn, or if both sides number them and their operators are equal.
+5. The order of the file, if it has one. The layers must run in turn with equal attributes, or the modules beside them
    that fit in one place only must come in the network's order.
 
 Neighbours without evidence are open.
@@ -20,6 +21,7 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
+from resnext_dsl.weights.known_layouts import known_dilations
 from resnext_dsl.weights.layer_facts import AFTER, LayerFacts
 from resnext_dsl.weights.leaves import Leaf
 from resnext_dsl.weights.name_words import numbers_of, path_of, words_of
@@ -66,6 +68,8 @@ class Exchange:
         self._kinds = _kinds(self.theirs)
         self._classes = _classes([self._kinds[id(layer)] for layer in self.theirs])
         self._late = _late(self.theirs)
+        dilations = known_dilations({layer.name for layer in self.theirs})
+        self._dilations = {path_of(module): dilation for module, dilation in dilations.items()}
         self._modules = _Modules(self.theirs, self._kinds, self._ranks)
         self._verdicts: dict[tuple[int, int], int] = {}
         self._our_paths = [tuple(layer.name.split(".")) for layer in self.ours]
@@ -146,7 +150,7 @@ class Exchange:
         by_words = self._by_words(first, second)
         if by_words != SILENT:
             return by_words
-        if self._facts is None or self._by_modules(first, second):
+        if self._facts is None or self._by_modules(first, second) or self._by_dilations(first, second):
             return SAME
         return self._by_numbers(first, second) or self._by_order(first, second)
 
@@ -180,6 +184,16 @@ class Exchange:
             self._modules.members(module) == self._scopes.get(self._our_paths[position][:level])
             for module, position in zip(self._modules.apart(first, second), (first, second), strict=True)
         )
+
+    def _by_dilations(self, first: int, second: int) -> bool:
+        """Whether the paths that hold the two have the dilations that the checkpoint's keys tell."""
+        assert self._facts is not None
+        level = _shared(self._our_paths[first], self._our_paths[second]) + 1
+        for module, position in zip(self._modules.apart(first, second), (first, second), strict=True):
+            expected = self._dilations.get(module)
+            if expected is None or self._facts.dilations(".".join(self._our_paths[position][:level])) != {expected}:
+                return False
+        return True
 
     def _common(self, first: int, second: int) -> int:
         """The number of scopes that two of our layers share."""

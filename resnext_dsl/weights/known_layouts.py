@@ -1,13 +1,13 @@
-"""Networks of other libraries that have the shapes of a shipped network and compute something else.
+"""Networks of other libraries that their keys tell, and the attributes that follow.
 
-A state_dict holds no eps, no padding and no order of operators. The keys of some networks tell which network they are
-from. docs/weights.md lists the networks whose keys do not tell.
+A state_dict holds no eps, no padding, no dilation and no order of operators. Some networks have the shapes of a shipped
+network and compute something else. docs/weights.md lists the networks whose keys do not tell.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import NamedTuple
 
 from resnext_dsl.foundation.diagnostics import Diagnostic
@@ -65,6 +65,26 @@ LAYOUTS = (
     KnownLayout("a ConvNeXt of timm with `norm_pre`", re.compile(r"norm_pre\.weight"), _norm_before_pooling),
 )
 """Each of these gave other outputs than the shipped network of its shapes, without a word."""
+
+
+_SELECTIVE_KERNEL = re.compile(r"(.+)\.paths\.([01])\.conv")
+
+
+def known_dilations(layers: Collection[str]) -> dict[str, tuple[int, int]]:
+    """Dilations of paths that the keys tell: the two paths of timm's SKNets stand for kernels of 3 and 5.
+
+    Args:
+        layers: Names of all layers of a checkpoint.
+
+    Returns:
+        Name of a path -> dilation of its convolution.
+    """
+    dilations = {}
+    for match in filter(None, map(_SELECTIVE_KERNEL.fullmatch, layers)):
+        module, path = match[1], int(match[2])
+        if f"{module}.attn.fc_select" in layers and f"{module}.paths.2.conv" not in layers:
+            dilations[f"{module}.paths.{path}"] = (path + 1, path + 1)
+    return dilations
 
 
 def other_functions(graph: Graph, theirs: Shapes, file: str) -> list[Diagnostic]:

@@ -98,6 +98,11 @@ class LayerFacts:
     def _words(self) -> dict[str, frozenset[str]]:
         return {}
 
+    def dilations(self, scope: str) -> set[tuple[int, int]]:
+        """The dilations of the convolutions in a scope."""
+        inside = [node for node in self.graph.nodes if node.operator == "conv" and node.name.startswith(f"{scope}.")]
+        return {dict(node.attributes or ())["dilation"] for node in inside}
+
     def _template_words(self, layer: str) -> frozenset[str]:
         words: frozenset[str] = frozenset()
         scope = self._node(layer).scope

@@ -22,6 +22,9 @@ SIZES = {
     "resnext29_16x64d": (20, 32, 48),
     "unet": (32, 96, 256),
     "hrnet_w18": (64, 96, 224),
+    "cspresnext50": (64, 147, 256),
+    "dla60x": (32, 96, 224),
+    "nasnetalarge": (64, 147, 331),
 }
 """Three resolutions, the spec's own among them, for those that are not made for 224; two odd ones for the others."""
 
@@ -33,7 +36,7 @@ DEEPER = {"resnet34", "resnet101", "resnet152", "resnext101_32x4d", "resnext101_
 WIDER = {"wide_resnet50_2", "resnext29_16x64d", "seresnext50_32x4d", "vgg11", "vgg16", "vgg19_bn"}
 """Networks whose layers another has too, in other numbers and widths."""
 
-LONG = LARGE | DEEPER | WIDER | {"inception_resnet_v2", "hrnet_w18"}
+LONG = LARGE | DEEPER | WIDER | {"inception_resnet_v2", "hrnet_w18", "nasnetalarge"}
 QUICK = [case for case in CASES if case[0] not in LONG and case[1] == SIZES.get(case[0], (64,))[0]]
 ORDINARY = [(name, size) for name in ("resnet18", "mobilenetv2_100") for size in (147, 224)]
 
@@ -73,6 +76,15 @@ def test_random_networks_cost_what_fvcore_counts(first: int) -> None:
     with torch.backends.mkldnn.flags(enabled=False):  # it prepares a kernel for every new shape
         for seed in range(first, first + 10):
             check(drawn(seed, largest=80))
+
+
+def test_an_expression_counts_in_the_module_that_computes_it() -> None:
+    text = "network net { input image: 3x8x8; split { path { conv(4, 3x3) }; path { conv(4, 1x1); resize(size=8) } } merge add }"
+    network = rx.loads(text)
+    check(network)
+    measured = measure(network.compile(form="written"), (3, 8, 8))
+    assert network.cost().by_operator()["resize"].flops == 4 * 8 * 8
+    assert measured.modules["paths.1"].flops == 3 * 4 * 8 * 8 + 4 * 8 * 8
 
 
 def test_every_resolution_asked_for_is_among_the_cases() -> None:

@@ -41,8 +41,9 @@ TRAINING_ONLY = {
 DEEPER_OR_WIDER = {
     *("resnet34", "resnet101", "resnet152", "wide_resnet50_2", "seresnext50_32x4d", "vgg16", "vgg19_bn"),
     *("resnext101_32x4d", "resnext101_32x8d", "resnext101_64x4d", "regnetx_032", "inception_v4"),
+    "nasnetalarge",
 }
-"""Networks whose blocks another has too, in other numbers and widths: the slow tests run them."""
+"""Networks that are large, or whose blocks another has too, in other numbers and widths: the slow tests run them."""
 
 WITHOUT_CLASSES = {"resnext50_32x4d_fpn"}
 """Networks that end in feature maps."""
@@ -59,6 +60,10 @@ FVCORE_NAMES = {
     "resize": "upsample_nearest2d",
 }
 """Our operators as fvcore calls them, of those that the shipped networks use and fvcore counts."""
+
+
+GATES = ("squeeze_excite", "channel_attention", "selective_kernel", "split_attention")
+"""Templates with a global pooling that timm spells `x.mean((2, 3))`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +178,7 @@ def poolings_that_the_reference_takes_with_mean(network: rx.Network) -> int:
     for name, data in nodes:
         if data["operator"] == "avgpool" and data["shape"][1:] == (1, 1):
             (source,) = network.graph.predecessors(name)
-            if "squeeze_excite" in name or "channel_attention" in name or network.name.startswith("shufflenet"):
+            if any(gate in name for gate in GATES) or network.name.startswith("shufflenet"):
                 channels, height, width = shapes[source]
                 total += channels * height * width
     return total

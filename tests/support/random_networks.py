@@ -87,7 +87,7 @@ class Writer:
         """One statement, or a few that belong together."""
         simple = [self.convolution, self.layer]
         nested = [self.condition, self.residual, self.split, self.paths, self.repeat]
-        free = [self.named, self.crossing, self.growing]
+        free = [self.named, self.crossing, self.growing, self.attended]
         writers = simple + (nested if depth < 3 else []) + ([] if keep else free)
         if self.templates and not keep and self.source.random() < 0.1:
             return self.call(names)
@@ -171,6 +171,17 @@ class Writer:
                 "conv(12, 1x1); split [8, 4] slice { path { conv(8, 3x3) }; path { bn } } merge concat",
                 f"repeat {count} {{ conv(4, 3x3); concat(value_in) }}" if depth == 0 else "conv(4, 3x3); relu",
             )
+        )
+
+    def attended(self, names: list[str], depth: int, keep: bool) -> str:
+        """Paths whose channels are weighted against each other, as in SKNet and ResNeSt."""
+        self.values += 1
+        value, count = f"v{self.values}", self.source.choice((1, 2, 3))
+        shuffle = f"; shuffle({count}, unit=4)" if self.source.random() < 0.5 else ""
+        return (
+            f"conv(8, 1x1); split {count} {{ {self.body(names, depth + 1, True)} }} merge concat as {value}; "
+            f"avgpool(global); conv({8 * count}, 1x1{self.source.choice(('', ', groups=2'))}){shuffle}; "
+            f"softmax(across={count}); mul({value}); split {count} slice {{ identity }} merge add"
         )
 
 

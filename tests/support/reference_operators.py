@@ -31,15 +31,18 @@ SIGNATURES = {
     "grn": "eps=1e-6",
     "channel_conv": "kernel",
     "upsample": "scale=2 mode=nearest align_corners=false",
-    "resize": "size=unset mode=nearest align_corners=false",
     "crop": "size=unset",
-    "shuffle": "groups",
+    "shuffle": "groups unit=1",
     "slice": "start stop",
     "subsample": "stride",
     "pad_channels": "channels",
     "pad_same": "kernel stride=1 dilation=1",
+    "resize": "size=unset mode=nearest align_corners=false",
+    "pad": "top=0 bottom=0 left=0 right=0 mode=constant value=0.0",
+    "leaky_relu": "slope=0.01",
     "gelu": "approximate=none",
-    **dict.fromkeys(("relu", "relu6", "silu", "sigmoid", "tanh", "hardswish", "hardsigmoid", "softmax"), ""),
+    **dict.fromkeys(("relu", "relu6", "silu", "sigmoid", "tanh", "hardswish", "hardsigmoid"), ""),
+    "softmax": "across=channels",
     **dict.fromkeys(("identity", "flatten", "add", "concat", "mul", "maximum", "mean"), ""),
 }
 LIKE = ("crop", "resize")
@@ -49,7 +52,6 @@ MERGES = ("add", "concat", "mul", "maximum", "mean")
 PAIRS = ("kernel", "stride", "dilation", "padding", "output_padding", "size", "scale")
 WORDS = {"false": False, "true": True}
 INPUT_SIZES = (
-    *LIKE,
     "conv",
     "maxpool",
     "avgpool",
@@ -58,6 +60,8 @@ INPUT_SIZES = (
     "subsample",
     "pad_same",
     "conv_transpose",
+    "pad",
+    *LIKE,
 )
 
 
@@ -176,7 +180,9 @@ def _moved(operator: str, a: dict[str, Any], shapes: list[Sizes]) -> Sizes:
                 raise RejectedError("flatten of features")
             return (math.prod(x),)
         case "shuffle":
-            _divides(a["groups"], x[0])
+            _divides(a["groups"] * a["unit"], x[0])
+        case "softmax":
+            _divides(1 if a["across"] == "channels" else a["across"], x[0])
         case "slice":
             if not 0 <= a["start"] < a["stop"] <= x[0]:
                 raise RejectedError(f"slice of {x}")
@@ -187,6 +193,8 @@ def _moved(operator: str, a: dict[str, Any], shapes: list[Sizes]) -> Sizes:
             if a["channels"] < x[0]:
                 raise RejectedError(f"pad_channels of {x}")
             return (a["channels"], *x[1:])
+        case "pad":
+            return (x[0], *_positive([x[1] + a["top"] + a["bottom"], x[2] + a["left"] + a["right"]]))
         case "pad_same":
             sides = zip(x[1:], a["kernel"], a["stride"], a["dilation"], strict=True)
             return (x[0], *(n + max(0, (math.ceil(n / s) - 1) * s + d * (k - 1) + 1 - n) for n, k, s, d in sides))

@@ -135,6 +135,10 @@ def timm_structure(name: str, **options: Any) -> nn.Module:
         return timm.create_model(name, pretrained=False, **options).eval()
 
 
+MULTIPLES_OF_32 = {"dla60x": 96, "hrnet_w18": 128}
+"""Networks that take sizes divisible by 32 only, with about half of their size."""
+
+
 def reference(name: str) -> nn.Module:
     """The reference network in eval mode, with seeded weights on which every output depends.
 
@@ -144,8 +148,7 @@ def reference(name: str) -> nn.Module:
     """
     model = structure(name).to_empty(device="cpu")
     fill(model, seed=zlib.crc32(name.encode()))
-    # The branches of HRNet meet if the sides are multiples of 32.
-    _measure_statistics(model, 128 if name.startswith("hrnet") else reference_costs()[name].resolution // 2)
+    _measure_statistics(model, MULTIPLES_OF_32.get(name, reference_costs()[name].resolution // 2))
     return model
 
 

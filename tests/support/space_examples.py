@@ -377,6 +377,10 @@ OPERATORS = {
         "param g = 2; param u = 2; conv(16, 1x1); shuffle(g); pixel_shuffle(g); upsample(u); conv(4, 1x1); adaptive_avgpool(u)",
         {"g": [1, 2, 3, 4, 5], "u": [1, 2, 7]},
     ),
+    "parts": Example(
+        "param p = 2; param u = 2; conv(12, 1x1); shuffle(2, unit=u); softmax(across=p); conv(4, 1x1)",
+        {"p": [1, 2, 5, 12, 24, 0], "u": [1, 2, 3, 4, 6, 0]},
+    ),
     "slices": Example(
         "param a = 0; param b = 4; conv(8, 1x1); slice(a, b); conv(2, 1x1)", {"a": [0, 1, 4, -1], "b": [4, 8, 9, 1]}
     ),

@@ -46,6 +46,8 @@ _POSITIONAL = {
     "LayerScale": ("num_features", "init"),
     "GlobalResponseNorm": ("num_features",),
     "ChannelConv": ("kernel",),
+    "PartSoftmax": ("parts",),
+    "UnitShuffle": ("groups", "unit"),
 }
 """Module class -> names of its positional arguments, after which constructor parameters are named."""
 

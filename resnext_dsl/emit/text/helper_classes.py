@@ -92,6 +92,37 @@ class CenterCrop(nn.Module):
         return x[:, :, top : top + rows, left : left + columns]
 '''
 
+_PART_SOFTMAX = '''\
+class PartSoftmax(nn.Module):
+    """Softmax across equal parts of the channels: over the first channels of all parts, over the second ones, ..."""
+
+    def __init__(self, parts: int) -> None:
+        super().__init__()
+        self.parts = parts
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.unflatten(1, (self.parts, -1)).softmax(1).flatten(1, 2)
+
+    def extra_repr(self) -> str:
+        return str(self.parts)
+'''
+
+_UNIT_SHUFFLE = '''\
+class UnitShuffle(nn.Module):
+    """Units of neighbouring channels, taken from each group in turn."""
+
+    def __init__(self, groups: int, unit: int) -> None:
+        super().__init__()
+        self.groups = groups
+        self.unit = unit
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.unflatten(1, (self.groups, -1, self.unit)).transpose(1, 2).flatten(1, 3)
+
+    def extra_repr(self) -> str:
+        return f"{self.groups}, {self.unit}"
+'''
+
 SUPPORT: dict[str, str] = {
     "LayerNorm2d": _LAYER_NORM,
     "DropPath": _DROP_PATH,
@@ -99,6 +130,8 @@ SUPPORT: dict[str, str] = {
     "GlobalResponseNorm": _RESPONSE_NORM,
     "ChannelConv": _CHANNEL_CONV,
     "CenterCrop": _CENTER_CROP,
+    "PartSoftmax": _PART_SOFTMAX,
+    "UnitShuffle": _UNIT_SHUFFLE,
 }
 """Name of a helper class -> its complete source."""
 
