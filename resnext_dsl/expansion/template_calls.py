@@ -257,7 +257,7 @@ class Caller(GraphBuilder):
         if most is not None and len(taken) > most:
             message = f"`{operator.name}` takes at most {most - 1} other value; found {len(taken) - 1}"
             raise error("E203", message, bound.values[most - 1].span)
-        if operator.merges and len(taken) == 1:
+        if (operator.merges and len(taken) == 1) or operator.algebra.acts == "never":
             return taken[0]
         return self.put_node(operator.name, attributes, taken, place.scope, name, call.span, spans)
 
@@ -267,7 +267,9 @@ class Caller(GraphBuilder):
         if attributes is None:
             self._bound(call, OperatorValue(operator), operator.name)
             attributes = self._bares[operator.name] = self.validated(call.span, operator.name, {}, {})
-        return self.put_node(operator.name, attributes, [x], place.scope, name, call.span) if x is not None else None
+        if x is None or operator.algebra.acts == "never":
+            return x
+        return self.put_node(operator.name, attributes, [x], place.scope, name, call.span)
 
     def _bound(
         self, call: s.Apply, callee: OperatorValue | TemplateValue, name: object, optional: frozenset[str] = frozenset()

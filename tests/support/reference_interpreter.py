@@ -153,6 +153,8 @@ class Run:
         x, values = Value(0), {str(declared.children[1]): Value(0)}
         for entry in entries:
             x = self.entry(entry, Here(values, Value(0), x))
+        if x.at == 0:
+            raise RejectedError("no operators")
         self.outputs.insert(0, ("main", x.at, False))
 
     def _declare(self, entries: list[lark.Tree], given: dict[str, Any]) -> None:
@@ -250,6 +252,8 @@ class Run:
             inputs = [*inputs, *(self.value(argument.children[0], scope, here) for argument in arguments)]
             return inputs[0] if len(inputs) == 1 else self.put(callee.what, {}, inputs)
         given = bound(formals_of(callee), arguments, scope, here, self.operations, callee.arguments)
+        if callee.what == "identity":
+            return inputs[0]
         if isinstance(callee.what, str):
             return self.put(callee.what, given, inputs)
         inner = callee.scope.new_child({"<pass>": None})
