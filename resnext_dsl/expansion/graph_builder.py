@@ -11,10 +11,11 @@ from resnext_dsl.graph.ir import Graph, Node, Output, Part, Scope, reachable
 from resnext_dsl.operators import OPERATORS, validate
 from resnext_dsl.operators.base import Attributes, RuleError, Shape
 from resnext_dsl.semantics.bound_network import BoundNetwork
+from resnext_dsl.semantics.evaluate import call_hint
 from resnext_dsl.semantics.naming import safe
 from resnext_dsl.semantics.values import (
+    FUNCTIONS,
     SCALARS,
-    FunctionValue,
     GraphValue,
     OperatorValue,
     TemplateValue,
@@ -161,8 +162,9 @@ class GraphBuilder:
                 continue
             if isinstance(value, OperatorValue) and not value.arguments:
                 arguments[key] = value.operator.name  # an option word that is an operator's name too
-            elif isinstance(value, OperatorValue | TemplateValue | FunctionValue | GraphValue):
-                raise error("E204", f"`{key}` of `{operator}` cannot be {show(value)}", spans.get(key, at))
+            elif isinstance(value, (OperatorValue, TemplateValue, GraphValue, *FUNCTIONS)):
+                message = f"`{key}` of `{operator}` cannot be {show(value)}"
+                raise error("E204", message, spans.get(key, at), hint=call_hint(value))
         try:
             return validate(OPERATORS[operator], arguments)
         except RuleError as problem:

@@ -18,11 +18,11 @@ from resnext_dsl.semantics.evaluate import CONTEXT, VALUE_IN, Interpreter, too_d
 from resnext_dsl.semantics.naming import Names
 from resnext_dsl.semantics.signature import BoundArguments, bind, signature_of
 from resnext_dsl.semantics.values import (
+    FUNCTIONS,
     MISSING,
     SCALARS,
     UNKNOWN,
     Environment,
-    FunctionValue,
     GraphValue,
     OperatorValue,
     TemplateValue,
@@ -162,7 +162,7 @@ class Caller(GraphBuilder):
             raise UnsettledError
         name = call.callee.text
         hint = f"write `use {name}` to continue from that value" if isinstance(callee, GraphValue) else ""
-        kind = "a function" if isinstance(callee, FunctionValue) else f"a value of type {type_name(callee)}"
+        kind = "a function" if isinstance(callee, FUNCTIONS) else f"a value of type {type_name(callee)}"
         raise error("E207", f"`{name}` is {kind}, not an operator or template", call.callee.span, hint=hint)
 
     def _template(self, call: s.Apply, callee: TemplateValue, env: Environment, scope: str, x: Running) -> Running:

@@ -8,6 +8,7 @@ from resnext_dsl.foundation.diagnostics import Diagnostic, Note, did_you_mean
 from resnext_dsl.operators import OPERATORS
 from resnext_dsl.semantics.evaluate import VALUE_IN
 from resnext_dsl.semantics.expression_names import ExpressionNames
+from resnext_dsl.semantics.functions import BUILTINS
 from resnext_dsl.semantics.name_level import NameLevel
 from resnext_dsl.semantics.signature import operator_signature, template_signature
 from resnext_dsl.syntax import nodes as s
@@ -119,6 +120,9 @@ class StatementNames(ExpressionNames):
         try:
             meaning = level.find(name.text)
         except KeyError:
+            if name.text in BUILTINS:
+                self._note(not_applied(name))
+                return
             if name.text not in OPERATORS:
                 known = set(level.all_names()) | set(OPERATORS)
                 hint = did_you_mean(name.text, known)
@@ -130,6 +134,15 @@ class StatementNames(ExpressionNames):
         if isinstance(meaning, s.Template):
             self._calls.add(meaning, name.span)
             self._arguments(template_signature(meaning), call.arguments, name.span)
+        elif isinstance(meaning, s.Fn):
+            self._note(not_applied(name))
+
+
+def not_applied(name: s.Name) -> Diagnostic:
+    """The diagnostic for a function in the place of an operator or template."""
+    hint = f"a function gives a number or another value: `let n = {name.text}(...)`"
+    message = f"`{name.text}` is a function, not an operator or template"
+    return Diagnostic("E207", message, name.span, hint=hint)
 
 
 def names_given_by(statement: s.Entry) -> tuple[s.Name, ...]:

@@ -16,8 +16,10 @@ from typing import Any, NamedTuple
 
 import lark
 from reference_expressions import (
+    BUILTINS,
     COMPARISONS,
     ROOT,
+    Builtin,
     Callee,
     Here,
     Shape,
@@ -89,8 +91,13 @@ def interpret(text: str, folder: Path = ROOT / "specs", **overrides: Any) -> Int
 def run_of(text: str, folder: Path, overrides: Mapping[str, Any], input_shape: Shape | None = None) -> Run:
     """The run of a spec."""
     with rejecting():
-        named = {name: Callee(v) if isinstance(v, str) and v in SIGNATURES else v for name, v in overrides.items()}
+        named = {name: named_value(v) if isinstance(v, str) else v for name, v in overrides.items()}
         return Run(*names_of(text, folder)["<network>"], named, input_shape)
+
+
+def named_value(text: str) -> Any:
+    """The operator or built-in function of this name; any other text as it is."""
+    return Callee(text) if text in SIGNATURES else Builtin(text) if text in BUILTINS else text
 
 
 @contextmanager

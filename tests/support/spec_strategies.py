@@ -42,6 +42,7 @@ PARAMETERS = {
     "factor": Parameter("1.0", "{0.5, 1.0, 1.5}", (0.5, 1.0, 1.5), (1.25,)),
     "rows": Parameter("[8, 12]", "[{4, 8}, 8..12 step 4]", ([4, 8], [4, 12], [8, 8], [8, 12]), ([12, 4],)),
     "extra": Parameter("4", "{4, 8} when flag", (4, 8), (12,)),
+    "rounding": Parameter("floor", "{floor, ceil}", ("floor", "ceil"), ("round",)),
 }
 
 FORMALS = {"c": "8", "n": "2", "on": "true", "f": "relu", "stride": "1"}
@@ -118,6 +119,7 @@ OF_PARAMETERS = LITERALS._replace(
     widths=(
         *LITERALS.widths, "width", "scaled(8)", "rows[0]", "rows[-1]", "extra", "sum(rows)",
         "max([w * 2 for w in rows if w > 4])", "divisible(width * factor, 4)", "width if flag else 8",
+        "rounding(width * factor / 3)",
     ),
     counts=(*LITERALS.counts, "times", "len(rows)", "times - 1 if times > 0 else 0", "count(rows, 8)"),
     flags=(*LITERALS.flags, "flag", "width > 4", "not flag or factor >= 1", "rows[0] != rows[1]"),
