@@ -31,6 +31,10 @@ LARGE = 2000
 """The number of nodes and scopes after which the size of the whole network is estimated."""
 
 
+class StopError(ArchError):
+    """The expansion exceeds a bound, so it ends; the last diagnostic has its trail."""
+
+
 class GraphBuilder:
     """A graph that grows node by node.
 
@@ -86,12 +90,15 @@ class GraphBuilder:
         """The result of a step, or None if it fails; the error is noted."""
         try:
             return run(*arguments)
+        except StopError:
+            raise
         except ArchError as problem:
             if not problem.diagnostics:
                 raise
             for diagnostic in problem.diagnostics:
                 if diagnostic.code in ("E403", "E405"):
-                    raise ArchError([*self.diagnostics, diagnostic._replace(trail=self.trail)]) from None
+                    trail = (*self.trail, *diagnostic.trail)
+                    raise StopError([*self.diagnostics, diagnostic._replace(trail=trail)]) from None
                 self.note(diagnostic)
         except UnsettledError:
             pass

@@ -89,6 +89,7 @@ class Caller(GraphBuilder):
         self._frame = Frame(None, None)
         self._recordings: dict[Any, Recording] = {}
         self._bares: dict[str, Attributes] = {}
+        self._open: list[s.Template] = []  # the templates whose calls are expanded
         evaluator.context = self._context
 
     def _body(
@@ -151,6 +152,14 @@ class Caller(GraphBuilder):
 
     # --- calls ---
 
+    def too_deep(self, span: Span) -> ArchError:
+        """The error for calls and blocks beyond the bound; a template that calls itself is named at that call."""
+        for place, template in enumerate(self._open):
+            if template in self._open[:place]:
+                at = self.trail[place - len(self._open)].span
+                return too_deep(at or span, self.options, template)
+        return too_deep(span, self.options)
+
     def _callee(self, call: s.Apply, env: Environment) -> OperatorValue | TemplateValue:
         try:
             callee = self.evaluator.find(call.callee, env)
@@ -168,15 +177,17 @@ class Caller(GraphBuilder):
     def _template(self, call: s.Apply, callee: TemplateValue, env: Environment, scope: str, x: Running) -> Running:
         template = callee.template
         if len(self.trail) >= self.options.max_calls:
-            raise too_deep(call.span, self.options)
+            raise self.too_deep(call.span)
         inner, passed = self._arguments(call, callee, env)
         if x is None:
             return None
         outer_trail, outer_frame = self.trail, self._frame
         self.trail = (*outer_trail, Note(f"template `{template.name.text}`", call.callee.span))
+        self._open.append(template)
         try:
             return self._instance(callee, inner, passed, scope, x)
         finally:
+            self._open.pop()
             self.trail, self._frame = outer_trail, outer_frame
 
     def _instance(

@@ -12,6 +12,7 @@ from resnext_dsl.operators import OPERATORS, SYMBOLS
 from resnext_dsl.operators.base import is_int
 from resnext_dsl.semantics.functions import BUILTINS, INFIX, WHOLE, BadValueError, number
 from resnext_dsl.semantics.init_schemes import INIT_WORDS
+from resnext_dsl.semantics.recursion import Definition, recursion_hint
 from resnext_dsl.semantics.signature import bind, signature_of
 from resnext_dsl.semantics.values import (
     FUNCTIONS,
@@ -76,6 +77,7 @@ class Interpreter:
         self.quiet = quiet
         self.steps = 0
         self.depth = 0
+        self._open: list[s.Fn] = []  # the functions whose calls are computed
         self._limit = 10**options.max_digits
         self._most_steps = options.max_steps
 
@@ -210,14 +212,16 @@ class Interpreter:
         for name, argument in bound.named.items():
             inner.names[name] = self.evaluate(argument.value, env)
         if self.depth >= self.options.max_calls:
-            raise too_deep(expression.span, self.options)
+            raise too_deep(expression.span, self.options, callee.function if callee.function in self._open else None)
         self.depth += 1
+        self._open.append(callee.function)
         try:
             return self.evaluate(callee.function.body, inner)
         except ArchError as problem:
             raise _called(problem, expression) from None
         finally:
             self.depth -= 1
+            self._open.pop()
 
     def _builtin(self, name: str, expression: s.Invoke, env: Environment) -> Any:
         function, least, most = BUILTINS[name]
@@ -422,7 +426,12 @@ def _called(problem: ArchError, expression: s.Invoke) -> ArchError:
     )
 
 
-def too_deep(span: Span, options: Options) -> ArchError:
-    """The error for calls that are nested beyond the bound."""
-    message = f"templates, functions and blocks are nested deeper than {options.max_calls}"
-    return error("E403", message, span, hint="the option `max_calls` sets the limit")
+def too_deep(span: Span, options: Options, again: Definition | None = None) -> ArchError:
+    """The error for calls that are nested beyond the bound; `again` is a template or function that calls itself."""
+    limit = "the option `max_calls` sets the limit"
+    deep = f"templates, functions and blocks are nested deeper than {options.max_calls}"
+    if again is None:
+        return error("E403", deep, span, hint=limit)
+    kind = "template" if isinstance(again, s.Template) else "function"
+    message = f"{kind} `{again.name.text}` calls itself too often: {deep}"
+    return error("E403", message, span, hint=f"{recursion_hint(again, again)}; {limit}")

@@ -43,16 +43,21 @@ class StatementNames(ExpressionNames):
             self._use(statement, level)
         elif isinstance(statement, s.Repeat):
             self._expression(statement.times, level)
-            self._indexed(statement.body, (statement.counter,) if statement.counter is not None else (), level)
+            with self._calls.optional():
+                self._indexed(statement.body, (statement.counter,) if statement.counter is not None else (), level)
         elif isinstance(statement, s.ForEach):
             self._expression(statement.iterable, level)
-            self._indexed(statement.body, statement.targets, level, warn=False)
+            with self._calls.optional():
+                self._indexed(statement.body, statement.targets, level, warn=False)
         elif isinstance(statement, s.If):
-            for condition, block in statement.branches:
-                self._expression(condition, level)
-                self._block(block, level)
-            if statement.otherwise is not None:
-                self._block(statement.otherwise, level)
+            self._expression(statement.branches[0][0], level)
+            with self._calls.optional():
+                for place, (condition, block) in enumerate(statement.branches):
+                    if place > 0:
+                        self._expression(condition, level)
+                    self._block(block, level)
+                if statement.otherwise is not None:
+                    self._block(statement.otherwise, level)
         elif isinstance(statement, s.Split):
             self._split(statement, level)
         else:
@@ -89,29 +94,36 @@ class StatementNames(ExpressionNames):
         for path in paths:
             if isinstance(path, s.Block):
                 self._block(path, level)
-            elif isinstance(path, s.PathIf):
-                for condition, branch in path.branches:
-                    self._expression(condition, level)
-                    self._listed(branch, level)
-                self._listed(path.otherwise or (), level)
             else:
-                inner = NameLevel(level)
-                if isinstance(path, s.PathRepeat):
-                    self._expression(path.times, level)
-                    self._targets(inner, (path.counter,) if path.counter is not None else ())
-                else:
-                    self._expression(path.iterable, level)
-                    self._targets(inner, path.targets)
-                self._listed(path.paths, inner)
-                if isinstance(path, s.PathRepeat):
-                    self._unused(inner, "declared")
+                with self._calls.optional():
+                    self._optional_paths(path, level)
+
+    def _optional_paths(self, path: s.PathIf | s.PathRepeat | s.PathFor, level: NameLevel) -> None:
+        """Paths in a loop or under a condition."""
+        if isinstance(path, s.PathIf):
+            for condition, branch in path.branches:
+                self._expression(condition, level)
+                self._listed(branch, level)
+            self._listed(path.otherwise or (), level)
+        else:
+            inner = NameLevel(level)
+            if isinstance(path, s.PathRepeat):
+                self._expression(path.times, level)
+                self._targets(inner, (path.counter,) if path.counter is not None else ())
+            else:
+                self._expression(path.iterable, level)
+                self._targets(inner, path.targets)
+            self._listed(path.paths, inner)
+            if isinstance(path, s.PathRepeat):
+                self._unused(inner, "declared")
 
     def _residual(self, statement: s.Residual, level: NameLevel) -> None:
         for argument in statement.arguments:
             self._expression(argument.value, level)
         self._block(statement.body, level)
         if statement.shortcut is not None:
-            self._block(statement.shortcut, level)
+            with self._calls.optional():  # `when` may be false
+                self._block(statement.shortcut, level)
 
     def _apply(self, call: s.Apply, level: NameLevel) -> None:
         name = call.callee

@@ -48,6 +48,11 @@ PARAMETERS = {
 FORMALS = {"c": "8", "n": "2", "on": "true", "f": "relu", "stride": "1"}
 """A template's parameters, and their default values."""
 
+TREE = """template tree(n, c) {
+    if n > 1 { tree(n - 1, c) as left; relu; tree(n - 2, c); concat(left) } else { conv(c, 1x1) }
+}"""
+"""A template that calls itself."""
+
 IMPORTS = ("conv_bn_act", "squeeze_excite", "basic", "bottleneck")
 RESERVED = 200
 
@@ -248,6 +253,7 @@ class Writer:
             f"relu as {value}; {body}; joined({value}, 8)",
             f"relu as {value}; joined({value}, 4); {body}; joined({value}, 4)",
             f"let {value} = channels_here * 2\nconv({value}, 1x1)",
+            f"tree({self.one(*names.counts)}, 4)",
         )
 
     def _call(self, names: Names, depth: int, keeps: str) -> str:
@@ -341,7 +347,7 @@ def written_specs(draw: st.DrawFn, levels: int = 2, budgets: bool = True, smalle
 def _file(writer: Writer, body: str, outside: list[str], levels: int, budgets: bool) -> Written:
     """The files of a network with this body and so many derived networks around it."""
     declared = ["fn scaled(c) = divisible(c * factor, 4)"] * ("scaled(" in body)
-    outside = ["template joined(v, c) { conv(c, 1x1); concat(v) }", *outside]
+    outside = ["template joined(v, c) { conv(c, 1x1); concat(v) }", TREE, *outside]
     used = [name for name in PARAMETERS if re.search(rf"\b{name}\b", "\n".join([body, *declared]))]
     used = [name for name in PARAMETERS if name in used or (name == "flag" and "extra" in used)]
     lines = [f"param {name} = {PARAMETERS[name].default} in {PARAMETERS[name].domain}" for name in used]
