@@ -17,7 +17,7 @@ from resnext_dsl.foundation.records import NamedTuple
 from resnext_dsl.operators.base import is_int
 from resnext_dsl.semantics.bound_network import Parameter
 from resnext_dsl.semantics.overrides import from_python, override_source
-from resnext_dsl.semantics.values import OperatorValue, TemplateValue, fits_type, show, type_name
+from resnext_dsl.semantics.values import FUNCTIONS, OperatorValue, TemplateValue, fits_type, show, type_name
 
 
 class Axis(NamedTuple):
@@ -218,7 +218,7 @@ def _numbers(name: str, element: int | None, array: Array) -> Axis:
 
 
 def python_value(value: Any) -> Any:
-    """Converts a value of numpy to Python; an operator or a template, which a domain may list, to text."""
-    if isinstance(value, OperatorValue | TemplateValue):
+    """Converts a value of numpy to Python; an operator, a template or a function, which a domain may list, to text."""
+    if isinstance(value, (OperatorValue, TemplateValue, *FUNCTIONS)):
         return show(value)
     return value.tolist() if isinstance(value, np.ndarray | np.generic) else value

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from resnext_dsl.costs.closed_form import COST_MEASURES, Cost, NetworkCost
 from resnext_dsl.foundation.diagnostics import ArchError, Diagnostic
 from resnext_dsl.graph.ir import Node
-from resnext_dsl.operators import OPERATORS, ModuleCall, Shape
+from resnext_dsl.operators import OPERATORS, Shape
 
 if TYPE_CHECKING:
     from torch import nn

@@ -61,7 +61,9 @@ class Recorder:
         """The nodes and scopes that were added since the start of the call."""
         draft = self._draft
         nodes = tuple(draft.nodes[self._start :])
-        scopes = (draft.scopes[self._scope], *islice(draft.scopes.values(), self._scopes, None))
+        # The last scopes of the dict, from its end: a walk from its start would take quadratic time in all.
+        inner = list(islice(reversed(draft.scopes.values()), len(draft.scopes) - self._scopes))
+        scopes = (draft.scopes[self._scope], *reversed(inner))
         trail = len(draft.trail)
         spent, module = steps - self._steps, draft.module_of(self._scope)
         return Recording(self._scope, self._entries, self._start, nodes, scopes, trail, result, spent, module)

@@ -11,11 +11,12 @@ from resnext_dsl.graph.ir import Graph, Node, Output, Part, Scope, reachable
 from resnext_dsl.operators import OPERATORS, validate
 from resnext_dsl.operators.base import Attributes, RuleError, Shape
 from resnext_dsl.semantics.bound_network import BoundNetwork
+from resnext_dsl.semantics.evaluate import call_hint
 from resnext_dsl.semantics.naming import safe
 from resnext_dsl.semantics.values import (
+    FUNCTIONS,
     SCALARS,
     Flow,
-    FunctionValue,
     GraphValue,
     OperatorValue,
     SharedValue,
@@ -30,6 +31,10 @@ Running = Flow | None
 
 LARGE = 2000
 """The number of nodes and scopes after which the size of the whole network is estimated."""
+
+
+class StopError(ArchError):
+    """The expansion exceeds a bound, so it ends; the last diagnostic has its trail."""
 
 
 class GraphBuilder:
@@ -95,12 +100,15 @@ class GraphBuilder:
         """The result of a step, or None if it fails; the error is noted."""
         try:
             return run(*arguments)
+        except StopError:
+            raise
         except ArchError as problem:
             if not problem.diagnostics:
                 raise
             for diagnostic in problem.diagnostics:
                 if diagnostic.code in ("E403", "E405"):
-                    raise ArchError([*self.diagnostics, diagnostic._replace(trail=self.trail)]) from None
+                    trail = (*self.trail, *diagnostic.trail)
+                    raise StopError([*self.diagnostics, diagnostic._replace(trail=trail)]) from None
                 self.note(diagnostic)
         except UnsettledError:
             pass
@@ -173,8 +181,9 @@ class GraphBuilder:
                 continue
             if isinstance(value, OperatorValue) and not value.arguments:
                 arguments[key] = value.operator.name  # an option word that is an operator's name too
-            elif isinstance(value, OperatorValue | TemplateValue | FunctionValue | GraphValue | SharedValue):
-                raise error("E204", f"`{key}` of `{operator}` cannot be {show(value)}", spans.get(key, at))
+            elif isinstance(value, (OperatorValue, TemplateValue, GraphValue, SharedValue, *FUNCTIONS)):
+                message = f"`{key}` of `{operator}` cannot be {show(value)}"
+                raise error("E204", message, spans.get(key, at), hint=call_hint(value))
         try:
             return validate(OPERATORS[operator], arguments)
         except RuleError as problem:

@@ -59,6 +59,8 @@ class Counter:
         self._counted: dict[Any, SizeEstimate] = {}
         self._passes = 0
         self._depth = 0
+        self._open: list[s.Template] = []  # the templates whose calls are counted
+        self._unsettled = 0  # conditions around the current statement whose truth depends on shapes
 
     def check(self) -> None:
         """Refuses a network that is too large.
@@ -145,8 +147,12 @@ class Counter:
                 self.evaluator.walk(value, call.span)
         key = (id(callee.template), tuple(inner.names.items()))
         if key not in self._counted:
+            if self._unsettled and callee.template in self._open:
+                return SizeEstimate()  # the condition may end the recursion here
             self._counted[key] = SizeEstimate()
+            self._open.append(callee.template)
             self._counted[key] = SizeEstimate(0, 1) + self._block(callee.template.body, inner)
+            self._open.pop()
         return self._counted[key]
 
     def _arguments(self, call: s.Apply, callee: TemplateValue, env: Environment) -> Environment:
@@ -215,14 +221,21 @@ class Counter:
 
     def _condition(self, statement: s.If, env: Environment) -> SizeEstimate:
         least: SizeEstimate | None = None
-        for condition, block in statement.branches:
-            try:
-                if self.evaluator.truth(condition, env):
+        outer = self._unsettled
+        try:
+            for condition, block in statement.branches:
+                try:
+                    holds = self.evaluator.truth(condition, env)
+                except (ArchError, UnsettledError):
+                    self._unsettled += 1
+                    least = _least(least, self._block(block, env))
+                    continue
+                if holds:
                     return _least(least, self._block(block, env))
-            except (ArchError, UnsettledError):
-                least = _least(least, self._block(block, env))
-        otherwise = self._block(statement.otherwise, env) if statement.otherwise is not None else SizeEstimate()
-        return _least(least, otherwise)
+            otherwise = self._block(statement.otherwise, env) if statement.otherwise is not None else SizeEstimate()
+            return _least(least, otherwise)
+        finally:
+            self._unsettled = outer
 
     def _split(self, statement: s.Split, env: Environment) -> SizeEstimate:
         merges = statement.merge.callee.text != s.LIST

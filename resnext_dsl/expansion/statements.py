@@ -16,7 +16,7 @@ from resnext_dsl.expansion.template_calls import Frame, Place
 from resnext_dsl.foundation.diagnostics import Diagnostic, Note, Span, error
 from resnext_dsl.graph.ir import Graph, Output, Part
 from resnext_dsl.operators import OPERATORS, validate
-from resnext_dsl.semantics.evaluate import SHORTCUTS, too_deep
+from resnext_dsl.semantics.evaluate import SHORTCUTS
 from resnext_dsl.semantics.naming import Names, safe, single_call, statement_names
 from resnext_dsl.semantics.signature import Signature, bind
 from resnext_dsl.semantics.values import (
@@ -197,7 +197,7 @@ class Expander(SplitExpander):
     def _block(self, block: s.Block, place: Place, env: Environment, x: Running) -> Running:
         """Runs statements in order; their constants are visible to the end of the block."""
         if self.depth >= self.options.max_calls:
-            raise too_deep(block.span, self.options)
+            raise self.too_deep(block.span)
         self.depth += 1
         for statement in block.statements:
             x = self._statement(statement, place, env, x)

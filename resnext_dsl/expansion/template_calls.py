@@ -19,12 +19,12 @@ from resnext_dsl.semantics.functions import BadValueError
 from resnext_dsl.semantics.naming import Names
 from resnext_dsl.semantics.signature import BoundArguments, bind, signature_of
 from resnext_dsl.semantics.values import (
+    FUNCTIONS,
     MISSING,
     SCALARS,
     UNKNOWN,
     Environment,
     Flow,
-    FunctionValue,
     GraphValue,
     List,
     OperatorValue,
@@ -96,6 +96,7 @@ class Caller(GraphBuilder):
         self._frame = Frame(None, None)
         self._recordings: dict[Any, Recording] = {}
         self._bares: dict[str, Attributes] = {}
+        self._open: list[s.Template] = []  # the templates whose calls are expanded
         evaluator.context = self._context
 
     def _body(
@@ -201,6 +202,14 @@ class Caller(GraphBuilder):
 
     # --- calls ---
 
+    def too_deep(self, span: Span) -> ArchError:
+        """The error for calls and blocks beyond the bound; a template that calls itself is named at that call."""
+        for place, template in enumerate(self._open):
+            if template in self._open[:place]:
+                at = self.trail[place - len(self._open)].span
+                return too_deep(at or span, self.options, template)
+        return too_deep(span, self.options)
+
     def _callee(self, call: s.Apply, env: Environment) -> OperatorValue | TemplateValue | SharedValue:
         try:
             callee = self.evaluator.find(call.callee, env)
@@ -213,13 +222,13 @@ class Caller(GraphBuilder):
         name = call.callee.text
         is_flow = isinstance(callee, GraphValue) or holds_values(callee)
         hint = f"write `use {name}` to continue from that value" if is_flow else ""
-        kind = "a function" if isinstance(callee, FunctionValue) else f"a value of type {type_name(callee)}"
+        kind = "a function" if isinstance(callee, FUNCTIONS) else f"a value of type {type_name(callee)}"
         raise error("E207", f"`{name}` is {kind}, not an operator or template", call.callee.span, hint=hint)
 
     def _template(self, call: s.Apply, callee: TemplateValue, env: Environment, scope: str, x: Running) -> Running:
         template = callee.template
         if len(self.trail) >= self.options.max_calls:
-            raise too_deep(call.span, self.options)
+            raise self.too_deep(call.span)
         inner, passed = self._arguments(call, callee, env)
         if x is None:
             return None
@@ -227,9 +236,11 @@ class Caller(GraphBuilder):
             self.evaluator.step(call.span, len(x))
         outer_trail, outer_frame = self.trail, self._frame
         self.trail = (*outer_trail, Note(f"template `{template.name.text}`", call.callee.span))
+        self._open.append(template)
         try:
             return self._instance(callee, inner, passed, scope, x)
         finally:
+            self._open.pop()
             self.trail, self._frame = outer_trail, outer_frame
 
     def _instance(
@@ -317,7 +328,7 @@ class Caller(GraphBuilder):
         if most is not None and len(taken) > most:
             message = f"`{operator.name}` takes at most {most - 1} other value; found {len(taken) - 1}"
             raise error("E203", message, bound.values[most - 1].span)
-        if operator.merges and len(taken) == 1:
+        if (operator.merges and len(taken) == 1) or operator.algebra.acts == "never":
             return taken[0]
         return self.put_node(operator.name, attributes, taken, place.scope, name, call.span, spans)
 
@@ -327,8 +338,8 @@ class Caller(GraphBuilder):
         if attributes is None:
             self._bound(call, OperatorValue(operator), operator.name)
             attributes = self._bares[operator.name] = self.validated(call.span, operator.name, {}, {})
-        if x is None:
-            return None
+        if x is None or operator.algebra.acts == "never":
+            return x
         values = [x] if type(x) is GraphValue else [*self._taken(operator, x, call.callee.span)]
         return self.put_node(operator.name, attributes, values, place.scope, name, call.span)
 

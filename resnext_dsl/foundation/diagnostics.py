@@ -23,7 +23,7 @@ CODES: dict[str, str] = {
     "E101": "unknown name",
     "E102": "a name, a limit or a value of a domain is given twice",
     "E103": "a name is not allowed",
-    "E104": "a template or function calls itself, or a network is derived from itself",
+    "E104": "a template or function always calls itself, or a network is derived from itself",
     "E105": "a name, statement or declaration is used where it is not allowed",
     "E201": "unknown argument or parameter",
     "E202": "missing argument",

@@ -85,7 +85,7 @@ class Spec:
         if unmet is not None and not errors_of(diagnostics):
             raise unmet
         if any(diagnostic.code == "E104" for diagnostic in self.diagnostics):
-            raise report_of(diagnostics, options)  # a template that calls itself cannot be expanded
+            raise report_of(diagnostics, options)  # a template that always calls itself cannot be expanded
         countable = not errors_of(scopes.diagnostics + binder.diagnostics)
         ir, of_graph = graph_of(bound, evaluator, self._cache, check=countable, before=diagnostics)
         # The names of parts in limits and `init` are checked for the file's values only: other values may give fewer.

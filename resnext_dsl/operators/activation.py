@@ -274,5 +274,5 @@ ROWS = (
         shape=_softmax_shape,
         algebra=crosses("it looks across channels"),
     ),
-    _plain_row("identity", "nn.Identity", "The value itself", VIEW, algebra=NOTHING),
+    _row("identity", "The value itself, without a module.", NoAttributes, _plain("nn.Identity"), VIEW, algebra=NOTHING),
 )

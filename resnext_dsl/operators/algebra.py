@@ -70,7 +70,8 @@ class Algebra(NamedTuple):
         joined: (attributes of each operator, channels of each input) -> the one operator that computes all of them on
             the concatenation of their inputs, if they are channel-wise.
         tensors: (attributes, input shapes) -> the parameters and buffers of its module, in the order of its state_dict.
-        acts: When it changes values: "always", in "training" only, or "never".
+        acts: When it changes values: "always", in "training" only, or "never". An operator that never does is its
+            input: expansion adds no node for it.
         sliced: (attributes, channels of its input, number of slices) -> its attributes on each of equal slices of the
             channels. It is the inverse of `joined`.
         weight: The layout of its weight, if it is a convolution or linear layer.

@@ -10,7 +10,7 @@ from resnext_dsl.foundation.options import DEFAULTS
 from resnext_dsl.foundation.records import NamedTuple
 from resnext_dsl.graph.invariants import InvariantError, check_invariants
 from resnext_dsl.graph.ir import Graph
-from resnext_dsl.rewrite.fold import fold, remove_training, without_idle
+from resnext_dsl.rewrite.fold import fold, remove_training
 from resnext_dsl.rewrite.merges import join_paths
 from resnext_dsl.rewrite.rewrite_report import GraphSize, RewriteReport, size_of
 from resnext_dsl.rewrite.siblings import join_siblings
@@ -96,8 +96,7 @@ def canonical(graph: Graph) -> Graph:
     """
     size = GraphSize(0, 0, 0)
     work, report = Workspace(graph), RewriteReport(size, size)
-    idle = Pass("idle", without_idle)
-    return _settled([idle, Pass("join", partial(join_paths, partial=True))], work, report, graph)
+    return _settled([Pass("join", partial(join_paths, partial=True))], work, report, graph)
 
 
 def _stages(form: str, inference: bool, max_nodes: int, siblings: bool) -> Iterator[list[Pass]]:

@@ -42,16 +42,7 @@ def fold(work: Workspace, report: RewriteReport) -> None:
                     report.fire(fired._replace(number=count))
 
 
-def without_idle(work: Workspace, report: RewriteReport) -> None:
-    """Drop the operators that return their input in both modes, even if they are the result of a part."""
-    for index in list(work.live()):
-        node = work.nodes[index]
-        if node.operator != "input" and OPERATORS[node.operator].algebra.acts == "never":
-            report.fire(Fired.of(work, index, ("inactive",), 1))
-            work.replace(index, node.inputs[0])
-
-
-# dropout(x)  ->  x;   identity(x)  ->  x
+# dropout(x)  ->  x
 # where it is not the result of a part
 def inactive(work: Workspace, index: int) -> int:
     """An operator that returns its input in eval mode is replaced by the input."""

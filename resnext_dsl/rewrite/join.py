@@ -58,12 +58,12 @@ class Lift:
         Raises:
             Blocked: If no rule leads to one value.
         """
-        bare = tuple([self._bare(value) for value in values])
-        if len(bare) == 1:
-            return bare[0]
-        if bare not in self._known:
-            self._known[bare] = self._lift(bare)
-        return self._known[bare]
+        key = tuple(values)
+        if len(key) == 1:
+            return key[0]
+        if key not in self._known:
+            self._known[key] = self._lift(key)
+        return self._known[key]
 
     def make(self, operator: str, attributes: Any, inputs: Sequence[int], origins: Sequence[int]) -> int:
         """Add the operator that replaces several operators."""
@@ -115,15 +115,6 @@ class Lift:
             return None
         self.consumed.update(value for value in values if value != values[0])
         return values[0]
-
-    def _bare(self, value: int) -> int:
-        """The value behind operators that do nothing."""
-        node = self.work.nodes[value]
-        while node.operator != "input" and OPERATORS[node.operator].algebra.acts == "never":
-            self.consumed.add(value)
-            value = node.inputs[0]
-            node = self.work.nodes[value]
-        return value
 
     def _lift(self, values: tuple[int, ...]) -> int:
         mark, consumed, known = self.work.mark(), set(self.consumed), dict(self._known)
@@ -243,7 +234,7 @@ def same_input(lift: Lift, values: Sequence[int]) -> int | None:
         return None
     work = lift.work
     nodes = [work.nodes[value] for value in values]
-    source = lift.common([lift._bare(node.inputs[0]) for node in nodes])
+    source = lift.common([node.inputs[0] for node in nodes])
     if source is None:
         return None
     _check_geometry(lift, values)

@@ -12,12 +12,15 @@ from resnext_dsl.operators import OPERATORS, SYMBOLS
 from resnext_dsl.operators.base import is_int
 from resnext_dsl.semantics.functions import BUILTINS, INFIX, WHOLE, BadValueError, number
 from resnext_dsl.semantics.init_schemes import INIT_WORDS
+from resnext_dsl.semantics.recursion import Definition, recursion_hint
 from resnext_dsl.semantics.signature import BoundArguments, bind, no_arguments, signature_of
 from resnext_dsl.semantics.values import (
+    FUNCTIONS,
     MISSING,
     PENDING,
     SCALARS,
     UNKNOWN,
+    BuiltinValue,
     Environment,
     FunctionValue,
     List,
@@ -48,10 +51,12 @@ def as_word(value: Any) -> Any:
 WORDS = SYMBOLS | set(SHORTCUTS) | INIT_WORDS
 """Option words: names that stand for themselves unless a declaration has the name."""
 
-_MEANINGS: dict[str, Any] = {word: word for word in WORDS} | {
-    name: OperatorValue(operator) for name, operator in OPERATORS.items()
+_MEANINGS: dict[str, Any] = {
+    **{name: BuiltinValue(name) for name in BUILTINS},
+    **{word: word for word in WORDS},
+    **{name: OperatorValue(operator) for name, operator in OPERATORS.items()},
 }
-"""The values of operators' names and of option words."""
+"""The values of operators' names, of option words and of built-in functions."""
 
 Built = TypeVar("Built")
 
@@ -81,6 +86,7 @@ class Interpreter:
         self.quiet = quiet
         self.steps = 0
         self.depth = 0
+        self._open: list[s.Fn] = []  # the functions whose calls are computed
         self._limit = 10**options.max_digits
         self._most_steps = options.max_steps
 
@@ -142,7 +148,7 @@ class Interpreter:
         """The value of an expression that must be an int of at least `least`; `hint` is for a value of another type."""
         value = self.evaluate(expression, env)
         if not is_int(value):
-            hint = "use `//` to divide, or round(...)" if isinstance(value, float) else hint
+            hint = "use `//` to divide, or round(...)" if isinstance(value, float) else call_hint(value) or hint
             raise error("E204", f"{what} must be an int; found {show(value)}", expression.span, hint=hint)
         if value < least:
             raise error("E205", f"{what} must be at least {least}; found {value}", expression.span)
@@ -180,25 +186,20 @@ class Interpreter:
         """The error for a name without a meaning."""
         if name.text in CONTEXT:
             return error("E105", f"`{name.text}` has a value only inside a template or a part", name.span)
-        if name.text in BUILTINS:
-            return error("E206", f"`{name.text}` is a function", name.span, hint=f"call it: `{name.text}(...)`")
         known = env.all_names() | set(OPERATORS) | set(BUILTINS) | set(CONTEXT)
         return error("E101", f"unknown name `{name.text}`", name.span, hint=did_you_mean(name.text, known))
 
     def _invoke(self, expression: s.Invoke, env: Environment) -> Any:
-        name = expression.callee.text
-        try:
-            callee = self.find(expression.callee, env)
-        except ArchError:
-            if name not in BUILTINS:
-                raise
-            return self._builtin(expression, env)
+        callee = self.find(expression.callee, env)
         if callee is UNKNOWN:
             raise UnsettledError
+        if isinstance(callee, BuiltinValue):
+            return self._builtin(callee.name, expression, env)
         if isinstance(callee, FunctionValue):
             return self._function(callee, expression, env)
         if isinstance(callee, OperatorValue | TemplateValue):
             return self.fill_in(callee, expression.arguments, env)
+        name = expression.callee.text
         if isinstance(callee, SharedValue) and expression.arguments:
             raise ArchError([no_arguments(name, expression.arguments[0].span, callee.span)])
         if isinstance(callee, SharedValue):
@@ -238,24 +239,28 @@ class Interpreter:
         for name, argument in bound.named.items():
             inner.names[name] = self.evaluate(argument.value, env)
         if self.depth >= self.options.max_calls:
-            raise too_deep(expression.span, self.options)
+            raise too_deep(expression.span, self.options, callee.function if callee.function in self._open else None)
         self.depth += 1
+        self._open.append(callee.function)
         try:
             return self.evaluate(callee.function.body, inner)
         except ArchError as problem:
             raise _called(problem, expression) from None
         finally:
             self.depth -= 1
+            self._open.pop()
 
-    def _builtin(self, expression: s.Invoke, env: Environment) -> Any:
-        name = expression.callee.text
+    def _builtin(self, name: str, expression: s.Invoke, env: Environment) -> Any:
         function, least, most = BUILTINS[name]
+        called = expression.callee.text
+        hint = f"`{called}` is the function `{name}` here" if called != name else ""
         for argument in expression.arguments:
             if argument.name is not None:
-                raise error("E201", f"`{name}` takes no named arguments; found `{argument.name.text}`", argument.span)
+                message = f"`{name}` takes no named arguments; found `{argument.name.text}`"
+                raise error("E201", message, argument.span, hint=hint)
         count = len(expression.arguments)
         if count < least or (most is not None and count > most):
-            raise error(*_wrong_count(name, count, least, most), expression.span)
+            raise error(*_wrong_count(name, count, least, most), expression.span, hint=hint)
         if name in ("first", "last") and env.turn is None:
             where = "a `repeat` or a repeated stage"
             raise error("E105", f"`{name}` is allowed only inside {where}", expression.span)
@@ -279,7 +284,8 @@ class Interpreter:
         except (OverflowError, ValueError):
             raise error("E206", f"`{what}` has no result for {_listed(values)}", expression.span) from None
         except TypeError:
-            raise error("E204", f"`{what}` does not accept {_kinds(values)}", expression.span) from None
+            hint = next(filter(None, map(call_hint, values)), "")
+            raise error("E204", f"`{what}` does not accept {_kinds(values)}", expression.span, hint=hint) from None
         return self._bounded(result, expression)
 
     def _bounded(self, result: Any, expression: s.Expression) -> Any:
@@ -318,7 +324,7 @@ class Interpreter:
         """The value of a condition, which must be a bool."""
         value = self.evaluate(expression, env)
         if not isinstance(value, bool):
-            hint = f"compare it: `{expression.span.text[:40]} != 0`" if type(value) is int else ""
+            hint = f"compare it: `{expression.span.text[:40]} != 0`" if type(value) is int else call_hint(value)
             raise error("E204", f"a condition must be true or false; found {show(value)}", expression.span, hint=hint)
         return value
 
@@ -419,6 +425,11 @@ _DISPATCH: dict[type, Callable[[Interpreter, Any, Environment], Any]] = {
 }
 
 
+def call_hint(value: Any) -> str:
+    """The hint for a function in the place of its result; "" for other values."""
+    return f"call the function: `{show(value)}(...)`" if isinstance(value, FUNCTIONS) else ""
+
+
 def _kinds(values: list[Any]) -> str:
     return " and ".join(with_article(type_name(value)) for value in values)
 
@@ -446,7 +457,12 @@ def _called(problem: ArchError, expression: s.Invoke) -> ArchError:
     )
 
 
-def too_deep(span: Span, options: Options) -> ArchError:
-    """The error for calls that are nested beyond the bound."""
-    message = f"templates, functions and blocks are nested deeper than {options.max_calls}"
-    return error("E403", message, span, hint="the option `max_calls` sets the limit")
+def too_deep(span: Span, options: Options, again: Definition | None = None) -> ArchError:
+    """The error for calls that are nested beyond the bound; `again` is a template or function that calls itself."""
+    limit = "the option `max_calls` sets the limit"
+    deep = f"templates, functions and blocks are nested deeper than {options.max_calls}"
+    if again is None:
+        return error("E403", deep, span, hint=limit)
+    kind = "template" if isinstance(again, s.Template) else "function"
+    message = f"{kind} `{again.name.text}` calls itself too often: {deep}"
+    return error("E403", message, span, hint=f"{recursion_hint(again, again)}; {limit}")

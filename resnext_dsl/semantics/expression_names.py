@@ -81,23 +81,28 @@ class ExpressionNames:
             self._expression(expression.iterable, level)
             inner = NameLevel(level)
             self._targets(inner, expression.targets)
-            self._expression(expression.element, inner)
-            if expression.condition is not None:
-                self._expression(expression.condition, inner)
+            with self._calls.optional():
+                self._expression(expression.element, inner)
+                if expression.condition is not None:
+                    self._expression(expression.condition, inner)
         else:
-            for part in _parts(expression):
+            parts = _parts(expression)
+            if _may_stop(expression):
+                self._expression(parts[0], level)
+                with self._calls.optional():
+                    for part in parts[1:]:
+                        self._expression(part, level)
+                return
+            for part in parts:
                 self._expression(part, level)
 
     def _name(self, name: s.Name, level: NameLevel) -> None:
         try:
-            meaning = level.find(name.text)
+            level.find(name.text)
         except KeyError:
             flows = self._inside and name.text in CONTEXT
             if not flows and name.text not in OPERATORS and name.text not in WORDS:
                 self._unknown(name, level)
-            return
-        if isinstance(meaning, s.Template | s.Fn):
-            self._calls.add(meaning, name.span)
 
     def _unknown(self, name: s.Name, level: NameLevel) -> None:
         if name.text in CONTEXT or name.text in BUILTINS:
@@ -136,7 +141,6 @@ class ExpressionNames:
         elif isinstance(meaning, s.Shared) and expression.arguments:
             self._note(no_arguments(name.text, expression.arguments[0].span, meaning.name.span))
         elif isinstance(meaning, s.Template):
-            self._calls.add(meaning, name.span)
             self._arguments(template_signature(meaning), expression.arguments, name.span, partial=True)
 
 
@@ -146,13 +150,23 @@ def in_own_declaration(name: s.Name) -> Diagnostic:
     return Diagnostic("E101", message, name.span, hint="use `repeat` to apply an instance several times")
 
 
+def _may_stop(expression: s.Expression) -> bool:
+    """Whether the first operand decides which of the others are computed."""
+    return isinstance(expression, s.Conditional) or (
+        isinstance(expression, s.Chain) and expression.rest[0][0] in ("and", "or")
+    )
+
+
 def _parts(expression: s.Expression) -> tuple[s.Expression, ...]:
-    """The operands of an expression that binds no names."""
+    """The operands of an expression that binds no names, the one that is computed first at the start."""
     if isinstance(expression, s.Chain):
         return (expression.first, *(operand for _, operand in expression.rest))
     if isinstance(expression, s.Unary):
         return (expression.operand,)
-    if isinstance(expression, s.Conditional | s.Dimensions):
+    if isinstance(expression, s.Conditional):
+        value, condition, *rest = expression.parts
+        return (condition, value, *rest)
+    if isinstance(expression, s.Dimensions):
         return expression.parts
     if isinstance(expression, s.Index):
         return (expression.base, *expression.indices)

@@ -15,6 +15,7 @@ from resnext_dsl.operators.base import is_int
 from resnext_dsl.semantics.evaluate import Interpreter
 from resnext_dsl.semantics.spec_files import text_source
 from resnext_dsl.semantics.values import (
+    FUNCTIONS,
     Environment,
     List,
     OperatorValue,
@@ -46,7 +47,7 @@ def overriding_value(name: str, value: Any, kind: str, evaluator: Interpreter, e
     Raises:
         ArchError: If the value has the wrong type, or if its text cannot be read or computed.
     """
-    if isinstance(value, OperatorValue | TemplateValue):
+    if isinstance(value, (OperatorValue, TemplateValue, *FUNCTIONS)):
         value = source_text(value)  # of another binding of the network, whose names have other values there
     span = override_source(name, value)
     if not isinstance(value, str):

@@ -1,8 +1,12 @@
-"""Finds templates and functions that call themselves, directly or through others, from the calls in a text."""
+"""Finds templates and functions that always call themselves, directly or through others, from the calls in a text.
+
+A call under a condition or in a loop may end the recursion; expansion and evaluation bound the depth of such calls.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 from resnext_dsl.foundation.diagnostics import Diagnostic, Span
 from resnext_dsl.syntax import nodes as s
@@ -11,7 +15,7 @@ Definition = s.Template | s.Fn
 
 
 class Calls:
-    """The graph of calls between definitions.
+    """The graph of the calls between definitions that happen whenever the caller is called.
 
     Attributes:
         owner: The definition whose body is being checked; None outside all bodies.
@@ -19,6 +23,7 @@ class Calls:
 
     def __init__(self) -> None:
         self.owner: Definition | None = None
+        self._optional = 0
         self._definitions: dict[int, Definition] = {}
         self._calls: dict[int, dict[int, Span]] = {}
 
@@ -29,9 +34,18 @@ class Calls:
         self._calls.setdefault(id(owner), {})
         return before
 
+    @contextmanager
+    def optional(self) -> Iterator[None]:
+        """Around text that may not run: under a condition, in a loop, a default."""
+        self._optional += 1
+        try:
+            yield
+        finally:
+            self._optional -= 1
+
     def add(self, callee: Definition, span: Span) -> None:
         """Adds a call from the current definition; only the first call of each callee counts."""
-        if self.owner is not None:
+        if self.owner is not None and not self._optional:
             self._calls[id(self.owner)].setdefault(id(callee), span)
 
     def circles(self) -> Iterator[Diagnostic]:
@@ -54,7 +68,20 @@ class Calls:
                     stack.append(iter(self._calls.get(following, {})))
 
     def _circle(self, path: list[int], span: Span) -> Diagnostic:
+        first = self._definitions[path[0]]
         names = [self._definitions[place].name.text for place in (*path, path[0])]
-        kind = "template" if isinstance(self._definitions[path[0]], s.Template) else "function"
-        message = f"{kind} `{names[0]}` calls itself: {' -> '.join(names)}"
-        return Diagnostic("E104", message, span, hint="use `repeat` or `for` to do something several times")
+        kind = "template" if isinstance(first, s.Template) else "function"
+        message = f"{kind} `{names[0]}` always calls itself: {' -> '.join(names)}"
+        return Diagnostic("E104", message, span, hint=recursion_hint(first, self._definitions[path[-1]]))
+
+
+def recursion_hint(first: Definition, last: Definition) -> str:
+    """The hint for a recursion that does not end.
+
+    Args:
+        first: The definition that is called again.
+        last: The definition with that call.
+    """
+    smaller = f"{first.name.text}(n - 1)"
+    ended = f"if n > 1 {{ {smaller} }}" if isinstance(last, s.Template) else f"{smaller} if n > 1 else ..."
+    return f"end the recursion by a condition on an argument that decreases, as in `{ended}`"

@@ -1,7 +1,7 @@
 """Checks the names of a spec without expanding it, also in unused templates and in branches that are not taken.
 
-Finds unknown names, wrong arguments of callees that the text determines, templates and functions that call themselves,
-and declarations that are never used (warnings).
+Finds unknown names, wrong arguments of callees that the text determines, templates and functions that always call
+themselves, and declarations that are never used (warnings).
 """
 
 from __future__ import annotations
@@ -96,7 +96,8 @@ class _Resolver(StatementNames):
         level = NameLevel(outer)
         for formal in template.parameters:
             if formal.default is not None:
-                self._expression(formal.default, level)
+                with self._calls.optional():
+                    self._expression(formal.default, level)
             self._declare(level, formal.name)
         values = NameLevel(level, dict.fromkeys(aliases(template.body)))
         self._block(template.body, values)

@@ -8,6 +8,7 @@ from resnext_dsl.foundation.diagnostics import Diagnostic, Note, did_you_mean
 from resnext_dsl.operators import OPERATORS
 from resnext_dsl.semantics.evaluate import NAME_BEFORE_USE, VALUE_NAMES
 from resnext_dsl.semantics.expression_names import ExpressionNames, in_own_declaration
+from resnext_dsl.semantics.functions import BUILTINS
 from resnext_dsl.semantics.name_level import NameLevel
 from resnext_dsl.semantics.scope import declared_twice
 from resnext_dsl.semantics.signature import no_arguments, operator_signature, template_signature
@@ -46,16 +47,21 @@ class StatementNames(ExpressionNames):
             self._shared(statement, level)
         elif isinstance(statement, s.Repeat):
             self._expression(statement.times, level)
-            self._indexed(statement.body, (statement.counter,) if statement.counter is not None else (), level)
+            with self._calls.optional():
+                self._indexed(statement.body, (statement.counter,) if statement.counter is not None else (), level)
         elif isinstance(statement, s.ForEach):
             self._expression(statement.iterable, level)
-            self._indexed(statement.body, statement.targets, level, warn=False)
+            with self._calls.optional():
+                self._indexed(statement.body, statement.targets, level, warn=False)
         elif isinstance(statement, s.If):
-            for condition, block in statement.branches:
-                self._expression(condition, level)
-                self._block(block, level)
-            if statement.otherwise is not None:
-                self._block(statement.otherwise, level)
+            self._expression(statement.branches[0][0], level)
+            with self._calls.optional():
+                for place, (condition, block) in enumerate(statement.branches):
+                    if place > 0:
+                        self._expression(condition, level)
+                    self._block(block, level)
+                if statement.otherwise is not None:
+                    self._block(statement.otherwise, level)
         elif isinstance(statement, s.Split):
             self._split(statement, level)
         else:
@@ -125,29 +131,36 @@ class StatementNames(ExpressionNames):
         for path in paths:
             if isinstance(path, s.Block):
                 self._block(path, level)
-            elif isinstance(path, s.PathIf):
-                for condition, branch in path.branches:
-                    self._expression(condition, level)
-                    self._listed(branch, level)
-                self._listed(path.otherwise or (), level)
             else:
-                inner = NameLevel(level)
-                if isinstance(path, s.PathRepeat):
-                    self._expression(path.times, level)
-                    self._targets(inner, (path.counter,) if path.counter is not None else ())
-                else:
-                    self._expression(path.iterable, level)
-                    self._targets(inner, path.targets)
-                self._listed(path.paths, inner)
-                if isinstance(path, s.PathRepeat):
-                    self._unused(inner, "declared")
+                with self._calls.optional():
+                    self._optional_paths(path, level)
+
+    def _optional_paths(self, path: s.PathIf | s.PathRepeat | s.PathFor, level: NameLevel) -> None:
+        """Paths in a loop or under a condition."""
+        if isinstance(path, s.PathIf):
+            for condition, branch in path.branches:
+                self._expression(condition, level)
+                self._listed(branch, level)
+            self._listed(path.otherwise or (), level)
+        else:
+            inner = NameLevel(level)
+            if isinstance(path, s.PathRepeat):
+                self._expression(path.times, level)
+                self._targets(inner, (path.counter,) if path.counter is not None else ())
+            else:
+                self._expression(path.iterable, level)
+                self._targets(inner, path.targets)
+            self._listed(path.paths, inner)
+            if isinstance(path, s.PathRepeat):
+                self._unused(inner, "declared")
 
     def _residual(self, statement: s.Residual, level: NameLevel) -> None:
         for argument in statement.arguments:
             self._expression(argument.value, level)
         self._block(statement.body, level)
         if statement.shortcut is not None:
-            self._block(statement.shortcut, level)
+            with self._calls.optional():  # `when` may be false
+                self._block(statement.shortcut, level)
 
     def _apply(self, call: s.Apply, level: NameLevel) -> None:
         name = call.callee
@@ -156,6 +169,9 @@ class StatementNames(ExpressionNames):
         try:
             meaning = level.find(name.text)
         except KeyError:
+            if name.text in BUILTINS:
+                self._note(not_applied(name))
+                return
             if name.text not in OPERATORS:
                 if name.text == self._declaring:
                     self._note(in_own_declaration(name))
@@ -172,6 +188,15 @@ class StatementNames(ExpressionNames):
         if isinstance(meaning, s.Template):
             self._calls.add(meaning, name.span)
             self._arguments(template_signature(meaning), call.arguments, name.span)
+        elif isinstance(meaning, s.Fn):
+            self._note(not_applied(name))
+
+
+def not_applied(name: s.Name) -> Diagnostic:
+    """The diagnostic for a function in the place of an operator or template."""
+    hint = f"a function gives a number or another value: `let n = {name.text}(...)`"
+    message = f"`{name.text}` is a function, not an operator or template"
+    return Diagnostic("E207", message, name.span, hint=hint)
 
 
 def names_given_by(statement: s.Entry) -> tuple[s.Name, ...]:

@@ -149,6 +149,32 @@ class FunctionValue:
         self.function = function
         self.environment = environment
 
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, FunctionValue):
+            return NotImplemented
+        return self.function is other.function
+
+    def __hash__(self) -> int:
+        return hash(id(self.function))
+
+    @property
+    def name(self) -> str:
+        """The name of its definition."""
+        return self.function.name.text
+
+
+class BuiltinValue:
+    """A built-in function. Each has one value, so equality is identity."""
+
+    __slots__ = ("name",)
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+
+FUNCTIONS = (FunctionValue, BuiltinValue)
+"""The classes of functions, for `isinstance`."""
+
 
 @final
 class GraphValue:
@@ -262,7 +288,7 @@ def type_name(value: Any) -> str:
         return "operator"
     if isinstance(value, TemplateValue):
         return "template"
-    if isinstance(value, FunctionValue):
+    if isinstance(value, FUNCTIONS):
         return "function"
     return "value"
 
@@ -291,10 +317,10 @@ def show(value: Any, depth: int = 0) -> str:
         arguments = [f"{key}={show(argument, depth + 1)}" for key, argument in value.arguments if depth < SHOWN_DEPTH]
         inner = _some(arguments, len(value.arguments), depth)
         return f"{callee_name(value)}({inner})" if inner else callee_name(value)
-    if isinstance(value, FunctionValue):
-        return value.function.name.text
     if isinstance(value, SharedValue):
         return f"the shared instance `{value.name}`"
+    if isinstance(value, FUNCTIONS):
+        return value.name
     if isinstance(value, GraphValue):
         return f"a value of shape {show_shape(value.shape)}"
     return str(value)
@@ -326,6 +352,8 @@ def source_text(value: Any) -> str:
     if isinstance(value, OperatorValue | TemplateValue):
         inner = ", ".join(f"{key}={source_text(argument)}" for key, argument in value.arguments)
         return f"{callee_name(value)}({inner})" if inner else callee_name(value)
+    if isinstance(value, FUNCTIONS):
+        return value.name
     return repr(value)
 
 
@@ -334,7 +362,7 @@ def show_shape(shape: Shape) -> str:
     return "x".join(map(str, shape)) if shape else "()"
 
 
-TYPES = ("int", "float", "bool", "string", "shape", "list", "operator", "template")
+TYPES = ("int", "float", "bool", "string", "shape", "list", "operator", "template", "function")
 
 
 def fits_type(value: Any, kind: str) -> bool:

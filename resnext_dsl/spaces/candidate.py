@@ -6,11 +6,11 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from resnext_dsl.semantics.values import List, OperatorValue, TemplateValue, source_text
+from resnext_dsl.semantics.values import FUNCTIONS, List, OperatorValue, TemplateValue, source_text
 
 
 class WrittenValue(str):
-    """The source text of an operator, a template or a shape. Strings of the language are plain `str`."""
+    """The source text of an operator, a template, a function or a shape. Strings of the language are plain `str`."""
 
     __slots__ = ()
 
@@ -18,9 +18,9 @@ class WrittenValue(str):
 class Candidate(Mapping[str, Any]):
     """Values of parameters; immutable, hashable, compared by value.
 
-    A value is an int, float, bool or str, or a tuple if the parameter is a list. Operators, templates and shapes are
-    source text: `candidate["act"] == "relu"`. A parameter is left out if its `when` does not hold. `str` of a candidate
-    gives the flags that reproduce it: `--set width=6 --set cardinality=16`.
+    A value is an int, float, bool or str, or a tuple if the parameter is a list. Operators, templates, functions and
+    shapes are source text: `candidate["act"] == "relu"`. A parameter is left out if its `when` does not hold. `str` of
+    a candidate gives the flags that reproduce it: `--set width=6 --set cardinality=16`.
     """
 
     __slots__ = ("_names", "_values")
@@ -95,7 +95,7 @@ def plain(value: Any) -> Any:
     """Converts a value of the language to a value of a candidate."""
     if isinstance(value, List):
         return tuple(map(plain, value))
-    if isinstance(value, tuple | OperatorValue | TemplateValue):
+    if isinstance(value, (tuple, OperatorValue, TemplateValue, *FUNCTIONS)):
         return WrittenValue(source_text(value))
     return value
 

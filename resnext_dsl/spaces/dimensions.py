@@ -24,7 +24,7 @@ from resnext_dsl.syntax import nodes as s
 if TYPE_CHECKING:
     from resnext_dsl.networks.network import Network
 
-WRITTEN = ("operator", "template", "shape")
+WRITTEN = ("operator", "template", "function", "shape")
 """Kinds of values that candidates store as source text."""
 
 
@@ -34,7 +34,7 @@ class Dimension(NamedTuple):
     Attributes:
         parameter: The name of the parameter.
         element: The index of the element; None for the parameter as a whole.
-        kind: "int", "float", "bool", "string", "shape", "list", "operator" or "template".
+        kind: "int", "float", "bool", "string", "shape", "list", "operator", "template" or "function".
         domain: The values to pick from, as values of candidates.
         default: The value in the spec file.
         condition: The text of its `when`; "" if the dimension is always active.

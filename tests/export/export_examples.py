@@ -19,7 +19,7 @@ NETWORKS = {
     " output p from xs { conv(2, 1x1) }\n output aux when training from xs { flatten; linear(2) }\n use xs + [image] }",
     "vector": "network vector { input x: 12; linear(8); relu; linear(2) }",
     "repeated": "network repeated { input x: 3x4x4; relu as a\n output b from a\n output image from a\n output same from x }",
-    "nothing": "network nothing { input image: 3x4x4; identity }",
+    "nothing": "network nothing { input image: 3x4x4; dropout(0.5) }",
     "aux": "network aux { input image: 3x8x8\n conv(4, 3x3) as a\n"
     " output extra when training from a { avgpool(global); flatten; linear(2) }\n"
     " avgpool(global); flatten; dropout(0.5); linear(10) }",

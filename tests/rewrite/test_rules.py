@@ -124,7 +124,7 @@ FOLDS = [
     ("residual { conv(8, 3x3) }; relu", {"parallel"}, None),
     ("residual { conv(8, 3x3, groups=2) }; relu", {"parallel"}, None),
     ("split { path { conv(8, 3x3) } path { conv(8, 5x5, bias=true) } path { conv(8, 1x3) } } merge add", {"parallel"}, None),
-    ("split { path { conv(8, 3x3) } path { conv(8, 3x3, dilation=2) } path { identity } } merge add", {"inactive", "parallel"}, None),
+    ("split { path { conv(8, 3x3) } path { conv(8, 3x3, dilation=2) } path { identity } } merge add", {"parallel"}, None),
 ]  # fmt: skip
 
 

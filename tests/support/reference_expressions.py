@@ -28,6 +28,7 @@ OPTIONS = {"same", "valid", "global", "none", "nearest", "bilinear", "auto", "pr
 BUILTINS = {"len": len, "sqrt": math.sqrt, "log2": math.log2, "floor": math.floor, "ceil": math.ceil, "range": range}
 BUILTINS |= {"min": min, "max": max, "sum": sum, "abs": abs, "round": round, "count": lambda items, v: items.count(v)}
 BUILTINS |= {"zip": lambda *lists: [list(row) for row in zip(*lists, strict=True)]}
+CALLED = ("first", "last", "divisible")
 COMPARISONS = {
     "==": lambda a, b: a == b and (type(a) is type(b) or (_is_number(a) and _is_number(b))),
     "!=": lambda a, b: not COMPARISONS["=="](a, b),
@@ -63,6 +64,12 @@ class Function(NamedTuple):
 
     tree: lark.Tree
     scope: ChainMap[str, Any]
+
+
+class Builtin(NamedTuple):
+    """A built-in function."""
+
+    name: str
 
 
 class Value(NamedTuple):
@@ -207,6 +214,8 @@ def find(name: str, scope: ChainMap[str, Any], here: Here | None, shapes: Any = 
     if here is not None and name in ("channels_in", "shape_in", "channels_here", "shape_here"):
         shape = Shape(shapes[checked(Value, here.entering if name.endswith("_in") else here.running).at].shape)
         return shape[0] if name.startswith("channels") else shape
+    if name in BUILTINS or name in CALLED:
+        return Builtin(str(name))
     return Callee(str(name)) if name in SIGNATURES else {word: word for word in OPTIONS}[name]
 
 
@@ -293,8 +302,8 @@ def unpacked(targets: lark.Tree, element: Any, scope: ChainMap[str, Any]) -> Cha
 
 def invoked(name: str, arguments: list[lark.Tree], scope: ChainMap[str, Any], here: Here | None, shapes: Any) -> Any:
     """The result of a function, or an operator or template with arguments filled in."""
-    if name in scope or name in SIGNATURES:
-        callee = find(name, scope, here, shapes)
+    callee = find(name, scope, here, shapes)
+    if not isinstance(callee, Builtin):
         if isinstance(callee, Callee):
             given = bound(formals_of(callee), arguments, scope, here, shapes, callee.arguments)
             return callee._replace(arguments=given)
@@ -304,7 +313,7 @@ def invoked(name: str, arguments: list[lark.Tree], scope: ChainMap[str, Any], he
         if set(given) != set(formals):
             raise RejectedError(f"{name} needs {formals}")
         return evaluate(callee.tree.children[3], callee.scope.new_child(given | {"<pass>": None}))
-    values = [evaluate(argument, scope, here, shapes) for argument in arguments]
+    values, name = [evaluate(argument, scope, here, shapes) for argument in arguments], callee.name
     if name in ("first", "last"):
         at, count = scope["<pass>"]
         return values[0] if at == (0 if name == "first" else count - 1) else values[1]

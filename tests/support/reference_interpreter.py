@@ -16,8 +16,10 @@ from typing import Any, NamedTuple
 
 import lark
 from reference_expressions import (
+    BUILTINS,
     COMPARISONS,
     ROOT,
+    Builtin,
     Callee,
     Flow,
     Here,
@@ -102,8 +104,13 @@ def interpret(text: str, folder: Path = ROOT / "specs", **overrides: Any) -> Int
 def run_of(text: str, folder: Path, overrides: Mapping[str, Any], input_shape: Shape | None = None) -> Run:
     """The run of a spec."""
     with rejecting():
-        named = {name: Callee(v) if isinstance(v, str) and v in SIGNATURES else v for name, v in overrides.items()}
+        named = {name: named_value(v) if isinstance(v, str) else v for name, v in overrides.items()}
         return Run(*names_of(text, folder)["<network>"], named, input_shape)
+
+
+def named_value(text: str) -> Any:
+    """The operator or built-in function of this name; any other text as it is."""
+    return Callee(text) if text in SIGNATURES else Builtin(text) if text in BUILTINS else text
 
 
 @contextmanager
@@ -169,6 +176,8 @@ class Run:
         values: dict[str, Flow] = {str(declared.children[1]): Value(0)}
         for entry in entries:
             x = self.entry(entry, Here(values, Value(0), x))
+        if x == Value(0):
+            raise RejectedError("no operators")
         self.outputs[:0] = results("main", x, False)
 
     def _declare(self, entries: list[lark.Tree], given: dict[str, Any]) -> None:
@@ -318,6 +327,8 @@ class Run:
                 *(self.flow(each.children[-1] if each.data == "keyword" else each, scope, here) for each in others),
             ]
         given = bound(formals_of(callee), arguments, scope, here, self.operations, callee.arguments)
+        if callee.what == "identity":
+            return inputs[0]
         if isinstance(callee.what, str):
             return self.put(callee.what, given, [checked(Value, x) for x in inputs])
         inner = callee.scope.new_child({"<pass>": None})

@@ -42,6 +42,7 @@ PARAMETERS = {
     "factor": Parameter("1.0", "{0.5, 1.0, 1.5}", (0.5, 1.0, 1.5), (1.25,)),
     "rows": Parameter("[8, 12]", "[{4, 8}, 8..12 step 4]", ([4, 8], [4, 12], [8, 8], [8, 12]), ([12, 4],)),
     "extra": Parameter("4", "{4, 8} when flag", (4, 8), (12,)),
+    "rounding": Parameter("floor", "{floor, ceil}", ("floor", "ceil"), ("round",)),
 }
 
 FORMALS = {"c": "8", "n": "2", "on": "true", "f": "relu", "stride": "1"}
@@ -59,6 +60,11 @@ SHARED = (
     "template joins(xs, c) { split { for x in xs { path { use x; conv(c, 1x1) } } } merge list; use value_here + value_in }",
 )
 """Templates of every spec, for values and lists of values."""
+
+TREE = """template tree(n, c) {
+    if n > 1 { tree(n - 1, c) as left; relu; tree(n - 2, c); concat(left) } else { conv(c, 1x1) }
+}"""
+"""A template that calls itself."""
 
 IMPORTS = ("conv_bn_act", "squeeze_excite", "basic", "bottleneck")
 RESERVED = 200
@@ -131,6 +137,7 @@ OF_PARAMETERS = LITERALS._replace(
     widths=(
         *LITERALS.widths, "width", "scaled(8)", "rows[0]", "rows[-1]", "extra", "sum(rows)",
         "max([w * 2 for w in rows if w > 4])", "divisible(width * factor, 4)", "width if flag else 8",
+        "rounding(width * factor / 3)",
     ),
     counts=(*LITERALS.counts, "times", "len(rows)", "times - 1 if times > 0 else 0", "count(rows, 8)"),
     flags=(*LITERALS.flags, "flag", "width > 4", "not flag or factor >= 1", "rows[0] != rows[1]"),
@@ -261,6 +268,7 @@ class Writer:
             f"let {value} = channels_here * 2\nconv({value}, 1x1)",
             f"relu as {value}; maxpool(3x3, stride=2); {body}; resize(like={value}, mode={self.one('nearest', 'bilinear')}); concat({value})",
             f"relu as {value}; maxpool(3x3, stride=2) as {value}s; {body}; use {value}; crop({self.one('', 'like=')}{value}s); resize({value}); add({value})",
+            f"tree({self.one(*names.counts)}, 4)",
         )
 
     def _several(self, names: Names, depth: int, keeps: str) -> str:
@@ -412,7 +420,7 @@ def written_specs(draw: st.DrawFn, levels: int = 2, budgets: bool = True, smalle
 def _file(writer: Writer, body: str, outside: list[str], levels: int, budgets: bool) -> Written:
     """The files of a network with this body and so many derived networks around it."""
     declared = ["fn scaled(c) = divisible(c * factor, 4)"] * ("scaled(" in body)
-    outside = [*SHARED, *outside]
+    outside = [*SHARED, TREE, *outside]
     used = [name for name in PARAMETERS if re.search(rf"\b{name}\b", "\n".join([body, *declared]))]
     used = [name for name in PARAMETERS if name in used or (name == "flag" and "extra" in used)]
     lines = [f"param {name} = {PARAMETERS[name].default} in {PARAMETERS[name].domain}" for name in used]

@@ -187,12 +187,15 @@ class Levels:
         families = {name: self._family(name) for name in names}
         order = _inside_out(self.of, families)
         if order is None:
-            # Two templates hold each other in turn. Families divided by nesting depth do not.
+            # A template holds itself, or two hold each other in turn. Families divided by nesting depth do not.
             depth: dict[str, int] = {}
             for name in reversed(names):
                 inner = [item for item in self.of[name].items if isinstance(item, str)]
                 depth[name] = 1 + max((depth[item] for item in inner), default=0)
-            families = {name: (*family, depth[name]) for name, family in families.items()}
+            circular = _circular(self.of, families)
+            families = {
+                name: (*family, depth[name]) if family in circular else family for name, family in families.items()
+            }
             order = _inside_out(self.of, families)
         assert order is not None
         groups: dict[Family, list[str]] = {family: [] for family in order}
@@ -245,6 +248,25 @@ def _common(left: tuple[str, ...], right: tuple[str, ...]) -> int:
             break
         shared += 1
     return shared
+
+
+def _circular(levels: dict[str, ModuleLevel], families: dict[str, Family]) -> set[Family]:
+    """The families that hold themselves, directly or inside others."""
+    inner: dict[Family, set[Family]] = {family: set() for family in families.values()}
+    for name, family in families.items():
+        inner[family].update(families[item] for item in levels[name].items if isinstance(item, str))
+    circular = set()
+    for family, direct in inner.items():
+        held: set[Family] = set()
+        pending = list(direct)
+        while pending:
+            other = pending.pop()
+            if other not in held:
+                held.add(other)
+                pending += inner[other]
+        if family in held:
+            circular.add(family)
+    return circular
 
 
 def _inside_out(levels: dict[str, ModuleLevel], families: dict[str, Family]) -> list[Family] | None:
