@@ -259,9 +259,11 @@ def _example_signature(example: str) -> tuple[object, ...]:
 def _signature(tokens: list[Token], index: int, expected: frozenset[str]) -> tuple[object, ...]:
     """The key by which errors are compared: the terminals that would fit, and the kind of token that is there.
 
-    A name alone fits behind many words, so that there the word before it belongs to the key.
+    A name alone fits behind many words, and `=` behind the name of many declarations. So the word before belongs to
+    the key of these.
     """
-    before = tokens[index - 1].kind if index and expected == {"NAME"} else ""
+    distance = {frozenset({"NAME"}): 1, frozenset({"EQUAL"}): 2}.get(expected, index + 1)
+    before = tokens[index - distance].kind if distance <= index else ""
     return expected, _class(tokens[index].kind), before
 
 

@@ -421,7 +421,7 @@ def test_most_columns_of_random_networks_have_a_closed_form() -> None:
     for seed in range(10):
         space = space_of(text_source(varied_text(seed), "n.arch", DEFAULTS), None, DEFAULTS, {})
         methods.append(space.cost({"count": [1, 2, 3]}).method)
-    assert methods == ["closed form"] * 10
+    assert methods.count("closed form") >= 8, methods
 
 
 OWNERS = """network n {{
