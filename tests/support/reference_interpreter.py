@@ -275,11 +275,14 @@ class Run:
         start = len(self.operations)
         x = self.called(instance.callee, [], scope, here, [here.running])
         self.use = outer
-        operators = []
+        operators: list[tuple[Any, ...]] = []
+        outside: list[int] = []
         for each in self.operations[start:]:
             shapes = [self.operations[at].shape for at in each.inputs]
             sizes = shapes if each.operator == "pad_same" else [(len(shape), shape[0]) for shape in shapes]
-            operators.append((each.operator, each.attributes, each.params, each.module, sizes))
+            places = [place_of(at, start, outside) for at in each.inputs]
+            operators.append((each.operator, each.attributes, each.params, each.module, sizes, places))
+        operators.append((place_of(x.at, start, outside),))
         if instance.first and instance.first != [operators]:
             raise RejectedError("the uses of an instance differ")
         instance.first[:] = [operators]
@@ -459,6 +462,15 @@ class Run:
                 found.add(at)
                 ends += self.operations[at].inputs
         return found
+
+
+def place_of(at: int, start: int, outside: list[int]) -> int:
+    """The number of an operation in a use of an instance; below 0 for one from outside, in the order of first reading."""
+    if at >= start:
+        return at - start
+    if at not in outside:
+        outside.append(at)
+    return -1 - outside.index(at)
 
 
 def key_of(entry: lark.Tree) -> tuple[str, str]:
