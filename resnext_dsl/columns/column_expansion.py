@@ -134,7 +134,7 @@ class ColumnExpander(Expander):
         self._inside = ""
         self._instances = 0
         self._kinds: dict[int, UseKey] = {}
-        self._uses: dict[SharedValue, list[InstanceUse]] = {}
+        self._uses: dict[SharedValue, list[ColumnUse]] = {}
 
     def run(self) -> None:
         """Runs every entry of the network; the main output comes last."""
@@ -226,20 +226,15 @@ class ColumnExpander(Expander):
         """The number of nodes so far."""
         return len(self.priced)
 
-    def check_use(self, instance: SharedValue, call: s.Apply, start: int, x: Flow) -> None:
-        """Checks that a use calls the modules of all earlier uses of the same candidates, with equal tensors.
+    def check_use(self, instance: SharedValue, call: s.Apply, start: int, result: Flow) -> None:
+        """Checks that a use calls the modules of all earlier uses of the same candidates, and connects them alike.
 
         Raises:
             NoClosedFormError: If that cannot be told for all candidates at once.
         """
-        lanes, masks = self.lanes, self.lanes.masks
-        kinds: dict[UseKey, Mask] = {}
-        for place in range(start, self.count):
-            node = self.priced[place]
-            if place in self._kinds and isinstance(node, Priced) and masks[node.mark].any():
-                kind, mask = self._kinds[place], masks[node.mark]
-                kinds[kind] = self._either(kinds[kind], mask) if kind in kinds else mask
-        use = InstanceUse(lanes.active, kinds)
+        lanes = self.lanes
+        kinds = self._kinds_of(start, result)
+        use = ColumnUse(lanes.active, kinds)
         for earlier in self._uses.setdefault(instance, []):
             common = lanes.both(earlier.active, use.active)
             if not common.any():
@@ -251,6 +246,37 @@ class ColumnExpander(Expander):
                 if (one != two).any():
                     raise NoClosedFormError(f"the uses of `{instance.name}` may differ between candidates")
         self._uses[instance].append(use)
+
+    def _kinds_of(self, start: int, result: Flow) -> dict[UseKey, Mask]:
+        """The candidates of each property of a use: a node with its attributes, a value that it reads, the result."""
+        kinds: dict[UseKey, Mask] = {}
+        outside: dict[int, int] = {}
+
+        def note(kind: UseKey, mask: Mask) -> None:
+            kinds[kind] = self._either(kinds[kind], mask) if kind in kinds else mask
+
+        def read(reader: UseKey, source: int, mask: Mask) -> None:
+            node = self.priced[source]
+            if source < start:
+                note((*reader, outside.setdefault(source, len(outside))), mask)
+            elif isinstance(node, MergedValue):
+                for part, inner in node.sources:
+                    both = self.lanes.both(mask, part)
+                    if both.any():
+                        read(reader, inner, both)
+            elif node is not None:
+                note((*reader, node.module), mask)
+
+        for place in range(start, self.count):
+            node = self.priced[place]
+            if isinstance(node, Priced) and self.lanes.masks[node.mark].any():
+                mask = self.lanes.masks[node.mark]
+                note(self._kinds[place], mask)
+                for position, source in enumerate(node.inputs):
+                    read((node.module, position), source, mask)
+        for position, source in enumerate(nodes_of(result)):
+            read(("", position), source, self.lanes.active)
+        return kinds
 
     def _either(self, left: Mask, right: Mask) -> Mask:
         self.lanes.fits(left, right)
@@ -466,11 +492,14 @@ SIZED = frozenset({"pad_same"})
 """The operators whose module depends on height and width, beside attributes and channels."""
 
 UseKey = tuple[Any, ...]
-"""The properties that all nodes of a module share: module, operator, attributes, and the shapes of its tensors."""
+"""A property that all uses of an instance share.
+
+It is a node's module, operator, attributes and the shapes of its tensors; or a value that an argument of a module is.
+"""
 
 
-class InstanceUse(NamedTuple):
-    """A use of a shared instance: its candidates, and the candidates of each kind of node."""
+class ColumnUse(NamedTuple):
+    """A use of a shared instance: its candidates, and the candidates of each of its properties."""
 
     active: Mask
     kinds: dict[UseKey, Mask]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from resnext_dsl.expansion.call_cache import nodes_of
 from resnext_dsl.expansion.graph_builder import Running, join
 from resnext_dsl.expansion.template_calls import Caller, Place
 from resnext_dsl.foundation.diagnostics import ArchError, Note, error
@@ -15,6 +16,7 @@ from resnext_dsl.semantics.values import (
     Environment,
     Flow,
     GraphValue,
+    InstanceUse,
     OperatorValue,
     SharedValue,
     TemplateValue,
@@ -78,7 +80,7 @@ class InstanceExpander(Caller):
         finally:
             self._instance_of = outer
         if result is not None:
-            self.check_use(instance, call, start, x)
+            self.check_use(instance, call, start, result)
         return result
 
     @property
@@ -86,30 +88,42 @@ class InstanceExpander(Caller):
         """The number of nodes so far."""
         return len(self.nodes)
 
-    def check_use(self, instance: SharedValue, call: s.Apply, start: int, x: Flow) -> None:
-        """Checks that a use calls the modules of the first use, with equal tensors.
+    def check_use(self, instance: SharedValue, call: s.Apply, start: int, result: Flow) -> None:
+        """Checks that a use calls the modules of the first use, with equal tensors, and connects them in the same way.
 
         Raises:
-            ArchError: E304 if it cannot.
+            ArchError: E304 if it does not.
         """
+        use = InstanceUse(start, self.count, nodes_of(result), call.span)
         if instance.first is None:
-            instance.first = (start, self.count, call.span)
+            instance.first = use
             return
-        begin, end, span = instance.first
-        first, here = self.nodes[begin:end], self.nodes[start:]
-        if len(first) == len(here) and all(map(self._alike, first, here)):
+        first, here = (self.nodes[each.start : each.end] for each in (instance.first, use))
+        alike = len(first) == len(here) and all(map(self._alike, first, here))
+        if alike and self._wiring(instance.first) == self._wiring(use):
             return
-        shape = self._entering_shape(first)
-        notes = (Note("the first use is here", span),)
-        if shape is None or type(x) is not GraphValue or shape == x.shape:
+        shape, other = self._entering_shape(first), self._entering_shape(here)
+        notes = (Note("the first use is here", instance.first.span),)
+        if shape is None or other is None or shape == other:
             message = f"this use of `{instance.name}` has other operators than its first use"
             hint = "arguments and conditions in its template must not depend on the place of a use"
             raise error("E304", message, call.span, hint=hint, notes=notes)
         message = (
             f"all uses of `{instance.name}` share their weights, which do not fit both {show_shape(shape)} "
-            f"and {show_shape(x.shape)}"
+            f"and {show_shape(other)}"
         )
-        raise error("E304", message, call.span, hint=_hint(instance, shape, x.shape), notes=notes)
+        raise error("E304", message, call.span, hint=_hint(instance, shape, other), notes=notes)
+
+    def _wiring(self, use: InstanceUse) -> list[tuple[int, ...]]:
+        """The values that each node of a use reads, and its results: numbers from 0 inside, below 0 for other values."""
+        outside: dict[int, int] = {}
+
+        def place(source: int) -> int:
+            inside = use.start <= source < use.end
+            return source - use.start if inside else -1 - outside.setdefault(source, len(outside))
+
+        read = [tuple([place(source) for source in node.inputs]) for node in self.nodes[use.start : use.end]]
+        return [*read, tuple(map(place, use.results))]
 
     def _entering_shape(self, nodes: list[Node]) -> Shape | None:
         """The shape of the value that enters a use; None for a use without operators."""
@@ -119,13 +133,13 @@ class InstanceExpander(Caller):
         """Whether two nodes can call one module."""
         if first.module != other.module or first.operator != other.operator or first.attributes != other.attributes:
             return False
-        rows = OPERATORS[first.operator]
+        row = OPERATORS[first.operator]
         one, two = (tuple([self.nodes[source].shape for source in node.inputs]) for node in (first, other))
         attributes: Any = first.attributes
         if one == two:
             return True
-        same = rows.algebra.tensors(attributes, one) == rows.algebra.tensors(attributes, two)
-        return same and rows.source(attributes, one) == rows.source(attributes, two)
+        same = row.algebra.tensors(attributes, one) == row.algebra.tensors(attributes, two)
+        return bool(same and row.source(attributes, one) == row.source(attributes, two))
 
 
 def _holds_value(arguments: tuple[Any, ...]) -> bool:

@@ -97,6 +97,15 @@ class TemplateValue:
         return hash((id(self.template), self.arguments))
 
 
+class InstanceUse(NamedTuple):
+    """A use of a shared instance: its first node, the node after its last one, the nodes of its results, its place."""
+
+    start: int
+    end: int
+    results: tuple[int, ...]
+    span: Span
+
+
 class SharedValue:
     """A shared instance of an operator or template: every use of its name applies the same weights.
 
@@ -107,7 +116,7 @@ class SharedValue:
         callee: The operator or template with all its arguments.
         span: The name in its declaration.
         module: The name of its module.
-        first: The nodes of its first use, as a range of positions, and the place of that use; None before.
+        first: Its first use; None before.
     """
 
     __slots__ = ("callee", "first", "module", "name", "span")
@@ -117,7 +126,7 @@ class SharedValue:
         self.callee = callee
         self.span = span
         self.module = module
-        self.first: tuple[int, int, Span] | None = None
+        self.first: InstanceUse | None = None
 
 
 def _extent(arguments: tuple[tuple[str, Any], ...]) -> tuple[int, int]:

@@ -196,6 +196,12 @@ def test_a_comparison_names_shared_weights() -> None:
 
 # --- mistakes ---
 
+WIRED = (
+    "template t {{ conv(8, 3x3) as a; relu as b; if shape_in[1] > {} {{ use a }} else {{ use b }}; "
+    "bn; add(a); add(b) }}\n"
+)
+"""A template whose norm reads one value or another."""
+
 WRONG = [
     (
         net("shared a = cnov(8, 3x3)\n    a"),
@@ -213,6 +219,13 @@ WRONG = [
     ),
     (
         net("shared a = t\n    conv(8, 3x3); a; maxpool(2x2); a", "template t { conv(8, shape_here[1] // 8 + 1) }\n"),
+        "E304",
+        "all uses of `a` share their weights, which do not fit both 8x32x32 and 8x16x16",
+        "a",
+        "operators of `a` depend on height and width: give every use the same size",
+    ),
+    (
+        net("conv(8, 3x3)\n    shared a = t\n    a; maxpool(2x2); a", WIRED.format(20)),
         "E304",
         "all uses of `a` share their weights, which do not fit both 8x32x32 and 8x16x16",
         "a",
@@ -449,6 +462,14 @@ def test_columns_know_that_the_owner_differs_between_candidates(when: str) -> No
     for place, row in enumerate(rows):
         cost = rx.loads(OWNERS.format(when), **dict(zip(names, row, strict=True))).cost()
         assert tuple(getattr(costs, measure)[place] for measure in COST_MEASURES) == cost.figures, row
+
+
+def test_candidates_whose_uses_read_other_values_are_priced_one_by_one() -> None:
+    body = "param limit = 0 in {0, 20}\n    conv(8, 3x3)\n    shared a = t(limit)\n    a; maxpool(2x2); a"
+    text = net(body, WIRED.format("limit").replace("template t {", "template t(limit) {"))
+    space = space_of(text_source(text, "n.arch", DEFAULTS), None, DEFAULTS, {})
+    costs = space.cost({"limit": [0, 20]})
+    assert (costs.method, costs.valid.tolist()) == ("one by one", [True, False])
 
 
 def test_candidates_whose_uses_differ_are_priced_one_by_one() -> None:

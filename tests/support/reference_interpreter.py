@@ -286,17 +286,20 @@ class Run:
         inner = None if self.use is None else (self.use[0], len(self.use[1]), str(tree.children[1]))
         return Instance(callee, inner or self.instances, [])
 
-    def used(self, instance: Instance, scope: ChainMap[str, Any], here: Here) -> Value:
+    def used(self, instance: Instance, scope: ChainMap[str, Any], here: Here) -> Flow:
         """The value of a use of an instance, whose operators are those of its first use."""
         outer, self.use = self.use, (instance.key, [])
         start = len(self.operations)
         x = self.called(instance.callee, [], scope, here, [here.running])
         self.use = outer
-        operators = []
+        operators: list[tuple[Any, ...]] = []
+        outside: list[int] = []
         for each in self.operations[start:]:
             shapes = [self.operations[at].shape for at in each.inputs]
             sizes = shapes if each.operator == "pad_same" else [(len(shape), shape[0]) for shape in shapes]
-            operators.append((each.operator, each.attributes, each.params, each.module, sizes))
+            places = [place_of(at, start, outside) for at in each.inputs]
+            operators.append((each.operator, each.attributes, each.params, each.module, sizes, places))
+        operators.append(tuple(place_of(value.at, start, outside) for value in joined([x])))
         if instance.first and instance.first != [operators]:
             raise RejectedError("the uses of an instance differ")
         instance.first[:] = [operators]
@@ -513,6 +516,15 @@ def results(name: str, x: Flow, training: bool) -> list[tuple[str, int, bool]]:
     if isinstance(x, Value):
         return [(name, x.at, training)]
     return [(f"{name}.{k}", value.at, training) for k, value in enumerate(x)]
+
+
+def place_of(at: int, start: int, outside: list[int]) -> int:
+    """The number of an operation in a use of an instance; below 0 for one from outside, in the order of first reading."""
+    if at >= start:
+        return at - start
+    if at not in outside:
+        outside.append(at)
+    return -1 - outside.index(at)
 
 
 def key_of(entry: lark.Tree) -> tuple[str, str]:
