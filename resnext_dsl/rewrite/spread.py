@@ -118,14 +118,14 @@ def _downwards(work: Workspace, index: int, groups: int) -> list[ChainLink]:
 
 
 # conv(concat(x1, x2); W)  ->  add(conv(x1; columns 1 of W), conv(x2; columns 2 of W))
-# where groups is 1 and there is no bias
+# where groups is 1, there is no bias, and the weights are not standardized
 def _columns(work: Workspace, last: int) -> int | None:
     """The convolution that reads the paths, if it can be cut into the terms of a sum; else None."""
     reader = work.reader(last)
     if reader is None or work.nodes[reader].operator != "conv" or _groups(work, reader) > 1:
         return None
     attributes: Any = work.nodes[reader].attributes
-    return None if attributes.bias else reader
+    return None if attributes.bias or attributes.standardize is not False else reader
 
 
 def _why_not_summed(work: Workspace, last: int) -> str:
@@ -134,6 +134,8 @@ def _why_not_summed(work: Workspace, last: int) -> str:
         return "several operators read the paths' values, so they are concatenated, not summed"
     node = work.nodes[reader]
     if node.operator == "conv" and _groups(work, reader) == 1:
+        if not node.attributes.bias:  # type: ignore[union-attr]
+            return "the convolution after the paths has standardized weights, so they are concatenated, not summed"
         return "the convolution after the paths has a bias, so they are concatenated, not summed"
     return f"`{node.operator}` reads the paths' values, so they are concatenated, not summed"
 

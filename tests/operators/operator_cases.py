@@ -110,6 +110,17 @@ def resized(draw: st.DrawFn) -> Case:
     return (chosen | {"size": size}, (shape,)) if draw(st.booleans()) else (chosen, (shape, (2, *size)))
 
 
+@st.composite
+def convolved(draw: st.DrawFn) -> Case:
+    optional = {"stride": strides, "padding": word_or_padding, "dilation": strides, "groups": groups, "bias": flag}
+    chosen = draw(given(maps, {"channels": channels, "kernel": kernels}, **optional))
+    standardize = draw(st.sampled_from([False, False, True, "scaled"]))
+    if standardize is not False:
+        optional = {"eps": positive} | ({"gamma": positive, "gain": numbers} if standardize == "scaled" else {})
+        chosen[0].update(draw(st.fixed_dictionaries({"standardize": st.just(standardize)}, optional=optional)))
+    return chosen
+
+
 def aligned(case: Case) -> Case:
     """The case with aligned corners, if it interpolates to an even width."""
     arguments, shapes = case
@@ -120,19 +131,11 @@ def aligned(case: Case) -> Case:
 numbers = st.floats(-2, 2, width=32)
 positive = st.floats(0.125, 2, width=32)
 flag = st.booleans()
-word_or_padding = st.one_of(st.sampled_from(["same", "valid"]), paddings)
+word_or_padding = st.one_of(st.sampled_from(["same", "same_upper", "valid"]), paddings)
 window = {"stride": strides, "padding": word_or_padding, "ceil": flag}
 
 CASES: dict[str, Strategy] = {
-    "conv": given(
-        maps,
-        {"channels": channels, "kernel": kernels},
-        stride=strides,
-        padding=word_or_padding,
-        dilation=strides,
-        groups=groups,
-        bias=flag,
-    ),
+    "conv": convolved(),
     "conv_transpose": given(
         maps,
         {"channels": channels, "kernel": kernels},

@@ -28,6 +28,23 @@ MESSAGES: list[tuple[str, dict[str, object], str, str, str]] = [
     ("conv", {"channels": (3, 3)}, "E204", "`channels` must be an int; found 3x3", ""),
     ("conv", {"kernel": (3, 3, 3)}, "E204", "`kernel` must be an int or a shape such as 3x3; found 3x3x3", ""),
     ("conv", {"kernel": (3, True)}, "E204", "`kernel` must be an int or a shape such as 3x3; found a value", ""),
+    (
+        "conv",
+        {"padding": "same_lower"},
+        "E205",
+        "`padding` must be an int, a shape such as 3x3, `same`, `same_upper` or `valid`; found `same_lower`",
+        "did you mean `same_upper`?",
+    ),
+    ("conv", {"standardize": 1}, "E204", "`standardize` must be `true`, `false` or `scaled`; found 1", ""),
+    (
+        "conv",
+        {"standardize": "scale"},
+        "E205",
+        "`standardize` must be `true`, `false` or `scaled`; found `scale`",
+        "did you mean `scaled`?",
+    ),
+    ("conv", {"standardize": True, "eps": 0}, "E205", "`eps` must be greater than 0; found 0", ""),
+    ("conv", {"standardize": "scaled", "gamma": -1.5}, "E205", "`gamma` must be greater than 0; found -1.5", ""),
     ("conv", {"bias": 1}, "E204", "`bias` must be `true` or `false`; found 1", ""),
     (
         "conv",

@@ -122,6 +122,14 @@ ERRORS: list[tuple[str, dict[str, object], tuple[Shape, ...], str, str, str]] = 
         "",
     ),
     (
+        "conv",
+        {"channels": 8, "kernel": 1, "groups": 8, "standardize": True},
+        ((8, 5, 5),),
+        "E205",
+        "`standardize` needs more than one weight for each output channel; found 1",
+        "use a larger kernel, fewer groups or `standardize=false`",
+    ),
+    (
         "conv_transpose",
         {"channels": 8, "kernel": 1, "padding": 3},
         ((8, 5, 7),),

@@ -91,6 +91,37 @@ SOURCES: list[tuple[str, dict[str, object], tuple[Shape, ...], str]] = [
     ),
     ("conv", {"channels": 8, "kernel": 3, "padding": "valid"}, (MAP,), "nn.Conv2d(64, 8, 3, bias=False)"),
     (
+        "conv",
+        {"channels": 8, "kernel": 3, "padding": "same_upper", "dilation": 2},
+        (MAP,),
+        "nn.Conv2d(64, 8, 3, padding=2, dilation=2, bias=False)",
+    ),
+    (
+        "conv",
+        {"channels": 8, "kernel": (1, 3), "padding": "same_upper", "stride": 2},
+        (MAP,),
+        "Conv2dSame(64, 8, (1, 3), stride=2, bias=False)",
+    ),
+    (
+        "conv",
+        {"channels": 8, "kernel": 3, "standardize": True, "eps": 1e-8},
+        (MAP,),
+        "StandardizedConv2d(64, 8, 3, padding=1, bias=False, eps=1e-08)",
+    ),
+    (
+        "conv",
+        {"channels": 8, "kernel": 3, "stride": 2, "padding": "same_upper", "standardize": "scaled", "gain": 0.0},
+        (MAP,),
+        "StandardizedConv2d(64, 8, 3, stride=2, bias=False, same_upper=True, gamma=1.0, gain=0.0)",
+    ),
+    ("conv", {"channels": 8, "kernel": 2, "padding": "same_upper"}, (MAP,), "Conv2dSame(64, 8, 2, bias=False)"),
+    (
+        "conv",
+        {"channels": 8, "kernel": 1, "padding": "same_upper", "stride": 2},
+        (MAP,),
+        "nn.Conv2d(64, 8, 1, stride=2, bias=False)",
+    ),
+    (
         "conv_transpose",
         {"channels": 32, "kernel": 2, "stride": 2, "bias": True},
         (MAP,),
@@ -115,6 +146,22 @@ SOURCES: list[tuple[str, dict[str, object], tuple[Shape, ...], str]] = [
     ("softmax", {}, (FEATURES,), "nn.Softmax(dim=1)"),
     ("maxpool", {"kernel": 3, "stride": 2}, (MAP,), "nn.MaxPool2d(3, stride=2, padding=1)"),
     ("maxpool", {"kernel": 2}, (MAP,), "nn.MaxPool2d(2)"),
+    ("maxpool", {"kernel": 3, "stride": 2, "padding": "same_upper"}, (MAP,), "MaxPool2dSame(3, stride=2)"),
+    ("maxpool", {"kernel": 2, "padding": "same_upper"}, (MAP,), "MaxPool2dSame(2)"),
+    ("maxpool", {"kernel": 3, "stride": 1, "padding": "same_upper"}, (MAP,), "nn.MaxPool2d(3, stride=1, padding=1)"),
+    (
+        "maxpool",
+        {"kernel": 3, "stride": 1, "padding": "same_upper", "dilation": 2},
+        (MAP,),
+        "MaxPool2dSame(3, stride=1, dilation=2)",
+    ),
+    (
+        "avgpool",
+        {"kernel": 3, "stride": 2, "padding": "same_upper", "count_include_pad": False},
+        (MAP,),
+        "AvgPool2dSame(3, stride=2, count_include_pad=False)",
+    ),
+    ("avgpool", {"kernel": 3, "stride": 1, "padding": "same_upper"}, (MAP,), "nn.AvgPool2d(3, stride=1, padding=1)"),
     ("maxpool", {"kernel": "global"}, (MAP,), "nn.AdaptiveMaxPool2d(1)"),
     ("avgpool", {"kernel": "global"}, (MAP,), "nn.AdaptiveAvgPool2d(1)"),
     (
@@ -193,6 +240,6 @@ def test_modules_that_can_work_in_place_do(name: str) -> None:
 
 def test_support_classes_stand_alone() -> None:
     for name, text in SUPPORT.items():
-        assert text.startswith(f"class {name}(nn.")
+        assert text.startswith((f"class {name}(nn.", f"def {name}("))
         assert '    """' in text
         compile(text, name, "exec")

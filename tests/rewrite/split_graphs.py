@@ -60,7 +60,8 @@ class Writer:
         bias = ", bias=true" if pick.random() < 0.2 else ""
         kernel = pick.choice(("1x1", "3x3", "1x3"))
         groups = ", groups=2" if pick.random() < 0.1 else ""
-        last = f"conv({channels}, {kernel}{bias}{groups})"
+        transform = pick.choice(("", "", ", standardize=true", ", standardize=scaled")) if kernel == "3x3" else ""
+        last = f"conv({channels}, {kernel}{bias}{groups}{transform})"
         tail = pick.choice(NORMS) + pick.choice(ACTS) if merge == "concat" or pick.random() < 0.3 else ""
         return "; ".join([*steps, last + tail])
 

@@ -68,6 +68,7 @@ FEWER = {
     "resnext50_32x4d": {"depths": [2, 1, 1, 1], "cardinality": 8},
     "seresnet50": {"depths": [2, 1, 1, 1]},
     "seresnext50_32x4d": {"depths": [2, 1, 1, 1], "cardinality": 8},
+    "tf_efficientnetv2_s": {"depths": [1, 2, 1, 2, 1, 1]},
     "unet": {"channels": 8},
 }
 """Fewer passes and channels for the tests that are not slow, by the start of a name; the longest start counts."""

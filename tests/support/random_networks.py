@@ -97,7 +97,8 @@ class Writer:
         channels = "channels_here" if keep else self.width(names)
         groups = self.source.choice(("", ", groups=channels_here")) if channels == "channels_here" else ""
         stride = "" if keep or depth else f", stride={self.one(names, 'stride', '1')}"
-        return f"conv({channels}, {self.one(names, 'kernel', '1x1', '3x3')}{groups}{stride})"
+        padding = self.source.choice(("", "", ", padding=same_upper"))
+        return f"conv({channels}, {self.one(names, 'kernel', '1x1', '3x3')}{groups}{stride}{padding})"
 
     def layer(self, names: list[str], depth: int, keep: bool) -> str:
         return self.one(names, "act", *LAYERS)

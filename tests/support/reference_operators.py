@@ -14,7 +14,7 @@ class RejectedError(Exception):
 
 
 SIGNATURES = {
-    "conv": "channels kernel stride=1 padding=same dilation=1 groups=1 bias=false",
+    "conv": "channels kernel stride=1 padding=same dilation=1 groups=1 bias=false standardize=false gain=1.0 gamma=1.0 eps=1e-6",
     "conv_transpose": "channels kernel stride=1 padding=0 output_padding=0 groups=1 bias=false dilation=1",
     "linear": "features bias=true",
     "bn": "eps=1e-5 momentum=0.1 affine=true",
@@ -91,7 +91,11 @@ def applied(operator: str, a: dict[str, Any], shapes: list[Sizes]) -> tuple[Size
             shape = (a["channels"], *_windows(x, a, _padding(a), False))
             weights = a["channels"] * channels // a["groups"] * math.prod(a["kernel"])
             macs = weights * math.prod(shape[1:])
-            return shape, weights + a["bias"] * a["channels"], macs, macs, math.prod(shape)
+            scaled = a["standardize"] == "scaled"
+            if a["standardize"] is not False and weights == a["channels"]:
+                raise RejectedError("a channel has several standardized weights")
+            flops = macs + weights * (0 if a["standardize"] is False else 5 if scaled else 4)
+            return shape, weights + (a["bias"] + scaled) * a["channels"], flops, macs, math.prod(shape)
         case "conv_transpose":
             _divides(a["groups"], channels, a["channels"])
             sides = zip(x[1:], a["stride"], a["padding"], a["dilation"], a["kernel"], a["output_padding"], strict=True)
@@ -174,6 +178,8 @@ def _divides(groups: int, *widths: int) -> None:
 
 
 def _padding(a: dict[str, Any]) -> Sizes:
+    if a["padding"] == "same_upper":
+        return ()
     if a["padding"] == "same":
         return tuple(d * (k - 1) // 2 for d, k in zip(a.get("dilation", (1, 1)), a["kernel"], strict=True))
     return (0, 0) if a["padding"] == "valid" else a["padding"]
@@ -181,6 +187,8 @@ def _padding(a: dict[str, Any]) -> Sizes:
 
 def _windows(x: Sizes, a: dict[str, Any], padding: Sizes, ceil: bool) -> Sizes:
     """The height and width of Conv2d and of the pooling layers."""
+    if padding == ():
+        return tuple(math.ceil(n / s) for n, s in zip(x[1:], a["stride"], strict=True))
     sizes = []
     for n, p, k, s, d in zip(x[1:], padding, a["kernel"], a["stride"], a.get("dilation", (1, 1)), strict=True):
         if min(k, s, d) < 1 or p < 0:

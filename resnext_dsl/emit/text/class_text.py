@@ -46,6 +46,10 @@ _POSITIONAL = {
     "LayerScale": ("num_features", "init"),
     "GlobalResponseNorm": ("num_features",),
     "ChannelConv": ("kernel",),
+    "StandardizedConv2d": ("in_channels", "out_channels", "kernel"),
+    "Conv2dSame": ("in_channels", "out_channels", "kernel"),
+    "MaxPool2dSame": ("kernel",),
+    "AvgPool2dSame": ("kernel",),
 }
 """Module class -> names of its positional arguments, after which constructor parameters are named."""
 
