@@ -12,6 +12,7 @@ from resnext_dsl.operators.rules import (
     check_divisible,
     check_kernel,
     collapsed,
+    elements,
     keywords,
     map_of,
     padded_upper,
@@ -107,8 +108,13 @@ def _check_groups(attributes: Convolution | TransposedConvolution, channels_in: 
     check_divisible("the channels of the input", channels_in, "`groups`", groups, "groups")
 
 
+def _scaled(attributes: Convolution) -> bool:
+    """Whether weights are scaled too; a word is the same for all candidates, and a truth value may be a column."""
+    return isinstance(attributes.standardize, str)
+
+
 def _check_standardize(attributes: Convolution, channels_in: int) -> None:
-    if attributes.standardize is False:
+    if not attributes.standardize:
         return
     rows, columns = attributes.kernel
     if channels_in // attributes.groups * rows * columns == 1:
@@ -147,8 +153,8 @@ def _conv_source(attributes: Convolution, inputs: tuple[Shape, ...]) -> ModuleCa
         bias=(attributes.bias, True),
     )
     target = "Conv2dSame" if by_size else "nn.Conv2d"
-    if attributes.standardize is not False:
-        scaled = attributes.standardize == "scaled"
+    if attributes.standardize:
+        scaled = _scaled(attributes)
         target = "StandardizedConv2d"
         chosen += keywords(
             same_upper=(by_size, False),
@@ -165,7 +171,7 @@ def _conv_weights(attributes: Convolution, channels_in: int) -> int:
 
 
 def _conv_parameters(attributes: Convolution, inputs: tuple[Shape, ...]) -> int:
-    vectors = attributes.bias + (attributes.standardize == "scaled")
+    vectors = attributes.bias + _scaled(attributes)
     return _conv_weights(attributes, inputs[0][0]) + vectors * attributes.channels
 
 
@@ -181,18 +187,25 @@ def _conv_padded(attributes: Convolution, inputs: tuple[Shape, ...], batch: int)
 
 def _conv_scratch(attributes: Convolution, inputs: tuple[Shape, ...], batch: int) -> ScalarCount:
     padded = _conv_padded(attributes, inputs, batch)
-    if attributes.standardize is False:
+    if not attributes.standardize:
         return padded
-    return ScalarCount(padded.elements + _conv_weights(attributes, inputs[0][0]))
+    # The standardized weights are alive beside the vectors of their norm, and later beside the padded input and the
+    # result.
+    result = batch * elements(_conv_shape(attributes, inputs))
+    vectors = _norm_vectors(attributes) - result
+    return ScalarCount(_conv_weights(attributes, inputs[0][0]) + max(padded.elements, vectors))
+
+
+def _norm_vectors(attributes: Convolution) -> int:
+    """Means and standard deviations of the weights of each output channel, and the factors of `scaled` weights."""
+    return attributes.channels * (2 + _scaled(attributes))
 
 
 def _conv_saves(attributes: Convolution, inputs: tuple[Shape, ...], run: TrainingStep) -> Saved:
     padded = _conv_padded(attributes, inputs, run.batch).elements
     extra = padded
-    if attributes.standardize is not False:
-        # the standardized weights, their means and standard deviations, and the factors of `scaled` weights
-        vectors = 2 + (attributes.standardize == "scaled")
-        extra += _conv_weights(attributes, inputs[0][0]) + vectors * attributes.channels
+    if attributes.standardize:
+        extra += _conv_weights(attributes, inputs[0][0]) + _norm_vectors(attributes)
     return Saved(inputs=() if padded else (0,), extra=ScalarCount(extra))
 
 
@@ -205,9 +218,7 @@ def _conv_flops(attributes: Convolution, inputs: tuple[Shape, ...]) -> int:
 
 def _conv_weight_flops(attributes: Convolution, inputs: tuple[Shape, ...]) -> int:
     """FLOPs of standardization, which fvcore counts as a batch norm of the weights in training."""
-    if attributes.standardize is False:
-        return 0
-    return _conv_weights(attributes, inputs[0][0]) * (5 if attributes.standardize == "scaled" else 4)
+    return _conv_weights(attributes, inputs[0][0]) * (5 if _scaled(attributes) else 4 * attributes.standardize)
 
 
 def _transposed_side(size: int, reach: int, stride: int, padding: int, extra: int) -> int:
@@ -290,7 +301,7 @@ MIXES = "it mixes channels"
 def _conv_tensors(attributes: Convolution, inputs: tuple[Shape, ...]) -> tuple[Tensor, ...]:
     weight = Tensor("weight", (attributes.channels, inputs[0][0] // attributes.groups, *attributes.kernel))
     bias = (Tensor("bias", (attributes.channels,)),) if attributes.bias else ()
-    gain = (Tensor("gain", (attributes.channels, 1, 1, 1)),) if attributes.standardize == "scaled" else ()
+    gain = (Tensor("gain", (attributes.channels, 1, 1, 1)),) if _scaled(attributes) else ()
     return (weight, *bias, *gain)
 
 

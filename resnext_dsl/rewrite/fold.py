@@ -72,7 +72,7 @@ def baked(work: Workspace, index: int) -> int:
     """A convolution with standardized weights becomes a plain one."""
     node = work.nodes[index]
     attributes: Any = node.attributes
-    if node.operator != "conv" or attributes.standardize is False:
+    if node.operator != "conv" or not attributes.standardize:
         return 0
     plain: dict[str, Any] = {name: attributes.fields[name] for name in ("standardize", "gain", "gamma", "eps")}
     convolution = work.make("conv", attributes.replaced(**plain), node.inputs, index, index)

@@ -194,7 +194,7 @@ def channelwise(lift: Lift, values: Sequence[int]) -> int | None:
     """Channel-wise operators of one kind become one, on the concatenation."""
     operator = _operator(lift, values)
     row = OPERATORS.get(operator)
-    if row is None or row.multiplies or operator in ("slice", "concat"):
+    if row is None or row.algebra.weight is not None or operator in ("slice", "concat"):
         return None
     work = lift.work
     nodes = [work.nodes[value] for value in values]
@@ -343,7 +343,7 @@ def sum_of_convolutions(lift: Lift, values: Sequence[int]) -> int:
     _check_geometry(lift, values, but=("groups", "bias"))
     if any(getattr(_attributes(work, value), "groups", 1) != 1 for value in values):
         raise Blocked(f"`groups` of `{operator}` is more than 1", values[0])
-    if any(getattr(_attributes(work, value), "standardize", False) is not False for value in values):
+    if any(getattr(_attributes(work, value), "standardize", False) for value in values):
         raise Blocked(f"the weights of `{operator}` are standardized over the inputs of each path", values[0])
     biased = [value for value in values if _attributes(work, value).bias]
     if len(biased) > 1 and not lift.inference:

@@ -125,7 +125,7 @@ def _columns(work: Workspace, last: int) -> int | None:
     if reader is None or work.nodes[reader].operator != "conv" or _groups(work, reader) > 1:
         return None
     attributes: Any = work.nodes[reader].attributes
-    return None if attributes.bias or attributes.standardize is not False else reader
+    return None if attributes.bias or attributes.standardize else reader
 
 
 def _why_not_summed(work: Workspace, last: int) -> str:
@@ -143,7 +143,7 @@ def _why_not_summed(work: Workspace, last: int) -> str:
 def _is_channelwise(work: Workspace, index: int, count: int) -> bool:
     node = work.nodes[index]
     row = OPERATORS[node.operator]
-    if row.takes_values or row.multiplies or len(node.shape) == 1:
+    if row.takes_values or row.algebra.weight is not None or len(node.shape) == 1:
         return False
     channels = node.shape[0]
     if row.algebra.joined([node.attributes] * count, [channels // count] * count)[0] is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import warnings
+from typing import Any
 
 import pytest
 import torch
@@ -32,6 +33,8 @@ MODULES: dict[str, dict[str, object]] = {
     "grn": {"eps": 0.01},
     "lrn": {"size": 3},
     "upsample": {"mode": "bilinear"},
+    "fixed_conv": {"kernel": [[1, 0, -1], [2, 0, -2]], "mode": "replicate"},
+    "blur_pool": {"kernel": 3},
     "conv": {"channels": 8, "kernel": (3, 2), "stride": 2, "padding": "same_upper"},
     "conv ": {"channels": 8, "kernel": 3, "padding": "same_upper", "stride": 2, "standardize": "scaled", "gamma": 1.5},
     "maxpool": {"kernel": 2, "stride": 3, "padding": "same_upper"},
@@ -172,6 +175,29 @@ def test_standardized_convolutions_compute_as_those_of_timm(
             assert isinstance(ours, nn.Conv2d)
             torch.testing.assert_close(ours.train()(x), theirs(x))
             torch.testing.assert_close(ours.eval()(x), theirs(x))
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("side", [3, 5])
+@pytest.mark.parametrize("mode", ["reflect", "constant"])
+def test_blur_pools_compute_as_those_of_timm(mode: str, side: int, stride: int) -> None:
+    ours = made("blur_pool", kernel=side, stride=stride, mode=mode)
+    theirs = timm.layers.BlurPool2d(6, side, stride, mode)
+    x = torch.randn(2, 6, 8, 7)
+    assert torch.equal(ours(x), theirs(x))
+    assert ours.state_dict() == theirs.state_dict() == {}
+    assert [tuple(one.shape) for one in ours.buffers()] == [tuple(one.shape) for one in theirs.buffers()]
+
+
+def test_a_fixed_kernel_is_applied_to_each_channel() -> None:
+    rows = [[1.0, 0.0, -1.0], [2.0, 0.0, -2.0], [1.0, 0.0, -1.0]]
+    module = made("fixed_conv", kernel=rows)
+    x = torch.randn(2, *MAP)
+    weight = torch.tensor(rows).expand(6, 1, 3, 3)
+    torch.testing.assert_close(module(x), nn.functional.conv2d(x, weight, padding=1, groups=6))
+    moved: Any = copy.deepcopy(module).to("meta").to_empty(device="cpu")
+    moved.reset_parameters()
+    assert torch.equal(moved(x), module(x))
 
 
 @pytest.mark.parametrize("name", ["conv", "maxpool", "avgpool"])

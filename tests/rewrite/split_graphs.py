@@ -11,7 +11,10 @@ from resnext_dsl.networks.network import Network
 
 NORMS = ("", "; bn", "; bn(eps=1e-3)", "; groupnorm(2)", "; layer_scale(0.5)")
 ACTS = ("", "; relu", "; silu", "; leaky_relu(0.1)", "; prelu(per_channel=true)", "; identity", "; scale(0.5)")
-POOLS = ("maxpool(3x3, stride=1)", "avgpool(3x3, stride=1)", "dropout(0.0)")
+POOLS = (
+    *("maxpool(3x3, stride=1)", "maxpool(2x2, stride=1, padding=same_upper)", "avgpool(3x3, stride=1)"),
+    *("blur_pool(3x3, stride=1)", "fixed_conv([[1, 0.3, -1]])", "dropout(0.0)"),
+)
 
 
 @dataclass(slots=True)

@@ -20,6 +20,7 @@ CLOSE = 1e-10
 GROUPED = (
     "alexnet_grouped",
     "mixnet_s",
+    "nfnet_l0",
     "regnetx_032",
     "regnety_032",
     "res2net50_26w_4s",
@@ -68,6 +69,9 @@ FEWER = {
     "resnext50_32x4d": {"depths": [2, 1, 1, 1], "cardinality": 8},
     "seresnet50": {"depths": [2, 1, 1, 1]},
     "seresnext50_32x4d": {"depths": [2, 1, 1, 1], "cardinality": 8},
+    "nfnet_l0": {"depths": [1, 2, 1, 1], "channels": [64, 128, 128, 128], "group_width": 8},
+    "resnetv2_50x1_bit": {"depths": [2, 1, 1, 1]},
+    "tresnet_m": {"depths": [1, 2, 2, 1]},
     "tf_efficientnetv2_s": {"depths": [1, 2, 1, 2, 1, 1]},
     "unet": {"channels": 8},
 }

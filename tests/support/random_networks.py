@@ -10,7 +10,10 @@ from resnext_dsl.networks.loading import loads
 from resnext_dsl.networks.network import Network
 
 MERGES = ("add", "mul", "mean", "maximum")
-LAYERS = ("bn", "relu", "gelu", "identity", "scale(0.5)", "layernorm", "bn; relu")
+LAYERS = (
+    *("bn", "relu", "gelu", "identity", "scale(0.5)", "layernorm", "bn; relu"),
+    *("blur_pool(3x3, stride=1, mode=replicate)", "fixed_conv([[0.5, 0.25, -0.5]])"),
+)
 LARGEST = 600
 PARAMETERS = ("c", "c2", "stride", "kernel", "count", "flag", "flag2", "act")
 

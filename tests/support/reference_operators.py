@@ -30,6 +30,11 @@ SIGNATURES = {
     "layer_scale": "init=1e-6",
     "grn": "eps=1e-6",
     "channel_conv": "kernel",
+    "blur_pool": "kernel stride=2 padding=same mode=reflect",
+    "fixed_conv": "kernel stride=1 padding=same mode=constant",
+    "pixel_unshuffle": "factor",
+    "pad": "top=0 bottom=0 left=0 right=0 mode=constant value=0.0",
+    "leaky_relu": "slope=0.01",
     "upsample": "scale=2 mode=nearest align_corners=false",
     "shuffle": "groups",
     "slice": "start stop",
@@ -43,7 +48,10 @@ SIGNATURES = {
 MERGES = ("add", "concat", "mul", "maximum", "mean")
 PAIRS = ("kernel", "stride", "dilation", "padding", "output_padding", "size", "scale")
 WORDS = {"false": False, "true": True}
-INPUT_SIZES = ("conv", "maxpool", "avgpool", "adaptive_avgpool", "upsample", "subsample", "pad_same", "conv_transpose")
+INPUT_SIZES = (
+    *("conv", "conv_transpose", "blur_pool", "fixed_conv", "maxpool", "avgpool", "adaptive_avgpool"),
+    *("upsample", "subsample", "pad_same", "pad", "pixel_unshuffle"),
+)
 
 
 def parameters_of(operator: str) -> list[str]:
@@ -65,6 +73,8 @@ def attributes_of(operator: str, arguments: dict[str, Any]) -> dict[str, Any]:
         else:
             value = WORDS[default] if default in WORDS else _number_or_word(default)
         pair = name in PAIRS and isinstance(value, int) and operator not in ("lrn", "channel_conv")
+        if operator == "fixed_conv" and name == "kernel":
+            value = tuple(map(tuple, value))
         attributes[name] = (value, value) if pair else value
     if extra := set(arguments) - set(attributes):
         raise RejectedError(f"{operator} has no {extra}")
@@ -118,6 +128,15 @@ def applied(operator: str, a: dict[str, Any], shapes: list[Sizes]) -> tuple[Size
             if x[1:] != (1, 1) or a["kernel"] % 2 == 0:
                 raise RejectedError("channel_conv needs a map of Cx1x1 and an odd kernel")
             return x, a["kernel"], a["kernel"] * channels, a["kernel"] * channels, channels
+        case "blur_pool" | "fixed_conv":
+            rows = a["kernel"]
+            a = a if operator == "blur_pool" else a | {"kernel": (len(rows), len(rows[0]))}
+            padding = _padding(a)
+            if a["mode"] == "reflect" and any(p >= n for p, n in zip(padding, x[1:], strict=True)):
+                raise RejectedError("a reflected edge is smaller than the map")
+            shape = (channels, *_windows(x, a, padding, False))
+            macs = math.prod(shape) * math.prod(a["kernel"])
+            return shape, 0, macs, macs, math.prod(shape)
         case "grn":
             return x, 2 * channels, 0, 0, 0
         case "maxpool" | "avgpool":
@@ -154,6 +173,11 @@ def _moved(operator: str, a: dict[str, Any], shapes: list[Sizes]) -> Sizes:
             if len(x) != 3:
                 raise RejectedError("flatten of features")
             return (math.prod(x),)
+        case "pad":
+            return (x[0], x[1] + a["top"] + a["bottom"], x[2] + a["left"] + a["right"])
+        case "pixel_unshuffle":
+            _divides(a["factor"], *x[1:])
+            return (x[0] * a["factor"] ** 2, *(n // a["factor"] for n in x[1:]))
         case "shuffle":
             _divides(a["groups"], x[0])
         case "slice":
@@ -209,6 +233,6 @@ def _pooled(x: Sizes, a: dict[str, Any]) -> Sizes:
     if a["kernel"] == "global":
         return (1, 1)
     padding = _padding(a)
-    if any(2 * p > k for p, k in zip(padding, a["kernel"], strict=True)):
+    if padding and any(2 * p > k for p, k in zip(padding, a["kernel"], strict=True)):
         raise RejectedError("at most half of the kernel is padded")
     return _windows(x, a, padding, a["ceil"])

@@ -46,6 +46,8 @@ _POSITIONAL = {
     "LayerScale": ("num_features", "init"),
     "GlobalResponseNorm": ("num_features",),
     "ChannelConv": ("kernel",),
+    "FixedConv2d": ("num_features", "kernel"),
+    "BlurPool2d": ("num_features", "kernel"),
     "StandardizedConv2d": ("in_channels", "out_channels", "kernel"),
     "Conv2dSame": ("in_channels", "out_channels", "kernel"),
     "MaxPool2dSame": ("kernel",),

@@ -181,12 +181,74 @@ class StandardizedConv2d(nn.Conv2d):
         return F.conv2d(x, weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
 '''
 
+_FIXED_CONV = '''\
+class FixedConv2d(nn.Module):
+    """Convolution of each channel by a kernel that is not learned; no state_dict holds it."""
+
+    def __init__(
+        self,
+        channels: int,
+        kernel: tuple[tuple[float, ...], ...],
+        stride: int | tuple[int, int] = 1,
+        padding: int | tuple[int, int] = 0,
+        mode: str = "constant",
+    ) -> None:
+        super().__init__()
+        rows, columns = (padding, padding) if isinstance(padding, int) else padding
+        self.rows = kernel
+        self.channels = channels
+        self.stride = stride
+        self.padding = (rows, columns) if mode == "constant" else (0, 0)
+        self.around = (columns, columns, rows, rows)
+        self.mode = mode
+        weight = torch.tensor(kernel)
+        if weight.is_meta:  # no state_dict would give it values
+            weight = torch.tensor(kernel, device="cpu")
+        self.register_buffer("kernel", weight.repeat(channels, 1, 1, 1), persistent=False)
+
+    def reset_parameters(self) -> None:
+        """Fill the kernel after `to_empty`."""
+        self.kernel.copy_(torch.tensor(self.rows, device="cpu"))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.mode != "constant":
+            x = F.pad(x, self.around, mode=self.mode)
+        return F.conv2d(x, self.kernel, None, self.stride, self.padding, groups=self.channels)
+
+    def extra_repr(self) -> str:
+        return f"{self.channels}, kernel_size={tuple(self.kernel.shape[2:])}, stride={self.stride}"
+'''
+
+_BLUR_POOL = '''\
+class BlurPool2d(FixedConv2d):
+    """Convolution of each channel by the binomial kernel of a size, whose sum is 1."""
+
+    def __init__(
+        self,
+        channels: int,
+        kernel: int | tuple[int, int],
+        stride: int | tuple[int, int] = 1,
+        padding: int | tuple[int, int] = 0,
+        mode: str = "constant",
+    ) -> None:
+        sides = []
+        for size in (kernel, kernel) if isinstance(kernel, int) else kernel:
+            side = [1.0]
+            for _ in range(size - 1):
+                side = [(one + other) / 2 for one, other in zip([0.0, *side], [*side, 0.0])]
+            sides.append(side)
+        rows = tuple(tuple(one * other for other in sides[1]) for one in sides[0])
+        super().__init__(channels, rows, stride, padding, mode)
+'''
+
 SUPPORT: dict[str, str] = {
     "same_upper_padded": _SAME_UPPER_PADDED,
     "Conv2dSame": _CONV_SAME,
     "MaxPool2dSame": _MAX_POOL_SAME,
     "AvgPool2dSame": _AVG_POOL_SAME,
     "StandardizedConv2d": _STANDARDIZED_CONV,
+    "FixedConv2d": _FIXED_CONV,
+    "BlurPool2d": _BLUR_POOL,
     "LayerNorm2d": _LAYER_NORM,
     "DropPath": _DROP_PATH,
     "LayerScale": _LAYER_SCALE,
