@@ -43,8 +43,8 @@ MESSAGES: list[tuple[str, dict[str, object], str, str, str]] = [
         "`standardize` must be `true`, `false` or `scaled`; found `scale`",
         "did you mean `scaled`?",
     ),
-    ("conv", {"standardize": True, "eps": 0}, "E205", "`eps` must be greater than 0; found 0", ""),
-    ("conv", {"standardize": "scaled", "gamma": -1.5}, "E205", "`gamma` must be greater than 0; found -1.5", ""),
+    ("conv", {"eps": 0, "standardize": True}, "E205", "`eps` must be greater than 0; found 0", ""),
+    ("conv", {"gamma": -1.5, "standardize": "scaled"}, "E205", "`gamma` must be greater than 0; found -1.5", ""),
     ("conv", {"bias": 1}, "E204", "`bias` must be `true` or `false`; found 1", ""),
     (
         "conv",

@@ -142,7 +142,7 @@ FOLDS = [
     ("residual { conv(8, 3x3, padding=same_upper) }; relu", {"parallel"}, "conv relu"),
     ("residual { conv(8, 2x2, padding=same_upper) }; relu", set(), "conv add relu"),
     ("conv(8, 3x3, stride=2, padding=same_upper); bn; relu", {"folded"}, "conv relu"),
-    ("split { path { conv(8, 3x3, stride=2, padding=same_upper) } path { conv(8, 3x3, stride=2, padding=same_upper, bias=true) } } merge add", {"parallel"}, "conv"),
+    ("split { path { conv(8, 3x3, stride=2, padding=same_upper) } path { conv(8, 3x3, stride=2, padding=same_upper, bias=true) } } merge add", {"parallel"}, "paths.0.conv"),
     ("split { path { conv(8, 3x3, stride=2, padding=same_upper) } path { conv(8, 1x1, stride=2, padding=same_upper) } } merge add", set(), "paths.0.conv paths.1.conv add"),
     ("residual { conv(8, 3x3, groups=2) }; relu", {"parallel"}, None),
     ("split { path { conv(8, 3x3) } path { conv(8, 5x5, bias=true) } path { conv(8, 1x3) } } merge add", {"parallel"}, None),

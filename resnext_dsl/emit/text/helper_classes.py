@@ -235,7 +235,7 @@ class BlurPool2d(FixedConv2d):
         for size in (kernel, kernel) if isinstance(kernel, int) else kernel:
             side = [1.0]
             for _ in range(size - 1):
-                side = [(one + other) / 2 for one, other in zip([0.0, *side], [*side, 0.0])]
+                side = [(one + other) / 2 for one, other in zip([0.0, *side], [*side, 0.0], strict=True)]
             sides.append(side)
         rows = tuple(tuple(one * other for other in sides[1]) for one in sides[0])
         super().__init__(channels, rows, stride, padding, mode)
