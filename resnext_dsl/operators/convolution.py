@@ -189,23 +189,20 @@ def _conv_scratch(attributes: Convolution, inputs: tuple[Shape, ...], batch: int
     padded = _conv_padded(attributes, inputs, batch)
     if not attributes.standardize:
         return padded
-    # The standardized weights are alive beside the vectors of their norm, and later beside the padded input and the
-    # result.
+    # The standardized weights and their factors are alive with the means and standard deviations, and later with the
+    # padded input and the result.
+    kept = _conv_weights(attributes, inputs[0][0]) + _scaled(attributes) * attributes.channels
     result = batch * elements(_conv_shape(attributes, inputs))
-    vectors = _norm_vectors(attributes) - result
-    return ScalarCount(_conv_weights(attributes, inputs[0][0]) + max(padded.elements, vectors))
-
-
-def _norm_vectors(attributes: Convolution) -> int:
-    """Means and standard deviations of the weights of each output channel, and the factors of `scaled` weights."""
-    return attributes.channels * (2 + _scaled(attributes))
+    return ScalarCount(kept + max(padded.elements, 2 * attributes.channels - result))
 
 
 def _conv_saves(attributes: Convolution, inputs: tuple[Shape, ...], run: TrainingStep) -> Saved:
     padded = _conv_padded(attributes, inputs, run.batch).elements
     extra = padded
     if attributes.standardize:
-        extra += _conv_weights(attributes, inputs[0][0]) + _norm_vectors(attributes)
+        # beside the weights: means and standard deviations, and factors of `scaled` weights
+        vectors = attributes.channels * (2 + _scaled(attributes))
+        extra += _conv_weights(attributes, inputs[0][0]) + vectors
     return Saved(inputs=() if padded else (0,), extra=ScalarCount(extra))
 
 

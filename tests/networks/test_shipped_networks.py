@@ -47,6 +47,8 @@ FVCORE_NAMES = {
     "linear": "linear",
     "bn": "batch_norm",
     "layernorm": "layer_norm",
+    "groupnorm": "group_norm",
+    "blur_pool": "conv",
     "avgpool": "adaptive_avg_pool2d",
     "adaptive_avgpool": "adaptive_avg_pool2d",
     "upsample": "upsample_nearest2d",
@@ -127,6 +129,7 @@ class TestAgainstTheReference:
         assert pair.theirs_counted[pool] == expected.pool
         assert pair.ours_counted["batch_norm"] == pair.theirs_counted["batch_norm"]
         assert pair.ours_counted["layer_norm"] == pair.theirs_counted["layer_norm"]
+        assert pair.ours_counted["group_norm"] == pair.theirs_counted["group_norm"]
         spelled_as_mean = poolings_that_the_reference_takes_with_mean(pair.network)
         assert pair.ours_counted[pool] - spelled_as_mean == expected.pool
         assert pair.network.cost().flops - spelled_as_mean == expected.flops
@@ -160,7 +163,7 @@ def test_costs_are_those_of_the_reference(name: str) -> None:
 def poolings_that_the_reference_takes_with_mean(network: rx.Network) -> int:
     """FLOPs of our global poolings that timm and ShuffleNet spell `x.mean((2, 3))`, which fvcore does not count.
 
-    They are those of the gates over channels, and the one of ShuffleNet's head.
+    They are those of the gates over channels, and the one of the heads of ShuffleNet and TResNet.
     """
     nodes = network.graph.nodes(data=True)
     shapes = {name: data["shape"] for name, data in nodes}
@@ -168,7 +171,11 @@ def poolings_that_the_reference_takes_with_mean(network: rx.Network) -> int:
     for name, data in nodes:
         if data["operator"] == "avgpool" and data["shape"][1:] == (1, 1):
             (source,) = network.graph.predecessors(name)
-            if "squeeze_excite" in name or "channel_attention" in name or network.name.startswith("shufflenet"):
+            if (
+                "squeeze_excite" in name
+                or "channel_attention" in name
+                or network.name.startswith(("shufflenet", "tresnet"))
+            ):
                 channels, height, width = shapes[source]
                 total += channels * height * width
     return total
