@@ -289,7 +289,11 @@ class ColumnExpander(Expander):
         params = settled(lanes, lambda: row.parameters(attributes, shapes))
         flops = settled(lanes, lambda: _counted(rule(attributes, shapes))) if rule is not None else 0
         activations = settled(lanes, lambda: row.activations(shape))
-        return shape, params, flops, flops if row.multiplies else 0, activations
+        macs = flops if row.multiplies else 0
+        if row.weight_flops is not None:
+            transform = row.weight_flops
+            macs = settled(lanes, lambda: flops - transform(attributes, shapes))
+        return shape, params, flops, macs, activations
 
     def origins(self, inputs: list[GraphValue]) -> tuple[Note, ...]:
         """Empty: no error of a column is shown."""

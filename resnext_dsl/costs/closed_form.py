@@ -235,6 +235,8 @@ def _priced(node: Node, shapes: tuple[Shape, ...], runs: bool, again: bool) -> t
         return Cost(params), True
     flops = row.flops(node.attributes, shapes) if row.flops is not None else None
     macs = flops or 0 if row.multiplies else 0
+    if row.weight_flops is not None:
+        macs -= row.weight_flops(node.attributes, shapes)
     return Cost(params, flops or 0, macs, row.activations(node.shape)), flops is not None
 
 

@@ -35,6 +35,10 @@ MATRIX_PRODUCTS = ("addmm", "matmul")
 """fvcore's names of matrix products, which networks of other libraries compute without a layer."""
 
 
+NORM = "batch_norm"
+"""fvcore's name of the batch norm that standardizes weights."""
+
+
 def measure(model: nn.Module, shape: Shape) -> FvcoreCount:
     """Runs fvcore on a module on the CPU (fvcore fails on meta tensors), and restores the module's mode.
 
@@ -115,6 +119,9 @@ def operator_pairs(closed: NetworkCost, measured: FvcoreCount) -> list[tuple[str
     for node, cost in closed.nodes:
         if cost.flops:
             ours[_fvcore_name(node)] += cost.flops
+        if cost.flops != cost.macs and OPERATORS[node.operator].weight_flops is not None:
+            ours[_fvcore_name(node)] -= cost.flops - cost.macs
+            ours[NORM] += cost.flops - cost.macs
     counted = {name: count for name, count in measured.flops_by_operator.items() if count}
     return [(name, ours[name], counted.get(name, 0)) for name in sorted({*ours, *counted})]
 

@@ -105,7 +105,7 @@ class _File:
         """The text of the file, whose last class is the network's."""
         body = [text for lines in [*self.texts, network] for text in lines]
         joined = "\n".join(body)
-        helpers = [SUPPORT[name] for name in SUPPORT if re.search(rf"\b{name}\b", joined)]
+        helpers = _helpers(joined)
         if re.search(r"\bChain\(", joined):
             helpers.insert(0, CHAIN)
         everything = "\n".join([*helpers, joined])
@@ -121,6 +121,15 @@ def _unites(blocks: list[ModuleBlock]) -> bool:
     except MismatchError:
         return False
     return True
+
+
+def _helpers(text: str) -> list[str]:
+    """The helper classes that a text names, and the helpers that these name, in the order of the table."""
+    named: dict[str, str] = {}
+    for name, source in reversed(SUPPORT.items()):
+        if re.search(rf"\b{name}\b", "\n".join([text, *named.values()])):
+            named[name] = source
+    return list(reversed(named.values()))
 
 
 def _imports(text: str) -> list[str]:

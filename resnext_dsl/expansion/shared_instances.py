@@ -115,7 +115,7 @@ class InstanceExpander(Caller):
         raise error("E304", message, call.span, hint=_hint(instance, shape, other), notes=notes)
 
     def _wiring(self, use: InstanceUse) -> list[tuple[int, ...]]:
-        """The values that each node of a use reads, and its results: numbers from 0 inside, below 0 for other values."""
+        """The values that each node of a use reads, and its results: from 0 inside, below 0 for others."""
         outside: dict[int, int] = {}
 
         def place(source: int) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from resnext_dsl.operators import (
     activation,
     convolution,
+    fixed_kernels,
     merge,
     normalization,
     pooling,
@@ -22,7 +23,18 @@ from resnext_dsl.operators.base import Attributes, Expression, ModuleCall, RuleE
 from resnext_dsl.operators.row import Operator
 from resnext_dsl.operators.rules import shape_text
 
-_KINDS = (convolution, normalization, activation, pooling, merge, regularization, scaling, shaping, spatial)
+_KINDS = (
+    convolution,
+    fixed_kernels,
+    normalization,
+    activation,
+    pooling,
+    merge,
+    regularization,
+    scaling,
+    shaping,
+    spatial,
+)
 
 OPERATORS: dict[str, Operator] = {row.name: row for kind in _KINDS for row in kind.ROWS}
 """The rows by name, in the order of the reference."""

@@ -29,6 +29,10 @@ class PairMark(NamedTuple):
     """A mark on a pair: one int stands for both numbers."""
 
 
+class MatrixMark(NamedTuple):
+    """A mark on rows of numbers of equal length, which a list of lists gives."""
+
+
 LARGEST = 2**31 - 1
 """The largest int that an operator takes. The product of two such sizes fits in torch's 64 bits."""
 
@@ -42,6 +46,8 @@ NaturalPair = Annotated[tuple[Natural, Natural], PairMark()]
 """(vertical, horizontal), each at least 0; one int stands for both."""
 PositiveFloat = Annotated[float, NumberBound("greater than", 0)]
 NaturalFloat = Annotated[float, NumberBound("at least", 0)]
+Matrix = Annotated[tuple[tuple[float, ...], ...], MatrixMark()]
+"""Rows of numbers of equal length, at least one number."""
 Fraction = Annotated[float, NumberBound("at least", 0), NumberBound("at most", 1)]
 
 
@@ -50,7 +56,7 @@ class AttributeField(NamedTuple):
 
     Attributes:
         name: Its name.
-        type: int, float, bool, tuple (of two ints), or None if only words are valid.
+        type: int, float, bool, tuple (of two ints), list (of rows of numbers), or None if only words are valid.
         words: Its valid option words.
         bounds: Pairs of "at least", "greater than", "at most" or "less than" and the number.
         required: Whether it has no default.
@@ -72,6 +78,7 @@ class AttributeField(NamedTuple):
             float: ("a number",),
             bool: ("`true`", "`false`"),
             tuple: ("an int", "a shape such as 3x3"),
+            list: ("rows of numbers such as [[1, 2], [3, 4]]",),
             None: (),
         }
         *most, last = (*names[self.type], *(f"`{word}`" for word in self.words))
@@ -99,7 +106,7 @@ def _argument(name: str, declared: Any, default: Any) -> AttributeField:
             words += get_args(annotation)
         else:
             assert taken[0] is None, f"`{name}` is declared with two types"
-            assert annotation in (int, float, bool, tuple), f"`{name}` is declared as {annotation}"
+            assert annotation in (int, float, bool, tuple, list), f"`{name}` is declared as {annotation}"
             taken = annotation, marks
     required = default is REQUIRED
     return AttributeField(name, taken[0], tuple(words), _bounds(taken[1]), required, None if required else default)
@@ -107,7 +114,9 @@ def _argument(name: str, declared: Any, default: Any) -> AttributeField:
 
 def _alternatives(annotation: Any, metadata: tuple[Any, ...]) -> Iterator[tuple[Any, tuple[Any, ...]]]:
     origin, parts = get_origin(annotation), get_args(annotation)
-    if origin is Annotated:
+    if origin is Annotated and any(isinstance(mark, MatrixMark) for mark in parts[1:]):
+        yield list, ()
+    elif origin is Annotated:
         yield from _alternatives(parts[0], parts[1:])
     elif origin in (Union, UnionType):
         for part in parts:
@@ -186,12 +195,25 @@ def twice(value: object) -> object:
     return tuple(value) if isinstance(value, list) else value
 
 
+def rows_of(value: object) -> tuple[tuple[float, ...], ...] | None:
+    """Rows of numbers of equal length from a list of lists; None if the value is anything else."""
+    if not isinstance(value, list | tuple) or not all(isinstance(row, list | tuple) for row in value):
+        return None
+    rows = [[_typed(float, number) for number in row] for row in value]
+    lengths = {len(row) for row in rows}
+    if len(lengths) != 1 or 0 in lengths or any(number is None for row in rows for number in row):
+        return None
+    return tuple(map(tuple, rows))
+
+
 def _typed(kind: type | None, value: object) -> Any:
     """The value as the attribute holds it, or None if it has another type."""
     if kind is tuple:
         pair = twice(value)
         fits = isinstance(pair, tuple) and len(pair) == 2 and all(map(is_int, pair))
         return tuple(pair) if fits else None  # type: ignore[arg-type]
+    if kind is list:
+        return rows_of(value)
     if kind is float and (is_int(value) or isinstance(value, float)):
         number: Any = value
         # Adding 0.0 turns -0.0 into 0.0. The two are equal and would share one place in the cache.
@@ -212,6 +234,8 @@ def _mismatch(argument: AttributeField, value: object) -> RuleError:
     message = f"`{argument.name}` must be {argument.expected}; found {value_text(value)}"
     if isinstance(value, str) and argument.words:
         return RuleError("E205", message, did_you_mean(value, argument.words), argument.name)
+    if argument.type is list and isinstance(value, list | tuple):
+        return RuleError("E204", message, "every row has the same number of numbers, at least one", argument.name)
     needs_int = argument.type in (int, tuple) and type(value) is float
     hint = "`//`, `round`, `floor` and `ceil` give an int" if needs_int else ""
     return RuleError("E204", message, hint, argument.name)

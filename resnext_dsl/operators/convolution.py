@@ -3,21 +3,25 @@
 from typing import Literal
 
 from resnext_dsl.operators.algebra import Tensor, WeightLayout, crosses
-from resnext_dsl.operators.arguments import NaturalPair, Positive, PositivePair
+from resnext_dsl.operators.arguments import NaturalPair, Positive, PositiveFloat, PositivePair
 from resnext_dsl.operators.base import Attributes, ModuleCall, RuleError, Shape
-from resnext_dsl.operators.memory_rules import INPUT_SAVED
+from resnext_dsl.operators.memory_rules import INPUT_SAVED, MemoryRules, Saved, ScalarCount, TrainingStep
 from resnext_dsl.operators.row import Operator
 from resnext_dsl.operators.rules import (
     Pair,
     check_divisible,
     check_kernel,
     collapsed,
+    elements,
     keywords,
     map_of,
+    padded_upper,
+    pads_by_size,
     pair_text,
     reach,
     resolved_padding,
     shape_text,
+    strided,
     windows,
 )
 
@@ -33,15 +37,23 @@ class Convolution(Attributes):
         dilation: Distance between neighbouring elements of the kernel.
         groups: Number of groups of channels, each computed separately.
         bias: Whether an offset is learned for each output channel.
+        standardize: Whether weights get mean 0 and variance 1 in each output channel, or are `scaled` besides.
+        gain: Value before training of the factor that `scaled` weights learn for each output channel.
+        gamma: Constant factor of `scaled` weights, beside 1 / sqrt(fan-in); it suits the activation before them.
+        eps: Number added to the variance of standardized weights.
     """
 
     channels: Positive
     kernel: PositivePair
     stride: PositivePair = (1, 1)
-    padding: NaturalPair | Literal["same", "valid"] = "same"
+    padding: NaturalPair | Literal["same", "same_upper", "valid"] = "same"
     dilation: PositivePair = (1, 1)
     groups: Positive = 1
     bias: bool = False
+    standardize: bool | Literal["scaled"] = False
+    gain: float = 1.0
+    gamma: PositiveFloat = 1.0
+    eps: PositiveFloat = 1e-6
 
 
 class TransposedConvolution(Attributes):
@@ -96,8 +108,24 @@ def _check_groups(attributes: Convolution | TransposedConvolution, channels_in: 
     check_divisible("the channels of the input", channels_in, "`groups`", groups, "groups")
 
 
+def _scaled(attributes: Convolution) -> bool:
+    """Whether weights are scaled too; a word is the same for all candidates, and a truth value may be a column."""
+    return isinstance(attributes.standardize, str)
+
+
+def _check_standardize(attributes: Convolution, channels_in: int) -> None:
+    if not attributes.standardize:
+        return
+    rows, columns = attributes.kernel
+    if channels_in // attributes.groups * rows * columns == 1:
+        message = "`standardize` needs more than one weight for each output channel; found 1"
+        raise RuleError("E205", message, "use a larger kernel, fewer groups or `standardize=false`", "standardize")
+
+
 def _conv_size(attributes: Convolution, size: Pair) -> Pair:
     kernel, stride, dilation = attributes.kernel, attributes.stride, attributes.dilation
+    if attributes.padding == "same_upper":
+        return strided(size, stride)
     spans = reach(kernel, dilation)
     padding = resolved_padding(attributes.padding, spans)
     height = windows(size[0], spans[0], stride[0], padding[0])
@@ -109,11 +137,14 @@ def _conv_size(attributes: Convolution, size: Pair) -> Pair:
 def _conv_shape(attributes: Convolution, inputs: tuple[Shape, ...]) -> Shape:
     channels, height, width = map_of("conv", inputs)
     _check_groups(attributes, channels)
+    _check_standardize(attributes, channels)
     return (attributes.channels, *_conv_size(attributes, (height, width)))
 
 
 def _conv_source(attributes: Convolution, inputs: tuple[Shape, ...]) -> ModuleCall:
-    padding = resolved_padding(attributes.padding, reach(attributes.kernel, attributes.dilation))
+    spans = reach(attributes.kernel, attributes.dilation)
+    by_size = pads_by_size(attributes.padding, spans, attributes.stride)
+    padding = (0, 0) if by_size else resolved_padding(attributes.padding, spans)
     chosen = keywords(
         stride=(collapsed(attributes.stride), 1),
         padding=(collapsed(padding), 0),
@@ -121,7 +152,17 @@ def _conv_source(attributes: Convolution, inputs: tuple[Shape, ...]) -> ModuleCa
         groups=(attributes.groups, 1),
         bias=(attributes.bias, True),
     )
-    return ModuleCall("nn.Conv2d", (inputs[0][0], attributes.channels, collapsed(attributes.kernel)), chosen)
+    target = "Conv2dSame" if by_size else "nn.Conv2d"
+    if attributes.standardize:
+        scaled = _scaled(attributes)
+        target = "StandardizedConv2d"
+        chosen += keywords(
+            same_upper=(by_size, False),
+            gamma=(attributes.gamma if scaled else None, None),
+            gain=(attributes.gain if scaled else 1.0, 1.0),
+            eps=(attributes.eps, Convolution.eps),
+        )
+    return ModuleCall(target, (inputs[0][0], attributes.channels, collapsed(attributes.kernel)), chosen)
 
 
 def _conv_weights(attributes: Convolution, channels_in: int) -> int:
@@ -130,13 +171,51 @@ def _conv_weights(attributes: Convolution, channels_in: int) -> int:
 
 
 def _conv_parameters(attributes: Convolution, inputs: tuple[Shape, ...]) -> int:
-    return _conv_weights(attributes, inputs[0][0]) + attributes.bias * attributes.channels
+    vectors = attributes.bias + _scaled(attributes)
+    return _conv_weights(attributes, inputs[0][0]) + vectors * attributes.channels
+
+
+def _conv_padded(attributes: Convolution, inputs: tuple[Shape, ...], batch: int) -> ScalarCount:
+    """The padded input, if the module pads it before it convolves."""
+    channels, height, width = inputs[0]
+    spans = reach(attributes.kernel, attributes.dilation)
+    if not pads_by_size(attributes.padding, spans, attributes.stride):
+        return ScalarCount()
+    rows, columns = padded_upper((height, width), spans, attributes.stride)
+    return ScalarCount(batch * channels * rows * columns)
+
+
+def _conv_scratch(attributes: Convolution, inputs: tuple[Shape, ...], batch: int) -> ScalarCount:
+    padded = _conv_padded(attributes, inputs, batch)
+    if not attributes.standardize:
+        return padded
+    # The standardized weights and their factors are alive with the means and standard deviations, and later with the
+    # padded input and the result.
+    kept = _conv_weights(attributes, inputs[0][0]) + _scaled(attributes) * attributes.channels
+    result = batch * elements(_conv_shape(attributes, inputs))
+    return ScalarCount(kept + max(padded.elements, 2 * attributes.channels - result))
+
+
+def _conv_saves(attributes: Convolution, inputs: tuple[Shape, ...], run: TrainingStep) -> Saved:
+    padded = _conv_padded(attributes, inputs, run.batch).elements
+    extra = padded
+    if attributes.standardize:
+        # beside the weights: means and standard deviations, and factors of `scaled` weights
+        vectors = attributes.channels * (2 + _scaled(attributes))
+        extra += _conv_weights(attributes, inputs[0][0]) + vectors
+    return Saved(inputs=() if padded else (0,), extra=ScalarCount(extra))
 
 
 def _conv_flops(attributes: Convolution, inputs: tuple[Shape, ...]) -> int:
     channels, height, width = inputs[0]
     rows, columns = _conv_size(attributes, (height, width))
-    return _conv_weights(attributes, channels) * rows * columns
+    products = _conv_weights(attributes, channels) * rows * columns
+    return products + _conv_weight_flops(attributes, inputs)
+
+
+def _conv_weight_flops(attributes: Convolution, inputs: tuple[Shape, ...]) -> int:
+    """FLOPs of standardization, which fvcore counts as a batch norm of the weights in training."""
+    return _conv_weights(attributes, inputs[0][0]) * (5 if _scaled(attributes) else 4 * attributes.standardize)
 
 
 def _transposed_side(size: int, reach: int, stride: int, padding: int, extra: int) -> int:
@@ -218,7 +297,9 @@ MIXES = "it mixes channels"
 
 def _conv_tensors(attributes: Convolution, inputs: tuple[Shape, ...]) -> tuple[Tensor, ...]:
     weight = Tensor("weight", (attributes.channels, inputs[0][0] // attributes.groups, *attributes.kernel))
-    return (weight, Tensor("bias", (attributes.channels,))) if attributes.bias else (weight,)
+    bias = (Tensor("bias", (attributes.channels,)),) if attributes.bias else ()
+    gain = (Tensor("gain", (attributes.channels, 1, 1, 1)),) if _scaled(attributes) else ()
+    return (weight, *bias, *gain)
 
 
 def _transposed_tensors(attributes: TransposedConvolution, inputs: tuple[Shape, ...]) -> tuple[Tensor, ...]:
@@ -276,11 +357,12 @@ ROWS = (
         source=_conv_source,
         parameters=_conv_parameters,
         flops=_conv_flops,
-        memory=INPUT_SAVED,
+        weight_flops=_conv_weight_flops,
+        memory=MemoryRules(_conv_saves, scratch=_conv_scratch),
         algebra=crosses(MIXES)._replace(tensors=_conv_tensors, weight=WeightLayout("channels")),
         overwritable=True,
         fvcore="conv",
-        init_fields=("weight", "bias"),
+        init_fields=("weight", "bias", "gain"),
         size_text=_conv_size_text,
     ),
     Operator(

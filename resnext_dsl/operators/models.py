@@ -9,7 +9,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic import BaseModel, BeforeValidator, ConfigDict, create_model
 
-from resnext_dsl.operators.arguments import NumberBound, PairMark, twice
+from resnext_dsl.operators.arguments import MatrixMark, NumberBound, PairMark, rows_of, twice
 from resnext_dsl.operators.base import REQUIRED, Attributes
 
 _MARKS = {"at least": Ge, "at most": Le, "greater than": Gt, "less than": Lt}
@@ -48,5 +48,7 @@ def _translated(annotation: Any) -> Any:
 def _mark(mark: Any) -> Any:
     if isinstance(mark, PairMark):
         return BeforeValidator(twice)
+    if isinstance(mark, MatrixMark):
+        return BeforeValidator(rows_of)
     assert isinstance(mark, NumberBound)
     return _MARKS[mark.phrase](mark.limit)

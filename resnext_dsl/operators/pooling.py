@@ -1,10 +1,10 @@
 """Pooling over windows, over the whole feature map (`global`), or to a given size.
 
-With `global` the other arguments have no effect. fvcore counts adaptive average pooling only: one FLOP per element of
-the input.
+With `global` the other arguments have no effect. With `padding=same_upper` the windows cover the feature map, so that
+`ceil` has no effect. fvcore counts adaptive average pooling only: one FLOP per element of the input.
 """
 
-from typing import Literal
+from typing import Any, Literal
 
 from resnext_dsl.operators.algebra import CHANNELWISE
 from resnext_dsl.operators.arguments import NaturalPair, PositivePair
@@ -19,9 +19,12 @@ from resnext_dsl.operators.rules import (
     keywords,
     map_of,
     no_parameters,
+    padded_upper,
+    pads_by_size,
     pair_text,
     reach,
     resolved_padding,
+    strided,
 )
 
 
@@ -38,7 +41,7 @@ class MaxPool(Attributes):
 
     kernel: PositivePair | Literal["global"]
     stride: PositivePair | None = None
-    padding: NaturalPair | Literal["same", "valid"] = "same"
+    padding: NaturalPair | Literal["same", "same_upper", "valid"] = "same"
     dilation: PositivePair = (1, 1)
     ceil: bool = False
 
@@ -56,7 +59,7 @@ class AvgPool(Attributes):
 
     kernel: PositivePair | Literal["global"]
     stride: PositivePair | None = None
-    padding: NaturalPair | Literal["same", "valid"] = "same"
+    padding: NaturalPair | Literal["same", "same_upper", "valid"] = "same"
     ceil: bool = False
     count_include_pad: bool = True
 
@@ -79,6 +82,8 @@ def _positions(size: int, reach: int, stride: int, padding: int, ceil: bool) -> 
 
 def _pooled_size(size: Pair, kernel: Pair, dilation: Pair, attributes: MaxPool | AvgPool) -> Pair:
     stride = attributes.stride or kernel
+    if attributes.padding == "same_upper":
+        return strided(size, stride)
     spans = reach(kernel, dilation)
     padding = resolved_padding(attributes.padding, spans)
     _check_padding(padding, kernel)
@@ -94,6 +99,24 @@ def _check_padding(padding: Pair, kernel: Pair) -> None:
         half = pair_text((kernel[0] // 2, kernel[1] // 2))
         message = f"`padding` must be at most half of the kernel (={half}); found {pair_text(padding)}"
         raise RuleError("E205", message, f"use `padding={half}`", "padding")
+
+
+def _pads_by_size(attributes: MaxPool | AvgPool, dilation: Pair) -> bool:
+    """Whether the module pads its input. Torch's poolings pad both sides alike, by at most half of the kernel."""
+    kernel = attributes.kernel
+    if kernel == "global":
+        return False
+    by_size = pads_by_size(attributes.padding, reach(kernel, dilation), attributes.stride or kernel)
+    return by_size or (attributes.padding == "same_upper" and dilation != (1, 1))
+
+
+def _padded(attributes: MaxPool | AvgPool, shape: Shape, dilation: Pair) -> int:
+    """Elements of the padded input, if the module pads it itself; else 0."""
+    if not _pads_by_size(attributes, dilation):
+        return 0
+    kernel: Any = attributes.kernel
+    rows, columns = padded_upper((shape[1], shape[2]), reach(kernel, dilation), attributes.stride or kernel)
+    return shape[0] * rows * columns
 
 
 def _max_shape(attributes: MaxPool, inputs: tuple[Shape, ...]) -> Shape:
@@ -114,6 +137,12 @@ def _max_source(attributes: MaxPool, inputs: tuple[Shape, ...]) -> ModuleCall:
     if attributes.kernel == "global":
         return ModuleCall("nn.AdaptiveMaxPool2d", (1,))
     kernel = attributes.kernel
+    if _pads_by_size(attributes, attributes.dilation):
+        chosen = keywords(
+            stride=(collapsed(attributes.stride or kernel), collapsed(kernel)),
+            dilation=(collapsed(attributes.dilation), 1),
+        )
+        return ModuleCall("MaxPool2dSame", (collapsed(kernel),), chosen)
     padding = resolved_padding(attributes.padding, reach(kernel, attributes.dilation))
     chosen = keywords(
         stride=(collapsed(attributes.stride or kernel), collapsed(kernel)),
@@ -128,6 +157,12 @@ def _avg_source(attributes: AvgPool, inputs: tuple[Shape, ...]) -> ModuleCall:
     if attributes.kernel == "global":
         return ModuleCall("nn.AdaptiveAvgPool2d", (1,))
     kernel = attributes.kernel
+    if _pads_by_size(attributes, (1, 1)):
+        chosen = keywords(
+            stride=(collapsed(attributes.stride or kernel), collapsed(kernel)),
+            count_include_pad=(attributes.count_include_pad, True),
+        )
+        return ModuleCall("AvgPool2dSame", (collapsed(kernel),), chosen)
     padding = resolved_padding(attributes.padding, kernel)
     chosen = keywords(
         stride=(collapsed(attributes.stride or kernel), collapsed(kernel)),
@@ -166,12 +201,35 @@ def _max_indices(attributes: MaxPool, inputs: tuple[Shape, ...], batch: int) -> 
     return ScalarCount(indices=batch * elements(_max_shape(attributes, inputs)))
 
 
+def _max_scratch(attributes: MaxPool, inputs: tuple[Shape, ...], batch: int) -> ScalarCount:
+    padded = batch * _padded(attributes, inputs[0], attributes.dilation)
+    return _max_indices(attributes, inputs, batch)._replace(elements=padded)
+
+
 def _max_saves(attributes: MaxPool, inputs: tuple[Shape, ...], run: TrainingStep) -> Saved:
-    return Saved(inputs=(0,), extra=_max_indices(attributes, inputs, run.batch))
+    extra = _max_scratch(attributes, inputs, run.batch)
+    return Saved(inputs=() if extra.elements else (0,), extra=extra)
+
+
+def _avg_scratch(attributes: AvgPool, inputs: tuple[Shape, ...], batch: int) -> ScalarCount:
+    channels, height, width = inputs[0]
+    padded = _padded(attributes, inputs[0], (1, 1))
+    if not padded or attributes.count_include_pad:
+        return ScalarCount(batch * padded)
+    # The module divides sums by counts: beside its input it has the sums, ones, padded ones, and their counts.
+    _, rows, columns = _avg_shape(attributes, inputs)
+    counts = height * width + rows * columns
+    return ScalarCount(max(batch * padded, counts + max(padded // channels, batch * channels * rows * columns)))
 
 
 def _avg_saves(attributes: AvgPool, inputs: tuple[Shape, ...], run: TrainingStep) -> Saved:
-    return Saved() if attributes.kernel == "global" else Saved(inputs=(0,))
+    if attributes.kernel == "global":
+        return Saved()
+    padded = _padded(attributes, inputs[0], (1, 1))
+    if not padded:
+        return Saved(inputs=(0,))
+    _, rows, columns = _avg_shape(attributes, inputs)
+    return Saved(extra=ScalarCount(run.batch * padded + (not attributes.count_include_pad) * rows * columns))
 
 
 def _adaptive_max_indices(attributes: AdaptivePool, inputs: tuple[Shape, ...], batch: int) -> ScalarCount:
@@ -196,7 +254,7 @@ ROWS = (
         source=_max_source,
         parameters=no_parameters,
         flops=None,
-        memory=MemoryRules(_max_saves, scratch=_max_indices),
+        memory=MemoryRules(_max_saves, scratch=_max_scratch),
         algebra=CHANNELWISE,
     ),
     Operator(
@@ -208,7 +266,7 @@ ROWS = (
         source=_avg_source,
         parameters=no_parameters,
         flops=_avg_flops,
-        memory=MemoryRules(_avg_saves),
+        memory=MemoryRules(_avg_saves, scratch=_avg_scratch),
         algebra=CHANNELWISE,
         fvcore="adaptive_avg_pool2d",
     ),

@@ -37,8 +37,12 @@ _HEADINGS = {
 _KIND_NOTES = {
     "convolution": (
         "`padding=same` is half the reach of the kernel, `dilation * (kernel - 1) // 2`, on every side. At stride 1 an"
-        " odd kernel keeps the size. `padding=valid` is no padding. FLOPs: weights times positions of the kernel, in"
-        " the output for `conv` and in the input for `conv_transpose`. Their outputs count as activations."
+        " odd kernel keeps the size. `padding=valid` is no padding. `padding=same_upper` is `same` of TensorFlow and"
+        " Keras: it gives the size / stride, rounded up, for any image that runs, and an odd row or column goes to the"
+        " end. Without `standardize`, `gain`, `gamma` and `eps` have no effect. FLOPs: weights times positions of the"
+        " kernel, in the output for `conv` and in the input for `conv_transpose`. For standardized weights fvcore adds"
+        " a batch norm of the weights: 4 FLOPs for each weight, 5 if they are `scaled`. The outputs count as"
+        " activations."
     ),
     "linear": "FLOPs: weights. Its output counts as activations.",
     "normalization": (
@@ -48,9 +52,9 @@ _KIND_NOTES = {
     "activation": "They take feature maps and features. fvcore counts no FLOPs of theirs.",
     "pooling": (
         "Without `stride`, the stride is the kernel's size. `padding` is as for `conv`. At most half of the kernel can"
-        " be padded; `same` exceeds that if `maxpool` is dilated. With `global` the window is the whole feature map,"
-        " and the other arguments have no effect. FLOPs: one per element of the input for `avgpool(global)` and"
-        " `adaptive_avgpool`."
+        " be padded; `same` exceeds that if `maxpool` is dilated. `same_upper` has no such limit, and `ceil` has no"
+        " effect with it. With `global` the window is the whole feature map, and the other arguments have no effect."
+        " FLOPs: one per element of the input for `avgpool(global)` and `adaptive_avgpool`."
     ),
     "merge": (
         "The running value comes first, then the given values. A merge of one value is that value, so that"

@@ -28,6 +28,8 @@ class Operator(NamedTuple):
         parameters: (attributes, input shapes) -> learnable scalars.
         flops: (attributes, input shapes) -> FLOPs in fvcore's convention at batch 1. None, or a rule that gives None,
             if fvcore does not count the operator.
+        weight_flops: (attributes, input shapes) -> the part of `flops` that transforms the weights, which fvcore counts
+            as a batch norm; None if there is none.
         memory: The values that it holds in memory, in inference and for a training step.
         algebra: Its tensors and the properties that rewriting relies on.
         inputs: Fewest and most input values; None for no upper limit.
@@ -54,6 +56,7 @@ class Operator(NamedTuple):
     flops: Rule | None
     memory: MemoryRules
     algebra: Algebra
+    weight_flops: Rule | None = None
     inputs: tuple[int, int | None] = (1, 1)
     value_name: str = ""
     inplace: bool = False

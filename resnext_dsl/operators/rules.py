@@ -79,10 +79,39 @@ def resolved_padding(padding: Pair | str, reach: Pair) -> Pair:
     """Rows and columns of padding on each side.
 
     `same` is half the reach of the kernel, rounded down. At stride 1 it keeps the size if the kernel is odd.
+    `same_upper` equals `same` unless it depends on the size of the input (`pads_by_size`).
     """
-    if padding == "same":
+    if padding in ("same", "same_upper"):
         return (reach[0] - 1) // 2, (reach[1] - 1) // 2
     return (0, 0) if isinstance(padding, str) else padding
+
+
+def pads_by_size(padding: Pair | str, reach: Pair, stride: Pair) -> bool:
+    """Whether the padding depends on the size of the input, or differs between two opposite sides.
+
+    `same_upper` does neither if each side of the kernel reaches one element, or has stride 1 and an odd reach.
+    """
+    fixed = [rows == 1 or (step == 1 and rows % 2 == 1) for rows, step in zip(reach, stride, strict=True)]
+    return padding == "same_upper" and not all(fixed)
+
+
+def missing(size: int, reach: int, stride: int) -> int:
+    """Rows that `same_upper` adds along one side: those that the last window lacks if windows start at every stride.
+
+    Source: TensorFlow's SAME in the notes on padding in the documentation of `tf.nn`.
+    """
+    extra = reach - 1 - (size - 1) % stride
+    return extra * (extra > 0)
+
+
+def padded_upper(size: Pair, reach: Pair, stride: Pair) -> Pair:
+    """The size of a feature map with the padding of `same_upper`."""
+    return size[0] + missing(size[0], reach[0], stride[0]), size[1] + missing(size[1], reach[1], stride[1])
+
+
+def strided(size: Pair, stride: Pair) -> Pair:
+    """Rows and columns at a fixed distance, from the first on: the size that `same_upper` gives."""
+    return (size[0] + stride[0] - 1) // stride[0], (size[1] + stride[1] - 1) // stride[1]
 
 
 def windows(size: int, reach: int, stride: int, padding: int) -> int:

@@ -17,7 +17,9 @@ from resnext_dsl.operators.rules import (
     map_of,
     map_or_features,
     no_parameters,
+    padded_upper,
     reach,
+    strided,
 )
 
 
@@ -168,8 +170,7 @@ def _slice_source(attributes: Slice, inputs: tuple[Shape, ...]) -> Expression:
 
 def _subsample_shape(attributes: Subsample, inputs: tuple[Shape, ...]) -> Shape:
     channels, height, width = map_of("subsample", inputs)
-    rows, columns = attributes.stride
-    return channels, (height + rows - 1) // rows, (width + columns - 1) // columns
+    return (channels, *strided((height, width), attributes.stride))
 
 
 def _subsample_source(attributes: Subsample, inputs: tuple[Shape, ...]) -> Expression:
@@ -191,26 +192,14 @@ def _pad_source(attributes: PadChannels, inputs: tuple[Shape, ...]) -> Expressio
     return Expression(f"F.pad({{0}}, ({around}, {{extra}}))", (("extra", extra),))
 
 
-def _missing(size: int, reach: int, stride: int) -> int:
-    """Rows that windows lack at the end of a side, if they start `stride` apart and reach every row."""
-    extra = ((size + stride - 1) // stride - 1) * stride + reach - size
-    return extra * (extra > 0)
-
-
-def _around(attributes: PadSame, size: tuple[int, int]) -> tuple[int, int]:
-    """Rows and columns that TensorFlow's SAME adds (the notes on padding in the documentation of `tf.nn`)."""
-    spans = reach(attributes.kernel, attributes.dilation)
-    return _missing(size[0], spans[0], attributes.stride[0]), _missing(size[1], spans[1], attributes.stride[1])
-
-
 def _pad_same_shape(attributes: PadSame, inputs: tuple[Shape, ...]) -> Shape:
     channels, height, width = map_of("pad_same", inputs)
-    rows, columns = _around(attributes, (height, width))
-    return channels, height + rows, width + columns
+    return (channels, *padded_upper((height, width), reach(attributes.kernel, attributes.dilation), attributes.stride))
 
 
 def _pad_same_source(attributes: PadSame, inputs: tuple[Shape, ...]) -> Expression:
-    rows, columns = _around(attributes, (inputs[0][1], inputs[0][2]))
+    _, height, width = _pad_same_shape(attributes, inputs)
+    rows, columns = height - inputs[0][1], width - inputs[0][2]
     sides = {"left": columns // 2, "right": columns - columns // 2, "top": rows // 2, "bottom": rows - rows // 2}
     return Expression("F.pad({0}, ({left}, {right}, {top}, {bottom}))", tuple(sides.items()))
 

@@ -64,6 +64,15 @@ def _scaled(sources: Sequence[Tensor], rows: int, groups: int) -> Sequence[Tenso
     return [scaled, shift.to(weight.device) + (bias[0] * factor if bias else 0)]
 
 
+def _standardized(sources: Sequence[Tensor], eps: float, gamma: float) -> Sequence[Tensor]:
+    """Weights of mean 0 and variance 1 in each output channel; with a gain, of variance (gamma * gain)**2 / fan-in."""
+    weight, *gain = (source.double() for source in sources)
+    rows = weight.flatten(1)
+    variance, mean = torch.var_mean(rows, 1, correction=0, keepdim=True)
+    standardized = ((rows - mean) * (variance + eps).rsqrt()).view_as(weight)
+    return [standardized * gain[0] * (gamma * rows.shape[1] ** -0.5) if gain else standardized]
+
+
 def _copying(sources: Sequence[Tensor], channels: int, groups: int) -> Sequence[Tensor]:
     """The 1x1 kernel that copies each channel, or multiplies it by a factor; with a factor, also the shift."""
     like, *factor_and_shift = sources
@@ -107,6 +116,7 @@ FORMULAS: dict[str, Formula] = {
     "constant": _constant,
     "factors": _factors,
     "scaled": _scaled,
+    "standardized": _standardized,
     "copying": _copying,
     "kernels": _kernels,
     "sum": _sum,

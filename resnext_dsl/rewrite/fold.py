@@ -13,7 +13,7 @@ from typing import Any
 from resnext_dsl.foundation.records import NamedTuple
 from resnext_dsl.operators import OPERATORS
 from resnext_dsl.operators.algebra import ChannelFactors
-from resnext_dsl.operators.rules import reach, resolved_padding
+from resnext_dsl.operators.rules import pads_by_size, reach, resolved_padding
 from resnext_dsl.rewrite.join import weight_layout
 from resnext_dsl.rewrite.rewrite_report import Fired, RewriteReport
 from resnext_dsl.rewrite.workspace import Workspace
@@ -33,8 +33,13 @@ def remove_training(work: Workspace, report: RewriteReport) -> None:
 
 def fold(work: Workspace, report: RewriteReport) -> None:
     """Apply the rules to every node, in the order of execution."""
+    _apply(work, report, (baked,))  # the other rules are about plain convolutions
+    _apply(work, report, RULES)
+
+
+def _apply(work: Workspace, report: RewriteReport, rules: Sequence[Rule]) -> None:
     for index in list(work.live()):
-        for rule in RULES:
+        for rule in rules:
             if work.alive[index] and work.nodes[index].operator != "input":
                 fired = Fired.of(work, index, (rule.__name__,), 1)
                 count = rule(work, index)
@@ -50,6 +55,23 @@ def inactive(work: Workspace, index: int) -> int:
     if OPERATORS[node.operator].algebra.acts == "always" or work.pinned(index):
         return 0
     work.replace(index, node.inputs[0])
+    return 1
+
+
+# conv(x; W, standardize)  ->  conv(x; standardized W)
+def baked(work: Workspace, index: int) -> int:
+    """A convolution with standardized weights becomes a plain one."""
+    node = work.nodes[index]
+    attributes: Any = node.attributes
+    if node.operator != "conv" or not attributes.standardize:
+        return 0
+    plain: dict[str, Any] = {name: attributes.fields[name] for name in ("standardize", "gain", "gamma", "eps")}
+    convolution = work.make("conv", attributes.replaced(**plain), node.inputs, index, index)
+    sources = [(index, tensor.field) for tensor in work.tensors(index) if tensor.field != "bias"]
+    work.step("standardized", sources, [(convolution, "weight")], attributes.eps, attributes.gamma)
+    if attributes.bias:
+        work.step("share", [(index, "bias")], [(convolution, "bias")], 1)
+    work.replace(index, convolution)
     return 1
 
 
@@ -99,20 +121,21 @@ class Term(NamedTuple):
     Attributes:
         node: The operand of the sum.
         kernel: The kernel size of the convolution; 1x1 for a copy.
-        padding: Rows and columns on each side.
+        padding: Rows and columns on each side; None if they depend on the size of the image.
         bias: Whether it adds a number to each channel.
         copies: Whether the operand is the value or its norm; else it is a convolution.
     """
 
     node: int
     kernel: tuple[int, int]
-    padding: tuple[int, int]
+    padding: tuple[int, int] | None
     bias: bool
     copies: bool = False
 
 
 # add(conv(x; W1), conv(x; W2), bn(x), x, y)  ->  add(conv(x; W1 + W2 + ...), y)
-# where strides, dilations and groups are equal, and the kernels have the same centre
+# where strides, dilations and groups are equal, and the kernels have the same centre; if padding depends on the size of
+# the image, the kernels have one size
 # A smaller kernel is padded with zeros. A norm is a 1x1 kernel for each channel, and x the kernel that copies it.
 def parallel(work: Workspace, index: int) -> int:
     """Parallel linear paths and identities become one convolution (Ding et al., RepVGG, CVPR 2021, Section 3.3)."""
@@ -158,7 +181,9 @@ def _terms(work: Workspace, index: int, source: int) -> list[Term]:
 
 def _convolution(work: Workspace, value: int) -> Term:
     attributes: Any = work.nodes[value].attributes
-    padding = resolved_padding(attributes.padding, reach(attributes.kernel, attributes.dilation))
+    spans = reach(attributes.kernel, attributes.dilation)
+    by_size = pads_by_size(attributes.padding, spans, attributes.stride)
+    padding = None if by_size else resolved_padding(attributes.padding, spans)
     return Term(value, attributes.kernel, padding, attributes.bias)
 
 
@@ -172,6 +197,8 @@ def _fits(work: Workspace, term: Term, largest: Term) -> bool:
 
 def _centred(term: Term, largest: Term) -> bool:
     """Whether the smaller kernel has the same centre as the larger, on each axis."""
+    if term.padding is None or largest.padding is None:
+        return term.kernel == largest.kernel and term.padding == largest.padding
     pairs = zip(term.kernel, largest.kernel, term.padding, largest.padding, strict=True)
     return all((big - small) % 2 == 0 and outer - inner == (big - small) // 2 for small, big, inner, outer in pairs)
 

@@ -69,8 +69,8 @@ def _start(rules: Sequence[SchemeRule], node: Node, field: str, shape: Shape) ->
         [rule for rule in rules if (rule.operator, rule.field) == (node.operator, field)], node.module_name
     )
     if rule is None:
-        # as by torch's `reset_parameters` of convolutions and linear layers; other operators start with constants
-        multiplies = OPERATORS[node.operator].multiplies
+        # as by torch's `reset_parameters` of convolutions and linear layers; other tensors start with constants
+        multiplies = OPERATORS[node.operator].multiplies and field != "gain"
         return ("uniform", (("bound", 1 / math.sqrt(math.prod(shape[1:]))),)) if multiplies else ("", ())
     values = dict(rule.arguments)
     inside, outside = math.prod(shape[1:]), shape[0] * math.prod(shape[2:])

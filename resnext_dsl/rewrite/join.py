@@ -196,7 +196,7 @@ def channelwise(lift: Lift, values: Sequence[int]) -> int | None:
     """Channel-wise operators of one kind become one, on the concatenation."""
     operator = _operator(lift, values)
     row = OPERATORS.get(operator)
-    if row is None or row.multiplies or operator in ("slice", "concat"):
+    if row is None or row.algebra.weight is not None or operator in ("slice", "concat"):
         return None
     work = lift.work
     nodes = [work.nodes[value] for value in values]
@@ -243,7 +243,7 @@ def same_input(lift: Lift, values: Sequence[int]) -> int | None:
     total = sum(node.shape[0] for node in nodes)
     joined = lift.make(operator, _attributes(work, values[0]).replaced(**{layout.width: total}), [source], values)
     _lay(lift, "weight", values, joined, layout.output_axis)
-    _lay(lift, "bias", values, joined, 0)
+    _lay_vectors(lift, values, joined)
     return joined
 
 
@@ -271,7 +271,7 @@ def grouped(lift: Lift, values: Sequence[int]) -> int | None:
     attributes = _attributes(work, values[0]).replaced(**{layout.width: total}, groups=sum(groups))
     joined = lift.make(operator, attributes, [source], values)
     _lay(lift, "weight", values, joined, 0)
-    _lay(lift, "bias", values, joined, 0)
+    _lay_vectors(lift, values, joined)
     return joined
 
 
@@ -316,12 +316,19 @@ def _lay(lift: Lift, field: str, sources: Sequence[int], target: int, axis: int 
     work.step("join", keys, [(target, field)], axis, sizes)
 
 
+def _lay_vectors(lift: Lift, sources: Sequence[int], target: int) -> None:
+    """Record the concatenation of the tensors that have a number for each output channel."""
+    for field in ("bias", "gain"):
+        _lay(lift, field, sources, target, 0)
+
+
 def _size(work: Workspace, index: int, field: str, axis: int) -> int:
     return next(tensor.shape[axis] for tensor in work.tensors(index) if tensor.field == field)
 
 
 # add(conv(x1; W1), conv(x2; W2), y)  ->  add(conv(concat(x1, x2); [W1, W2]), y)
-# where the geometry is equal, groups is 1, and at most one of them has a bias (in inference several: b1 + b2)
+# where the geometry is equal, groups is 1, weights are not standardized (the variance is that of all inputs), and at
+# most one of them has a bias (in inference several: b1 + b2)
 def sum_of_convolutions(lift: Lift, values: Sequence[int]) -> int:
     """Multipliers whose results are added become one, on the concatenation of their inputs.
 
@@ -339,6 +346,8 @@ def sum_of_convolutions(lift: Lift, values: Sequence[int]) -> int:
     _check_geometry(lift, values, but=("groups", "bias"))
     if any(getattr(_attributes(work, value), "groups", 1) != 1 for value in values):
         raise Blocked(f"`groups` of `{operator}` is more than 1", values[0])
+    if any(getattr(_attributes(work, value), "standardize", False) for value in values):
+        raise Blocked(f"the weights of `{operator}` are standardized over the inputs of each path", values[0])
     biased = [value for value in values if _attributes(work, value).bias]
     if len(biased) > 1 and not lift.inference:
         reason = f"`{operator}` has a bias in {len(biased)} paths; one summed bias would train differently"

@@ -117,14 +117,14 @@ def _downwards(work: Workspace, index: int, groups: int) -> list[ChainLink]:
 
 
 # conv(concat(x1, x2); W)  ->  add(conv(x1; columns 1 of W), conv(x2; columns 2 of W))
-# where groups is 1 and there is no bias
+# where groups is 1, there is no bias, and the weights are not standardized
 def _columns(work: Workspace, last: int) -> int | None:
     """The convolution that reads the paths, if it can be cut into the terms of a sum; else None."""
     reader = work.reader(last)
     if reader is None or work.nodes[reader].operator != "conv" or _groups(work, reader) > 1:
         return None
     attributes: Any = work.nodes[reader].attributes
-    return None if attributes.bias else reader
+    return None if attributes.bias or attributes.standardize else reader
 
 
 def _why_not_summed(work: Workspace, last: int) -> str:
@@ -133,6 +133,8 @@ def _why_not_summed(work: Workspace, last: int) -> str:
         return "several operators read the paths' values, so they are concatenated, not summed"
     node = work.nodes[reader]
     if node.operator == "conv" and _groups(work, reader) == 1:
+        if not node.attributes.bias:  # type: ignore[union-attr]
+            return "the convolution after the paths has standardized weights, so they are concatenated, not summed"
         return "the convolution after the paths has a bias, so they are concatenated, not summed"
     return f"`{node.operator}` reads the paths' values, so they are concatenated, not summed"
 
@@ -140,7 +142,7 @@ def _why_not_summed(work: Workspace, last: int) -> str:
 def _is_channelwise(work: Workspace, index: int, count: int) -> bool:
     node = work.nodes[index]
     row = OPERATORS[node.operator]
-    if row.takes_values or row.multiplies or len(node.shape) == 1:
+    if row.takes_values or row.algebra.weight is not None or len(node.shape) == 1:
         return False
     channels = node.shape[0]
     if row.algebra.joined([node.attributes] * count, [channels // count] * count)[0] is None:

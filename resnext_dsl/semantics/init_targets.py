@@ -146,8 +146,9 @@ def _without_operator(rule: InitRule, operators: list[str]) -> ArchError:
 
 
 def _without_field(rule: InitRule, node: bool) -> ArchError:
-    switch = "affine" if "affine" in OPERATORS[rule.operator].attributes.fields else "bias"
-    hint = f"`{rule.operator}(..., {switch}=true)` has one"
+    switch = "affine=true" if "affine" in OPERATORS[rule.operator].attributes.fields else "bias=true"
+    switch = "standardize=scaled" if rule.field == "gain" else switch
+    hint = f"`{rule.operator}(..., {switch})` has one"
     subject = f"`{rule.path}` has no" if node else f"no `{rule.operator}` in `{rule.path}` has a"
     return error("E209", f"{subject} {rule.field}", rule.written.field.span, hint=hint)
 

@@ -21,6 +21,8 @@ COMPARED = (
     "output_padding",
     "count_include_pad",
     "mode",
+    "standardize",
+    "gamma",
 )
 """Attributes that change a layer's function and no shape of its parameters."""
 

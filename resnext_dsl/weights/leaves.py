@@ -16,7 +16,7 @@ Shape = tuple[int, ...]
 Shapes = Mapping[str, Shape]
 
 COUNTER = "num_batches_tracked"
-LAYER_SUFFIXES = frozenset({"weight", "bias", "running_mean", "running_var", COUNTER})
+LAYER_SUFFIXES = frozenset({"weight", "bias", "gain", "running_mean", "running_var", COUNTER})
 """Suffixes of the parameters of one layer; any other parameter (`gamma`, `layer_scale`) is a separate layer."""
 
 MAX_LEVELS = 64
@@ -204,7 +204,7 @@ def _join(layers: tuple[Leaf, ...], paths: str) -> Leaf:
 def _joined_readings(readings: tuple[Reading, ...]) -> list[Reading]:
     by_suffix = {suffix: tuple(reading[suffix] for reading in readings) for suffix in readings[0]}
     side_by_side: Reading = {s: _rows(parts) for s, parts in by_suffix.items()}
-    if "weight" not in by_suffix or len(by_suffix["weight"][0].shape) < 2:
+    if "weight" not in by_suffix or "gain" in by_suffix or len(by_suffix["weight"][0].shape) < 2:
         return [side_by_side]
     # sum_k W_k x_k + b_k  =  [W_0 ... W_C-1] concat(x_0 ... x_C-1) + sum_k b_k
     summed: Reading = {s: _columns(parts) if s == "weight" else _sum(parts) for s, parts in by_suffix.items()}

@@ -13,6 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from space_oracle import space_from
 
+import resnext_dsl as rx
 from resnext_dsl.columns.arithmetic import LARGEST, SMALL, Column, column
 from resnext_dsl.columns.binding import ColumnEvaluator
 from resnext_dsl.columns.lanes import DeadError, Lanes, NoClosedFormError
@@ -334,3 +335,29 @@ def test_a_width_of_many_candidates_from_two_branches_is_found_out() -> None:
         first = 7 if width < 5 else width
         wanted = 4 * first + 4 * first * (2**31 - 1)
         assert (flops, over) == ((wanted, False) if wanted <= LARGEST else (0, True)), width
+
+
+CONVOLUTIONS = """network n {
+    input image: 4x9x7
+    param a = 0; param s = 2; param k = 3; param c = 4; param upper = true; param x = 0.5
+    conv(c, k, stride=s, padding=same_upper if upper else same, standardize=scaled if a == 2 else a == 1)
+    conv(c, k, groups=c, padding=same_upper, standardize=a == 1)
+    maxpool(k, stride=s, padding=same_upper if upper else valid)
+    blur_pool(k, stride=s)
+    fixed_conv([[x, 1, k]], stride=s)
+}"""
+
+
+def test_padding_standardized_weights_and_fixed_kernels_are_counted_in_columns() -> None:
+    choices = {"a": [0, 1, 2], "s": [1, 2, 3], "k": [1, 2, 3], "c": [2, 4], "upper": [True, False], "x": [0.5, 2.0]}
+    rows = [dict(zip(choices, row, strict=True)) for row in product(*choices.values())]
+    priced = space_from(CONVOLUTIONS).cost({name: [row[name] for row in rows] for name in choices})
+    for number, row in enumerate(rows):
+        try:
+            wanted = rx.loads(CONVOLUTIONS, **row).cost().figures
+        except ArchError:
+            wanted = (0, 0, 0, 0)
+        columns = (priced.params, priced.flops, priced.macs, priced.activations)
+        assert tuple(int(column[number]) for column in columns) == wanted, row
+    assert priced.method == "closed form"
+    assert 0 < priced.valid.sum() < len(rows)

@@ -46,7 +46,7 @@ def test_schemes_are_those_that_the_language_knows() -> None:
 
 def test_fields_are_those_that_modules_have() -> None:
     examples: dict[str, dict[str, Any]] = {
-        "conv": {"channels": 4, "kernel": 1, "bias": True},
+        "conv": {"channels": 4, "kernel": 1, "bias": True, "standardize": "scaled"},
         "conv_transpose": {"channels": 4, "kernel": 1, "bias": True},
         "channel_conv": {"kernel": 3},
         "linear": {"features": 4},

@@ -10,6 +10,7 @@ import torch
 from emit_oracle import network
 from torch import nn
 
+import resnext_dsl as rx
 from resnext_dsl.compiler.torch_module import build
 from resnext_dsl.emit import FieldInit, emit
 
@@ -90,6 +91,22 @@ def test_a_bias_that_some_lack_is_passed_over() -> None:
 def test_the_last_of_two_rules_for_one_field_holds() -> None:
     model = built(FieldInit("conv", "weight", "ones"), FieldInit("conv", "weight", "zeros"))
     assert (model.a.conv.weight == 0).all()
+
+
+def test_a_subclass_of_a_layer_follows_the_rules_of_its_own_fields() -> None:
+    text = """network net {
+        input image: 3x9x9
+        conv(4, 3x3, bias=true)
+        conv(4, 3x3, stride=2, padding=same_upper)
+        conv(4, 3x3, standardize=scaled, bias=true) as scaled
+        init { conv.weight = ones; conv.bias = constant(2.0); conv.gain = constant(3.0) }
+    }"""
+    state = rx.loads(text).compile(form="written").state_dict()
+    assert [(key.rpartition(".")[2], float(tensor.min())) for key, tensor in state.items()] == [
+        *(("weight", 1), ("bias", 2)),
+        ("weight", 1),
+        *(("weight", 1), ("bias", 2), ("gain", 3)),
+    ]
 
 
 def constant(value: float, path: str, operator: str = "conv", field: str = "weight") -> FieldInit:

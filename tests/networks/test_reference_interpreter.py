@@ -16,7 +16,7 @@ SUPPORTED = sorted(path.stem for path in SPECS.glob("*.arch"))
 
 
 def test_every_shipped_spec_is_interpreted() -> None:
-    assert len(SUPPORTED) == 52
+    assert len(SUPPORTED) == 56
 
 
 @pytest.mark.parametrize("name", SUPPORTED)
@@ -26,6 +26,12 @@ def test_a_shipped_spec_reads_the_same_way_twice(name: str) -> None:
 
 
 CONSTRUCTS = {
+    "padding, standardized weights and fixed kernels": """
+        param f = true
+        conv(8, 3x3, stride=2, padding=same_upper, standardize=f); blur_pool(3x3, mode=replicate); fixed_conv([[1, 0.5]])
+        maxpool(2x2, padding=same_upper); avgpool(3x3, stride=1, padding=same_upper)
+        conv(4, 1x1, standardize=scaled, gain=0.0, bias=f); conv(4, 1x1, groups=4, standardize=not f)
+    """,
     "listed paths": """
         param f = true
         conv(8, 1x1)

@@ -110,6 +110,17 @@ def resized(draw: st.DrawFn) -> Case:
     return (chosen | {"size": size}, (shape,)) if draw(st.booleans()) else (chosen, (shape, (2, *size)))
 
 
+@st.composite
+def convolved(draw: st.DrawFn) -> Case:
+    optional = {"stride": strides, "padding": word_or_padding, "dilation": strides, "groups": groups, "bias": flag}
+    chosen = draw(given(maps, {"channels": channels, "kernel": kernels}, **optional))
+    standardize = draw(st.sampled_from([False, False, True, "scaled"]))
+    if standardize is not False:
+        optional = {"eps": positive} | ({"gamma": positive, "gain": numbers} if standardize == "scaled" else {})
+        chosen[0].update(draw(st.fixed_dictionaries({"standardize": st.just(standardize)}, optional=optional)))
+    return chosen
+
+
 def aligned(case: Case) -> Case:
     """The case with aligned corners, if it interpolates to an even width."""
     arguments, shapes = case
@@ -120,19 +131,19 @@ def aligned(case: Case) -> Case:
 numbers = st.floats(-2, 2, width=32)
 positive = st.floats(0.125, 2, width=32)
 flag = st.booleans()
-word_or_padding = st.one_of(st.sampled_from(["same", "valid"]), paddings)
+word_or_padding = st.one_of(st.sampled_from(["same", "same_upper", "valid"]), paddings)
+matrices = st.tuples(st.integers(1, 4), st.integers(1, 4)).flatmap(
+    lambda size: st.lists(st.lists(numbers, min_size=size[1], max_size=size[1]), min_size=size[0], max_size=size[0])
+)
+around = {
+    "stride": strides,
+    "padding": st.one_of(st.sampled_from(["same", "valid"]), paddings),
+    "mode": st.sampled_from(["constant", "reflect", "replicate"]),
+}
 window = {"stride": strides, "padding": word_or_padding, "ceil": flag}
 
 CASES: dict[str, Strategy] = {
-    "conv": given(
-        maps,
-        {"channels": channels, "kernel": kernels},
-        stride=strides,
-        padding=word_or_padding,
-        dilation=strides,
-        groups=groups,
-        bias=flag,
-    ),
+    "conv": convolved(),
     "conv_transpose": given(
         maps,
         {"channels": channels, "kernel": kernels},
@@ -144,6 +155,8 @@ CASES: dict[str, Strategy] = {
         dilation=strides,
     ),
     "channel_conv": given(st.tuples(channels, st.just(1), st.just(1)), {"kernel": st.sampled_from([1, 3, 5, 7])}),
+    "fixed_conv": given(maps, {"kernel": matrices}, **around),
+    "blur_pool": given(maps, {"kernel": kernels}, **around),
     "linear": given(features, {"features": channels}, bias=flag),
     "bn": given(either, eps=positive, momentum=st.floats(0, 1), affine=flag),
     "layernorm": given(either, eps=positive, affine=flag),
@@ -195,6 +208,8 @@ AS_STRICT_AS_TORCH = frozenset(
     {
         "conv",
         "conv_transpose",
+        "fixed_conv",
+        "blur_pool",
         "groupnorm",
         "instancenorm",
         "maxpool",

@@ -28,12 +28,29 @@ MESSAGES: list[tuple[str, dict[str, object], str, str, str]] = [
     ("conv", {"channels": (3, 3)}, "E204", "`channels` must be an int; found 3x3", ""),
     ("conv", {"kernel": (3, 3, 3)}, "E204", "`kernel` must be an int or a shape such as 3x3; found 3x3x3", ""),
     ("conv", {"kernel": (3, True)}, "E204", "`kernel` must be an int or a shape such as 3x3; found a value", ""),
+    (
+        "conv",
+        {"padding": "same_lower"},
+        "E205",
+        "`padding` must be an int, a shape such as 3x3, `same`, `same_upper` or `valid`; found `same_lower`",
+        "did you mean `same_upper`?",
+    ),
+    ("conv", {"standardize": 1}, "E204", "`standardize` must be `true`, `false` or `scaled`; found 1", ""),
+    (
+        "conv",
+        {"standardize": "scale"},
+        "E205",
+        "`standardize` must be `true`, `false` or `scaled`; found `scale`",
+        "did you mean `scaled`?",
+    ),
+    ("conv", {"eps": 0, "standardize": True}, "E205", "`eps` must be greater than 0; found 0", ""),
+    ("conv", {"gamma": -1.5, "standardize": "scaled"}, "E205", "`gamma` must be greater than 0; found -1.5", ""),
     ("conv", {"bias": 1}, "E204", "`bias` must be `true` or `false`; found 1", ""),
     (
         "conv",
         {"padding": "sane"},
         "E205",
-        "`padding` must be an int, a shape such as 3x3, `same` or `valid`; found `sane`",
+        "`padding` must be an int, a shape such as 3x3, `same`, `same_upper` or `valid`; found `sane`",
         "did you mean `same`?",
     ),
     ("conv", {"groups": "same"}, "E204", "`groups` must be an int; found `same`", ""),
@@ -54,13 +71,30 @@ MESSAGES: list[tuple[str, dict[str, object], str, str, str]] = [
     ),
     ("upsample", {"mode": "cubic"}, "E205", "`mode` must be `nearest` or `bilinear`; found `cubic`", ""),
     ("upsample", {"mode": 2}, "E204", "`mode` must be `nearest` or `bilinear`; found 2", ""),
+    (
+        "fixed_conv",
+        {"kernel": [[1, 2], [3]]},
+        "E204",
+        "`kernel` must be rows of numbers such as [[1, 2], [3, 4]]; found a value of type list",
+        "every row has the same number of numbers, at least one",
+    ),
+    ("fixed_conv", {"kernel": [[1, True]]}, "E204", "`kernel` must be rows of numbers such as", "every row"),
+    ("fixed_conv", {"kernel": [[]]}, "E204", "`kernel` must be rows of numbers such as [[1, 2], [3, 4]];", "every row"),
+    ("fixed_conv", {"kernel": 3}, "E204", "`kernel` must be rows of numbers such as [[1, 2], [3, 4]]; found 3", ""),
+    (
+        "blur_pool",
+        {"mode": "mirror"},
+        "E205",
+        "`mode` must be `constant`, `reflect` or `replicate`; found `mirror`",
+        "",
+    ),
     ("conv", {"strid": 2}, "E201", "there is no argument `strid`", "did you mean `stride`?"),
 ]
 
 
 @pytest.mark.parametrize(("name", "wrong", "code", "message", "hint"), MESSAGES, ids=[case[3] for case in MESSAGES])
 def test_messages(name: str, wrong: dict[str, object], code: str, message: str, hint: str) -> None:
-    given_anyway = {"channels": 8, "kernel": 3} if name == "conv" else {}
+    given_anyway = {"conv": {"channels": 8, "kernel": 3}, "blur_pool": {"kernel": 3}}.get(name, {})
     with pytest.raises(RuleError) as caught:
         validate(OPERATORS[name], {**given_anyway, **wrong})
     assert caught.value.code == code
@@ -110,6 +144,7 @@ def test_long_texts_are_cut() -> None:
 odd_values = st.one_of(
     st.sampled_from([-1, 0, 1, 2, 2**31 - 1, 2**31, 0.0, -0.5, 0.5, 1.0, 1.5, float("nan"), float("inf"), True, False]),
     st.sampled_from(["same", "valid", "global", "nearest", "bilinear", "none", "tanh", "other", ""]),
+    st.sampled_from([[[1, 2]], [[1, 2], [3]], [[]], ((0.5,), (-1,)), [[float("inf")]], [[True]], [["same"]]]),
     st.sampled_from([(), (1,), (3, 3), (0, 1), (-1, 1), (1, 2, 3), (1, True), (1.0, 2), [2, 1], [], None]),
 )
 

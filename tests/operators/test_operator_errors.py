@@ -19,6 +19,23 @@ ERRORS: list[tuple[str, dict[str, object], tuple[Shape, ...], str, str, str]] = 
         "`channel_conv` needs one number for each channel, a map of Cx1x1; found 64x56x56",
         "put `avgpool(global)` before it",
     ),
+    (
+        "blur_pool",
+        {"kernel": 5},
+        ((8, 2, 9),),
+        "E205",
+        "`padding` (=2x2) must be less than the size of the input (=2x9) with `mode=reflect`",
+        "use `mode=replicate` or less padding",
+    ),
+    ("blur_pool", {"kernel": 3}, ((512,),), "E301", "`blur_pool` needs a feature map", "before `flatten`"),
+    (
+        "fixed_conv",
+        {"kernel": [[1, 2, 1]], "padding": 0},
+        ((8, 2, 2),),
+        "E303",
+        "`kernel` (=1x3) is larger than its input (=2x2)",
+        "use a smaller kernel",
+    ),
     ("channel_conv", {"kernel": 4}, ((64, 1, 1),), "E205", "`kernel` must be odd; found 4", ""),
     (
         "pad",
@@ -127,6 +144,14 @@ ERRORS: list[tuple[str, dict[str, object], tuple[Shape, ...], str, str, str]] = 
         "E301",
         "needs a feature map (channels x height x width); found 3x4",
         "",
+    ),
+    (
+        "conv",
+        {"channels": 8, "kernel": 1, "groups": 8, "standardize": True},
+        ((8, 5, 5),),
+        "E205",
+        "`standardize` needs more than one weight for each output channel; found 1",
+        "use a larger kernel, fewer groups or `standardize=false`",
     ),
     (
         "conv_transpose",

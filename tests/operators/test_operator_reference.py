@@ -15,8 +15,9 @@ def test_the_page_is_up_to_date() -> None:
 
 
 def test_signatures() -> None:
-    conv = "conv(channels, kernel, stride=1, padding=same, dilation=1, groups=1, bias=false)"
-    assert signature(OPERATORS["conv"]) == conv
+    conv = "conv(channels, kernel, stride=1, padding=same, dilation=1, groups=1, bias=false, standardize=false"
+    assert signature(OPERATORS["conv"]) == f"{conv}, gain=1.0, gamma=1.0, eps=1e-6)"
+    assert signature(OPERATORS["fixed_conv"]) == "fixed_conv(kernel, stride=1, padding=same, mode=constant)"
     assert signature(OPERATORS["bn"]) == "bn(eps=1e-5, momentum=0.1, affine=true)"
     assert signature(OPERATORS["relu"]) == "relu"
     assert signature(OPERATORS["add"]) == "add(value, ...)"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 import subprocess
 import sys
 
@@ -58,8 +59,8 @@ def test_required_arguments_come_first() -> None:
 
 
 def test_symbols_are_the_option_words() -> None:
-    words = {"bilinear", "constant", "global", "nearest", "none", "reflect", "replicate", "same", "tanh", "valid"}
-    assert words == SYMBOLS
+    words = {"bilinear", "constant", "global", "nearest", "none", "reflect", "replicate", "scaled", "tanh"}
+    assert words | {"same", "same_upper", "valid"} == SYMBOLS
 
 
 def test_attributes_survive_pickling_and_are_hashable() -> None:
@@ -91,11 +92,50 @@ SOURCES: list[tuple[str, dict[str, object], tuple[Shape, ...], str]] = [
     ),
     ("conv", {"channels": 8, "kernel": 3, "padding": "valid"}, (MAP,), "nn.Conv2d(64, 8, 3, bias=False)"),
     (
+        "conv",
+        {"channels": 8, "kernel": 3, "padding": "same_upper", "dilation": 2},
+        (MAP,),
+        "nn.Conv2d(64, 8, 3, padding=2, dilation=2, bias=False)",
+    ),
+    (
+        "conv",
+        {"channels": 8, "kernel": (1, 3), "padding": "same_upper", "stride": 2},
+        (MAP,),
+        "Conv2dSame(64, 8, (1, 3), stride=2, bias=False)",
+    ),
+    (
+        "conv",
+        {"channels": 8, "kernel": 3, "standardize": True, "eps": 1e-8},
+        (MAP,),
+        "StandardizedConv2d(64, 8, 3, padding=1, bias=False, eps=1e-08)",
+    ),
+    (
+        "conv",
+        {"channels": 8, "kernel": 3, "stride": 2, "padding": "same_upper", "standardize": "scaled", "gain": 0.0},
+        (MAP,),
+        "StandardizedConv2d(64, 8, 3, stride=2, bias=False, same_upper=True, gamma=1.0, gain=0.0)",
+    ),
+    ("conv", {"channels": 8, "kernel": 2, "padding": "same_upper"}, (MAP,), "Conv2dSame(64, 8, 2, bias=False)"),
+    (
+        "conv",
+        {"channels": 8, "kernel": 1, "padding": "same_upper", "stride": 2},
+        (MAP,),
+        "nn.Conv2d(64, 8, 1, stride=2, bias=False)",
+    ),
+    (
         "conv_transpose",
         {"channels": 32, "kernel": 2, "stride": 2, "bias": True},
         (MAP,),
         "nn.ConvTranspose2d(64, 32, 2, stride=2)",
     ),
+    (
+        "fixed_conv",
+        {"kernel": [[1, 0, -1], [2, 0, -2]], "stride": 2, "padding": "valid"},
+        (MAP,),
+        "FixedConv2d(64, ((1.0, 0.0, -1.0), (2.0, 0.0, -2.0)), stride=2)",
+    ),
+    ("blur_pool", {"kernel": 3}, (MAP,), "BlurPool2d(64, 3, stride=2, padding=1, mode='reflect')"),
+    ("blur_pool", {"kernel": 1, "stride": 1}, (MAP,), "BlurPool2d(64, 1)"),
     ("channel_conv", {"kernel": 5}, ((64, 1, 1),), "ChannelConv(5)"),
     ("linear", {"features": 1000}, (FEATURES,), "nn.Linear(512, 1000)"),
     ("linear", {"features": 10, "bias": False}, (FEATURES,), "nn.Linear(512, 10, bias=False)"),
@@ -116,6 +156,22 @@ SOURCES: list[tuple[str, dict[str, object], tuple[Shape, ...], str]] = [
     ("softmax", {"across": 2}, (MAP,), "PartSoftmax(2)"),
     ("maxpool", {"kernel": 3, "stride": 2}, (MAP,), "nn.MaxPool2d(3, stride=2, padding=1)"),
     ("maxpool", {"kernel": 2}, (MAP,), "nn.MaxPool2d(2)"),
+    ("maxpool", {"kernel": 3, "stride": 2, "padding": "same_upper"}, (MAP,), "MaxPool2dSame(3, stride=2)"),
+    ("maxpool", {"kernel": 2, "padding": "same_upper"}, (MAP,), "MaxPool2dSame(2)"),
+    ("maxpool", {"kernel": 3, "stride": 1, "padding": "same_upper"}, (MAP,), "nn.MaxPool2d(3, stride=1, padding=1)"),
+    (
+        "maxpool",
+        {"kernel": 3, "stride": 1, "padding": "same_upper", "dilation": 2},
+        (MAP,),
+        "MaxPool2dSame(3, stride=1, dilation=2)",
+    ),
+    (
+        "avgpool",
+        {"kernel": 3, "stride": 2, "padding": "same_upper", "count_include_pad": False},
+        (MAP,),
+        "AvgPool2dSame(3, stride=2, count_include_pad=False)",
+    ),
+    ("avgpool", {"kernel": 3, "stride": 1, "padding": "same_upper"}, (MAP,), "nn.AvgPool2d(3, stride=1, padding=1)"),
     ("maxpool", {"kernel": "global"}, (MAP,), "nn.AdaptiveMaxPool2d(1)"),
     ("avgpool", {"kernel": "global"}, (MAP,), "nn.AdaptiveAvgPool2d(1)"),
     (
@@ -195,6 +251,6 @@ def test_modules_that_can_work_in_place_do(name: str) -> None:
 
 def test_support_classes_stand_alone() -> None:
     for name, text in SUPPORT.items():
-        assert text.startswith(f"class {name}(nn.")
+        assert re.match(rf"class {name}\((nn\.\w+|{'|'.join(SUPPORT)})\):|def {name}\(", text)
         assert '    """' in text
         compile(text, name, "exec")

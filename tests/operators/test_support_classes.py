@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import copy
 import warnings
+from typing import Any
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from operator_cases import build, namespace
+from references import timm
 from torch import nn
 
 from resnext_dsl.operators import OPERATORS, Shape, validate
@@ -16,6 +20,7 @@ MAP: Shape = (6, 5, 4)
 
 
 def made(name: str, shape: Shape = MAP, **arguments: object) -> nn.Module:
+    name = name.strip()
     return build(name, validate(OPERATORS[name], arguments), (shape,))
 
 
@@ -29,7 +34,14 @@ MODULES: dict[str, dict[str, object]] = {
     "lrn": {"size": 3},
     "softmax": {"across": 3},
     "upsample": {"mode": "bilinear"},
+    "fixed_conv": {"kernel": [[1, 0, -1], [2, 0, -2]], "mode": "replicate"},
+    "blur_pool": {"kernel": 3},
+    "conv": {"channels": 8, "kernel": (3, 2), "stride": 2, "padding": "same_upper"},
+    "conv ": {"channels": 8, "kernel": 3, "padding": "same_upper", "stride": 2, "standardize": "scaled", "gamma": 1.5},
+    "maxpool": {"kernel": 2, "stride": 3, "padding": "same_upper"},
+    "avgpool": {"kernel": 3, "stride": 2, "padding": "same_upper", "count_include_pad": False},
 }
+"""Operator -> arguments; a name with a space stands for other arguments of the same operator."""
 
 
 def test_layer_norm_is_that_of_the_channels_at_each_position() -> None:
@@ -121,6 +133,101 @@ def test_they_can_be_differentiated_and_autocast(name: str) -> None:
     assert x.grad is not None
     assert x.grad.isfinite().all()
     assert all(one.grad is not None for one in module.parameters())
+
+
+WINDOWS = st.tuples(*(st.tuples(st.integers(1, 5), st.integers(1, 5)) for _ in range(3)))
+"""Kernel, stride and dilation."""
+
+
+@given(size=st.tuples(st.integers(1, 12), st.integers(1, 12)), window=WINDOWS)
+def test_convolutions_and_poolings_pad_as_those_of_timm_whatever_the_size(
+    size: tuple[int, int], window: tuple[tuple[int, int], ...]
+) -> None:
+    """The modules are made for the size of `MAP`, and run at another size."""
+    kernel, stride, dilation = window
+    x = torch.randn(2, 6, *size)
+    same = {"kernel": kernel, "stride": stride, "padding": "same_upper"}
+    conv = made("conv", channels=4, groups=2, bias=True, dilation=dilation, **same)
+    theirs = timm.layers.Conv2dSame(6, 4, kernel, stride, dilation=dilation, groups=2)
+    theirs.load_state_dict(conv.state_dict())
+    assert isinstance(conv, nn.Conv2d)
+    torch.testing.assert_close(conv(x), theirs(x))
+    pool = made("maxpool", dilation=dilation, **same)
+    torch.testing.assert_close(pool(x), timm.layers.pool2d_same.MaxPool2dSame(kernel, stride, dilation=dilation)(x))
+    torch.testing.assert_close(made("avgpool", **same)(x), timm.layers.AvgPool2dSame(kernel, stride)(x))
+    means = made("avgpool", count_include_pad=False, **same)(x)
+    weights = torch.ones_like(x)
+    torch.testing.assert_close(
+        means, timm.layers.AvgPool2dSame(kernel, stride)(x) / timm.layers.AvgPool2dSame(kernel, stride)(weights)
+    )
+    assert means.shape[2:] == OPERATORS["avgpool"].shape(validate(OPERATORS["avgpool"], same), ((6, *size),))[1:]
+
+
+@given(size=st.tuples(st.integers(3, 12), st.integers(3, 12)), window=WINDOWS, bias=st.booleans())
+def test_standardized_convolutions_compute_as_those_of_timm(
+    size: tuple[int, int], window: tuple[tuple[int, int], ...], bias: bool
+) -> None:
+    kernel, stride, _ = window
+    x = torch.randn(2, 6, *size)
+    layers = timm.layers
+    for padding, plain, scaled in (
+        ("same_upper", layers.StdConv2dSame, layers.ScaledStdConv2dSame),
+        (1, layers.StdConv2d, layers.ScaledStdConv2d),
+    ):
+        if padding == 1 and any(side > length + 2 for side, length in zip(kernel, size, strict=True)):
+            continue
+        their_padding = "same" if padding == "same_upper" else padding
+        shared = {"stride": stride, "padding": their_padding, "groups": 2, "bias": bias, "eps": 0.01}
+        for standardize, theirs in (
+            (True, plain(6, 4, kernel, **shared)),
+            ("scaled", scaled(6, 4, kernel, gamma=1.5, **shared)),
+        ):
+            chosen = {"standardize": standardize} | ({"gamma": 1.5} if standardize == "scaled" else {})
+            chosen |= {"stride": stride, "padding": padding, "groups": 2, "bias": bias, "eps": 0.01}
+            ours = build(
+                "conv", validate(OPERATORS["conv"], {"channels": 4, "kernel": kernel} | chosen), ((6, 16, 16),)
+            )
+            with torch.no_grad():
+                for parameter in theirs.parameters():
+                    parameter.normal_()
+            ours.load_state_dict(theirs.state_dict())
+            assert isinstance(ours, nn.Conv2d)
+            torch.testing.assert_close(ours.train()(x), theirs(x))
+            torch.testing.assert_close(ours.eval()(x), theirs(x))
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("side", [3, 5])
+@pytest.mark.parametrize("mode", ["reflect", "constant"])
+def test_blur_pools_compute_as_those_of_timm(mode: str, side: int, stride: int) -> None:
+    ours = made("blur_pool", kernel=side, stride=stride, mode=mode)
+    theirs = timm.layers.BlurPool2d(6, side, stride, mode)
+    x = torch.randn(2, 6, 8, 7)
+    assert torch.equal(ours(x), theirs(x))
+    assert ours.state_dict() == theirs.state_dict() == {}
+    assert [tuple(one.shape) for one in ours.buffers()] == [tuple(one.shape) for one in theirs.buffers()]
+
+
+def test_a_fixed_kernel_is_applied_to_each_channel() -> None:
+    rows = [[1.0, 0.0, -1.0], [2.0, 0.0, -2.0], [1.0, 0.0, -1.0]]
+    module = made("fixed_conv", kernel=rows)
+    x = torch.randn(2, *MAP)
+    weight = torch.tensor(rows).expand(6, 1, 3, 3)
+    torch.testing.assert_close(module(x), nn.functional.conv2d(x, weight, padding=1, groups=6))
+    moved: Any = copy.deepcopy(module).to("meta").to_empty(device="cpu")
+    moved.reset_parameters()
+    assert torch.equal(moved(x), module(x))
+
+
+@pytest.mark.parametrize("name", ["conv", "maxpool", "avgpool"])
+def test_torch_exports_padding_for_images_of_any_size(name: str) -> None:
+    chosen = MODULES[name] | ({"kernel": 5, "stride": 2, "dilation": 2} if name == "maxpool" else {})
+    module = made(name, **chosen)
+    sizes = {0: torch.export.Dim("batch"), 2: torch.export.Dim("height", min=4), 3: torch.export.Dim("width", min=4)}
+    program = torch.export.export(module, (torch.randn(2, 6, 9, 8),), dynamic_shapes=(sizes,))
+    for height, width in ((9, 8), (4, 5), (10, 12)):
+        x = torch.randn(3, 6, height, width)
+        torch.testing.assert_close(program.module()(x), module(x))
 
 
 def test_a_default_device_reaches_their_parameters() -> None:

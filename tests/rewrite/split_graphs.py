@@ -11,7 +11,10 @@ from resnext_dsl.networks.network import Network
 
 NORMS = ("", "; bn", "; bn(eps=1e-3)", "; groupnorm(2)", "; layer_scale(0.5)")
 ACTS = ("", "; relu", "; silu", "; leaky_relu(0.1)", "; prelu(per_channel=true)", "; identity", "; scale(0.5)")
-POOLS = ("maxpool(3x3, stride=1)", "avgpool(3x3, stride=1)", "dropout(0.0)")
+POOLS = (
+    *("maxpool(3x3, stride=1)", "maxpool(2x2, stride=1, padding=same_upper)", "avgpool(3x3, stride=1)"),
+    *("blur_pool(3x3, stride=1)", "fixed_conv([[1, 0.3, -1]])", "dropout(0.0)"),
+)
 
 
 @dataclass(slots=True)
@@ -60,7 +63,8 @@ class Writer:
         bias = ", bias=true" if pick.random() < 0.2 else ""
         kernel = pick.choice(("1x1", "3x3", "1x3"))
         groups = ", groups=2" if pick.random() < 0.1 else ""
-        last = f"conv({channels}, {kernel}{bias}{groups})"
+        transform = pick.choice(("", "", ", standardize=true", ", standardize=scaled")) if kernel == "3x3" else ""
+        last = f"conv({channels}, {kernel}{bias}{groups}{transform})"
         tail = pick.choice(NORMS) + pick.choice(ACTS) if merge == "concat" or pick.random() < 0.3 else ""
         return "; ".join([*steps, last + tail])
 

@@ -6,9 +6,12 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 from forms_oracle import compare
+from references import fill
 
 import resnext_dsl as rx
+from resnext_dsl.costs.fvcore_count import agree, measure
 from resnext_dsl.networks.network import Network
 from resnext_dsl.rewrite import FORMS, fold, join
 
@@ -48,6 +51,11 @@ JOINS = [
     ("split 2 slice { conv_transpose(4, 2x2, stride=2) } merge concat", {"slices_undone", "grouped"}, None),
     ("split { path { conv(8, 3x3) } path { conv(8, 3x3, bias=true) } } merge concat", set(), None),
     ("split 2 slice { split { path { identity } path { avgpool(global); conv(4, 1x1); sigmoid } } merge mul } merge concat", {"slices_undone", "grouped", "channelwise"}, None),
+    ("split 2 { conv(4, 3x3, stride=2, padding=same_upper) } merge concat", {"same_input"}, "conv"),
+    ("split 2 slice { blur_pool(3x3); fixed_conv([[0.1, 0.7]]) } merge concat", {"slices_undone", "channelwise"}, "blur_pool fixed_conv"),
+    ("split 2 { conv(4, 3x3, standardize=scaled, gamma=1.5, bias=true) } merge concat", {"same_input"}, "conv"),
+    ("split 2 slice { conv(4, 3x3, standardize=scaled); relu; conv(4, 1x1, standardize=true) } merge concat", {"slices_undone", "grouped", "channelwise"}, "conv1 relu conv2"),
+    ("split 2 slice { conv(4, 4x4, padding=same_upper); maxpool(2x2, padding=same_upper); avgpool(3x3, stride=2, padding=same_upper) } merge concat", {"slices_undone", "grouped", "channelwise"}, "conv maxpool avgpool"),
     (
         "conv(16, 1x1); split { path { slice(0, 8); conv(8, 1x1, bias=true) } path { slice(8, 16); conv(8, 1x1) } path { slice(0, 8) } } merge add",
         {"slices_undone", "sum_of_convolutions"},
@@ -77,6 +85,10 @@ LEFT = [
     ("split 2 { conv(4, 1x1, groups=2) } merge concat", "`groups` of `conv` is more than 1, on a value that all paths read"),
     ("split { path { conv(4, 1x1) } path { conv(4, 3x3) } } merge concat", "`kernel` of `conv` is 1x1 in one path and 3x3 in another"),
     ("split { path { conv(4, 1x1) } path { conv(4, 1x1, bias=true) } } merge concat", "`bias` of `conv` is false in one path and true in another"),
+    ("split { path { conv(4, 3x3, stride=2) } path { conv(4, 3x3, stride=2, padding=same_upper) } } merge concat", "`padding` of `conv` is `same` in one path and `same_upper` in another"),
+    ("split 2 { conv(2, 1x1); conv(8, 3x3, standardize=true) } merge add", "the weights of `conv` are standardized over the inputs of each path"),
+    ("split { path { conv(4, 3x3) } path { conv(4, 3x3, standardize=scaled) } } merge concat", "`standardize` of `conv` is false in one path and `scaled` in another"),
+    ("split { path { blur_pool(3x3) } path { blur_pool(5x5) } } merge concat", "`blur_pool` cannot be one operator for all paths: `kernel` is (3, 3) in one path and (5, 5) in another"),
     ("split 2 { conv(4, 1x1); dropout(0.1) } merge concat", "`dropout` cannot be one operator for all paths: it draws random numbers for each path"),
     ("split 2 slice { conv(4, 1x1); layernorm } merge concat", "`layernorm` cannot be one operator for all paths: it looks across channels"),
     ("split 2 { conv(4, 1x1); prelu } merge concat", "`prelu` cannot be one operator for all paths: one slope is learned for all channels"),
@@ -122,6 +134,16 @@ FOLDS = [
     ("conv(2, 1x1); conv(8, 1x1); relu", set(), "conv1 conv2 relu"),
     ("split { path { conv(8, 3x3); bn } path { conv(8, 1x1); bn } path { bn } } merge add; relu", {"folded", "parallel"}, None),
     ("residual { conv(8, 3x3) }; relu", {"parallel"}, None),
+    ("conv(8, 3x3); bn; blur_pool(3x3); fixed_conv([[0.1, 0.7], [0.3, 0.0]]); relu", {"folded"}, "conv blur_pool fixed_conv relu"),
+    ("conv(8, 3x3, standardize=true, eps=0.01); relu", {"baked"}, "conv relu"),
+    ("conv(8, 3x3, groups=2, standardize=scaled, gamma=1.5, bias=true); bn; relu", {"baked", "folded"}, "conv relu"),
+    ("residual { conv(8, 3x3, standardize=scaled, stride=1, padding=same_upper) }; relu", {"baked", "parallel"}, "conv relu"),
+    ("split 2 { conv(2, 1x1); conv(8, 3x3, standardize=true) } merge add", {"baked", "same_input", "sum_of_convolutions"}, "conv1 conv2"),
+    ("residual { conv(8, 3x3, padding=same_upper) }; relu", {"parallel"}, "conv relu"),
+    ("residual { conv(8, 2x2, padding=same_upper) }; relu", set(), "conv add relu"),
+    ("conv(8, 3x3, stride=2, padding=same_upper); bn; relu", {"folded"}, "conv relu"),
+    ("split { path { conv(8, 3x3, stride=2, padding=same_upper) } path { conv(8, 3x3, stride=2, padding=same_upper, bias=true) } } merge add", {"parallel"}, "paths.0.conv"),
+    ("split { path { conv(8, 3x3, stride=2, padding=same_upper) } path { conv(8, 1x1, stride=2, padding=same_upper) } } merge add", set(), "paths.0.conv paths.1.conv add"),
     ("residual { conv(8, 3x3, groups=2) }; relu", {"parallel"}, None),
     ("split { path { conv(8, 3x3) } path { conv(8, 5x5, bias=true) } path { conv(8, 1x3) } } merge add", {"parallel"}, None),
     ("split { path { conv(8, 3x3) } path { conv(8, 3x3, dilation=2) } path { identity } } merge add", {"parallel"}, None),
@@ -253,3 +275,52 @@ def test_the_page_of_forms_names_every_rule() -> None:
     rules = [*join.RULES, join.sum_of_convolutions, *fold.RULES]
     names = {rule.__name__ for rule in rules} | {"groups_as_paths", "sum_of_paths", "training_output_removed"}
     assert set(re.findall(r"^\| `(\w+)` \| (?!spell)", page, re.MULTILINE)) - set(FORMS) == names
+
+
+def test_padding_follows_the_size_of_the_image_in_every_form() -> None:
+    window = "stride=2, padding=same_upper"
+    body = f"""
+    stage s {{
+        split 2 {{ conv(4, 3x3, {window}); bn; relu }} merge concat
+        split {{ path {{ conv(8, 3x3, {window}); bn }} path {{ conv(8, 3x3, {window}) }} }} merge add
+        residual {{ conv(8, 5x5, padding=same_upper); bn }}
+        maxpool(3x3, {window})
+        split 2 slice {{ conv(4, 2x2, {window}) }} merge concat
+    }}"""
+    net = network(body, "3x40x40")
+    written = net.compile(form="written", seed=0, dtype=torch.double).eval()
+    fill(written, seed=1)
+    for form, mode in (("fastest", "train"), ("fastest", "inference"), ("written", "inference")):
+        other = net.compile(form=form, mode=mode, weights=written.state_dict(), dtype=torch.double).eval()
+        for height, width in ((40, 40), (37, 33), (16, 31)):
+            x = torch.randn(2, 3, height, width, dtype=torch.double)
+            torch.testing.assert_close(other(x), written(x), rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize(("standardize", "each"), [("true", 4), ("scaled", 5)])
+def test_standardization_costs_a_norm_of_the_weights_until_it_is_baked_in(standardize: str, each: int) -> None:
+    net = network(f"    stage s {{ conv(16, 3x3, groups=2, standardize={standardize}) }}")
+    plain = network("    stage s { conv(16, 3x3, groups=2) }")
+    image, weights = (8, 6, 6), 16 * 4 * 9
+    written, inference = net.compile(form="written"), net.compile(mode="inference")
+    counted = measure(written, image)
+    agree(net.cost(), counted)
+    assert counted.flops_by_operator["batch_norm"] == each * weights
+    assert net.cost().macs == plain.cost().macs
+    assert net.cost().flops == plain.cost().flops + each * weights
+    assert measure(inference, image).cost.flops == plain.cost().flops
+    x = torch.randn(2, *image)
+    written.eval()
+    torch.testing.assert_close(net.compile(mode="inference", weights=written.state_dict())(x), written(x))
+
+
+def test_the_paths_of_standardized_weights_are_not_summed() -> None:
+    net = network(
+        "    stage s { conv(8, 1x1, standardize=scaled); conv(8, 3x3, groups=2, standardize=true); conv(4, 1x1, standardize=true) }"
+    )
+    difference, rewritten = compare(net, "a", "train")
+    assert max(difference) <= 1e-10
+    (left,) = rewritten.report.left.values()
+    assert (
+        left.reason == "the convolution after the paths has standardized weights, so they are concatenated, not summed"
+    )

@@ -23,6 +23,7 @@ GROUPED = (
     "dla60x",
     "dpn92",
     "mixnet_s",
+    "nfnet_l0",
     "regnetx_032",
     "regnety_032",
     "res2net50_26w_4s",
@@ -81,6 +82,10 @@ FEWER = {
     "seresnet50": {"depths": [2, 1, 1, 1]},
     "seresnext50_32x4d": {"depths": [2, 1, 1, 1], "cardinality": 8},
     "skresnext50_32x4d": {"depths": [2, 1, 1, 1], "cardinality": 8},
+    "nfnet_l0": {"depths": [1, 2, 1, 1], "channels": [64, 128, 128, 128], "group_width": 8},
+    "resnetv2_50x1_bit": {"depths": [2, 1, 1, 1]},
+    "tresnet_m": {"depths": [1, 2, 2, 1]},
+    "tf_efficientnetv2_s": {"depths": [1, 2, 1, 2, 1, 1]},
     "unet": {"channels": 8},
     "unet_resnet34": {"depths": [1, 1, 1, 1], "channels": [16, 8, 8, 8, 8]},
 }

@@ -10,7 +10,10 @@ from resnext_dsl.networks.loading import loads
 from resnext_dsl.networks.network import Network
 
 MERGES = ("add", "mul", "mean", "maximum")
-LAYERS = ("bn", "relu", "gelu", "identity", "scale(0.5)", "layernorm", "bn; relu")
+LAYERS = (
+    *("bn", "relu", "gelu", "identity", "scale(0.5)", "layernorm", "bn; relu"),
+    *("blur_pool(3x3, stride=1, mode=replicate)", "fixed_conv([[0.5, 0.25, -0.5]])"),
+)
 LARGEST = 600
 PARAMETERS = ("c", "c2", "stride", "kernel", "count", "flag", "flag2", "act")
 
@@ -97,7 +100,8 @@ class Writer:
         channels = "channels_here" if keep else self.width(names)
         groups = self.source.choice(("", ", groups=channels_here")) if channels == "channels_here" else ""
         stride = "" if keep or depth else f", stride={self.one(names, 'stride', '1')}"
-        return f"conv({channels}, {self.one(names, 'kernel', '1x1', '3x3')}{groups}{stride})"
+        padding = self.source.choice(("", "", ", padding=same_upper"))
+        return f"conv({channels}, {self.one(names, 'kernel', '1x1', '3x3')}{groups}{stride}{padding})"
 
     def layer(self, names: list[str], depth: int, keep: bool) -> str:
         return self.one(names, "act", *LAYERS)

@@ -24,7 +24,10 @@ TOKENS = re.compile(
 )
 CONTINUES = {"merge", "shortcut", "else", "as", "in", "when", "{", "}"}
 MULTIPLES = {"K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
-OPTIONS = {"same", "valid", "global", "none", "nearest", "bilinear", "auto", "projection", "pad", "skip"}
+OPTIONS = {
+    *("same", "same_upper", "valid", "global", "none", "nearest", "bilinear", "auto", "projection", "pad", "skip"),
+    *("scaled", "constant", "reflect", "replicate"),
+}
 BUILTINS = {"len": len, "sqrt": math.sqrt, "log2": math.log2, "floor": math.floor, "ceil": math.ceil, "range": range}
 BUILTINS |= {"min": min, "max": max, "sum": sum, "abs": abs, "round": round, "count": lambda items, v: items.count(v)}
 BUILTINS |= {"zip": lambda *lists: [list(row) for row in zip(*lists, strict=True)]}

@@ -14,7 +14,7 @@ class RejectedError(Exception):
 
 
 SIGNATURES = {
-    "conv": "channels kernel stride=1 padding=same dilation=1 groups=1 bias=false",
+    "conv": "channels kernel stride=1 padding=same dilation=1 groups=1 bias=false standardize=false gain=1.0 gamma=1.0 eps=1e-6",
     "conv_transpose": "channels kernel stride=1 padding=0 output_padding=0 groups=1 bias=false dilation=1",
     "linear": "features bias=true",
     "bn": "eps=1e-5 momentum=0.1 affine=true",
@@ -30,6 +30,11 @@ SIGNATURES = {
     "layer_scale": "init=1e-6",
     "grn": "eps=1e-6",
     "channel_conv": "kernel",
+    "blur_pool": "kernel stride=2 padding=same mode=reflect",
+    "fixed_conv": "kernel stride=1 padding=same mode=constant",
+    "pixel_unshuffle": "factor",
+    "pad": "top=0 bottom=0 left=0 right=0 mode=constant value=0.0",
+    "leaky_relu": "slope=0.01",
     "upsample": "scale=2 mode=nearest align_corners=false",
     "crop": "size=unset",
     "shuffle": "groups unit=1",
@@ -52,15 +57,8 @@ MERGES = ("add", "concat", "mul", "maximum", "mean")
 PAIRS = ("kernel", "stride", "dilation", "padding", "output_padding", "size", "scale")
 WORDS = {"false": False, "true": True}
 INPUT_SIZES = (
-    "conv",
-    "maxpool",
-    "avgpool",
-    "adaptive_avgpool",
-    "upsample",
-    "subsample",
-    "pad_same",
-    "conv_transpose",
-    "pad",
+    *("conv", "conv_transpose", "blur_pool", "fixed_conv", "maxpool", "avgpool", "adaptive_avgpool"),
+    *("upsample", "subsample", "pad_same", "pad", "pixel_unshuffle"),
     *LIKE,
 )
 
@@ -86,6 +84,8 @@ def attributes_of(operator: str, arguments: dict[str, Any]) -> dict[str, Any]:
         else:
             value = WORDS[default] if default in WORDS else _number_or_word(default)
         pair = name in PAIRS and isinstance(value, int) and operator not in ("lrn", "channel_conv")
+        if operator == "fixed_conv" and name == "kernel":
+            value = tuple(map(tuple, value))
         attributes[name] = (value, value) if pair else value
     if extra := set(arguments) - set(attributes):
         raise RejectedError(f"{operator} has no {extra}")
@@ -112,7 +112,11 @@ def applied(operator: str, a: dict[str, Any], shapes: list[Sizes]) -> tuple[Size
             shape = (a["channels"], *_windows(x, a, _padding(a), False))
             weights = a["channels"] * channels // a["groups"] * math.prod(a["kernel"])
             macs = weights * math.prod(shape[1:])
-            return shape, weights + a["bias"] * a["channels"], macs, macs, math.prod(shape)
+            scaled = a["standardize"] == "scaled"
+            if a["standardize"] is not False and weights == a["channels"]:
+                raise RejectedError("a channel has several standardized weights")
+            flops = macs + weights * (0 if a["standardize"] is False else 5 if scaled else 4)
+            return shape, weights + (a["bias"] + scaled) * a["channels"], flops, macs, math.prod(shape)
         case "conv_transpose":
             _divides(a["groups"], channels, a["channels"])
             sides = zip(x[1:], a["stride"], a["padding"], a["dilation"], a["kernel"], a["output_padding"], strict=True)
@@ -135,6 +139,15 @@ def applied(operator: str, a: dict[str, Any], shapes: list[Sizes]) -> tuple[Size
             if x[1:] != (1, 1) or a["kernel"] % 2 == 0:
                 raise RejectedError("channel_conv needs a map of Cx1x1 and an odd kernel")
             return x, a["kernel"], a["kernel"] * channels, a["kernel"] * channels, channels
+        case "blur_pool" | "fixed_conv":
+            rows = a["kernel"]
+            a = a if operator == "blur_pool" else a | {"kernel": (len(rows), len(rows[0]))}
+            padding = _padding(a)
+            if a["mode"] == "reflect" and any(p >= n for p, n in zip(padding, x[1:], strict=True)):
+                raise RejectedError("a reflected edge is smaller than the map")
+            shape = (channels, *_windows(x, a, padding, False))
+            macs = math.prod(shape) * math.prod(a["kernel"])
+            return shape, 0, macs, macs, math.prod(shape)
         case "grn":
             return x, 2 * channels, 0, 0, 0
         case "maxpool" | "avgpool":
@@ -179,6 +192,11 @@ def _moved(operator: str, a: dict[str, Any], shapes: list[Sizes]) -> Sizes:
             if len(x) != 3:
                 raise RejectedError("flatten of features")
             return (math.prod(x),)
+        case "pad":
+            return (x[0], x[1] + a["top"] + a["bottom"], x[2] + a["left"] + a["right"])
+        case "pixel_unshuffle":
+            _divides(a["factor"], *x[1:])
+            return (x[0] * a["factor"] ** 2, *(n // a["factor"] for n in x[1:]))
         case "shuffle":
             _divides(a["groups"] * a["unit"], x[0])
         case "softmax":
@@ -214,6 +232,8 @@ def _divides(groups: int, *widths: int) -> None:
 
 
 def _padding(a: dict[str, Any]) -> Sizes:
+    if a["padding"] == "same_upper":
+        return ()
     if a["padding"] == "same":
         return tuple(d * (k - 1) // 2 for d, k in zip(a.get("dilation", (1, 1)), a["kernel"], strict=True))
     return (0, 0) if a["padding"] == "valid" else a["padding"]
@@ -221,6 +241,8 @@ def _padding(a: dict[str, Any]) -> Sizes:
 
 def _windows(x: Sizes, a: dict[str, Any], padding: Sizes, ceil: bool) -> Sizes:
     """The height and width of Conv2d and of the pooling layers."""
+    if padding == ():
+        return tuple(math.ceil(n / s) for n, s in zip(x[1:], a["stride"], strict=True))
     sizes = []
     for n, p, k, s, d in zip(x[1:], padding, a["kernel"], a["stride"], a.get("dilation", (1, 1)), strict=True):
         if min(k, s, d) < 1 or p < 0:
@@ -241,6 +263,6 @@ def _pooled(x: Sizes, a: dict[str, Any]) -> Sizes:
     if a["kernel"] == "global":
         return (1, 1)
     padding = _padding(a)
-    if any(2 * p > k for p, k in zip(padding, a["kernel"], strict=True)):
+    if padding and any(2 * p > k for p, k in zip(padding, a["kernel"], strict=True)):
         raise RejectedError("at most half of the kernel is padded")
     return _windows(x, a, padding, a["ceil"])

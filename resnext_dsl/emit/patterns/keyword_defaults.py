@@ -8,6 +8,7 @@ from __future__ import annotations
 from resnext_dsl.emit.blocks.module_block import Value
 
 _CONVOLUTION = {"stride": 1, "padding": 0, "dilation": 1, "groups": 1, "bias": True}
+_FIXED = {"stride": 1, "padding": 0, "mode": "constant"}
 _NORM = {"eps": 1e-5, "affine": True}
 _BATCH_NORM = {**_NORM, "momentum": 0.1}
 
@@ -24,6 +25,12 @@ DEFAULTS: dict[str, dict[str, Value]] = {
     "nn.LocalResponseNorm": {"alpha": 1e-4, "beta": 0.75, "k": 1.0},
     "nn.MaxPool2d": {"stride": None, "padding": 0, "dilation": 1, "ceil_mode": False},
     "nn.AvgPool2d": {"stride": None, "padding": 0, "ceil_mode": False, "count_include_pad": True},
+    "Conv2dSame": _CONVOLUTION,
+    "StandardizedConv2d": {**_CONVOLUTION, "same_upper": False, "gamma": None, "gain": 1.0, "eps": 1e-6},
+    "FixedConv2d": _FIXED,
+    "BlurPool2d": _FIXED,
+    "MaxPool2dSame": {"stride": None, "dilation": 1},
+    "AvgPool2dSame": {"stride": None, "count_include_pad": True},
     "nn.LeakyReLU": {"negative_slope": 0.01},
     "nn.PReLU": {"init": 0.25},
     "nn.ELU": {"alpha": 1.0},

@@ -48,6 +48,12 @@ _POSITIONAL = {
     "ChannelConv": ("kernel",),
     "PartSoftmax": ("parts",),
     "UnitShuffle": ("groups", "unit"),
+    "FixedConv2d": ("num_features", "kernel"),
+    "BlurPool2d": ("num_features", "kernel"),
+    "StandardizedConv2d": ("in_channels", "out_channels", "kernel"),
+    "Conv2dSame": ("in_channels", "out_channels", "kernel"),
+    "MaxPool2dSame": ("kernel",),
+    "AvgPool2dSame": ("kernel",),
 }
 """Module class -> names of its positional arguments, after which constructor parameters are named."""
 

@@ -1,7 +1,7 @@
 """Source text of helper classes that torch does not have; an emitted file carries the helper classes that it names.
 
-Each class reads no shape but the batch size, so that tracing, exporting and compiling keep the batch dynamic. It needs
-no names except `torch`, `nn` and `F`.
+Each class reads no shape but the batch size, or computes with sizes without branches. So tracing, exporting and
+compiling keep the sizes dynamic. A class needs no names except `torch`, `nn`, `F` and the helpers before it.
 """
 
 from __future__ import annotations
@@ -123,7 +123,163 @@ class UnitShuffle(nn.Module):
         return f"{self.groups}, {self.unit}"
 '''
 
+_SAME_UPPER_PADDED = '''\
+def same_upper_padded(
+    x: torch.Tensor,
+    kernel: int | tuple[int, int],
+    stride: int | tuple[int, int],
+    dilation: int | tuple[int, int] = 1,
+    value: float = 0.0,
+) -> torch.Tensor:
+    """A map with TensorFlow's SAME padding for its size; an odd row or column goes to the end."""
+    around = []
+    for axis in (1, 0):
+        side, step, gap = (n if isinstance(n, int) else n[axis] for n in (kernel, stride, dilation))
+        reach = gap * (side - 1) + 1
+        missing = reach - 1 - (x.shape[2 + axis] - 1) % step
+        if reach < step:
+            missing *= (missing + step - 1) // step  # times 0 if negative, else times 1, without a branch
+        around += [missing // 2, missing - missing // 2]
+    return F.pad(x, around, value=value)
+'''
+
+_CONV_SAME = '''\
+class Conv2dSame(nn.Conv2d):
+    """Convolution with TensorFlow's SAME padding for the size of its input."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(same_upper_padded(x, self.kernel_size, self.stride, self.dilation))
+'''
+
+_MAX_POOL_SAME = '''\
+class MaxPool2dSame(nn.MaxPool2d):
+    """Maxima of windows with TensorFlow's SAME padding for the size of its input."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(same_upper_padded(x, self.kernel_size, self.stride, self.dilation, float("-inf")))
+'''
+
+_AVG_POOL_SAME = '''\
+class AvgPool2dSame(nn.AvgPool2d):
+    """Means of windows with TensorFlow's SAME padding for the size of its input.
+
+    With `count_include_pad=False` a mean is that of the elements of the input in its window.
+    """
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        means = super().forward(same_upper_padded(x, self.kernel_size, self.stride))
+        if self.count_include_pad:
+            return means
+        ones = torch.ones_like(x[:1, :1])
+        return means / super().forward(same_upper_padded(ones, self.kernel_size, self.stride))
+'''
+
+_STANDARDIZED_CONV = '''\
+class StandardizedConv2d(nn.Conv2d):
+    """Convolution whose weights have mean 0 and variance 1 in each output channel.
+
+    With `gamma` they have variance gamma**2 / fan-in, times a learned gain. `same_upper` pads as TensorFlow's SAME.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | tuple[int, int],
+        stride: int | tuple[int, int] = 1,
+        padding: int | tuple[int, int] = 0,
+        dilation: int | tuple[int, int] = 1,
+        groups: int = 1,
+        bias: bool = True,
+        same_upper: bool = False,
+        gamma: float | None = None,
+        gain: float = 1.0,
+        eps: float = 1e-6,
+    ) -> None:
+        super().__init__(in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias)
+        self.same_upper = same_upper
+        self.eps = eps
+        self.factor = 1.0 if gamma is None else gamma * self.weight[0].numel() ** -0.5
+        self.gain = None if gamma is None else nn.Parameter(torch.full((out_channels, 1, 1, 1), gain))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        gain = None if self.gain is None else (self.gain * self.factor).view(-1)
+        weight = self.weight.reshape(1, self.out_channels, -1)
+        weight = F.batch_norm(weight, None, None, gain, training=True, momentum=0.0, eps=self.eps)
+        if self.same_upper:
+            x = same_upper_padded(x, self.kernel_size, self.stride, self.dilation)
+        weight = weight.reshape(self.weight.shape)
+        return F.conv2d(x, weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
+'''
+
+_FIXED_CONV = '''\
+class FixedConv2d(nn.Module):
+    """Convolution of each channel by a kernel that is not learned; no state_dict holds it."""
+
+    def __init__(
+        self,
+        channels: int,
+        kernel: tuple[tuple[float, ...], ...],
+        stride: int | tuple[int, int] = 1,
+        padding: int | tuple[int, int] = 0,
+        mode: str = "constant",
+    ) -> None:
+        super().__init__()
+        rows, columns = (padding, padding) if isinstance(padding, int) else padding
+        self.rows = kernel
+        self.channels = channels
+        self.stride = stride
+        self.padding = (rows, columns) if mode == "constant" else (0, 0)
+        self.around = (columns, columns, rows, rows)
+        self.mode = mode
+        weight = torch.tensor(kernel)
+        if weight.is_meta:  # no state_dict would give it values
+            weight = torch.tensor(kernel, device="cpu")
+        self.register_buffer("kernel", weight.repeat(channels, 1, 1, 1), persistent=False)
+
+    def reset_parameters(self) -> None:
+        """Fill the kernel after `to_empty`."""
+        self.kernel.copy_(torch.tensor(self.rows, device="cpu"))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.mode != "constant":
+            x = F.pad(x, self.around, mode=self.mode)
+        return F.conv2d(x, self.kernel, None, self.stride, self.padding, groups=self.channels)
+
+    def extra_repr(self) -> str:
+        return f"{self.channels}, kernel_size={tuple(self.kernel.shape[2:])}, stride={self.stride}"
+'''
+
+_BLUR_POOL = '''\
+class BlurPool2d(FixedConv2d):
+    """Convolution of each channel by the binomial kernel of a size, whose sum is 1."""
+
+    def __init__(
+        self,
+        channels: int,
+        kernel: int | tuple[int, int],
+        stride: int | tuple[int, int] = 1,
+        padding: int | tuple[int, int] = 0,
+        mode: str = "constant",
+    ) -> None:
+        sides = []
+        for size in (kernel, kernel) if isinstance(kernel, int) else kernel:
+            side = [1.0]
+            for _ in range(size - 1):
+                side = [(one + other) / 2 for one, other in zip([0.0, *side], [*side, 0.0], strict=True)]
+            sides.append(side)
+        rows = tuple(tuple(one * other for other in sides[1]) for one in sides[0])
+        super().__init__(channels, rows, stride, padding, mode)
+'''
+
 SUPPORT: dict[str, str] = {
+    "same_upper_padded": _SAME_UPPER_PADDED,
+    "Conv2dSame": _CONV_SAME,
+    "MaxPool2dSame": _MAX_POOL_SAME,
+    "AvgPool2dSame": _AVG_POOL_SAME,
+    "StandardizedConv2d": _STANDARDIZED_CONV,
+    "FixedConv2d": _FIXED_CONV,
+    "BlurPool2d": _BLUR_POOL,
     "LayerNorm2d": _LAYER_NORM,
     "DropPath": _DROP_PATH,
     "LayerScale": _LAYER_SCALE,
@@ -133,7 +289,7 @@ SUPPORT: dict[str, str] = {
     "PartSoftmax": _PART_SOFTMAX,
     "UnitShuffle": _UNIT_SHUFFLE,
 }
-"""Name of a helper class -> its complete source."""
+"""Name of a helper class, or of a function that helper classes call -> its complete source."""
 
 CHAIN = '''\
 class Chain(nn.Sequential):

@@ -93,7 +93,9 @@ def _branches(bodies: Mapping[str, list[str]]) -> list[str]:
     for target, body in bodies.items():
         alike.setdefault(tuple(body), []).append(target)
     branches: list[str] = []
-    for statements, targets in alike.items():
+    # Some helper classes are subclasses of a class of torch, whose branch would take their modules.
+    ordered = sorted(alike.items(), key=lambda item: any(target.startswith("nn.") for target in item[1]))
+    for statements, targets in ordered:
         kinds = targets[0] if len(targets) == 1 else f"({', '.join(targets)})"
         test = _only_if(f"isinstance(module, {kinds})", statements)
         branches += [f"el{test[0]}" if branches else test[0], *test[1:]]
