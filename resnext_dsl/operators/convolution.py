@@ -1,6 +1,6 @@
 """Convolutions and linear layers: the operators that multiply by learned weights."""
 
-from typing import Literal
+from typing import Literal, cast
 
 from resnext_dsl.operators.algebra import Tensor, WeightLayout, crosses
 from resnext_dsl.operators.arguments import NaturalPair, Positive, PositiveFloat, PositivePair
@@ -215,7 +215,8 @@ def _conv_flops(attributes: Convolution, inputs: tuple[Shape, ...]) -> int:
 
 def _conv_weight_flops(attributes: Convolution, inputs: tuple[Shape, ...]) -> int:
     """FLOPs of standardization, which fvcore counts as a batch norm of the weights in training."""
-    return _conv_weights(attributes, inputs[0][0]) * (5 if _scaled(attributes) else 4 * attributes.standardize)
+    each = 5 if _scaled(attributes) else 4 * cast(bool, attributes.standardize)
+    return _conv_weights(attributes, inputs[0][0]) * each
 
 
 def _transposed_side(size: int, reach: int, stride: int, padding: int, extra: int) -> int:

@@ -43,8 +43,6 @@ SIGNATURES = {
     "pad_channels": "channels",
     "pad_same": "kernel stride=1 dilation=1",
     "resize": "size=unset mode=nearest align_corners=false",
-    "pad": "top=0 bottom=0 left=0 right=0 mode=constant value=0.0",
-    "leaky_relu": "slope=0.01",
     "gelu": "approximate=none",
     **dict.fromkeys(("relu", "relu6", "silu", "sigmoid", "tanh", "hardswish", "hardsigmoid"), ""),
     "softmax": "across=channels",
