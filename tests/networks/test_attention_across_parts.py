@@ -39,8 +39,8 @@ def check(network: rx.Network, theirs: nn.Module, listed: set[str]) -> None:
 @pytest.mark.parametrize("kernels", [[3], [3, 5], [5, 3], [3, 5, 7], [3, 3, 5, 9]], ids=str)
 def test_a_sknet_of_any_number_of_branches_is_that_of_timm(kernels: list[int]) -> None:
     theirs = ResNet(
-        SelectiveKernelBottleneck,
-        [2, 1, 1, 1],
+        SelectiveKernelBottleneck,  # type: ignore[arg-type]
+        (2, 1, 1, 1),
         cardinality=4,
         base_width=4,
         block_args={"sk_kwargs": {"kernel_size": kernels, "rd_divisor": 32, "split_input": False}},
@@ -53,8 +53,8 @@ def test_a_sknet_of_any_number_of_branches_is_that_of_timm(kernels: list[int]) -
 @pytest.mark.parametrize(("radix", "cardinality"), list(itertools.product([1, 2, 3, 4], [1, 2, 4])))
 def test_a_resnest_of_any_radix_and_cardinality_is_that_of_timm(radix: int, cardinality: int) -> None:
     theirs = ResNet(
-        ResNestBottleneck,
-        [2, 1, 1, 1],
+        ResNestBottleneck,  # type: ignore[arg-type]
+        (2, 1, 1, 1),
         cardinality=cardinality,
         base_width=12,
         stem_type="deep",
@@ -62,5 +62,5 @@ def test_a_resnest_of_any_radix_and_cardinality_is_that_of_timm(radix: int, card
         avg_down=True,
         block_args={"radix": radix, "avd": True},
     )
-    numbers = {"radix": radix, "cardinality": cardinality, "width": 12}
-    check(rx.load("resnest50d", depths=[2, 1, 1, 1], resolution=64, **numbers), theirs, set())
+    ours = rx.load("resnest50d", depths=[2, 1, 1, 1], radix=radix, cardinality=cardinality, width=12, resolution=64)
+    check(ours, theirs, set())

@@ -51,6 +51,7 @@ FVCORE_NAMES = {
     "avgpool": "adaptive_avg_pool2d",
     "adaptive_avgpool": "adaptive_avg_pool2d",
     "upsample": "upsample_nearest2d",
+    "resize": "upsample_nearest2d",
 }
 """Our operators as fvcore calls them, of those that the shipped networks use and fvcore counts."""
 
