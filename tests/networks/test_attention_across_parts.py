@@ -39,7 +39,7 @@ def check(network: rx.Network, theirs: nn.Module, listed: set[str]) -> None:
 @pytest.mark.parametrize("kernels", [[3], [3, 5], [5, 3], [3, 5, 7], [3, 3, 5, 9]], ids=str)
 def test_a_sknet_of_any_number_of_branches_is_that_of_timm(kernels: list[int]) -> None:
     theirs = ResNet(
-        SelectiveKernelBottleneck,  # type: ignore[arg-type]
+        SelectiveKernelBottleneck,
         (2, 1, 1, 1),
         cardinality=4,
         base_width=4,
@@ -53,7 +53,7 @@ def test_a_sknet_of_any_number_of_branches_is_that_of_timm(kernels: list[int]) -
 @pytest.mark.parametrize(("radix", "cardinality"), list(itertools.product([1, 2, 3, 4], [1, 2, 4])))
 def test_a_resnest_of_any_radix_and_cardinality_is_that_of_timm(radix: int, cardinality: int) -> None:
     theirs = ResNet(
-        ResNestBottleneck,  # type: ignore[arg-type]
+        ResNestBottleneck,
         (2, 1, 1, 1),
         cardinality=cardinality,
         base_width=12,
