@@ -18,14 +18,14 @@ import resnext_dsl as rx
 from resnext_dsl.foundation.diagnostics import WeightsWarning
 
 
-def check(network: rx.Network, theirs: nn.Module, listed: list[str]) -> None:
+def check(network: rx.Network, theirs: nn.Module, listed: set[str]) -> None:
     """Parameters, multiply-adds, and outputs with the weights carried over are equal; `listed`: codes of warnings."""
     theirs.eval()
     fill(theirs, seed=3)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", WeightsWarning)
         ours = network.compile(weights=theirs.state_dict()).eval()
-    codes = [each.message.diagnostic.code for each in caught if isinstance(each.message, WeightsWarning)]
+    codes = {each.message.diagnostic.code for each in caught if isinstance(each.message, WeightsWarning)}
     assert codes == listed
     x = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(3))
     assert network.cost().params == sum(p.numel() for p in theirs.parameters())
@@ -40,21 +40,21 @@ def check(network: rx.Network, theirs: nn.Module, listed: list[str]) -> None:
 def test_a_sknet_of_any_number_of_branches_is_that_of_timm(kernels: list[int]) -> None:
     theirs = ResNet(
         SelectiveKernelBottleneck,
-        [2, 1, 1, 1],
+        (2, 1, 1, 1),
         cardinality=4,
         base_width=4,
         block_args={"sk_kwargs": {"kernel_size": kernels, "rd_divisor": 32, "split_input": False}},
     )
     ours = rx.load("skresnext50_32x4d", depths=[2, 1, 1, 1], cardinality=4, kernels=kernels, resolution=64)
     # The keys of timm's SKNets tell the dilations of two paths, which stand for kernels of 3 and 5.
-    check(ours, theirs, [] if kernels in ([3], [3, 5]) else ["W911"])
+    check(ours, theirs, set() if kernels in ([3], [3, 5]) else {"W911"})
 
 
 @pytest.mark.parametrize(("radix", "cardinality"), list(itertools.product([1, 2, 3, 4], [1, 2, 4])))
 def test_a_resnest_of_any_radix_and_cardinality_is_that_of_timm(radix: int, cardinality: int) -> None:
     theirs = ResNet(
         ResNestBottleneck,
-        [2, 1, 1, 1],
+        (2, 1, 1, 1),
         cardinality=cardinality,
         base_width=12,
         stem_type="deep",
@@ -62,5 +62,5 @@ def test_a_resnest_of_any_radix_and_cardinality_is_that_of_timm(radix: int, card
         avg_down=True,
         block_args={"radix": radix, "avd": True},
     )
-    numbers = {"radix": radix, "cardinality": cardinality, "width": 12}
-    check(rx.load("resnest50d", depths=[2, 1, 1, 1], resolution=64, **numbers), theirs, [])
+    ours = rx.load("resnest50d", depths=[2, 1, 1, 1], radix=radix, cardinality=cardinality, width=12, resolution=64)
+    check(ours, theirs, set())
