@@ -1,6 +1,6 @@
 """Convolutions and linear layers: the operators that multiply by learned weights."""
 
-from typing import Literal, cast
+from typing import Literal
 
 from resnext_dsl.operators.algebra import Tensor, WeightLayout, crosses
 from resnext_dsl.operators.arguments import NaturalPair, Positive, PositiveFloat, PositivePair
@@ -109,7 +109,7 @@ def _check_groups(attributes: Convolution | TransposedConvolution, channels_in: 
 
 
 def _scaled(attributes: Convolution) -> bool:
-    """Whether weights are scaled too; a word is the same for all candidates, and a truth value may be a column."""
+    """Whether weights are scaled besides."""
     return isinstance(attributes.standardize, str)
 
 
@@ -215,7 +215,8 @@ def _conv_flops(attributes: Convolution, inputs: tuple[Shape, ...]) -> int:
 
 def _conv_weight_flops(attributes: Convolution, inputs: tuple[Shape, ...]) -> int:
     """FLOPs of standardization, which fvcore counts as a batch norm of the weights in training."""
-    each = 5 if _scaled(attributes) else 4 * cast(bool, attributes.standardize)
+    standardize = attributes.standardize
+    each = 5 if isinstance(standardize, str) else 4 * standardize  # a truth value may be a column
     return _conv_weights(attributes, inputs[0][0]) * each
 
 

@@ -81,8 +81,9 @@ def _shape(attributes: Fixed, inputs: tuple[Shape, ...]) -> Shape:
 
 def _check_reflected(padding: Pair, size: Pair) -> None:
     if padding[0] >= size[0] or padding[1] >= size[1]:
-        found = f"`padding` (={pair_text(padding)}) must be less than the size of the input (={pair_text(size)})"
-        raise RuleError("E205", f"{found} with `mode=reflect`", "use `mode=replicate` or less padding", "padding")
+        limit = f"less than the size of the input (={pair_text(size)}) with `mode=reflect`"
+        hint = "use `mode=replicate` or less padding"
+        raise RuleError("E205", f"`padding` (={pair_text(padding)}) must be {limit}", hint, "padding")
 
 
 def _source(attributes: Fixed, inputs: tuple[Shape, ...]) -> ModuleCall:

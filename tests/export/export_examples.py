@@ -17,6 +17,9 @@ NETWORKS = {
     " output aux when training from a { avgpool(global); flatten; linear(2) }\n relu; flatten; linear(10) }",
     "lists": "network lists { input image: 3x8x8\n split 2 as i { conv(4, 3x3); relu } merge list as xs\n"
     " output p from xs { conv(2, 1x1) }\n output aux when training from xs { flatten; linear(2) }\n use xs + [image] }",
+    "windows": "network windows { input image: 3x15x13; conv(8, 3x3, stride=2, padding=same_upper); bn; relu; "
+    "maxpool(3x3, stride=2, padding=same_upper); avgpool(2x2, stride=1, padding=same_upper, count_include_pad=false); "
+    "conv(8, 3x3, standardize=scaled, gamma=1.5); relu; blur_pool(3x3); fixed_conv([[1, 0, -1]]); flatten; linear(4) }",
     "vector": "network vector { input x: 12; linear(8); relu; linear(2) }",
     "repeated": "network repeated { input x: 3x4x4; relu as a\n output b from a\n output image from a\n output same from x }",
     "nothing": "network nothing { input image: 3x4x4; dropout(0.5) }",

@@ -147,6 +147,9 @@ def reference(name: str) -> nn.Module:
     and then shaken, so that values neither grow nor vanish however deep the network.
     """
     model = structure(name).to_empty(device="cpu")
+    for module in model.modules():
+        if hasattr(module, "init_non_persistent_buffers"):  # timm's name: a kernel that no state_dict holds
+            module.init_non_persistent_buffers()
     fill(model, seed=zlib.crc32(name.encode()))
     _measure_statistics(model, MULTIPLES_OF_32.get(name, reference_costs()[name].resolution // 2))
     return model
