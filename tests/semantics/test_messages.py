@@ -223,3 +223,12 @@ def test_a_path_that_no_file_can_have_is_an_error(name: str) -> None:
     with pytest.raises(rx.ArchError, match="characters that a file name cannot contain") as caught:
         rx.load(name)
     assert [diagnostic.code for diagnostic in caught.value.diagnostics] == ["E505"]
+
+
+@pytest.mark.parametrize(
+    ("word", "operator", "equal"),
+    [("bn", "bn", True), ("bn", "relu", False), ("bn", "bn(eps=1e-3)", False), ("conv", "conv(kernel=3)", False)],
+)
+def test_a_word_equals_the_operator_without_arguments(word: str, operator: str, equal: bool) -> None:
+    for text in (f'"{word}" == {operator}', f'{operator} == "{word}"'):
+        assert channels(f"8 if {text} else 4") == (8 if equal else 4)
