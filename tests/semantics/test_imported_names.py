@@ -100,3 +100,18 @@ def test_a_spec_that_is_missing_is_called_a_file_or_a_network(text: str, message
         rx.load(text)
     (diagnostic,) = caught.value.diagnostics
     assert (diagnostic.code, diagnostic.message) == ("E505", message)
+
+
+@pytest.mark.parametrize(
+    ("constants", "unused"),
+    [
+        ("let b = 4\nlet a = f(b)\n", []),
+        ("let b = 4\nlet a = [b, 2][0]\n", ["f"]),
+        ("let b = 4\nlet a = 3\n", ["f", "b"]),
+    ],
+)
+def test_a_name_that_a_constant_of_the_file_reads_is_used(constants: str, unused: list[str]) -> None:
+    network = rx.loads(net("conv(a, 1x1)", f"fn f(x) = x + 1\n{constants}"))
+    assert [warning.message for warning in network.warnings] == [
+        f"`{name}` is declared and never used" for name in unused
+    ]
