@@ -26,9 +26,10 @@ NETWORKS = {
         stem {{ unit(w) }}
         stage a repeat d {{ unit(w, n); unit(w) }}
         stage b {{ unit(w, n); unit(w) }}
+        stage c {{ unit(w, n); unit(w); unit(w) }}
         head {{ avgpool(global); flatten; linear(w); linear(10) }}""",
         {"w": [4, 6], "n": [1, 2, 3], "d": [0, 1, 3]},
-        ["", "stem", "a", "b", "head"],
+        ["", "stem", "a", "b", "c", "head"],
     ),
     "paths of other lengths": (
         """param n = 2; param f = true; param w = 4

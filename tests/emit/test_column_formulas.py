@@ -52,6 +52,16 @@ def test_formulas_of_one_column_come_first_and_only_a_half_has_a_remainder(
     assert (found and found.text) == text
 
 
+@pytest.mark.parametrize("names", ["ab", "ba"])
+def test_a_sum_and_a_product_name_their_columns_in_order(names: str) -> None:
+    values = {"a": (2, 5, 7), "b": (3, 3, 11)}
+    integers = {name: Slot(values[name]) for name in names}
+    for column, text in (((5, 8, 18), "a + b"), ((6, 15, 77), "a * b"), ((1, -2, 4), "b - a")):
+        found = formula(Slot(column), integers)
+        assert found is not None
+        assert found.text == text
+
+
 def test_a_column_agrees_with_one_that_has_its_values_and_more() -> None:
     """The order of the two matters: a row without a value in the first asks for nothing."""
     some, whole = Slot((1, ABSENT, 3)), Slot((1, 2, 3))
