@@ -389,10 +389,16 @@ def test_a_wrong_line_of_a_map(lines: list[str], message: str, line: int) -> Non
 
 def test_sets_beyond_those_that_have_a_warning_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("resnext_dsl.weights.interchangeable.MAX_SETS", 1)
+    widths = {"s": (8, 8), "t": (8, 6), "u": (6, 4)}
     stages = "".join(
-        f"stage {name} {{ split {{ path {{ {PLAIN} }}; path {{ {DILATED} }} }} merge add }}\n" for name in "stu"
+        f"stage {name} {{ split {{ path {{ conv({c}, 3x3) }}; path {{ conv({c}, 3x3, dilation=2) }} }} merge add }}\n"
+        for name, (_, c) in widths.items()
     )
-    state = {f"{stage}.{path}.weight": torch.randn(8, 8, 3, 3) for stage in "stu" for path in ("left", "right")}
+    state = {
+        f"{stage}.{path}.weight": torch.randn(c, before, 3, 3)
+        for stage, (before, c) in widths.items()
+        for path in ("left", "right")
+    }
     _, listed = compiled(f"network n {{ input image: 8x16x16\n{stages}}}", state)
     assert [(each.code, each.severity) for each in listed] == [("W911", "warning")] * 2
     assert listed[1].message == "2 more sets of layers could be exchanged"
