@@ -243,12 +243,11 @@ def _code(page: Page, nodes: Sequence[Node | Body], indent: int, tail: int, *, a
 def _body(page: Page, body: Node | Body, indent: int, tail: int) -> None:
     """Writes a body, on the open line if the author had it on one line and it leaves `tail` columns free."""
     assert isinstance(body, Body)
-    gap = "" if page.fresh else " "
     empty = not body.entries and not body.remark
-    if body.flat is not None and (empty or page.column + len(gap + body.flat) + tail <= WIDTH):
-        page.put(gap + body.flat)
+    if body.flat is not None and (empty or page.column + len(f" {body.flat}") + tail <= WIDTH):
+        page.put(f" {body.flat}")
         return
-    page.put(gap + "{")
+    page.put(" {")  # the reader has moved a comment before the brace behind it, so that code stands before it
     if body.remark:
         page.remark(body.remark, alone=False, indent=indent)
     _entries(page, body, indent + STEP)

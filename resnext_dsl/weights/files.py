@@ -65,7 +65,8 @@ def _content(path: str | PathLike[str], mapped: bool) -> object:
     try:
         if Path(path).suffix.lower() != ".safetensors":
             return read_torch_file(Path(path), mapped)
-        return safetensors.torch.load_file(path, device="cpu")
+        tensors = safetensors.torch.load_file(path, device="cpu")  # they lie in the mapped file
+        return tensors if mapped else {key: tensor.clone() for key, tensor in tensors.items()}
     except (UnreadableError, MemoryError):
         raise
     except OSError as reason:

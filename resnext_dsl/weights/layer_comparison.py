@@ -41,7 +41,7 @@ class LayerDifference(NamedTuple):
     @property
     def differs(self) -> bool:
         """Whether its inputs or outputs differ."""
-        return not max(self.before, self.after) <= TOLERANCE
+        return not (self.before <= TOLERANCE and self.after <= TOLERANCE)  # nan is a difference
 
 
 class _Values(NamedTuple):
@@ -127,7 +127,7 @@ def _layer_differs(differences: Sequence[LayerDifference], graph: Graph, file: s
     last = differences[-1]
     span = next((node.span for node in graph.nodes if node.module_name == last.ours), None)
     pair = f"`{shown(last.ours)}` (`{shown(last.theirs)}` of the reference)"
-    if last.before > TOLERANCE:
+    if not last.before <= TOLERANCE:
         message = f"the input of {pair} differs from the reference by {_share(last.before)}"
         hint = "compare the operators before it that have no weights: activation, pooling, padding, order"
     else:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.errors import NoSuchExample
 from operator_cases import CASES, Case, build, inputs_of
 
+import resnext_dsl as rx
 from resnext_dsl.operators import OPERATORS, ModuleCall, RuleError, Shape, validate
 from resnext_dsl.rewrite.carry import FORMULAS
 
@@ -232,3 +233,23 @@ ACTIVATIONS = [name for name, row in OPERATORS.items() if row.kind == "activatio
 def test_an_activation_works_in_place_if_torchs_module_does(name: str, data: st.DataObject) -> None:
     attributes, shapes = valid(name, data.draw(CASES[name]))
     assert OPERATORS[name].inplace is hasattr(build(name, attributes, shapes), "inplace")
+
+
+@pytest.mark.parametrize("channels", [[16, 8, 16], [8, 16], [4, 16, 8]])
+def test_norms_of_groups_of_other_sizes_are_not_one(channels: list[int]) -> None:
+    row = OPERATORS["groupnorm"]
+    attributes = [validate(row, {"groups": 2})] * len(channels)
+    sizes = sorted({count // 2 for count in channels})
+    reason = f"its groups have {' and '.join(map(str, sizes))} channels"
+    assert row.algebra.joined(attributes, channels) == (None, reason)
+    joined, reason = row.algebra.joined([validate(row, {"groups": n // 4}) for n in channels], channels)
+    assert (reason, joined.groups) == ("", sum(channels) // 4)
+
+
+@pytest.mark.parametrize(
+    ("merge", "overwritten"), [("add", True), ("concat", True), ("mul", False), ("maximum", False), ("mean", False)]
+)
+def test_an_activation_writes_over_the_sum_and_the_concatenation_of_paths(merge: str, overwritten: bool) -> None:
+    paths = "split 2 { conv(4, 1x1) } merge"
+    text = rx.loads(f"network n {{ input x: 3x8x8\n {paths} {merge}; relu }}").emit(form="written")
+    assert ("nn.ReLU(inplace=True)" in text, "nn.ReLU()" in text) == (overwritten, not overwritten)

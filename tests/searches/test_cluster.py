@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -248,3 +249,29 @@ def test_mistakes_are_one_clear_error(spec: str, given: list[str], message: str)
 def test_a_function_stays_in_this_process(spec: str) -> None:
     with pytest.raises(rx.ArchError, match=r"E721.*a function can only run in this process; found engine `ray`"):
         searched(spec, evaluator=lambda network, candidate: {"accuracy": 1.0})
+
+
+def test_a_new_turn_of_a_stopped_worker_has_the_usual_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    from resnext_dsl.searches import cluster, patience, worker
+
+    monkeypatch.setattr(patience._state, "limit", patience.AWAY)
+    turn = cluster.Turn.__new__(cluster.Turn)
+    turn._evaluating = False
+    turn.begin("first")
+    turn.stop()
+    assert (turn.is_over, patience._state.limit) == (False, worker.STOPPING)
+    turn.begin("second")
+    assert (turn.name, turn.is_over, turn.had_trial) == ("second", True, False)
+    assert patience._state.limit == patience.AWAY
+
+
+@pytest.mark.parametrize("is_over", [False, True])
+def test_a_worker_without_a_task_submits_the_next_until_the_search_is_done(is_over: bool) -> None:
+    from resnext_dsl.searches import cluster
+
+    submitted: list[Any] = []
+    turns: Any = cluster.Turns.__new__(cluster.Turns)
+    turns._plan, turns._task, turns._submit_next = SimpleNamespace(trials=2), None, submitted.append
+    now: Any = SimpleNamespace(done=["one"], failed=["two"] if is_over else [])
+    assert turns.status(now) == (0 if is_over else None)
+    assert submitted == ([] if is_over else [now])
