@@ -207,6 +207,7 @@ def test_a_queue_waits_for_the_device_once_at_its_end(monkeypatch: pytest.Monkey
     assert done == ["waits", "run", "run", "run", "waits"]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated")  # by torch's own pass that freezes
 def test_a_frozen_module_keeps_no_weights_of_its_own(folder: Path) -> None:
     subject = BenchSubject("", "small", (3, 16, 16), "small.arch")

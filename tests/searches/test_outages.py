@@ -1,6 +1,7 @@
 """Several commands that start at once on a new database, and databases that are away for a while: real processes.
 
-The slow tests run `RESNEXT_DSL_ROUNDS` rounds, 2 by default.
+One test is quick. `test_kills.py` has several workers on a file, and `test_search.py` a Ctrl-C, which are quick too. The
+tests in rounds run `RESNEXT_DSL_ROUNDS` of them, 2 by default.
 """
 
 from __future__ import annotations
@@ -48,12 +49,6 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Databas
     running.bring_back()
 
 
-ON_A_SERVER = pytest.mark.parametrize(
-    "database", [pytest.param("sqlite", marks=pytest.mark.slow), "postgresql"], indirect=True
-)
-"""For tests that start many commands: the quick part runs them on a server; `test_kills.py` has several workers on a file."""
-
-
 def emptied(database: Database) -> None:
     """Makes a database new."""
     if isinstance(database, SQLite):
@@ -84,7 +79,7 @@ def hold_first_starts(database: Database, folder: Path, trials: int = 12) -> Non
     assert len(same) <= 1
 
 
-@ON_A_SERVER
+@pytest.mark.slow
 def test_first_starts_of_three_commands(database: Database, tmp_path: Path) -> None:
     hold_first_starts(database, tmp_path, 6)
 
@@ -124,7 +119,7 @@ def hold_outage(
     return err
 
 
-@ON_A_SERVER
+@pytest.mark.parametrize("database", [pytest.param("sqlite", marks=pytest.mark.slow), "postgresql"], indirect=True)
 def test_an_outage_while_a_search_runs(database: Database, tmp_path: Path) -> None:
     err = hold_outage(database, tmp_path, 3, 0.0, trials=12, heartbeat=3)
     assert "the database does not answer since " in err
@@ -212,8 +207,8 @@ def _has_results(url: str) -> bool:
         return False
 
 
-@pytest.mark.parametrize("twice", [pytest.param(False, marks=pytest.mark.slow), True], ids=["once", "twice"])
-@ON_A_SERVER
+@pytest.mark.slow
+@pytest.mark.parametrize("twice", [False, True], ids=["once", "twice"])
 def test_control_c_while_the_database_is_away(database: Database, tmp_path: Path, twice: bool) -> None:
     hold_stop_during_outage(database, tmp_path, twice=twice)
 
