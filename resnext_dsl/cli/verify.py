@@ -35,7 +35,7 @@ def verify(
 
     with answers.reported():
         network = answers.load(spec, settings, root)
-        measured = measure(network.compile(form="written"), network.ir.nodes[0].shape)
+        measured = measure(network.compile(form="written", device="meta"), network.ir.nodes[0].shape)
         fault = _fault(network, measured)
         if as_json:
             _in_json(network, measured, fault)

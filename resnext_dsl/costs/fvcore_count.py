@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from resnext_dsl.costs.closed_form import COST_MEASURES, Cost, NetworkCost
 from resnext_dsl.foundation.diagnostics import ArchError, Diagnostic
@@ -34,18 +35,30 @@ class FvcoreCount:
 MATRIX_PRODUCTS = ("addmm", "matmul")
 """fvcore's names of matrix products, which networks of other libraries compute without a layer."""
 
+ELEMENTS = "activations"
+"""The name of the activations among the counts of fvcore's operators."""
+
+Handle = Callable[[list[Any], list[Any]], Any]
+"""Counts an operator of fvcore's trace from its inputs and outputs."""
+
 
 NORM = "batch_norm"
 """fvcore's name of the batch norm that standardizes weights."""
 
 
 def measure(model: nn.Module, shape: Shape) -> FvcoreCount:
-    """Runs fvcore on a module on the CPU (fvcore fails on meta tensors), and restores the module's mode.
+    """Runs fvcore on a module on the CPU, and restores the module's mode.
+
+    fvcore fails on meta tensors, so a module on the meta device moves to the CPU, with zeros as weights. No count
+    depends on the values of the weights, so there is no need to draw them.
 
     Args:
         model: The compiled network.
         shape: Input shape without batch.
     """
+    if any(tensor.is_meta for tensor in model.state_dict().values()):
+        for tensor in model.to_empty(device="cpu").state_dict().values():
+            tensor.zero_()
     training = model.training
     model.eval()
     try:
@@ -63,9 +76,10 @@ def _counted(model: nn.Module, shape: Shape) -> FvcoreCount:
 
     example = (torch.zeros(1, *shape),)
     counted = FlopCountAnalysis(model, example).unsupported_ops_warnings(False).uncalled_modules_warnings(False)
-    activations = ActivationCountAnalysis(model, example)
-    activations = activations.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
-    flops, elements = counted.by_module_and_operator(), activations.by_module()
+    for operator, count in ActivationCountAnalysis(model, example)._op_handles.items():
+        counted.set_op_handle(operator, _both(operator, counted._op_handles.get(operator), count))
+    flops = counted.by_module_and_operator()
+    elements = {name: counts.pop(ELEMENTS, 0) for name, counts in flops.items()}
     multiplies = {*MATRIX_PRODUCTS, *(row.fvcore for row in OPERATORS.values() if row.multiplies)}
     modules = {
         name: Cost(
@@ -76,7 +90,23 @@ def _counted(model: nn.Module, shape: Shape) -> FvcoreCount:
         )
         for name, module in model.named_modules()
     }
-    return FvcoreCount(modules[""], {name: int(count) for name, count in counted.by_operator().items()}, modules)
+    return FvcoreCount(modules[""], {name: int(count) for name, count in flops[""].items()}, modules)
+
+
+def _both(operator: str, flops: Handle | None, elements: Handle) -> Handle:
+    """A handle of fvcore that counts FLOPs and activations, so that the module is traced once and not twice."""
+
+    def count(inputs: list[Any], outputs: list[Any]) -> Counter[str]:
+        counts = _counter(flops(inputs, outputs), operator.partition("::")[2]) if flops is not None else Counter[str]()
+        counts[ELEMENTS] = sum(_counter(elements(inputs, outputs), ELEMENTS).values())
+        return counts
+
+    return count
+
+
+def _counter(count: Any, name: str) -> Counter[str]:
+    """The result of a handle: either counts by name, or the count of the operator itself."""
+    return Counter(count) if isinstance(count, Mapping) else Counter({name: count})
 
 
 @dataclass(frozen=True, slots=True)

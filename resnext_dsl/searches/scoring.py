@@ -145,12 +145,12 @@ class _Process:
 
 def main() -> None:
     """Scores candidates. Standard input has three lines: the number of scoring processes, the plan, the candidates."""
-    import torch
-
     processes, plan_text, values = sys.stdin.read().splitlines()
-    torch.set_num_threads(max(1, torch.get_num_threads() // int(processes)))
     plan = Plan.from_json(plan_text)
     space = plan.space()
+    import torch  # only now: an error in the spec does not wait for it
+
+    torch.set_num_threads(max(1, torch.get_num_threads() // int(processes)))
     for one in json.loads(values):
         sys.stdout.write(f"{_score(space, space.candidate(one), plan)!r}\n")
         sys.stdout.flush()

@@ -57,7 +57,8 @@ class Session:
         self.name = plan.study or self.space.network.name
         self.url = url_of(plan, self.space.network.name)
         announce(f"opening {without_password(self.url)}")
-        self._storage = open_storage(self.url, plan.heartbeat, plan.grace, patience)
+        is_checked = patience > 0 and plan.engine == "processes"  # a worker of this machine; its search has opened it
+        self._storage = open_storage(self.url, plan.heartbeat, plan.grace, patience, is_checked)
         try:
             opened = open_study(self._storage, self.name, plan, self.space, self.evaluator.version)
         except BaseException:

@@ -48,7 +48,7 @@ def absolute(url: str) -> str:
     return without_password(url)
 
 
-def open_storage(url: str, heartbeat: int, grace: int, patience: float = 0.0) -> RDBStorage:
+def open_storage(url: str, heartbeat: int, grace: int, patience: float = 0.0, is_checked: bool = False) -> RDBStorage:
     """Opens a database for use by many processes.
 
     Args:
@@ -57,6 +57,8 @@ def open_storage(url: str, heartbeat: int, grace: int, patience: float = 0.0) ->
         grace: Seconds without a heartbeat after which a trial is marked as failed.
         patience: Seconds that the database may be unavailable. A worker waits, because its search has already
             opened the database.
+        is_checked: Whether the search has opened the database with the same Optuna. If so, the tables are not compared
+            with Optuna's versions again, for which each worker would read Optuna's migrations.
 
     Raises:
         ArchError: E722 if the URL is not valid or the database cannot be reached.
@@ -66,7 +68,7 @@ def open_storage(url: str, heartbeat: int, grace: int, patience: float = 0.0) ->
         while True:
             tries += 1
             try:
-                return _opened(url, heartbeat, grace)
+                return _opened(url, heartbeat, grace, is_checked)
             except (ArgumentError, NoSuchModuleError, ImportError) as problem:
                 hint = "sqlite:///FILE.db, or postgresql://USER@HOST/DATABASE (pip install 'resnext-dsl[postgresql]')"
                 raise _unusable(url, str(problem), hint) from None
@@ -82,7 +84,7 @@ def open_storage(url: str, heartbeat: int, grace: int, patience: float = 0.0) ->
             time.sleep(random.uniform(0.05, 0.5))  # a random wait, so that the same processes do not collide again
 
 
-def _opened(url: str, heartbeat: int, grace: int) -> RDBStorage:
+def _opened(url: str, heartbeat: int, grace: int, is_checked: bool) -> RDBStorage:
     parsed = make_url(url)
     arguments: dict[str, Any] = {"pool_pre_ping": True}  # a server may have closed the connection, unlike a file
     if parsed.get_driver_name() in ("psycopg", "psycopg2"):
@@ -92,7 +94,14 @@ def _opened(url: str, heartbeat: int, grace: int) -> RDBStorage:
         arguments = {"connect_args": {"timeout": BUSY}}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
-        storage = RDBStorage(url, engine_kwargs=arguments, heartbeat_interval=heartbeat, grace_period=grace)
+        storage = RDBStorage(
+            url,
+            engine_kwargs=arguments,
+            skip_compatibility_check=is_checked,
+            heartbeat_interval=heartbeat,
+            grace_period=grace,
+            skip_table_creation=is_checked,
+        )
     if parsed.get_backend_name() == "sqlite":
         serialize(storage.engine)
         storage.engine.dispose()  # closes the connections that were opened before `serialize`

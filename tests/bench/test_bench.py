@@ -17,6 +17,7 @@ import torch
 from bench_examples import OTHER, SMALL
 from interrupts import interrupted
 from safetensors.torch import load_file
+from timing_in_process import InThisProcess
 
 import resnext_dsl as rx
 from resnext_dsl.bench import backends, bench, peers, rounds
@@ -43,31 +44,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def children() -> set[str]:
     done = subprocess.run(["ps", "-o", "args=", "--ppid", str(os.getpid())], capture_output=True, text=True)
     return {line for line in done.stdout.splitlines() if "resnext_dsl.bench.timing_worker" in line}
-
-
-class InThisProcess:
-    """Answers as a worker does, in the process of the test: a tenth of the time of a process that imports torch."""
-
-    def __init__(self, what: str, threads: int = 0) -> None:
-        self._worker = TimingWorker()
-
-    def __enter__(self) -> InThisProcess:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        pass
-
-    def ask(self, task: str, **request: object) -> dict[str, object]:
-        return self._worker.answer(json.loads(json.dumps({"do": task, **request})))
-
-    def suspend(self) -> None:
-        pass
-
-    def resume(self) -> None:
-        pass
 
 
 @pytest.fixture
@@ -231,6 +207,7 @@ def test_a_queue_waits_for_the_device_once_at_its_end(monkeypatch: pytest.Monkey
     assert done == ["waits", "run", "run", "run", "waits"]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated")  # by torch's own pass that freezes
 def test_a_frozen_module_keeps_no_weights_of_its_own(folder: Path) -> None:
     subject = BenchSubject("", "small", (3, 16, 16), "small.arch")

@@ -373,8 +373,9 @@ def states(sent: list[dict]) -> list[str]:
     return [entry["state"] for entry in sent if entry["kind"] == "line"]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_torchvision")
-@pytest.mark.parametrize("name", [pytest.param("resnet50", marks=pytest.mark.slow), "resnext50_32x4d"])
+@pytest.mark.parametrize("name", ["resnet50", "resnext50_32x4d"])
 def test_the_oracle_of_layouts_finds_a_planted_error_in_every_type(tmp_path: Path, name: str) -> None:
     run, sent = run_on(tmp_path)
     found = oracle(run, name)

@@ -6,8 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
+from timing_in_process import InThisProcess
 from typer.testing import CliRunner
 
+from resnext_dsl.bench import rounds
 from resnext_dsl.cli.app import app
 
 SMALL = "network small { input image: 3x16x16; conv(4, 3x3); bn; relu; avgpool(global); flatten; linear(2) }"
@@ -17,6 +19,7 @@ QUICK = ("--rounds", "2", "--seconds", "0.01", "--threads", "1")
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(rounds, "TimingProcess", InThisProcess)  # `tests/bench` has the processes
     (tmp_path / "small.arch").write_text(SMALL)
     return tmp_path
 

@@ -83,6 +83,7 @@ def test_torch_compile_takes_outputs_of_training(device: str) -> None:
     assert_same(result, model(x))
 
 
+@pytest.mark.slow
 def test_torch_compile_differentiates(device: str) -> None:
     torch.compiler.reset()
     graph = network(RESNEXT)

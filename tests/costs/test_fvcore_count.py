@@ -43,7 +43,7 @@ ORDINARY = [(name, size) for name in ("resnet18", "mobilenetv2_100") for size in
 
 def check(network: rx.Network) -> None:
     """Hold every figure of a network against fvcore's."""
-    measured = measure(network.compile(form="written"), network.ir.nodes[0].shape)
+    measured = measure(network.compile(form="written", device="meta"), network.ir.nodes[0].shape)
     agree(network.cost(), measured)
     pairs = module_pairs(network.cost(), measured)
     assert len(pairs) == len(measured.modules)
@@ -99,7 +99,7 @@ def test_every_counted_operator_has_fvcores_name() -> None:
 
 def test_a_module_that_differs_is_named() -> None:
     network = rx.load("resnet18", resolution=32)
-    measured = measure(network.compile(form="written"), network.ir.nodes[0].shape)
+    measured = measure(network.compile(form="written", device="meta"), network.ir.nodes[0].shape)
     measured.modules["conv3.0.bn1"] += Cost(flops=1)
     with pytest.raises(
         ArchError, match=r"E801.*two counts of `conv3\.0\.bn1` differ: flops 4,096 in closed form, 4,097 by"
@@ -109,7 +109,7 @@ def test_a_module_that_differs_is_named() -> None:
 
 def test_an_operator_that_differs_is_named() -> None:
     network = rx.load("resnet18", resolution=32)
-    measured = measure(network.compile(form="written"), network.ir.nodes[0].shape)
+    measured = measure(network.compile(form="written", device="meta"), network.ir.nodes[0].shape)
     moved = {**measured.flops_by_operator, "linear": 0}
     with pytest.raises(ArchError, match=r"two counts of linear differ: flops 512,000 in closed form, 0 by fvcore"):
         agree(network.cost(), FvcoreCount(measured.cost, moved, measured.modules))

@@ -18,6 +18,7 @@ from resnext_dsl.cli.export import To
 from resnext_dsl.export import TARGETS, targets
 from resnext_dsl.export.interface import outputs_of, signature_of
 from resnext_dsl.export.onnx import OPSET
+from resnext_dsl.export.write import Written
 from resnext_dsl.foundation import atomic as output
 
 ROOT = Path(__file__).parent.parent.parent
@@ -27,7 +28,7 @@ EXPORTS = [(target, name) for target in ("pt2", "onnx", "openvino") for name in 
 GREY = """network grey {
     input image: 1x8x8
     conv(4, 3x3) as a
-    output side from a { conv(2, 1x1) }
+    output side from a { conv(4, 1x1) }
     relu; flatten; linear(10)
 }
 """
@@ -63,56 +64,81 @@ def test_a_file_gives_the_outputs_of_the_module(target: str, name: str, tmp_path
         torch.testing.assert_close(theirs, ours, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize(
-    ("spec", "settings"),
-    [
-        (GREY, {}),
-        pytest.param("examples/digits.arch", {"depth": 1, "channels": 8, "width": 4}, marks=pytest.mark.slow),
-        pytest.param("examples/families.arch", {}, marks=pytest.mark.slow),
-        pytest.param("unet", {"resolution": 64, "channels": 4}, marks=pytest.mark.slow),
-    ],
-    ids=["grey", "digits", "families", "unet"],
-)
-def test_packages_of_the_networks_for_one_channel(spec: str, settings: dict[str, object], tmp_path: Path) -> None:
-    path = ROOT / spec
-    network = rx.loads(spec) if spec is GREY else rx.load(path if path.exists() else spec, **settings)
+def exported_package(network: rx.Network, path: Path) -> Written:
+    """A package for any batch that gives the outputs of the module."""
     shape = network.ir.nodes[0].shape
     assert shape[0] == 1
-    written = network.export("aoti", tmp_path / "m.pt2", seed=3)
+    written = network.export("aoti", path, seed=3)
     assert written.agreement.batches == (1, 3)
     assert written.agreement.difference <= 1e-5
-    assert list(written.files) == list(tmp_path.iterdir())
+    assert list(written.files) == list(path.parent.iterdir())
     for batch in (1, 2, 5):
         images = torch.randn(batch, *shape)
         expected, found = eager(network, images, seed=3), read_back("aoti", written.files[0], images.clone())
         for theirs, ours in zip(found.values(), expected.values(), strict=True):
             torch.testing.assert_close(theirs, ours, rtol=1e-4, atol=1e-5)
+    return written
 
 
-def test_a_package_is_loaded_with_checks_of_its_inputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("spec", "settings"),
+    [
+        ("examples/digits.arch", {"depth": 1, "channels": 8, "width": 4}),
+        ("examples/families.arch", {}),
+        ("unet", {"resolution": 64, "channels": 4}),
+    ],
+    ids=["digits", "families", "unet"],
+)
+def test_packages_of_the_networks_for_one_channel(spec: str, settings: dict[str, object], tmp_path: Path) -> None:
+    path = ROOT / spec
+    exported_package(rx.load(path if path.exists() else spec, **settings), tmp_path / "m.pt2")
+
+
+def hold_checks(path: Path, images: Tensor, expected: Tensor, refused: list[Tensor]) -> None:
+    """A package gives the expected main output, and refuses other images; the environment stays as it was."""
     from resnext_dsl.export.aoti import CHECKS, loaded
 
-    monkeypatch.delenv(CHECKS, raising=False)
-    network = rx.loads("network n { input image: 3x8x8; conv(4, 3x3); relu; conv(4, 3x3) }")
-    written = network.export("aoti", tmp_path / "m.pt2", batch=2)
-    run = loaded(tmp_path / "m.pt2", "cpu")
-    images = torch.randn(2, 3, 8, 8)
-    (expected,) = eager(network, images, seed=0).values()
+    run = loaded(path, "cpu")
     torch.testing.assert_close(outputs_of(run(images))[0], expected, rtol=1e-4, atol=1e-5)
     assert CHECKS not in os.environ
-    with pytest.raises(RuntimeError):
-        run(images.contiguous(memory_format=torch.channels_last))
-    with pytest.raises(RuntimeError):
-        run(torch.randn(3, 3, 8, 8))
-    with pytest.raises(RuntimeError):
-        run(images.double())
-    # The printed lines, in a program of their own.
-    program = f"import os, torch\nimages = torch.ones(2, 3, 8, 8)\n{written.snippet}\nprint(tuple(outputs.shape))"
-    program += "\nnetwork(images.contiguous(memory_format=torch.channels_last))"
+    for wrong in refused:
+        with pytest.raises(RuntimeError):
+            run(wrong)
+
+
+def hold_snippet(snippet: str, images: str, shape: str, refused: str) -> None:
+    """The printed lines run in a program of their own, which refuses other images."""
+    program = f"import os, torch\nimages = {images}\n{snippet}\nprint({shape})\nnetwork({refused})"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.stdout == "(2, 4, 8, 8)\n"
     assert done.returncode != 0
     assert "RuntimeError" in done.stderr
+
+
+def test_a_package_of_any_batch_for_one_channel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AOTI_RUNTIME_CHECK_INPUTS", raising=False)
+    network = rx.loads(GREY)
+    written = exported_package(network, tmp_path / "m.pt2")
+    images = torch.randn(2, 1, 8, 8)
+    across = images.mT.contiguous().mT  # rows and columns in the other order in memory
+    refused = [across, torch.randn(2, 1, 8, 9), images.double()]
+    hold_checks(tmp_path / "m.pt2", images, eager(network, images, seed=3)["main"], refused)
+    shape, wrong = "tuple(outputs[1].shape)", "images.mT.contiguous().mT"
+    hold_snippet(written.snippet, "torch.ones(2, 1, 8, 8)", shape, wrong)
+
+
+@pytest.mark.slow
+def test_a_package_of_one_batch_checks_its_inputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AOTI_RUNTIME_CHECK_INPUTS", raising=False)
+    network = rx.loads("network n { input image: 3x8x8; conv(4, 3x3); relu; conv(4, 3x3) }")
+    written = network.export("aoti", tmp_path / "m.pt2", batch=2)
+    images = torch.randn(2, 3, 8, 8)
+    turned = images.contiguous(memory_format=torch.channels_last)
+    (expected,) = eager(network, images, seed=0).values()
+    hold_checks(tmp_path / "m.pt2", images, expected, [turned, torch.randn(3, 3, 8, 8), images.double()])
+    wrong = "images.contiguous(memory_format=torch.channels_last)"
+    hold_snippet(written.snippet, "torch.ones(2, 3, 8, 8)", "tuple(outputs.shape)", wrong)
 
 
 @pytest.mark.parametrize("target", ["pt2", "onnx", "openvino"])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from forms_oracle import compare
+from forms_oracle import Reference, compare
 from references import fill
 
 import resnext_dsl as rx
@@ -67,7 +67,7 @@ JOINS = [
 @pytest.mark.parametrize(("body", "rules", "names"), JOINS)
 def test_paths_become_one(body: str, rules: set[str], names: str | None) -> None:
     net = network(f"    stage s {{ {body} }}")
-    difference, rewritten = compare(net, "fastest", "train")
+    difference, rewritten = compare(Reference(net), "fastest", "train")
     fired = {rule for entry in rewritten.report.fired for rule in entry.rules}
     assert fired >= rules
     assert bool(fired) is bool(rules)
@@ -121,7 +121,7 @@ def test_a_split_that_is_left_alone_says_why(body: str, reason: str | None) -> N
 def test_a_norm_in_each_path_blocks_the_sum_in_training_only() -> None:
     net = network("    stage s { split 4 { conv(2, 1x1); bn; relu; conv(8, 3x3); bn } merge add; relu }")
     assert net.rewrite(mode="train").graph is net.ir
-    difference, rewritten = compare(net, "fastest", "inference")
+    difference, rewritten = compare(Reference(net), "fastest", "inference")
     assert difference.outputs <= 1e-10
     inside = [node.name for node in rewritten.graph.nodes if node.name.startswith("s.")]
     assert inside == ["s.conv1", "s.relu_2", "s.conv2", "s.relu"]
@@ -156,7 +156,7 @@ FOLDS = [
 @pytest.mark.parametrize(("body", "rules", "names"), FOLDS)
 def test_rules_of_inference(body: str, rules: set[str], names: str | None) -> None:
     net = network(f"    stage s {{ {body} }}")
-    difference, rewritten = compare(net, "fastest", "inference")
+    difference, rewritten = compare(Reference(net), "fastest", "inference")
     fired = {rule for entry in rewritten.report.fired for rule in entry.rules}
     assert fired == rules
     assert difference.outputs <= 1e-10
@@ -171,7 +171,7 @@ def test_a_network_of_repvgg_blocks_becomes_plain() -> None:
     net = network(
         "    stage s repeat 3 { split { path { conv(8, 3x3); bn } path { conv(8, 1x1); bn } path { bn } } merge add; relu }"
     )
-    difference, rewritten = compare(net, "fastest", "inference")
+    difference, rewritten = compare(Reference(net), "fastest", "inference")
     assert difference.outputs <= 1e-10
     assert [node.operator for node in rewritten.graph.nodes] == [
         "input", *["conv", "relu"] * 3, "avgpool", "flatten", "linear",
@@ -214,7 +214,7 @@ SUMMED = [
 @pytest.mark.parametrize(("body", "reason", "merge"), SUMMED)
 def test_paths_go_on_to_their_sum_where_they_can(body: str, reason: str, merge: str) -> None:
     net = network(f"    stage s {{ {body} }}")
-    difference, rewritten = compare(net, "a", "train")
+    difference, rewritten = compare(Reference(net), "a", "train")
     assert max(difference) <= 1e-10
     assert any(node.name == f"s.{merge}" for node in rewritten.graph.nodes)
     reasons = [left.reason for left in rewritten.report.left.values() if "summed" in left.reason]

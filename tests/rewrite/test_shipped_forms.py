@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from forms_oracle import apart, compare, is_the_way_back, main, written
+from forms_oracle import Reference, apart, compare, is_the_way_back, main
 
 import resnext_dsl as rx
 from resnext_dsl.compiler.torch_module import build
@@ -112,14 +112,14 @@ def reduced(name: str) -> Network:
 
 @pytest.mark.parametrize("name", DIFFERENT)
 def test_inference_of_a_reduced_network_computes_what_is_written(name: str) -> None:
-    difference, _ = compare(reduced(name), "fastest", "inference")
+    difference, _ = compare(Reference(reduced(name)), "fastest", "inference")
     assert difference.outputs <= CLOSE
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_inference_computes_what_is_written(name: str) -> None:
-    difference, _ = compare(small(name), "fastest", "inference")
+    difference, _ = compare(Reference(small(name)), "fastest", "inference")
     assert difference.outputs <= CLOSE
 
 
@@ -131,10 +131,11 @@ def test_networks_without_such_paths_stay_the_same_object(name: str) -> None:
 
 def hold_joined_paths(network: Network) -> None:
     """The fastest form trains as what is written."""
-    difference, rewritten = compare(network, "fastest", "train")
+    reference = Reference(network)
+    difference, rewritten = compare(reference, "fastest", "train")
     assert max(difference) <= CLOSE
     assert rewritten.graph is not network.ir
-    assert is_the_way_back(rewritten.weights, written(network).state_dict())
+    assert is_the_way_back(rewritten.weights, reference.state)
 
 
 @pytest.mark.parametrize("name", JOINED)
@@ -148,27 +149,27 @@ def test_the_fastest_form_trains_as_what_is_written(name: str) -> None:
     hold_joined_paths(small(name))
 
 
-def hold_separated_paths(network: Network, form: str) -> None:
-    """A form whose grouped convolutions are paths trains as what is written, and costs as much."""
-    difference, rewritten = compare(network, form, "train")
-    assert max(difference) <= CLOSE
-    assert any(scope.kind == "paths" for scope in rewritten.graph.scopes.values())
-    assert is_the_way_back(rewritten.weights, written(network).state_dict())
-    before, after = cost_of(network.ir), cost_of(rewritten.graph)
-    assert (after.params, after.macs) == (before.params, before.macs)
+def hold_separated_paths(network: Network) -> None:
+    """The forms whose grouped convolutions are paths train as what is written, and cost as much."""
+    reference = Reference(network)
+    for form in ("a", "b"):
+        difference, rewritten = compare(reference, form, "train")
+        assert max(difference) <= CLOSE, form
+        assert any(scope.kind == "paths" for scope in rewritten.graph.scopes.values()), form
+        assert is_the_way_back(rewritten.weights, reference.state), form
+        before, after = cost_of(network.ir), cost_of(rewritten.graph)
+        assert (after.params, after.macs) == (before.params, before.macs), form
 
 
-@pytest.mark.parametrize("form", ["a", "b"])
 @pytest.mark.parametrize("name", GROUPED)
-def test_grouped_convolutions_of_a_reduced_network_are_paths(name: str, form: str) -> None:
-    hold_separated_paths(reduced(name), form)
+def test_grouped_convolutions_of_a_reduced_network_are_paths(name: str) -> None:
+    hold_separated_paths(reduced(name))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("form", ["a", "b"])
 @pytest.mark.parametrize("name", [*GROUPED, *LARGE])
-def test_grouped_convolutions_are_paths(name: str, form: str) -> None:
-    hold_separated_paths(small(name), form)
+def test_grouped_convolutions_are_paths(name: str) -> None:
+    hold_separated_paths(small(name))
 
 
 @pytest.mark.parametrize("mode", ["train", "inference"])
@@ -227,13 +228,11 @@ def test_siblings_that_go_different_ways_may_be_one(name: str) -> None:
     rewritten = rewrite(network.ir, siblings=True)
     assert {rule for fired in rewritten.report.fired for rule in fired.rules} == {"siblings"}
     assert rewritten.report.after.launches < rewritten.report.before.launches
-    model = written(network)
-    state = model.state_dict()
-    assert is_the_way_back(rewritten.weights, state)
-    together = build(network.ir, weights=state, dtype=torch.float64, siblings=True)
-    x = torch.randn(1, *network.ir.nodes[0].shape, dtype=torch.float64)
+    reference = Reference(network, batch=1)
+    assert is_the_way_back(rewritten.weights, reference.state)
+    together = build(network.ir, weights=reference.state, dtype=torch.float64, siblings=True)
     with torch.no_grad():
-        assert apart(main(model.eval()(x)), main(together.eval()(x))) <= CLOSE
+        assert apart(reference.output, main(together.eval()(reference.images))) <= CLOSE
 
 
 def test_every_network_with_paths_is_tried() -> None:

@@ -47,9 +47,9 @@ def postgresql() -> Iterator[str]:
         shutil.rmtree(folder)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """A headless Chromium that keeps what pages say and ask for."""
+    """A headless Chromium that keeps what pages say and ask for; an open page costs CPU time, so it ends with its module."""
     driver = Path("/usr/bin/chromedriver")
     if not driver.exists() or not Path("/usr/bin/chromium").exists():
         pytest.skip("no Chromium is installed here; `apt-get install chromium chromium-driver` brings it, and CI does")

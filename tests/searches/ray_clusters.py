@@ -21,8 +21,14 @@ def ray_cluster(*nodes: str) -> Iterator[str]:
     folder = tempfile.mkdtemp(prefix="ray-")  # a short one, since it holds sockets
     # Ray notes the newest cluster in a folder that it expects to be there; a user's own cluster is not to be hidden.
     Path(folder, "ray").mkdir()
-    # Workers are nice to others by default, which on two busy cores is to wait.
-    quiet = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0", "RAY_TMPDIR": folder}
+    # Workers are nice to others by default, which on two busy cores is to wait. By default Ray also starts a process for
+    # each CPU in advance, and no trial runs there: trials need the environment of their search.
+    quiet = {
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_worker_niceness": "0",
+        "RAY_prestart_worker_first_driver": "0",
+        "RAY_TMPDIR": folder,
+    }
     environment = {**os.environ, **quiet}
     command = [sys.executable, str(Path(__file__).parent / "ray_head.py"), folder, *nodes]
     head = subprocess.Popen(

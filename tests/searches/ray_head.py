@@ -11,7 +11,12 @@ from typing import Any
 
 from ray.cluster_utils import Cluster
 
-LIGHT = {"object_store_memory": 80 * 2**20, "include_dashboard": False}
+LIGHT = {
+    "object_store_memory": 80 * 2**20,
+    "include_dashboard": False,
+    "include_log_monitor": False,
+    "no_monitor": True,  # of the autoscaler
+}
 
 
 def node(text: str) -> dict[str, Any]:

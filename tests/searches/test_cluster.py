@@ -143,6 +143,7 @@ def test_trials_run_on_another_node(
             searched(spec, **{**more, "trials": 9}, storage=postgresql, study="another")
 
 
+@pytest.mark.slow
 def test_control_c_leaves_nothing_running_and_the_same_command_goes_on(
     spec: str, one_node: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -171,6 +172,7 @@ def test_control_c_leaves_nothing_running_and_the_same_command_goes_on(
     assert stopped == (2,)
 
 
+@pytest.mark.slow
 def test_an_evaluator_that_ends_its_process_fails_its_trial_at_once(
     spec: str, one_node: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -148,7 +148,8 @@ def start_together(processes: list[subprocess.Popen[str]]) -> None:
         process.stdin.flush()
 
 
-@pytest.mark.parametrize("url", [pytest.param("sqlite", marks=pytest.mark.slow), "postgresql"], indirect=True)
+@pytest.mark.slow
+@pytest.mark.parametrize("url", ["sqlite", "postgresql"], indirect=True)
 def test_several_processes_claim_each_trial_once(records: Records, url: str) -> None:
     for known in range(40):
         records.add(template(), known)

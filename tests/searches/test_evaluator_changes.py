@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 import time
 from functools import partial
@@ -13,8 +12,10 @@ from typing import Any
 
 import pytest
 from search_specs import SPACE
+from typer.testing import CliRunner
 
 import resnext_dsl as rx
+from resnext_dsl.cli.app import app
 from resnext_dsl.foundation.diagnostics import ArchError
 from resnext_dsl.searches.evaluator import _built_in
 from resnext_dsl.searches.versions import version_of
@@ -66,10 +67,13 @@ def spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return "space.arch"
 
 
-def command(spec: str, evaluator: str, *more: str) -> subprocess.CompletedProcess[str]:
+def command(spec: str, evaluator: str, *more: str) -> tuple[str, str]:
+    """The output of a command that ends well. The evaluator is imported anew, and its workers are processes."""
+    sys.modules.pop("mine", None)
     asked = ["--maximize", "accuracy", "--budget", "small", "--evaluator", evaluator, "--sampler", "random", *more]
-    arguments = [sys.executable, "-m", "resnext_dsl", "search", spec, *asked]
-    return subprocess.run(arguments, capture_output=True, text=True, timeout=240)
+    result = CliRunner().invoke(app, ["search", spec, *asked])
+    assert result.exit_code == 0, result.output
+    return result.stdout, result.stderr
 
 
 # --- another source ---
@@ -77,18 +81,16 @@ def command(spec: str, evaluator: str, *more: str) -> subprocess.CompletedProces
 
 def test_an_evaluator_with_another_body_is_named_and_its_results_stay(spec: str, tmp_path: Path) -> None:
     asked = "mine:accuracy", "--trials"
-    first = command(spec, *asked, "2", "--json")
-    assert (first.returncode, "W903" in first.stderr) == (0, False)
+    first, said = command(spec, *asked, "2", "--json")
+    assert "W903" not in said
     commented = MINE.replace("    return float", "    # the width alone\n    return float")
     (tmp_path / "mine.py").write_text(commented)
-    assert "W903" not in command(spec, *asked, "3").stderr
+    assert "W903" not in command(spec, *asked, "3")[1]
     (tmp_path / "mine.py").write_text(MINE.replace('float(candidate["width"])', '2 * float(candidate["width"])'))
-    again = command(spec, *asked, "4", "--json")
-    assert again.returncode == 0
+    again, said = command(spec, *asked, "4", "--json")
     warning = "--evaluator: warning[W903]: the results of the study come from 2 versions of the evaluator"
-    assert warning in again.stderr
-    answer = json.loads(again.stdout)
-    metrics = [[trial["metrics"] for trial in one["trials"]] for one in (answer, json.loads(first.stdout))]
+    assert warning in said
+    metrics = [[trial["metrics"] for trial in json.loads(answer)["trials"]] for answer in (again, first)]
     assert metrics[0][:2] == metrics[1]
 
 
@@ -121,9 +123,8 @@ class Evaluates:
 
 @pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_a_forked_child_records_nothing(spec: str, workers: int) -> None:
-    done = command(spec, "mine:forks", "--trials", "4", "--workers", str(workers), "--json")
-    assert done.returncode == 0, done.stderr
-    trials = json.loads(done.stdout)["trials"]
+    out, _ = command(spec, "mine:forks", "--trials", "4", "--workers", str(workers), "--json")
+    trials = json.loads(out)["trials"]
     assert [trial["metrics"]["accuracy"] for trial in trials] == [1.0] * 4
     assert [trial["number"] for trial in trials] == [0, 1, 2, 3]
 
@@ -140,17 +141,17 @@ def test_a_forked_child_of_a_function_records_nothing(spec: str) -> None:
 @pytest.mark.parametrize(("evaluator", "status"), [("leaves", 7), pytest.param("exits", 5, marks=pytest.mark.slow)])
 def test_an_evaluator_that_ends_its_process_fails_its_trial_at_once(spec: str, evaluator: str, status: int) -> None:
     began = time.monotonic()
-    done = command(spec, f"mine:{evaluator}", "--trials", "4", "--set", "depths=[1, 1]", "--set", "act=relu", "--json")
-    assert done.returncode == 0, done.stderr
-    answer = json.loads(done.stdout)
+    fixed = "--set", "depths=[1, 1]", "--set", "act=relu"
+    out, err = command(spec, f"mine:{evaluator}", "--trials", "4", *fixed, "--json")
+    answer = json.loads(out)
     assert answer["failures"]
     assert len(answer["failures"]) + len(answer["trials"]) == 4
     for failure in answer["failures"]:
         assert failure["candidate"]["width"] % 8
         assert failure["reason"] == f"the evaluator ended its process with status {status}"
-        assert f"trial {failure['number']} failed: {failure['reason']}" in done.stderr
+        assert f"trial {failure['number']} failed: {failure['reason']}" in err
     if evaluator == "leaves":
-        assert f"worker 0 ended with status 7; trial {answer['failures'][0]['number']} failed: no output" in done.stderr
+        assert f"worker 0 ended with status 7; trial {answer['failures'][0]['number']} failed: no output" in err
     assert time.monotonic() - began < 60 * len(answer["failures"])  # a heartbeat of 20 s would need a minute for each
 
 
@@ -163,10 +164,9 @@ def test_a_function_that_calls_exit_fails_its_trial(spec: str) -> None:
 
 
 def test_a_trial_whose_worker_crashes_is_tried_again_at_once(spec: str) -> None:
-    done = command(spec, "mine:crashes_once", "--trials", "2", "--json")
-    assert done.returncode == 0, done.stderr
-    assert "worker 0 was killed by signal 11; trial 0 is tried again: no output" in done.stderr
-    assert [trial["number"] for trial in json.loads(done.stdout)["trials"]] == [1, 2]
+    out, err = command(spec, "mine:crashes_once", "--trials", "2", "--json")
+    assert "worker 0 was killed by signal 11; trial 0 is tried again: no output" in err
+    assert [trial["number"] for trial in json.loads(out)["trials"]] == [1, 2]
 
 
 # --- metrics ---

@@ -267,14 +267,17 @@ def test_sixty_doublings_are_refused_as_an_override(name: str) -> None:
 NESTED = "[" * 20 + "1" + " for i in [1, 2]]" * 20
 """A value of 2 ** 20 elements that needs no name of the file."""
 
+SHARED = "[[v, v] for v in [" * 20 + "1" + "]]" * 20
+"""Another one, of lists that share their parts: it is refused after a few steps and not after 100,000."""
+
 
 @pytest.mark.parametrize(
     "options",
     [
         ["--vary", f"p={{1, {NESTED}}}", "--under", "params=1M"],
-        ["--vary", f"p=1..{NESTED}", "--under", "params=1M"],
-        ["--vary", "p", "--under", f"params={NESTED}"],
-        ["--vary", "p", "--match", f"params={NESTED}"],
+        ["--vary", f"p=1..{SHARED}", "--under", "params=1M"],
+        ["--vary", "p", "--under", f"params={SHARED}"],
+        ["--vary", "p", "--match", f"params={SHARED}"],
         ["--vary", "p", "--set", f"q={NESTED}", "--under", "params=1M"],
         ["--vary", "p", "--set", f"q={DOUBLED}", "--under", "params=1M"],
     ],

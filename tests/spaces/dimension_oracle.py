@@ -63,13 +63,28 @@ class Twin(NamedTuple):
 
 def keeps(text: str, row: Row, *budgets: str) -> bool:
     """Whether the network of these values is one, and keeps its budgets."""
+    network = _network(text, row)
     try:
-        network = rx.loads(text, **{name: _given(value) for name, value in row.items()})
-        return all(line.met for line in usage(network.limits_of(budgets), network))
+        return network is not None and all(line.met for line in usage(network.limits_of(budgets), network))
     except rx.ArchError:
         return False
 
 
+def _network(text: str, row: Row) -> rx.Network | None:
+    """The network of these values; several budgets look at the same one."""
+    key = text, repr(row)  # `1` and `True` are different values
+    if key not in _NETWORKS:
+        if len(_NETWORKS) > MOST_NETWORKS:
+            _NETWORKS.clear()
+        try:
+            _NETWORKS[key] = rx.loads(text, **{name: _given(value) for name, value in row.items()})
+        except rx.ArchError:
+            _NETWORKS[key] = None
+    return _NETWORKS[key]
+
+
+MOST_NETWORKS = 4000
+_NETWORKS: dict[tuple[str, str], rx.Network | None] = {}
 _KEPT: dict[tuple[str, tuple[str, ...]], list[dict[str, Any]]] = {}
 
 

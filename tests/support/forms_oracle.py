@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import NamedTuple
 
 import torch
@@ -28,8 +29,42 @@ class Difference(NamedTuple):
     statistics: float = 0.0
 
 
-def written(network: Network, seed: int = 0) -> nn.Module:
-    """The network as written, in float64, with weights and statistics away from their neutral start."""
+class Reference:
+    """A network as written, in float64, with weights and statistics away from their neutral start.
+
+    It runs once and not once for each form. The batch is the same in every form.
+    """
+
+    def __init__(self, network: Network, batch: int = 2) -> None:
+        self.network = network
+        generator = torch.Generator().manual_seed(1)
+        self.images = torch.randn(batch, *network.ir.nodes[0].shape, generator=generator, dtype=torch.float64)
+        self._model = _as_written(network)
+        self.state = {name: tensor.clone() for name, tensor in self._model.state_dict().items()}
+
+    @cached_property
+    def output(self) -> Tensor:
+        """The main output in eval mode."""
+        with torch.no_grad():
+            return main(self._model.eval()(self.images))
+
+    @cached_property
+    def step(self) -> Step:
+        """One step of training, whose statistics are taken back."""
+        step = _trained(self._model, self.images)
+        self._model.load_state_dict(self.state)
+        return step
+
+
+class Step(NamedTuple):
+    """One step of training: the main output, the gradients, and the state after it."""
+
+    output: Tensor
+    gradients: dict[str, Tensor]
+    state: dict[str, Tensor]
+
+
+def _as_written(network: Network, seed: int = 0) -> nn.Module:
     model = build(network.ir, network.init, form="written", seed=seed, dtype=torch.float64)
     generator = torch.Generator().manual_seed(seed)
     for name, tensor in model.state_dict().items():
@@ -39,24 +74,21 @@ def written(network: Network, seed: int = 0) -> nn.Module:
     return model
 
 
-def compare(network: Network, form: str, mode: str, batch: int = 2) -> tuple[Difference, Rewritten]:
+def compare(reference: Reference, form: str, mode: str) -> tuple[Difference, Rewritten]:
     """Compare a form with the network as written."""
+    network = reference.network
     rewritten = rewrite(network.ir, form, mode)
-    first = written(network)
-    second = build(network.ir, network.init, form=form, mode=mode, weights=first.state_dict(), dtype=torch.float64)
-    generator = torch.Generator().manual_seed(1)
-    x = torch.randn(batch, *network.ir.nodes[0].shape, generator=generator, dtype=torch.float64)
+    model = build(network.ir, network.init, form=form, mode=mode, weights=reference.state, dtype=torch.float64)
     if mode == "inference":
         with torch.no_grad():
-            return Difference(apart(main(first.eval()(x)), main(second(x)))), rewritten
-    ways = [_trained(model, x) for model in (first, second)]
-    gradients = [
-        carry(rewritten.weights, _gradients(first)),
-        _gradients(second),
-    ]
-    statistics = [carry(rewritten.weights, first.state_dict()), second.state_dict()]
-    scale = max((tensor.abs().max().item() for tensor in gradients[1].values()), default=0.0) or 1.0
-    return Difference(apart(*ways), _apart(*gradients, scale=scale), _apart(*statistics)), rewritten
+            return Difference(apart(reference.output, main(model(reference.images)))), rewritten
+    expected, step = reference.step, _trained(model, reference.images)
+    gradients = carry(rewritten.weights, expected.gradients), step.gradients
+    statistics = carry(rewritten.weights, expected.state), step.state
+    scale = max((tensor.abs().max().item() for tensor in step.gradients.values()), default=0.0) or 1.0
+    return Difference(
+        apart(expected.output, step.output), _apart(*gradients, scale=scale), _apart(*statistics)
+    ), rewritten
 
 
 def main(result: Tensor | tuple[Tensor, ...]) -> Tensor:
@@ -76,21 +108,19 @@ def is_the_way_back(weights: WeightMap, state: dict[str, Tensor]) -> bool:
     return set(back) == set(state) and all(torch.equal(back[key], state[key]) for key in state)
 
 
-def _trained(model: nn.Module, x: Tensor) -> Tensor:
-    """The main output of one step of training, whose gradients and statistics are left in the model."""
+def _trained(model: nn.Module, images: Tensor) -> Step:
+    """One step of training on the main output and the auxiliary ones."""
     torch.manual_seed(0)  # of dropout, which draws the same numbers in every form
-    outputs = model.train()(x)
+    outputs = model.train()(images)
     outputs = (outputs,) if isinstance(outputs, Tensor) else outputs
-    total = torch.zeros((), dtype=x.dtype)
+    total = torch.zeros((), dtype=images.dtype)
     for output in outputs:
-        weights = torch.linspace(-1, 1, output.numel(), dtype=x.dtype).view_as(output)
+        weights = torch.linspace(-1, 1, output.numel(), dtype=images.dtype).view_as(output)
         total = total + (output * weights).sum()
     total.backward()
-    return outputs[0].detach()
-
-
-def _gradients(model: nn.Module) -> dict[str, Tensor]:
-    return {name: parameter.grad for name, parameter in model.named_parameters() if parameter.grad is not None}
+    gradients = {name: parameter.grad for name, parameter in model.named_parameters() if parameter.grad is not None}
+    model.zero_grad(set_to_none=True)
+    return Step(outputs[0].detach(), gradients, {name: tensor.clone() for name, tensor in model.state_dict().items()})
 
 
 def _apart(one: dict[str, Tensor], other: dict[str, Tensor], scale: float | None = None) -> float:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from resnext_dsl.bench.peers import declare_missing_operators
+from resnext_dsl.compiler.meta_device import unfilled
 
+META = torch.device("meta")
 DATA = Path(__file__).parents[1] / "data"
 
 
@@ -125,18 +128,38 @@ def structure(name: str, **options: Any) -> nn.Module:
 
 def torchvision_structure(name: str, **options: Any) -> nn.Module:
     """A network of torchvision by its name there, on the meta device."""
-    with torch.device("meta"):
+    with META, unfilled(META):
         return torchvision.models.get_model(name, weights=None, **_TORCHVISION_OPTIONS.get(name, {}) | options).eval()
 
 
 def timm_structure(name: str, **options: Any) -> nn.Module:
     """A network of timm by its name there, on the meta device."""
-    with torch.device("meta"):
+    with META, unfilled(META):
         return timm.create_model(name, pretrained=False, **options).eval()
 
 
 MULTIPLES_OF_32 = {"dla60x": 96, "hrnet_w18": 128}
 """Networks that take sizes divisible by 32 only, with about half of their size."""
+
+
+def filled(build: Callable[[], nn.Module], seed: int) -> nn.Module:
+    """What a function builds, with every parameter drawn; its own initial weights, which take longer, are left out."""
+    try:
+        with META, unfilled(META):
+            model = build()
+        model.to_empty(device="cpu")
+    except NotImplementedError:  # torchvision's RegNet computes with tensors when it is built
+        model = build()
+    fill(model, seed)
+    return model
+
+
+def without_norms(model: nn.Module) -> nn.Module:
+    """Lets every norm return its input, which has the same shape; on the meta device torch's norms are slow Python."""
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d | nn.LayerNorm):
+            module.forward = lambda value: value
+    return model
 
 
 def reference(name: str) -> nn.Module:

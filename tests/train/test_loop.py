@@ -280,6 +280,7 @@ def test_precisions_train(tmp_path: Path, precision: str) -> None:
     assert result.test.loss < 2.6
 
 
+@pytest.mark.slow
 def test_two_processes_take_the_steps_of_one(tmp_path: Path) -> None:
     cifar10(tmp_path / "cifar")
     path = spec(tmp_path, PLAIN, "plain")

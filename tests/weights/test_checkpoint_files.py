@@ -44,7 +44,7 @@ def timm_model(name: str) -> nn.Module:
 
 def torchvision_model(name: str) -> nn.Module:
     options = {"inception_v3": {"init_weights": False, "transform_input": False}}.get(name, {})
-    return torchvision.models.get_model(name, weights=None, **options).eval()
+    return references.filled(lambda: torchvision.models.get_model(name, weights=None, **options), seed=1).eval()
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,6 @@ def test_torchvision_and_timm_share_checkpoints(
     torchvision_name: str, timm_name: str, suffix: str, tmp_path: Path
 ) -> None:
     one, other = torchvision_model(torchvision_name), timm_model(timm_name)
-    references.fill(one, seed=1)
     file = tmp_path / f"weights{suffix}"
     save(file, one.state_dict())
     load_weights(other, file)
@@ -125,6 +124,10 @@ DEPTHS, CARDINALITY, WIDTH, CLASSES = (2, 1, 1, 1), 8, 2, 10
 
 def by_hand(form: str) -> nn.Module:
     """A small ResNeXt with our names."""
+    return references.filled(lambda: _by_hand(form), seed=ord(form)).eval()
+
+
+def _by_hand(form: str) -> nn.Module:
     stem = unit(("conv", nn.Conv2d(3, 64, 7, 2, 3, bias=False)), ("bn", nn.BatchNorm2d(64)), ("relu", nn.ReLU()))
     stem.append(nn.MaxPool2d(3, 2, 1))
     parts, inputs = [("stem", stem)], 64
@@ -136,16 +139,12 @@ def by_hand(form: str) -> nn.Module:
             inputs = outputs
         parts.append((f"conv{stage + 2}", blocks))
     head = unit(("avgpool", nn.AdaptiveAvgPool2d(1)), ("flatten", nn.Flatten()), ("linear", nn.Linear(inputs, CLASSES)))
-    model = unit(*parts, ("head", head))
-    references.fill(model, seed=ord(form))
-    return model.eval()
+    return unit(*parts, ("head", head))
 
 
 def by_torchvision(**options: int) -> ResNet:
     settings = {"groups": CARDINALITY, "width_per_group": WIDTH, "num_classes": CLASSES} | options
-    model = ResNet(Bottleneck, list(DEPTHS), **settings).eval()
-    references.fill(model, seed=7)
-    return model
+    return references.filled(lambda: ResNet(Bottleneck, list(DEPTHS), **settings), seed=7).eval()
 
 
 @pytest.mark.parametrize("form", ["a", "b", "c"])

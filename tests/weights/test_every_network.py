@@ -71,9 +71,9 @@ SAID = {
 """Pairs that differ in function, with the beginning of the message."""
 
 
-def with_random_statistics(model: nn.Module, resolution: int, seed: int) -> nn.Module:
-    """Draws all weights; variances lie between 0.01 and 10, and gains keep the values in range."""
-    references.fill(model, seed)
+def with_random_statistics(build: Callable[[], nn.Module], resolution: int, seed: int) -> nn.Module:
+    """A network with all weights drawn; variances lie between 0.01 and 10, and gains keep the values in range."""
+    model = references.filled(build, seed)
     norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
     generator = torch.Generator().manual_seed(seed)
     momenta = [norm.momentum for norm in norms]
@@ -100,7 +100,7 @@ def with_random_statistics(model: nn.Module, resolution: int, seed: int) -> nn.M
 def test_outputs_are_equal_or_a_message_says_why_not(name: str, library: str, tmp_path: Path) -> None:
     network = rx.load(name)
     resolution = network.ir.nodes[0].shape[1]
-    theirs = with_random_statistics(build(name, library), resolution, zlib.crc32(f"{name} {library}".encode()))
+    theirs = with_random_statistics(lambda: build(name, library), resolution, zlib.crc32(f"{name} {library}".encode()))
     image = torch.randn(1, 3, resolution, resolution, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         expected = theirs(image)
@@ -136,7 +136,7 @@ def test_every_spec_is_in_the_sweep() -> None:
     ids=["torchvision", "timm's tf"],
 )
 def test_variants_of_mobilenet_have_parameters(build: Callable[[], nn.Module], settings: dict[str, object]) -> None:
-    theirs = with_random_statistics(build(), 224, 3)
+    theirs = with_random_statistics(build, 224, 3)
     model = rx.load("mobilenetv3_large_100", **settings).compile(weights=theirs.state_dict()).eval()
     image = torch.randn(1, 3, 224, 224, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
@@ -146,7 +146,7 @@ def test_variants_of_mobilenet_have_parameters(build: Callable[[], nn.Module], s
 @pytest.mark.parametrize("resolution", [224, 240])
 def test_tensorflows_efficientnet_has_parameters(resolution: int) -> None:
     """At 240 some maps have odd sides, which TensorFlow pads evenly."""
-    theirs = with_random_statistics(timm.create_model("tf_efficientnet_b0"), resolution, 4)
+    theirs = with_random_statistics(lambda: timm.create_model("tf_efficientnet_b0"), resolution, 4)
     network = rx.load("efficientnet_b0", eps=1e-3, pad_like_tf=True, resolution=resolution)
     model = network.compile(weights=theirs.state_dict()).eval()
     image = torch.randn(1, 3, resolution, resolution, generator=torch.Generator().manual_seed(1))
@@ -193,8 +193,7 @@ SILENT: dict[str, tuple[str, Callable[[], nn.Module], str]] = {
 )
 def test_a_reference_shows_differences_that_keys_do_not_tell(case: str) -> None:
     spec, build, place = SILENT[case]
-    theirs = build()
-    references.fill(theirs, seed=5)
+    theirs = references.filled(build, seed=5)
     state = theirs.state_dict()
     rx.load(spec).compile(weights=state)
     with pytest.raises(WeightsError, match=rf"E706.*`{place}") as caught:
@@ -203,8 +202,7 @@ def test_a_reference_shows_differences_that_keys_do_not_tell(case: str) -> None:
 
 
 def test_a_reference_that_agrees_changes_nothing() -> None:
-    theirs = timm.create_model("resnet18")
-    references.fill(theirs, seed=5)
+    theirs = references.filled(lambda: timm.create_model("resnet18"), seed=5)
     before = {key: value.clone() for key, value in theirs.state_dict().items()}
     model = rx.load("resnet18").compile(weights=rx.Checkpoint(theirs.state_dict(), reference=theirs, strict=True))
     assert model.training

@@ -27,9 +27,7 @@ def tuned(network: rx.Network, state: Mapping[str, Tensor], **choices: bool) -> 
 
 
 def resnet(**options: int) -> nn.Module:
-    model = torchvision.models.resnet18(**options)
-    references.fill(model, seed=1)
-    return model.eval()
+    return references.filled(lambda: torchvision.models.resnet18(**options), seed=1).eval()
 
 
 HEADS = {
@@ -92,8 +90,7 @@ def test_more_than_the_heads_is_an_error() -> None:
 )
 @pytest.mark.parametrize(("classes", "order"), [(1000, "pth"), (1000, "sorted"), (7, "sorted")])
 def test_missing_auxiliary_heads(name: str, build, heads: str, classes: int, order: str) -> None:  # type: ignore[no-untyped-def]
-    reference = build().eval()
-    references.fill(reference, seed=2)
+    reference = references.filled(build, seed=2).eval()
     state = reference.state_dict()
     state = {key: state[key] for key in (sorted(state) if order == "sorted" else state)}
     if classes == 1000:
@@ -119,8 +116,7 @@ def test_missing_auxiliary_heads(name: str, build, heads: str, classes: int, ord
 
 @pytest.mark.parametrize("channels", [1, 2, 4])
 def test_input_channels_are_adapted_as_in_timm(channels: int) -> None:
-    reference = timm.create_model("resnet18")
-    references.fill(reference, seed=1)
+    reference = references.filled(lambda: timm.create_model("resnet18"), seed=1)
     expected = timm.models.adapt_input_conv(channels, reference.state_dict()["conv1.weight"])
     network = rx.loads(
         f"network n {{ input image: {channels}x32x32; conv(64, 7x7, stride=2); bn; relu; conv(8, 3x3) }}"

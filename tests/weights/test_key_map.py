@@ -31,7 +31,7 @@ def execution_order(model: nn.Module, resolution: int) -> list[str]:
     for name, module in model.named_modules():
         if next(module.parameters(recurse=False), None) is not None:
             module.register_forward_hook(lambda *_, name=name: order.append(name) if name not in order else None)
-    model.train()(torch.empty(2, 3, resolution, resolution, device="meta"))
+    references.without_norms(model).train()(torch.empty(2, 3, resolution, resolution, device="meta"))
     return order
 
 

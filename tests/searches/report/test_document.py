@@ -18,7 +18,6 @@ import optuna
 import pytest
 import search_evaluators
 from made_results import best, made
-from scipy.stats import ecdf
 from search_specs import SPACE
 from typer.testing import CliRunner
 
@@ -163,6 +162,8 @@ def test_importance_says_when_it_cannot_tell(tmp_path: Path, count: int, value: 
 
 
 def test_the_distribution_of_error_is_that_of_scipy(tmp_path: Path) -> None:
+    from scipy.stats import ecdf  # slow to import, and no other test needs it
+
     found = made(tmp_path, 200, lambda c, n: {"accuracy": round(0.3 + (n * 31 % 50) / 100, 2)})
     known = distribution_of(found)
     assert known is not None
