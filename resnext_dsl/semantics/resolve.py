@@ -1,7 +1,7 @@
 """Checks the names of a spec without expanding it, also in unused templates and in branches that are not taken.
 
-Finds unknown names, wrong arguments of callees that the text determines, templates and functions that always call themselves,
-and declarations that are never used (warnings).
+Finds unknown names, wrong arguments of callees that the text determines, templates and functions that always call
+themselves, and declarations that are never used (warnings).
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class _Resolver(StatementNames):
         self._bases: dict[int, object] = {}  # of derived networks, by identity
 
     def circles(self) -> None:
-        """Notes definitions that call themselves."""
+        """Notes definitions that always call themselves."""
         for circle in self._calls.circles():
             self._note(circle)
 

@@ -254,6 +254,7 @@ class Writer:
             f"relu as {value}; joined({value}, 4); {body}; joined({value}, 4)",
             f"let {value} = channels_here * 2\nconv({value}, 1x1)",
             f"tree({self.one(*names.counts)}, 4)",
+            f"conv(8, 1x1) as {value}; slice(0, 4) as s{value}; use {value}; slice(4, 8); {self.one('add', 'concat')}(s{value})",
         )
 
     def _call(self, names: Names, depth: int, keeps: str) -> str:
