@@ -43,7 +43,7 @@ class _Resolver(StatementNames):
         self._bases: dict[int, object] = {}  # of derived networks, by identity
 
     def circles(self) -> None:
-        """Notes definitions that call themselves."""
+        """Notes definitions that always call themselves."""
         for circle in self._calls.circles():
             self._note(circle)
 

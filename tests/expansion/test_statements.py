@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from emit_oracle import check_equal, network
 from error_examples import net
 from graph_reading import nodes
 
@@ -55,6 +56,17 @@ def test_slices_are_equal_parts_of_the_channels() -> None:
     assert [(n.operator, n.shape[0]) for n in found.values()] == [
         ("conv", 8), ("slice", 4), ("slice", 4), ("conv", 2), ("concat", 6),
     ]  # fmt: skip
+
+
+def test_slices_of_a_value_have_names() -> None:
+    parts = "conv(12, 1x1) as whole; slice(0, 4) as kept; use whole; slice(4, 8) as middle; use whole; slice(8, 12)"
+    found = nodes(f"{parts}; conv(4, 3x3); add(middle); concat(kept)")
+    assert [(n.operator, n.inputs, n.shape[0]) for n in found.values()] == [
+        ("conv", (0,), 12), ("slice", (1,), 4), ("slice", (1,), 4), ("slice", (1,), 4),
+        ("conv", (4,), 4), ("add", (5, 3), 4), ("concat", (6, 2), 8),
+    ]  # fmt: skip
+    model = check_equal(network(f"{parts}; conv(4, 3x3); add(middle); concat(kept)"))
+    assert [name for name, _ in model.named_children()] == ["conv1", "conv2"]
 
 
 def test_paths_stand_under_conditions_and_in_loops() -> None:

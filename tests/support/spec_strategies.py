@@ -269,6 +269,7 @@ class Writer:
             f"relu as {value}; maxpool(3x3, stride=2); {body}; resize(like={value}, mode={self.one('nearest', 'bilinear')}); concat({value})",
             f"relu as {value}; maxpool(3x3, stride=2) as {value}s; {body}; use {value}; crop({self.one('', 'like=')}{value}s); resize({value}); add({value})",
             f"tree({self.one(*names.counts)}, 4)",
+            f"conv(8, 1x1) as {value}; slice(0, 4) as s{value}; use {value}; slice(4, 8); {self.one('add', 'concat')}(s{value})",
         )
 
     def _several(self, names: Names, depth: int, keeps: str) -> str:
