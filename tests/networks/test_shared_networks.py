@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from emit_oracle import check_equal
-from forms_oracle import compare, is_the_way_back, written
+from forms_oracle import Reference, compare, is_the_way_back
 from memory_oracle import alive_at_once, saved_for_backward
 from sharing_networks import drawn
 from torch import Tensor, nn
@@ -271,11 +271,12 @@ def test_rewriting_leaves_shared_operators_as_they_are() -> None:
 
 def hold_forms(network: Network) -> None:
     """Every form computes the same function, and returns the checkpoint."""
+    reference = Reference(network)
     for form, mode in (("fastest", "train"), ("fastest", "inference"), ("written", "inference")):
-        difference, other = compare(network, form, mode)
+        difference, other = compare(reference, form, mode)
         assert max(difference) <= 1e-9, (form, mode, difference)
         if mode == "train":
-            assert is_the_way_back(other.weights, written(network).state_dict())
+            assert is_the_way_back(other.weights, reference.state)
 
 
 SINGLE = """network single {
@@ -292,7 +293,7 @@ SINGLE = """network single {
 def test_an_instance_with_one_use_is_rewritten_inside_its_module() -> None:
     network = rx.loads(SINGLE)
     for form, mode in (("a", "train"), ("b", "train"), ("fastest", "inference")):
-        difference, other = compare(network, form, mode)
+        difference, other = compare(Reference(network), form, mode)
         assert max(difference) <= 1e-9
         names = {node.module_name.partition(".")[0] for node in other.graph.nodes[1:]}
         assert names == {"alone", "often"}

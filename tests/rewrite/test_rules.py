@@ -321,7 +321,7 @@ def test_the_paths_of_standardized_weights_are_not_summed() -> None:
     net = network(
         "    stage s { conv(8, 1x1, standardize=scaled); conv(8, 3x3, groups=2, standardize=true); conv(4, 1x1, standardize=true) }"
     )
-    difference, rewritten = compare(net, "a", "train")
+    difference, rewritten = compare(Reference(net), "a", "train")
     assert max(difference) <= 1e-10
     (left,) = rewritten.report.left.values()
     assert (
