@@ -88,7 +88,7 @@ class Caller(GraphBuilder):
         self._cache = ResolutionCache() if cache is None else cache
         self._frame = Frame(None, None)
         self._recordings: dict[Any, Recording] = {}
-        self._bares: dict[str, Attributes] = {}
+        self._bares: dict[tuple[str, int], Attributes] = {}
         evaluator.context = self._context
 
     def _body(
@@ -250,7 +250,7 @@ class Caller(GraphBuilder):
                 self.evaluator.walk(value, call.span)
         taken = [value for value in inputs if value is not None]
         taken += [self._operand(argument, env) for argument in bound.values]
-        attributes = self.validated(call.span, operator.name, arguments, spans)
+        attributes = self.validated(call.span, operator.name, arguments, spans, taken[0] if taken else None)
         if len(taken) < len(inputs) + len(bound.values):
             return None
         most = operator.inputs[1]
@@ -263,10 +263,11 @@ class Caller(GraphBuilder):
 
     def _bare(self, call: s.Apply, operator: Operator, place: Place, x: Running, name: str) -> Running:
         """An operator without arguments and without defaults of the network; its attributes are cached."""
-        attributes = self._bares.get(operator.name)
+        key = operator.name, len(x.shape) if x is not None else 0
+        attributes = self._bares.get(key)
         if attributes is None:
             self._bound(call, OperatorValue(operator), operator.name)
-            attributes = self._bares[operator.name] = self.validated(call.span, operator.name, {}, {})
+            attributes = self._bares[key] = self.validated(call.span, operator.name, {}, {}, x)
         return self.put_node(operator.name, attributes, [x], place.scope, name, call.span) if x is not None else None
 
     def _bound(
