@@ -15,6 +15,10 @@ NETWORKS = {
     "conv(8, 3x3) } merge add; bn; relu; avgpool(global); flatten; linear(5) }",
     "outputs": "network outputs { input image: 3x8x8\n conv(4, 3x3) as a\n output side from a { conv(2, 1x1) }\n"
     " output aux when training from a { avgpool(global); flatten; linear(2) }\n relu; flatten; linear(10) }",
+    "signal": "network signal { input signal: 2x33; conv(8, 5, stride=2); bn; relu; maxpool(2); split 4 { conv(4, 1); "
+    "conv(8, 3) } merge add; upsample(2); bn; relu; avgpool(global); flatten; linear(5) }",
+    "clip": "network clip { input clip: 2x5x8x8; conv(8, 3x5x5, stride=1x2x2); bn; relu; maxpool(2); split 4 slice { conv(2, 3) } "
+    "merge concat; upsample(2); bn; relu; avgpool(global); flatten; linear(5) }",
     "vector": "network vector { input x: 12; linear(8); relu; linear(2) }",
     "repeated": "network repeated { input x: 3x4x4; relu as a\n output b from a\n output image from a\n output same from x }",
     "nothing": "network nothing { input image: 3x4x4; identity }",

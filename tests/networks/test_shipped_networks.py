@@ -38,6 +38,7 @@ TRAINING_ONLY = {
 DEEPER_OR_WIDER = {
     *("resnet34", "resnet101", "resnet152", "wide_resnet50_2", "seresnext50_32x4d", "vgg16", "vgg19_bn"),
     *("resnext101_32x4d", "resnext101_32x8d", "resnext101_64x4d", "regnetx_032", "inception_v4"),
+    *("mc3_18", "r2plus1d_18"),
 }
 """Networks whose blocks another has too, in other numbers and widths: the slow tests run them."""
 
@@ -176,7 +177,7 @@ def outputs_in_training(model: nn.Module, x: Tensor) -> object:
     """What a model gives in training mode, with everything random off and running statistics in use."""
     model.train()
     for module in model.modules():
-        if isinstance(module, nn.Dropout | nn.BatchNorm2d):
+        if isinstance(module, nn.Dropout | nn.BatchNorm2d | nn.BatchNorm3d):
             module.eval()
     with torch.no_grad():
         outputs = model(x)

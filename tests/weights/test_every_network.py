@@ -25,7 +25,7 @@ SPECS = sorted(path.stem for path in (Path(__file__).parents[2] / "specs").glob(
 SPELLED = {"resnext50_32x4d_a": "resnext50_32x4d", "resnext50_32x4d_b": "resnext50_32x4d"}
 """Networks of ours that spell another network in another form."""
 
-ONLY_HERE = {"alexnet_grouped", "resnext29_16x64d", "resnext29_8x64d", "unet"}
+ONLY_HERE = {"alexnet_grouped", "resnext29_16x64d", "resnext29_8x64d", "unet", "unet3d", "net1d", "resnext101_32_3d"}
 """Networks that neither library has."""
 
 NAMES_THERE = {
@@ -55,8 +55,10 @@ def build(name: str, library: str) -> nn.Module:
 def exists(name: str, library: str) -> bool:
     network = SPELLED.get(name, name)
     network = NAMES_THERE.get((network, library), network)
-    known = timm.list_models() if library == "timm" else torchvision.models.list_models(torchvision.models)
-    return network in known
+    if library == "timm":
+        return network in timm.list_models()
+    modules = torchvision.models, torchvision.models.video
+    return any(network in torchvision.models.list_models(module) for module in modules)
 
 
 PAIRS = [(name, library) for name in SPECS for library in ("timm", "torchvision") if exists(name, library)]
@@ -71,17 +73,19 @@ SAID = {
 """Pairs that differ in function, with the beginning of the message."""
 
 
-def with_random_statistics(model: nn.Module, resolution: int, seed: int) -> nn.Module:
+def with_random_statistics(model: nn.Module, resolution: int, seed: int, *frames: int) -> nn.Module:
     """Draws all weights; variances lie between 0.01 and 10, and gains keep the values in range."""
     references.fill(model, seed)
-    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
+    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d | nn.BatchNorm3d)]
     generator = torch.Generator().manual_seed(seed)
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.momentum = 1.0
     with torch.no_grad():
         if norms:
-            model.train()(torch.randn(2, 3, resolution, resolution, generator=generator))  # auxiliary heads run too
+            model.train()(
+                torch.randn(2, 3, *frames, resolution, resolution, generator=generator)
+            )  # auxiliary heads run too
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum
             variance = 10 ** torch.empty_like(norm.running_var).uniform_(-2, 1, generator=generator)
@@ -99,9 +103,10 @@ def with_random_statistics(model: nn.Module, resolution: int, seed: int) -> nn.M
 )
 def test_outputs_are_equal_or_a_message_says_why_not(name: str, library: str, tmp_path: Path) -> None:
     network = rx.load(name)
-    resolution = network.ir.nodes[0].shape[1]
-    theirs = with_random_statistics(build(name, library), resolution, zlib.crc32(f"{name} {library}".encode()))
-    image = torch.randn(1, 3, resolution, resolution, generator=torch.Generator().manual_seed(1))
+    shape = network.ir.nodes[0].shape
+    seed = zlib.crc32(f"{name} {library}".encode())
+    theirs = with_random_statistics(build(name, library), shape[-1], seed, *shape[1:-2])
+    image = torch.randn(1, *shape, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         expected = theirs(image)
         expected = expected[0] if isinstance(expected, tuple) else expected
