@@ -135,7 +135,7 @@ def validate(operator: Operator, arguments: Mapping[str, object], shape: Shape |
 
     Raises:
         RuleError: E204 for a value of the wrong type, E205 for one out of range, E201 for an unknown name, E202 for a
-            missing one, E304 for a size of another rank; `attribute` names the argument.
+            missing one. E304 for a size of another rank. `attribute` names the argument.
     """
     rank = IMAGE if shape is None else rank_of(shape)
     try:

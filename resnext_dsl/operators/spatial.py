@@ -165,8 +165,8 @@ def _crop_shape(attributes: Crop, inputs: tuple[Shape, ...]) -> Shape:
     channels, *sides = map_of("crop", inputs)
     size = _other_size("crop", attributes.size, inputs)
     if any(kept > side for kept, side in zip(size, sides, strict=True)):
-        found = f"(={sides_text(tuple(sides))}); found {sides_text(size)}"
-        message = f"`crop` needs a size of at most that of its input {found}"
+        whole = sides_text(tuple(sides))
+        message = f"`crop` needs a size of at most that of its input (={whole}); found {sides_text(size)}"
         raise RuleError("E303", message, "`pad` or `resize` enlarges a feature map", "size")
     return (channels, *size)
 
