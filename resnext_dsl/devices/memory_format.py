@@ -13,6 +13,7 @@ from resnext_dsl.foundation.number_types import NUMBER_TYPES
 from resnext_dsl.foundation.records import NamedTuple
 from resnext_dsl.graph.ir import Graph
 from resnext_dsl.operators import OPERATORS
+from resnext_dsl.operators.ranks import CLIP, FEATURES, IMAGE, rank_of
 
 if TYPE_CHECKING:
     import torch
@@ -32,6 +33,9 @@ UNGROUPED, DEPTHWISE, NARROW, MIXED, WIDE = "ungrouped", "depthwise", "narrow", 
 - mixed: others have up to 64 channels a group (RegNet: 24 and 48)
 - wide: one has more than 64 channels a group
 """
+
+NO_IMAGES = "no images"
+"""The kind of a network that convolves signals or clips."""
 
 MEASURED_WIDTHS = frozenset({4, 8, 16, 32})
 """The channels a group that were measured on a GPU and are a power of two."""
@@ -64,6 +68,9 @@ class LayoutRule(NamedTuple):
 
 
 TABLE: tuple[LayoutRule, ...] = (
+    LayoutRule(
+        "", (), None, (NO_IMAGES,), CONTIGUOUS, "torch's own layout: networks of signals and clips are not measured"
+    ),
     LayoutRule("inference", ("cpu", "meta"), None, (), CHANNELS_LAST, "measured on a CPU: benchmarks/layout.py"),
     LayoutRule(
         "train",
@@ -172,7 +179,9 @@ def training_layout(model: nn.Module, device: str, dtype: str) -> str:
         device: Kind or name of a device.
         dtype: The name of the torch dtype in which its convolutions compute; under autocast, the type of autocast.
     """
-    return rule_of("train", device, dtype, kind_of(convolutions_in(model))).layout
+    sides = kernel_sides(model)
+    kind = kind_of(convolutions_in(model)) if IMAGE in sides or not sides else NO_IMAGES
+    return rule_of("train", device, dtype, kind).layout
 
 
 def rule_of(mode: str, device: str, dtype: str, groups: str) -> LayoutRule:
@@ -190,7 +199,9 @@ def _fits(rule: LayoutRule, mode: str, kind: str, half: bool, groups: str) -> bo
 
 
 def groups_of(graph: Graph) -> str:
-    """The kind of a network by its groups: one of `UNGROUPED`, `DEPTHWISE`, `NARROW`, `MIXED`, `WIDE`."""
+    """The kind of a network: one of `UNGROUPED`, `DEPTHWISE`, `NARROW`, `MIXED`, `WIDE`, `NO_IMAGES`."""
+    if rank_of(graph.nodes[0].shape) not in (FEATURES, IMAGE):
+        return NO_IMAGES
     return kind_of(
         ConvolutionChannels(graph.nodes[node.inputs[0]].shape[0], node.shape[0], getattr(node.attributes, "groups", 1))
         for node in graph.nodes
@@ -206,6 +217,11 @@ def convolutions_in(model: nn.Module) -> list[ConvolutionChannels]:
     return [ConvolutionChannels(module.in_channels, module.out_channels, module.groups) for module in modules]
 
 
+def kernel_sides(model: nn.Module) -> set[int]:
+    """The numbers of sides of the kernels in a module."""
+    return {parameter.dim() - 2 for parameter in model.parameters() if parameter.dim() > 2}
+
+
 def kind_of(convolutions: Iterable[ConvolutionChannels]) -> str:
     """The kind of a network with some convolutions."""
     grouped = [convolution for convolution in convolutions if convolution.groups > 1]
@@ -219,8 +235,18 @@ def kind_of(convolutions: Iterable[ConvolutionChannels]) -> str:
 
 
 def laid_out(model: nn.Module, layout: str) -> nn.Module:
-    """The module with its weights in a layout; it takes inputs in either layout."""
-    return model.to(memory_format=format_of(layout))  # type: ignore[call-overload, no-any-return]
+    """The module with its weights in a layout; it takes inputs in either layout.
+
+    Channels are innermost in kernels of clips too (`torch.channels_last_3d`). Kernels of signals keep their layout.
+    """
+    import torch
+
+    if layout != CHANNELS_LAST or CLIP not in kernel_sides(model):
+        return model.to(memory_format=format_of(layout))  # type: ignore[call-overload, no-any-return]
+    for parameter in model.parameters():
+        if parameter.dim() == CLIP + 2:
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last_3d)
+    return model
 
 
 def format_of(layout: str) -> torch.memory_format:
@@ -234,8 +260,10 @@ def layout_in(model: nn.Module) -> str:
     """The layout of the weights of a module; kernels of one pixel or one channel have both."""
     import torch
 
+    formats = {4: torch.channels_last, 5: torch.channels_last_3d}
     for value in model.parameters():
-        if value.dim() == 4 and value.is_contiguous(memory_format=torch.channels_last) != value.is_contiguous():
+        last = formats.get(value.dim())
+        if last is not None and value.is_contiguous(memory_format=last) != value.is_contiguous():
             return CONTIGUOUS if value.is_contiguous() else CHANNELS_LAST
     return CONTIGUOUS
 

@@ -29,6 +29,9 @@ from resnext_dsl.semantics.values import (
 Running = Flow | None
 """The running value, which may be a list of values; None if it is unknown after a mistake."""
 
+ANY_RANK: Shape = (1,)
+"""Stands for the shape of an unknown value: sizes of any rank are valid."""
+
 LARGE = 2000
 """The number of nodes and scopes after which the size of the whole network is estimated."""
 
@@ -174,8 +177,10 @@ class GraphBuilder:
             return {}, {}
         return {k: placed.value for k, placed in settled.items()}, {k: placed.span for k, placed in settled.items()}
 
-    def validated(self, at: Span, operator: str, arguments: dict[str, Any], spans: dict[str, Span]) -> Attributes:
-        """The attributes from arguments; an error points at the argument's span, or at `at`."""
+    def validated(
+        self, at: Span, operator: str, arguments: dict[str, Any], spans: dict[str, Span], x: Running
+    ) -> Attributes:
+        """The attributes from arguments for a value; an error points at the argument's span, or at `at`."""
         for key, value in arguments.items():
             if type(value) in SCALARS:
                 continue
@@ -185,10 +190,11 @@ class GraphBuilder:
                 message = f"`{key}` of `{operator}` cannot be {show(value)}"
                 raise error("E204", message, spans.get(key, at), hint=call_hint(value))
         try:
-            return validate(OPERATORS[operator], arguments)
+            return validate(OPERATORS[operator], arguments, x.shape if x is not None else ANY_RANK)
         except RuleError as problem:
             span = spans.get(problem.attribute or "", at)
-            raise error(problem.code, str(problem), span, hint=problem.hint) from None
+            notes = self.origins([x]) if problem.code == "E304" and x is not None else ()
+            raise error(problem.code, str(problem), span, hint=problem.hint, notes=notes) from None
 
     def pruned(self, graph: Graph) -> Graph:
         """The graph without the nodes that no output depends on; each of them gives a warning."""

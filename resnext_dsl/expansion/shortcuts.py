@@ -9,6 +9,7 @@ from typing import Any
 
 from resnext_dsl.expansion.graph_builder import GraphBuilder
 from resnext_dsl.foundation.diagnostics import Span, error
+from resnext_dsl.operators.ranks import FEATURES, IMAGE, is_map, rank_of
 from resnext_dsl.semantics.values import GraphValue, show_shape
 from resnext_dsl.syntax import nodes as s
 
@@ -25,7 +26,7 @@ def shortcut(
 
     def put(operator: str, value: GraphValue, **arguments: Any) -> GraphValue:
         settled, spans = draft.defaults(operator)
-        attributes = draft.validated(statement.span, operator, settled | arguments, spans)
+        attributes = draft.validated(statement.span, operator, settled | arguments, spans, value)
         return draft.put_node(operator, attributes, [value], scope, operator, statement.span)
 
     if kind == "pad":
@@ -39,13 +40,14 @@ def shortcut(
 
 
 def _stride(draft: GraphBuilder, statement: s.Residual, x: GraphValue, body: GraphValue) -> tuple[int, ...]:
-    """The stride that reduces the input's height and width to the body's."""
+    """The stride that reduces the sides of the input to those of the body."""
     span = Span(statement.span.source, statement.span.start, statement.span.start + len("residual"))
     notes = draft.origins([x, body])
     shapes = f"{show_shape(x.shape)} to {show_shape(body.shape)}"
     hint = "give the residual a shortcut of its own: `} shortcut { ... }`"
-    if len(x.shape) != 3 or len(body.shape) != 3:
-        raise error("E304", f"no 1x1 convolution changes {shapes}", span, hint=hint, notes=notes)
+    if not (is_map(x.shape) and len(x.shape) == len(body.shape)):
+        kernel = "1x1 " if rank_of(x.shape) in (FEATURES, IMAGE) else ""
+        raise error("E304", f"no {kernel}convolution changes {shapes}", span, hint=hint, notes=notes)
     strides = []
     for before, after in zip(x.shape[1:], body.shape[1:], strict=True):
         stride = -(-before // after)

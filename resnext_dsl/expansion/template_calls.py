@@ -95,7 +95,7 @@ class Caller(GraphBuilder):
         self._cache = ResolutionCache() if cache is None else cache
         self._frame = Frame(None, None)
         self._recordings: dict[Any, Recording] = {}
-        self._bares: dict[str, Attributes] = {}
+        self._bares: dict[tuple[str, int], Attributes] = {}
         self._open: list[s.Template] = []  # the templates whose calls are expanded
         evaluator.context = self._context
 
@@ -321,7 +321,7 @@ class Caller(GraphBuilder):
                 taken += self._taken(operator, x, call.callee.span)
         for argument in bound.values:
             taken += self._taken(operator, self._flow(argument.value, env), argument.value.span, argument)
-        attributes = self.validated(call.span, operator.name, arguments, spans)
+        attributes = self.validated(call.span, operator.name, arguments, spans, taken[0] if taken else None)
         if None in inputs:
             return None
         most = operator.inputs[1]
@@ -334,10 +334,12 @@ class Caller(GraphBuilder):
 
     def _bare(self, call: s.Apply, operator: Operator, place: Place, x: Running, name: str) -> Running:
         """An operator without arguments and without defaults of the network; its attributes are cached."""
-        attributes = self._bares.get(operator.name)
+        first = x if x is None or type(x) is GraphValue else x[0]
+        key = operator.name, len(first.shape) if first is not None else 0
+        attributes = self._bares.get(key)
         if attributes is None:
             self._bound(call, OperatorValue(operator), operator.name)
-            attributes = self._bares[operator.name] = self.validated(call.span, operator.name, {}, {})
+            attributes = self._bares[key] = self.validated(call.span, operator.name, {}, {}, first)
         if x is None or operator.algebra.acts == "never":
             return x
         values = [x] if type(x) is GraphValue else [*self._taken(operator, x, call.callee.span)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 from torch._inductor import aoti_compile_and_package, aoti_load_package, config
+from torch.nn.modules.conv import _ConvNd
 
 from resnext_dsl.export.interface import Interface, Run, outputs_of, trace
 
@@ -44,10 +46,9 @@ def _order_one_channel(model: nn.Module) -> None:
     compiles a convolution wrongly if the strides are channels-last, the weights are frozen, and the batch is dynamic.
     """
     for module in model.modules():
-        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d) and module.in_channels == 1:
+        if isinstance(module, _ConvNd) and module.in_channels == 1:
             weight = module.weight.data
-            channels, height, width = weight.shape[1:]
-            strides = (channels * height * width, height * width, width, 1)
+            strides = tuple([math.prod(weight.shape[axis + 1 :]) for axis in range(weight.dim())])
             module.weight.data = torch.empty_strided(
                 weight.shape, strides, dtype=weight.dtype, device=weight.device
             ).copy_(weight)

@@ -17,6 +17,7 @@ from resnext_dsl.foundation.records import NamedTuple
 from resnext_dsl.operators import OPERATORS
 from resnext_dsl.operators.algebra import Tensor
 from resnext_dsl.operators.base import Attributes, Shape
+from resnext_dsl.operators.ranks import IMAGE, rank_of
 
 if TYPE_CHECKING:
     import networkx
@@ -171,7 +172,7 @@ def to_networkx(graph: Graph) -> networkx.MultiDiGraph:
         converted.add_node(
             node.name,
             operator=node.operator,
-            attributes=_validated(node),
+            attributes=_validated(graph, node),
             shape=node.shape,
             span=node.span,
             scope=node.scope,
@@ -183,11 +184,14 @@ def to_networkx(graph: Graph) -> networkx.MultiDiGraph:
     return converted
 
 
-def _validated(node: Node) -> BaseModel | None:
+def _validated(graph: Graph, node: Node) -> BaseModel | None:
     """The attributes of a node as a pydantic model, which validates them again."""
     from resnext_dsl.operators.models import model_of
 
-    return model_of(type(node.attributes))(**dict(node.attributes)) if node.attributes is not None else None
+    if node.attributes is None:
+        return None
+    model = model_of(type(node.attributes), rank_of(graph.nodes[node.inputs[0]].shape) or IMAGE)
+    return model(**dict(node.attributes))
 
 
 ROUNDS = 2
@@ -221,7 +225,7 @@ def _hashes(graph: Graph, modules: Mapping[int, str]) -> list[str]:
     for index, node in enumerate(graph.nodes):
         key = node.operator, id(node.attributes)
         if key not in texts:
-            attributes = dict(node.attributes) if node.attributes is not None else list(node.shape)
+            attributes = _identifying(node.attributes) if node.attributes is not None else list(node.shape)
             texts[key] = _json([node.operator, attributes])[1:-1], commutes(node)
         text, unordered = texts[key]
         inputs = [hashes[source] for source in node.inputs]
@@ -238,6 +242,12 @@ def _sha(text: str) -> str:
     from hashlib import sha256
 
     return sha256(text.encode()).hexdigest()
+
+
+def _identifying(attributes: Attributes) -> dict[str, Any]:
+    """The attributes that a fingerprint covers."""
+    fields = attributes.fields
+    return {name: value for name, value in attributes if name not in attributes.later or value != fields[name]}
 
 
 def _json(content: Any) -> str:

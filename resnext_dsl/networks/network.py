@@ -111,7 +111,7 @@ class Network:
         """The same network on an input of another shape.
 
         Args:
-            shape: The shape without batch: `(channels, height, width)`, or `(features,)`.
+            shape: The shape without batch: `(channels, height, width)` of an image, or `(features,)`.
 
         Raises:
             ArchError: If an operator of the network cannot take its new input shape.

@@ -14,7 +14,8 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from resnext_dsl.foundation.diagnostics import did_you_mean
 from resnext_dsl.foundation.records import NamedTuple
-from resnext_dsl.operators.base import REQUIRED, Attributes, RuleError, is_int
+from resnext_dsl.operators.base import REQUIRED, Attributes, RuleError, Shape, is_int
+from resnext_dsl.operators.ranks import IMAGE, LAYOUTS, RANKS, SIGNAL, Sides, rank_of
 from resnext_dsl.operators.row import Operator
 
 
@@ -25,8 +26,8 @@ class NumberBound(NamedTuple):
     limit: float
 
 
-class PairMark(NamedTuple):
-    """A mark on a pair: one int stands for both numbers."""
+class SidesMark(NamedTuple):
+    """A mark on a size: one number for each side of a feature map, or one int for all sides."""
 
 
 class MatrixMark(NamedTuple):
@@ -40,10 +41,10 @@ LARGEST = 2**31 - 1
 Int = Annotated[int, NumberBound("at least", -LARGEST), NumberBound("at most", LARGEST)]
 Positive = Annotated[int, NumberBound("at least", 1), NumberBound("at most", LARGEST)]
 Natural = Annotated[int, NumberBound("at least", 0), NumberBound("at most", LARGEST)]
-PositivePair = Annotated[tuple[Positive, Positive], PairMark()]
-"""(vertical, horizontal), each at least 1; one int stands for both."""
-NaturalPair = Annotated[tuple[Natural, Natural], PairMark()]
-"""(vertical, horizontal), each at least 0; one int stands for both."""
+PositiveSides = Annotated[tuple[Positive, ...], SidesMark()]
+"""One number for each side, (vertical, horizontal) for an image, each at least 1; one int stands for all."""
+NaturalSides = Annotated[tuple[Natural, ...], SidesMark()]
+"""One number for each side, (vertical, horizontal) for an image, each at least 0; one int stands for all."""
 PositiveFloat = Annotated[float, NumberBound("greater than", 0)]
 NaturalFloat = Annotated[float, NumberBound("at least", 0)]
 Matrix = Annotated[tuple[tuple[float, ...], ...], MatrixMark()]
@@ -56,7 +57,8 @@ class AttributeField(NamedTuple):
 
     Attributes:
         name: Its name.
-        type: int, float, bool, tuple (of two ints), list (of rows of numbers), or None if only words are valid.
+        type: int, float, bool, tuple (of ints, one for each side), list (of rows of numbers), or None if only words are
+            valid.
         words: Its valid option words.
         bounds: Pairs of "at least", "greater than", "at most" or "less than" and the number.
         required: Whether it has no default.
@@ -132,24 +134,58 @@ def _bounds(marks: tuple[Any, ...]) -> tuple[tuple[str, float], ...]:
     return tuple((mark.phrase, mark.limit) for mark in marks if isinstance(mark, NumberBound))
 
 
-def validate(operator: Operator, arguments: Mapping[str, object]) -> Attributes:
+def validate(operator: Operator, arguments: Mapping[str, object], shape: Shape | None = None) -> Attributes:
     """The attributes for some arguments. Equal arguments of the same types give the same instance.
 
     Args:
         operator: A row of the table.
-        arguments: Values by name; a list of two ints counts as a shape.
+        arguments: Values by name; a list of ints counts as a shape.
+        shape: The shape of the value that the operator is applied to, whose rank the sizes take; an image if None.
+            If it is that of features, sizes of any rank are valid.
 
     Raises:
         RuleError: E204 for a value of the wrong type, E205 for one out of range, E201 for an unknown name, E202 for a
-            missing one; `attribute` names the argument.
+            missing one. E304 for a size of another rank. `attribute` names the argument.
     """
+    rank = IMAGE if shape is None else rank_of(shape)
+    try:
+        return _of_arguments(operator, arguments, rank)
+    except SidesError as problem:
+        raise problem if shape is None else _other_rank(operator.name, problem, shape) from None
+
+
+def _of_arguments(operator: Operator, arguments: Mapping[str, object], rank: int) -> Attributes:
     try:
         # 1, 1.0 and true are equal and have one hash, so their types are part of the key.
         types = tuple(map(_types, arguments.values()))
         model: Any = operator.attributes
-        return _validated(model, tuple(arguments.items()), types)
+        return _validated(model, tuple(arguments.items()), types, rank)
     except TypeError:  # a value that cannot be hashed
-        return _checked(operator.attributes, arguments)
+        return _checked(operator.attributes, arguments, rank)
+
+
+class SidesError(RuleError):
+    """A size has another number of sides than the value that the operator is applied to.
+
+    Attributes:
+        sides: The size.
+    """
+
+    def __init__(self, problem: RuleError, sides: Sides) -> None:
+        super().__init__(problem.code, problem.message, problem.hint, problem.attribute)
+        self.sides = sides
+
+
+def _other_rank(operator: str, problem: SidesError, shape: Shape) -> RuleError:
+    """The error for a size of another rank, with both shapes."""
+    rank = rank_of(shape)
+    size = value_text(problem.sides)
+    message = f"`{problem.attribute}` of `{operator}` (={size}) must have the sides of its input (={value_text(shape)})"
+    one = f"`{problem.attribute}={problem.sides[-1]}` holds for every side"
+    numbers = f"one number for each side of {LAYOUTS[rank]}, as in {value_text(problem.sides[-1:] * rank)}"
+    return RuleError(
+        "E304", message, one if len({*problem.sides}) == 1 or rank == SIGNAL else numbers, problem.attribute
+    )
 
 
 def _types(value: object) -> object:
@@ -157,11 +193,11 @@ def _types(value: object) -> object:
 
 
 @lru_cache(maxsize=65536)
-def _validated(model: Any, items: tuple[tuple[str, object], ...], types: object) -> Attributes:
-    return _checked(model, dict(items))
+def _validated(model: Any, items: tuple[tuple[str, object], ...], types: object, rank: int) -> Attributes:
+    return _checked(model, dict(items), rank)
 
 
-def _checked(model: type[Attributes], values: Mapping[str, object]) -> Attributes:
+def _checked(model: type[Attributes], values: Mapping[str, object], rank: int) -> Attributes:
     known = arguments_of(model)
     names = [argument.name for argument in known]
     for name in values:
@@ -170,14 +206,17 @@ def _checked(model: type[Attributes], values: Mapping[str, object]) -> Attribute
     for argument in known:
         if argument.required and argument.name not in values:
             raise RuleError("E202", f"`{argument.name}` is missing", "", argument.name)
-    checked: dict[str, Any] = {a.name: _value(a, values[a.name]) for a in known if a.name in values}
+    checked: dict[str, Any] = {a.name: _value(a, values[a.name], rank) for a in known if a.name in values}
+    if rank in RANKS and rank != IMAGE:
+        sized = [argument for argument in known if isinstance(argument.default, tuple)]
+        checked = {argument.name: argument.default[:1] * rank for argument in sized} | checked
     return model.construct(checked)
 
 
-def _value(argument: AttributeField, value: object) -> object:
+def _value(argument: AttributeField, value: object, rank: int) -> object:
     if isinstance(value, str) and value in argument.words:
         return value
-    typed = _typed(argument.type, value)
+    typed = _typed(argument.type, value, rank)
     if typed is None:
         raise _mismatch(argument, value)
     for phrase, limit in argument.bounds:
@@ -185,13 +224,15 @@ def _value(argument: AttributeField, value: object) -> object:
             if not _within(number, phrase, limit):
                 message = f"`{argument.name}` must be {phrase} {limit}; found {value_text(value)}"
                 raise RuleError("E205", message, "", argument.name)
+    if isinstance(typed, tuple) and rank in RANKS and len(typed) != rank:
+        raise SidesError(_mismatch(argument, value), typed)
     return typed
 
 
-def twice(value: object) -> object:
-    """A pair from one int, a tuple from a list; other values unchanged."""
+def on_every_side(value: object, rank: int = IMAGE) -> object:
+    """A number for each side from one int, a tuple from a list; other values unchanged."""
     if is_int(value):
-        return value, value
+        return (value,) * rank
     return tuple(value) if isinstance(value, list) else value
 
 
@@ -199,19 +240,19 @@ def rows_of(value: object) -> tuple[tuple[float, ...], ...] | None:
     """Rows of numbers of equal length from a list of lists; None if the value is anything else."""
     if not isinstance(value, list | tuple) or not all(isinstance(row, list | tuple) for row in value):
         return None
-    rows = [[_typed(float, number) for number in row] for row in value]
+    rows = [[_typed(float, number, IMAGE) for number in row] for row in value]
     lengths = {len(row) for row in rows}
     if len(lengths) != 1 or 0 in lengths or any(number is None for row in rows for number in row):
         return None
     return tuple(map(tuple, rows))
 
 
-def _typed(kind: type | None, value: object) -> Any:
+def _typed(kind: type | None, value: object, rank: int) -> Any:
     """The value as the attribute holds it, or None if it has another type."""
     if kind is tuple:
-        pair = twice(value)
-        fits = isinstance(pair, tuple) and len(pair) == 2 and all(map(is_int, pair))
-        return tuple(pair) if fits else None  # type: ignore[arg-type]
+        sides = on_every_side(value, rank if rank in RANKS else IMAGE)
+        fits = isinstance(sides, tuple) and len(sides) in RANKS and all(map(is_int, sides))
+        return tuple(sides) if fits else None  # type: ignore[arg-type]
     if kind is list:
         return rows_of(value)
     if kind is float and (is_int(value) or isinstance(value, float)):

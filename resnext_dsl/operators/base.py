@@ -1,8 +1,8 @@
 """The building blocks of a row of the operator table.
 
 Rules (shape, parameters, FLOPs) are pure integer functions of validated attributes and input shapes. They use no torch
-and do not round. A shape has no batch dimension: (channels, height, width) for a feature map, (features,) after
-`flatten`.
+and do not round. A shape has no batch dimension: (channels, height, width) for the feature map of an image, (features,)
+after `flatten`. `ranks` has the shapes of signals and clips.
 """
 
 from __future__ import annotations
@@ -35,6 +35,9 @@ class Attributes:
 
     fields: ClassVar[dict[str, Any]] = {}
     """Each field with its default; `REQUIRED` if it must be given."""
+
+    later: ClassVar[frozenset[str]] = frozenset()
+    """Fields that fingerprints omit at their default, because the operator had fingerprints before it had them."""
 
     def __init_subclass__(cls) -> None:
         declared = vars(cls)

@@ -1,28 +1,30 @@
 """Convolutions and linear layers: the operators that multiply by learned weights."""
 
+import math
 from typing import Literal
 
 from resnext_dsl.operators.algebra import Tensor, WeightLayout, crosses
-from resnext_dsl.operators.arguments import NaturalPair, Positive, PositiveFloat, PositivePair
+from resnext_dsl.operators.arguments import NaturalSides, Positive, PositiveFloat, PositiveSides, value_text
 from resnext_dsl.operators.base import Attributes, ModuleCall, RuleError, Shape
 from resnext_dsl.operators.memory_rules import INPUT_SAVED, MemoryRules, Saved, ScalarCount, TrainingStep
+from resnext_dsl.operators.ranks import Sides, by_rank, helper_by_rank, rank_of
 from resnext_dsl.operators.row import Operator
 from resnext_dsl.operators.rules import (
-    Pair,
+    all_windows,
     check_divisible,
     check_kernel,
     collapsed,
     elements,
+    image_of,
     keywords,
     map_of,
     padded_upper,
     pads_by_size,
-    pair_text,
     reach,
     resolved_padding,
     shape_text,
+    sides_text,
     strided,
-    windows,
 )
 
 
@@ -44,10 +46,10 @@ class Convolution(Attributes):
     """
 
     channels: Positive
-    kernel: PositivePair
-    stride: PositivePair = (1, 1)
-    padding: NaturalPair | Literal["same", "same_upper", "valid"] = "same"
-    dilation: PositivePair = (1, 1)
+    kernel: PositiveSides
+    stride: PositiveSides = (1, 1)
+    padding: NaturalSides | Literal["same", "same_upper", "valid"] = "same"
+    dilation: PositiveSides = (1, 1)
     groups: Positive = 1
     bias: bool = False
     standardize: bool | Literal["scaled"] = False
@@ -71,13 +73,13 @@ class TransposedConvolution(Attributes):
     """
 
     channels: Positive
-    kernel: PositivePair
-    stride: PositivePair = (1, 1)
-    padding: NaturalPair = (0, 0)
-    output_padding: NaturalPair = (0, 0)
+    kernel: PositiveSides
+    stride: PositiveSides = (1, 1)
+    padding: NaturalSides = (0, 0)
+    output_padding: NaturalSides = (0, 0)
     groups: Positive = 1
     bias: bool = False
-    dilation: PositivePair = (1, 1)
+    dilation: PositiveSides = (1, 1)
 
 
 class ChannelConvolution(Attributes):
@@ -116,29 +118,36 @@ def _scaled(attributes: Convolution) -> bool:
 def _check_standardize(attributes: Convolution, channels_in: int) -> None:
     if not attributes.standardize:
         return
-    rows, columns = attributes.kernel
-    if channels_in // attributes.groups * rows * columns == 1:
+    if channels_in // attributes.groups * math.prod(attributes.kernel) == 1:
         message = "`standardize` needs more than one weight for each output channel; found 1"
         raise RuleError("E205", message, "use a larger kernel, fewer groups or `standardize=false`", "standardize")
 
 
-def _conv_size(attributes: Convolution, size: Pair) -> Pair:
-    kernel, stride, dilation = attributes.kernel, attributes.stride, attributes.dilation
+def _check_rank(attributes: Convolution, inputs: tuple[Shape, ...]) -> None:
+    """Checks that the module exists for the rank: those of `same_upper` and of standardized weights take images only."""
+    if attributes.standardize:
+        image_of("standardize", inputs)
     if attributes.padding == "same_upper":
-        return strided(size, stride)
-    spans = reach(kernel, dilation)
+        image_of("padding=same_upper", inputs)
+
+
+def _conv_size(attributes: Convolution, size: Sides) -> Sides:
+    kernel = attributes.kernel
+    if attributes.padding == "same_upper":
+        return strided(size, attributes.stride)
+    spans = reach(kernel, attributes.dilation)
     padding = resolved_padding(attributes.padding, spans)
-    height = windows(size[0], spans[0], stride[0], padding[0])
-    width = windows(size[1], spans[1], stride[1], padding[1])
-    check_kernel((height, width), size, kernel, spans, padding)
-    return height, width
+    output = all_windows(size, spans, attributes.stride, padding)
+    check_kernel(output, size, kernel, spans, padding)
+    return output
 
 
 def _conv_shape(attributes: Convolution, inputs: tuple[Shape, ...]) -> Shape:
-    channels, height, width = map_of("conv", inputs)
-    _check_groups(attributes, channels)
-    _check_standardize(attributes, channels)
-    return (attributes.channels, *_conv_size(attributes, (height, width)))
+    shape = map_of("conv", inputs)
+    _check_rank(attributes, inputs)
+    _check_groups(attributes, shape[0])
+    _check_standardize(attributes, shape[0])
+    return (attributes.channels, *_conv_size(attributes, shape[1:]))
 
 
 def _conv_source(attributes: Convolution, inputs: tuple[Shape, ...]) -> ModuleCall:
@@ -152,7 +161,7 @@ def _conv_source(attributes: Convolution, inputs: tuple[Shape, ...]) -> ModuleCa
         groups=(attributes.groups, 1),
         bias=(attributes.bias, True),
     )
-    target = "Conv2dSame" if by_size else "nn.Conv2d"
+    target = "Conv2dSame" if by_size else by_rank("nn.Conv", inputs[0])
     if attributes.standardize:
         scaled = _scaled(attributes)
         target = "StandardizedConv2d"
@@ -166,8 +175,7 @@ def _conv_source(attributes: Convolution, inputs: tuple[Shape, ...]) -> ModuleCa
 
 
 def _conv_weights(attributes: Convolution, channels_in: int) -> int:
-    rows, columns = attributes.kernel
-    return attributes.channels * (channels_in // attributes.groups) * rows * columns
+    return attributes.channels * (channels_in // attributes.groups) * math.prod(attributes.kernel)
 
 
 def _conv_parameters(attributes: Convolution, inputs: tuple[Shape, ...]) -> int:
@@ -177,12 +185,10 @@ def _conv_parameters(attributes: Convolution, inputs: tuple[Shape, ...]) -> int:
 
 def _conv_padded(attributes: Convolution, inputs: tuple[Shape, ...], batch: int) -> ScalarCount:
     """The padded input, if the module pads it before it convolves."""
-    channels, height, width = inputs[0]
     spans = reach(attributes.kernel, attributes.dilation)
     if not pads_by_size(attributes.padding, spans, attributes.stride):
         return ScalarCount()
-    rows, columns = padded_upper((height, width), spans, attributes.stride)
-    return ScalarCount(batch * channels * rows * columns)
+    return ScalarCount(batch * inputs[0][0] * math.prod(padded_upper(inputs[0][1:], spans, attributes.stride)))
 
 
 def _conv_scratch(attributes: Convolution, inputs: tuple[Shape, ...], batch: int) -> ScalarCount:
@@ -207,9 +213,7 @@ def _conv_saves(attributes: Convolution, inputs: tuple[Shape, ...], run: Trainin
 
 
 def _conv_flops(attributes: Convolution, inputs: tuple[Shape, ...]) -> int:
-    channels, height, width = inputs[0]
-    rows, columns = _conv_size(attributes, (height, width))
-    products = _conv_weights(attributes, channels) * rows * columns
+    products = _conv_weights(attributes, inputs[0][0]) * math.prod(_conv_size(attributes, inputs[0][1:]))
     return products + _conv_weight_flops(attributes, inputs)
 
 
@@ -226,17 +230,19 @@ def _transposed_side(size: int, reach: int, stride: int, padding: int, extra: in
 
 
 def _transposed_shape(attributes: TransposedConvolution, inputs: tuple[Shape, ...]) -> Shape:
-    channels, height, width = map_of("conv_transpose", inputs)
+    channels, *size = map_of("conv_transpose", inputs)
     _check_groups(attributes, channels)
     _check_output_padding(attributes)
     spans = reach(attributes.kernel, attributes.dilation)
-    stride, padding, extra = attributes.stride, attributes.padding, attributes.output_padding
-    rows = _transposed_side(height, spans[0], stride[0], padding[0], extra[0])
-    columns = _transposed_side(width, spans[1], stride[1], padding[1], extra[1])
-    if min(rows, columns) < 1:
-        message = f"`padding` (={pair_text(padding)}) leaves an output of {rows}x{columns}; it must be at least 1x1"
+    padding = attributes.padding
+    output = tuple(map(_transposed_side, size, spans, attributes.stride, padding, attributes.output_padding))
+    if min(output) < 1:
+        least = sides_text((1,) * len(output))
+        message = (
+            f"`padding` (={sides_text(padding)}) leaves an output of {sides_text(output)}; it must be at least {least}"
+        )
         raise RuleError("E205", message, "", "padding")
-    return attributes.channels, rows, columns
+    return (attributes.channels, *output)
 
 
 def _check_output_padding(attributes: TransposedConvolution) -> None:
@@ -257,12 +263,12 @@ def _transposed_source(attributes: TransposedConvolution, inputs: tuple[Shape, .
         bias=(attributes.bias, True),
         dilation=(collapsed(attributes.dilation), 1),
     )
-    return ModuleCall("nn.ConvTranspose2d", (inputs[0][0], attributes.channels, collapsed(attributes.kernel)), chosen)
+    target = by_rank("nn.ConvTranspose", inputs[0])
+    return ModuleCall(target, (inputs[0][0], attributes.channels, collapsed(attributes.kernel)), chosen)
 
 
 def _transposed_weights(attributes: TransposedConvolution, channels_in: int) -> int:
-    rows, columns = attributes.kernel
-    return channels_in * (attributes.channels // attributes.groups) * rows * columns
+    return channels_in * (attributes.channels // attributes.groups) * math.prod(attributes.kernel)
 
 
 def _transposed_parameters(attributes: TransposedConvolution, inputs: tuple[Shape, ...]) -> int:
@@ -270,8 +276,7 @@ def _transposed_parameters(attributes: TransposedConvolution, inputs: tuple[Shap
 
 
 def _transposed_flops(attributes: TransposedConvolution, inputs: tuple[Shape, ...]) -> int:
-    channels, height, width = inputs[0]
-    return _transposed_weights(attributes, channels) * height * width
+    return _transposed_weights(attributes, inputs[0][0]) * math.prod(inputs[0][1:])
 
 
 def _linear_shape(attributes: Linear, inputs: tuple[Shape, ...]) -> Shape:
@@ -315,14 +320,15 @@ def _linear_tensors(attributes: Linear, inputs: tuple[Shape, ...]) -> tuple[Tens
 
 
 def _conv_size_text(attributes: Convolution) -> str:
-    stride = f" /{attributes.stride[0]}" if max(attributes.stride) > 1 else ""
-    return f"{pair_text(attributes.kernel)} {attributes.channels}{stride}"
+    stride = f" /{value_text(collapsed(attributes.stride))}" if max(attributes.stride) > 1 else ""
+    return f"{sides_text(attributes.kernel)} {attributes.channels}{stride}"
 
 
 def _channel_shape(attributes: ChannelConvolution, inputs: tuple[Shape, ...]) -> Shape:
     shape = map_of("channel_conv", inputs)
-    if shape[1:] != (1, 1):
-        message = f"`channel_conv` needs one number for each channel, a map of Cx1x1; found {shape_text(shape)}"
+    if math.prod(shape[1:]) != 1:
+        gate = "C" + "x1" * rank_of(shape)
+        message = f"`channel_conv` needs one number for each channel, a map of {gate}; found {shape_text(shape)}"
         raise RuleError("E301", message, "put `avgpool(global)` before it")
     if attributes.kernel % 2 == 0:
         raise RuleError("E205", f"`kernel` must be odd; found {attributes.kernel}", "", "kernel")
@@ -330,7 +336,7 @@ def _channel_shape(attributes: ChannelConvolution, inputs: tuple[Shape, ...]) ->
 
 
 def _channel_source(attributes: ChannelConvolution, inputs: tuple[Shape, ...]) -> ModuleCall:
-    return ModuleCall("ChannelConv", (attributes.kernel,))
+    return ModuleCall(helper_by_rank("ChannelConv", inputs[0]), (attributes.kernel,))
 
 
 def _channel_parameters(attributes: ChannelConvolution, inputs: tuple[Shape, ...]) -> int:
@@ -353,7 +359,7 @@ ROWS = (
     Operator(
         name="conv",
         kind="convolution",
-        summary="Convolution over height and width (`nn.Conv2d`).",
+        summary="Convolution over the sides of a feature map (`nn.Conv1d`, `nn.Conv2d`, `nn.Conv3d`).",
         attributes=Convolution,
         shape=_conv_shape,
         source=_conv_source,
@@ -370,7 +376,8 @@ ROWS = (
     Operator(
         name="conv_transpose",
         kind="convolution",
-        summary="Transposed convolution, which inverts the change of size of a convolution (`nn.ConvTranspose2d`).",
+        summary="Transposed convolution, which inverts the change of size of a convolution (`nn.ConvTranspose1d`, "
+        "`2d`, `3d`).",
         attributes=TransposedConvolution,
         shape=_transposed_shape,
         source=_transposed_source,

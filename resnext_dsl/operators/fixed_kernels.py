@@ -3,20 +3,20 @@
 from typing import Literal
 
 from resnext_dsl.operators.algebra import CHANNELWISE
-from resnext_dsl.operators.arguments import Matrix, NaturalPair, PositivePair
+from resnext_dsl.operators.arguments import Matrix, NaturalSides, PositiveSides
 from resnext_dsl.operators.base import Attributes, ModuleCall, RuleError, Shape
 from resnext_dsl.operators.memory_rules import MemoryRules, Saved, ScalarCount, TrainingStep
+from resnext_dsl.operators.ranks import Sides
 from resnext_dsl.operators.row import Operator
 from resnext_dsl.operators.rules import (
-    Pair,
     check_kernel,
     collapsed,
     elements,
+    image_of,
     keywords,
-    map_of,
     no_parameters,
-    pair_text,
     resolved_padding,
+    sides_text,
     windows,
 )
 
@@ -32,8 +32,8 @@ class FixedConvolution(Attributes):
     """
 
     kernel: Matrix
-    stride: PositivePair = (1, 1)
-    padding: NaturalPair | Literal["same", "valid"] = "same"
+    stride: PositiveSides = (1, 1)
+    padding: NaturalSides | Literal["same", "valid"] = "same"
     mode: Literal["constant", "reflect", "replicate"] = "constant"
 
 
@@ -47,29 +47,29 @@ class BlurPool(Attributes):
         mode: The added elements: zeros (`constant`), the mirrored map (`reflect`), or its edge (`replicate`).
     """
 
-    kernel: PositivePair
-    stride: PositivePair = (2, 2)
-    padding: NaturalPair | Literal["same", "valid"] = "same"
+    kernel: PositiveSides
+    stride: PositiveSides = (2, 2)
+    padding: NaturalSides | Literal["same", "valid"] = "same"
     mode: Literal["constant", "reflect", "replicate"] = "reflect"
 
 
 Fixed = FixedConvolution | BlurPool
 
 
-def _size(attributes: Fixed) -> Pair:
+def _size(attributes: Fixed) -> Sides:
     """Height and width of the kernel."""
     if isinstance(attributes, BlurPool):
         return attributes.kernel
     return len(attributes.kernel), len(attributes.kernel[0])
 
 
-def _padding(attributes: Fixed) -> Pair:
+def _padding(attributes: Fixed) -> Sides:
     return resolved_padding(attributes.padding, _size(attributes))
 
 
 def _shape(attributes: Fixed, inputs: tuple[Shape, ...]) -> Shape:
     name = "blur_pool" if isinstance(attributes, BlurPool) else "fixed_conv"
-    channels, height, width = map_of(name, inputs)
+    channels, height, width = image_of(name, inputs)
     kernel, stride, padding = _size(attributes), attributes.stride, _padding(attributes)
     rows = windows(height, kernel[0], stride[0], padding[0])
     columns = windows(width, kernel[1], stride[1], padding[1])
@@ -79,11 +79,11 @@ def _shape(attributes: Fixed, inputs: tuple[Shape, ...]) -> Shape:
     return channels, rows, columns
 
 
-def _check_reflected(padding: Pair, size: Pair) -> None:
+def _check_reflected(padding: Sides, size: Sides) -> None:
     if padding[0] >= size[0] or padding[1] >= size[1]:
-        limit = f"less than the size of the input (={pair_text(size)}) with `mode=reflect`"
+        limit = f"less than the size of the input (={sides_text(size)}) with `mode=reflect`"
         hint = "use `mode=replicate` or less padding"
-        raise RuleError("E205", f"`padding` (={pair_text(padding)}) must be {limit}", hint, "padding")
+        raise RuleError("E205", f"`padding` (={sides_text(padding)}) must be {limit}", hint, "padding")
 
 
 def _source(attributes: Fixed, inputs: tuple[Shape, ...]) -> ModuleCall:
@@ -121,7 +121,7 @@ def _buffers(attributes: Fixed, inputs: tuple[Shape, ...]) -> ScalarCount:
 
 def _size_text(attributes: Fixed) -> str:
     stride = f" /{attributes.stride[0]}" if max(attributes.stride) > 1 else ""
-    return f"{pair_text(_size(attributes))}{stride}"
+    return f"{sides_text(_size(attributes))}{stride}"
 
 
 MEMORY = MemoryRules(_saves, scratch=_padded, buffers=_buffers)

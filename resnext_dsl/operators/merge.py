@@ -6,6 +6,7 @@ from resnext_dsl.operators.activation import NoAttributes
 from resnext_dsl.operators.algebra import CHANNELWISE, Algebra, crosses
 from resnext_dsl.operators.base import Expression, RuleError, Shape
 from resnext_dsl.operators.memory_rules import MemoryRules, Saved, SaveRule, ScalarCount, TrainingStep, saves_nothing
+from resnext_dsl.operators.ranks import IMAGE, LAYOUTS, is_map, rank_of
 from resnext_dsl.operators.row import Operator
 from resnext_dsl.operators.rules import elements, no_parameters, shape_text
 
@@ -30,9 +31,21 @@ def _equal_shapes(name: str) -> ShapeRule:
 
 
 def _hint(expected: Shape, other: Shape) -> str:
-    if len(expected) == len(other) == 3 and expected[1:] == other[1:]:
-        return f"`conv({expected[0]}, 1x1)` changes {other[0]} channels to {expected[0]}"
+    if len(expected) != len(other):
+        return _mixed(expected, other)
+    if is_map(expected) and expected[1:] == other[1:]:
+        kernel = "1x1" if rank_of(expected) == IMAGE else "1"
+        return f"`conv({expected[0]}, {kernel})` changes {other[0]} channels to {expected[0]}"
     return ""
+
+
+def _mixed(first: Shape, second: Shape) -> str:
+    """The hint for a map and a value of another rank."""
+    if not (is_map(first) and is_map(second)):
+        return ""
+    return (
+        f"one value is {LAYOUTS[rank_of(first)]}, the other {LAYOUTS[rank_of(second)]}; only `flatten` changes the rank"
+    )
 
 
 def _concat_shape(attributes: NoAttributes, inputs: tuple[Shape, ...]) -> Shape:
@@ -43,14 +56,15 @@ def _concat_shape(attributes: NoAttributes, inputs: tuple[Shape, ...]) -> Shape:
                 f"`concat` needs values that differ in channels only; value 1 is {shape_text(first)},"
                 f" value {place + 1} is {shape_text(other)}"
             )
-            raise RuleError("E304", message)
+            raise RuleError("E304", message, _mixed(first, other) if len(other) != len(first) else "")
     return (sum(shape[0] for shape in inputs), *first[1:])
 
 
 def _mul_shape(attributes: NoAttributes, inputs: tuple[Shape, ...]) -> Shape:
     for place, shape in enumerate(inputs):
         if len(shape) != len(inputs[0]):
-            hint = "a gate over the channels of a map has the shape Cx1x1"
+            rank = max(rank_of(shape), rank_of(inputs[0]))
+            hint = _mixed(inputs[0], shape) or f"a gate over the channels of a map has the shape C{'x1' * rank}"
             raise RuleError("E304", _mul_message(inputs, 0, place), hint)
     result = tuple(max(sides) for sides in zip(*inputs, strict=True))
     for shape in inputs:

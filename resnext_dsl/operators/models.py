@@ -2,52 +2,62 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, partial
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic import BaseModel, BeforeValidator, ConfigDict, create_model
 
-from resnext_dsl.operators.arguments import MatrixMark, NumberBound, PairMark, rows_of, twice
+from resnext_dsl.operators.arguments import MatrixMark, NumberBound, SidesMark, on_every_side, rows_of
 from resnext_dsl.operators.base import REQUIRED, Attributes
+from resnext_dsl.operators.ranks import IMAGE
 
 _MARKS = {"at least": Ge, "at most": Le, "greater than": Gt, "less than": Lt}
 
 
-def model_of(attributes: type[Attributes]) -> type[BaseModel]:
-    """The pydantic model of a class of attributes: frozen, strict, no other fields, finite numbers."""
+def model_of(attributes: type[Attributes], rank: int = IMAGE) -> type[BaseModel]:
+    """The pydantic model of a class of attributes: frozen, strict, no other fields, finite numbers.
+
+    Args:
+        attributes: The class.
+        rank: The number of sides of the feature maps that the operator is applied to.
+    """
     key: Any = attributes  # mypy confuses an instance's __hash__ with the class's
-    return _model_of(key)
+    return _model_of(key, rank)
 
 
 @cache
-def _model_of(attributes: Any) -> type[BaseModel]:
+def _model_of(attributes: Any, rank: int) -> type[BaseModel]:
     declared = attributes.__annotations__
     fields: dict[str, Any] = {
-        name: (_translated(declared[name]), ... if default is REQUIRED else default)
+        name: (_translated(declared[name], rank), ... if default is REQUIRED else _of_rank(default, rank))
         for name, default in attributes.fields.items()
     }
     config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
     return create_model(attributes.__name__, __config__=config, __doc__=attributes.__doc__, **fields)
 
 
-def _translated(annotation: Any) -> Any:
+def _of_rank(default: Any, rank: int) -> Any:
+    return default[:1] * rank if isinstance(default, tuple) else default
+
+
+def _translated(annotation: Any, rank: int) -> Any:
     """A declared type with pydantic's own marks."""
     origin, parts = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
-        marks = tuple(_mark(mark) for mark in parts[1:])
-        return Annotated[(_translated(parts[0]), *marks)]
+        marks = tuple(_mark(mark, rank) for mark in parts[1:])
+        return Annotated[(_translated(parts[0], rank), *marks)]
     if origin in (Union, UnionType):
-        return Union[tuple(map(_translated, parts))]  # noqa: UP007  (the parts are not known statically)
+        return Union[tuple(_translated(part, rank) for part in parts)]  # noqa: UP007  (parts are not known statically)
     if origin is tuple:
-        return tuple[tuple(map(_translated, parts))]  # type: ignore[misc]
+        return tuple[(_translated(parts[0], rank),) * rank]  # type: ignore[misc]
     return annotation
 
 
-def _mark(mark: Any) -> Any:
-    if isinstance(mark, PairMark):
-        return BeforeValidator(twice)
+def _mark(mark: Any, rank: int) -> Any:
+    if isinstance(mark, SidesMark):
+        return BeforeValidator(partial(on_every_side, rank=rank))
     if isinstance(mark, MatrixMark):
         return BeforeValidator(rows_of)
     assert isinstance(mark, NumberBound)

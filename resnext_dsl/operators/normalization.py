@@ -9,6 +9,7 @@ from resnext_dsl.operators.algebra import Algebra, ChannelFactors, Joined, Tenso
 from resnext_dsl.operators.arguments import Fraction, NaturalFloat, Positive, PositiveFloat
 from resnext_dsl.operators.base import Attributes, ModuleCall, RuleError, Shape
 from resnext_dsl.operators.memory_rules import MemoryRules, Saved, ScalarCount, TrainingStep
+from resnext_dsl.operators.ranks import by_rank, helper_by_rank, is_map
 from resnext_dsl.operators.row import Operator
 from resnext_dsl.operators.rules import (
     check_divisible,
@@ -120,7 +121,7 @@ def _batch_shape(attributes: BatchNorm, inputs: tuple[Shape, ...]) -> Shape:
 
 def _batch_source(attributes: BatchNorm, inputs: tuple[Shape, ...]) -> ModuleCall:
     chosen = keywords(eps=(attributes.eps, 1e-5), momentum=(attributes.momentum, 0.1), affine=(attributes.affine, True))
-    target = "nn.BatchNorm2d" if len(inputs[0]) == 3 else "nn.BatchNorm1d"
+    target = by_rank("nn.BatchNorm", inputs[0]) if is_map(inputs[0]) else "nn.BatchNorm1d"
     return ModuleCall(target, (inputs[0][0],), chosen)
 
 
@@ -130,7 +131,7 @@ def _layer_shape(attributes: LayerNorm, inputs: tuple[Shape, ...]) -> Shape:
 
 def _layer_source(attributes: LayerNorm, inputs: tuple[Shape, ...]) -> ModuleCall:
     chosen = keywords(eps=(attributes.eps, 1e-5), elementwise_affine=(attributes.affine, True))
-    target = "LayerNorm2d" if len(inputs[0]) == 3 else "nn.LayerNorm"
+    target = by_rank("LayerNorm", inputs[0]) if is_map(inputs[0]) else "nn.LayerNorm"
     return ModuleCall(target, (inputs[0][0],), chosen)
 
 
@@ -150,8 +151,7 @@ def _group_source(attributes: GroupNorm, inputs: tuple[Shape, ...]) -> ModuleCal
 
 
 def _instance_shape(attributes: InstanceNorm, inputs: tuple[Shape, ...]) -> Shape:
-    _, height, width = map_of("instancenorm", inputs)
-    if height * width == 1:
+    if elements(map_of("instancenorm", inputs)[1:]) == 1:
         message = f"`instancenorm` needs more than one element per channel; found {shape_text(inputs[0])}"
         raise RuleError("E301", message)
     return inputs[0]
@@ -159,7 +159,7 @@ def _instance_shape(attributes: InstanceNorm, inputs: tuple[Shape, ...]) -> Shap
 
 def _instance_source(attributes: InstanceNorm, inputs: tuple[Shape, ...]) -> ModuleCall:
     chosen = keywords(eps=(attributes.eps, 1e-5), affine=(attributes.affine, False))
-    return ModuleCall("nn.InstanceNorm2d", (inputs[0][0],), chosen)
+    return ModuleCall(by_rank("nn.InstanceNorm", inputs[0]), (inputs[0][0],), chosen)
 
 
 def _response_shape(attributes: LocalResponseNorm, inputs: tuple[Shape, ...]) -> Shape:
@@ -176,7 +176,8 @@ def _share_shape(attributes: GlobalResponseNorm, inputs: tuple[Shape, ...]) -> S
 
 
 def _share_source(attributes: GlobalResponseNorm, inputs: tuple[Shape, ...]) -> ModuleCall:
-    return ModuleCall("GlobalResponseNorm", (inputs[0][0],), keywords(eps=(attributes.eps, 1e-6)))
+    target = helper_by_rank("GlobalResponseNorm", inputs[0])
+    return ModuleCall(target, (inputs[0][0],), keywords(eps=(attributes.eps, 1e-6)))
 
 
 def _share_parameters(attributes: GlobalResponseNorm, inputs: tuple[Shape, ...]) -> int:
@@ -239,8 +240,8 @@ def _instance_saves(attributes: InstanceNorm, inputs: tuple[Shape, ...], run: Tr
 
 def _response_padded(attributes: LocalResponseNorm, inputs: tuple[Shape, ...], batch: int) -> int:
     """Elements of the squares, padded with channels of zeros."""
-    channels, height, width = inputs[0]
-    return batch * (channels + attributes.size - 1) * height * width
+    channels, *size = inputs[0]
+    return batch * (channels + attributes.size - 1) * elements(tuple(size))
 
 
 def _response_scratch(attributes: LocalResponseNorm, inputs: tuple[Shape, ...], batch: int) -> ScalarCount:
@@ -290,7 +291,7 @@ ROWS = (
     Operator(
         name="bn",
         kind="normalization",
-        summary="Batch normalization of a feature map or of features (`nn.BatchNorm2d`, `nn.BatchNorm1d`).",
+        summary="Batch normalization of a feature map or of features (`nn.BatchNorm1d`, `2d`, `3d`).",
         attributes=BatchNorm,
         shape=_batch_shape,
         source=_batch_source,
@@ -333,7 +334,7 @@ ROWS = (
     Operator(
         name="instancenorm",
         kind="normalization",
-        summary="Normalization of each channel over height and width (`nn.InstanceNorm2d`).",
+        summary="Normalization of each channel over its sides (`nn.InstanceNorm2d`; 1d and 3d too).",
         attributes=InstanceNorm,
         shape=_instance_shape,
         source=_instance_source,

@@ -1,29 +1,31 @@
 """Pooling over windows, over the whole feature map (`global`), or to a given size.
 
 With `global` the other arguments have no effect. With `padding=same_upper` the windows cover the feature map, so that
-`ceil` has no effect. fvcore counts adaptive average pooling only: one FLOP per element of the input.
+`ceil` has no effect. fvcore counts adaptive average pooling of images only: one FLOP per element of the input.
 """
 
+import math
 from typing import Any, Literal
 
 from resnext_dsl.operators.algebra import CHANNELWISE
-from resnext_dsl.operators.arguments import NaturalPair, PositivePair
+from resnext_dsl.operators.arguments import NaturalSides, PositiveSides
 from resnext_dsl.operators.base import Attributes, ModuleCall, RuleError, Shape
 from resnext_dsl.operators.memory_rules import MemoryRules, Saved, ScalarCount, TrainingStep
+from resnext_dsl.operators.ranks import IMAGE, Sides, by_rank, rank_of
 from resnext_dsl.operators.row import Operator
 from resnext_dsl.operators.rules import (
-    Pair,
     check_kernel,
     collapsed,
     elements,
+    image_of,
     keywords,
     map_of,
     no_parameters,
     padded_upper,
     pads_by_size,
-    pair_text,
     reach,
     resolved_padding,
+    sides_text,
     strided,
 )
 
@@ -39,10 +41,10 @@ class MaxPool(Attributes):
         ceil: Whether a last window may extend beyond the edge.
     """
 
-    kernel: PositivePair | Literal["global"]
-    stride: PositivePair | None = None
-    padding: NaturalPair | Literal["same", "same_upper", "valid"] = "same"
-    dilation: PositivePair = (1, 1)
+    kernel: PositiveSides | Literal["global"]
+    stride: PositiveSides | None = None
+    padding: NaturalSides | Literal["same", "same_upper", "valid"] = "same"
+    dilation: PositiveSides = (1, 1)
     ceil: bool = False
 
 
@@ -57,9 +59,9 @@ class AvgPool(Attributes):
         count_include_pad: Whether padding counts in the mean.
     """
 
-    kernel: PositivePair | Literal["global"]
-    stride: PositivePair | None = None
-    padding: NaturalPair | Literal["same", "same_upper", "valid"] = "same"
+    kernel: PositiveSides | Literal["global"]
+    stride: PositiveSides | None = None
+    padding: NaturalSides | Literal["same", "same_upper", "valid"] = "same"
     ceil: bool = False
     count_include_pad: bool = True
 
@@ -71,7 +73,7 @@ class AdaptivePool(Attributes):
         size: Height and width of the output.
     """
 
-    size: PositivePair
+    size: PositiveSides
 
 
 def _positions(size: int, reach: int, stride: int, padding: int, ceil: bool) -> int:
@@ -80,62 +82,66 @@ def _positions(size: int, reach: int, stride: int, padding: int, ceil: bool) -> 
     return count - ceil * ((count - 1) * stride >= size + padding)
 
 
-def _pooled_size(size: Pair, kernel: Pair, dilation: Pair, attributes: MaxPool | AvgPool) -> Pair:
+def _pooled_size(size: Sides, kernel: Sides, dilation: Sides, attributes: MaxPool | AvgPool) -> Sides:
     stride = attributes.stride or kernel
     if attributes.padding == "same_upper":
         return strided(size, stride)
     spans = reach(kernel, dilation)
     padding = resolved_padding(attributes.padding, spans)
     _check_padding(padding, kernel)
-    height = _positions(size[0], spans[0], stride[0], padding[0], attributes.ceil)
-    width = _positions(size[1], spans[1], stride[1], padding[1], attributes.ceil)
-    check_kernel((height, width), size, kernel, spans, padding)
-    return height, width
+    output = tuple(map(_positions, size, spans, stride, padding, (attributes.ceil,) * len(size)))
+    check_kernel(output, size, kernel, spans, padding)
+    return output
 
 
-def _check_padding(padding: Pair, kernel: Pair) -> None:
+def _check_padding(padding: Sides, kernel: Sides) -> None:
     # Torch's limit ignores dilation.
-    if 2 * padding[0] > kernel[0] or 2 * padding[1] > kernel[1]:
-        half = pair_text((kernel[0] // 2, kernel[1] // 2))
-        message = f"`padding` must be at most half of the kernel (={half}); found {pair_text(padding)}"
-        raise RuleError("E205", message, f"use `padding={half}`", "padding")
+    for around, size in zip(padding, kernel, strict=True):
+        if 2 * around > size:
+            half = sides_text(tuple([size // 2 for size in kernel]))
+            message = f"`padding` must be at most half of the kernel (={half}); found {sides_text(padding)}"
+            raise RuleError("E205", message, f"use `padding={half}`", "padding")
 
 
-def _pads_by_size(attributes: MaxPool | AvgPool, dilation: Pair) -> bool:
+def _pads_by_size(attributes: MaxPool | AvgPool, dilation: Sides) -> bool:
     """Whether the module pads its input. Torch's poolings pad both sides alike, by at most half of the kernel."""
     kernel = attributes.kernel
     if kernel == "global":
         return False
     by_size = pads_by_size(attributes.padding, reach(kernel, dilation), attributes.stride or kernel)
-    return by_size or (attributes.padding == "same_upper" and dilation != (1, 1))
+    return by_size or (attributes.padding == "same_upper" and max(dilation) > 1)
 
 
-def _padded(attributes: MaxPool | AvgPool, shape: Shape, dilation: Pair) -> int:
+def _padded(attributes: MaxPool | AvgPool, shape: Shape, dilation: Sides) -> int:
     """Elements of the padded input, if the module pads it itself; else 0."""
     if not _pads_by_size(attributes, dilation):
         return 0
     kernel: Any = attributes.kernel
-    rows, columns = padded_upper((shape[1], shape[2]), reach(kernel, dilation), attributes.stride or kernel)
-    return shape[0] * rows * columns
+    return shape[0] * math.prod(padded_upper(shape[1:], reach(kernel, dilation), attributes.stride or kernel))
+
+
+def _map_of(operator: str, attributes: MaxPool | AvgPool, inputs: tuple[Shape, ...]) -> Shape:
+    """The input; an image if the padding is `same_upper`, whose modules exist for images only."""
+    return map_of(operator, inputs) if attributes.padding != "same_upper" else image_of("padding=same_upper", inputs)
 
 
 def _max_shape(attributes: MaxPool, inputs: tuple[Shape, ...]) -> Shape:
-    channels, height, width = map_of("maxpool", inputs)
+    shape = _map_of("maxpool", attributes, inputs)
     if attributes.kernel == "global":
-        return channels, 1, 1
-    return (channels, *_pooled_size((height, width), attributes.kernel, attributes.dilation, attributes))
+        return (shape[0], *(1,) * rank_of(shape))
+    return (shape[0], *_pooled_size(shape[1:], attributes.kernel, attributes.dilation, attributes))
 
 
 def _avg_shape(attributes: AvgPool, inputs: tuple[Shape, ...]) -> Shape:
-    channels, height, width = map_of("avgpool", inputs)
+    shape = _map_of("avgpool", attributes, inputs)
     if attributes.kernel == "global":
-        return channels, 1, 1
-    return (channels, *_pooled_size((height, width), attributes.kernel, (1, 1), attributes))
+        return (shape[0], *(1,) * rank_of(shape))
+    return (shape[0], *_pooled_size(shape[1:], attributes.kernel, (1,) * rank_of(shape), attributes))
 
 
 def _max_source(attributes: MaxPool, inputs: tuple[Shape, ...]) -> ModuleCall:
     if attributes.kernel == "global":
-        return ModuleCall("nn.AdaptiveMaxPool2d", (1,))
+        return ModuleCall(by_rank("nn.AdaptiveMaxPool", inputs[0]), (1,))
     kernel = attributes.kernel
     if _pads_by_size(attributes, attributes.dilation):
         chosen = keywords(
@@ -150,12 +156,12 @@ def _max_source(attributes: MaxPool, inputs: tuple[Shape, ...]) -> ModuleCall:
         dilation=(collapsed(attributes.dilation), 1),
         ceil_mode=(attributes.ceil, False),
     )
-    return ModuleCall("nn.MaxPool2d", (collapsed(kernel),), chosen)
+    return ModuleCall(by_rank("nn.MaxPool", inputs[0]), (collapsed(kernel),), chosen)
 
 
 def _avg_source(attributes: AvgPool, inputs: tuple[Shape, ...]) -> ModuleCall:
     if attributes.kernel == "global":
-        return ModuleCall("nn.AdaptiveAvgPool2d", (1,))
+        return ModuleCall(by_rank("nn.AdaptiveAvgPool", inputs[0]), (1,))
     kernel = attributes.kernel
     if _pads_by_size(attributes, (1, 1)):
         chosen = keywords(
@@ -170,11 +176,11 @@ def _avg_source(attributes: AvgPool, inputs: tuple[Shape, ...]) -> ModuleCall:
         ceil_mode=(attributes.ceil, False),
         count_include_pad=(attributes.count_include_pad, True),
     )
-    return ModuleCall("nn.AvgPool2d", (collapsed(kernel),), chosen)
+    return ModuleCall(by_rank("nn.AvgPool", inputs[0]), (collapsed(kernel),), chosen)
 
 
 def _avg_flops(attributes: AvgPool, inputs: tuple[Shape, ...]) -> int | None:
-    return elements(inputs[0]) if attributes.kernel == "global" else None
+    return _adaptive_avg_flops(attributes, inputs) if attributes.kernel == "global" else None
 
 
 def _adaptive_avg_shape(attributes: AdaptivePool, inputs: tuple[Shape, ...]) -> Shape:
@@ -186,15 +192,15 @@ def _adaptive_max_shape(attributes: AdaptivePool, inputs: tuple[Shape, ...]) -> 
 
 
 def _adaptive_avg_source(attributes: AdaptivePool, inputs: tuple[Shape, ...]) -> ModuleCall:
-    return ModuleCall("nn.AdaptiveAvgPool2d", (collapsed(attributes.size),))
+    return ModuleCall(by_rank("nn.AdaptiveAvgPool", inputs[0]), (collapsed(attributes.size),))
 
 
 def _adaptive_max_source(attributes: AdaptivePool, inputs: tuple[Shape, ...]) -> ModuleCall:
-    return ModuleCall("nn.AdaptiveMaxPool2d", (collapsed(attributes.size),))
+    return ModuleCall(by_rank("nn.AdaptiveMaxPool", inputs[0]), (collapsed(attributes.size),))
 
 
-def _adaptive_avg_flops(attributes: AdaptivePool, inputs: tuple[Shape, ...]) -> int:
-    return elements(inputs[0])
+def _adaptive_avg_flops(attributes: AdaptivePool | AvgPool, inputs: tuple[Shape, ...]) -> int | None:
+    return elements(inputs[0]) if rank_of(inputs[0]) == IMAGE else None
 
 
 def _max_indices(attributes: MaxPool, inputs: tuple[Shape, ...], batch: int) -> ScalarCount:
@@ -241,7 +247,7 @@ def _adaptive_max_saves(attributes: AdaptivePool, inputs: tuple[Shape, ...], run
 
 
 def _adaptive_avg_saves(attributes: AdaptivePool, inputs: tuple[Shape, ...], run: TrainingStep) -> Saved:
-    return Saved() if attributes.size == (1, 1) else Saved(inputs=(0,))  # torch computes it as a plain mean
+    return Saved() if max(attributes.size) == 1 else Saved(inputs=(0,))  # torch computes it as a plain mean
 
 
 ROWS = (

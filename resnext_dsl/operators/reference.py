@@ -15,10 +15,14 @@ _OPENING = f"""\
 Every operator of the language. This page is made from the operator table by `resnext_dsl.operators.reference`.
 
 A body names an operator with arguments by position or name: `conv(64, 3x3, stride=2)`, `relu`. An argument without a
-default must be given. A size, stride or padding is a shape, `3x1` for height and width, or an int for both. Words such
-as `same` need no quotes. The absolute value of an int is at most {LARGEST}.
+default must be given. A size, stride or padding is a shape, `3x1` for height and width, or an int for all sides. Words
+such as `same` need no quotes. The absolute value of an int is at most {LARGEST}.
 
-A feature map has channels, height and width. `flatten` turns it into features. Parameters are learned scalars. FLOPs
+A feature map has channels and sides: the length of a signal, height and width of an image, or time, height and width of
+a clip. Operators follow the number of sides; `pixel_shuffle` and `pixel_unshuffle` take images only. The tables say
+height and width for the sides, and rows and columns for their elements.
+
+`flatten` turns a feature map into features. Parameters are learned scalars. FLOPs
 are fvcore's count in eval mode, with one fused multiply-add as one FLOP. "Not counted" means that fvcore counts none.
 """
 
@@ -54,7 +58,8 @@ _KIND_NOTES = {
         "Without `stride`, the stride is the kernel's size. `padding` is as for `conv`. At most half of the kernel can"
         " be padded; `same` exceeds that if `maxpool` is dilated. `same_upper` has no such limit, and `ceil` has no"
         " effect with it. With `global` the window is the whole feature map, and the other arguments have no effect."
-        " FLOPs: one per element of the input for `avgpool(global)` and `adaptive_avgpool`."
+        " FLOPs: one per element of the input for `avgpool(global)` and `adaptive_avgpool` of images. fvcore counts no"
+        " pooling of signals and clips."
     ),
     "merge": (
         "The running value comes first, then the given values. A merge of one value is that value, so that"
@@ -62,7 +67,11 @@ _KIND_NOTES = {
     ),
     "regularization": "They act in training only.",
     "scaling": "",
-    "shape": "FLOPs of `upsample`: one per element of the output, four if it is bilinear.",
+    "shape": (
+        "`bilinear` interpolates along every side: linear for a signal, trilinear for a clip. FLOPs of `upsample` and"
+        " `resize` of images: one per element of the output, four if it is bilinear. fvcore counts none of signals and"
+        " clips."
+    ),
 }
 
 

@@ -6,6 +6,7 @@ from resnext_dsl.operators.algebra import RANDOM
 from resnext_dsl.operators.arguments import Fraction, NumberBound
 from resnext_dsl.operators.base import Attributes, ModuleCall, Shape
 from resnext_dsl.operators.memory_rules import MemoryRules, Saved, ScalarCount, TrainingStep, is_view_in_inference
+from resnext_dsl.operators.ranks import by_rank
 from resnext_dsl.operators.row import Operator
 from resnext_dsl.operators.rules import elements, first_shape, keywords, map_of, no_parameters
 
@@ -39,7 +40,7 @@ def _dropout2d_shape(attributes: Dropout, inputs: tuple[Shape, ...]) -> Shape:
 
 
 def _dropout2d_source(attributes: Dropout, inputs: tuple[Shape, ...]) -> ModuleCall:
-    return ModuleCall("nn.Dropout2d", (attributes.p,))
+    return ModuleCall(by_rank("nn.Dropout", inputs[0]), (attributes.p,))
 
 
 def _drop_path_source(attributes: DropPath, inputs: tuple[Shape, ...]) -> ModuleCall:
@@ -84,7 +85,7 @@ ROWS = (
     Operator(
         name="dropout2d",
         kind="regularization",
-        summary="Zeroes whole channels at random while training (`nn.Dropout2d`).",
+        summary="Zeroes whole channels at random while training (`nn.Dropout2d`; 1d and 3d for signals and clips).",
         attributes=Dropout,
         shape=_dropout2d_shape,
         source=_dropout2d_source,

@@ -1,17 +1,23 @@
 """Functions that the rules of several operators share: window arithmetic, checks of shapes, literals of the source.
 
 The arithmetic uses integers and no branches, so that it works on columns of candidates. Checks that raise are separate
-functions.
+functions. The two sides of an image are written out where a loop over sides takes twice the time.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from operator import add
 from typing import Any
 
-from resnext_dsl.operators.base import RuleError, Shape
+from resnext_dsl.operators.base import Expression, RuleError, Shape
+from resnext_dsl.operators.ranks import IMAGE, LAYOUTS, Sides, rank_of
 
-Pair = tuple[int, int]
+Literals = tuple[tuple[str, Any], ...]
+
+STEPS = ("frames", "rows", "columns")
+"""Names of the numbers of each side in an expression; a signal has columns."""
 
 
 def shape_text(shape: Shape) -> str:
@@ -19,30 +25,41 @@ def shape_text(shape: Shape) -> str:
     return f"{shape[0]} features" if len(shape) == 1 else "x".join(map(str, shape))
 
 
-def map_of(operator: str, inputs: tuple[Shape, ...]) -> tuple[int, int, int]:
-    """The input of an operator that takes one feature map.
+def map_of(operator: str, inputs: tuple[Shape, ...]) -> Shape:
+    """The input of an operator that takes one feature map, of any rank.
 
     Raises:
         RuleError: E301 if the input is not a feature map.
     """
     shape = inputs[0]
-    if len(shape) != 3:
+    if not 2 <= len(shape) <= 4:
         hint = "put it before `flatten`" if len(shape) == 1 else ""
-        message = f"`{operator}` needs a feature map (channels x height x width); found {shape_text(shape)}"
+        message = f"`{operator}` needs a feature map ({LAYOUTS[IMAGE]}); found {shape_text(shape)}"
         raise RuleError("E301", message, hint)
+    return shape
+
+
+def image_of(operator: str, inputs: tuple[Shape, ...]) -> tuple[int, int, int]:
+    """The input of an operator that takes feature maps of height and width only.
+
+    Raises:
+        RuleError: E301 if the input is not such a feature map.
+    """
+    shape = map_of(operator, inputs)
+    if rank_of(shape) != IMAGE:
+        message = f"`{operator}` takes only feature maps of {LAYOUTS[IMAGE]}; found {shape_text(shape)}"
+        raise RuleError("E301", message, "")
     return shape[0], shape[1], shape[2]
 
 
 def map_or_features(operator: str, inputs: tuple[Shape, ...]) -> Shape:
-    """The input of an operator that takes a feature map or features.
+    """The input of an operator that takes a feature map, of any rank, or features.
 
     Raises:
         RuleError: E301 if the input is neither.
     """
-    if len(inputs[0]) not in (1, 3):
-        message = (
-            f"`{operator}` needs a feature map (channels x height x width) or features; found {shape_text(inputs[0])}"
-        )
+    if not 1 <= len(inputs[0]) <= 4:
+        message = f"`{operator}` needs a feature map ({LAYOUTS[IMAGE]}) or features; found {shape_text(inputs[0])}"
         raise RuleError("E301", message)
     return inputs[0]
 
@@ -70,23 +87,27 @@ def check_corners(align_corners: bool, mode: str) -> None:
         raise RuleError("E205", message, "", "align_corners")
 
 
-def reach(kernel: Pair, dilation: Pair) -> Pair:
-    """Rows and columns that a dilated kernel spans."""
-    return dilation[0] * (kernel[0] - 1) + 1, dilation[1] * (kernel[1] - 1) + 1
+def reach(kernel: Sides, dilation: Sides) -> Sides:
+    """The elements that a dilated kernel spans on each side."""
+    if len(kernel) == IMAGE:
+        return dilation[0] * (kernel[0] - 1) + 1, dilation[1] * (kernel[1] - 1) + 1
+    return tuple([distance * (size - 1) + 1 for size, distance in zip(kernel, dilation, strict=True)])
 
 
-def resolved_padding(padding: Pair | str, reach: Pair) -> Pair:
-    """Rows and columns of padding on each side.
+def resolved_padding(padding: Sides | str, reach: Sides) -> Sides:
+    """The elements of padding at both ends of each side: rows and columns of an image.
 
     `same` is half the reach of the kernel, rounded down. At stride 1 it keeps the size if the kernel is odd.
     `same_upper` equals `same` unless it depends on the size of the input (`pads_by_size`).
     """
     if padding in ("same", "same_upper"):
-        return (reach[0] - 1) // 2, (reach[1] - 1) // 2
-    return (0, 0) if isinstance(padding, str) else padding
+        if len(reach) == IMAGE:
+            return (reach[0] - 1) // 2, (reach[1] - 1) // 2
+        return tuple([(span - 1) // 2 for span in reach])
+    return (0,) * len(reach) if isinstance(padding, str) else padding
 
 
-def pads_by_size(padding: Pair | str, reach: Pair, stride: Pair) -> bool:
+def pads_by_size(padding: Sides | str, reach: Sides, stride: Sides) -> bool:
     """Whether the padding depends on the size of the input, or differs between two opposite sides.
 
     `same_upper` does neither if each side of the kernel reaches one element, or has stride 1 and an odd reach.
@@ -104,14 +125,14 @@ def missing(size: int, reach: int, stride: int) -> int:
     return extra * (extra > 0)
 
 
-def padded_upper(size: Pair, reach: Pair, stride: Pair) -> Pair:
+def padded_upper(size: Sides, reach: Sides, stride: Sides) -> Sides:
     """The size of a feature map with the padding of `same_upper`."""
-    return size[0] + missing(size[0], reach[0], stride[0]), size[1] + missing(size[1], reach[1], stride[1])
+    return tuple(map(add, size, map(missing, size, reach, stride)))
 
 
-def strided(size: Pair, stride: Pair) -> Pair:
-    """Rows and columns at a fixed distance, from the first on: the size that `same_upper` gives."""
-    return (size[0] + stride[0] - 1) // stride[0], (size[1] + stride[1] - 1) // stride[1]
+def strided(size: Sides, stride: Sides) -> Sides:
+    """Elements at a fixed distance on each side, from the first on: the size that `same_upper` gives."""
+    return tuple([(side + step - 1) // step for side, step in zip(size, stride, strict=True)])
 
 
 def windows(size: int, reach: int, stride: int, padding: int) -> int:
@@ -119,28 +140,58 @@ def windows(size: int, reach: int, stride: int, padding: int) -> int:
     return (size + 2 * padding - reach) // stride + 1
 
 
-def check_kernel(output: Pair, size: Pair, kernel: Pair, reach: Pair, padding: Pair) -> None:
+def all_windows(size: Sides, reach: Sides, stride: Sides, padding: Sides) -> Sides:
+    """Positions of a window along each side."""
+    if len(size) == IMAGE:
+        return windows(size[0], reach[0], stride[0], padding[0]), windows(size[1], reach[1], stride[1], padding[1])
+    return tuple(map(windows, size, reach, stride, padding))
+
+
+def check_kernel(output: Sides, size: Sides, kernel: Sides, reach: Sides, padding: Sides) -> None:
     """Checks that a window has at least one position in each direction.
 
     Raises:
         RuleError: E303 with the sizes of the kernel and of the padded input.
     """
     if min(output) < 1:
-        dilated = f", dilated to {pair_text(reach)}" if reach != kernel else ""
-        padded = size[0] + 2 * padding[0], size[1] + 2 * padding[1]
-        around = f", padded to {pair_text(padded)}" if padded != size else ""
-        message = f"`kernel` (={pair_text(kernel)}{dilated}) is larger than its input (={pair_text(size)}{around})"
+        dilated = f", dilated to {sides_text(reach)}" if reach != kernel else ""
+        padded = tuple([side + 2 * around for side, around in zip(size, padding, strict=True)])
+        around = f", padded to {sides_text(padded)}" if padded != size else ""
+        message = f"`kernel` (={sides_text(kernel)}{dilated}) is larger than its input (={sides_text(size)}{around})"
         raise RuleError("E303", message, "use a smaller kernel, more padding or a larger input", "kernel")
 
 
-def pair_text(pair: Pair) -> str:
+def sides_text(sides: Sides) -> str:
     """`3x3`."""
-    return f"{pair[0]}x{pair[1]}"
+    return "x".join(map(str, sides))
 
 
-def collapsed(pair: Pair) -> int | Pair:
-    """One int if both are equal, as users of torch write it."""
-    return pair[0] if pair[0] == pair[1] else pair
+def collapsed(sides: Sides) -> int | Sides:
+    """One int if all are equal, as users of torch write it."""
+    return sides[0] if sides.count(sides[0]) == len(sides) else sides
+
+
+def interpolation(mode: str, shape: Shape) -> str:
+    """Torch's word for a mode of resizing: `bilinear` interpolates along every side of a map."""
+    return mode if mode == "nearest" else ("", "linear", "bilinear", "trilinear")[rank_of(shape)]
+
+
+def resizing_flops(mode: str, shape: Shape) -> int | None:
+    """The FLOPs of resizing to a shape. fvcore counts images: 1 per element if copied, 4 if interpolated from four."""
+    return elements(shape) * (1 + 3 * (mode == "bilinear")) if rank_of(shape) == IMAGE else None
+
+
+def padding_expression(numbers: Sequence[int], rest: str = "", literals: Literals = ()) -> Expression:
+    """A call of `F.pad`.
+
+    Args:
+        numbers: Left, right, then top, bottom, then front, back, as far as the map has these sides.
+        rest: The text of further arguments.
+        literals: The literals in that text.
+    """
+    sides = tuple(zip(("left", "right", "top", "bottom", "front", "back"), numbers, strict=False))
+    places = ", ".join(f"{{{name}}}" for name, _ in sides)
+    return Expression(f"F.pad({{0}}, ({places}){rest})", (*sides, *literals))
 
 
 def keywords(**choices: tuple[Any, Any]) -> tuple[tuple[str, Any], ...]:

@@ -1,24 +1,31 @@
 """Operators that move, repeat or cut elements, and learn nothing."""
 
+from operator import mul
 from typing import Literal
 
 from resnext_dsl.operators.activation import NoAttributes
 from resnext_dsl.operators.algebra import CHANNELWISE, crosses
-from resnext_dsl.operators.arguments import Natural, Positive, PositivePair
+from resnext_dsl.operators.arguments import Natural, Positive, PositiveSides
 from resnext_dsl.operators.base import Attributes, Expression, ModuleCall, RuleError, Shape
 from resnext_dsl.operators.memory_rules import NOTHING_SAVED, VIEW
+from resnext_dsl.operators.ranks import rank_of
 from resnext_dsl.operators.row import Operator
 from resnext_dsl.operators.rules import (
+    STEPS,
     check_corners,
     check_divisible,
     collapsed,
     elements,
+    image_of,
+    interpolation,
     keywords,
     map_of,
     map_or_features,
     no_parameters,
     padded_upper,
+    padding_expression,
     reach,
+    resizing_flops,
     strided,
 )
 
@@ -32,7 +39,7 @@ class Upsample(Attributes):
         align_corners: Whether the corners keep their values in `bilinear`.
     """
 
-    scale: PositivePair = (2, 2)
+    scale: PositiveSides = (2, 2)
     mode: Literal["nearest", "bilinear"] = "nearest"
     align_corners: bool = False
 
@@ -78,7 +85,7 @@ class Subsample(Attributes):
         stride: Distance between the rows and columns that are kept.
     """
 
-    stride: PositivePair
+    stride: PositiveSides
 
 
 class PadChannels(Attributes):
@@ -100,9 +107,9 @@ class PadSame(Attributes):
         dilation: Distance between neighbouring elements of the window.
     """
 
-    kernel: PositivePair
-    stride: PositivePair = (1, 1)
-    dilation: PositivePair = (1, 1)
+    kernel: PositiveSides
+    stride: PositiveSides = (1, 1)
+    dilation: PositiveSides = (1, 1)
 
 
 def _flatten_shape(attributes: NoAttributes, inputs: tuple[Shape, ...]) -> Shape:
@@ -114,26 +121,26 @@ def _flatten_source(attributes: NoAttributes, inputs: tuple[Shape, ...]) -> Modu
 
 
 def _upsample_shape(attributes: Upsample, inputs: tuple[Shape, ...]) -> Shape:
-    channels, height, width = map_of("upsample", inputs)
+    channels, *size = map_of("upsample", inputs)
     check_corners(attributes.align_corners, attributes.mode)
-    return channels, height * attributes.scale[0], width * attributes.scale[1]
+    return (channels, *map(mul, size, attributes.scale))
 
 
 def _upsample_source(attributes: Upsample, inputs: tuple[Shape, ...]) -> ModuleCall:
-    chosen = keywords(mode=(attributes.mode, "nearest"), align_corners=(attributes.align_corners, False))
+    mode = interpolation(attributes.mode, inputs[0])
+    chosen = keywords(mode=(mode, "nearest"), align_corners=(attributes.align_corners, False))
     return ModuleCall("nn.Upsample", (), (("scale_factor", collapsed(attributes.scale)), *chosen))
 
 
-def _upsample_flops(attributes: Upsample, inputs: tuple[Shape, ...]) -> int:
-    # fvcore: 1 per output element if it is copied, 4 if it is interpolated from four
-    return elements(_upsample_shape(attributes, inputs)) * (1 + 3 * (attributes.mode == "bilinear"))
+def _upsample_flops(attributes: Upsample, inputs: tuple[Shape, ...]) -> int | None:
+    return resizing_flops(attributes.mode, _upsample_shape(attributes, inputs))
 
 
 def _shuffle_shape(attributes: Shuffle, inputs: tuple[Shape, ...]) -> Shape:
-    channels, height, width = map_of("shuffle", inputs)
-    check_divisible("the channels of the input", channels, "`groups`", attributes.groups, "groups")
-    check_divisible("the channels of a group", channels // attributes.groups, "`unit`", attributes.unit, "unit")
-    return channels, height, width
+    shape = map_of("shuffle", inputs)
+    check_divisible("the channels of the input", shape[0], "`groups`", attributes.groups, "groups")
+    check_divisible("the channels of a group", shape[0] // attributes.groups, "`unit`", attributes.unit, "unit")
+    return shape
 
 
 def _shuffle_source(attributes: Shuffle, inputs: tuple[Shape, ...]) -> ModuleCall:
@@ -143,7 +150,7 @@ def _shuffle_source(attributes: Shuffle, inputs: tuple[Shape, ...]) -> ModuleCal
 
 
 def _pixel_shuffle_shape(attributes: PixelShuffle, inputs: tuple[Shape, ...]) -> Shape:
-    channels, height, width = map_of("pixel_shuffle", inputs)
+    channels, height, width = image_of("pixel_shuffle", inputs)
     factor = attributes.factor
     check_divisible("the channels of the input", channels, "the square of `factor`", factor * factor, "factor")
     return channels // (factor * factor), height * factor, width * factor
@@ -169,13 +176,14 @@ def _slice_source(attributes: Slice, inputs: tuple[Shape, ...]) -> Expression:
 
 
 def _subsample_shape(attributes: Subsample, inputs: tuple[Shape, ...]) -> Shape:
-    channels, height, width = map_of("subsample", inputs)
-    return (channels, *strided((height, width), attributes.stride))
+    channels, *size = map_of("subsample", inputs)
+    return (channels, *strided(tuple(size), attributes.stride))
 
 
 def _subsample_source(attributes: Subsample, inputs: tuple[Shape, ...]) -> Expression:
-    rows, columns = attributes.stride
-    return Expression("{0}[:, :, ::{rows}, ::{columns}]", (("rows", rows), ("columns", columns)))
+    literals = tuple(zip(STEPS[-len(attributes.stride) :], attributes.stride, strict=True))
+    steps = ", ".join(f"::{{{name}}}" for name, _ in literals)
+    return Expression(f"{{0}}[:, :, {steps}]", literals)
 
 
 def _pad_shape(attributes: PadChannels, inputs: tuple[Shape, ...]) -> Shape:
@@ -188,20 +196,19 @@ def _pad_shape(attributes: PadChannels, inputs: tuple[Shape, ...]) -> Shape:
 
 def _pad_source(attributes: PadChannels, inputs: tuple[Shape, ...]) -> Expression:
     extra = attributes.channels - inputs[0][0]
-    around = "0, 0, 0, 0, 0" if len(inputs[0]) == 3 else "0"
-    return Expression(f"F.pad({{0}}, ({around}, {{extra}}))", (("extra", extra),))
+    around = "0, " * (2 * rank_of(inputs[0]) + 1)
+    return Expression(f"F.pad({{0}}, ({around}{{extra}}))", (("extra", extra),))
 
 
 def _pad_same_shape(attributes: PadSame, inputs: tuple[Shape, ...]) -> Shape:
-    channels, height, width = map_of("pad_same", inputs)
-    return (channels, *padded_upper((height, width), reach(attributes.kernel, attributes.dilation), attributes.stride))
+    channels, *size = map_of("pad_same", inputs)
+    return (channels, *padded_upper(tuple(size), reach(attributes.kernel, attributes.dilation), attributes.stride))
 
 
 def _pad_same_source(attributes: PadSame, inputs: tuple[Shape, ...]) -> Expression:
-    _, height, width = _pad_same_shape(attributes, inputs)
-    rows, columns = height - inputs[0][1], width - inputs[0][2]
-    sides = {"left": columns // 2, "right": columns - columns // 2, "top": rows // 2, "bottom": rows - rows // 2}
-    return Expression("F.pad({0}, ({left}, {right}, {top}, {bottom}))", tuple(sides.items()))
+    extra = [after - before for before, after in zip(inputs[0], _pad_same_shape(attributes, inputs), strict=True)]
+    numbers = [number for missing in reversed(extra[1:]) for number in (missing // 2, missing - missing // 2)]
+    return padding_expression(numbers)
 
 
 ROWS = (

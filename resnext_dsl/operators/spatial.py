@@ -3,19 +3,28 @@
 from typing import Literal
 
 from resnext_dsl.operators.algebra import CHANNELWISE
-from resnext_dsl.operators.arguments import Int, Positive, PositivePair
+from resnext_dsl.operators.arguments import Int, Positive, PositiveSides
 from resnext_dsl.operators.base import Attributes, Expression, ModuleCall, RuleError, Shape
 from resnext_dsl.operators.memory_rules import NOTHING_SAVED, VIEW, MemoryRules, Saved, TrainingStep
+from resnext_dsl.operators.ranks import LAYOUTS, Sides, helper_by_rank, rank_of
 from resnext_dsl.operators.row import Operator
 from resnext_dsl.operators.rules import (
+    STEPS,
     check_corners,
     check_divisible,
-    elements,
+    image_of,
+    interpolation,
     keywords,
     map_of,
     no_parameters,
+    padding_expression,
+    resizing_flops,
     shape_text,
+    sides_text,
 )
+
+WORDS = ((), ("length",), ("height", "width"), ("time", "height", "width"))
+"""For each rank, the names of the sides."""
 
 
 class Pad(Attributes):
@@ -28,7 +37,11 @@ class Pad(Attributes):
         right: Columns added on the right.
         mode: The added elements: one `constant`, the map mirrored at its edge (`reflect`), or its edge (`replicate`).
         value: The constant.
+        front: Frames added before the first of a clip.
+        back: Frames added after the last of a clip.
     """
+
+    later = frozenset({"front", "back"})
 
     top: Int = 0
     bottom: Int = 0
@@ -36,6 +49,8 @@ class Pad(Attributes):
     right: Int = 0
     mode: Literal["constant", "reflect", "replicate"] = "constant"
     value: float = 0.0
+    front: Int = 0
+    back: Int = 0
 
 
 class Crop(Attributes):
@@ -45,7 +60,7 @@ class Crop(Attributes):
         size: Height and width of the output, if no other value gives them.
     """
 
-    size: PositivePair | None = None
+    size: PositiveSides | None = None
 
 
 class Resize(Attributes):
@@ -57,7 +72,7 @@ class Resize(Attributes):
         align_corners: Whether the corners keep their values in `bilinear`.
     """
 
-    size: PositivePair | None = None
+    size: PositiveSides | None = None
     mode: Literal["nearest", "bilinear"] = "nearest"
     align_corners: bool = False
 
@@ -72,15 +87,29 @@ class PixelUnshuffle(Attributes):
     factor: Positive
 
 
+PAIRS = (("front", "back"), ("top", "bottom"), ("left", "right"))
+"""The arguments of `pad` for each side: time, height, width. A signal has the last side."""
+
+
 def _pad_shape(attributes: Pad, inputs: tuple[Shape, ...]) -> Shape:
-    channels, height, width = map_of("pad", inputs)
-    _check_side("top", attributes.top, "height", height, attributes.mode)
-    _check_side("bottom", attributes.bottom, "height", height, attributes.mode)
-    _check_side("left", attributes.left, "width", width, attributes.mode)
-    _check_side("right", attributes.right, "width", width, attributes.mode)
-    _check_rest("top", height, attributes.top, attributes.bottom, inputs[0])
-    _check_rest("left", width, attributes.left, attributes.right, inputs[0])
-    return channels, height + attributes.top + attributes.bottom, width + attributes.left + attributes.right
+    channels, *size = map_of("pad", inputs)
+    rank = len(size)
+    for names in PAIRS[:-rank]:
+        for name in names:
+            if getattr(attributes, name):
+                message = (
+                    f"`{name}` adds to a side that a map of {LAYOUTS[rank]} (={shape_text(inputs[0])}) does not have"
+                )
+                hint = f"its sides have {', '.join(f'`{one}` and `{two}`' for one, two in PAIRS[-rank:])}"
+                raise RuleError("E304", message, hint, name)
+    sides = [(*names, label, side) for names, label, side in zip(PAIRS[-rank:], WORDS[rank], size, strict=True)]
+    added = [(getattr(attributes, first), getattr(attributes, second)) for first, second, _, _ in sides]
+    for (first, second, label, side), (before, after) in zip(sides, added, strict=True):
+        _check_side(first, before, label, side, attributes.mode)
+        _check_side(second, after, label, side, attributes.mode)
+    for (first, _, _, side), (before, after) in zip(sides, added, strict=True):
+        _check_rest(first, side, before, after, inputs[0])
+    return (channels, *(side + before + after for side, (before, after) in zip(size, added, strict=True)))
 
 
 def _check_rest(side: str, size: int, before: int, after: int, shape: Shape) -> None:
@@ -100,68 +129,77 @@ def _check_side(side: str, number: int, label: str, size: int, mode: str) -> Non
 
 
 def _pad_source(attributes: Pad, inputs: tuple[Shape, ...]) -> Expression:
-    sides = tuple((side, getattr(attributes, side)) for side in ("left", "right", "top", "bottom"))
-    text = "F.pad({0}, ({left}, {right}, {top}, {bottom})"
+    pairs = reversed(PAIRS[-rank_of(inputs[0]) :])
+    numbers = [getattr(attributes, name) for names in pairs for name in names]
     if attributes.mode != "constant":
-        return Expression(f"{text}, mode={{mode}})", (*sides, ("mode", attributes.mode)))
+        return padding_expression(numbers, ", mode={mode}", (("mode", attributes.mode),))
     if attributes.value:
-        return Expression(f"{text}, value={{value}})", (*sides, ("value", attributes.value)))
-    return Expression(f"{text})", sides)
+        return padding_expression(numbers, ", value={value}", (("value", attributes.value),))
+    return padding_expression(numbers)
 
 
-def _other_size(operator: str, size: tuple[int, int] | None, inputs: tuple[Shape, ...]) -> tuple[int, int]:
+def _other_size(operator: str, size: Sides | None, inputs: tuple[Shape, ...]) -> Sides:
     """The size that an attribute or another value gives.
 
     Raises:
-        RuleError: E202 if neither gives it, E203 if both do, E301 if the other value is no feature map.
+        RuleError: E202 if neither gives it, E203 if both do, E301 if the other value is no feature map, E304 if it has
+            another rank.
     """
-    hint = f"write `{operator}(like=VALUE)` or `{operator}(size=HEIGHT x WIDTH)`"
+    words = " x ".join(word.upper() for word in WORDS[rank_of(inputs[0])])
+    hint = f"write `{operator}(like=VALUE)` or `{operator}(size={words})`"
     if len(inputs) == 1 and size is None:
         raise RuleError("E202", f"`{operator}` needs a size, or a value that has it", hint, "size")
     if size is not None and len(inputs) > 1:
         raise RuleError("E203", f"`{operator}` takes a size or another value, not both", hint, "size")
     if size is not None:
         return size
-    _, height, width = map_of(operator, inputs[1:])
-    return height, width
+    other = map_of(operator, inputs[1:])
+    if len(other) != len(inputs[0]):
+        shapes = f"value 1 is {shape_text(inputs[0])}, value 2 is {shape_text(other)}"
+        message = f"`{operator}` needs two maps with the same sides; {shapes}"
+        raise RuleError("E304", message, f"name a value of {LAYOUTS[rank_of(inputs[0])]}")
+    return other[1:]
 
 
 def _crop_shape(attributes: Crop, inputs: tuple[Shape, ...]) -> Shape:
-    channels, height, width = map_of("crop", inputs)
-    rows, columns = _other_size("crop", attributes.size, inputs)
-    if rows > height or columns > width:
-        message = f"`crop` needs a size of at most that of its input (={height}x{width}); found {rows}x{columns}"
+    channels, *sides = map_of("crop", inputs)
+    size = _other_size("crop", attributes.size, inputs)
+    if any(kept > side for kept, side in zip(size, sides, strict=True)):
+        whole = sides_text(tuple(sides))
+        message = f"`crop` needs a size of at most that of its input (={whole}); found {sides_text(size)}"
         raise RuleError("E303", message, "`pad` or `resize` enlarges a feature map", "size")
-    return channels, rows, columns
+    return (channels, *size)
 
 
 def _crop_source(attributes: Crop, inputs: tuple[Shape, ...]) -> ModuleCall:
-    return ModuleCall("CenterCrop", (attributes.size,) if attributes.size is not None else ())
+    positional = (attributes.size,) if attributes.size is not None else ()
+    return ModuleCall(helper_by_rank("CenterCrop", inputs[0]), positional)
 
 
 def _resize_shape(attributes: Resize, inputs: tuple[Shape, ...]) -> Shape:
-    channels, _, _ = map_of("resize", inputs)
+    channels = map_of("resize", inputs)[0]
     check_corners(attributes.align_corners, attributes.mode)
     return (channels, *_other_size("resize", attributes.size, inputs))
 
 
 def _resize_source(attributes: Resize, inputs: tuple[Shape, ...]) -> Expression:
-    chosen = keywords(mode=(attributes.mode, "nearest"), align_corners=(attributes.align_corners, False))
+    mode, rank = interpolation(attributes.mode, inputs[0]), rank_of(inputs[0])
+    chosen = keywords(mode=(mode, "nearest"), align_corners=(attributes.align_corners, False))
     rest = "".join(f", {name}={{{name}}}" for name, _ in chosen)
     if attributes.size is None:
-        return Expression(f"F.interpolate({{0}}, size={{1}}.shape[-2:]{rest})", chosen)
-    rows, columns = attributes.size
-    size = (("rows", rows), ("columns", columns))
-    return Expression(f"F.interpolate({{0}}, size=({{rows}}, {{columns}}){rest})", (*size, *chosen))
+        return Expression(f"F.interpolate({{0}}, size={{1}}.shape[-{rank}:]{rest})", chosen)
+    literals = tuple(zip(STEPS[-rank:], attributes.size, strict=True))
+    size = ", ".join(f"{{{name}}}" for name, _ in literals)
+    size = f"({size})" if rank > 1 else size
+    return Expression(f"F.interpolate({{0}}, size={size}{rest})", (*literals, *chosen))
 
 
-def _resize_flops(attributes: Resize, inputs: tuple[Shape, ...]) -> int:
-    # fvcore: 1 per output element if it is copied, 4 if it is interpolated from four
-    return elements(_resize_shape(attributes, inputs)) * (1 + 3 * (attributes.mode == "bilinear"))
+def _resize_flops(attributes: Resize, inputs: tuple[Shape, ...]) -> int | None:
+    return resizing_flops(attributes.mode, _resize_shape(attributes, inputs))
 
 
 def _unshuffle_shape(attributes: PixelUnshuffle, inputs: tuple[Shape, ...]) -> Shape:
-    channels, height, width = map_of("pixel_unshuffle", inputs)
+    channels, height, width = image_of("pixel_unshuffle", inputs)
     factor = attributes.factor
     check_divisible("the height of the input", height, "`factor`", factor, "factor")
     check_divisible("the width of the input", width, "`factor`", factor, "factor")

@@ -74,22 +74,23 @@ def _standardized(sources: Sequence[Tensor], eps: float, gamma: float) -> Sequen
 
 
 def _copying(sources: Sequence[Tensor], channels: int, groups: int) -> Sequence[Tensor]:
-    """The 1x1 kernel that copies each channel, or multiplies it by a factor; with a factor, also the shift."""
+    """The kernel of size 1 that copies each channel, or multiplies it by a factor; with a factor, also the shift."""
     like, *factor_and_shift = sources
     inside = channels // groups
-    eye = torch.eye(inside, dtype=torch.double, device=like.device).repeat(groups, 1)[:, :, None, None]
+    eye = torch.eye(inside, dtype=torch.double, device=like.device).repeat(groups, 1)
+    eye = eye.view(*eye.shape, *[1] * (like.dim() - 2))
     if not factor_and_shift:
         return [eye]
     factor, shift = factor_and_shift
-    return [eye * factor.view(-1, 1, 1, 1), shift]
+    return [eye * factor.view(-1, *[1] * (like.dim() - 1)), shift]
 
 
 def _kernels(sources: Sequence[Tensor], kernel: Sequence[int]) -> Sequence[Tensor]:
     """The sum of kernels; smaller kernels are padded with zeros."""
     padded = []
     for weight in sources:
-        rows, columns = ((whole - part) // 2 for whole, part in zip(kernel, weight.shape[2:], strict=True))
-        padded.append(functional.pad(weight.double(), (columns, columns, rows, rows)))
+        around = [(whole - part) // 2 for whole, part in zip(kernel, weight.shape[2:], strict=True)]
+        padded.append(functional.pad(weight.double(), [extra for extra in reversed(around) for _ in range(2)]))
     return _sum(padded)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from resnext_dsl.foundation.records import NamedTuple
 from resnext_dsl.operators import OPERATORS
 from resnext_dsl.operators.algebra import ChannelFactors
+from resnext_dsl.operators.ranks import Sides, rank_of
 from resnext_dsl.operators.rules import pads_by_size, reach, resolved_padding
 from resnext_dsl.rewrite.join import weight_layout
 from resnext_dsl.rewrite.rewrite_report import Fired, RewriteReport
@@ -120,15 +121,15 @@ class Term(NamedTuple):
 
     Attributes:
         node: The operand of the sum.
-        kernel: The kernel size of the convolution; 1x1 for a copy.
-        padding: Rows and columns on each side; None if they depend on the size of the image.
+        kernel: The kernel size of the convolution; 1 on every side for a copy.
+        padding: The padding at both ends of each side; None if it depends on the size of the image.
         bias: Whether it adds a number to each channel.
         copies: Whether the operand is the value or its norm; else it is a convolution.
     """
 
     node: int
-    kernel: tuple[int, int]
-    padding: tuple[int, int] | None
+    kernel: Sides
+    padding: Sides | None
     bias: bool
     copies: bool = False
 
@@ -136,7 +137,7 @@ class Term(NamedTuple):
 # add(conv(x; W1), conv(x; W2), bn(x), x, y)  ->  add(conv(x; W1 + W2 + ...), y)
 # where strides, dilations and groups are equal, and the kernels have the same centre; if padding depends on the size of
 # the image, the kernels have one size
-# A smaller kernel is padded with zeros. A norm is a 1x1 kernel for each channel, and x the kernel that copies it.
+# A smaller kernel is padded with zeros. A norm is a kernel of 1x1 for each channel, and x the kernel that copies it.
 def parallel(work: Workspace, index: int) -> int:
     """Parallel linear paths and identities become one convolution (Ding et al., RepVGG, CVPR 2021, Section 3.3)."""
     node = work.nodes[index]
@@ -172,8 +173,9 @@ def _terms(work: Workspace, index: int, source: int) -> list[Term]:
     largest = max(terms, key=lambda term: math.prod(term.kernel))
     kept = [term for term in terms if _fits(work, term, largest)]
     others = [value for value in chosen if value not in convolutions]
+    rank = rank_of(work.nodes[source].shape)
     for value in others:
-        copy = Term(value, (1, 1), (0, 0), value != source, copies=True)
+        copy = Term(value, (1,) * rank, (0,) * rank, value != source, copies=True)
         if _copies(work, source, largest) and _centred(copy, largest):
             kept.append(copy)
     return kept
@@ -191,7 +193,7 @@ def _fits(work: Workspace, term: Term, largest: Term) -> bool:
     one: Any = work.nodes[term.node].attributes
     other: Any = work.nodes[largest.node].attributes
     alike = (one.stride, one.dilation, one.groups) == (other.stride, other.dilation, other.groups)
-    plain = one.dilation == (1, 1) or one.kernel == other.kernel
+    plain = max(one.dilation) == 1 or one.kernel == other.kernel
     return alike and plain and _centred(term, largest)
 
 
@@ -207,7 +209,7 @@ def _copies(work: Workspace, source: int, largest: Term) -> bool:
     """Whether a kernel that copies its input can be added to a convolution's."""
     node = work.nodes[largest.node]
     attributes: Any = node.attributes
-    return attributes.stride == (1, 1) and attributes.dilation == (1, 1) and node.shape == work.nodes[source].shape
+    return max(*attributes.stride, *attributes.dilation) == 1 and node.shape == work.nodes[source].shape
 
 
 def _summed(work: Workspace, source: int, terms: Sequence[Term]) -> int:
@@ -272,7 +274,7 @@ def _is_matrix(work: Workspace, index: int) -> bool:
         return True
     attributes: Any = node.attributes
     padding = resolved_padding(attributes.padding, reach(attributes.kernel, attributes.dilation))
-    return bool(attributes.kernel == (1, 1) and padding == (0, 0) and attributes.groups == 1)
+    return bool(max(attributes.kernel) == 1 and max(padding) == 0 and attributes.groups == 1)
 
 
 RULES: tuple[Rule, ...] = (inactive, folded, parallel, composed)

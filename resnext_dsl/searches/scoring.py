@@ -57,7 +57,7 @@ def _score(space: Space, candidate: Candidate, plan: Plan) -> float:
 
     network = space.bind(candidate)
     shape, classes = network.ir.nodes[0].shape, network.ir.nodes[network.ir.outputs[0].node].shape[0]
-    batch = random_batch(shape, classes, BATCH, plan.seed)  # type: ignore[arg-type]
+    batch = random_batch(shape, classes, BATCH, plan.seed)
     value = float(SCORES[plan.score].compute(network.compile(seed=plan.seed), batch))
     return value if math.isfinite(value) else -math.inf
 

@@ -9,6 +9,7 @@ from resnext_dsl.foundation.diagnostics import Span, error
 from resnext_dsl.foundation.records import NamedTuple
 from resnext_dsl.operators.arguments import LARGEST
 from resnext_dsl.operators.base import Shape, is_int
+from resnext_dsl.operators.ranks import FEATURES, LAYOUTS, RANKS, rank_of
 from resnext_dsl.semantics.domain import Domain
 from resnext_dsl.semantics.init_targets import InitRule
 from resnext_dsl.semantics.values import Environment, Placed, show
@@ -82,8 +83,9 @@ def input_shape(value: Any, span: Span) -> Shape:
     shape = (value,) if is_int(value) else value
     if type(shape) is not tuple:
         raise error("E204", f"an input needs a shape like 3x224x224; found {show(shape)}", span)
-    if len(shape) not in (1, 3):
-        message = f"an input is channels x height x width, or a number of features; found {show(shape)}"
+    if rank_of(shape) not in (FEATURES, *RANKS):
+        maps = ", ".join(LAYOUTS[rank] for rank in RANKS)
+        message = f"an input is {maps}, or a number of features; found {show(shape)}"
         raise error("E205", message, span)
     if min(shape) < 1:
         raise error("E205", f"every size must be at least 1; found {show(shape)}", span)

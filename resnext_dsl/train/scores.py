@@ -165,7 +165,7 @@ SCORES: Mapping[str, Score] = MappingProxyType(
 """Name -> score."""
 
 
-def random_batch(shape: tuple[int, int, int], classes: int, size: int = 16, seed: int = 0) -> Batch:
+def random_batch(shape: tuple[int, ...], classes: int, size: int = 16, seed: int = 0) -> Batch:
     """A batch of normal noise with random labels."""
     random = torch.Generator().manual_seed(seed)
     return torch.randn((size, *shape), generator=random), torch.randint(classes, (size,), generator=random)
@@ -185,7 +185,7 @@ def _replica(model: nn.Module, dtype: torch.dtype) -> nn.Module:
 
 def _gradients(value: Tensor, model: nn.Module) -> list[tuple[Tensor, Tensor]]:
     """The weights of convolutions and linear layers with their gradients, as in the papers, without unused weights."""
-    layers = [module for module in model.modules() if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Linear)]
+    layers = [module for module in model.modules() if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.Linear)]
     weights = [layer.weight for layer in layers]
     gradients = torch.autograd.grad(value, weights, allow_unused=True)
     return [(w.detach(), gradient) for w, gradient in zip(weights, gradients, strict=True) if gradient is not None]
@@ -210,7 +210,7 @@ def _drawn_anew(model: nn.Module, random: torch.Generator) -> None:
     """Draws kernels and matrices from the normal distribution, and resets normalisations."""
     with torch.no_grad():
         for module in model.modules():
-            if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Linear):
+            if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.Linear):
                 module.weight.copy_(torch.randn(module.weight.shape, generator=random))
                 if module.bias is not None:
                     module.bias.zero_()

@@ -31,7 +31,7 @@ def adapted(state: Mapping[str, Tensor], graph: Graph, file: str) -> tuple[Mappi
         return state, []
     changed, warnings = dict(state), []
     for key, tensor in state.items():
-        if tensor.dim() == 4 and tensor.shape[1] == COLOURS and (tensor.shape[0], *tensor.shape[2:]) in kernels:
+        if tensor.dim() >= 3 and tensor.shape[1] == COLOURS and (tensor.shape[0], *tensor.shape[2:]) in kernels:
             changed[key] = _of_channels(tensor, channels)
             how = "summed for one channel" if channels == 1 else f"repeated for {channels}, with the same sum"
             message = f"the 3 input channels of `{shown(key)}` are {how}"

@@ -265,7 +265,7 @@ def fits(ours: Shape, theirs: Shape, alone: bool) -> bool:
     """Whether a tensor of one shape can be reshaped to the other without a change to the function of its layer.
 
     Equal shapes fit. A linear layer fits a convolution that covers its whole input (1x1, or kernel = input), since
-    both list the input as channel, row, column. A vector fits a vector with axes of length 1 (scale per channel).
+    both list the input as channel, then side by side. A vector fits a vector with axes of length 1 (scale per channel).
 
     Args:
         ours: Shape of one tensor.
@@ -277,7 +277,7 @@ def fits(ours: Shape, theirs: Shape, alone: bool) -> bool:
     """
     if ours == theirs:
         return True
-    if {len(ours), len(theirs)} == {2, 4}:
+    if 2 in (len(ours), len(theirs)) and max(len(ours), len(theirs)) in (3, 4, 5):
         return ours[0] == theirs[0] and math.prod(ours) == math.prod(theirs)
     squeezed = [d for d in ours if d != 1]
     return (alone or not squeezed) and len(squeezed) <= 1 and squeezed == [d for d in theirs if d != 1]

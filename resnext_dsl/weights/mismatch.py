@@ -5,6 +5,7 @@ It runs only after `match` has found no order that fits.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 
 from resnext_dsl.foundation.diagnostics import Diagnostic, Note
@@ -146,10 +147,10 @@ def _hint(ours: Sequence[Leaf], theirs: Branch, layer: Leaf | None, other: Leaf 
     is_classifier = _is_linear(one) and _is_linear(two) and one[1] == two[1]
     if is_classifier and LayerMatch(_with_classes(ours, one[0], two[0]), theirs, ordered).pairs() is not None:
         return f"only the classifier differs: `--set classes={two[0]}`, in Python `classes={two[0]}`"
-    if len(one) == len(two) == 4 and one[2:] == two[2:]:
+    if len(one) == len(two) >= 3 and one[2:] == two[2:]:
         if two[1] == COLOURS and layer is ours[0] and one[0] == two[0]:
             return f"the images have {one[1]} channels here, {two[1]} there: `--adapt-input` adapts the weights"
-        if one[0] == two[0] and one[2:] != (1, 1):
+        if one[0] == two[0] and math.prod(one[2:]) > 1:
             here = f"{one[1]} {'channel' if one[1] == 1 else 'channels'} a group"
             return f"{here} here, {two[1]} there: do `cardinality` and `width` agree?"
         return "the widths differ: is it the same network at the same `width` or `channels`?"

@@ -212,10 +212,11 @@ def test_a_limit_that_says_nothing_is_one_error(limit: str, code: str, at: str, 
             "did you mean `input`?",
         ),
         (
-            "budget m(input=3x8) {}",
+            "budget m(input=3x8x8x8x8) {}",
             "E205",
-            "3x8",
-            "an input is channels x height x width, or a number of features; found 3x8",
+            "3x8x8x8x8",
+            "an input is channels x length, channels x height x width, channels x time x height x width, or a number of "
+            "features; found 3x8x8x8x8",
             "",
         ),
         (

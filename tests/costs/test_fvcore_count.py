@@ -25,6 +25,9 @@ SIZES = {
     "cspresnext50": (64, 147, 256),
     "dla60x": (32, 96, 224),
     "nasnetalarge": (64, 147, 331),
+    "unet3d": (8, 16, 32),
+    "net1d": (500, 1237, 3000),
+    **dict.fromkeys(("r3d_18", "mc3_18", "r2plus1d_18", "resnext101_32_3d"), (32, 57, 112)),
 }
 """Three resolutions, the spec's own among them, for those that are not made for 224; two odd ones for the others."""
 
@@ -33,7 +36,7 @@ LARGE = {"resnext50_32x4d_a", "resnext50_32x4d_b"}
 
 CASES = [(name, size) for name in shipped_names() for size in SIZES.get(name, (64, 147, 224))]
 DEEPER = {"resnet34", "resnet101", "resnet152", "resnext101_32x4d", "resnext101_32x8d", "resnext101_64x4d"}
-WIDER = {"wide_resnet50_2", "resnext29_16x64d", "seresnext50_32x4d", "vgg11", "vgg16", "vgg19_bn"}
+WIDER = {"resnext101_32_3d", "wide_resnet50_2", "resnext29_16x64d", "seresnext50_32x4d", "vgg11", "vgg16", "vgg19_bn"}
 """Networks whose layers another has too, in other numbers and widths."""
 
 LONG = LARGE | DEEPER | WIDER | {"inception_resnet_v2", "hrnet_w18", "nasnetalarge"}

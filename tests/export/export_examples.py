@@ -20,6 +20,10 @@ NETWORKS = {
     "windows": "network windows { input image: 3x15x13; conv(8, 3x3, stride=2, padding=same_upper); bn; relu; "
     "maxpool(3x3, stride=2, padding=same_upper); avgpool(2x2, stride=1, padding=same_upper, count_include_pad=false); "
     "conv(8, 3x3, standardize=scaled, gamma=1.5); relu; blur_pool(3x3); fixed_conv([[1, 0, -1]]); flatten; linear(4) }",
+    "signal": "network signal { input signal: 2x33; conv(8, 5, stride=2); bn; relu; maxpool(2); split 4 { conv(4, 1); "
+    "conv(8, 3) } merge add; upsample(2); bn; relu; avgpool(global); flatten; linear(5) }",
+    "clip": "network clip { input clip: 2x5x8x8; conv(8, 3x5x5, stride=1x2x2); bn; relu; maxpool(2); split 4 slice { conv(2, 3) } "
+    "merge concat; upsample(2); bn; relu; avgpool(global); flatten; linear(5) }",
     "vector": "network vector { input x: 12; linear(8); relu; linear(2) }",
     "repeated": "network repeated { input x: 3x4x4; relu as a\n output b from a\n output image from a\n output same from x }",
     "nothing": "network nothing { input image: 3x4x4; dropout(0.5) }",

@@ -42,6 +42,7 @@ DEEPER_OR_WIDER = {
     *("resnet34", "resnet101", "resnet152", "wide_resnet50_2", "seresnext50_32x4d", "vgg16", "vgg19_bn"),
     *("resnext101_32x4d", "resnext101_32x8d", "resnext101_64x4d", "regnetx_032", "inception_v4"),
     "nasnetalarge",
+    *("mc3_18", "r2plus1d_18"),
 }
 """Networks that are large, or whose blocks another has too, in other numbers and widths: the slow tests run them."""
 
@@ -193,7 +194,7 @@ def outputs_in_training(model: nn.Module, x: Tensor) -> object:
     """What a model gives in training mode, with everything random off and running statistics in use."""
     model.train()
     for module in model.modules():
-        if isinstance(module, nn.Dropout | nn.BatchNorm2d):
+        if isinstance(module, nn.Dropout | nn.BatchNorm2d | nn.BatchNorm3d):
             module.eval()
     with torch.no_grad():
         outputs = model(x)

@@ -142,7 +142,7 @@ around = {
 }
 window = {"stride": strides, "padding": word_or_padding, "ceil": flag}
 
-CASES: dict[str, Strategy] = {
+IMAGES: dict[str, Strategy] = {
     "conv": convolved(),
     "conv_transpose": given(
         maps,
@@ -203,6 +203,43 @@ CASES: dict[str, Strategy] = {
         if row.attributes is NoAttributes and row.kind == "activation"
     },
 }
+
+IMAGES_ONLY = frozenset({"pixel_shuffle", "pixel_unshuffle", "fixed_conv", "blur_pool"})
+"""Operators that take feature maps of height and width only."""
+
+
+STANDARDIZED = frozenset({"standardize", "gain", "gamma"})
+"""Arguments of `conv` that images have only."""
+
+
+def of_rank(case: Case, rank: int) -> Case:
+    """The case with signals or clips in the place of images: without the height, or with the height as time too."""
+    arguments, shapes = case
+    if any(len(shape) != 3 for shape in shapes) or arguments.get("padding") == "same_upper":
+        return case
+    arguments = {name: value for name, value in arguments.items() if name not in STANDARDIZED}
+    named = {name: on_sides(value, rank) for name, value in arguments.items()}
+    for one, other in (("top", "front"), ("bottom", "back")):
+        value = named.pop(one, None)
+        named |= {one: value} if value is not None and rank > 1 else {}
+        named |= {other: value} if value is not None and rank == 3 else {}
+    return named, tuple((shape[0], *sides_of(shape[1:], rank)) for shape in shapes)
+
+
+def on_sides(value: object, rank: int) -> object:
+    return type(value)(sides_of(tuple(value), rank)) if isinstance(value, tuple | list) else value
+
+
+def sides_of(pair: tuple[Any, ...], rank: int) -> tuple[Any, ...]:
+    return (*pair[:1] * (rank - 2), *pair[-rank:])
+
+
+def of_any_rank(images: Strategy) -> Strategy:
+    """The cases of images, and half as many each of signals and clips."""
+    return st.tuples(images, st.sampled_from([2, 2, 1, 3])).map(lambda drawn: of_rank(*drawn))
+
+
+CASES = {name: images if name in IMAGES_ONLY else of_any_rank(images) for name, images in IMAGES.items()}
 
 AS_STRICT_AS_TORCH = frozenset(
     {

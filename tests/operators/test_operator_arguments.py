@@ -103,6 +103,34 @@ def test_messages(name: str, wrong: dict[str, object], code: str, message: str, 
     assert caught.value.attribute == next(iter(wrong))
 
 
+OTHER_RANKS = [
+    ("conv", {"kernel": (3, 7, 7)}, (64, 56, 56), "`kernel` of `conv` (=3x7x7)", "64x56x56", "as in 7x7"),
+    ("conv", {"kernel": (3, 3)}, (64, 100), "`kernel` of `conv` (=3x3)", "64x100", "`kernel=3` holds for every side"),
+    ("conv", {"kernel": 3, "stride": (1, 2)}, (3, 8, 9, 9), "`stride` of `conv` (=1x2)", "3x8x9x9", "as in 2x2x2"),
+    ("maxpool", {"kernel": (3, 3)}, (3, 8, 9, 9), "`kernel` of `maxpool` (=3x3)", "3x8x9x9", "`kernel=3` holds for"),
+]
+
+
+@pytest.mark.parametrize(("name", "arguments", "shape", "size", "found", "hint"), OTHER_RANKS)
+def test_a_size_of_another_rank_is_an_error_with_both_shapes(
+    name: str, arguments: dict[str, object], shape: tuple[int, ...], size: str, found: str, hint: str
+) -> None:
+    given_anyway = {"channels": 8} if name == "conv" else {}
+    with pytest.raises(RuleError) as caught:
+        validate(OPERATORS[name], given_anyway | arguments, shape)
+    assert caught.value.message == f"{size} must have the sides of its input (={found})"
+    assert (caught.value.code, caught.value.attribute) == ("E304", list(arguments)[-1])
+    assert hint in caught.value.hint
+
+
+@pytest.mark.parametrize(("shape", "sides"), [((4, 9), 1), ((4, 9, 9), 2), ((4, 9, 9, 9), 3), ((4,), 2)])
+def test_one_int_and_defaults_take_the_rank_of_the_value(shape: tuple[int, ...], sides: int) -> None:
+    pool = dict(validate(OPERATORS["maxpool"], {"kernel": 3}, shape))
+    assert pool["kernel"] == (3,) * sides
+    assert pool["dilation"] == (1,) * sides
+    assert (pool["stride"], pool["padding"]) == (None, "same")
+
+
 def test_a_missing_argument_is_named() -> None:
     with pytest.raises(RuleError, match=r"^`kernel` is missing$") as caught:
         validate(OPERATORS["conv"], {"channels": 8})
@@ -154,18 +182,20 @@ odd_values = st.one_of(
 @given(data=st.data())
 def test_agrees_with_pydantic(name: str, data: st.DataObject) -> None:
     operator = OPERATORS[name]
-    arguments, _ = data.draw(CASES[name])
+    arguments, shapes = data.draw(CASES[name])
+    model = model_of(operator.attributes, len(shapes[0]) - 1 or 2)
     names = [argument.name for argument in arguments_of(operator.attributes)]
     arguments |= data.draw(st.dictionaries(st.sampled_from(names), odd_values, max_size=2))
     # pydantic lets None stand for a missing value; the language has no None.
-    arguments = {key: value for key, value in arguments.items() if value is not None or key != "stride"}
+    absent = {name for name, default in operator.attributes.fields.items() if default is None}
+    arguments = {key: value for key, value in arguments.items() if value is not None or key not in absent}
     try:
-        ours = validate(operator, arguments)
+        ours = validate(operator, arguments, shapes[0] if len(shapes[0]) > 1 else None)
     except RuleError as error:
         blamed = error.attribute
         with pytest.raises(ValidationError, match=blamed):
-            model_of(operator.attributes)(**arguments)
+            model(**arguments)
     else:
-        theirs = model_of(operator.attributes)(**arguments)
+        theirs = model(**arguments)
         assert dict(ours) == dict(theirs)
         assert [type(value) for _, value in ours] == [type(value) for _, value in theirs]

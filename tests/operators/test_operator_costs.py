@@ -36,7 +36,7 @@ def refused_by_torch(operator: Operator, attributes: Attributes, shapes: tuple[S
 def test_a_row_takes_what_torch_takes_and_counts_as_fvcore(name: str, data: st.DataObject) -> None:
     arguments, shapes = data.draw(CASES[name])
     operator = OPERATORS[name]
-    attributes = validate(operator, arguments)
+    attributes = validate(operator, arguments, shapes[0])
     try:
         operator.shape(attributes, shapes)
     except RuleError:
@@ -50,7 +50,7 @@ def test_a_row_takes_what_torch_takes_and_counts_as_fvcore(name: str, data: st.D
 @given(data=st.data())
 def test_a_row_counts_as_torch_and_fvcore(name: str, data: st.DataObject) -> None:
     arguments, shapes = data.draw(CASES[name])
-    check_row(OPERATORS[name], validate(OPERATORS[name], arguments), shapes)
+    check_row(OPERATORS[name], validate(OPERATORS[name], arguments, shapes[0]), shapes)
 
 
 @pytest.mark.parametrize("name", ["add", "mul", "mean", "maximum", "concat"])

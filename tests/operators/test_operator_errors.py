@@ -10,6 +10,8 @@ from resnext_dsl.operators import OPERATORS, RuleError, Shape, validate
 
 MAP = (64, 56, 56)
 
+MIXED = "one value is channels x height x width, the other channels x length; only `flatten` changes the rank"
+
 ERRORS: list[tuple[str, dict[str, object], tuple[Shape, ...], str, str, str]] = [
     (
         "channel_conv",
@@ -140,9 +142,9 @@ ERRORS: list[tuple[str, dict[str, object], tuple[Shape, ...], str, str, str]] = 
     (
         "conv",
         {"channels": 8, "kernel": 1},
-        ((3, 4),),
+        ((3, 4, 4, 4, 4),),
         "E301",
-        "needs a feature map (channels x height x width); found 3x4",
+        "needs a feature map (channels x height x width); found 3x4x4x4x4",
         "",
     ),
     (
@@ -177,7 +179,7 @@ ERRORS: list[tuple[str, dict[str, object], tuple[Shape, ...], str, str, str]] = 
         "`linear` needs features, not a feature map; found 512x7x7",
         "`flatten`",
     ),
-    ("bn", {}, ((3, 4),), "E301", "`bn` needs a feature map (channels x height x width) or features; found 3x4", ""),
+    ("bn", {}, ((3, 4, 4, 4, 4),), "E301", "(channels x height x width) or features; found 3x4x4x4x4", ""),
     (
         "groupnorm",
         {"groups": 32},
@@ -320,6 +322,45 @@ ERRORS: list[tuple[str, dict[str, object], tuple[Shape, ...], str, str, str]] = 
         "",
     ),
     ("mul", {}, (MAP, (64,)), "E304", "value 1 is 64x56x56, value 2 is 64 features", "has the shape Cx1x1"),
+    ("mul", {}, ((64, 9), (64,)), "E304", "value 1 is 64x9, value 2 is 64 features", "has the shape Cx1"),
+    ("mul", {}, (MAP, (64, 1)), "E304", "value 1 is 64x56x56, value 2 is 64x1", MIXED),
+    ("add", {}, (MAP, (64, 56)), "E304", "value 1 is 64x56x56, value 2 is 64x56", MIXED),
+    ("concat", {}, (MAP, (64, 56)), "E304", "value 1 is 64x56x56, value 2 is 64x56", MIXED),
+    (
+        "add",
+        {},
+        ((64, 9), (32, 9)),
+        "E304",
+        "value 1 is 64x9, value 2 is 32x9",
+        "`conv(64, 1)` changes 32 channels to 64",
+    ),
+    ("crop", {}, (MAP, (64, 5)), "E304", "`crop` needs two maps with the same sides", "a value of channels x height x"),
+    ("resize", {}, ((64, 5), MAP), "E304", "value 1 is 64x5, value 2 is 64x56x56", "a value of channels x length"),
+    (
+        "pixel_shuffle",
+        {"factor": 2},
+        ((64, 8),),
+        "E301",
+        "only feature maps of channels x height x width; found 64x8",
+        "",
+    ),
+    ("pixel_unshuffle", {"factor": 2}, ((4, 2, 8, 8),), "E301", "only feature maps of channels x height x width", ""),
+    (
+        "pad",
+        {"top": 1},
+        ((64, 8),),
+        "E304",
+        "`top` adds to a side that a map of channels x length (=64x8)",
+        "`left` and",
+    ),
+    (
+        "pad",
+        {"front": 1},
+        (MAP,),
+        "E304",
+        "`front` adds to a side that a map of channels x height",
+        "`top` and `bottom`",
+    ),
 ]
 
 
@@ -330,7 +371,7 @@ def test_messages(
     name: str, arguments: dict[str, object], shapes: tuple[Shape, ...], code: str, message: str, hint: str
 ) -> None:
     operator = OPERATORS[name]
-    attributes = validate(operator, arguments)
+    attributes = validate(operator, arguments, shapes[0])
     with pytest.raises(RuleError, match=re.escape(message)) as caught:
         operator.shape(attributes, shapes)
     assert caught.value.code == code

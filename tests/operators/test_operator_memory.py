@@ -24,7 +24,7 @@ def drawn(data: st.DataObject, name: str) -> Drawn:
     """An operator with arguments and input shapes that go together."""
     operator = OPERATORS[name]
     arguments, shapes = data.draw(CASES[name])
-    attributes = validate(operator, arguments)
+    attributes = validate(operator, arguments, shapes[0])
     try:
         operator.shape(attributes, shapes)
     except RuleError:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
+from sides_of_specs import of_rank
+
 from resnext_dsl.foundation.diagnostics import ArchError
 from resnext_dsl.networks.loading import loads
 from resnext_dsl.networks.network import Network
@@ -88,11 +90,11 @@ class Writer:
         return f"conv({channels}, {pick.choice(('1x1', '3x3'))}{stride}){pick.choice(NORMS)}{pick.choice(ACTS)}"
 
 
-def drawn(seed: int) -> Network:
-    """A random network; drawn again until its shapes fit."""
+def drawn(seed: int, rank: int = 2) -> Network:
+    """A random network on images, signals or clips; drawn again until its shapes fit."""
     source = random.Random(seed)
     while True:
         try:
-            return loads(Writer(source).network())
+            return loads(of_rank(Writer(source).network(), rank))
         except ArchError:
             continue

@@ -23,9 +23,26 @@ QUICK = 3
     "chunk", [*range(QUICK), *(pytest.param(chunk, marks=pytest.mark.slow) for chunk in range(QUICK, 20))]
 )
 def test_forms_of_random_splits_agree(chunk: int) -> None:
+    check_forms(range(chunk * CHUNK, (chunk + 1) * CHUNK), 2)
+
+
+@pytest.mark.parametrize("rank", [1, 3])
+def test_forms_of_random_splits_of_signals_and_clips_agree(rank: int) -> None:
+    check_forms(range(1000, 1010), rank)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rank", [1, 3])
+@pytest.mark.parametrize("chunk", range(6))
+def test_forms_of_many_random_splits_of_signals_and_clips_agree(chunk: int, rank: int) -> None:
+    check_forms(range(1010 + chunk * CHUNK, 1010 + (chunk + 1) * CHUNK), rank)
+
+
+def check_forms(seeds: range, rank: int) -> None:
+    """Compares the forms of random splits with the networks as written."""
     rewritten = 0
-    for seed in range(chunk * CHUNK, (chunk + 1) * CHUNK):
-        network = drawn(seed)
+    for seed in seeds:
+        network = drawn(seed, rank)
         reference = Reference(network)
         for form, mode in FORMS if seed % 5 == 0 else FORMS[:2]:
             if form in ("a", "b") and not _has_groups(network.rewrite("c").graph):
@@ -38,7 +55,7 @@ def test_forms_of_random_splits_agree(chunk: int) -> None:
             if mode == "train":
                 assert _learned(network.ir) == _learned(other.graph), (seed, form)
                 assert is_the_way_back(other.weights, reference.state), (seed, form)
-    assert rewritten > CHUNK // 2
+    assert rewritten > len(seeds) // 2
 
 
 def _learned(graph: Graph) -> tuple[int, int]:

@@ -24,6 +24,7 @@ GROUPED = (
     "dpn92",
     "mixnet_s",
     "nfnet_l0",
+    "net1d",
     "regnetx_032",
     "regnety_032",
     "res2net50_26w_4s",
@@ -38,12 +39,19 @@ GROUPED = (
 )
 """Networks whose grouped convolutions can be paths; the larger ones are slow."""
 
-LARGE = ("regnetx_002", "resnext101_32x4d", "resnext101_32x8d", "resnext101_64x4d", "resnext29_16x64d")
+LARGE = (
+    "regnetx_002",
+    "resnext101_32_3d",
+    "resnext101_32x4d",
+    "resnext101_32x8d",
+    "resnext101_64x4d",
+    "resnext29_16x64d",
+)
 
 JOINED = ("mixnet_s", "res2net50_26w_4s", "resnext50_32x4d_a", "resnext50_32x4d_b")
 """Networks that are written with paths that can be one."""
 
-SMALLEST = {"alexnet": 79, "inception_v3": 299, "inception": 139, "resnext29": 32}
+SMALLEST = {"alexnet": 79, "inception_v3": 299, "inception": 139, "resnext29": 32, "net1d": 500, "unet3d": 16}
 
 REPEATED = {
     "resnet34": "resnet18",
@@ -58,6 +66,7 @@ REPEATED = {
     "vgg11": "vgg16_bn",
     "vgg16": "vgg16_bn",
     "vgg19_bn": "vgg16_bn",
+    "mc3_18": "r3d_18",
 }
 """Networks whose blocks another has too, in other numbers and widths or with norms: the slow tests have them."""
 
@@ -88,6 +97,10 @@ FEWER = {
     "tf_efficientnetv2_s": {"depths": [1, 2, 1, 2, 1, 1]},
     "unet": {"channels": 8},
     "unet_resnet34": {"depths": [1, 1, 1, 1], "channels": [16, 8, 8, 8, 8]},
+    "net1d": {"depths": [1, 2, 1, 1, 1, 1, 1], "channels": 32},
+    "r3d_18": {"frames": 4, "channels": 16},
+    "r2plus1d_18": {"frames": 4, "channels": 16},
+    "resnext101_32_3d": {"depths": [2, 1, 1, 1], "frames": 4, "cardinality": 8},
 }
 """Fewer passes and channels for the tests that are not slow, by the start of a name; the longest start counts."""
 

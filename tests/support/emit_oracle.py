@@ -59,7 +59,7 @@ def compiled(graph: Graph, seed: int = 0) -> nn.Module:
     model = build(graph, form="written", seed=seed)
     generator = torch.Generator().manual_seed(seed)
     for module in model.modules():
-        if isinstance(module, nn.BatchNorm2d):
+        if isinstance(module, nn.BatchNorm2d | nn.BatchNorm1d | nn.BatchNorm3d):
             module.running_mean.normal_(0.0, 0.1, generator=generator)
             module.running_var.uniform_(0.5, 1.5, generator=generator)
             if module.affine:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, field
 
+from sides_of_specs import of_rank
+
 from resnext_dsl.foundation.diagnostics import ArchError
 from resnext_dsl.networks.loading import loads
 from resnext_dsl.networks.network import Network
@@ -189,12 +191,13 @@ class Writer:
         )
 
 
-def drawn(seed: int, largest: int = LARGEST) -> Network:
-    """A random network; drawn again until its shapes fit and it has at most so many nodes."""
+def drawn(seed: int, largest: int = LARGEST, rank: int = 2) -> Network:
+    """A random network on images, signals or clips; drawn again until its shapes fit and it is small enough."""
     source = random.Random(seed)
     while True:
         try:
-            network = loads(f"network net {{\n    input image: 8x12x12\n{Writer(source).network()}\n}}\n")
+            text = f"network net {{\n    input image: 8x12x12\n{Writer(source).network()}\n}}\n"
+            network = loads(of_rank(text, rank))
         except ArchError:
             continue
         widest = max(node.shape[0] for node in network.ir.nodes)

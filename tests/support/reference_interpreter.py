@@ -345,7 +345,8 @@ class Run:
     def put(self, operator: str, arguments: dict[str, Any], inputs: list[Value]) -> Value:
         """Adds an operator."""
         words = {name: v.what if isinstance(v, Callee) else v for name, v in arguments.items()}
-        attributes = attributes_of(operator, self.defaults.get(operator, {}) | words)
+        rank = len(self.operations[inputs[0].at].shape) - 1
+        attributes = attributes_of(operator, self.defaults.get(operator, {}) | words, rank)
         costs = applied(operator, attributes, [self.operations[x.at].shape for x in inputs])
         module = None
         if self.use is not None:
@@ -465,7 +466,7 @@ class Run:
     def shortened(self, kind: str, x: Value, stride: tuple[int, ...], channels: int) -> Value:
         """The shortcut of types A (`pad`), B and C."""
         if kind == "pad":
-            x = self.put("subsample", {"stride": stride}, [x]) if stride != (1, 1) else x
+            x = self.put("subsample", {"stride": stride}, [x]) if max(stride) > 1 else x
             grows = self.operations[x.at].shape[0] != channels
             return self.put("pad_channels", {"channels": channels}, [x]) if grows else x
         plain = {"padding": 0, "dilation": 1, "groups": 1, "bias": False}

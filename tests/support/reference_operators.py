@@ -33,7 +33,6 @@ SIGNATURES = {
     "blur_pool": "kernel stride=2 padding=same mode=reflect",
     "fixed_conv": "kernel stride=1 padding=same mode=constant",
     "pixel_unshuffle": "factor",
-    "pad": "top=0 bottom=0 left=0 right=0 mode=constant value=0.0",
     "leaky_relu": "slope=0.01",
     "upsample": "scale=2 mode=nearest align_corners=false",
     "crop": "size=unset",
@@ -41,6 +40,7 @@ SIGNATURES = {
     "slice": "start stop",
     "subsample": "stride",
     "pad_channels": "channels",
+    "pad": "top=0 bottom=0 left=0 right=0 mode=constant value=0.0 front=0 back=0",
     "pad_same": "kernel stride=1 dilation=1",
     "resize": "size=unset mode=nearest align_corners=false",
     "gelu": "approximate=none",
@@ -66,8 +66,8 @@ def parameters_of(operator: str) -> list[str]:
     return [argument.partition("=")[0] for argument in SIGNATURES[operator].split()]
 
 
-def attributes_of(operator: str, arguments: dict[str, Any]) -> dict[str, Any]:
-    """Every argument with its value; sizes are pairs."""
+def attributes_of(operator: str, arguments: dict[str, Any], rank: int = 2) -> dict[str, Any]:
+    """Every argument with its value; sizes have one number for each side."""
     attributes: dict[str, Any] = {}
     for argument in SIGNATURES[operator].split():
         name, _, default = argument.partition("=")
@@ -81,10 +81,13 @@ def attributes_of(operator: str, arguments: dict[str, Any]) -> dict[str, Any]:
             value = None
         else:
             value = WORDS[default] if default in WORDS else _number_or_word(default)
-        pair = name in PAIRS and isinstance(value, int) and operator not in ("lrn", "channel_conv")
         if operator == "fixed_conv" and name == "kernel":
             value = tuple(map(tuple, value))
-        attributes[name] = (value, value) if pair else value
+        elif name in PAIRS and operator not in ("lrn", "channel_conv"):
+            value = (value,) * (rank or 2) if isinstance(value, int) else value
+            if isinstance(value, tuple) and rank and len(value) != rank:
+                raise RejectedError(f"{operator} takes {rank} sides")
+        attributes[name] = value
     if extra := set(arguments) - set(attributes):
         raise RejectedError(f"{operator} has no {extra}")
     return attributes
@@ -101,7 +104,7 @@ def applied(operator: str, a: dict[str, Any], shapes: list[Sizes]) -> tuple[Size
     """The shape, the parameters, the FLOPs, the multiply-adds and the activations of an operator."""
     x = shapes[0]
     channels, area = x[0], math.prod(x[1:])
-    is_map = len(x) == 3
+    is_map = len(x) > 1
     if not is_map and operator in INPUT_SIZES:
         raise RejectedError(f"{operator} needs a feature map")
     match operator:
@@ -134,7 +137,7 @@ def applied(operator: str, a: dict[str, Any], shapes: list[Sizes]) -> tuple[Size
         case "layer_scale":
             return x, channels, 0, 0, 0
         case "channel_conv":
-            if x[1:] != (1, 1) or a["kernel"] % 2 == 0:
+            if area != 1 or len(x) == 1 or a["kernel"] % 2 == 0:
                 raise RejectedError("channel_conv needs a map of Cx1x1 and an odd kernel")
             return x, a["kernel"], a["kernel"] * channels, a["kernel"] * channels, channels
         case "blur_pool" | "fixed_conv":
@@ -149,16 +152,18 @@ def applied(operator: str, a: dict[str, Any], shapes: list[Sizes]) -> tuple[Size
         case "grn":
             return x, 2 * channels, 0, 0, 0
         case "maxpool" | "avgpool":
-            counted = math.prod(x) if operator == "avgpool" and a["kernel"] == "global" else 0
+            counted = math.prod(x) if operator == "avgpool" and a["kernel"] == "global" and len(x) == 3 else 0
             return (channels, *_pooled(x, a)), 0, counted, 0, 0
         case "adaptive_avgpool":
-            return (channels, *a["size"]), 0, math.prod(x), 0, 0
+            return (channels, *a["size"]), 0, math.prod(x) if len(x) == 3 else 0, 0, 0
         case "upsample":
             shape = (channels, *(n * s for n, s in zip(x[1:], a["scale"], strict=True)))
-            return shape, 0, (4 if a["mode"] == "bilinear" else 1) * math.prod(shape), 0, 0
+            counted = (4 if a["mode"] == "bilinear" else 1) * math.prod(shape)
+            return shape, 0, counted if len(x) == 3 else 0, 0, 0  # fvcore counts images only
         case "resize":
             shape = (channels, *_size_of_other(a["size"], shapes))
-            return shape, 0, (4 if a["mode"] == "bilinear" else 1) * math.prod(shape), 0, 0
+            counted = (4 if a["mode"] == "bilinear" else 1) * math.prod(shape)
+            return shape, 0, counted if len(x) == 3 else 0, 0, 0
         case "add" | "maximum" | "mean":
             if len(set(shapes)) > 1:
                 raise RejectedError(f"{operator} of {shapes}")
@@ -187,11 +192,9 @@ def _moved(operator: str, a: dict[str, Any], shapes: list[Sizes]) -> Sizes:
                 raise RejectedError(f"mul of {shapes}")
             return tuple(side.pop() if side else 1 for side in sides)
         case "flatten":
-            if len(x) != 3:
+            if len(x) < 2:
                 raise RejectedError("flatten of features")
             return (math.prod(x),)
-        case "pad":
-            return (x[0], x[1] + a["top"] + a["bottom"], x[2] + a["left"] + a["right"])
         case "pixel_unshuffle":
             _divides(a["factor"], *x[1:])
             return (x[0] * a["factor"] ** 2, *(n // a["factor"] for n in x[1:]))
@@ -210,7 +213,8 @@ def _moved(operator: str, a: dict[str, Any], shapes: list[Sizes]) -> Sizes:
                 raise RejectedError(f"pad_channels of {x}")
             return (a["channels"], *x[1:])
         case "pad":
-            return (x[0], *_positive([x[1] + a["top"] + a["bottom"], x[2] + a["left"] + a["right"]]))
+            ends = (("front", "back"), ("top", "bottom"), ("left", "right"))[1 - len(x) :]
+            return (x[0], *_positive([n + a[one] + a[other] for n, (one, other) in zip(x[1:], ends, strict=True)]))
         case "pad_same":
             sides = zip(x[1:], a["kernel"], a["stride"], a["dilation"], strict=True)
             return (x[0], *(n + max(0, (math.ceil(n / s) - 1) * s + d * (k - 1) + 1 - n) for n, k, s, d in sides))
@@ -233,16 +237,20 @@ def _padding(a: dict[str, Any]) -> Sizes:
     if a["padding"] == "same_upper":
         return ()
     if a["padding"] == "same":
-        return tuple(d * (k - 1) // 2 for d, k in zip(a.get("dilation", (1, 1)), a["kernel"], strict=True))
-    return (0, 0) if a["padding"] == "valid" else a["padding"]
+        return tuple(d * (k - 1) // 2 for d, k in zip(_dilation(a), a["kernel"], strict=True))
+    return (0,) * len(a["kernel"]) if a["padding"] == "valid" else a["padding"]
+
+
+def _dilation(a: dict[str, Any]) -> Sizes:
+    return a.get("dilation", (1,) * len(a["kernel"]))
 
 
 def _windows(x: Sizes, a: dict[str, Any], padding: Sizes, ceil: bool) -> Sizes:
-    """The height and width of Conv2d and of the pooling layers."""
+    """The sides of the result of convolutions and of pooling layers."""
     if padding == ():
         return tuple(math.ceil(n / s) for n, s in zip(x[1:], a["stride"], strict=True))
     sizes = []
-    for n, p, k, s, d in zip(x[1:], padding, a["kernel"], a["stride"], a.get("dilation", (1, 1)), strict=True):
+    for n, p, k, s, d in zip(x[1:], padding, a["kernel"], a["stride"], _dilation(a), strict=True):
         if min(k, s, d) < 1 or p < 0:
             raise RejectedError("sizes are positive")
         rounded: Callable[[float], int] = math.ceil if ceil else math.floor
@@ -259,7 +267,7 @@ def _positive(sizes: list[int]) -> Sizes:
 
 def _pooled(x: Sizes, a: dict[str, Any]) -> Sizes:
     if a["kernel"] == "global":
-        return (1, 1)
+        return (1,) * (len(x) - 1)
     padding = _padding(a)
     if padding and any(2 * p > k for p, k in zip(padding, a["kernel"], strict=True)):
         raise RejectedError("at most half of the kernel is padded")

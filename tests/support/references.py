@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from resnext_dsl.bench.peers import declare_missing_operators
 from resnext_dsl.compiler.meta_device import unfilled
@@ -114,6 +115,11 @@ def paper_costs() -> list[PaperCost]:
 NAMES = tuple(reference_costs())
 """Every network that has a reference."""
 
+CLIPS = frozenset({"r3d_18", "mc3_18", "r2plus1d_18"})
+"""The networks whose inputs are clips."""
+
+FRAMES = 16
+
 _TORCHVISION_OPTIONS: dict[str, dict[str, Any]] = {
     "googlenet": {"init_weights": False, "aux_logits": True, "transform_input": False},
     "inception_v3": {"init_weights": False, "aux_logits": True, "transform_input": False},
@@ -174,7 +180,7 @@ def reference(name: str) -> nn.Module:
         if hasattr(module, "init_non_persistent_buffers"):  # timm's name: a kernel that no state_dict holds
             module.init_non_persistent_buffers()
     fill(model, seed=zlib.crc32(name.encode()))
-    _measure_statistics(model, MULTIPLES_OF_32.get(name, reference_costs()[name].resolution // 2))
+    _measure_statistics(model, _sample(name, 2, MULTIPLES_OF_32.get(name)))
     return model
 
 
@@ -209,8 +215,8 @@ def _draw(suffix: str, tensor: Tensor, generator: torch.Generator) -> None:
         tensor.uniform_(0.5, 1.5, generator=generator)
 
 
-def _measure_statistics(model: nn.Module, resolution: int) -> None:
-    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
+def _measure_statistics(model: nn.Module, sample: tuple[int, ...]) -> None:
+    norms = [module for module in model.modules() if isinstance(module, _BatchNorm)]
     if not norms:
         return
     generator = torch.Generator().manual_seed(0)
@@ -218,7 +224,7 @@ def _measure_statistics(model: nn.Module, resolution: int) -> None:
     for norm in norms:
         norm.train().momentum = 1.0
     with torch.no_grad():
-        model(torch.randn(2, 3, resolution, resolution, generator=generator))
+        model(torch.randn(2, *sample, generator=generator))
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.eval().momentum = momentum
             norm.running_mean.add_(torch.empty_like(norm.running_mean).uniform_(-0.17, 0.17, generator=generator))
@@ -229,7 +235,13 @@ def _measure_statistics(model: nn.Module, resolution: int) -> None:
 
 
 def image(name: str, batch: int = 1) -> Tensor:
-    """A seeded input for a reference network at its own resolution."""
-    resolution = reference_costs()[name].resolution
+    """A seeded input for a reference network at its own resolution: an image or a clip."""
     generator = torch.Generator().manual_seed(zlib.crc32(name.encode()) ^ 1)
-    return torch.randn(batch, 3, resolution, resolution, generator=generator)
+    return torch.randn(batch, *_sample(name), generator=generator)
+
+
+def _sample(name: str, divisor: int = 1, resolution: int | None = None) -> tuple[int, ...]:
+    """The shape of an input, with its resolution divided by a number, or with another one."""
+    resolution = resolution or reference_costs()[name].resolution // divisor
+    frames = (FRAMES,) if name in CLIPS else ()
+    return 3, *frames, resolution, resolution

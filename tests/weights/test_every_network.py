@@ -26,6 +26,7 @@ SPELLED = {"resnext50_32x4d_a": "resnext50_32x4d", "resnext50_32x4d_b": "resnext
 """Networks of ours that spell another network in another form."""
 
 ONLY_HERE = {"alexnet_grouped", "resnext29_16x64d", "resnext29_8x64d", "resnext50_32x4d_fpn", "unet", "unet_resnet34"}
+ONLY_HERE |= {"unet3d", "net1d", "resnext101_32_3d"}
 """Networks that neither library has under a name; tests/networks holds the pyramid against torchvision's classes."""
 
 NAMES_THERE = {
@@ -55,8 +56,10 @@ def build(name: str, library: str) -> nn.Module:
 def exists(name: str, library: str) -> bool:
     network = SPELLED.get(name, name)
     network = NAMES_THERE.get((network, library), network)
-    known = timm.list_models() if library == "timm" else torchvision.models.list_models(torchvision.models)
-    return network in known
+    if library == "timm":
+        return network in timm.list_models()
+    modules = torchvision.models, torchvision.models.video
+    return any(network in torchvision.models.list_models(module) for module in modules)
 
 
 PAIRS = [(name, library) for name in SPECS for library in ("timm", "torchvision") if exists(name, library)]
@@ -71,17 +74,17 @@ SAID = {
 """Pairs that differ in function, with the beginning of the message."""
 
 
-def with_random_statistics(build: Callable[[], nn.Module], resolution: int, seed: int) -> nn.Module:
+def with_random_statistics(build: Callable[[], nn.Module], shape: tuple[int, ...], seed: int) -> nn.Module:
     """A network with all weights drawn; variances lie between 0.01 and 10, and gains keep the values in range."""
     model = references.filled(build, seed)
-    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
+    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d | nn.BatchNorm3d)]
     generator = torch.Generator().manual_seed(seed)
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.momentum = 1.0
     with torch.no_grad():
         if norms:
-            model.train()(torch.randn(2, 3, resolution, resolution, generator=generator))  # auxiliary heads run too
+            model.train()(torch.randn(2, *shape, generator=generator))  # auxiliary heads run too
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum
             variance = 10 ** torch.empty_like(norm.running_var).uniform_(-2, 1, generator=generator)
@@ -99,9 +102,9 @@ def with_random_statistics(build: Callable[[], nn.Module], resolution: int, seed
 )
 def test_outputs_are_equal_or_a_message_says_why_not(name: str, library: str, tmp_path: Path) -> None:
     network = rx.load(name)
-    resolution = network.ir.nodes[0].shape[1]
-    theirs = with_random_statistics(lambda: build(name, library), resolution, zlib.crc32(f"{name} {library}".encode()))
-    image = torch.randn(1, 3, resolution, resolution, generator=torch.Generator().manual_seed(1))
+    shape = network.ir.nodes[0].shape
+    theirs = with_random_statistics(lambda: build(name, library), shape, zlib.crc32(f"{name} {library}".encode()))
+    image = torch.randn(1, *shape, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         expected = theirs(image)
         expected = expected[0] if isinstance(expected, tuple) else expected
@@ -136,7 +139,7 @@ def test_every_spec_is_in_the_sweep() -> None:
     ids=["torchvision", "timm's tf"],
 )
 def test_variants_of_mobilenet_have_parameters(build: Callable[[], nn.Module], settings: dict[str, object]) -> None:
-    theirs = with_random_statistics(build, 224, 3)
+    theirs = with_random_statistics(build, (3, 224, 224), 3)
     model = rx.load("mobilenetv3_large_100", **settings).compile(weights=theirs.state_dict()).eval()
     image = torch.randn(1, 3, 224, 224, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
@@ -146,7 +149,7 @@ def test_variants_of_mobilenet_have_parameters(build: Callable[[], nn.Module], s
 @pytest.mark.parametrize("resolution", [224, 240])
 def test_tensorflows_efficientnet_has_parameters(resolution: int) -> None:
     """At 240 some maps have odd sides, which TensorFlow pads evenly."""
-    theirs = with_random_statistics(lambda: timm.create_model("tf_efficientnet_b0"), resolution, 4)
+    theirs = with_random_statistics(lambda: timm.create_model("tf_efficientnet_b0"), (3, resolution, resolution), 4)
     network = rx.load("efficientnet_b0", eps=1e-3, pad_like_tf=True, resolution=resolution)
     model = network.compile(weights=theirs.state_dict()).eval()
     image = torch.randn(1, 3, resolution, resolution, generator=torch.Generator().manual_seed(1))

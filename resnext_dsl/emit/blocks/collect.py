@@ -10,6 +10,7 @@ from resnext_dsl.emit.blocks.module_block import ForwardStep, LeafModule, Make, 
 from resnext_dsl.emit.blocks.path_merges import with_merges
 from resnext_dsl.graph.ir import Node, uses_of_modules
 from resnext_dsl.operators import OPERATORS, ModuleCall
+from resnext_dsl.operators.ranks import RANKS
 
 _SLICE = "{0}[:, {start}:{stop}]"
 
@@ -172,8 +173,9 @@ def _makes_its_own(node: Node) -> bool:
 
 
 def _collapsed(value: Value) -> Value:
-    """A shape as emitted text spells it: one int if both sides are equal."""
-    return value[0] if isinstance(value, tuple) and len(value) == 2 and value[0] == value[1] else value
+    """A size as emitted text spells it: one int if all sides are equal."""
+    sized = isinstance(value, tuple) and len(value) in RANKS and value.count(value[0]) == len(value)
+    return value[0] if sized else value
 
 
 def _nested(children: list[tuple[str, Make]]) -> tuple[tuple[str, Make], ...]:

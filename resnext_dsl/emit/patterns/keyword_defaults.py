@@ -6,6 +6,7 @@ The table exists because emit must not import torch. A test compares it with tor
 from __future__ import annotations
 
 from resnext_dsl.emit.blocks.module_block import Value
+from resnext_dsl.operators.ranks import RANKS
 
 _CONVOLUTION = {"stride": 1, "padding": 0, "dilation": 1, "groups": 1, "bias": True}
 _FIXED = {"stride": 1, "padding": 0, "mode": "constant"}
@@ -13,18 +14,20 @@ _NORM = {"eps": 1e-5, "affine": True}
 _BATCH_NORM = {**_NORM, "momentum": 0.1}
 
 DEFAULTS: dict[str, dict[str, Value]] = {
-    "nn.Conv2d": _CONVOLUTION,
-    "nn.ConvTranspose2d": {**_CONVOLUTION, "output_padding": 0},
+    **{f"nn.Conv{rank}d": _CONVOLUTION for rank in RANKS},
+    **{f"nn.ConvTranspose{rank}d": {**_CONVOLUTION, "output_padding": 0} for rank in RANKS},
     "nn.Linear": {"bias": True},
-    "nn.BatchNorm1d": _BATCH_NORM,
-    "nn.BatchNorm2d": _BATCH_NORM,
+    **{f"nn.BatchNorm{rank}d": _BATCH_NORM for rank in RANKS},
     "nn.GroupNorm": _NORM,
-    "nn.InstanceNorm2d": {"eps": 1e-5, "affine": False},
+    **{f"nn.InstanceNorm{rank}d": {"eps": 1e-5, "affine": False} for rank in RANKS},
     "nn.LayerNorm": {"eps": 1e-5, "elementwise_affine": True},
-    "LayerNorm2d": {"eps": 1e-5, "elementwise_affine": True},
+    **{f"LayerNorm{rank}d": {"eps": 1e-5, "elementwise_affine": True} for rank in RANKS},
     "nn.LocalResponseNorm": {"alpha": 1e-4, "beta": 0.75, "k": 1.0},
-    "nn.MaxPool2d": {"stride": None, "padding": 0, "dilation": 1, "ceil_mode": False},
-    "nn.AvgPool2d": {"stride": None, "padding": 0, "ceil_mode": False, "count_include_pad": True},
+    **{f"nn.MaxPool{rank}d": {"stride": None, "padding": 0, "dilation": 1, "ceil_mode": False} for rank in RANKS},
+    **{
+        f"nn.AvgPool{rank}d": {"stride": None, "padding": 0, "ceil_mode": False, "count_include_pad": True}
+        for rank in RANKS
+    },
     "Conv2dSame": _CONVOLUTION,
     "StandardizedConv2d": {**_CONVOLUTION, "same_upper": False, "gamma": None, "gain": 1.0, "eps": 1e-6},
     "FixedConv2d": _FIXED,
@@ -40,5 +43,5 @@ DEFAULTS: dict[str, dict[str, Value]] = {
     "nn.Upsample": {"mode": "nearest", "align_corners": None},
     "LayerScale": {"dimensions": 3},
     "DropPath": {"dimensions": 3},
-    "GlobalResponseNorm": {"eps": 1e-6},
+    **{name: {"eps": 1e-6} for name in ("GlobalResponseNorm", "GlobalResponseNorm1d", "GlobalResponseNorm3d")},
 }

@@ -29,23 +29,25 @@ from resnext_dsl.emit.text.call_layout import WIDTH, Bracketed, Code, broken, ca
 from resnext_dsl.emit.text.forward import References, Writer, inputs_of, tensors
 from resnext_dsl.emit.text.parameters import ConstructorParameter, Parameters
 from resnext_dsl.emit.text.python_names import identifier, literal, unused
+from resnext_dsl.operators.ranks import RANKS
 
-_POSITIONAL = {
-    "nn.Conv2d": ("in_channels", "out_channels", "kernel"),
-    "nn.ConvTranspose2d": ("in_channels", "out_channels", "kernel"),
+_POSITIONAL: dict[str, tuple[str, ...]] = {
+    **{
+        f"nn.{name}{rank}d": ("in_channels", "out_channels", "kernel")
+        for name in ("Conv", "ConvTranspose")
+        for rank in RANKS
+    },
     "nn.Linear": ("in_features", "out_features"),
-    "nn.BatchNorm1d": ("num_features",),
-    "nn.BatchNorm2d": ("num_features",),
+    **{f"nn.BatchNorm{rank}d": ("num_features",) for rank in RANKS},
     "nn.GroupNorm": ("groups", "num_features"),
-    "nn.MaxPool2d": ("kernel",),
-    "nn.AvgPool2d": ("kernel",),
+    **{f"nn.{name}{rank}d": ("kernel",) for name in ("MaxPool", "AvgPool") for rank in RANKS},
     "nn.Dropout": ("p",),
-    "nn.Dropout2d": ("p",),
+    **{f"nn.Dropout{rank}d": ("p",) for rank in RANKS},
     "DropPath": ("p",),
     "nn.ChannelShuffle": ("groups",),
     "LayerScale": ("num_features", "init"),
-    "GlobalResponseNorm": ("num_features",),
-    "ChannelConv": ("kernel",),
+    **{f"GlobalResponseNorm{number}": ("num_features",) for number in ("", "1d", "3d")},
+    **{f"ChannelConv{number}": ("kernel",) for number in ("", "1d", "3d")},
     "PartSoftmax": ("parts",),
     "UnitShuffle": ("groups", "unit"),
     "FixedConv2d": ("num_features", "kernel"),

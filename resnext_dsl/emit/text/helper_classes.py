@@ -272,6 +272,43 @@ class BlurPool2d(FixedConv2d):
         super().__init__(channels, rows, stride, padding, mode)
 '''
 
+_CENTER_CROP_1D = '''\
+class CenterCrop1d(nn.Module):
+    """The middle of a signal, of a length or of the length of another value, whatever the length of the input."""
+
+    def __init__(self, size: tuple[int] | None = None) -> None:
+        super().__init__()
+        self.size = size
+
+    def forward(self, x: torch.Tensor, like: torch.Tensor | None = None) -> torch.Tensor:
+        (columns,) = self.size if like is None else like.shape[2:]
+        left = (x.shape[2] - columns) // 2
+        return x[:, :, left : left + columns]
+'''
+
+_CENTER_CROP_3D = '''\
+class CenterCrop3d(nn.Module):
+    """The middle of a clip, of a size or of the size of another value, whatever the size of the input."""
+
+    def __init__(self, size: tuple[int, int, int] | None = None) -> None:
+        super().__init__()
+        self.size = size
+
+    def forward(self, x: torch.Tensor, like: torch.Tensor | None = None) -> torch.Tensor:
+        frames, rows, columns = self.size if like is None else like.shape[2:]
+        front, top, left = (x.shape[2] - frames) // 2, (x.shape[3] - rows) // 2, (x.shape[4] - columns) // 2
+        return x[:, :, front : front + frames, top : top + rows, left : left + columns]
+'''
+
+
+def _of_rank(text: str, *changes: tuple[str, str]) -> str:
+    """The class for signals or clips, from the text for images."""
+    for before, after in changes:
+        assert before in text, f"the helper class has no `{before}`"
+        text = text.replace(before, after)
+    return text
+
+
 SUPPORT: dict[str, str] = {
     "same_upper_padded": _SAME_UPPER_PADDED,
     "Conv2dSame": _CONV_SAME,
@@ -281,13 +318,40 @@ SUPPORT: dict[str, str] = {
     "FixedConv2d": _FIXED_CONV,
     "BlurPool2d": _BLUR_POOL,
     "LayerNorm2d": _LAYER_NORM,
+    "LayerNorm1d": _of_rank(_LAYER_NORM, ("Norm2d", "Norm1d"), ("0, 2, 3, 1", "0, 2, 1"), ("0, 3, 1, 2", "0, 2, 1")),
+    "LayerNorm3d": _of_rank(
+        _LAYER_NORM, ("Norm2d", "Norm3d"), ("0, 2, 3, 1", "0, 2, 3, 4, 1"), ("0, 3, 1, 2", "0, 4, 1, 2, 3")
+    ),
     "DropPath": _DROP_PATH,
     "LayerScale": _LAYER_SCALE,
     "GlobalResponseNorm": _RESPONSE_NORM,
+    "GlobalResponseNorm1d": _of_rank(
+        _RESPONSE_NORM, ("ResponseNorm(", "ResponseNorm1d("), ("(2, 3)", "(2,)"), ("[:, None, None]", "[:, None]")
+    ),
+    "GlobalResponseNorm3d": _of_rank(
+        _RESPONSE_NORM,
+        ("ResponseNorm(", "ResponseNorm3d("),
+        ("(2, 3)", "(2, 3, 4)"),
+        ("[:, None, None]", "[:, None, None, None]"),
+    ),
     "ChannelConv": _CHANNEL_CONV,
+    "ChannelConv1d": _of_rank(
+        _CHANNEL_CONV,
+        ("ChannelConv(", "ChannelConv1d("),
+        ("one row and one column", "length 1"),
+        (".unsqueeze(-1)", ""),
+    ),
+    "ChannelConv3d": _of_rank(
+        _CHANNEL_CONV,
+        ("ChannelConv(", "ChannelConv3d("),
+        ("one row and one column", "one frame of one row and one column"),
+        (".unsqueeze(-1)", ".unsqueeze(-1).unsqueeze(-1)"),
+    ),
     "CenterCrop": _CENTER_CROP,
     "PartSoftmax": _PART_SOFTMAX,
     "UnitShuffle": _UNIT_SHUFFLE,
+    "CenterCrop1d": _CENTER_CROP_1D,
+    "CenterCrop3d": _CENTER_CROP_3D,
 }
 """Name of a helper class, or of a function that helper classes call -> its complete source."""
 

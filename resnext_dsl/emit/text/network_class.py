@@ -18,6 +18,7 @@ from resnext_dsl.emit.text.python_names import camel_case, literal, unused
 from resnext_dsl.emit.text.weight_init import init_weights
 from resnext_dsl.graph.ir import Graph, Node
 from resnext_dsl.operators import OPERATORS
+from resnext_dsl.operators.ranks import height_axis, is_map, rank_of
 from resnext_dsl.semantics.init_schemes import SchemeRule
 
 
@@ -81,22 +82,23 @@ def _reductions(graph: Graph) -> list[int | None]:
     for node in graph.nodes:
         before = products[node.inputs[0]] if node.inputs else Fraction(1)
         products.append(before * _stride(graph, node))
-    maps = len(graph.nodes[0].shape) == 3
+    maps = is_map(graph.nodes[0].shape)
     return [
-        max(1, round(product)) if maps and len(node.shape) == 3 else None
+        max(1, round(product)) if maps and is_map(node.shape) else None
         for node, product in zip(graph.nodes, products, strict=True)
     ]
 
 
 def _stride(graph: Graph, node: Node) -> Fraction:
-    """The factor by which an operator divides the height of a feature map, without the effect of edges."""
-    if not node.inputs or len(node.shape) != 3 or len(graph.nodes[node.inputs[0]].shape) != 3:
+    """The factor by which an operator divides the height (or length) of a feature map, without the effect of edges."""
+    if not node.inputs or not is_map(node.shape) or not is_map(graph.nodes[node.inputs[0]].shape):
         return Fraction(1)
+    axis = height_axis(rank_of(node.shape))
     attributes: Any = node.attributes
     stride = getattr(attributes, "stride", 1)
     stride = attributes.kernel if stride is None else stride  # of a pooling window
     if "stride" in OPERATORS[node.operator].attributes.fields and not isinstance(stride, str):  # not `global`
-        height = stride if isinstance(stride, int) else stride[0]
+        height = stride if isinstance(stride, int) else stride[axis]
         return Fraction(1, height) if OPERATORS[node.operator].enlarges else Fraction(height)
-    before, after = graph.nodes[node.inputs[0]].shape[1], node.shape[1]
+    before, after = graph.nodes[node.inputs[0]].shape[axis], node.shape[axis]
     return Fraction(max(1, round(before / after))) if before >= after else Fraction(1, round(after / before))
