@@ -16,7 +16,10 @@ from torchvision.ops.feature_pyramid_network import FeaturePyramidNetwork, LastL
 
 import resnext_dsl as rx
 from resnext_dsl.foundation.diagnostics import Diagnostic, WeightsError, WeightsWarning
+from resnext_dsl.graph.ir import tensors_of
 from resnext_dsl.weights import save
+from resnext_dsl.weights.keymap import map_keys
+from resnext_dsl.weights.layer_facts import LayerFacts
 from resnext_dsl.weights.layer_map import read_map
 
 IMAGE = torch.randn(1, 8, 16, 16, generator=torch.Generator().manual_seed(0))
@@ -384,3 +387,15 @@ def test_a_wrong_line_of_a_map(lines: list[str], message: str, line: int) -> Non
         read_map(lines, "names.map")
     (diagnostic,) = caught.value.diagnostics
     assert (diagnostic.code, diagnostic.message, diagnostic.file) == ("E707", message, f"names.map:{line}")
+
+
+def test_a_letter_behind_a_number_comes_after_the_number() -> None:
+    network = rx.loads("network n { input image: 8x9x9; conv(8, 3x3, stride=2); relu; conv(8, 3x3); relu }")
+    ours = {f"{n.name}.{t.field}": t.shape for n in network.ir.nodes for t in tensors_of(network.ir, n)}
+    for first, second in (("conv2", "conv2b"), ("conv2a", "conv2b")):
+        theirs = {f"block.{name}.weight": (8, 8, 3, 3) for name in (first, second)}
+        key_map = map_keys(ours, theirs, facts=LayerFacts(network.ir))
+        assert key_map.rows() == list(zip(ours, theirs, strict=True))
+        assert not key_map.warnings
+    unnumbered = {f"block.{name}.weight": (8, 8, 3, 3) for name in ("reduce", "expand")}
+    assert [warning.code for warning in map_keys(ours, unnumbered, facts=LayerFacts(network.ir)).warnings] == ["W911"]
