@@ -14,8 +14,9 @@ from resnext_dsl.operators import OPERATORS
 from resnext_dsl.operators.base import Attributes
 from resnext_dsl.operators.row import Operator
 from resnext_dsl.semantics.bound_network import BoundNetwork
-from resnext_dsl.semantics.evaluate import CONTEXT, VALUE_IN, Interpreter, too_deep
+from resnext_dsl.semantics.evaluate import CONTEXT, VALUE_IN, Interpreter
 from resnext_dsl.semantics.naming import Names
+from resnext_dsl.semantics.recursion import too_deep
 from resnext_dsl.semantics.signature import BoundArguments, bind, signature_of
 from resnext_dsl.semantics.values import (
     FUNCTIONS,
