@@ -70,11 +70,12 @@ class Levels(nn.Module):
         self.stages = nn.ModuleList(nn.Conv2d(256, 256, 3, 2, 1, bias=False) for _ in range(LEVELS - 1))
         self.head = RetinaNetHead(256, ANCHORS, CLASSES)
 
-    def forward(self, x: Tensor) -> dict[str, Tensor]:
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         maps = [self.stem(x)]
         for stage in self.stages:
             maps.append(stage(maps[-1]))
-        return self.head(maps)
+        found = self.head(maps)
+        return found["cls_logits"], found["bbox_regression"]
 
 
 def rows(value: Tensor, columns: int) -> Tensor:
@@ -102,10 +103,10 @@ def test_heads_of_retinanet_equal_those_of_torchvision() -> None:
     ours = network.compile(form="written", mode="inference", weights=ours_of(theirs))
     x = torch.randn(2, 3, 96, 96, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        found, wanted = ours(x), theirs(x)
+        found, (logits, boxes) = ours(x), theirs(x)
     classes = [rows(value, CLASSES) for value in (found.main, *found[1:5])]
-    assert torch.equal(torch.cat(classes, 1), wanted["cls_logits"])
-    assert torch.equal(torch.cat([rows(value, 4) for value in found[5:]], 1), wanted["bbox_regression"])
+    assert torch.equal(torch.cat(classes, 1), logits)
+    assert torch.equal(torch.cat([rows(value, 4) for value in found[5:]], 1), boxes)
 
 
 def test_weights_of_torchvision_load_by_themselves() -> None:
