@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 
@@ -12,7 +13,16 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # Several test processes may share two cores, and small convolutions gain nothing from threads.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# Processes that tests start read compiled modules; to compile the package takes longer than to import it.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 from hypothesis import HealthCheck, settings
 
 settings.register_profile("default", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("default")
+
+
+def pytest_collection_finish() -> None:
+    """Keeps the garbage collector from the million objects of the libraries, which stay to the end."""
+    gc.collect()
+    gc.freeze()

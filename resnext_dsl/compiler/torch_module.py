@@ -130,7 +130,9 @@ def _drawn_on(place: torch.device, seed: int | None) -> torch.device:
 
 def _constructed(source: str, device: torch.device, seed: int | None = None) -> nn.Module:
     """Constructs the network of emitted source on a device."""
-    with device, unfilled(device), nullcontext() if seed is None else seeded(seed, device):
+    # a device context lets Python see every function of torch, which the default device does not need
+    place = nullcontext() if device == torch.get_default_device() else device
+    with place, unfilled(device), nullcontext() if seed is None else seeded(seed, device):
         return _network_class(source)()
 
 

@@ -14,9 +14,10 @@ from resnext_dsl.operators import OPERATORS
 from resnext_dsl.operators.base import Attributes
 from resnext_dsl.operators.row import Operator
 from resnext_dsl.semantics.bound_network import BoundNetwork
-from resnext_dsl.semantics.evaluate import CONTEXT, NAME_BEFORE_USE, VALUE_NAMES, Interpreter, too_deep
+from resnext_dsl.semantics.evaluate import CONTEXT, NAME_BEFORE_USE, VALUE_NAMES, Interpreter
 from resnext_dsl.semantics.functions import BadValueError
 from resnext_dsl.semantics.naming import Names
+from resnext_dsl.semantics.recursion import too_deep
 from resnext_dsl.semantics.signature import BoundArguments, bind, signature_of
 from resnext_dsl.semantics.values import (
     FUNCTIONS,

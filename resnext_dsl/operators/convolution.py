@@ -124,7 +124,7 @@ def _check_standardize(attributes: Convolution, channels_in: int) -> None:
 
 
 def _check_rank(attributes: Convolution, inputs: tuple[Shape, ...]) -> None:
-    """Checks that the module exists for the rank: those of `same_upper` and of standardized weights take images only."""
+    """Checks that the value is an image if the modules of the arguments exist for images only."""
     if attributes.standardize:
         image_of("standardize", inputs)
     if attributes.padding == "same_upper":

@@ -12,7 +12,7 @@ from resnext_dsl.operators import OPERATORS, SYMBOLS
 from resnext_dsl.operators.base import is_int
 from resnext_dsl.semantics.functions import BUILTINS, INFIX, WHOLE, BadValueError, number
 from resnext_dsl.semantics.init_schemes import INIT_WORDS
-from resnext_dsl.semantics.recursion import Definition, recursion_hint
+from resnext_dsl.semantics.recursion import too_deep
 from resnext_dsl.semantics.signature import BoundArguments, bind, no_arguments, signature_of
 from resnext_dsl.semantics.values import (
     FUNCTIONS,
@@ -455,14 +455,3 @@ def _called(problem: ArchError, expression: s.Invoke) -> ArchError:
             )
         ]
     )
-
-
-def too_deep(span: Span, options: Options, again: Definition | None = None) -> ArchError:
-    """The error for calls that are nested beyond the bound; `again` is a template or function that calls itself."""
-    limit = "the option `max_calls` sets the limit"
-    deep = f"templates, functions and blocks are nested deeper than {options.max_calls}"
-    if again is None:
-        return error("E403", deep, span, hint=limit)
-    kind = "template" if isinstance(again, s.Template) else "function"
-    message = f"{kind} `{again.name.text}` calls itself too often: {deep}"
-    return error("E403", message, span, hint=f"{recursion_hint(again, again)}; {limit}")

@@ -1,4 +1,4 @@
-"""Finds templates and functions that always call themselves, directly or through others, from the calls in a text.
+"""Templates and functions that call themselves: finds those that always do, and words the errors of both kinds.
 
 A call under a condition or in a loop may end the recursion; expansion and evaluation bound the depth of such calls.
 """
@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from resnext_dsl.foundation.diagnostics import Diagnostic, Span
+from resnext_dsl.foundation.diagnostics import ArchError, Diagnostic, Span, error
+from resnext_dsl.foundation.options import Options
 from resnext_dsl.syntax import nodes as s
 
 Definition = s.Template | s.Fn
@@ -73,6 +74,17 @@ class Calls:
         kind = "template" if isinstance(first, s.Template) else "function"
         message = f"{kind} `{names[0]}` always calls itself: {' -> '.join(names)}"
         return Diagnostic("E104", message, span, hint=recursion_hint(first, self._definitions[path[-1]]))
+
+
+def too_deep(span: Span, options: Options, again: Definition | None = None) -> ArchError:
+    """The error for calls that are nested beyond the bound; `again` is a template or function that calls itself."""
+    limit = "the option `max_calls` sets the limit"
+    deep = f"templates, functions and blocks are nested deeper than {options.max_calls}"
+    if again is None:
+        return error("E403", deep, span, hint=limit)
+    kind = "template" if isinstance(again, s.Template) else "function"
+    message = f"{kind} `{again.name.text}` calls itself too often: {deep}"
+    return error("E403", message, span, hint=f"{recursion_hint(again, again)}; {limit}")
 
 
 def recursion_hint(first: Definition, last: Definition) -> str:

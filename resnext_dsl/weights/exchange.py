@@ -203,13 +203,14 @@ class Exchange:
         level = _shared(self._modules.paths[first], self._modules.paths[second])
         letters, numbers = _numbers_at(self._modules.paths[first], level)
         others_letters, others = _numbers_at(self._modules.paths[second], level)
-        if letters != others_letters or numbers == others:
+        # a letter behind a number counts as a further number: `conv2` comes before `conv2b`
+        if letters.rstrip("#") != others_letters.rstrip("#") or numbers == others:
             return SILENT
         rising = numbers < others
         if self._in_series(first, second):
             return SAME if rising else SILENT
         numbered = self._our_numbers_rise(first, second)
-        if numbered is None or self._differing(first, second):
+        if letters != others_letters or numbered is None or self._differing(first, second):
             return SILENT
         return SAME if rising == numbered else SWAPPED
 

@@ -70,11 +70,12 @@ class Levels(nn.Module):
         self.stages = nn.ModuleList(nn.Conv2d(256, 256, 3, 2, 1, bias=False) for _ in range(LEVELS - 1))
         self.head = RetinaNetHead(256, ANCHORS, CLASSES)
 
-    def forward(self, x: Tensor) -> dict[str, Tensor]:
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         maps = [self.stem(x)]
         for stage in self.stages:
             maps.append(stage(maps[-1]))
-        return self.head(maps)
+        found = self.head(maps)
+        return found["cls_logits"], found["bbox_regression"]
 
 
 def rows(value: Tensor, columns: int) -> Tensor:
@@ -102,10 +103,10 @@ def test_heads_of_retinanet_equal_those_of_torchvision() -> None:
     ours = network.compile(form="written", mode="inference", weights=ours_of(theirs))
     x = torch.randn(2, 3, 96, 96, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        found, wanted = ours(x), theirs(x)
+        found, (logits, boxes) = ours(x), theirs(x)
     classes = [rows(value, CLASSES) for value in (found.main, *found[1:5])]
-    assert torch.equal(torch.cat(classes, 1), wanted["cls_logits"])
-    assert torch.equal(torch.cat([rows(value, 4) for value in found[5:]], 1), wanted["bbox_regression"])
+    assert torch.allclose(torch.cat(classes, 1), logits, atol=1e-5)
+    assert torch.allclose(torch.cat([rows(value, 4) for value in found[5:]], 1), boxes, atol=1e-5)
 
 
 def test_weights_of_torchvision_load_by_themselves() -> None:
@@ -165,7 +166,8 @@ class Recurrent(nn.Module):
         for _ in range(self.passes):
             x = self.step(x) + x
         pooled = nn.functional.max_pool2d(x, 3, 1, 1)
-        return self.last(torch.cat([self.side(self.step(x)), self.step(pooled)], 1).mean((2, 3)))
+        joined = torch.cat([self.side(self.step(x)), self.step(pooled)], 1)
+        return self.last(nn.functional.adaptive_avg_pool2d(joined, 1).flatten(1))
 
     def ours(self) -> dict[str, Tensor]:
         """Its weights under our names."""
@@ -319,7 +321,7 @@ def test_the_inference_of_a_network_drops_uses_of_training() -> None:
 
 def hold(network: Network) -> None:
     """The emitted module is the graph; its costs and its memory are those of fvcore and torch."""
-    check_equal(network.ir)
+    check_equal(network.ir, ordered=False)  # a module of the network may run between two of a part
     model = build(network.ir, network.init, form="written")
     agree(network.cost(), measure(model, network.ir.nodes[0].shape))
     x, memory = torch.randn(2, *network.ir.nodes[0].shape), network.memory(batch=2)

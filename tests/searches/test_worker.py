@@ -24,10 +24,10 @@ def usual_patience(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def bare(**attributes: Any) -> Worker:
     """A worker that has only these attributes."""
-    made = Worker.__new__(Worker)
+    subject = Worker.__new__(Worker)
     for name, value in attributes.items():
-        setattr(made, name, value)
-    return made
+        setattr(subject, name, value)
+    return subject
 
 
 # --- which trials count

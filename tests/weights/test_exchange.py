@@ -16,7 +16,10 @@ from torchvision.ops.feature_pyramid_network import FeaturePyramidNetwork, LastL
 
 import resnext_dsl as rx
 from resnext_dsl.foundation.diagnostics import Diagnostic, WeightsError, WeightsWarning
+from resnext_dsl.graph.ir import tensors_of
 from resnext_dsl.weights import save
+from resnext_dsl.weights.keymap import map_keys
+from resnext_dsl.weights.layer_facts import LayerFacts
 from resnext_dsl.weights.layer_map import read_map
 from resnext_dsl.weights.name_words import path_of
 
@@ -415,3 +418,15 @@ def test_sets_beyond_those_that_have_a_warning_are_counted(monkeypatch: pytest.M
 )
 def test_the_parts_of_a_name_have_letters(name: str, parts: tuple[str, ...]) -> None:
     assert path_of(name) == parts
+
+
+def test_a_letter_behind_a_number_comes_after_the_number() -> None:
+    network = rx.loads("network n { input image: 8x9x9; conv(8, 3x3, stride=2); relu; conv(8, 3x3); relu }")
+    ours = {f"{n.name}.{t.field}": t.shape for n in network.ir.nodes for t in tensors_of(network.ir, n)}
+    for first, second in (("conv2", "conv2b"), ("conv2a", "conv2b")):
+        theirs = {f"block.{name}.weight": (8, 8, 3, 3) for name in (first, second)}
+        key_map = map_keys(ours, theirs, facts=LayerFacts(network.ir))
+        assert key_map.rows() == list(zip(ours, theirs, strict=True))
+        assert not key_map.warnings
+    unnumbered = {f"block.{name}.weight": (8, 8, 3, 3) for name in ("reduce", "expand")}
+    assert [warning.code for warning in map_keys(ours, unnumbered, facts=LayerFacts(network.ir)).warnings] == ["W911"]
