@@ -104,8 +104,9 @@ def _pad(image: Value, around: tuple[int, ...], **_: Any) -> Value:
     return image.in_new_memory(tuple(shape))
 
 
-def _interpolate(image: Value, size: tuple[int, int], **_: Any) -> Value:
-    return image.in_new_memory((image.shape[0], *size))
+def _interpolate(image: Value, size: int | tuple[int, ...], **_: Any) -> Value:
+    """The size of a signal is one int."""
+    return image.in_new_memory((image.shape[0], *((size,) if isinstance(size, int) else size)))
 
 
 class ModuleStandIn:

@@ -178,9 +178,9 @@ class GraphBuilder:
         return {k: placed.value for k, placed in settled.items()}, {k: placed.span for k, placed in settled.items()}
 
     def validated(
-        self, at: Span, operator: str, arguments: dict[str, Any], spans: dict[str, Span], x: Running
+        self, at: Span, operator: str, arguments: dict[str, Any], spans: dict[str, Span], x: GraphValue | None
     ) -> Attributes:
-        """The attributes from arguments for a value; an error points at the argument's span, or at `at`."""
+        """The attributes from arguments for a value, None if it is unknown; an error points at an argument or `at`."""
         for key, value in arguments.items():
             if type(value) in SCALARS:
                 continue

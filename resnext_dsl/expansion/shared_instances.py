@@ -48,7 +48,7 @@ class InstanceExpander(Caller):
             signature = signature._replace(required=signature.required - settled.keys())
             bind(signature, (), callee_span=call.callee.span)
             arguments = settled | dict(callee.arguments)
-            self.validated(call.span, callee.operator.name, arguments, spans | dict(callee.places))
+            self.validated(call.span, callee.operator.name, arguments, spans | dict(callee.places), None)
         else:
             bind(signature, (), callee_span=call.callee.span)
         module = join(self.module_of(place.scope), place.names.of(statement))

@@ -224,7 +224,7 @@ def _value(argument: AttributeField, value: object, rank: int) -> object:
             if not _within(number, phrase, limit):
                 message = f"`{argument.name}` must be {phrase} {limit}; found {value_text(value)}"
                 raise RuleError("E205", message, "", argument.name)
-    if isinstance(typed, tuple) and rank in RANKS and len(typed) != rank:
+    if argument.type is tuple and rank in RANKS and len(typed) != rank:
         raise SidesError(_mismatch(argument, value), typed)
     return typed
 

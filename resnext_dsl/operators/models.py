@@ -45,13 +45,14 @@ def _of_rank(default: Any, rank: int) -> Any:
 def _translated(annotation: Any, rank: int) -> Any:
     """A declared type with pydantic's own marks."""
     origin, parts = get_origin(annotation), get_args(annotation)
+    if origin is Annotated and any(isinstance(mark, SidesMark) for mark in parts):
+        number = get_args(parts[0])[0]  # of tuple[number, ...]
+        return Annotated[tuple[(_translated(number, rank),) * rank], _mark(parts[1], rank)]  # type: ignore[misc]
     if origin is Annotated:
         marks = tuple(_mark(mark, rank) for mark in parts[1:])
         return Annotated[(_translated(parts[0], rank), *marks)]
     if origin in (Union, UnionType):
         return Union[tuple(_translated(part, rank) for part in parts)]  # noqa: UP007  (parts are not known statically)
-    if origin is tuple:
-        return tuple[(_translated(parts[0], rank),) * rank]  # type: ignore[misc]
     return annotation
 
 

@@ -11,7 +11,7 @@ from resnext_dsl.operators.algebra import CHANNELWISE
 from resnext_dsl.operators.arguments import NaturalSides, PositiveSides
 from resnext_dsl.operators.base import Attributes, ModuleCall, RuleError, Shape
 from resnext_dsl.operators.memory_rules import MemoryRules, Saved, ScalarCount, TrainingStep
-from resnext_dsl.operators.ranks import IMAGE, Sides, by_rank, rank_of
+from resnext_dsl.operators.ranks import CLIP, IMAGE, Sides, by_rank, rank_of
 from resnext_dsl.operators.row import Operator
 from resnext_dsl.operators.rules import (
     check_kernel,
@@ -106,10 +106,9 @@ def _check_padding(padding: Sides, kernel: Sides) -> None:
 def _pads_by_size(attributes: MaxPool | AvgPool, dilation: Sides) -> bool:
     """Whether the module pads its input. Torch's poolings pad both sides alike, by at most half of the kernel."""
     kernel = attributes.kernel
-    if kernel == "global":
+    if kernel == "global" or attributes.padding != "same_upper":
         return False
-    by_size = pads_by_size(attributes.padding, reach(kernel, dilation), attributes.stride or kernel)
-    return by_size or (attributes.padding == "same_upper" and max(dilation) > 1)
+    return max(dilation) > 1 or pads_by_size("same_upper", reach(kernel, dilation), attributes.stride or kernel)
 
 
 def _padded(attributes: MaxPool | AvgPool, shape: Shape, dilation: Sides) -> int:
@@ -121,8 +120,10 @@ def _padded(attributes: MaxPool | AvgPool, shape: Shape, dilation: Sides) -> int
 
 
 def _map_of(operator: str, attributes: MaxPool | AvgPool, inputs: tuple[Shape, ...]) -> Shape:
-    """The input; an image if the padding is `same_upper`, whose modules exist for images only."""
-    return map_of(operator, inputs) if attributes.padding != "same_upper" else image_of("padding=same_upper", inputs)
+    """The input. It must be an image if windows are padded by `same_upper`, whose modules exist for images only."""
+    if attributes.padding == "same_upper" and attributes.kernel != "global":
+        return image_of("padding=same_upper", inputs)
+    return map_of(operator, inputs)
 
 
 def _max_shape(attributes: MaxPool, inputs: tuple[Shape, ...]) -> Shape:
@@ -136,7 +137,18 @@ def _avg_shape(attributes: AvgPool, inputs: tuple[Shape, ...]) -> Shape:
     shape = _map_of("avgpool", attributes, inputs)
     if attributes.kernel == "global":
         return (shape[0], *(1,) * rank_of(shape))
-    return (shape[0], *_pooled_size(shape[1:], attributes.kernel, (1,) * rank_of(shape), attributes))
+    size = _pooled_size(shape[1:], attributes.kernel, (1,) * rank_of(shape), attributes)
+    if rank_of(shape) == CLIP:
+        _check_unpadded(shape[1:], attributes.kernel)
+    return (shape[0], *size)
+
+
+def _check_unpadded(size: Sides, kernel: Sides) -> None:
+    """Checks that the windows of an average over a clip fit in it without padding: `nn.AvgPool3d` takes no others."""
+    if any(window > side for window, side in zip(kernel, size, strict=True)):
+        message = f"`kernel` (={sides_text(kernel)}) is larger than its input (={sides_text(size)})"
+        hint = "use a smaller kernel or a larger input; padding does not help averages over clips"
+        raise RuleError("E303", message, hint, "kernel")
 
 
 def _max_source(attributes: MaxPool, inputs: tuple[Shape, ...]) -> ModuleCall:
@@ -218,12 +230,11 @@ def _max_saves(attributes: MaxPool, inputs: tuple[Shape, ...], run: TrainingStep
 
 
 def _avg_scratch(attributes: AvgPool, inputs: tuple[Shape, ...], batch: int) -> ScalarCount:
-    channels, height, width = inputs[0]
     padded = _padded(attributes, inputs[0], (1, 1))
     if not padded or attributes.count_include_pad:
         return ScalarCount(batch * padded)
     # The module divides sums by counts: beside its input it has the sums, ones, padded ones, and their counts.
-    _, rows, columns = _avg_shape(attributes, inputs)
+    (channels, height, width), (_, rows, columns) = inputs[0], _avg_shape(attributes, inputs)
     counts = height * width + rows * columns
     return ScalarCount(max(batch * padded, counts + max(padded // channels, batch * channels * rows * columns)))
 

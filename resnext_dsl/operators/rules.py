@@ -112,8 +112,9 @@ def pads_by_size(padding: Sides | str, reach: Sides, stride: Sides) -> bool:
 
     `same_upper` does neither if each side of the kernel reaches one element, or has stride 1 and an odd reach.
     """
-    fixed = [rows == 1 or (step == 1 and rows % 2 == 1) for rows, step in zip(reach, stride, strict=True)]
-    return padding == "same_upper" and not all(fixed)
+    if padding != "same_upper":
+        return False
+    return not all([rows == 1 or (step == 1 and rows % 2 == 1) for rows, step in zip(reach, stride, strict=True)])
 
 
 def missing(size: int, reach: int, stride: int) -> int:

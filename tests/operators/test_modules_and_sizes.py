@@ -16,10 +16,10 @@ from resnext_dsl.operators.base import RuleError
 @settings(max_examples=20)
 @given(st.data())
 def test_a_module_depends_on_height_and_width_only_if_columns_know_it(operator: str, data: st.DataObject) -> None:
-    row, more = OPERATORS[operator], (data.draw(st.integers(0, 9)), data.draw(st.integers(0, 9)))
+    row, more = OPERATORS[operator], data.draw(st.tuples(*[st.integers(0, 9)] * 3))
     arguments, small = data.draw(CASES[operator])
     large = tuple((shape[0], *(side + extra for side, extra in zip(shape[1:], more, strict=False))) for shape in small)
-    attributes = validate(row, dict(arguments))
+    attributes = validate(row, dict(arguments), small[0])
     if operator in SIZED or not all(_fits(row, attributes, shapes) for shapes in (small, large)):
         return
     assert row.algebra.tensors(attributes, small) == row.algebra.tensors(attributes, large)

@@ -257,9 +257,9 @@ ERRORS: list[tuple[str, dict[str, object], tuple[Shape, ...], str, str, str]] = 
     (
         "softmax",
         {"across": 2},
-        ((4, 2),),
+        ((4, 2, 2, 2, 2),),
         "E301",
-        "`softmax` needs a feature map (channels x height x width) or features; found 4x2",
+        "`softmax` needs a feature map (channels x height x width) or features; found 4x2x2x2x2",
         "",
     ),
     (

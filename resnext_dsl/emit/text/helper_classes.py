@@ -326,12 +326,12 @@ SUPPORT: dict[str, str] = {
     "LayerScale": _LAYER_SCALE,
     "GlobalResponseNorm": _RESPONSE_NORM,
     "GlobalResponseNorm1d": _of_rank(
-        _RESPONSE_NORM, ("ResponseNorm(", "ResponseNorm1d("), ("(2, 3)", "(2,)"), ("[:, None, None]", "[:, None]")
+        _RESPONSE_NORM, ("ResponseNorm(", "ResponseNorm1d("), ("(2, 3)", "2"), ("[:, None, None]", "[:, None]")
     ),
     "GlobalResponseNorm3d": _of_rank(
         _RESPONSE_NORM,
         ("ResponseNorm(", "ResponseNorm3d("),
-        ("(2, 3)", "(2, 3, 4)"),
+        ("x.norm(dim=(2, 3), keepdim=True)", "torch.linalg.vector_norm(x, dim=(2, 3, 4), keepdim=True)"),
         ("[:, None, None]", "[:, None, None, None]"),
     ),
     "ChannelConv": _CHANNEL_CONV,
