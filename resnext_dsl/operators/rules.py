@@ -114,7 +114,7 @@ def pads_by_size(padding: Sides | str, reach: Sides, stride: Sides) -> bool:
     """
     if padding != "same_upper":
         return False
-    return not all([rows == 1 or (step == 1 and rows % 2 == 1) for rows, step in zip(reach, stride, strict=True)])
+    return not all(rows == 1 or (step == 1 and rows % 2 == 1) for rows, step in zip(reach, stride, strict=True))
 
 
 def missing(size: int, reach: int, stride: int) -> int:

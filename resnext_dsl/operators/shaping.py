@@ -149,6 +149,11 @@ def _shuffle_source(attributes: Shuffle, inputs: tuple[Shape, ...]) -> ModuleCal
     return ModuleCall("UnitShuffle", (attributes.groups, attributes.unit))
 
 
+def _keeps_order(attributes: Shuffle, inputs: tuple[Shape, ...], training: bool) -> bool:
+    """Whether all channels stay in their place, so that torch reshapes them; `nn.ChannelShuffle` copies always."""
+    return attributes.unit > 1 and (attributes.groups == 1 or inputs[0][0] == attributes.groups * attributes.unit)
+
+
 def _pixel_shuffle_shape(attributes: PixelShuffle, inputs: tuple[Shape, ...]) -> Shape:
     channels, height, width = image_of("pixel_shuffle", inputs)
     factor = attributes.factor
@@ -246,7 +251,7 @@ ROWS = (
         source=_shuffle_source,
         parameters=no_parameters,
         flops=None,
-        memory=NOTHING_SAVED,
+        memory=NOTHING_SAVED._replace(view=_keeps_order),
         algebra=crosses("it moves channels"),
     ),
     Operator(

@@ -107,6 +107,7 @@ def applied(operator: str, a: dict[str, Any], shapes: list[Sizes]) -> tuple[Size
     is_map = len(x) > 1
     if not is_map and operator in INPUT_SIZES:
         raise RejectedError(f"{operator} needs a feature map")
+    _check_images_only(operator, a, x)
     match operator:
         case "conv":
             _divides(a["groups"], channels, a["channels"])
@@ -153,6 +154,9 @@ def applied(operator: str, a: dict[str, Any], shapes: list[Sizes]) -> tuple[Size
             return x, 2 * channels, 0, 0, 0
         case "maxpool" | "avgpool":
             counted = math.prod(x) if operator == "avgpool" and a["kernel"] == "global" and len(x) == 3 else 0
+            clip = operator == "avgpool" and len(x) == 4 and a["kernel"] != "global"
+            if clip and any(k > n for k, n in zip(a["kernel"], x[1:], strict=True)):
+                raise RejectedError("nn.AvgPool3d has no kernel larger than its input")
             return (channels, *_pooled(x, a)), 0, counted, 0, 0
         case "adaptive_avgpool":
             return (channels, *a["size"]), 0, math.prod(x) if len(x) == 3 else 0, 0, 0
@@ -263,6 +267,13 @@ def _positive(sizes: list[int]) -> Sizes:
     if min(sizes) < 1:
         raise RejectedError(f"a map of {sizes}")
     return tuple(sizes)
+
+
+def _check_images_only(operator: str, a: dict[str, Any], x: Sizes) -> None:
+    same_upper = a.get("padding") == "same_upper" and a["kernel"] != "global"
+    only = operator in ("blur_pool", "fixed_conv", "pixel_shuffle", "pixel_unshuffle")
+    if len(x) != 3 and (only or same_upper or a.get("standardize", False) is not False):
+        raise RejectedError(f"{operator} of {x}")
 
 
 def _pooled(x: Sizes, a: dict[str, Any]) -> Sizes:
