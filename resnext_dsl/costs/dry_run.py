@@ -256,6 +256,12 @@ def _import(name: str, *rest: Any) -> Any:
     return _MODULES[name] if name in _MODULES else builtins.__import__(name, *rest)
 
 
+def _class(body: Any, name: str, *bases: type, **rest: Any) -> type:
+    """The class of a statement of the file; a helper class is a layer, also as the default of an argument."""
+    result: type = Layer if name in SUPPORT else builtins.__build_class__(body, name, *bases, **rest)
+    return result
+
+
 def peak_bytes(graph: Graph, source: str, width: int, batch: int) -> int:
     """The peak of bytes of live values while the network runs in eval mode, without gradients.
 
@@ -275,10 +281,10 @@ def peak_bytes(graph: Graph, source: str, width: int, batch: int) -> int:
 
 def _constructed(graph: Graph, source: str) -> ModuleStandIn:
     """The network of an emitted file, made of stand-ins."""
-    names: dict[str, Any] = {"__builtins__": {**vars(builtins), "__import__": _import}, "__name__": graph.name}
+    own = {"__import__": _import, "__build_class__": _class}
+    names: dict[str, Any] = {"__builtins__": {**vars(builtins), **own}, "__name__": graph.name}
     # `emit` wrote the source itself: it takes from a spec validated names and literals only.
     exec(compile(source, f"<{graph.name}>", "exec"), names)
-    names.update({name: Layer for name in SUPPORT if name in names})
     # The class of the network is the last one of the file.
     root = [value for value in names.values() if isinstance(value, type) and issubclass(value, ModuleStandIn)][-1]
     model: ModuleStandIn = root()

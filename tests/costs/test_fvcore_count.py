@@ -25,6 +25,7 @@ SIZES = {
     "cspresnext50": (64, 147, 256),
     "dla60x": (32, 96, 224),
     "nasnetalarge": (64, 147, 331),
+    "tf_efficientnetv2_s": (64, 147, 300),
     "unet3d": (8, 16, 32),
     "net1d": (500, 1237, 3000),
     **dict.fromkeys(("r3d_18", "mc3_18", "r2plus1d_18", "resnext101_32_3d"), (32, 57, 112)),
