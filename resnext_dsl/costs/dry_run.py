@@ -281,8 +281,8 @@ def peak_bytes(graph: Graph, source: str, width: int, batch: int) -> int:
 
 def _constructed(graph: Graph, source: str) -> ModuleStandIn:
     """The network of an emitted file, made of stand-ins."""
-    own = {"__import__": _import, "__build_class__": _class}
-    names: dict[str, Any] = {"__builtins__": {**vars(builtins), **own}, "__name__": graph.name}
+    replaced = {"__import__": _import, "__build_class__": _class}
+    names: dict[str, Any] = {"__builtins__": {**vars(builtins), **replaced}, "__name__": graph.name}
     # `emit` wrote the source itself: it takes from a spec validated names and literals only.
     exec(compile(source, f"<{graph.name}>", "exec"), names)
     # The class of the network is the last one of the file.

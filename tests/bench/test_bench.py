@@ -120,7 +120,7 @@ def test_a_network_of_torchvision(folder: Path) -> None:
         ({"against": ("unheard",)}, "`unheard` is neither a file nor a shipped network", "E505"),
         ({"against": ("torchvison",)}, "did you mean `torchvision`?", "E505"),
         ({"against": ("torchvision",)}, "has no network `small`", "E606"),
-        ({"shape": (3, 1)}, "3x1", "E301"),
+        ({"shape": (3, 1)}, "3x1", "E304"),
         ({"settings": {"wdth": "3"}}, "has no parameter `wdth`", "E201"),
     ],
 )

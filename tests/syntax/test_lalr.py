@@ -145,11 +145,12 @@ def test_the_saved_table_is_read_if_it_belongs_to_the_grammar_and_else_computed(
         return computed
 
     monkeypatch.setattr(grammar, "build", counted)
-    assert grammar.table.__wrapped__() == grammar.table()
+    table = grammar.table()._replace(climbs={})  # other tests have filled the cache
+    assert grammar.table.__wrapped__() == table
     assert built == []
     saved = tmp_path / "arch.table.json"
     monkeypatch.setattr(grammar, "TABLE", saved)
-    assert grammar.table.__wrapped__() == grammar.table()
+    assert grammar.table.__wrapped__() == table
     saved.write_text(json.dumps(computed | {"grammar": 0}))
-    assert grammar.table.__wrapped__() == grammar.table()
+    assert grammar.table.__wrapped__() == table
     assert built == ["built"] * 2

@@ -25,24 +25,24 @@ from resnext_dsl.weights.leaves import COUNTER, Shapes, layer_of
 # --- the match: every reference against the order in which it runs its layers
 
 
-def execution_order(model: nn.Module, resolution: int) -> list[str]:
+def execution_order(model: nn.Module, image: torch.Tensor) -> list[str]:
     """The modules that hold parameters, in the order of execution, auxiliary heads included."""
     order: list[str] = []
     for name, module in model.named_modules():
         if next(module.parameters(recurse=False), None) is not None:
             module.register_forward_hook(lambda *_, name=name: order.append(name) if name not in order else None)
-    references.without_norms(model).train()(torch.empty(2, 3, resolution, resolution, device="meta"))
+    references.without_norms(model).train()(image.to("meta"))
     return order
 
 
-def disguised(model: nn.Module, resolution: int) -> tuple[Shapes, dict[str, str]]:
+def disguised(model: nn.Module, image: torch.Tensor) -> tuple[Shapes, dict[str, str]]:
     """The model's shapes in the order of execution, every part of every name replaced, and the real keys of those."""
     parts: dict[str, str] = {}
     numbers = count()
     ours: dict[str, tuple[int, ...]] = {}
     truth: dict[str, str] = {}
     shapes = shapes_of(model.state_dict())
-    for module in execution_order(model, resolution):
+    for module in execution_order(model, image):
         name = ".".join(parts.setdefault(part, f"m{next(numbers)}") for part in module.split("."))
         for key, shape in shapes.items():
             if layer_of(key)[0] == module:
@@ -75,7 +75,7 @@ NAMED = {"nasnetalarge"}
 def test_every_layer_of_a_reference_is_found(name: str) -> None:
     model = references.structure(name)
     theirs = shapes_of(model.state_dict())
-    ours, truth = disguised(model, references.reference_costs()[name].resolution)
+    ours, truth = disguised(model, references.image(name, batch=2))
     assert dict(map_keys(ours, theirs).rows()) == truth
     assert dict(map_keys(ours, as_safetensors_orders(theirs)).rows()) == truth
 
