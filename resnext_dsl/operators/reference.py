@@ -19,8 +19,9 @@ default must be given. A size, stride or padding is a shape, `3x1` for height an
 such as `same` need no quotes. The absolute value of an int is at most {LARGEST}.
 
 A feature map has channels and sides: the length of a signal, height and width of an image, or time, height and width of
-a clip. Operators follow the number of sides; `pixel_shuffle` and `pixel_unshuffle` take images only. The tables say
-height and width for the sides, and rows and columns for their elements.
+a clip. Operators follow the number of sides. Images only: `pixel_shuffle`, `pixel_unshuffle`, `fixed_conv`,
+`blur_pool`, `padding=same_upper` and `standardize`. `avgpool` of a clip takes no kernel larger than the clip.
+The tables say height and width for the sides, and rows and columns for their elements.
 
 `flatten` turns a feature map into features. Parameters are learned scalars. FLOPs
 are fvcore's count in eval mode, with one fused multiply-add as one FLOP. "Not counted" means that fvcore counts none.

@@ -205,3 +205,36 @@ def test_a_checkpoint_of_another_number_of_input_channels_is_adapted(sides: str)
     with pytest.warns(WeightsWarning, match="the 3 input channels of `conv.weight` are summed for one channel"):
         adapted = one.compile(weights=rx.Checkpoint(state, adapt_input=True)).state_dict()
     assert torch.equal(adapted["conv.weight"], state["conv.weight"].sum(1, keepdim=True))
+
+
+@pytest.mark.parametrize("sides", ["9", "5x9x9"])
+@pytest.mark.parametrize(
+    ("operator", "subject"),
+    [
+        ("conv(4, 3, padding=same_upper)", "padding=same_upper"),
+        ("maxpool(3, padding=same_upper)", "padding=same_upper"),
+        ("avgpool(3, padding=same_upper)", "padding=same_upper"),
+        ("conv(4, 3, standardize=true)", "standardize"),
+        ("fixed_conv([[1, 2, 1]])", "fixed_conv"),
+        ("blur_pool(3)", "blur_pool"),
+    ],
+)
+def test_arguments_and_operators_of_images_refuse_other_ranks(operator: str, subject: str, sides: str) -> None:
+    with pytest.raises(rx.ArchError) as caught:
+        rx.loads(f"network n {{ input x: 3x{sides}; {operator} }}")
+    (diagnostic,) = caught.value.diagnostics
+    message = f"`{subject}` takes only feature maps of channels x height x width; found 3x{sides}"
+    assert (diagnostic.code, diagnostic.message) == ("E301", message)
+
+
+def test_global_pooling_ignores_the_padding_at_every_rank() -> None:
+    network = rx.loads("network n { input clip: 3x4x8x8; default avgpool(padding=same_upper); avgpool(global) }")
+    assert network.ir.nodes[-1].shape == (3, 1, 1, 1)
+
+
+def test_an_average_of_a_clip_has_no_kernel_larger_than_the_clip() -> None:
+    with pytest.raises(rx.ArchError) as caught:
+        rx.loads("network n { input clip: 3x2x8x8; avgpool(3) }")
+    (diagnostic,) = caught.value.diagnostics
+    assert (diagnostic.code, diagnostic.span.text) == ("E303", "3")
+    assert diagnostic.message == "`kernel` (=3x3x3) is larger than its input (=2x8x8)"
