@@ -19,7 +19,7 @@ from resnext_dsl.expansion.call_cache import enters
 from resnext_dsl.expansion.graph_builder import LARGE, Running
 from resnext_dsl.expansion.statements import Expander
 from resnext_dsl.expansion.template_calls import Frame, Place
-from resnext_dsl.foundation.diagnostics import ArchError, Diagnostic, Note, Span, error
+from resnext_dsl.foundation.diagnostics import ArchError, Diagnostic, Note, Span
 from resnext_dsl.foundation.options import Options
 from resnext_dsl.foundation.records import NamedTuple
 from resnext_dsl.graph.ir import Output
@@ -143,8 +143,7 @@ class ColumnExpander(Expander):
 
     def put_input(self) -> Running:
         """Adds the input, which has no cost."""
-        if self.network.input_name is None or self.network.input_shape is None:
-            raise error("E305", f"network `{self.network.name}` has no input", self.network.span)
+        assert self.network.input_shape is not None, "the network of the values in the file has an input"
         self.priced.append(None)
         return GraphValue(0, self.network.input_shape)
 

@@ -148,7 +148,10 @@ class Binder:
     ) -> None:
         """Notes values for parameters that the network does not have."""
         known = [entry.name.text for entry in network.entries if isinstance(entry, s.Param)]
-        spans = [(name, argument.name.span) for name, (argument, _) in derived.items() if argument.name is not None]
+        spans: list[tuple[str, Span]] = []
+        for name, (argument, _) in derived.items():
+            assert argument.name is not None, "`derived_values` has named ones only"
+            spans.append((name, argument.name.span))
         for key, value in overrides.items():
             name = (element_of(key) or (key, 0))[0]
             if name not in known:

@@ -113,7 +113,7 @@ def _range(*bounds: int) -> List:
     numbers = range(*bounds)
     if len(numbers) > 1_000_000:
         message = f"`range` would have {len(numbers)} elements"
-        raise BadValueError("E205", message, "the option `max_nodes` sets the limit")
+        raise BadValueError("E205", message, "a range has at most 1,000,000 elements")
     return List(numbers)
 
 

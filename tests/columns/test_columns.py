@@ -184,6 +184,13 @@ def test_comparison_with_what_is_beyond_64_bits(text: str, numbers: list[Any]) -
     agree(text, {"a": numbers})
 
 
+def test_as_many_numbers_as_there_may_be_paths_are_taken_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("resnext_dsl.columns.arithmetic.PATHS", 3)
+    agree("len(range(a))", {"a": [1, 5, 2, 5]})
+    with pytest.raises(NoClosedFormError, match="a step needs each of 4 numbers by itself"):
+        together("len(range(a))", {"a": [1, 5, 2, 4]})
+
+
 def test_a_float_that_no_large_int_is() -> None:
     with pytest.raises(NoClosedFormError, match="no float is equal"):
         together("a < 10 ** 25 + 1", {"a": [1.0, 1e30]})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import resnext_dsl as rx
-from resnext_dsl.costs.closed_form import CallCost, Cost, TemplateCall
+from resnext_dsl.costs.closed_form import CallCost, Cost, TemplateCall, cost_of
 from resnext_dsl.semantics.spec_files import shipped_names
 
 SPEC = """\
@@ -66,3 +66,20 @@ def test_the_calls_of_a_network_of_the_paper() -> None:
 def test_the_depth_is_the_number_in_the_name_or_the_paper(name: str, depth: int) -> None:
     """GoogLeNet has 22 layers with parameters (Szegedy et al., CVPR 2015, section 5)."""
     assert rx.load(name).cost().depth == depth
+
+
+def test_an_output_of_training_counts_in_the_parameters_and_in_training_in_every_figure() -> None:
+    text = """network n {
+    input image: 3x8x8
+    stage a { conv(4, 3x3) }
+    conv(2, 1x1)
+    output aux when training from a { avgpool(global); flatten; linear(5); linear(3) }
+}
+"""
+    training = rx.loads(text)
+    always = rx.loads(text.replace(" when training", "")).cost()
+    without = rx.loads("\n".join(line for line in text.splitlines() if "aux" not in line)).cost()
+    assert cost_of(training.ir, training=True).figures == always.figures
+    assert training.cost().figures == (always.params, *without.figures[1:])
+    assert always.params - without.params == 4 * 5 + 5 + 5 * 3 + 3
+    assert (training.cost().depth, always.depth, without.depth) == (2, 3, 2)

@@ -232,3 +232,14 @@ ACTIVATIONS = [name for name, row in OPERATORS.items() if row.kind == "activatio
 def test_an_activation_works_in_place_if_torchs_module_does(name: str, data: st.DataObject) -> None:
     attributes, shapes = valid(name, data.draw(CASES[name]))
     assert OPERATORS[name].inplace is hasattr(build(name, attributes, shapes), "inplace")
+
+
+@pytest.mark.parametrize("channels", [[16, 8, 16], [8, 16], [4, 16, 8]])
+def test_norms_of_groups_of_other_sizes_are_not_one(channels: list[int]) -> None:
+    row = OPERATORS["groupnorm"]
+    attributes = [validate(row, {"groups": 2})] * len(channels)
+    sizes = sorted({count // 2 for count in channels})
+    reason = f"its groups have {' and '.join(map(str, sizes))} channels"
+    assert row.algebra.joined(attributes, channels) == (None, reason)
+    joined, reason = row.algebra.joined([validate(row, {"groups": n // 4}) for n in channels], channels)
+    assert (reason, joined.groups) == ("", sum(channels) // 4)

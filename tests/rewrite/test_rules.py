@@ -85,6 +85,9 @@ LEFT = [
     ("split { path { conv(4, 1x1); conv(4, 3x3) } path { conv(6, 1x1); conv(4, 3x3) } } merge concat", "`conv` takes 4 and 6 channels a group"),
     ("split 2 { conv(4, 1x1); relu } merge maximum", "no rule joins paths that `maximum` merges"),
     ("split { path { conv(4, 1x1) as v; relu } path { add(v); conv(4, 1x1); relu } } merge concat", None),
+    ("split { path { conv(4, 1x1) as a; conv(4, 3x3); add(a) } path { conv(4, 1x1) as a; conv(4, 3x3) as b; conv(4, 3x3); add(a, b) } } merge concat", "`add` takes 2 and 3 values in different paths"),
+    ("split { path { relu } path { gelu } path { silu } } merge add", "the paths end in `relu` and `gelu` and `silu`; only convolutions and linear layers can be summed"),
+    ("split { path { relu } path { gelu } path { silu } path { tanh } } merge add", "the paths end in `relu` and `gelu` and `silu`; only convolutions and linear layers can be summed"),
     ("split { path { slice(4, 8); conv(4, 1x1) } path { slice(0, 4); conv(4, 1x1) } } merge concat", "the slices overlap, leave gaps or stand in another order"),
 ]  # fmt: skip
 

@@ -248,3 +248,17 @@ def test_mistakes_are_one_clear_error(spec: str, given: list[str], message: str)
 def test_a_function_stays_in_this_process(spec: str) -> None:
     with pytest.raises(rx.ArchError, match=r"E721.*a function can only run in this process; found engine `ray`"):
         searched(spec, evaluator=lambda network, candidate: {"accuracy": 1.0})
+
+
+def test_a_new_turn_of_a_stopped_worker_has_the_usual_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    from resnext_dsl.searches import cluster, patience, worker
+
+    monkeypatch.setattr(patience._state, "limit", patience.AWAY)
+    turn = cluster.Turn.__new__(cluster.Turn)
+    turn._evaluating = False
+    turn.begin("first")
+    turn.stop()
+    assert (turn.is_over, patience._state.limit) == (False, worker.STOPPING)
+    turn.begin("second")
+    assert (turn.name, turn.is_over, turn.had_trial) == ("second", True, False)
+    assert patience._state.limit == patience.AWAY

@@ -15,6 +15,8 @@ import pytest
 from search_specs import SPACE
 
 import resnext_dsl as rx
+from resnext_dsl.foundation.diagnostics import ArchError
+from resnext_dsl.searches.evaluator import _built_in
 from resnext_dsl.searches.versions import version_of
 
 HERE = Path(__file__).parent
@@ -198,3 +200,17 @@ def test_a_function_may_name_its_metrics(spec: str) -> None:
     evaluate.metrics = ("accuracy",)  # type: ignore[attr-defined]
     with pytest.raises(rx.ArchError, match=r"E721.*the evaluator gives no metric `loss`"):
         rx.search(spec, minimize="loss", evaluator=evaluate, budget="small", trials=1)
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("digit", "did you mean `digits`?"),
+        ("costs", "did you mean `cost`?"),
+        ("nothing_like_these", "built in: cost, digits, cifar10, cifar100, folder; your own: `module:function`"),
+    ],
+)
+def test_an_unknown_evaluator_is_told_the_nearest_or_all(name: str, hint: str) -> None:
+    with pytest.raises(ArchError, match=f"unknown evaluator `{name}`") as caught:
+        _built_in(name, {})
+    assert caught.value.diagnostics[0].hint == hint

@@ -243,3 +243,16 @@ def test_a_wrong_import_of_a_shipped_network_says_how(line: str, message: str, h
         rx.loads(f"{line}\n" if line.startswith("network m") else f"{line}\nnetwork n {{ input x: 3x8x8; relu }}\n")
     first = caught.value.diagnostics[0]
     assert (first.message, first.hint) == (message, hint)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [("6", [("E203", "6")]), ("kk=6", [("E201", "kk")]), ("6, kk=2", [("E203", "6"), ("E201", "kk")])],
+)
+def test_a_value_without_a_name_and_an_unknown_name_are_errors(
+    arguments: str, expected: list[tuple[str, str]], tmp_path: Path
+) -> None:
+    (tmp_path / "base.arch").write_text(BASE)
+    with pytest.raises(rx.ArchError) as caught:
+        rx.loads(f'from "base.arch" import base\nnetwork other = base({arguments})\n', root=tmp_path)
+    assert [(each.code, each.span and each.span.text) for each in caught.value.diagnostics] == expected

@@ -92,3 +92,10 @@ def test_a_list_of_domains_needs_a_list_as_the_default() -> None:
     assert diagnostic.message == "a domain in `[ ]` needs a list as the default; found 3"
     assert diagnostic.span is not None
     assert diagnostic.span.text == "[1..4, 1..4]"
+
+
+def test_a_list_of_domains_has_the_product_of_their_sizes() -> None:
+    each = (Domain((1, 2, 5)), Domain(low=1, high=7, step=2))
+    assert Domain(each=each).size == 12
+    assert Domain(each=(*each, Domain(low=0.5, high=1.0))).size is None
+    assert Domain(each=(Domain(low=0.5, high=1.0, step=0.25), *each)).size == 36

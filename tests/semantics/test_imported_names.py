@@ -57,3 +57,61 @@ def test_a_body_of_a_template_that_nothing_calls_is_checked(body: str) -> None:
     assert diagnostic.code in ("E101", "E103")
     assert diagnostic.span is not None
     assert diagnostic.span.text == "missing"
+
+
+def test_a_constant_of_the_file_that_nothing_reads_is_checked() -> None:
+    with pytest.raises(rx.ArchError) as caught:
+        rx.loads(net("relu", "let a = [1, missing]\n"))
+    assert [(d.code, d.span and d.span.text) for d in caught.value.diagnostics if d.severity == "error"] == [
+        ("E101", "missing")
+    ]
+
+
+def test_a_circle_of_imports_is_shown_without_the_way_to_it(tmp_path: Path) -> None:
+    texts = {
+        "main.arch": 'from "b.arch" import unit\n' + net("unit"),
+        "b.arch": 'from "c.arch" import unit\n',
+        "c.arch": 'from "d.arch" import unit\n',
+        "d.arch": 'from "b.arch" import unit\n',
+    }
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    with pytest.raises(rx.ArchError) as caught:
+        rx.load(tmp_path / "main.arch")
+    (diagnostic,) = caught.value.diagnostics
+    assert (diagnostic.code, diagnostic.message) == (
+        "E503",
+        "circular import: b.arch -> c.arch -> d.arch -> b.arch",
+    )
+    assert diagnostic.span is not None
+    assert diagnostic.span.source.name.endswith("d.arch")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("resnet51", "`resnet51` is neither a file nor a shipped network"),
+        ("nets/resnet51", "there is no file `nets/resnet51`"),
+        ("resnet51.arch", "there is no file `resnet51.arch`"),
+    ],
+)
+def test_a_spec_that_is_missing_is_called_a_file_or_a_network(text: str, message: str) -> None:
+    with pytest.raises(rx.ArchError) as caught:
+        rx.load(text)
+    (diagnostic,) = caught.value.diagnostics
+    assert (diagnostic.code, diagnostic.message) == ("E505", message)
+
+
+@pytest.mark.parametrize(
+    ("constants", "unused"),
+    [
+        ("let b = 4\nlet a = f(b)\n", []),
+        ("let b = 4\nlet a = [b, 2][0]\n", ["f"]),
+        ("let b = 4\nlet a = 3\n", ["f", "b"]),
+    ],
+)
+def test_a_name_that_a_constant_of_the_file_reads_is_used(constants: str, unused: list[str]) -> None:
+    network = rx.loads(net("conv(a, 1x1)", f"fn f(x) = x + 1\n{constants}"))
+    assert [warning.message for warning in network.warnings] == [
+        f"`{name}` is declared and never used" for name in unused
+    ]

@@ -223,3 +223,26 @@ def test_a_path_that_no_file_can_have_is_an_error(name: str) -> None:
     with pytest.raises(rx.ArchError, match="characters that a file name cannot contain") as caught:
         rx.load(name)
     assert [diagnostic.code for diagnostic in caught.value.diagnostics] == ["E505"]
+
+
+@pytest.mark.parametrize(
+    ("word", "operator", "equal"),
+    [("bn", "bn", True), ("bn", "relu", False), ("bn", "bn(eps=1e-3)", False), ("conv", "conv(kernel=3)", False)],
+)
+def test_a_word_equals_the_operator_without_arguments(word: str, operator: str, equal: bool) -> None:
+    for text in (f'"{word}" == {operator}', f'{operator} == "{word}"'):
+        assert channels(f"8 if {text} else 4") == (8 if equal else 4)
+
+
+@pytest.mark.parametrize(
+    ("call", "code", "text"),
+    [
+        ("conv(chanels=8, kernel=3)", "E201", "chanels"),
+        ("conv(kernel=3)", "E202", "conv"),
+        ("unit(cc=8)", "E201", "cc"),
+        ("unit()", "E202", "unit"),
+    ],
+)
+def test_a_misspelt_argument_is_the_only_error_of_a_call(call: str, code: str, text: str) -> None:
+    found = wrong(net(call, "template unit(c) { conv(c, 1x1) }\n" if "unit" in call else ""))
+    assert (found[0], found[2]) == (code, text)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from itertools import product
 from typing import Any, NamedTuple
 
+from resnext_dsl.foundation.options import DEFAULTS, Options
+
 
 class Example(NamedTuple):
     """The body of a network, the values of its parameters, and the text before it.
@@ -13,6 +15,7 @@ class Example(NamedTuple):
         values: What is tried for each parameter; every combination is a candidate.
         closed: Whether all its candidates have a closed form together.
         input: The shape of the input.
+        options: The bounds on the size of the spec.
     """
 
     body: str
@@ -20,6 +23,7 @@ class Example(NamedTuple):
     before: str = ""
     closed: bool = True
     input: str = "3x16x16"
+    options: Options = DEFAULTS
 
     @property
     def text(self) -> str:
@@ -61,7 +65,10 @@ REPETITION = {
         {"n": [0, 1, 2, 3, 6]},
     ),
     "more passes than operators": Example(
-        "param n = 2; conv(4, 1x1); repeat n { let a = 1 }", {"n": [1, 100_001]}, closed=False
+        "param n = 2; conv(4, 1x1); repeat n { let a = 1 }",
+        {"n": [1, 1000, 1001]},
+        closed=False,
+        options=Options(max_nodes=1000),
     ),
     "first and last": Example(
         "param n = 3; param a = 8; repeat n { conv(first(a, last(a * 2, a + 1)), 3x3, stride=first(2, 1)) }",
@@ -113,6 +120,10 @@ CHOICES = {
         "param n = 1; param w = 8; if n == 0 { conv(w, 3x3) } else if n == 1 { conv(w, 1x1) } else if n > 4 { identity }"
         " else { conv(2 * w, 3x3); bn }; relu",
         {"n": [0, 1, 2, 5], "w": [8, 16]},
+    ),
+    "a branch that fails inside a branch": Example(
+        "param a = 1; param b = 1; conv(3, 1x1); if a > 1 { if b > 1 { conv(4, 1x1); conv(0, 1x1) } else { conv(a, 1x1) } }; relu",
+        {"a": [1, 2, 3], "b": [0, 1, 2, 3]},
     ),
     "if without a value": Example("param n = 1; conv(8, 3x3); if n > 1 { }", {"n": [0, 1, 2]}),
     "a condition that is no bool": Example(

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import zlib
 from pathlib import Path
+from typing import Any
 
 import lark
 import pytest
@@ -17,7 +18,7 @@ from strategies import files
 
 from resnext_dsl.foundation.options import DEFAULTS
 from resnext_dsl.foundation.source import Source
-from resnext_dsl.syntax import lalr
+from resnext_dsl.syntax import grammar, lalr
 from resnext_dsl.syntax.errors import SYNTAX_ERRORS
 from resnext_dsl.syntax.grammar import GRAMMAR, TABLE, build
 from resnext_dsl.syntax.lexer import Token, lex
@@ -131,3 +132,24 @@ def test_the_saved_table_serves_without_lark() -> None:
     script = "import sys; from resnext_dsl.syntax.grammar import table; table(); print('lark' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert (done.returncode, done.stdout.strip()) == (0, "False"), done.stderr
+
+
+def test_the_saved_table_is_read_if_it_belongs_to_the_grammar_and_else_computed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    built: list[str] = []
+    computed = build()
+
+    def counted() -> dict[str, Any]:
+        built.append("built")
+        return computed
+
+    monkeypatch.setattr(grammar, "build", counted)
+    assert grammar.table.__wrapped__() == grammar.table()
+    assert built == []
+    saved = tmp_path / "arch.table.json"
+    monkeypatch.setattr(grammar, "TABLE", saved)
+    assert grammar.table.__wrapped__() == grammar.table()
+    saved.write_text(json.dumps(computed | {"grammar": 0}))
+    assert grammar.table.__wrapped__() == grammar.table()
+    assert built == ["built"] * 2

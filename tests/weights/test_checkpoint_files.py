@@ -329,6 +329,10 @@ NO_STATE: dict[str, tuple[object, str]] = {
     "tensor": (torch.zeros(1), "it contains a Tensor instead of a state_dict"),
     "nothing": ({}, "it contains no tensors"),
     "number": ({"a": torch.zeros(1), "epoch": 3}, "`epoch` is of type int, not a tensor"),
+    "number in a wrapper": (
+        {"model": {"epoch": 3, "a": torch.zeros(1)}},
+        "`epoch` is of type int, not a tensor",
+    ),
     "key": ({0: torch.zeros(1)}, "it has a key of type int; keys must be tensor names"),
     "sparse": ({"a": torch.eye(3).to_sparse()}, "`a` is sparse, nested or quantized"),
     "module": (nn.Linear(2, 3), "cannot be read"),
@@ -438,3 +442,13 @@ def test_a_linear_layer_is_the_convolution_that_covers_its_input() -> None:
     load_weights(linear, pointwise.state_dict())
     torch.testing.assert_close(linear(x), pointwise(x.flatten(1)[..., None, None]).flatten(1))
     assert_same_state(export_state_dict(linear, like=pointwise.state_dict()), pointwise.state_dict())
+
+
+@pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
+def test_what_is_loaded_does_not_follow_later_writes_to_the_file(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"w{suffix}"
+    save(path, {"a.weight": torch.full((400, 5), 3.0)})
+    loaded = load_checkpoint(path)
+    with path.open("r+b") as file:
+        file.write(bytes(path.stat().st_size))
+    assert torch.equal(loaded["a.weight"], torch.full((400, 5), 3.0))

@@ -18,6 +18,7 @@ import resnext_dsl as rx
 from resnext_dsl.foundation.diagnostics import Diagnostic, WeightsError, WeightsWarning
 from resnext_dsl.weights import save
 from resnext_dsl.weights.layer_map import read_map
+from resnext_dsl.weights.name_words import path_of
 
 IMAGE = torch.randn(1, 8, 16, 16, generator=torch.Generator().manual_seed(0))
 
@@ -384,3 +385,27 @@ def test_a_wrong_line_of_a_map(lines: list[str], message: str, line: int) -> Non
         read_map(lines, "names.map")
     (diagnostic,) = caught.value.diagnostics
     assert (diagnostic.code, diagnostic.message, diagnostic.file) == ("E707", message, f"names.map:{line}")
+
+
+def test_sets_beyond_those_that_have_a_warning_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("resnext_dsl.weights.interchangeable.MAX_SETS", 1)
+    stages = "".join(
+        f"stage {name} {{ split {{ path {{ {PLAIN} }}; path {{ {DILATED} }} }} merge add }}\n" for name in "stu"
+    )
+    state = {f"{stage}.{path}.weight": torch.randn(8, 8, 3, 3) for stage in "stu" for path in ("left", "right")}
+    _, listed = compiled(f"network n {{ input image: 8x16x16\n{stages}}}", state)
+    assert [(each.code, each.severity) for each in listed] == [("W911", "warning")] * 2
+    assert listed[1].message == "2 more sets of layers could be exchanged"
+
+
+@pytest.mark.parametrize(
+    ("name", "parts"),
+    [
+        ("mixed.branch7x7_2.conv", ("mixed", "branch7x7", "2", "conv")),
+        ("_fc.weight", ("fc", "weight")),
+        ("a..b__c.", ("a", "b", "c")),
+        ("", ()),
+    ],
+)
+def test_the_parts_of_a_name_have_letters(name: str, parts: tuple[str, ...]) -> None:
+    assert path_of(name) == parts

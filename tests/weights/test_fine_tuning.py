@@ -166,3 +166,16 @@ def test_choices_that_need_the_graph(choice: dict[str, object]) -> None:
     model = nn.Linear(2, 3)
     with pytest.raises(ValueError, match="`reference`, `new_layers` and `adapt_input` of a checkpoint need the graph"):
         load_weights(model, rx.Checkpoint(model.state_dict(), **choice))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("channels", "adapted"),
+    [(1, "summed for one channel"), (2, "repeated for 2, with the same sum"), (7, "repeated for 7, with the same sum")],
+)
+def test_the_warning_says_how_input_channels_were_adapted(channels: int, adapted: str) -> None:
+    network = rx.loads(f"network n {{ input image: {channels}x8x8; conv(4, 3x3) }}")
+    with pytest.warns(WeightsWarning) as caught:
+        network.compile(weights=rx.Checkpoint({"stem.weight": torch.randn(4, 3, 3, 3)}, adapt_input=True))
+    (warning,) = caught
+    assert isinstance(warning.message, WeightsWarning)
+    assert warning.message.diagnostic.message == f"the 3 input channels of `stem.weight` are {adapted}"

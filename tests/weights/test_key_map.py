@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from itertools import count
@@ -18,6 +19,7 @@ from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
 from resnext_dsl.foundation.diagnostics import WeightsError
 from resnext_dsl.weights import export_state_dict, load_checkpoint, load_weights, map_keys, save, shapes_of
+from resnext_dsl.weights.layer_comparison import LayerDifference
 from resnext_dsl.weights.leaves import COUNTER, Shapes, layer_of
 
 # --- the match: every reference against the order in which it runs its layers
@@ -394,3 +396,35 @@ class Holder(nn.Module):
                 holder.register_buffer(suffix, torch.tensor(3))
             else:
                 holder.register_parameter(suffix, nn.Parameter(torch.randn(shape)))
+
+
+def test_layers_listed_apart_stand_where_the_first_list_does() -> None:
+    """A module of the same layers is registered between the lists; all orders fit, so the place decides."""
+    ours: dict[str, tuple[int, ...]] = {}
+    for name in ("a", "b", "c"):
+        ours |= {f"{name}.conv.weight": (4, 4, 3, 3), **norm(f"{name}.bn", 4)}
+    theirs: dict[str, tuple[int, ...]] = {f"convs.{n}.weight": (4, 4, 3, 3) for n in range(2)}
+    theirs |= {"between.conv.weight": (4, 4, 3, 3), **norm("between.bn", 4), **norm("bns.0", 4), **norm("bns.1", 4)}
+    rows = dict(map_keys(ours, theirs).rows())
+    places = {"a": ("convs.0", "bns.0"), "b": ("convs.1", "bns.1"), "c": ("between.conv", "between.bn")}
+    for name, (conv, bn) in places.items():
+        assert rows[f"{name}.conv.weight"] == f"{conv}.weight"
+        assert rows[f"{name}.bn.weight"] == f"{bn}.weight"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "differs"),
+    [
+        (0.0, 0.0, False),
+        (0.0, 1e-4, False),
+        (1e-4, 0.0, False),
+        (0.0, 1.1e-4, True),
+        (1.1e-4, 0.0, True),
+        (0.0, 0.5, True),
+        (math.inf, 0.0, True),
+        (math.nan, 0.0, True),
+        (0.0, math.nan, True),
+    ],
+)
+def test_values_are_equal_up_to_a_share_of_one_in_ten_thousand(before: float, after: float, differs: bool) -> None:
+    assert LayerDifference("a", "b", before, after).differs == differs

@@ -35,7 +35,7 @@ def network_class(collector: Collector, classes: Classes, init: Sequence[SchemeR
     result = unused(f"{name}Output", {*taken, name})
     initial = init_weights(collector.levels, init)
     methods = [forward_features(network), forward_head(network), forward(network, result), forward_stages(network)]
-    methods += [stage_method(network), set_grad_checkpointing(network)]
+    methods += [stage_method(network), set_grad_checkpointing(network)] if network.stages else []
     methods += [initial, reset_classifier(network.graph, bool(initial))]
     text = [*result_class(result, network.graph.outputs), f"class {name}(nn.Module):"]
     text += indented(_constructor(network, bool(initial)))

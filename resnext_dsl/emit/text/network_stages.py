@@ -75,8 +75,6 @@ def _stage_loop(network: NetworkSteps, steps: list[StepPattern]) -> list[str]:
 
 def stage_method(network: NetworkSteps) -> list[str]:
     """The method that runs a stage, under gradient checkpointing if that is on."""
-    if not network.stages:
-        return []
     single = all(network.is_link(step) for step in network.steps if step.step.name in network.stages)
     result = "Tensor" if single else "Tensor | tuple[Tensor, ...]"
     return [
@@ -88,9 +86,7 @@ def stage_method(network: NetworkSteps) -> list[str]:
 
 
 def set_grad_checkpointing(network: NetworkSteps) -> list[str]:
-    """The method `set_grad_checkpointing`; no lines if the network has no stage."""
-    if not network.stages:
-        return []
+    """The method `set_grad_checkpointing`."""
     return [
         "def set_grad_checkpointing(self, enable: bool = True) -> None:",
         '    """Whether training keeps only the inputs of stages, and computes the rest again for gradients."""',

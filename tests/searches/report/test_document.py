@@ -26,6 +26,7 @@ import resnext_dsl as rx
 from resnext_dsl.cli.app import app
 from resnext_dsl.searches import Found, read
 from resnext_dsl.searches.preselection import STAGES
+from resnext_dsl.searches.report.charts import front_chart
 from resnext_dsl.searches.report.distribution import ALL, distribution_of, steps_of
 from resnext_dsl.searches.report.document import page
 from resnext_dsl.searches.report.importance import importance
@@ -485,3 +486,40 @@ def test_without_its_packages_the_extra_is_named(spec: str, package: str, comman
 def test_a_search_without_a_report_needs_no_altair(spec: str) -> None:
     program = "import sys, resnext_dsl.searches; sys.exit(bool({'altair', 'vl_convert', 'jinja2'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", program], timeout=60).returncode == 0
+
+
+def test_the_axis_of_equal_values_is_around_them(tmp_path: Path) -> None:
+    for count, metrics in ((1, None), (4, lambda *_: {"accuracy": 0.5})):
+        results = made(tmp_path, count, **({"metrics": metrics} if metrics else {}))
+        known = metrics_of(results)
+        accuracy = next(metric for metric in known if metric.name == "accuracy")
+        flops = next(metric for metric in known if metric.name == "flops")
+        chart = front_chart(rows_of(results, known), known, (accuracy, flops), joined=False)
+        value = results.trials[0].metrics["accuracy"]
+        domains = re.findall(r'"domain": \[([\d.]+), ([\d.]+)\]', json.dumps(chart))
+        assert any(
+            float(low) == pytest.approx(0.9 * value) and float(high) == pytest.approx(1.1 * value)
+            for low, high in domains
+        ), domains
+
+
+def test_an_error_that_some_results_lack_is_distributed_over_the_others(tmp_path: Path) -> None:
+    results = made(tmp_path, 4, metrics=lambda _, number: {"accuracy": 0.5, **({"error": 0.1} if number % 2 else {})})
+    without = [trial._replace(metrics={"flops": 1, "error": 0.1 * place}) for place, trial in enumerate(results.trials)]
+    some = [trial._replace(metrics={"flops": 1}) if place == 1 else trial for place, trial in enumerate(without)]
+    for trials, expected in ((without, [0.0, 0.1, 0.2, 0.3]), (some, [0.0, 0.2, 0.3])):
+        distribution = distribution_of(results._replace(trials=trials))
+        assert distribution is not None
+        assert distribution.name == "error"
+        assert sorted({round(step.value, 6) for step in distribution.steps[ALL]}) == expected
+
+
+def test_the_times_are_those_of_the_results_that_have_one(tmp_path: Path) -> None:
+    results = made(tmp_path, 4)
+    times = dict(facts_of(results))
+    assert times["first result"] == "2026-01-01 12:00:00"
+    assert times["last result"] == "2026-01-01 12:00:03"
+    trials = [trial._replace(finished=None) if trial.number in (0, 2) else trial for trial in results.trials]
+    times = dict(facts_of(results._replace(trials=trials)))
+    assert (times["first result"], times["last result"]) == ("2026-01-01 12:00:00", "2026-01-01 12:00:02")
+    assert "first result" not in dict(facts_of(results._replace(trials=[t._replace(finished=None) for t in trials])))
