@@ -290,8 +290,9 @@ def _constructed(graph: Graph, source: str) -> ModuleStandIn:
 
 def _bind(module: ModuleStandIn, name: str, nodes: dict[str, list[Node]], graph: Graph) -> None:
     """Connects every layer to the nodes that call it."""
-    for node in nodes.get(name, ()) if isinstance(module, Layer) else ():
-        inputs = tuple([graph.nodes[source].shape for source in node.inputs])
-        module.bind(node.operator, node.attributes, inputs, node.shape)
+    if isinstance(module, Layer):
+        for node in nodes.get(name, ()):
+            inputs = tuple([graph.nodes[source].shape for source in node.inputs])
+            module.bind(node.operator, node.attributes, inputs, node.shape)
     for key, child in module.children.items():
         _bind(child, f"{name}.{key}" if name else key, nodes, graph)
