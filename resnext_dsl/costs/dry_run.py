@@ -277,7 +277,9 @@ def _constructed(graph: Graph, source: str) -> ModuleStandIn:
     names: dict[str, Any] = {"__builtins__": {**vars(builtins), "__import__": _import}, "__name__": graph.name}
     # `emit` wrote the source itself: it takes from a spec validated names and literals only.
     exec(compile(source, f"<{graph.name}>", "exec"), names)
-    names.update({name: Layer for name in SUPPORT if name in names})
+    for name in SUPPORT:
+        if isinstance(helper := names.get(name), type):
+            helper.__new__ = lambda cls, *_, **__: Layer()  # type: ignore[assignment]  # defaults of classes refer to it
     # The class of the network is the last one of the file.
     root = [value for value in names.values() if isinstance(value, type) and issubclass(value, ModuleStandIn)][-1]
     model: ModuleStandIn = root()

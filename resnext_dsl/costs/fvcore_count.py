@@ -56,7 +56,7 @@ def measure(model: nn.Module, shape: Shape) -> FvcoreCount:
         model: The compiled network.
         shape: Input shape without batch.
     """
-    if any(tensor.is_meta for tensor in model.state_dict().values()):
+    if any(tensor.is_meta for tensor in (*model.parameters(), *model.buffers())):
         for tensor in model.to_empty(device="cpu").state_dict().values():
             tensor.zero_()
     training = model.training

@@ -113,9 +113,9 @@ def _modules(graph: Graph) -> None:
                 or not _one_source(graph, first, other)
             ):
                 raise InvariantError(f"nodes `{first.name}` and `{other.name}` cannot share the module `{module}`")
-    own = {node.name for node in graph.nodes if node.module is None}
+    unshared = {node.name for node in graph.nodes if node.module is None}
     for node in graph.nodes:
-        if node.module in own:
+        if node.module in unshared:
             raise InvariantError(f"node `{node.module}` has the name of the module of `{node.name}`")
 
 

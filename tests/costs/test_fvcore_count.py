@@ -25,6 +25,7 @@ SIZES = {
     "cspresnext50": (64, 147, 256),
     "dla60x": (32, 96, 224),
     "nasnetalarge": (64, 147, 331),
+    "tf_efficientnetv2_s": (64, 147, 300),
 }
 """Three resolutions, the spec's own among them, for those that are not made for 224; two odd ones for the others."""
 

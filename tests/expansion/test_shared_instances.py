@@ -291,7 +291,7 @@ WRONG = [
         "E202",
         "`conv` needs the argument `kernel`",
         "conv",
-        "left to fill in: `conv(kernel, stride=..., padding=..., dilation=..., groups=..., bias=...)`",
+        "left to fill in: `conv(kernel, stride=..., padding=..., dilation=..., groups=..., bias=..., standardize=..., gain=..., gamma=..., eps=...)`",
     ),
     (net("shared a = conv(0, 3x3)\n    a"), "E205", "`channels` must be at least 1; found 0", "0", ""),
     (

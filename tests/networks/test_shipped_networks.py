@@ -39,8 +39,8 @@ TRAINING_ONLY = {
 }
 """Outputs that exist in training mode only: ours, and what torchvision calls them."""
 
-OF_ONE_SIZE = {"ecaresnet50d"}
-"""Networks whose shortcuts pool maps of even size, as they are for the declared image and not for half of it."""
+OF_ONE_SIZE = {"ecaresnet50d", *references.MULTIPLES_OF_32}
+"""Networks that take the declared image and not half of it: their shortcuts pool maps of even size, or branches meet."""
 
 DEEPER_OR_WIDER = {
     *("resnet34", "resnet101", "resnet152", "wide_resnet50_2", "seresnext50_32x4d", "vgg16", "vgg19_bn"),
