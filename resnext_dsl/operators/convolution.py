@@ -114,8 +114,6 @@ def _scaled(attributes: Convolution) -> bool:
 
 
 def _check_standardize(attributes: Convolution, channels_in: int) -> None:
-    if not attributes.standardize:
-        return
     rows, columns = attributes.kernel
     if channels_in // attributes.groups * rows * columns == 1:
         message = "`standardize` needs more than one weight for each output channel; found 1"
@@ -137,7 +135,8 @@ def _conv_size(attributes: Convolution, size: Pair) -> Pair:
 def _conv_shape(attributes: Convolution, inputs: tuple[Shape, ...]) -> Shape:
     channels, height, width = map_of("conv", inputs)
     _check_groups(attributes, channels)
-    _check_standardize(attributes, channels)
+    if attributes.standardize:
+        _check_standardize(attributes, channels)
     return (attributes.channels, *_conv_size(attributes, (height, width)))
 
 
