@@ -103,7 +103,7 @@ def _scopes(graph: Graph) -> None:
 
 def _modules(graph: Graph) -> None:
     """Checks that all nodes of one module can call it, and that no other node has the name of the module."""
-    if not any([node.module for node in graph.nodes]):
+    if all(node.module is None for node in graph.nodes):
         return
     for module, nodes in uses_of_modules(graph).items():
         first = graph.nodes[nodes[0]]
