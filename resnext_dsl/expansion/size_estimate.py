@@ -254,6 +254,8 @@ class Counter:
             count = self.evaluator.whole(statement.times, env, "the number of paths")
         merge = SizeEstimate(1 if count > 1 and merges else 0, 1)
         slices = SizeEstimate(count if statement.sliced else 0, 0)
+        if statement.counter is None:  # paths without a number are alike
+            return merge + slices + self._block(statement.body, env).times(count)
         return merge + slices + self._turns(count, statement.counter, statement.body, env)
 
     def _listed(self, path: s.ListedPath, env: Environment) -> SizeEstimate:

@@ -103,6 +103,8 @@ def _scopes(graph: Graph) -> None:
 
 def _modules(graph: Graph) -> None:
     """Checks that all nodes of one module can call it, and that no other node has the name of the module."""
+    if all(node.module is None for node in graph.nodes):
+        return
     for module, nodes in uses_of_modules(graph).items():
         first = graph.nodes[nodes[0]]
         for other in (graph.nodes[index] for index in nodes[1:]):

@@ -116,8 +116,6 @@ def _scaled(attributes: Convolution) -> bool:
 
 
 def _check_standardize(attributes: Convolution, channels_in: int) -> None:
-    if not attributes.standardize:
-        return
     if channels_in // attributes.groups * math.prod(attributes.kernel) == 1:
         message = "`standardize` needs more than one weight for each output channel; found 1"
         raise RuleError("E205", message, "use a larger kernel, fewer groups or `standardize=false`", "standardize")
@@ -144,9 +142,11 @@ def _conv_size(attributes: Convolution, size: Sides) -> Sides:
 
 def _conv_shape(attributes: Convolution, inputs: tuple[Shape, ...]) -> Shape:
     shape = map_of("conv", inputs)
-    _check_rank(attributes, inputs)
     _check_groups(attributes, shape[0])
-    _check_standardize(attributes, shape[0])
+    if attributes.standardize or attributes.padding == "same_upper":
+        _check_rank(attributes, inputs)
+    if attributes.standardize:
+        _check_standardize(attributes, shape[0])
     return (attributes.channels, *_conv_size(attributes, shape[1:]))
 
 

@@ -214,9 +214,21 @@ PACKAGE = {
         def test_that_fails():
             assert is_adult(30) == 3
         """,
+    "tests/columns/test_stopped.py": """
+        from resnext_dsl.columns.ages import is_adult
+
+        def test_that_is_stopped():
+            circle = [open(__file__)]
+            circle.append(circle)
+            assert is_adult(3)
+
+        def test_after_it():
+            assert is_adult(30)
+        """,
     "pyproject.toml": """
         [tool.pytest.ini_options]
         markers = ["slow: none"]
+        filterwarnings = ["error"]
         """,
 }
 
@@ -235,6 +247,7 @@ store = MapStore(root / "build", root)
 copy = Copy(root, root / "build" / "work")
 part = store.remake(copy, "tests/columns/test_ages.py")
 assert store.load("tests/columns/test_ages.py") == part
+stopped = store.remake(copy, "tests/columns/test_stopped.py")
 coverage_map = CoverageMap()
 coverage_map.add(part, store.digests)
 mutants = [mutant for mutant in all_mutants(root, [path]) if mutant.mutated in sys.argv[2:]]
@@ -243,7 +256,7 @@ unmeasured = CoverageMap(unmeasured=["tests/columns/test_ages.py"])
 again = [verdicts.judge(copy, mutant, unmeasured) for mutant in mutants[:1]]
 assert verdicts.failing(copy, list(part["left_out"]), coverage_map) == {*part["left_out"]}
 answer = {verdict.mutant.mutated: [verdict.outcome, verdict.reason] for verdict in judged}
-print(json.dumps({"again": [verdict.reason for verdict in again], "left_out": part["left_out"], "verdicts": answer, "copy": (copy.root / path).read_text()}))
+print(json.dumps({"again": [verdict.reason for verdict in again], "left_out": part["left_out"], "after": list(stopped["tests"]), "verdicts": answer, "copy": (copy.root / path).read_text()}))
 """
 
 
@@ -267,6 +280,7 @@ def test_a_planted_survivor_is_reported(tmp_path: Path) -> None:
     answer = json.loads(done.stdout)
     module = dedent(PACKAGE["resnext_dsl/columns/ages.py"])
     assert answer["left_out"] == {"tests/columns/test_ages.py::test_that_fails": "failed"}
+    assert answer["after"] == ["tests/columns/test_stopped.py::test_after_it"]
     assert answer["copy"] == module == (tmp_path / "resnext_dsl/columns/ages.py").read_text()
     assert answer["verdicts"] == expected
     assert answer["again"] == [f"{tests}test_that_fails"]

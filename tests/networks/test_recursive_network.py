@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import references
 import torch
-from fvcore.nn import FlopCountAnalysis
 from torch import nn
 
 import resnext_dsl as rx
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # fvcore compiles a function with torch.jit, which is deprecated
+    from fvcore.nn import FlopCountAnalysis
 
 SPEC = Path(__file__).parents[1] / "data" / "dla34.arch"
 
@@ -17,7 +21,9 @@ SPEC = Path(__file__).parents[1] / "data" / "dla34.arch"
 def flops(model: nn.Module, x: torch.Tensor) -> dict[str, float]:
     """FLOPs by fvcore's operators."""
     counted = FlopCountAnalysis(model, x).unsupported_ops_warnings(False).uncalled_modules_warnings(False)
-    return dict(counted.by_operator())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # fvcore traces the module, and torch warns that tracing is deprecated
+        return dict(counted.by_operator())
 
 
 def test_the_tree_of_dla34_is_that_of_timm() -> None:

@@ -16,6 +16,7 @@ from references import NAMES, fill, image, paper_costs, published_costs, referen
 from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.models.detection.backbone_utils import BackboneWithFPN
+from torchvision.models.detection.retinanet import RetinaNetHead
 from torchvision.models.resnet import Bottleneck, ResNet, conv1x1
 from torchvision.ops.feature_pyramid_network import LastLevelP6P7
 
@@ -38,8 +39,8 @@ TRAINING_ONLY = {
 }
 """Outputs that exist in training mode only: ours, and what torchvision calls them."""
 
-OF_ONE_SIZE = {"ecaresnet50d"}
-"""Networks whose shortcuts pool maps of even size, as they are for the declared image and not for half of it."""
+OF_ONE_SIZE = {"ecaresnet50d", *references.MULTIPLES_OF_32}
+"""Networks that take the declared image and not half of it: their shortcuts pool maps of even size, or branches meet."""
 
 DEEPER_OR_WIDER = {
     *("resnet34", "resnet101", "resnet152", "wide_resnet50_2", "seresnext50_32x4d", "vgg16", "vgg19_bn"),
@@ -49,8 +50,8 @@ DEEPER_OR_WIDER = {
 }
 """Networks that are large, or whose blocks another has too, in other numbers and widths: the slow tests run them."""
 
-WITHOUT_CLASSES = {"resnext50_32x4d_fpn"}
-"""Networks that end in feature maps."""
+WITHOUT_CLASSES = {"resnext50_32x4d_fpn", "retinanet_resnext50_32x4d_fpn"}
+"""Networks that end in a list of feature maps."""
 
 LONG = DEEPER_OR_WIDER | {"inception_resnet_v2"}
 """Those, and the network that takes longest."""
@@ -363,6 +364,43 @@ class TestFeaturePyramid:
         assert [name for name, *_ in network.ir.outputs] == [f"main.{k}" for k in range(5)]
         assert len(maps) == len(expected) == 5
         assert max(map(relative_error, maps, expected)) < TOLERANCE
+
+
+class RetinaNet(nn.Module):
+    """torchvision's feature pyramid with the heads of its RetinaNet."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.backbone = PyramidLevels()
+        self.head = RetinaNetHead(256, 9, 91)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        found = self.head([*self.backbone(x)])
+        return found["cls_logits"], found["bbox_regression"]
+
+
+def by_anchor(maps: tuple[Tensor, ...], numbers: int) -> Tensor:
+    """The numbers of each anchor of each place of all levels, in the order of torchvision."""
+    parts = [level.unflatten(1, (-1, numbers)).permute(0, 3, 4, 1, 2).flatten(1, 3) for level in maps]
+    return torch.cat(parts, 1)
+
+
+class TestRetinaNet:
+    def test_costs_and_results_are_those_of_torchvision(self) -> None:
+        network, theirs = rx.load("retinanet_resnext50_32x4d_fpn", resolution=128), RetinaNet()
+        fill(theirs, seed=5)
+        x = torch.randn(1, 3, 128, 128, generator=torch.Generator().manual_seed(5))
+        ours = network.compile(weights=theirs.state_dict()).eval()
+        cost, counted = network.cost(), fvcore_flops(theirs.eval(), x)
+        assert cost.params == sum(p.numel() for p in theirs.parameters()) == sum(p.numel() for p in ours.parameters())
+        assert closed_form(network) == counted == fvcore_flops(ours, x)
+        activations = ActivationCountAnalysis(theirs, x).unsupported_ops_warnings(False)
+        assert cost.activations == activations.uncalled_modules_warnings(False).total()
+        with torch.no_grad():
+            found, (scores, boxes) = ours(x), theirs(x)
+        assert found._fields == tuple(f"{name}_{k}" for name in ("main", "boxes") for k in range(5))
+        assert relative_error(by_anchor(found[:5], 91), scores) < TOLERANCE
+        assert relative_error(by_anchor(found[5:], 4), boxes) < TOLERANCE
 
 
 class TestShortcutTypes:

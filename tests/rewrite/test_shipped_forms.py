@@ -34,6 +34,7 @@ GROUPED = (
     "resnext50_32x4d_a",
     "resnext50_32x4d_b",
     "resnext50_32x4d_fpn",
+    "retinanet_resnext50_32x4d_fpn",
     "seresnext50_32x4d",
     "skresnext50_32x4d",
 )
@@ -90,6 +91,7 @@ FEWER = {
     "resnext50_32x4d": {"depths": [2, 1, 1, 1], "cardinality": 8},
     "seresnet50": {"depths": [2, 1, 1, 1]},
     "seresnext50_32x4d": {"depths": [2, 1, 1, 1], "cardinality": 8},
+    "retinanet": {"depths": [1, 1, 1, 1], "cardinality": 8, "channels": 32, "classes": 3},
     "skresnext50_32x4d": {"depths": [2, 1, 1, 1], "cardinality": 8},
     "nfnet_l0": {"depths": [1, 2, 1, 1], "channels": [64, 128, 128, 128], "group_width": 8},
     "resnetv2_50x1_bit": {"depths": [2, 1, 1, 1]},

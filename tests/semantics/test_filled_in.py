@@ -73,7 +73,8 @@ def test_the_help_lists_the_arguments_that_are_left() -> None:
     with pytest.raises(rx.ArchError) as caught:
         rx.loads(net("let u = conv(stride=2)\nu(8)"))
     assert caught.value.diagnostics[0].message == "`conv` needs the argument `kernel`"
-    usage = "left to fill in: `conv(channels, kernel, padding=..., dilation=..., groups=..., bias=...)`"
+    optional = ("padding", "dilation", "groups", "bias", "standardize", "gain", "gamma", "eps")
+    usage = f"left to fill in: `conv(channels, kernel, {', '.join(f'{name}=...' for name in optional)})`"
     assert caught.value.diagnostics[0].hint == usage
 
 

@@ -144,13 +144,15 @@ def test_the_saved_table_is_read_if_it_belongs_to_the_grammar_and_else_computed(
         built.append("built")
         return computed
 
+    def equal(one: lalr.ParseTable, other: lalr.ParseTable) -> bool:
+        return one._replace(climbs={}) == other._replace(climbs={})  # parsing fills the climbs
+
     monkeypatch.setattr(grammar, "build", counted)
-    table = grammar.table()._replace(climbs={})  # other tests have filled the cache
-    assert grammar.table.__wrapped__() == table
+    assert equal(grammar.table.__wrapped__(), grammar.table())
     assert built == []
     saved = tmp_path / "arch.table.json"
     monkeypatch.setattr(grammar, "TABLE", saved)
-    assert grammar.table.__wrapped__() == table
+    assert equal(grammar.table.__wrapped__(), grammar.table())
     saved.write_text(json.dumps(computed | {"grammar": 0}))
-    assert grammar.table.__wrapped__() == table
+    assert equal(grammar.table.__wrapped__(), grammar.table())
     assert built == ["built"] * 2

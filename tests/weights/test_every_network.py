@@ -27,6 +27,7 @@ SPELLED = {"resnext50_32x4d_a": "resnext50_32x4d", "resnext50_32x4d_b": "resnext
 
 ONLY_HERE = {"alexnet_grouped", "resnext29_16x64d", "resnext29_8x64d", "resnext50_32x4d_fpn", "unet", "unet_resnet34"}
 ONLY_HERE |= {"unet3d", "net1d", "resnext101_32_3d"}
+ONLY_HERE |= {"retinanet_resnext50_32x4d_fpn"}
 """Networks that neither library has under a name; tests/networks holds the pyramid against torchvision's classes."""
 
 NAMES_THERE = {
