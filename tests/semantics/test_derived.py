@@ -228,7 +228,7 @@ def test_a_network_is_derived_from_a_shipped_one_wherever_its_file_is(tmp_path: 
         (
             "from networks import resnet50",
             "there is no library `networks`",
-            "libraries: std.blocks, std.inception, and `networks.NAME` for each shipped network",
+            "libraries: std.blocks, std.inception, std.pyramid, and `networks.NAME` for each shipped network",
         ),
         ("from std.blocks.more import x", "there is no library `std.blocks.more`", "did you mean `std.blocks`?"),
         (
