@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -14,6 +15,7 @@ from resnext_dsl.foundation.diagnostics import ArchError, Diagnostic
 from resnext_dsl.searches.architectures import key_of
 from resnext_dsl.searches.engine import REFUSED, Engine, Running, engine_error
 from resnext_dsl.searches.found import Found, results_of
+from resnext_dsl.searches.interrupts import Interrupts
 from resnext_dsl.searches.machines import stream
 from resnext_dsl.searches.observers import Observer, observer_of
 from resnext_dsl.searches.passwords import masked, without_password
@@ -28,6 +30,7 @@ from resnext_dsl.searches.trials import (
     LOST,
     REASON,
     StaleCheck,
+    Standing,
     add_waiting,
     all_trials,
     fail,
@@ -96,14 +99,19 @@ def run(plan: Plan, evaluator: Any = None, progress: Any = None) -> Found:
 def _searched(session: Session, is_alone: bool, observer: Observer) -> Found:
     """Runs the search of a session; `is_alone` for one worker in this process."""
     plan, stages, stopped = session.plan, list[Stage](), False
-    with engine_of(session) as engine:
+    with engine_of(session) as engine, Interrupts() as interrupts:
+
+        def shown(now: Standing) -> None:
+            interrupts.raise_dropped()
+            observer(now, stages)
+
         try:
             session.space.sample(1, plan.seed, plan.budget or None)  # raises E604 if no candidate meets the budgets
             stages = _staged(session, observer)
             if is_alone:
-                Worker(session, 0).run(lambda now: observer(now, stages))
+                Worker(session, 0).run(shown)
             else:
-                _supervise(session, engine, observer, stages)
+                _supervise(session, engine, observer, shown)
         except AbandonedError:
             raise
         except KeyboardInterrupt:
@@ -144,8 +152,8 @@ def _staged(session: Session, observer: Observer) -> list[Stage]:
 # --- workers ---
 
 
-def _supervise(session: Session, engine: Engine, observer: Observer, stages: list[Stage]) -> None:
-    """Keeps the plan's number of workers running until the search is done."""
+def _supervise(session: Session, engine: Engine, observer: Observer, shown: Callable[[Standing], None]) -> None:
+    """Keeps the plan's number of workers running until the search is done; `shown` gets the standing in each round."""
     plan = session.plan
     workers: dict[int, Running] = {}
     futile, results = 0, -1
@@ -158,7 +166,7 @@ def _supervise(session: Session, engine: Engine, observer: Observer, stages: lis
             now = standing(all_trials(session.records))
             if watch.is_due():  # workers that wait in a queue cannot do this
                 watch.check([trial.number for trial in now.running])
-            observer(now, stages)
+            shown(now)
             settled = len(now.done) + sum(LOST not in trial.user_attrs for trial in now.failed)
             if settled > results:
                 futile, results = 0, settled
@@ -176,7 +184,7 @@ def _supervise(session: Session, engine: Engine, observer: Observer, stages: lis
                     raise engine_error(message, "results so far are in the storage")
                 workers[number] = engine.start(number)
             time.sleep(POLL)
-        observer(standing(all_trials(session.records)), stages)
+        shown(standing(all_trials(session.records)))
     except KeyboardInterrupt:
         observer.step(f"stopping {_count(len(workers), 'worker')}; a second Ctrl-C kills them")
         raise

@@ -255,6 +255,37 @@ def test_control_c_leaves_no_trial_of_a_function_running(tmp_path: Path) -> None
     assert set(states) <= {"COMPLETE", "FAIL"}
 
 
+DROPPED = """
+import os, signal, sys
+import resnext_dsl as rx
+
+class Finalized:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGINT)
+        sum(range(10_000))
+
+calls = []
+
+def evaluate(network, candidate):
+    calls.append(1)
+    if len(calls) == 3:
+        Finalized()
+    return {"accuracy": 1.0}
+
+found = rx.search("space.arch", maximize="accuracy", budget="small", evaluator=evaluate, trials=400, storage=sys.argv[1])
+print(found.stopped, len(found.trials), signal.getsignal(signal.SIGINT) is signal.default_int_handler)
+"""
+
+
+def test_control_c_that_a_finalizer_drops_stops_the_search_after_the_trial(tmp_path: Path) -> None:
+    (tmp_path / "space.arch").write_text(SPACE)
+    command = [sys.executable, "-c", DROPPED, f"sqlite:///{tmp_path}/n.db"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert "KeyboardInterrupt" in done.stderr  # Python reports that it drops the exception
+    assert done.stdout.split() == ["True", "3", "True"]
+
+
 # --- the password ---
 
 
