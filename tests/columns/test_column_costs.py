@@ -1,4 +1,4 @@
-"""What candidates cost together is what each of them costs by itself: many at once, at the bounds, at random."""
+"""Costs of candidates in columns equal those of each candidate by itself: many at once, at the bounds, at random."""
 
 from __future__ import annotations
 

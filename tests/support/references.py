@@ -149,7 +149,7 @@ MULTIPLES_OF_32 = {"dla60x": 96, "hrnet_w18": 128}
 
 
 def filled(build: Callable[[], nn.Module], seed: int) -> nn.Module:
-    """What a function builds, with every parameter drawn; its own initial weights, which take longer, are left out."""
+    """The module that a function builds, with every parameter drawn. Its own initial weights, which take longer, are left out."""
     try:
         with META, unfilled(META):
             model = build()
