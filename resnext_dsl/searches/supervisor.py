@@ -29,12 +29,14 @@ from resnext_dsl.searches.storage import absolute
 from resnext_dsl.searches.trials import (
     LOST,
     REASON,
+    VOID,
     StaleCheck,
     Standing,
     add_waiting,
     all_trials,
     fail,
     owner_of,
+    running_numbers,
     standing,
 )
 from resnext_dsl.searches.trouble import BrokenDeviceError
@@ -163,9 +165,10 @@ def _supervise(session: Session, engine: Engine, observer: Observer, shown: Call
         for number in range(plan.workers):
             workers[number] = engine.start(number)
         while workers:
-            now = standing(all_trials(session.records))
+            trials = all_trials(session.records)
+            now = standing(trials)
             if watch.is_due():  # workers that wait in a queue cannot do this
-                watch.check([trial.number for trial in now.running])
+                watch.check(running_numbers(trials))
             shown(now)
             settled = len(now.done) + sum(LOST not in trial.user_attrs for trial in now.failed)
             if settled > results:
@@ -197,10 +200,17 @@ def _settled(session: Session, worker: Running, status: int, observer: Observer,
 
     If the evaluator ended the process, the trial fails. After a signal or a loss, the trial is tried again.
     """
-    trials = [trial for trial in standing(all_trials(session.records)).running if owner_of(trial) == worker.name]
+    known = all_trials(session.records)
+    running = set(running_numbers(known))
+    counting = {trial.number for trial in standing(known).running}
+    owned = [trial for trial in known if trial.number in running and owner_of(trial) == worker.name]
     code = worker.exit_status(status)
-    for trial in trials:
+    for trial in owned:
+        if trial.number not in counting:  # the worker was killed before it could mark the trial
+            fail(session.records, trial, {VOID: "another trial of the same architecture counts"}, pruned=True)
+            continue
         fail(session.records, trial, {} if code is None else {REASON: exit_reason(code)})
+    trials = [trial for trial in owned if trial.number in counting]
     if trials or status:
         ended = f"ended with status {status}" if status >= 0 else f"was killed by signal {-status}"
         outcome = "" if not trials else f"; trial {trials[0].number} {'is tried again' if code is None else 'failed'}"

@@ -84,6 +84,14 @@ def standing(trials: list[FrozenTrial]) -> Standing:
     return Tally().standing(trials)
 
 
+def running_numbers(trials: Iterable[FrozenTrial]) -> list[int]:
+    """The numbers of the running trials of searches, of those too that do not count.
+
+    A worker that is killed between the addition of a trial and the mark that it does not count leaves such a trial.
+    """
+    return [trial.number for trial in trials if trial.state is TrialState.RUNNING and known_key(trial) is not None]
+
+
 class Tally:
     """Counts the trials of a study repeatedly; a finished trial with only finished ones before it is counted once."""
 

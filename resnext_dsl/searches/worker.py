@@ -54,6 +54,7 @@ from resnext_dsl.searches.trials import (
     known_key,
     owner_of,
     result_of,
+    running_numbers,
 )
 from resnext_dsl.searches.trouble import BROKEN, MEMORY, BrokenDeviceError, allocations, release, trouble_of
 from resnext_dsl.spaces.candidate import Candidate
@@ -114,14 +115,13 @@ class Worker:
             self._work(on_standing)
 
     def _work(self, on_standing: OnStanding) -> None:
-        running: list[FrozenTrial] = []
+        trials: list[FrozenTrial] = []
         while not self._stop:
             if self._watch.is_due():
-                self._watch.check([trial.number for trial in running])
+                self._watch.check(running_numbers(trials))
                 self._snapshot.outdate()
             trials = self._snapshot.read()
             now = self._tally.standing(trials)
-            running = now.running
             on_standing(now)
             if len(now.done) + len(now.failed) >= self._plan.trials:
                 return

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import optuna
@@ -19,7 +20,18 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from resnext_dsl.searches.database import Records
 from resnext_dsl.searches.patience import patient
 from resnext_dsl.searches.storage import close, open_storage
-from resnext_dsl.searches.trials import candidate_of, device_of, known_key, metrics_of, standing
+from resnext_dsl.searches.supervisor import _settled
+from resnext_dsl.searches.trials import (
+    Proposed,
+    StaleCheck,
+    add_running,
+    candidate_of,
+    device_of,
+    known_key,
+    metrics_of,
+    running_numbers,
+    standing,
+)
 
 DISTRIBUTIONS = {
     "width": IntDistribution(4, 64, step=4),
@@ -113,6 +125,36 @@ def test_what_is_silent_fails_and_what_waits_does_not(records: Records) -> None:
     records.fail_stale()
     assert [trial.state.name for trial in records.trials()] == ["FAIL", "WAITING", "WAITING"]
     assert records.claim(1)
+
+
+def test_a_trial_that_does_not_count_ends_with_its_worker(records: Records) -> None:
+    proposed = Proposed({"width": 8}, DISTRIBUTIONS, {"key": "k", "candidate": {"width": 8}})
+    assert add_running(records, proposed, 0, "first")
+    assert not add_running(records, proposed, 0, "second")  # it is killed before it marks its trial
+    notes: list[str] = []
+    observer = SimpleNamespace(note=notes.append)
+    ended = SimpleNamespace(name="second", exit_status=lambda status: None)
+    session = SimpleNamespace(records=records)
+    assert not _settled(session, ended, -9, observer, 1, "no output")  # type: ignore[arg-type]
+    first, second = records.trials()
+    assert (first.state.name, second.state.name) == ("RUNNING", "PRUNED")
+    assert second.user_attrs["void"] == "another trial of the same architecture counts"
+    assert notes == ["worker 1 was killed by signal 9: no output"]
+    assert _settled(session, SimpleNamespace(**{**vars(ended), "name": "first"}), -9, observer, 0, "")  # type: ignore[arg-type]
+    assert notes[-1] == "worker 0 was killed by signal 9; trial 0 is tried again: "
+    assert len(standing(records.trials()).dead) == 1
+
+
+def test_a_trial_that_does_not_count_becomes_stale(records: Records) -> None:
+    proposed = Proposed({"width": 8}, DISTRIBUTIONS, {"key": "k", "candidate": {"width": 8}})
+    add_running(records, proposed, 0, "first")
+    add_running(records, proposed, 0, "second")
+    records.storage.create_new_trial(records._study_id)  # of another program, which records no heartbeats
+    watch = StaleCheck(records, 0.0, -1.0)
+    records.storage.grace_period = -10
+    for _ in range(3):
+        watch.check(running_numbers(records.trials()))
+    assert [trial.state.name for trial in records.trials()] == ["FAIL", "FAIL", "RUNNING"]
 
 
 def test_many_at_once_have_numbers_of_their_own_and_claim_once(records: Records) -> None:

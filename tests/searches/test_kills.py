@@ -21,7 +21,18 @@ from resnext_dsl.searches.database import Records
 from resnext_dsl.searches.plan import Plan
 from resnext_dsl.searches.storage import close, open_storage
 from resnext_dsl.searches.studies import open_study
-from resnext_dsl.searches.trials import ATTEMPTS, REASON, STOPPED, VOID, all_trials, candidate_of, known_key, standing
+from resnext_dsl.searches.trials import (
+    ATTEMPTS,
+    REASON,
+    STOPPED,
+    VOID,
+    StaleCheck,
+    all_trials,
+    candidate_of,
+    known_key,
+    running_numbers,
+    standing,
+)
 
 HERE = Path(__file__).parent
 HEARTBEAT = 1
@@ -68,8 +79,12 @@ def hold_kills(plan: Plan, workers: int, kills: int, folder: Path, killed: Kille
     log = folder / f"{plan.study}.log"
     with opened(plan) as records:
         killed(plan, records, log, workers, kills, random.Random(0))
-        if any(trial.state.name == "RUNNING" for trial in all_trials(records)):
-            time.sleep(2 * plan.grace)
+        # Workers without a supervisor leave the trials of those that were killed last to the workers of a later run.
+        watch, end = StaleCheck(records, plan.heartbeat, plan.grace), time.monotonic() + 6 * plan.grace
+        while (running := running_numbers(all_trials(records))) and time.monotonic() < end:
+            if killed is processes_killed:
+                watch.check(running)
+            time.sleep(plan.heartbeat)
         trials = all_trials(records)
     now = standing(trials)
     assert len(now.done) + len(now.failed) == plan.trials
