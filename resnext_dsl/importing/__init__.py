@@ -1,0 +1,1 @@
+"""Reads torch modules, exported programs and ONNX files as networks."""
