@@ -289,7 +289,7 @@ def test_a_map_decides_by_options_and_by_file(split: Path) -> None:
         ),
         (
             ("--reference", "source_paths:number"),
-            "`source_paths:number` returns a value of type `int`; a reference is a function",
+            "`source_paths:number` returns a value of type `int`; it must be a function",
         ),
         (("--ema",), "it has no averaged weights, which `--ema` asks for"),
     ],

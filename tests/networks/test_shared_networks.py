@@ -11,10 +11,10 @@ from sharing_networks import drawn
 from torch import Tensor, nn
 
 import resnext_dsl as rx
-from resnext_dsl.bench.peers import declare_missing_operators
 from resnext_dsl.compiler.torch_module import build
 from resnext_dsl.costs.fvcore_count import agree, measure
 from resnext_dsl.graph.ir import uses_of_modules
+from resnext_dsl.importing.libraries import declare_missing_operators
 from resnext_dsl.networks.network import Network
 from resnext_dsl.weights.layer_comparison import compare_layers
 

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from resnext_dsl.bench.peers import declare_missing_operators
 from resnext_dsl.compiler.meta_device import unfilled
+from resnext_dsl.importing.libraries import declare_missing_operators
 
 META = torch.device("meta")
 DATA = Path(__file__).parents[1] / "data"
