@@ -207,7 +207,7 @@ def describe(source: Source, tokens: list[Token], failure: ParseFailure) -> Diag
 def _found(token: Token) -> str:
     if token.kind in ("$END", END):
         return PHRASES[token.kind] if token.text != "}" else "`}`"
-    return f"`{token.text[:40]}`"
+    return f"`{token.text[:40]}`" if token.text else PHRASES["$END"]
 
 
 def _not_a_name(tokens: list[Token], index: int) -> tuple[str, str] | None:
