@@ -74,12 +74,29 @@ def load(spec: str, settings: list[str] | None, root: str | None = None) -> Netw
 
 def at(network: Network, shape: str | None) -> Network:
     """The network at the input shape of a command's `--input`; at the declared one if None."""
-    if shape is None:
-        return network
-    sizes = shape.split("x")
+    sizes = shape_of(shape)
+    return network if sizes is None else network.at(sizes)
+
+
+def shape_of(text: str | None) -> tuple[int, ...] | None:
+    """The shape of a command's `--input`; a malformed one ends the command."""
+    if text is None:
+        return None
+    sizes = text.split("x")
     if not all(size.isascii() and size.isdigit() and len(size) < 10 and int(size) for size in sizes):
-        fail(f"`--input {shape}` is not a shape; write one like 3x224x224")
-    return network.at(tuple(map(int, sizes)))
+        fail(f"`--input {text}` is not a shape; write one like 3x224x224")
+    return tuple(map(int, sizes))
+
+
+def values(choices: list[str] | None) -> dict[str, Any]:
+    """The values of a command's `--choice`: a JSON value, or the text if it is not JSON."""
+    parsed: dict[str, Any] = {}
+    for name, text in overrides(choices, "--choice").items():
+        try:
+            parsed[name] = json.loads(text)
+        except ValueError:
+            parsed[name] = text
+    return parsed
 
 
 def budgeted(network: Network, budgets: list[str] | None) -> tuple[Network, tuple[str, ...]]:

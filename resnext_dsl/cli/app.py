@@ -24,6 +24,7 @@ COMMANDS = (
     "train",
     "fmt",
     "zoo",
+    "import",
     "weights",
 )
 """Every command, in the order of the help. The module of a command has its name."""
@@ -85,8 +86,8 @@ def _unwrapped_example(text: str) -> str:
 app = typer.Typer(
     cls=Commands,
     name="resnext-dsl",
-    help="Write, check and compile convolutional networks. SPEC is a path or the name of a shipped network "
-    "(see `zoo`).\n\nExit status: 0 success; 1 a budget or requirement is not met; 2 the spec or the command is "
+    help="Write, check and compile convolutional networks. SPEC is a path, the name of a shipped network "
+    "(see `zoo`), or a torch model (see `import`).\n\nExit status: 0 success; 1 a budget or requirement is not met; 2 the spec or the command is "
     "wrong; 3 an internal error.",
     no_args_is_help=True,
     **SETTINGS,
