@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 def import_(
     source: Annotated[
         str,
-        typer.Argument(
-            metavar="SOURCE", help="timm:NAME, torchvision:NAME, MODULE:FUNCTION, or a file (.pt2, .onnx)."
-        ),
+        typer.Argument(metavar="SOURCE", help="timm:NAME, torchvision:NAME, MODULE:FUNCTION, or a file (.pt2, .onnx)."),
     ],
     output: Annotated[
         str | None, typer.Option("-o", "--output", metavar="FILE", help="Spec to write (.arch).  [default: print it]")
     ] = None,
     weights: Annotated[
         str | None,
-        typer.Option("--weights", metavar="FILE", help="File (.safetensors, .pt) to write the weights to, for the spec."),
+        typer.Option(
+            "--weights", metavar="FILE", help="File (.safetensors, .pt) to write the weights to, for the spec."
+        ),
     ] = None,
     shape: Annotated[
         str | None,

@@ -92,4 +92,10 @@ def _outputs(model: nn.Module, example: Tensor) -> list[Tensor]:
 
 def _differs(imported: Imported, how: str) -> WeightsError:
     hint = "please report it with the source: the imported network is wrong"
-    return WeightsError([Diagnostic("E706", f"the network computes other values than the source: {how}", hint=hint, file=imported.origin)])
+    return WeightsError(
+        [
+            Diagnostic(
+                "E706", f"the network computes other values than the source: {how}", hint=hint, file=imported.origin
+            )
+        ]
+    )
