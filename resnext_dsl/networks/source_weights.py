@@ -15,7 +15,7 @@ from resnext_dsl.importing.imported import Imported
 from resnext_dsl.networks.network import Network
 
 TOLERANCE = 1e-5
-"""The largest difference of two outputs that compute the same function in float32, as a share of their largest value."""
+"""The largest difference of outputs of one function in float32, as a share of their largest value."""
 
 
 def written_state(imported: Imported, network: Network) -> dict[str, Tensor]:

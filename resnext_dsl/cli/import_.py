@@ -25,7 +25,7 @@ def import_(
     weights: Annotated[
         str | None,
         typer.Option(
-            "--weights", metavar="FILE", help="File (.safetensors, .pt) to write the weights to, for the spec."
+            "--weights", metavar="FILE", help="File for the weights, with the keys of the spec."
         ),
     ] = None,
     shape: Annotated[
