@@ -1,13 +1,15 @@
 """Convolutions and linear layers: the operators that multiply by learned weights."""
 
 import math
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from resnext_dsl.operators.algebra import Tensor, WeightLayout, crosses
 from resnext_dsl.operators.arguments import NaturalSides, Positive, PositiveFloat, PositiveSides, value_text
 from resnext_dsl.operators.base import Attributes, ModuleCall, RuleError, Shape
 from resnext_dsl.operators.memory_rules import INPUT_SAVED, MemoryRules, Saved, ScalarCount, TrainingStep
 from resnext_dsl.operators.ranks import Sides, by_rank, helper_by_rank, rank_of
+from resnext_dsl.operators.readings import WEIGHT_AND_BIAS, CallArguments, OtherRowError, Reading, by_ranks, refused
 from resnext_dsl.operators.row import Operator
 from resnext_dsl.operators.rules import (
     all_windows,
@@ -25,6 +27,7 @@ from resnext_dsl.operators.rules import (
     shape_text,
     sides_text,
     strided,
+    usual_padding,
 )
 
 
@@ -351,6 +354,65 @@ def _channel_tensors(attributes: ChannelConvolution, inputs: tuple[Shape, ...]) 
     return (Tensor("weight", (1, 1, attributes.kernel)),)
 
 
+def _conv_read(call: CallArguments) -> Mapping[str, Any]:
+    channels, _, *kernel = call.tensors["weight"]
+    dilation = call.sides("dilation", 1)
+    stride = call.sides("stride", 1)
+    return {
+        "channels": channels,
+        "kernel": tuple(kernel),
+        "stride": stride,
+        "padding": _read_padding(call, reach(tuple(kernel), dilation)),
+        "dilation": dilation,
+        "groups": call.take("groups", 1),
+        "bias": "bias" in call.tensors,
+        **{name: call.take(name) for name in ("standardize", "gain", "gamma", "eps") if call.has(name)},
+    }
+
+
+def _read_padding(call: CallArguments, spans: Sides) -> Sides | str:
+    """The padding of a convolution; torch's word `same` adds an odd element at the end, as `same_upper` does."""
+    if not call.is_word("padding"):
+        return usual_padding(call.sides("padding", 0), spans)
+    word = call.take("padding")
+    if word == "valid":
+        return usual_padding((0,) * len(spans), spans)
+    return "same" if all(span % 2 for span in spans) else "same_upper"
+
+
+def _transposed_read(call: CallArguments) -> Mapping[str, Any]:
+    _, channels, *kernel = call.tensors["weight"]
+    groups = call.take("groups", 1)
+    return {
+        "channels": channels * groups,
+        "kernel": tuple(kernel),
+        "stride": call.sides("stride", 1),
+        "padding": call.sides("padding", 0),
+        "output_padding": call.sides("output_padding", 0),
+        "groups": groups,
+        "bias": "bias" in call.tensors,
+        "dilation": call.sides("dilation", 1),
+    }
+
+
+def _linear_read(call: CallArguments) -> Mapping[str, Any]:
+    return {"features": call.tensors["weight"][0], "bias": "bias" in call.tensors}
+
+
+def _channel_read(call: CallArguments) -> Mapping[str, Any]:
+    """The reading of a convolution of a signal whose one channel has the channels of a map along its length."""
+    channels, per_group, kernel = call.tensors["weight"]
+    if (channels, per_group) != (1, 1):
+        raise OtherRowError(f"`conv1d` across the channels of a map has {channels} output channels and not 1")
+    call.only("stride", 1, 1)
+    call.only("dilation", 1, 1)
+    call.only("groups", 1, 1)
+    padding = call.take("padding", 0)
+    if padding not in ("same", kernel // 2) or kernel % 2 == 0:
+        raise refused(call.operation, "padding", padding)
+    return {"kernel": kernel}
+
+
 def _linear_size_text(attributes: Linear) -> str:
     return str(attributes.features)
 
@@ -372,6 +434,7 @@ ROWS = (
         fvcore="conv",
         init_fields=("weight", "bias", "gain"),
         size_text=_conv_size_text,
+        readings=(Reading(by_ranks("conv"), _conv_read, tensors=WEIGHT_AND_BIAS),),
     ),
     Operator(
         name="conv_transpose",
@@ -389,6 +452,7 @@ ROWS = (
         enlarges=True,
         fvcore="conv",
         init_fields=("weight", "bias"),
+        readings=(Reading(by_ranks("conv_transpose"), _transposed_read, tensors=WEIGHT_AND_BIAS),),
     ),
     Operator(
         name="channel_conv",
@@ -405,6 +469,7 @@ ROWS = (
         fvcore="conv",
         init_fields=("weight",),
         layer=True,
+        readings=(Reading(("conv1d",), _channel_read, "last", WEIGHT_AND_BIAS[:1]),),
     ),
     Operator(
         name="linear",
@@ -421,5 +486,6 @@ ROWS = (
         fvcore="linear",
         init_fields=("weight", "bias"),
         size_text=_linear_size_text,
+        readings=(Reading(("linear",), _linear_read, "last", WEIGHT_AND_BIAS),),
     ),
 )

@@ -10,6 +10,7 @@ from resnext_dsl.foundation.records import NamedTuple
 from resnext_dsl.operators.algebra import Algebra
 from resnext_dsl.operators.base import Attributes, Shape
 from resnext_dsl.operators.memory_rules import MemoryRules
+from resnext_dsl.operators.readings import Reading
 
 Rule = Callable[[Any, tuple[Shape, ...]], Any]
 
@@ -44,6 +45,7 @@ class Operator(NamedTuple):
         init_fields: Parameters of its module that an `init` rule may start.
         layer: Whether it counts as a convolution or linear layer though rewriting knows no layout of its weight.
         size_text: (attributes) -> its size in the table of stages, "3x3 64 /2"; None if its name is enough.
+        readings: The ATen operators that it computes, for the import of networks.
     """
 
     name: str
@@ -68,6 +70,7 @@ class Operator(NamedTuple):
     init_fields: tuple[str, ...] = ()
     layer: bool = False
     size_text: Callable[[Any], str] | None = None
+    readings: tuple[Reading, ...] = ()
 
     @property
     def merges(self) -> bool:

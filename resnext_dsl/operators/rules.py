@@ -107,6 +107,11 @@ def resolved_padding(padding: Sides | str, reach: Sides) -> Sides:
     return (0,) * len(reach) if isinstance(padding, str) else padding
 
 
+def usual_padding(padding: Sides, reach: Sides) -> Sides | str:
+    """`same` if it stands for the padding, else the padding."""
+    return "same" if padding == resolved_padding("same", reach) else padding
+
+
 def pads_by_size(padding: Sides | str, reach: Sides, stride: Sides) -> bool:
     """Whether the padding depends on the size of the input, or differs between two opposite sides.
 

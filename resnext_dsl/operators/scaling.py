@@ -1,8 +1,12 @@
 """Multiplication by constants, fixed or learned."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from resnext_dsl.operators.algebra import Algebra, ChannelFactors, Tensor, alike
 from resnext_dsl.operators.base import Attributes, Expression, ModuleCall, Shape
 from resnext_dsl.operators.memory_rules import INPUT_SAVED, NOTHING_SAVED
+from resnext_dsl.operators.readings import CallArguments, Reading
 from resnext_dsl.operators.row import Operator
 from resnext_dsl.operators.rules import first_shape, keywords, map_or_features, no_parameters
 
@@ -55,6 +59,11 @@ def _layer_scale_factors(attributes: LayerScale, channels: int) -> ChannelFactor
     return ChannelFactors("factors")
 
 
+def _scale_read(call: CallArguments) -> Mapping[str, Any]:
+    other = call.number("other", -1.0)
+    return {"factor": 1.0 / other if call.operation == "div" else other}
+
+
 ROWS = (
     Operator(
         name="scale",
@@ -67,6 +76,7 @@ ROWS = (
         flops=None,
         memory=NOTHING_SAVED,
         algebra=Algebra(alike, factors=_scale_factors),
+        readings=(Reading(("mul", "div", "neg"), _scale_read, "elements"),),
     ),
     Operator(
         name="layer_scale",
@@ -79,5 +89,6 @@ ROWS = (
         flops=None,
         memory=INPUT_SAVED,
         algebra=Algebra(alike, _layer_scale_tensors, factors=_layer_scale_factors),
+        readings=(Reading(("mul",), lambda call: {}, "dim", (("gamma", "other"),)),),
     ),
 )
