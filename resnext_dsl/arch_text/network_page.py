@@ -1,0 +1,237 @@
+"""The whole text of a network: its input, its parts, its outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from resnext_dsl.arch_text.argument_text import shape_words
+from resnext_dsl.arch_text.dataflow import Item, Placed, in_statements
+from resnext_dsl.arch_text.operator_items import OperatorItems
+from resnext_dsl.arch_text.stage_plan import PartPlan, RootStep, parts_of, stage_names
+from resnext_dsl.arch_text.statement_text import Phrases
+from resnext_dsl.arch_text.step_tree import CallStep, UseStep, all_steps, bodies
+from resnext_dsl.arch_text.word_choice import NameTable, valid_name
+from resnext_dsl.formatter.format import format_text
+from resnext_dsl.formatter.page import STEP
+from resnext_dsl.foundation.records import NamedTuple
+from resnext_dsl.foundation.source import Source
+from resnext_dsl.graph.ir import Graph, Output
+
+SIDES = {0: "features", 1: "signal", 2: "image", 3: "clip"}
+"""Names for inputs by rank, if the graph has none that is valid."""
+
+
+class Page(NamedTuple):
+    """A text that is not checked yet, and the nodes in its order."""
+
+    text: str
+    order: list[int]
+
+
+class OutputPlan(NamedTuple):
+    """An output beside the main one.
+
+    Attributes:
+        name: Its name.
+        training_only: Whether it exists in training only.
+        values: The values that its body starts from, or its own values.
+        placed: The statements of its body; None if it has none.
+    """
+
+    name: str
+    training_only: bool
+    values: tuple[int, ...]
+    placed: Placed | None
+
+
+def page_of(graph: Graph, name: str, comment: str) -> Page:
+    """The text of a graph."""
+    writer = NetworkWriter(graph, name)
+    return writer.page(comment)
+
+
+class NetworkWriter:
+    """Writes one network.
+
+    Attributes:
+        graph: The graph.
+        names: The names of the file and the network.
+    """
+
+    def __init__(self, graph: Graph, name: str) -> None:
+        self.graph = graph
+        self.names = NameTable()
+        self.network = self.names.give(name)
+        self.input = self.names.give(self._input_name())
+        self.values: dict[int, str] = {0: self.input}
+        self.operators = OperatorItems(graph)
+        self.defaults: dict[str, dict[str, Any]] = {}
+
+    def _input_name(self) -> str:
+        name = self.graph.nodes[0].name
+        rank = len(self.graph.nodes[0].shape) - 1
+        return name if name == valid_name(name) and not self.names.has(name) else SIDES.get(rank, "image")
+
+    def page(self, comment: str) -> Page:
+        """The text, with the nodes in its order."""
+        items = [self.operators.item(index) for index in range(1, len(self.graph.nodes))]
+        main, outputs = self._regions(items)
+        placed = in_statements(main, 0, (0,), [output.node for output in self._main()])
+        order = [0, *placed.order]
+        for output in outputs:
+            if output.placed is not None:
+                order += output.placed.order
+        body = self._parts(placed, outputs)
+        lines = [f"# {line}".rstrip() for line in comment.splitlines()]
+        lines += [f"network {self.network} {{", *self._indented(body), "}"]
+        text = format_text(Source(f"{self.network}.arch", "\n".join(lines) + "\n"))
+        return Page(text, order)
+
+    def _indented(self, lines: Sequence[str]) -> list[str]:
+        return [" " * STEP + line if line else "" for line in lines]
+
+    # --- outputs ---
+
+    def _main(self) -> list[Output]:
+        """The main output, or the outputs of a network that ends in a list."""
+        outputs = self.graph.outputs
+        name = outputs[0].name
+        if not name.endswith(".0"):
+            return [outputs[0]]
+        base = name[:-1]
+        count = 1
+        while count < len(outputs) and outputs[count].name == f"{base}{count}":
+            count += 1
+        return list(outputs[:count])
+
+    def _groups(self) -> list[tuple[str, list[Output]]]:
+        """The other outputs, those of a list together."""
+        groups: list[tuple[str, list[Output]]] = []
+        for output in self.graph.outputs[len(self._main()) :]:
+            name, dot, number = output.name.rpartition(".")
+            if dot and number.isdigit() and groups and groups[-1][0] == name and len(groups[-1][1]) == int(number):
+                groups[-1][1].append(output)
+            elif dot and number == "0":
+                groups.append((name, [output]))
+            else:
+                groups.append((output.name, [output]))
+        return groups
+
+    def _regions(self, items: list[Item]) -> tuple[list[Item], list[OutputPlan]]:
+        """The items of the network itself, and the outputs with the items that only they need."""
+        giver = {value: item for item in items for value in item.outputs}
+        groups = self._groups()
+        needed: dict[int, int] = {}
+        for bit, nodes in enumerate([[o.node for o in self._main()], *([o.node for o in g] for _, g in groups)]):
+            pending = list(nodes)
+            seen: set[int] = set()
+            while pending:
+                item = giver.get(pending.pop())
+                if item is not None and id(item) not in seen:
+                    seen.add(id(item))
+                    needed[id(item)] = needed.get(id(item), 0) | 1 << bit
+                    pending += item.inputs
+        plans: list[OutputPlan] = []
+        kept = {id(item) for item in items if id(item) in needed}
+        for bit, (name, outputs) in enumerate(groups, 1):
+            training = outputs[0].training_only
+            values = tuple([output.node for output in outputs])
+            region = [item for item in items if needed.get(id(item)) == 1 << bit]
+            inside = {value for item in region for value in item.outputs}
+            entries = {value for item in region for value in item.inputs if value not in inside}
+            if len(outputs) == 1 and region and len(entries) == 1:
+                (entry,) = entries
+                plans.append(
+                    OutputPlan(name, training, (entry,), in_statements(region, entry, entries, list(values)))
+                )
+                kept -= {id(item) for item in region}
+            else:
+                plans.append(OutputPlan(name, training, values, None))
+        return [item for item in items if id(item) in kept], plans
+
+    # --- parts ---
+
+    def _parts(self, placed: Placed, outputs: list[OutputPlan]) -> list[str]:
+        """The lines of the network's body."""
+        shape = self.graph.nodes[0].shape
+        lines = [f"input {self.input}: {shape_words(shape)}", ""]
+        roots = self._root_steps(placed)
+        plans = parts_of(roots)
+        stages = stage_names(plans, self.names.give)
+        read = {value for output in outputs for value in output.values}
+        steps = list(placed.steps)
+        read |= {value for step in steps for inner in all_steps((step,)) for value in _read(inner)}
+        for plan, stage in zip(plans, stages, strict=True):
+            last = steps[plan.stop - 1]
+            if plan.kind in ("stage", "stem") and placed.items[plan.stop - 1] is not None:
+                ends = placed.items[plan.stop - 1].outputs
+                if len(ends) == 1 and ends[0] in read:
+                    self.values[ends[0]] = stage or plan.kind
+                    steps[plan.stop - 1] = last._replace(names=())
+        for output in outputs:
+            for value in output.values:
+                self._name_root(steps, placed, value)
+        phrases = Phrases(self.defaults, self._value, _no_call, str)
+        for plan, stage in zip(plans, stages, strict=True):
+            body = tuple(steps[plan.start : plan.stop])
+            if not plan.kind:
+                lines += phrases.lines(body, 0)
+            else:
+                head = f"stage {stage}" if plan.kind == "stage" else plan.kind
+                lines += phrases.braced(head, body, room=116)
+        for output in outputs:
+            lines += self._output_lines(output, phrases)
+        return lines
+
+    def _name_root(self, steps: list[Any], placed: Placed, value: int) -> None:
+        """Gives a value of the network a name, if it has none."""
+        if value in self.values:
+            return
+        for place, item in enumerate(placed.items):
+            if item is not None and value in item.outputs and not steps[place].names:
+                steps[place] = steps[place]._replace(names=item.outputs)
+
+    def _output_lines(self, output: OutputPlan, phrases: Phrases) -> list[str]:
+        when = " when training" if output.training_only else ""
+        values = ", ".join(map(self._value, output.values))
+        source = values if len(output.values) == 1 and "." not in output.name else f"[{values}]"
+        head = f"output {valid_name(output.name)}{when} from {source}"
+        if output.placed is None:
+            return [head]
+        return phrases.braced(head, tuple(output.placed.steps), room=116)
+
+    def _value(self, value: int) -> str:
+        """The name of a value in the network's frame."""
+        if value not in self.values:
+            self.values[value] = self.names.give("y", numbered=True)
+        return self.values[value]
+
+    def _root_steps(self, placed: Placed) -> list[RootStep]:
+        steps = []
+        nodes = self.graph.nodes
+        shape = nodes[0].shape
+        for step, item in zip(placed.steps, placed.items, strict=True):
+            before = shape
+            if item is None:
+                assert isinstance(step, UseStep)
+                shape = nodes[step.values[0]].shape
+                steps.append(RootStep(steps[-1].path if steps else (), 0, False, "use", shape, shape))
+                continue
+            before, shape = nodes[item.inputs[0]].shape, nodes[item.outputs[0]].shape
+            scope = nodes[item.order[0]].scope
+            path = tuple(scope.split(".")) if scope else ()
+            block = bool(bodies(step)) or isinstance(step, CallStep)
+            steps.append(RootStep(path, len(item.order), block, getattr(step, "operator", ""), before, shape))
+        return steps
+
+
+def _read(step: Any) -> tuple[int, ...]:
+    """The named values that a step reads."""
+    if isinstance(step, UseStep):
+        return step.values
+    return getattr(step, "others", ())
+
+
+def _no_call(step: CallStep, others: list[str]) -> str:
+    raise AssertionError("a call without a template")
