@@ -36,6 +36,8 @@ def value_words(kind: str, value: Any) -> str:
 
 
 def _sides(kind: str, value: tuple[Any, ...]) -> str:
+    if kind == "widths":
+        return _numbers(value)
     if value and isinstance(value[0], tuple):
         return f"[{', '.join(_numbers(row) for row in value)}]"
     if len(value) == 1 or (len({*value}) == 1 and kind not in SIZED):

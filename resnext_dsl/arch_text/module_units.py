@@ -1,29 +1,35 @@
 """Finds the modules of a graph that a text can print as blocks.
 
-A unit is a set of nodes that one value enters (others may be passed to it), that gives one or several results, and that
-no path leaves and enters again. Modules that are no such set have their nodes in the module around them.
+A unit is a set of nodes that one or several values enter, that gives one or several results, and that no path leaves
+and enters again. The nodes of other modules belong to the module around them.
 """
 
 from __future__ import annotations
 
-from resnext_dsl.graph.ir import Graph
+from resnext_dsl.graph.ir import Graph, uses_of_modules
 
 CONTAINERS = frozenset({"Sequential", "ModuleList", "ModuleDict", "Module", "Identity"})
 """Classes that group modules and say nothing about what they compute."""
 
+FEWEST = 2
+"""A block has at least this number of operators."""
+
 
 class Unit:
-    """A module of the graph.
+    """A module of the graph, or the whole graph.
 
     Attributes:
         scope: Its name.
         label: The name of its class or template.
-        nodes: Its own nodes that belong to no unit inside it.
+        nodes: Its nodes that belong to no unit inside it, in order.
         units: The units inside it.
-        first, last: Its range of nodes.
+        members: All its nodes, in order.
+        inputs: The values from outside that it reads, in the order in which they are read.
+        outputs: Its values that are read outside.
+        module: The name of the shared instance that it is a use of; "" if it is none.
     """
 
-    __slots__ = ("label", "members", "nodes", "scope", "units")
+    __slots__ = ("inputs", "label", "members", "module", "nodes", "outputs", "scope", "units")
 
     def __init__(self, scope: str, label: str) -> None:
         self.scope = scope
@@ -31,3 +37,125 @@ class Unit:
         self.nodes: list[int] = []
         self.units: list[Unit] = []
         self.members: list[int] = []
+        self.inputs: tuple[int, ...] = ()
+        self.outputs: tuple[int, ...] = ()
+        self.module = ""
+
+
+class _Level:
+    """A scope with the scopes and nodes directly inside it."""
+
+    __slots__ = ("children", "name", "nodes")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.nodes: list[int] = []
+        self.children: dict[str, _Level] = {}
+
+
+class UnitFinder:
+    """Finds the units of a graph.
+
+    Attributes:
+        graph: The graph.
+        kept: The nodes that an output depends on, without the input.
+    """
+
+    def __init__(self, graph: Graph, kept: set[int]) -> None:
+        self.graph = graph
+        self.kept = kept
+        self._readers: list[list[int]] = [[] for _ in graph.nodes]
+        for index in sorted(kept):
+            for source in graph.nodes[index].inputs:
+                self._readers[source].append(index)
+        self._results = {output.node for output in graph.outputs}
+        self._uses = uses_of_modules(graph)
+        self._inside = [-1] * len(graph.nodes)
+        self._stamp = 0
+
+    def root(self) -> Unit:
+        """The whole graph as a unit."""
+        top = _Level("")
+        levels: dict[str, _Level] = {"": top}
+        for index in sorted(self.kept):
+            self._level(self.graph.nodes[index].scope, levels).nodes.append(index)
+        unit = Unit("", self.graph.name)
+        self._fill(unit, top)
+        unit.inputs = (0,)
+        return unit
+
+    def _level(self, name: str, levels: dict[str, _Level]) -> _Level:
+        level = levels.get(name)
+        if level is None:
+            level = levels[name] = _Level(name)
+            parent = self._level(name.rpartition(".")[0], levels)
+            parent.children[name] = level
+        return level
+
+    def _fill(self, unit: Unit, level: _Level) -> None:
+        """Adds the nodes and units of a level to the unit around it."""
+        unit.nodes += level.nodes
+        unit.members += level.nodes
+        for child in level.children.values():
+            inner = self._unit(child)
+            if inner is None:
+                self._fill(unit, child)
+            else:
+                unit.units.append(inner)
+                unit.members += inner.members
+
+    def _unit(self, level: _Level) -> Unit | None:
+        """The unit of a level; None if the level is no unit."""
+        scope = self.graph.scopes.get(level.name)
+        if scope is None or scope.kind != "template" or scope.label in CONTAINERS:
+            return None
+        unit = Unit(level.name, scope.label)
+        self._fill(unit, level)
+        unit.members.sort()
+        unit.nodes.sort()
+        if len(unit.members) < FEWEST or (not unit.nodes and len(unit.units) == 1):
+            return None
+        return unit if self._close(unit) else None
+
+    def _close(self, unit: Unit) -> bool:
+        """Sets inputs and outputs; false if the unit is not closed under paths, or shares a module with others."""
+        nodes = self.graph.nodes
+        self._stamp += 1
+        stamp, inside = self._stamp, self._inside
+        for index in unit.members:
+            inside[index] = stamp
+        inputs: dict[int, None] = {}
+        outputs: list[int] = []
+        for index in unit.members:
+            for source in nodes[index].inputs:
+                if inside[source] != stamp:
+                    inputs[source] = None
+            if index in self._results or any(inside[reader] != stamp for reader in self._readers[index]):
+                outputs.append(index)
+        unit.inputs, unit.outputs = tuple(inputs), tuple(outputs)
+        if not inputs or not outputs:
+            return False
+        low, high = unit.members[0], unit.members[-1]
+        if high - low + 1 != len(unit.members):
+            left: set[int] = set()
+            for index in range(low, high + 1):
+                own = inside[index] == stamp
+                if any(source in left or (not own and inside[source] == stamp) for source in nodes[index].inputs):
+                    if own:
+                        return False
+                    left.add(index)
+        return self._keeps_instances(unit, stamp)
+
+    def _keeps_instances(self, unit: Unit, stamp: int) -> bool:
+        """Whether every shared module that the unit uses is used by it only, or the unit as a whole is shared."""
+        if not self._uses:
+            return True
+        nodes = self.graph.nodes
+        modules = {module for index in unit.members if (module := nodes[index].module) in self._uses}
+        outside = [m for m in modules if m and any(self._inside[use] != stamp for use in self._uses[m])]
+        if not outside:
+            return True
+        scope = self.graph.scopes[unit.scope]
+        unit.module = scope.module_name
+        whole = unit.module != unit.scope or len(outside) == len({nodes[index].module for index in unit.members})
+        return whole and len(unit.inputs) == 1

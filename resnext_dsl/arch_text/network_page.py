@@ -5,21 +5,31 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from resnext_dsl.arch_text.argument_text import shape_words
+from resnext_dsl.arch_text.argument_solver import parameter_words
+from resnext_dsl.arch_text.argument_text import shape_words, value_words
+from resnext_dsl.arch_text.block_templates import BlockTemplate, TemplateMaker
+from resnext_dsl.arch_text.branches import BranchFinder
 from resnext_dsl.arch_text.dataflow import Item, Placed, in_statements
+from resnext_dsl.arch_text.library_calls import LIBRARY
+from resnext_dsl.arch_text.module_units import UnitFinder
 from resnext_dsl.arch_text.operator_items import OperatorItems
-from resnext_dsl.arch_text.stage_plan import PartPlan, RootStep, parts_of, stage_names
+from resnext_dsl.arch_text.stage_plan import RootStep, parts_of, stage_names
 from resnext_dsl.arch_text.statement_text import Phrases
-from resnext_dsl.arch_text.step_tree import CallStep, UseStep, all_steps, bodies
-from resnext_dsl.arch_text.word_choice import NameTable, valid_name
+from resnext_dsl.arch_text.step_tree import ENTRY, CallStep, UseStep, all_steps, bodies
+from resnext_dsl.arch_text.word_choice import NameTable, snake_case, valid_name
 from resnext_dsl.formatter.format import format_text
 from resnext_dsl.formatter.page import STEP
 from resnext_dsl.foundation.records import NamedTuple
 from resnext_dsl.foundation.source import Source
-from resnext_dsl.graph.ir import Graph, Output
+from resnext_dsl.graph.ir import Graph, Output, reachable
+from resnext_dsl.operators.base import Shape
 
 SIDES = {0: "features", 1: "signal", 2: "image", 3: "clip"}
 """Names for inputs by rank, if the graph has none that is valid."""
+
+
+LONGEST_BRANCH = 64
+"""A branch of a split between the stages has steps of at most this number of operators."""
 
 
 class Page(NamedTuple):
@@ -67,6 +77,9 @@ class NetworkWriter:
         self.values: dict[int, str] = {0: self.input}
         self.operators = OperatorItems(graph)
         self.defaults: dict[str, dict[str, Any]] = {}
+        self.maker = TemplateMaker(graph, self.operators, self.names)
+        self.template_names: list[str] = []
+        self.libraries: dict[str, set[str]] = {}
 
     def _input_name(self) -> str:
         name = self.graph.nodes[0].name
@@ -75,15 +88,23 @@ class NetworkWriter:
 
     def page(self, comment: str) -> Page:
         """The text, with the nodes in its order."""
-        items = [self.operators.item(index) for index in range(1, len(self.graph.nodes))]
-        main, outputs = self._regions(items)
-        placed = in_statements(main, 0, (0,), [output.node for output in self._main()])
+        kept = reachable(self.graph, [output.node for output in self.graph.outputs]) - {0}
+        root = UnitFinder(self.graph, kept).root()
+        self.maker.make(root)
+        main, outputs = self._regions(self.maker.items_of(root))
+        results = [output.node for output in self._main()]
+        main = BranchFinder(self._shape, self._in_one_stage).joined(
+            main, [*results, *(value for output in outputs for value in output.values)]
+        )
+        placed = in_statements(main, 0, (0,), results)
         order = [0, *placed.order]
         for output in outputs:
             if output.placed is not None:
                 order += output.placed.order
         body = self._parts(placed, outputs)
         lines = [f"# {line}".rstrip() for line in comment.splitlines()]
+        libraries = self._libraries()
+        lines += [*libraries, *([""] if libraries else [])]
         lines += [f"network {self.network} {{", *self._indented(body), "}"]
         text = format_text(Source(f"{self.network}.arch", "\n".join(lines) + "\n"))
         return Page(text, order)
@@ -156,6 +177,13 @@ class NetworkWriter:
         """The lines of the network's body."""
         shape = self.graph.nodes[0].shape
         lines = [f"input {self.input}: {shape_words(shape)}", ""]
+        self.template_names = [
+            self.names.give(snake_case(template.label)) for template in self.maker.templates
+        ]
+        for template in self.maker.templates:
+            lines += self._template_lines(template)
+        if self.maker.templates:
+            lines.append("")
         roots = self._root_steps(placed)
         plans = parts_of(roots)
         stages = stage_names(plans, self.names.give)
@@ -172,7 +200,7 @@ class NetworkWriter:
         for output in outputs:
             for value in output.values:
                 self._name_root(steps, placed, value)
-        phrases = Phrases(self.defaults, self._value, _no_call, str)
+        phrases = Phrases(self.defaults, self._value, self._call, str)
         for plan, stage in zip(plans, stages, strict=True):
             body = tuple(steps[plan.start : plan.stop])
             if not plan.kind:
@@ -183,6 +211,56 @@ class NetworkWriter:
         for output in outputs:
             lines += self._output_lines(output, phrases)
         return lines
+
+    def _shape(self, value: int) -> Shape:
+        return self.graph.nodes[value].shape
+
+    def _in_one_stage(self, before: Item, merge: Item) -> bool:
+        """Whether an operator may join a branch of a merge between the stages: both belong to one module."""
+        one, other = (self.graph.nodes[item.order[0]].scope.partition(".")[0] for item in (before, merge))
+        return one == other and len(before.order) <= LONGEST_BRANCH
+
+    def _libraries(self) -> list[str]:
+        """The lines that import templates of the library."""
+        return [f"from {file} import {', '.join(sorted(used))}" for file, used in sorted(self.libraries.items())]
+
+    def _call(self, step: CallStep, others: list[str]) -> str:
+        """The text of a call."""
+        if isinstance(step.template, str):
+            entry = LIBRARY[step.template]
+            self.libraries.setdefault(entry.file, set()).add(step.template)
+            name = step.template
+            known = [(one, one, entry.defaults.get(one)) for one in entry.parameters]
+        else:
+            template = self.maker.templates[step.template]
+            name = self.template_names[step.template]
+            known = [(one.name, one.kind, one.default) for one in template.parameters]
+        required: list[str] = []
+        optional: list[str] = []
+        for (parameter, kind, default), value in zip(known, step.arguments, strict=True):
+            text = value_words(kind, value)
+            if default is None:
+                required.append(text)
+            elif text != value_words(kind, default):
+                optional.append(f"{parameter}={text}")
+        parts = [*required, *others, *optional]
+        return f"{name}({', '.join(parts)})" if parts else name
+
+    def _template_lines(self, template: BlockTemplate) -> list[str]:
+        """The declaration of a template."""
+        taken = [template.names.give("value", numbered=True) for _ in range(template.values)]
+        required = [parameter_words(one) for one in template.parameters if one.default is None]
+        optional = [parameter_words(one) for one in template.parameters if one.default is not None]
+        known = {ENTRY: "value_in"} | {ENTRY - 1 - place: name for place, name in enumerate(taken)}
+
+        def value(number: int) -> str:
+            if number not in known:
+                known[number] = template.names.give("y", numbered=True)
+            return known[number]
+
+        phrases = Phrases(self.defaults, value, self._call, str)
+        head = f"template {self.template_names[template.number]}({', '.join([*required, *taken, *optional])})"
+        return phrases.braced(head, template.body, room=116)
 
     def _name_root(self, steps: list[Any], placed: Placed, value: int) -> None:
         """Gives a value of the network a name, if it has none."""
@@ -231,7 +309,3 @@ def _read(step: Any) -> tuple[int, ...]:
     if isinstance(step, UseStep):
         return step.values
     return getattr(step, "others", ())
-
-
-def _no_call(step: CallStep, others: list[str]) -> str:
-    raise AssertionError("a call without a template")

@@ -156,12 +156,8 @@ class Phrases:
 
     def _split_head(self, step: SplitStep) -> str:
         words = ["split"]
-        if step.sliced is not None and not step.count:
-            widths = step.sliced
-            if isinstance(widths, tuple) and len({*widths}) > 1:
-                words.append(f"[{', '.join(map(str, widths))}]")
-            elif not isinstance(widths, tuple):
-                words.append(value_words("widths", widths))
+        if step.sliced:
+            words.append(value_words("widths", step.sliced))
         elif step.count:
             words.append(value_words("count", step.count))
         if step.sliced is not None:

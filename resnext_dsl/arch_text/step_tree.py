@@ -90,8 +90,8 @@ class ResidualStep(NamedTuple):
     """A residual.
 
     Attributes:
-        kind: "auto", "identity" (on equal shapes), "projection", "pad", "none" (without a shortcut, shapes differ), or
-            "body".
+        kind: "identity" (on equal shapes), "projection" (on other shapes), "forced" (a projection on equal shapes),
+            "pad", "none" (without a shortcut, on other shapes), or "body". In a template the word of the language.
         body: The steps beside the shortcut.
         shortcut: The steps of a shortcut with a body.
         names: The name of its result, or nothing.
@@ -110,7 +110,7 @@ class SplitStep(NamedTuple):
 
     Attributes:
         count: The number of equal paths; 0 if the paths are listed.
-        sliced: The widths of the slices; None if every path takes the whole value.
+        sliced: The widths of the slices, () if they are equal; None if every path takes the whole value.
         paths: The bodies of the paths; one body if they are equal.
         merge: The operator that merges them.
         names: The name of its result, or nothing.

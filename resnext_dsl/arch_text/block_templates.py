@@ -1,0 +1,240 @@
+"""Makes templates of the units of a graph: units that differ in arguments only are calls of one template."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from resnext_dsl.arch_text.argument_solver import ABSENT, ArchParameter, ArgumentSolver
+from resnext_dsl.arch_text.body_folding import folded
+from resnext_dsl.arch_text.branches import BranchFinder
+from resnext_dsl.arch_text.dataflow import Item, in_statements
+from resnext_dsl.arch_text.library_calls import library_parameters, with_library
+from resnext_dsl.arch_text.module_units import Unit
+from resnext_dsl.arch_text.operator_items import OperatorItems
+from resnext_dsl.arch_text.skeletons import leaves, mapped, skeleton
+from resnext_dsl.arch_text.step_tree import ENTRY, Argument, Body, CallStep, Column, renamed
+from resnext_dsl.arch_text.word_choice import NameTable, snake_case
+from resnext_dsl.graph.ir import Graph
+
+
+class BlockTemplate:
+    """A template of the text.
+
+    Attributes:
+        number: Its number among the templates.
+        label: The class or template that it comes from.
+        body: Its body, with formulas for arguments.
+        parameters: Its parameters, those with a default last.
+        values: The number of values that it takes beside the running value.
+        results: The number of values that it gives.
+        calls: How many instances it has.
+        rows: The bodies of its different instances, with plain arguments.
+    """
+
+    __slots__ = ("body", "calls", "label", "names", "number", "parameters", "results", "rows", "values")
+
+    def __init__(self, number: int, label: str, body: Body, parameters: Sequence[ArchParameter], unit: Unit) -> None:
+        self.number = number
+        self.label = label
+        self.body = body
+        self.parameters = tuple(parameters)
+        self.values = len(unit.inputs) - 1
+        self.results = len(unit.outputs)
+        self.calls = 0
+        self.rows: list[Body] = []
+        self.names: NameTable = NameTable()
+
+
+class Instance:
+    """A unit with its body.
+
+    Attributes:
+        unit: The unit.
+        body: Its body with plain arguments; named values are numbered from 0.
+        order: Its nodes in the order of the text.
+        entering: The channels of the value that enters.
+    """
+
+    __slots__ = ("body", "entering", "key", "order", "unit", "values")
+
+    def __init__(self, unit: Unit, body: Body, order: list[int], entering: int) -> None:
+        self.unit = unit
+        self.body = body
+        self.order = order
+        self.entering = entering
+        self.key: Any = None
+        self.values: tuple[Any, ...] = ()
+
+
+class TemplateMaker:
+    """Makes the templates of a graph, those of inner units first.
+
+    Attributes:
+        graph: The graph.
+        operators: Makes items of nodes.
+        templates: The templates so far.
+        item_of: The item of each unit that has a template, by its scope.
+    """
+
+    def __init__(self, graph: Graph, operators: OperatorItems, names: NameTable) -> None:
+        self.graph = graph
+        self.operators = operators
+        self.templates: list[BlockTemplate] = []
+        self.item_of: dict[str, Item] = {}
+        self._names = names
+        self._branches = BranchFinder(lambda value: graph.nodes[value].shape, lambda before, merge: True)
+
+    def make(self, root: Unit) -> None:
+        """Makes the templates of all units inside a unit."""
+        for units in by_label(root):
+            self._group([self._instance(unit) for unit in units])
+
+    def names_of(self, template: int | str) -> tuple[str, ...]:
+        """The names of a template's parameters."""
+        if isinstance(template, str):
+            return library_parameters(template)
+        return tuple([parameter.name for parameter in self.templates[template].parameters])
+
+    def items_of(self, unit: Unit) -> list[Item]:
+        """The items directly inside a unit, each after those whose results it reads."""
+        items = [self.operators.item(index) for index in unit.nodes]
+        items += [self.item_of[inner.scope] for inner in unit.units]
+        items.sort(key=lambda item: item.outputs[-1])
+        return in_order(items)
+
+    def _instance(self, unit: Unit) -> Instance:
+        items = self._branches.joined(self.items_of(unit), unit.outputs)
+        placed = in_statements(items, unit.inputs[0], unit.inputs, unit.outputs)
+        body = folded(with_library(tuple(placed.steps)))
+        numbers = {value: ENTRY - place for place, value in enumerate(unit.inputs)}
+        body = renamed(body, lambda value: numbers.setdefault(value, len(numbers) - len(unit.inputs)))
+        return Instance(unit, body, placed.order, self.graph.nodes[unit.inputs[0]].shape[0])
+
+    def _group(self, instances: list[Instance]) -> None:
+        """Makes the templates of the instances of one label."""
+        groups: dict[Any, list[Instance]] = {}
+        for instance in instances:
+            if self._is_one_call(instance):
+                continue
+            kinds, values, places = leaves(instance.body, self.names_of)
+            instance.values = values, places
+            shape = len(instance.unit.inputs), len(instance.unit.outputs)
+            instance.key = skeleton(instance.body), shape, kinds
+            groups.setdefault(instance.key, []).append(instance)
+        for members in groups.values():
+            self._template(members)
+
+    def _is_one_call(self, instance: Instance) -> bool:
+        """Whether a unit is one call of another template, which then stands in its place."""
+        unit, body = instance.unit, instance.body
+        step = body[0]
+        if len(body) > 1 or len(unit.inputs) > 1 or not isinstance(step, CallStep) or step.names or step.others:
+            return False
+        self.item_of[unit.scope] = Item(unit.inputs, unit.outputs, step, instance.order)
+        return True
+
+    def _template(self, instances: list[Instance]) -> None:
+        rows: dict[Any, list[Instance]] = {}
+        for instance in instances:
+            rows.setdefault((instance.values, instance.entering), []).append(instance)
+        weights = [len(members) for members in rows.values()]
+        firsts = [members[0] for members in rows.values()]
+        unit = firsts[0].unit
+        names = NameTable(frozenset(), self._names)
+        solver = ArgumentSolver(len(rows), weights, [one.entering for one in firsts], names)
+        columns = iter([_column(values) for values in zip(*[one.values[0] for one in firsts], strict=True)])
+        places = iter([_column(values) for values in zip(*[one.values[1] for one in firsts], strict=True)])
+        pattern = mapped(
+            firsts[0].body, lambda kind, value, at: next(columns), lambda value: next(places), self.names_of
+        )
+        body = mapped(pattern, solver.solved, lambda value: value, self.names_of)
+        template = BlockTemplate(len(self.templates), unit.label, body, solver.ordered(), unit)
+        template.calls = len(instances)
+        template.rows = [one.body for one in firsts]
+        template.names = names
+        self.templates.append(template)
+        for row, members in enumerate(rows.values()):
+            arguments = tuple([parameter.values[row] for parameter in template.parameters])
+            for instance in members:
+                call = CallStep(template.number, arguments, (), (), instance.entering)
+                self.item_of[instance.unit.scope] = Item(
+                    instance.unit.inputs, instance.unit.outputs, call, instance.order
+                )
+
+
+def _column(values: Sequence[Argument]) -> Argument:
+    """A column of the values; the value itself if all are equal."""
+    first = values[0]
+    if all(value is first or (type(value) is type(first) and value == first) for value in values):
+        return first
+    return Column(tuple(values))
+
+
+def in_order(items: list[Item]) -> list[Item]:
+    """The items, each after those whose results it reads; almost in order already."""
+    giver = {value: item for item in items for value in item.outputs}
+    done: set[int] = set()
+    result: list[Item] = []
+    for item in items:
+        pending = [item]
+        while pending:
+            last = pending[-1]
+            if id(last) in done:
+                pending.pop()
+                continue
+            before = [giver[v] for v in last.inputs if v in giver and id(giver[v]) not in done and giver[v] is not last]
+            if before and len(pending) <= len(items):
+                pending += before
+                continue
+            pending.pop()
+            done.add(id(last))
+            result.append(last)
+    return result
+
+
+def by_label(root: Unit) -> list[list[Unit]]:
+    """The units inside a unit in groups of one label, so that inner units have a template before outer ones.
+
+    Units of one label at different heights are one group, except in labels that contain each other.
+    """
+    heights: dict[int, int] = {}
+    units: list[Unit] = []
+    inner: dict[str, set[str]] = {}
+
+    def visit(unit: Unit) -> int:
+        height = 0
+        for one in unit.units:
+            height = max(height, visit(one) + 1)
+        if unit is not root:
+            heights[id(unit)] = height
+            units.append(unit)
+            inner.setdefault(unit.label, set()).update(one.label for one in unit.units)
+        return height
+
+    visit(root)
+    rank = _ranks(inner)
+    groups: dict[tuple[int, int, str], list[Unit]] = {}
+    for unit in units:
+        place = rank.get(unit.label)
+        key = (heights[id(unit)], 1, unit.label) if place is None else (place, 0, unit.label)
+        groups.setdefault(key, []).append(unit)
+    for members in groups.values():
+        members.sort(key=lambda unit: unit.members[0])
+    return [groups[key] for key in sorted(groups)]
+
+
+def _ranks(inner: dict[str, set[str]]) -> dict[str, int]:
+    """The height of each label; labels that contain each other, or such labels, have none."""
+    ranks: dict[str, int] = {}
+    pending = dict(inner)
+    while True:
+        settled = {label for label, labels in pending.items() if labels <= ranks.keys()}
+        if not settled:
+            return ranks
+        for label in settled:
+            ranks[label] = max([ranks[one] + 1 for one in pending.pop(label)], default=0)
+
+
+__all__ = ["ABSENT", "BlockTemplate", "Callable", "Counter", "Instance", "TemplateMaker", "by_label", "in_order"]
