@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from resnext_dsl.arch_text.argument_text import value_words
-from resnext_dsl.arch_text.step_tree import Argument, Column, Formula
+from resnext_dsl.arch_text.step_tree import Argument, Body, CallStep, Column, Formula, OperatorStep
 from resnext_dsl.arch_text.word_choice import NameTable
 from resnext_dsl.foundation.records import NamedTuple
 
@@ -51,11 +51,23 @@ class ArchParameter(NamedTuple):
     default: Any = None
 
 
-class _Known(NamedTuple):
-    """A name and its value in each row."""
+class _Known:
+    """A name and its value in each row.
 
-    text: str
-    values: tuple[Any, ...]
+    Attributes:
+        text: The name.
+        kind: The argument that it was found for.
+        values: Its value in each row.
+        absent: The rows whose value is not used, so that it can be any.
+    """
+
+    __slots__ = ("absent", "kind", "text", "values")
+
+    def __init__(self, text: str, kind: str, values: tuple[Any, ...], absent: frozenset[int] = frozenset()) -> None:
+        self.text = text
+        self.kind = kind
+        self.values = values
+        self.absent = absent
 
 
 class ArgumentSolver:
@@ -78,13 +90,13 @@ class ArgumentSolver:
         self.weights = weights
         self.names = names
         self.parameters: list[ArchParameter] = []
-        self._known: list[_Known] = [_Known("channels_in", tuple(entering))]
+        self._known: list[_Known] = [_Known("channels_in", "channels", tuple(entering))]
         self._answers: dict[Any, Argument] = {}
 
     def solved(self, kind: str, argument: Argument, here: Argument) -> Argument:
         """The expression of a column: plain, or a formula; a parameter is added if nothing else gives it."""
         if kind == "shortcut":
-            argument = _shortcut_words(argument)
+            argument = shortcut_words(argument)
         if not isinstance(argument, Column):
             return argument
         values = argument.values
@@ -100,16 +112,16 @@ class ArgumentSolver:
     def _search(self, kind: str, values: tuple[Any, ...], here: Argument) -> Argument:
         for known in reversed(self._known):
             if _same(known.values, values):
-                return Formula(known.text)
+                return _used(Formula(known.text), values, known)
         numbers = all(type(value) is int for value in values if value is not ABSENT)
         if numbers and kind not in ("depth", "paths"):
-            nearby = [_Known("channels_here", here.values)] if isinstance(here, Column) else []
+            nearby = [_Known("channels_here", "channels", here.values)] if isinstance(here, Column) else []
             if nearby and _same(nearby[0].values, values):
                 return Formula("channels_here")
             for known in [*reversed(self._known), *nearby]:
                 formula = _multiple(known, values)
                 if formula is not None:
-                    return formula
+                    return _used(formula, values, known)
             product = self._product(values)
             if product is not None:
                 return product
@@ -121,13 +133,13 @@ class ArgumentSolver:
         for place, one in enumerate(ints):
             for other in ints[place:]:
                 if _holds(one.values, other.values, values, lambda a, b: a * b):
-                    return Formula(f"{one.text} * {other.text}", tight=False)
+                    return _used(Formula(f"{one.text} * {other.text}", tight=False), values, one, other)
         for one in ints:
             for other in ints:
                 if one is not other and _holds(one.values, other.values, values, lambda a, b: a - b):
-                    return Formula(f"{one.text} - {other.text}", tight=False)
+                    return _used(Formula(f"{one.text} - {other.text}", tight=False), values, one, other)
                 if one is not other and _holds(one.values, other.values, values, lambda a, b: a + b):
-                    return Formula(f"{one.text} + {other.text}", tight=False)
+                    return _used(Formula(f"{one.text} + {other.text}", tight=False), values, one, other)
         return None
 
     def _parameter(self, kind: str, values: tuple[Any, ...]) -> Formula:
@@ -140,8 +152,33 @@ class ArgumentSolver:
         name = self.names.give(PARAMETER_NAMES.get(kind, kind))
         optional = kind not in WITHOUT_DEFAULT and 2 * count > counts.total()
         self.parameters.append(ArchParameter(name, kind, filled, most if optional else None))
-        self._known.append(_Known(name, filled))
+        absent = frozenset([row for row, value in enumerate(values) if value is ABSENT])
+        self._known.append(_Known(name, kind, filled, absent))
         return Formula(name)
+
+    def condition(self, flags: tuple[bool, ...], body: Body) -> Formula:
+        """The condition of an optional part, whose arguments are solved already; a parameter if nothing gives it."""
+        for known in reversed(self._known):
+            text = _comparison(known, flags)
+            if text:
+                return _used(Formula(text, tight=False), flags, known)
+        ints = [known for known in self._known if all(type(value) is int for value in known.values)]
+        for place, one in enumerate(ints):
+            for other in ints[place + 1 :]:
+                different = tuple([a != b for a, b in zip(one.values, other.values, strict=True)])
+                if different == flags:
+                    return _used(Formula(f"{one.text} != {other.text}", tight=False), flags, one, other)
+                if not any(a == b for a, b in zip(different, flags, strict=True)):
+                    return _used(Formula(f"{one.text} == {other.text}", tight=False), flags, one, other)
+        missing = frozenset([row for row, flag in enumerate(flags) if not flag])
+        for place, parameter in enumerate(self.parameters):
+            known = next(one for one in self._known if one.text == parameter.name)
+            if known.absent == missing and all(type(value) is int and value > 0 for value in parameter.values):
+                values = tuple([value if flag else 0 for flag, value in zip(flags, parameter.values, strict=True)])
+                self.parameters[place] = parameter._replace(values=values, default=0)
+                known.values, known.absent = values, frozenset()
+                return Formula(f"{parameter.name} > 0", tight=False)
+        return self._parameter(f"with_{_first_operator(body)}", flags)
 
     def ordered(self) -> list[ArchParameter]:
         """The parameters, those with a default last."""
@@ -159,7 +196,7 @@ _FITTING = (
 _WORDS = {"identity": "auto", "projection": "auto", "forced": "projection", "none": "skip"}
 
 
-def _shortcut_words(argument: Argument) -> Argument:
+def shortcut_words(argument: Argument) -> Argument:
     """The kinds of shortcuts as words of the language: one if it stands for all."""
     kinds = argument.values if isinstance(argument, Column) else (argument,)
     for fitting, word in _FITTING:
@@ -167,6 +204,38 @@ def _shortcut_words(argument: Argument) -> Argument:
             return word
     words = tuple([_WORDS.get(kind, kind) for kind in kinds])
     return words[0] if len({*words}) == 1 else Column(words)
+
+
+def _used(formula: Formula, values: Sequence[Any], *known: _Known) -> Formula:
+    """The formula; its names keep their values in the rows that it is used for."""
+    for one in known:
+        if one.absent:
+            one.absent = frozenset([row for row in one.absent if values[row] is ABSENT])
+    return formula
+
+
+def _comparison(known: _Known, flags: tuple[bool, ...]) -> str:
+    """A comparison of a parameter with one value that gives the flags; "" if there is none."""
+    if known.text == "channels_in" or known.absent:
+        return ""
+    if known.kind.startswith("with_") or all(isinstance(value, bool) for value in known.values):
+        return known.text if known.values == flags else ""
+    off = {value for value, flag in zip(known.values, flags, strict=True) if not flag}
+    on = {value for value, flag in zip(known.values, flags, strict=True) if flag}
+    if off & on:
+        return ""
+    if len(off) == 1:
+        return f"{known.text} != {value_words(known.kind, off.pop())}"
+    return f"{known.text} == {value_words(known.kind, on.pop())}" if len(on) == 1 else ""
+
+
+def _first_operator(body: Body) -> str:
+    for step in body:
+        if isinstance(step, OperatorStep):
+            return step.operator
+        if isinstance(step, CallStep) and isinstance(step.template, str):
+            return step.template
+    return "part"
 
 
 def _all_equal(values: Sequence[Any]) -> bool:

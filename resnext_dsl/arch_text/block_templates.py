@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from resnext_dsl.arch_text.argument_solver import ABSENT, ArchParameter, ArgumentSolver
+from resnext_dsl.arch_text.argument_solver import ArchParameter, ArgumentSolver
 from resnext_dsl.arch_text.body_folding import folded
+from resnext_dsl.arch_text.body_union import BodyUnion
 from resnext_dsl.arch_text.branches import BranchFinder
 from resnext_dsl.arch_text.dataflow import Item, in_statements
 from resnext_dsl.arch_text.library_calls import library_parameters, with_library
 from resnext_dsl.arch_text.module_units import Unit
 from resnext_dsl.arch_text.operator_items import OperatorItems
-from resnext_dsl.arch_text.skeletons import leaves, mapped, skeleton
-from resnext_dsl.arch_text.step_tree import ENTRY, Argument, Body, CallStep, Column, renamed
+from resnext_dsl.arch_text.skeletons import Change, leaves, mapped, skeleton
+from resnext_dsl.arch_text.step_tree import (
+    ENTRY,
+    Argument,
+    Body,
+    CallStep,
+    Column,
+    OptionalStep,
+    RepeatStep,
+    ResidualStep,
+    SplitStep,
+    Step,
+    all_steps,
+    bodies,
+    renamed,
+    with_bodies,
+)
 from resnext_dsl.arch_text.word_choice import NameTable, snake_case
 from resnext_dsl.graph.ir import Graph
 
@@ -68,6 +83,16 @@ class Instance:
         self.values: tuple[Any, ...] = ()
 
 
+class Pattern:
+    """A body whose arguments are columns, and the instances of each row."""
+
+    __slots__ = ("body", "rows")
+
+    def __init__(self, body: Body, rows: list[list[Instance]]) -> None:
+        self.body = body
+        self.rows = rows
+
+
 class TemplateMaker:
     """Makes the templates of a graph, those of inner units first.
 
@@ -104,6 +129,31 @@ class TemplateMaker:
         items.sort(key=lambda item: item.outputs[-1])
         return in_order(items)
 
+    def root_items(self, unit: Unit) -> list[Item]:
+        """The items of the whole graph. Units that occur once, and units that are stages, are not calls."""
+        items = [self.operators.item(index) for index in unit.nodes]
+        for inner in unit.units:
+            item = self.item_of[inner.scope]
+            step: Any = item.step
+            template = step.template if isinstance(step, CallStep) else -1
+            plain = isinstance(template, int) and template >= 0
+            if plain and (self.templates[template].calls == 1 or self._is_stage(self.templates[template].body)):
+                items += self.root_items(inner)
+            else:
+                items.append(item)
+        items.sort(key=lambda item: item.outputs[-1])
+        return in_order(items)
+
+    def _is_stage(self, body: Body) -> bool:
+        """Whether a body is a series of blocks."""
+        if any(getattr(step, "names", ()) or isinstance(step, SplitStep | ResidualStep) for step in body):
+            return False
+        return any(
+            isinstance(step, RepeatStep)
+            and any(isinstance(one, CallStep) and isinstance(one.template, int) for one in step.body)
+            for step in body
+        )
+
     def _instance(self, unit: Unit) -> Instance:
         items = self._branches.joined(self.items_of(unit), unit.outputs)
         placed = in_statements(items, unit.inputs[0], unit.inputs, unit.outputs)
@@ -114,17 +164,55 @@ class TemplateMaker:
 
     def _group(self, instances: list[Instance]) -> None:
         """Makes the templates of the instances of one label."""
+        stated = any(isinstance(s, ResidualStep) and s.kind == "body" for one in instances for s in all_steps(one.body))
         groups: dict[Any, list[Instance]] = {}
         for instance in instances:
             if self._is_one_call(instance):
                 continue
+            instance.body = with_shortcuts(instance.body, stated)
             kinds, values, places = leaves(instance.body, self.names_of)
             instance.values = values, places
             shape = len(instance.unit.inputs), len(instance.unit.outputs)
             instance.key = skeleton(instance.body), shape, kinds
             groups.setdefault(instance.key, []).append(instance)
-        for members in groups.values():
-            self._template(members)
+        self._templates([self._pattern(members) for members in groups.values()])
+
+    def _pattern(self, instances: list[Instance]) -> Pattern:
+        """The pattern of instances that differ in arguments only."""
+        rows: dict[Any, list[Instance]] = {}
+        for instance in instances:
+            rows.setdefault((instance.values, instance.entering), []).append(instance)
+        firsts = [members[0] for members in rows.values()]
+        columns = iter([Column(values) for values in zip(*[one.values[0] for one in firsts], strict=True)])
+        places = iter([Column(values) for values in zip(*[one.values[1] for one in firsts], strict=True)])
+        body = mapped(firsts[0].body, lambda kind, value, at: next(columns), lambda value: next(places), self.names_of)
+        return Pattern(body, list(rows.values()))
+
+    def _templates(self, patterns: list[Pattern]) -> None:
+        """Makes one template of patterns that can be joined."""
+        joined: list[Pattern] = []
+        for pattern in sorted(patterns, key=lambda one: -len(one.body)):
+            for place, other in enumerate(joined):
+                union = self._joined(other, pattern)
+                if union is not None:
+                    joined[place] = union
+                    break
+            else:
+                joined.append(pattern)
+        for pattern in joined:
+            self._template(pattern)
+
+    def _joined(self, one: Pattern, other: Pattern) -> Pattern | None:
+        first, second = one.rows[0][0].unit, other.rows[0][0].unit
+        if (len(first.inputs), len(first.outputs)) != (len(second.inputs), len(second.outputs)):
+            return None
+        rows = [*one.rows, *other.rows]
+        nodes = self.graph.nodes
+        skips = [
+            nodes[members[0].unit.inputs[0]].shape != nodes[members[0].unit.outputs[0]].shape for members in rows
+        ]
+        body = BodyUnion(len(one.rows), len(other.rows), self.names_of).joined(one.body, other.body, skips)
+        return None if body is None else Pattern(body, rows)
 
     def _is_one_call(self, instance: Instance) -> bool:
         """Whether a unit is one call of another template, which then stands in its place."""
@@ -135,27 +223,21 @@ class TemplateMaker:
         self.item_of[unit.scope] = Item(unit.inputs, unit.outputs, step, instance.order)
         return True
 
-    def _template(self, instances: list[Instance]) -> None:
-        rows: dict[Any, list[Instance]] = {}
-        for instance in instances:
-            rows.setdefault((instance.values, instance.entering), []).append(instance)
-        weights = [len(members) for members in rows.values()]
-        firsts = [members[0] for members in rows.values()]
+    def _template(self, pattern: Pattern) -> None:
+        """Makes the template of a pattern, and the calls of its instances."""
+        firsts = [members[0] for members in pattern.rows]
         unit = firsts[0].unit
         names = NameTable(frozenset(), self._names)
-        solver = ArgumentSolver(len(rows), weights, [one.entering for one in firsts], names)
-        columns = iter([_column(values) for values in zip(*[one.values[0] for one in firsts], strict=True)])
-        places = iter([_column(values) for values in zip(*[one.values[1] for one in firsts], strict=True)])
-        pattern = mapped(
-            firsts[0].body, lambda kind, value, at: next(columns), lambda value: next(places), self.names_of
-        )
-        body = mapped(pattern, solver.solved, lambda value: value, self.names_of)
+        weights = [len(members) for members in pattern.rows]
+        solver = ArgumentSolver(len(firsts), weights, [one.entering for one in firsts], names)
+        body = mapped(pattern.body, _but_flags(solver.solved), lambda value: value, self.names_of)
+        body = _with_conditions(body, solver)
         template = BlockTemplate(len(self.templates), unit.label, body, solver.ordered(), unit)
-        template.calls = len(instances)
+        template.calls = sum(weights)
         template.rows = [one.body for one in firsts]
         template.names = names
         self.templates.append(template)
-        for row, members in enumerate(rows.values()):
+        for row, members in enumerate(pattern.rows):
             arguments = tuple([parameter.values[row] for parameter in template.parameters])
             for instance in members:
                 call = CallStep(template.number, arguments, (), (), instance.entering)
@@ -164,12 +246,38 @@ class TemplateMaker:
                 )
 
 
-def _column(values: Sequence[Argument]) -> Argument:
-    """A column of the values; the value itself if all are equal."""
-    first = values[0]
-    if all(value is first or (type(value) is type(first) and value == first) for value in values):
-        return first
-    return Column(tuple(values))
+def with_shortcuts(body: Body, stated: bool) -> Body:
+    """The body with the shortcuts of its residuals stated as bodies, or as kinds if all have one."""
+    result: list[Step] = []
+    for step in body:
+        inner = bodies(step)
+        if inner:
+            step = with_bodies(step, tuple([with_shortcuts(one, stated) for one in inner]))
+        if isinstance(step, ResidualStep):
+            own = step.shortcut is not None or step.kind == "identity"
+            if stated and own:
+                step = step._replace(kind="body", shortcut=step.shortcut or ())
+            elif step.kind != "body":
+                step = step._replace(shortcut=None)
+        result.append(step)
+    return tuple(result)
+
+
+def _but_flags(solve: Change) -> Change:
+    return lambda kind, value, at: value if kind == "flag" else solve(kind, value, at)
+
+
+def _with_conditions(body: Body, solver: ArgumentSolver) -> Body:
+    """The body with the conditions of its optional parts."""
+    result: list[Step] = []
+    for step in body:
+        inner = bodies(step)
+        if inner:
+            step = with_bodies(step, tuple([_with_conditions(one, solver) for one in inner]))
+        if isinstance(step, OptionalStep):
+            step = step._replace(flag=solver.condition(step.flag.values, step.body))
+        result.append(step)
+    return tuple(result)
 
 
 def in_order(items: list[Item]) -> list[Item]:
@@ -235,6 +343,3 @@ def _ranks(inner: dict[str, set[str]]) -> dict[str, int]:
             return ranks
         for label in settled:
             ranks[label] = max([ranks[one] + 1 for one in pending.pop(label)], default=0)
-
-
-__all__ = ["ABSENT", "BlockTemplate", "Callable", "Counter", "Instance", "TemplateMaker", "by_label", "in_order"]

@@ -30,13 +30,9 @@ MOST_TURNS = 1
 """The most arguments that may differ between the first pass and the others."""
 
 
-def folded(steps: Sequence[Step], blocks: bool = True) -> Body:
-    """The steps with runs of equal ones as repeats; the bodies inside them are folded already.
-
-    Args:
-        steps: The steps of a body.
-        blocks: Whether two equal calls are a run; else a run has three passes.
-    """
+def folded(steps: Sequence[Step]) -> Body:
+    """The steps with runs of equal ones as repeats, at every level; a run of plain operators has three passes."""
+    steps = [with_bodies(step, tuple(map(folded, bodies(step)))) if bodies(step) else step for step in steps]
     result: list[Step] = []
     bare = [_bare(step) for step in steps]
     place = 0
@@ -44,7 +40,7 @@ def folded(steps: Sequence[Step], blocks: bool = True) -> Body:
         best: tuple[int, int] | None = None
         for period in range(1, min(LONGEST_PERIOD, (len(steps) - place) // 2) + 1):
             count = _passes(bare, steps, place, period)
-            enough = 2 if blocks and _has_block(steps[place : place + period]) else 3
+            enough = 2 if _has_block(steps[place : place + period]) else 3
             if count >= enough and (best is None or count * period > best[0] * best[1]):
                 best = count, period
         if best is None:
@@ -58,7 +54,10 @@ def folded(steps: Sequence[Step], blocks: bool = True) -> Body:
 
 
 def _has_block(steps: Sequence[Step]) -> bool:
-    return any(isinstance(step, CallStep | ResidualStep | SplitStep) for step in steps)
+    return any(
+        isinstance(step, ResidualStep | SplitStep) or (isinstance(step, CallStep) and isinstance(step.template, int))
+        for step in steps
+    )
 
 
 def _bare(step: Step) -> Step:

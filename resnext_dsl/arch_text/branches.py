@@ -126,7 +126,7 @@ class BranchFinder:
         for body, shortcut in ((first, second), (second, first)):
             kind = self._shortcut(shortcut, body, start, item)
             if kind:
-                own = None if kind in ("identity", "projection", "forced", "pad") else _body(shortcut)
+                own = _body(shortcut) if shortcut else None
                 order = [node for one in (*body, *shortcut) for node in one.order]
                 return ResidualStep(kind, _body(body), own, (), here), order
         return None

@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from resnext_dsl.arch_text.argument_solver import parameter_words
+from resnext_dsl.arch_text.argument_solver import parameter_words, shortcut_words
 from resnext_dsl.arch_text.argument_text import shape_words, value_words
-from resnext_dsl.arch_text.block_templates import BlockTemplate, TemplateMaker
+from resnext_dsl.arch_text.block_templates import BlockTemplate, TemplateMaker, with_shortcuts
+from resnext_dsl.arch_text.body_folding import folded
 from resnext_dsl.arch_text.branches import BranchFinder
 from resnext_dsl.arch_text.dataflow import Item, Placed, in_statements
-from resnext_dsl.arch_text.library_calls import LIBRARY
+from resnext_dsl.arch_text.library_calls import LIBRARY, with_library
 from resnext_dsl.arch_text.module_units import UnitFinder
 from resnext_dsl.arch_text.operator_items import OperatorItems
+from resnext_dsl.arch_text.skeletons import mapped
 from resnext_dsl.arch_text.stage_plan import RootStep, parts_of, stage_names
 from resnext_dsl.arch_text.statement_text import Phrases
-from resnext_dsl.arch_text.step_tree import ENTRY, CallStep, UseStep, all_steps, bodies
+from resnext_dsl.arch_text.step_tree import ENTRY, Body, CallStep, DeclaredStep, RepeatStep, ResidualStep, Step, UseStep, all_steps, bodies
 from resnext_dsl.arch_text.word_choice import NameTable, snake_case, valid_name
 from resnext_dsl.formatter.format import format_text
 from resnext_dsl.formatter.page import STEP
@@ -78,7 +80,7 @@ class NetworkWriter:
         self.operators = OperatorItems(graph)
         self.defaults: dict[str, dict[str, Any]] = {}
         self.maker = TemplateMaker(graph, self.operators, self.names)
-        self.template_names: list[str] = []
+        self.template_names: dict[int, str] = {}
         self.libraries: dict[str, set[str]] = {}
 
     def _input_name(self) -> str:
@@ -91,7 +93,7 @@ class NetworkWriter:
         kept = reachable(self.graph, [output.node for output in self.graph.outputs]) - {0}
         root = UnitFinder(self.graph, kept).root()
         self.maker.make(root)
-        main, outputs = self._regions(self.maker.items_of(root))
+        main, outputs = self._regions(self.maker.root_items(root))
         results = [output.node for output in self._main()]
         main = BranchFinder(self._shape, self._in_one_stage).joined(
             main, [*results, *(value for output in outputs for value in output.values)]
@@ -177,13 +179,6 @@ class NetworkWriter:
         """The lines of the network's body."""
         shape = self.graph.nodes[0].shape
         lines = [f"input {self.input}: {shape_words(shape)}", ""]
-        self.template_names = [
-            self.names.give(snake_case(template.label)) for template in self.maker.templates
-        ]
-        for template in self.maker.templates:
-            lines += self._template_lines(template)
-        if self.maker.templates:
-            lines.append("")
         roots = self._root_steps(placed)
         plans = parts_of(roots)
         stages = stage_names(plans, self.names.give)
@@ -201,13 +196,23 @@ class NetworkWriter:
             for value in output.values:
                 self._name_root(steps, placed, value)
         phrases = Phrases(self.defaults, self._value, self._call, str)
-        for plan, stage in zip(plans, stages, strict=True):
-            body = tuple(steps[plan.start : plan.stop])
+        parts = [self._part_body(steps[plan.start : plan.stop]) for plan in plans]
+        tails = [self._part_body(output.placed.steps) for output in outputs if output.placed is not None]
+        called = self._called([*parts, *tails])
+        self.template_names = {one: self.names.give(snake_case(self.maker.templates[one].label)) for one in called}
+        for number in called:
+            lines += self._template_lines(self.maker.templates[number])
+        if called:
+            lines.append("")
+        for plan, stage, body in zip(plans, stages, parts, strict=True):
             if not plan.kind:
                 lines += phrases.lines(body, 0)
-            else:
-                head = f"stage {stage}" if plan.kind == "stage" else plan.kind
-                lines += phrases.braced(head, body, room=116)
+                continue
+            head = f"stage {stage}" if plan.kind == "stage" else plan.kind
+            if plan.kind == "stage" and len(body) == 1 and isinstance(body[0], RepeatStep) and not body[0].names:
+                head += f" repeat {value_words('depth', body[0].count)}"
+                body = body[0].body
+            lines += phrases.braced(head, body, room=116)
         for output in outputs:
             lines += self._output_lines(output, phrases)
         return lines
@@ -219,6 +224,18 @@ class NetworkWriter:
         """Whether an operator may join a branch of a merge between the stages: both belong to one module."""
         one, other = (self.graph.nodes[item.order[0]].scope.partition(".")[0] for item in (before, merge))
         return one == other and len(before.order) <= LONGEST_BRANCH
+
+    def _called(self, parts: Sequence[Body]) -> list[int]:
+        """The templates that some bodies call, and those that these call, inner ones first."""
+        called: set[int] = set()
+        pending = list(parts)
+        while pending:
+            for step in all_steps(pending.pop()):
+                call = step.call if isinstance(step, DeclaredStep) else step
+                if isinstance(call, CallStep) and isinstance(call.template, int) and call.template not in called:
+                    called.add(call.template)
+                    pending.append(self.maker.templates[call.template].body)
+        return sorted(called)
 
     def _libraries(self) -> list[str]:
         """The lines that import templates of the library."""
@@ -262,6 +279,11 @@ class NetworkWriter:
         head = f"template {self.template_names[template.number]}({', '.join([*required, *taken, *optional])})"
         return phrases.braced(head, template.body, room=116)
 
+    def _part_body(self, steps: Sequence[Step]) -> Body:
+        body = folded(with_library(tuple(steps)))
+        stated = any(isinstance(step, ResidualStep) and step.kind == "body" for step in all_steps(body))
+        return mapped(with_shortcuts(body, stated), _plain, lambda value: value, self.maker.names_of)
+
     def _name_root(self, steps: list[Any], placed: Placed, value: int) -> None:
         """Gives a value of the network a name, if it has none."""
         if value in self.values:
@@ -277,7 +299,7 @@ class NetworkWriter:
         head = f"output {valid_name(output.name)}{when} from {source}"
         if output.placed is None:
             return [head]
-        return phrases.braced(head, tuple(output.placed.steps), room=116)
+        return phrases.braced(head, self._part_body(output.placed.steps), room=116)
 
     def _value(self, value: int) -> str:
         """The name of a value in the network's frame."""
@@ -299,7 +321,7 @@ class NetworkWriter:
             before, shape = nodes[item.inputs[0]].shape, nodes[item.outputs[0]].shape
             scope = nodes[item.order[0]].scope
             path = tuple(scope.split(".")) if scope else ()
-            block = bool(bodies(step)) or isinstance(step, CallStep)
+            block = bool(bodies(step)) or (isinstance(step, CallStep) and isinstance(step.template, int))
             steps.append(RootStep(path, len(item.order), block, getattr(step, "operator", ""), before, shape))
         return steps
 
@@ -309,3 +331,7 @@ def _read(step: Any) -> tuple[int, ...]:
     if isinstance(step, UseStep):
         return step.values
     return getattr(step, "others", ())
+
+
+def _plain(kind: str, value: Any, at: Any) -> Any:
+    return shortcut_words(value) if kind == "shortcut" else value

@@ -168,7 +168,7 @@ class Phrases:
         """Opening, body and closing of each part of a statement with bodies."""
         if isinstance(step, ResidualStep):
             kind = step.kind
-            plain = kind in ("auto", "identity", "body")
+            plain = kind in ("auto", "body")
             opening = "residual" if plain else f"residual(shortcut={value_words('shortcut', kind)})"
             pieces: list[tuple[str, Body | None, str]] = [(opening, step.body, "")]
             if step.shortcut is not None:

@@ -14,7 +14,7 @@ KEYWORDS = (
     "param path repeat require residual shared shortcut slice split stage stem step template true use when x list main "
     "value_in channels_in shape_in value_here channels_here shape_here"
 )
-LIBRARY_NAMES = "conv_bn_act squeeze_excite basic bottleneck inverted_residual dense_layer aggregated concatenated"
+LIBRARY_NAMES = "conv_bn_act squeeze_excite"
 RESERVED = frozenset([*LIBRARY_NAMES.split(), *KEYWORDS.split(), *OPERATORS, *SYMBOLS, *SHORTCUTS, *BUILTINS, *INIT_WORDS]) - {"channels"}
 
 _NOT_A_NAME = re.compile(r"[^A-Za-z0-9_]+")

@@ -27,7 +27,7 @@ def stripped(graph: Graph) -> Graph:
         new_names[name] = new
         label = "".join(word.capitalize() for word in scope.label.split("_"))
         if scope.kind != "template":
-            label = "Sequential" if scope.kind in ("passes", "pass") else "Part"
+            label = "Sequential"
         module = None if scope.module is None else scope.module
         scopes[new] = Scope(new, "template", label, (), NOWHERE, module=module)
     nodes = []
