@@ -20,7 +20,10 @@ LARGEST_FACTOR = 64
 PARAMETER_NAMES = {"features": "classes", "act": "act", "start": "start", "stop": "stop", "count": "count"}
 """Names of parameters by the argument that they are for; others have the name of the argument."""
 
-WITHOUT_DEFAULT = frozenset({"channels", "width", "features", "classes"})
+CHANNEL_KINDS = frozenset({"channels", "features", "reduced"})
+"""Arguments that are numbers of channels."""
+
+WITHOUT_DEFAULT = frozenset({"channels", "features"})
 """Parameters that a call always states."""
 
 
@@ -77,20 +80,23 @@ class ArgumentSolver:
         parameters: The parameters so far.
     """
 
-    def __init__(self, rows: int, weights: Sequence[int], entering: Sequence[int], names: NameTable) -> None:
+    def __init__(
+        self, weights: Sequence[int], entering: Sequence[int], leaving: Sequence[int], names: NameTable
+    ) -> None:
         """Starts without parameters.
 
         Args:
-            rows: The number of rows.
             weights: How often each row occurs.
-            entering: The channels that enter each row.
+            entering: The channels of the value that enters each row.
+            leaving: The channels of the result of each row.
             names: The names in use.
         """
-        self.rows = rows
         self.weights = weights
+        self._leaving = tuple(leaving)
         self.names = names
         self.parameters: list[ArchParameter] = []
         self._known: list[_Known] = [_Known("channels_in", "channels", tuple(entering))]
+        self._derived: list[_Known] = []
         self._answers: dict[Any, Argument] = {}
 
     def solved(self, kind: str, argument: Argument, here: Argument) -> Argument:
@@ -107,6 +113,8 @@ class ArgumentSolver:
         answer = self._answers.get(key)
         if answer is None:
             answer = self._answers[key] = self._search(kind, values, here)
+            if kind == "channels" and isinstance(answer, Formula) and not answer.tight and ABSENT not in values:
+                self._derived.append(_Known(answer.text, kind, values))
         return answer
 
     def _search(self, kind: str, values: tuple[Any, ...], here: Argument) -> Argument:
@@ -149,7 +157,10 @@ class ArgumentSolver:
                 counts[value] += weight
         most, count = counts.most_common(1)[0]
         filled = tuple([most if value is ABSENT else value for value in values])
-        name = self.names.give(PARAMETER_NAMES.get(kind, kind))
+        wanted = PARAMETER_NAMES.get(kind, kind)
+        if kind == "channels" and filled != self._leaving:
+            wanted = "width"
+        name = self.names.give(wanted)
         optional = kind not in WITHOUT_DEFAULT and 2 * count > counts.total()
         self.parameters.append(ArchParameter(name, kind, filled, most if optional else None))
         absent = frozenset([row for row, value in enumerate(values) if value is ABSENT])
@@ -162,9 +173,10 @@ class ArgumentSolver:
             text = _comparison(known, flags)
             if text:
                 return _used(Formula(text, tight=False), flags, known)
-        ints = [known for known in self._known if all(type(value) is int for value in known.values)]
-        for place, one in enumerate(ints):
-            for other in ints[place + 1 :]:
+        channels = [known for known in self._known if known.kind in CHANNEL_KINDS]
+        channels += [known for known in self._derived if not known.absent]
+        for place, one in enumerate(channels[:2]):
+            for other in channels[place + 1 :]:
                 different = tuple([a != b for a, b in zip(one.values, other.values, strict=True)])
                 if different == flags:
                     return _used(Formula(f"{one.text} != {other.text}", tight=False), flags, one, other)
@@ -216,10 +228,12 @@ def _used(formula: Formula, values: Sequence[Any], *known: _Known) -> Formula:
 
 def _comparison(known: _Known, flags: tuple[bool, ...]) -> str:
     """A comparison of a parameter with one value that gives the flags; "" if there is none."""
-    if known.text == "channels_in" or known.absent:
+    if known.kind in CHANNEL_KINDS or known.absent:
         return ""
     if known.kind.startswith("with_") or all(isinstance(value, bool) for value in known.values):
         return known.text if known.values == flags else ""
+    if known.kind != "stride":
+        return ""  # that a number of channels is not 16 says nothing
     off = {value for value, flag in zip(known.values, flags, strict=True) if not flag}
     on = {value for value, flag in zip(known.values, flags, strict=True) if flag}
     if off & on:
@@ -234,7 +248,7 @@ def _first_operator(body: Body) -> str:
         if isinstance(step, OperatorStep):
             return step.operator
         if isinstance(step, CallStep) and isinstance(step.template, str):
-            return step.template
+            return step.template.removesuffix("_bn_act")
     return "part"
 
 

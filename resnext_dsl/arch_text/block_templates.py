@@ -10,7 +10,7 @@ from resnext_dsl.arch_text.body_folding import folded
 from resnext_dsl.arch_text.body_union import BodyUnion
 from resnext_dsl.arch_text.branches import BranchFinder
 from resnext_dsl.arch_text.dataflow import Item, in_statements
-from resnext_dsl.arch_text.library_calls import library_parameters, with_library
+from resnext_dsl.arch_text.library_calls import is_squeeze_excite, library_parameters, with_library
 from resnext_dsl.arch_text.module_units import Unit
 from resnext_dsl.arch_text.operator_items import OperatorItems
 from resnext_dsl.arch_text.skeletons import Change, leaves, mapped, skeleton
@@ -20,6 +20,7 @@ from resnext_dsl.arch_text.step_tree import (
     Body,
     CallStep,
     Column,
+    OperatorStep,
     OptionalStep,
     RepeatStep,
     ResidualStep,
@@ -27,11 +28,14 @@ from resnext_dsl.arch_text.step_tree import (
     Step,
     all_steps,
     bodies,
+    fields_of,
     renamed,
     with_bodies,
 )
 from resnext_dsl.arch_text.word_choice import NameTable, snake_case
 from resnext_dsl.graph.ir import Graph
+from resnext_dsl.operators import OPERATORS
+from resnext_dsl.operators.base import REQUIRED
 
 
 class BlockTemplate:
@@ -116,11 +120,11 @@ class TemplateMaker:
         for units in by_label(root):
             self._group([self._instance(unit) for unit in units])
 
-    def names_of(self, template: int | str) -> tuple[str, ...]:
-        """The names of a template's parameters."""
+    def kinds_of(self, template: int | str) -> tuple[str, ...]:
+        """The arguments that a template's parameters are for."""
         if isinstance(template, str):
             return library_parameters(template)
-        return tuple([parameter.name for parameter in self.templates[template].parameters])
+        return tuple([parameter.kind for parameter in self.templates[template].parameters])
 
     def items_of(self, unit: Unit) -> list[Item]:
         """The items directly inside a unit, each after those whose results it reads."""
@@ -157,7 +161,7 @@ class TemplateMaker:
     def _instance(self, unit: Unit) -> Instance:
         items = self._branches.joined(self.items_of(unit), unit.outputs)
         placed = in_statements(items, unit.inputs[0], unit.inputs, unit.outputs)
-        body = folded(with_library(tuple(placed.steps)))
+        body = folded(with_library(with_entry(tuple(placed.steps), unit.inputs[0])))
         numbers = {value: ENTRY - place for place, value in enumerate(unit.inputs)}
         body = renamed(body, lambda value: numbers.setdefault(value, len(numbers) - len(unit.inputs)))
         return Instance(unit, body, placed.order, self.graph.nodes[unit.inputs[0]].shape[0])
@@ -170,7 +174,7 @@ class TemplateMaker:
             if self._is_one_call(instance):
                 continue
             instance.body = with_shortcuts(instance.body, stated)
-            kinds, values, places = leaves(instance.body, self.names_of)
+            kinds, values, places = leaves(instance.body, self.kinds_of)
             instance.values = values, places
             shape = len(instance.unit.inputs), len(instance.unit.outputs)
             instance.key = skeleton(instance.body), shape, kinds
@@ -185,7 +189,7 @@ class TemplateMaker:
         firsts = [members[0] for members in rows.values()]
         columns = iter([Column(values) for values in zip(*[one.values[0] for one in firsts], strict=True)])
         places = iter([Column(values) for values in zip(*[one.values[1] for one in firsts], strict=True)])
-        body = mapped(firsts[0].body, lambda kind, value, at: next(columns), lambda value: next(places), self.names_of)
+        body = mapped(firsts[0].body, lambda kind, value, at: next(columns), lambda value: next(places), self.kinds_of)
         return Pattern(body, list(rows.values()))
 
     def _templates(self, patterns: list[Pattern]) -> None:
@@ -211,7 +215,7 @@ class TemplateMaker:
         skips = [
             nodes[members[0].unit.inputs[0]].shape != nodes[members[0].unit.outputs[0]].shape for members in rows
         ]
-        body = BodyUnion(len(one.rows), len(other.rows), self.names_of).joined(one.body, other.body, skips)
+        body = BodyUnion(len(one.rows), len(other.rows), self.kinds_of).joined(one.body, other.body, skips)
         return None if body is None else Pattern(body, rows)
 
     def _is_one_call(self, instance: Instance) -> bool:
@@ -229,8 +233,9 @@ class TemplateMaker:
         unit = firsts[0].unit
         names = NameTable(frozenset(), self._names)
         weights = [len(members) for members in pattern.rows]
-        solver = ArgumentSolver(len(firsts), weights, [one.entering for one in firsts], names)
-        body = mapped(pattern.body, _but_flags(solver.solved), lambda value: value, self.names_of)
+        leaving = [self.graph.nodes[one.unit.outputs[-1]].shape[0] for one in firsts]
+        solver = ArgumentSolver(weights, [one.entering for one in firsts], leaving, names)
+        body = mapped(pattern.body, _but_flags(solver.solved), lambda value: value, self.kinds_of)
         body = _with_conditions(body, solver)
         template = BlockTemplate(len(self.templates), unit.label, body, solver.ordered(), unit)
         template.calls = sum(weights)
@@ -244,6 +249,25 @@ class TemplateMaker:
                 self.item_of[instance.unit.scope] = Item(
                     instance.unit.inputs, instance.unit.outputs, call, instance.order
                 )
+
+
+def with_entry(body: Body, entry: int) -> Body:
+    """The body without a split at its start that only joins the entering value with a branch of it.
+
+    split { path { identity } path { a; b } } merge mul   ->   a; b; mul(value_in)
+    """
+    first = body[0]
+    if not isinstance(first, SplitStep) or len(first.paths) != 2 or first.sliced is not None:
+        return body
+    one, other = first.paths
+    if other and (one or not OPERATORS[first.merge].commutes):
+        return body
+    branch = one or other
+    here = getattr(branch[-1], "here", 0)
+    fields = tuple([OPERATORS[first.merge].attributes.fields[name] for name in fields_of(first.merge)])
+    if is_squeeze_excite(first) or REQUIRED in fields:
+        return body
+    return (*branch, OperatorStep(first.merge, fields, (entry,), first.names, here), *body[1:])
 
 
 def with_shortcuts(body: Body, stated: bool) -> Body:
@@ -270,12 +294,19 @@ def _but_flags(solve: Change) -> Change:
 def _with_conditions(body: Body, solver: ArgumentSolver) -> Body:
     """The body with the conditions of its optional parts."""
     result: list[Step] = []
+    open_flags: tuple[bool, ...] = ()
     for step in body:
         inner = bodies(step)
         if inner:
             step = with_bodies(step, tuple([_with_conditions(one, solver) for one in inner]))
         if isinstance(step, OptionalStep):
-            step = step._replace(flag=solver.condition(step.flag.values, step.body))
+            flags = step.flag.values
+            last = result[-1] if result else None
+            if isinstance(last, OptionalStep) and not last.otherwise and open_flags == tuple([not f for f in flags]):
+                result[-1] = last._replace(otherwise=step.body)
+                continue
+            open_flags = flags
+            step = step._replace(flag=solver.condition(flags, step.body))
         result.append(step)
     return tuple(result)
 

@@ -27,7 +27,7 @@ LONGEST_PERIOD = 6
 """The most statements that a pass of a repeat is searched with."""
 
 MOST_TURNS = 1
-"""The most arguments that may differ between the first pass and the others."""
+"""The most arguments that may differ between the first pass and the others; channels may not."""
 
 
 def folded(steps: Sequence[Step]) -> Body:
@@ -115,7 +115,7 @@ def _turned(one: Any, two: Any) -> tuple[Step, int] | None:
     if (one.template, one.others) != (two.template, two.others):
         return None
     pairs = list(zip(one.arguments, two.arguments, strict=True))
-    changes = sum(first != later for first, later in pairs)
+    changes = sum(MOST_TURNS + 1 if type(first) is int else 1 for first, later in pairs if first != later)
     if any(isinstance(value, Turns) for pair in pairs for value in pair):
         return None
     arguments = tuple([first if first == later else Turns(first, later) for first, later in pairs])

@@ -78,7 +78,7 @@ class BodyUnion:
     def _body(self, one: Body, other: Body) -> Body:
         lefts = _flagged(one, self.left)
         rights = _flagged(other, self.right)
-        pairs = _aligned([_kind(step) for step, _ in lefts], [_kind(step) for step, _ in rights])
+        pairs = _aligned(lefts, rights)
         shared = sum(a is not None and b is not None for a, b in pairs)
         if shared < FEWEST_SHARED * max(len(lefts), len(rights)):
             raise _DifferentError
@@ -98,7 +98,7 @@ class BodyUnion:
         """The joined bodies of two shortcuts, which need have nothing in common."""
         lefts, rights = _flagged(one, self.left), _flagged(other, self.right)
         result: list[Flagged] = []
-        for a, b in _aligned([_kind(step) for step, _ in lefts], [_kind(step) for step, _ in rights]):
+        for a, b in _aligned(lefts, rights):
             if a is not None and b is not None:
                 result.append((self._step(lefts[a][0], rights[b][0]), lefts[a][1] + rights[b][1]))
             elif a is not None:
@@ -262,22 +262,41 @@ def _kind(step: Step) -> Any:
     return (type(step),)
 
 
-def _aligned(left: Sequence[Any], right: Sequence[Any]) -> list[tuple[int | None, int | None]]:
-    """Pairs of places with equal keys, as many as possible, in order; None for a key without a partner."""
-    lengths = [[0] * (len(right) + 1) for _ in range(len(left) + 1)]
+def _likeness(one: Step, other: Step) -> int:
+    """How well two steps fit together; 0 if they cannot be one step."""
+    if _kind(one) != _kind(other):
+        return 0
+    if not isinstance(one, OperatorStep | CallStep) or not isinstance(other, OperatorStep | CallStep):
+        return PAIRED
+    alike = sum(bool(_values(a) & _values(b)) for a, b in zip(one.arguments, other.arguments, strict=False))
+    return PAIRED + min(alike, PAIRED - 1)
+
+
+PAIRED = 32
+"""The weight of a pair of steps; equal arguments weigh 1."""
+
+
+def _values(argument: Any) -> set[Any]:
+    if type(argument) is Turns:
+        return _values(argument.first) | _values(argument.later)
+    return {*argument.values} if isinstance(argument, Column) else {argument}
+
+
+def _aligned(left: Sequence[Flagged], right: Sequence[Flagged]) -> list[tuple[int | None, int | None]]:
+    """Pairs of places of steps that fit together, as many as possible, in order; None for a step without a partner."""
+    likeness = [[_likeness(one, other) for other, _ in right] for one, _ in left]
+    best = [[0] * (len(right) + 1) for _ in range(len(left) + 1)]
     for a in range(len(left) - 1, -1, -1):
         for b in range(len(right) - 1, -1, -1):
-            if left[a] == right[b]:
-                lengths[a][b] = 1 + lengths[a + 1][b + 1]
-            else:
-                lengths[a][b] = max(lengths[a + 1][b], lengths[a][b + 1])
+            paired = likeness[a][b] + best[a + 1][b + 1] if likeness[a][b] else 0
+            best[a][b] = max(best[a + 1][b], best[a][b + 1], paired)
     pairs: list[tuple[int | None, int | None]] = []
     a = b = 0
     while a < len(left) and b < len(right):
-        if left[a] == right[b] and lengths[a][b] == 1 + lengths[a + 1][b + 1]:
+        if likeness[a][b] and best[a][b] == likeness[a][b] + best[a + 1][b + 1]:
             pairs.append((a, b))
             a, b = a + 1, b + 1
-        elif lengths[a + 1][b] >= lengths[a][b + 1]:
+        elif best[a + 1][b] >= best[a][b + 1]:
             pairs.append((a, None))
             a += 1
         else:

@@ -105,6 +105,11 @@ def _squeeze_excite(step: Step) -> CallStep | None:
     return CallStep("squeeze_excite", (reduce.arguments[0], act.operator, last.operator), (), step.names, step.here)
 
 
+def is_squeeze_excite(step: Step) -> bool:
+    """Whether a step is squeeze-and-excitation as the library has it."""
+    return _squeeze_excite(step) is not None
+
+
 def _gate_conv(step: Step) -> bool:
     if not isinstance(step, OperatorStep) or step.operator != "conv":
         return False

@@ -282,7 +282,7 @@ class NetworkWriter:
     def _part_body(self, steps: Sequence[Step]) -> Body:
         body = folded(with_library(tuple(steps)))
         stated = any(isinstance(step, ResidualStep) and step.kind == "body" for step in all_steps(body))
-        return mapped(with_shortcuts(body, stated), _plain, lambda value: value, self.maker.names_of)
+        return mapped(with_shortcuts(body, stated), _plain, lambda value: value, self.maker.kinds_of)
 
     def _name_root(self, steps: list[Any], placed: Placed, value: int) -> None:
         """Gives a value of the network a name, if it has none."""

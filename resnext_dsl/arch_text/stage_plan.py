@@ -58,7 +58,7 @@ def parts_of(steps: Sequence[RootStep]) -> list[PartPlan]:
         begun = begun or blocks
         many = sum(step.nodes for step in steps[start:stop]) >= FEWEST
         plans.append(PartPlan("stage" if many or blocks else "", name if begun else "", start, stop))
-    plans = _with_stem(steps, plans)
+    plans = _joined(_with_stem(steps, plans))
     if head < len(steps):
         plans.append(PartPlan("head", "head", head, len(steps)))
     return plans
@@ -106,7 +106,8 @@ def _by_resolution(
     result: list[tuple[int, int, str]] = []
     loose_from = -1
     for start, stop, name in groups:
-        loose = stop - start == 1 or not name
+        single = stop - start == 1 and (name.rpartition("_")[2].isdigit() or not steps[start].block)
+        loose = single or not name
         if not loose:
             loose_from = -1
             result.append((start, stop, name))
@@ -133,6 +134,17 @@ def _with_stem(steps: Sequence[RootStep], plans: list[PartPlan]) -> list[PartPla
             return [plans[0]._replace(kind="")]
         return plans
     return [PartPlan("stem", "stem", plans[0].start, plans[count - 1].stop), *plans[count:]]
+
+
+def _joined(plans: Sequence[PartPlan]) -> list[PartPlan]:
+    """The plans with neighbours outside of stages as one."""
+    result: list[PartPlan] = []
+    for plan in plans:
+        if result and not plan.kind and not result[-1].kind:
+            result[-1] = result[-1]._replace(stop=plan.stop)
+        else:
+            result.append(plan)
+    return result
 
 
 def stage_names(plans: Sequence[PartPlan], give: Any) -> list[str]:

@@ -177,7 +177,8 @@ class Phrases:
         if isinstance(step, RepeatStep):
             return [(f"repeat {value_words('count', step.count)}", step.body, "")]
         if isinstance(step, OptionalStep):
-            return [(f"if {value_words('flag', step.flag)}", step.body, "")]
+            branches: list[tuple[str, Body | None, str]] = [(f"if {value_words('flag', step.flag)}", step.body, "")]
+            return [*branches, ("else", step.otherwise, "")] if step.otherwise else branches
         if isinstance(step, SplitStep):
             closing = f" merge {step.merge}"
             if step.count:

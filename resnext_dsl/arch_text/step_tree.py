@@ -142,12 +142,13 @@ class RepeatStep(NamedTuple):
 
 
 class OptionalStep(NamedTuple):
-    """Steps that only some rows have."""
+    """Steps that only some rows have, and in a template those that the other rows have."""
 
     flag: Argument
     body: tuple[Step, ...]
     names: tuple[int, ...] = ()
     here: Argument = 0
+    otherwise: tuple[Step, ...] = ()
 
 
 class SharedStep(NamedTuple):
@@ -197,6 +198,8 @@ def bodies(step: Step) -> tuple[Body, ...]:
         return (step.body,) if step.shortcut is None else (step.body, step.shortcut)
     if isinstance(step, SplitStep):
         return step.paths
+    if isinstance(step, OptionalStep) and step.otherwise:
+        return step.body, step.otherwise
     if isinstance(step, RepeatStep | OptionalStep):
         return (step.body,)
     return ()
@@ -208,7 +211,9 @@ def with_bodies(step: Step, inner: tuple[Body, ...]) -> Step:
         return step._replace(body=inner[0], shortcut=None if step.shortcut is None else inner[1])
     if isinstance(step, SplitStep):
         return step._replace(paths=inner)
-    if isinstance(step, RepeatStep | OptionalStep):
+    if isinstance(step, OptionalStep):
+        return step._replace(body=inner[0], otherwise=inner[1] if step.otherwise else ())
+    if isinstance(step, RepeatStep):
         return step._replace(body=inner[0])
     return step
 
