@@ -20,10 +20,12 @@ from resnext_dsl.arch_text.step_tree import (
     Body,
     CallStep,
     Column,
+    DeclaredStep,
     OperatorStep,
     OptionalStep,
     RepeatStep,
     ResidualStep,
+    SharedStep,
     SplitStep,
     Step,
     all_steps,
@@ -33,7 +35,7 @@ from resnext_dsl.arch_text.step_tree import (
     with_bodies,
 )
 from resnext_dsl.arch_text.word_choice import NameTable, snake_case
-from resnext_dsl.graph.ir import Graph
+from resnext_dsl.graph.ir import Graph, uses_of_modules
 from resnext_dsl.operators import OPERATORS
 from resnext_dsl.operators.base import REQUIRED
 
@@ -105,6 +107,7 @@ class TemplateMaker:
         operators: Makes items of nodes.
         templates: The templates so far.
         item_of: The item of each unit that has a template, by its scope.
+        declared: The call of each shared instance, by the name of its module.
     """
 
     def __init__(self, graph: Graph, operators: OperatorItems, names: NameTable) -> None:
@@ -113,6 +116,8 @@ class TemplateMaker:
         self.templates: list[BlockTemplate] = []
         self.item_of: dict[str, Item] = {}
         self._names = names
+        self._uses = uses_of_modules(graph)
+        self.declared: dict[str, Any] = {}
         self._branches = BranchFinder(lambda value: graph.nodes[value].shape, lambda before, merge: True)
 
     def make(self, root: Unit) -> None:
@@ -128,25 +133,64 @@ class TemplateMaker:
 
     def items_of(self, unit: Unit) -> list[Item]:
         """The items directly inside a unit, each after those whose results it reads."""
-        items = [self.operators.item(index) for index in unit.nodes]
-        items += [self.item_of[inner.scope] for inner in unit.units]
+        items = [self._operator_item(index, unit) for index in unit.nodes]
+        items += [self._unit_item(inner) for inner in unit.units]
         items.sort(key=lambda item: item.outputs[-1])
         return in_order(items)
 
     def root_items(self, unit: Unit) -> list[Item]:
         """The items of the whole graph. Units that occur once, and units that are stages, are not calls."""
-        items = [self.operators.item(index) for index in unit.nodes]
+        items = [self._operator_item(index, unit) for index in unit.nodes]
         for inner in unit.units:
-            item = self.item_of[inner.scope]
+            item = self._unit_item(inner)
             step: Any = item.step
             template = step.template if isinstance(step, CallStep) else -1
-            plain = isinstance(template, int) and template >= 0
+            plain = isinstance(template, int) and template >= 0 and not inner.module
             if plain and (self.templates[template].calls == 1 or self._is_stage(self.templates[template].body)):
                 items += self.root_items(inner)
             else:
                 items.append(item)
         items.sort(key=lambda item: item.outputs[-1])
         return in_order(items)
+
+    def _operator_item(self, index: int, unit: Unit) -> Item:
+        """The item of a node; a use of an instance, if other nodes outside of shared units call its module."""
+        item = self.operators.item(index)
+        module = self.graph.nodes[index].module
+        if module is not None and module in self._uses and not unit.in_instance:
+            call: Any = item.step
+            self.declared[module] = call._replace(here=0)
+            item.step = SharedStep(module)
+        return item
+
+    def _unit_item(self, unit: Unit) -> Item:
+        """The item of a unit: a call, or a use of an instance."""
+        item = self.item_of[unit.scope]
+        if unit.module:
+            call: Any = item.step
+            self.declared[unit.module] = call._replace(here=0)
+            return Item(item.inputs, item.outputs, SharedStep(unit.module), item.order)
+        return item
+
+    def with_declarations(self, body: Body) -> Body:
+        """The body, with declarations of the instances that it uses before it; instances are numbered."""
+        if not self.declared:
+            return body
+        numbers: dict[str, int] = {}
+
+        def numbered(steps: Body) -> Body:
+            result: list[Step] = []
+            for step in steps:
+                inner = bodies(step)
+                if inner:
+                    step = with_bodies(step, tuple([numbered(one) for one in inner]))
+                if isinstance(step, SharedStep) and isinstance(step.instance, str):
+                    step = step._replace(instance=numbers.setdefault(step.instance, len(numbers)))
+                result.append(step)
+            return tuple(result)
+
+        body = numbered(body)
+        return (*(DeclaredStep(number, self.declared[module]) for module, number in numbers.items()), *body)
 
     def _is_stage(self, body: Body) -> bool:
         """Whether a body is a series of blocks."""
@@ -163,6 +207,7 @@ class TemplateMaker:
         placed = in_statements(items, unit.inputs[0], unit.inputs, unit.outputs)
         body = folded(with_library(with_entry(tuple(placed.steps), unit.inputs[0])))
         numbers = {value: ENTRY - place for place, value in enumerate(unit.inputs)}
+        body = self.with_declarations(body)
         body = renamed(body, lambda value: numbers.setdefault(value, len(numbers) - len(unit.inputs)))
         return Instance(unit, body, placed.order, self.graph.nodes[unit.inputs[0]].shape[0])
 

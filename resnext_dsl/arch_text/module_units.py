@@ -27,9 +27,10 @@ class Unit:
         inputs: The values from outside that it reads, in the order in which they are read.
         outputs: Its values that are read outside.
         module: The name of the shared instance that it is a use of; "" if it is none.
+        in_instance: Whether it is a shared instance, or inside one.
     """
 
-    __slots__ = ("inputs", "label", "members", "module", "nodes", "outputs", "scope", "units")
+    __slots__ = ("in_instance", "inputs", "label", "members", "module", "nodes", "outputs", "scope", "units")
 
     def __init__(self, scope: str, label: str) -> None:
         self.scope = scope
@@ -40,6 +41,7 @@ class Unit:
         self.inputs: tuple[int, ...] = ()
         self.outputs: tuple[int, ...] = ()
         self.module = ""
+        self.in_instance = False
 
 
 class _Level:
@@ -70,6 +72,7 @@ class UnitFinder:
                 self._readers[source].append(index)
         self._results = {output.node for output in graph.outputs}
         self._uses = uses_of_modules(graph)
+        self._scope_uses: dict[str, int] = {}
         self._inside = [-1] * len(graph.nodes)
         self._stamp = 0
 
@@ -115,7 +118,11 @@ class UnitFinder:
         unit.nodes.sort()
         if len(unit.members) < FEWEST or (not unit.nodes and len(unit.units) == 1):
             return None
-        return unit if self._close(unit) else None
+        if not self._close(unit):
+            return None
+        if unit.module:
+            _without_instances(unit)
+        return unit
 
     def _close(self, unit: Unit) -> bool:
         """Sets inputs and outputs; false if the unit is not closed under paths, or shares a module with others."""
@@ -152,10 +159,27 @@ class UnitFinder:
             return True
         nodes = self.graph.nodes
         modules = {module for index in unit.members if (module := nodes[index].module) in self._uses}
-        outside = [m for m in modules if m and any(self._inside[use] != stamp for use in self._uses[m])]
-        if not outside:
+        if not any(self._inside[use] != stamp for module in modules if module for use in self._uses[module]):
             return True
-        scope = self.graph.scopes[unit.scope]
-        unit.module = scope.module_name
-        whole = unit.module != unit.scope or len(outside) == len({nodes[index].module for index in unit.members})
-        return whole and len(unit.inputs) == 1
+        module = self.graph.scopes[unit.scope].module_name
+        inner = all((nodes[index].module or "").startswith(f"{module}.") for index in unit.members)
+        if not inner or len(unit.inputs) > 1 or self._users(module) < 2:
+            return False
+        unit.module = module
+        return True
+
+    def _users(self, module: str) -> int:
+        """The number of scopes that are uses of one module."""
+        if not self._scope_uses:
+            for scope in self.graph.scopes.values():
+                name = scope.module_name
+                self._scope_uses[name] = self._scope_uses.get(name, 0) + 1
+        return self._scope_uses.get(module, 0)
+
+
+def _without_instances(unit: Unit) -> None:
+    """Clears the marks of the units inside a shared instance, which are parts of it."""
+    unit.in_instance = True
+    for inner in unit.units:
+        inner.module = ""
+        _without_instances(inner)

@@ -17,7 +17,7 @@ from resnext_dsl.arch_text.operator_items import OperatorItems
 from resnext_dsl.arch_text.skeletons import mapped
 from resnext_dsl.arch_text.stage_plan import RootStep, parts_of, stage_names
 from resnext_dsl.arch_text.statement_text import Phrases
-from resnext_dsl.arch_text.step_tree import ENTRY, Body, CallStep, DeclaredStep, RepeatStep, ResidualStep, Step, UseStep, all_steps, bodies
+from resnext_dsl.arch_text.step_tree import ENTRY, Body, CallStep, DeclaredStep, RepeatStep, ResidualStep, SharedStep, Step, UseStep, all_steps, bodies
 from resnext_dsl.arch_text.word_choice import NameTable, snake_case, valid_name
 from resnext_dsl.formatter.format import format_text
 from resnext_dsl.formatter.page import STEP
@@ -81,6 +81,7 @@ class NetworkWriter:
         self.defaults: dict[str, dict[str, Any]] = {}
         self.maker = TemplateMaker(graph, self.operators, self.names)
         self.template_names: dict[int, str] = {}
+        self.instances: dict[int | str, str] = {}
         self.libraries: dict[str, set[str]] = {}
 
     def _input_name(self) -> str:
@@ -195,7 +196,7 @@ class NetworkWriter:
         for output in outputs:
             for value in output.values:
                 self._name_root(steps, placed, value)
-        phrases = Phrases(self.defaults, self._value, self._call, str)
+        phrases = Phrases(self.defaults, self._value, self._call, self._instance)
         parts = [self._part_body(steps[plan.start : plan.stop]) for plan in plans]
         tails = [self._part_body(output.placed.steps) for output in outputs if output.placed is not None]
         called = self._called([*parts, *tails])
@@ -204,6 +205,8 @@ class NetworkWriter:
             lines += self._template_lines(self.maker.templates[number])
         if called:
             lines.append("")
+        for module in self._shared([*parts, *tails]):
+            lines.append(f"shared {self._instance(module)} = {phrases.head(self.maker.declared[module])}")
         for plan, stage, body in zip(plans, stages, parts, strict=True):
             if not plan.kind:
                 lines += phrases.lines(body, 0)
@@ -225,10 +228,21 @@ class NetworkWriter:
         one, other = (self.graph.nodes[item.order[0]].scope.partition(".")[0] for item in (before, merge))
         return one == other and len(before.order) <= LONGEST_BRANCH
 
+    def _instance(self, module: int | str) -> str:
+        """The name of a shared instance of the network."""
+        if module not in self.instances:
+            self.instances[module] = self.names.give(str(module).rpartition(".")[2])
+        return self.instances[module]
+
+    def _shared(self, parts: Sequence[Body]) -> list[str]:
+        """The shared instances that the network declares, in the order of their first uses."""
+        uses = [step.instance for part in parts for step in all_steps(part) if isinstance(step, SharedStep)]
+        return list(dict.fromkeys(map(str, uses)))
+
     def _called(self, parts: Sequence[Body]) -> list[int]:
         """The templates that some bodies call, and those that these call, inner ones first."""
         called: set[int] = set()
-        pending = list(parts)
+        pending = [*parts, tuple([self.maker.declared[module] for module in self._shared(parts)])]
         while pending:
             for step in all_steps(pending.pop()):
                 call = step.call if isinstance(step, DeclaredStep) else step
@@ -275,7 +289,14 @@ class NetworkWriter:
                 known[number] = template.names.give("y", numbered=True)
             return known[number]
 
-        phrases = Phrases(self.defaults, value, self._call, str)
+        instances: dict[int | str, str] = {}
+
+        def instance(number: int | str) -> str:
+            if number not in instances:
+                instances[number] = template.names.give("cell", numbered=True)
+            return instances[number]
+
+        phrases = Phrases(self.defaults, value, self._call, instance)
         head = f"template {self.template_names[template.number]}({', '.join([*required, *taken, *optional])})"
         return phrases.braced(head, template.body, room=116)
 

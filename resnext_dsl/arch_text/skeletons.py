@@ -107,8 +107,9 @@ def mapped(body: Body, change: Change, here: Callable[[Argument], Argument], nam
         if isinstance(step, SharedStep):
             return step
         if isinstance(step, DeclaredStep):
+            call: Any
             (call,) = whole((step.call,))
-            return DeclaredStep(step.instance, call)  # type: ignore[arg-type]
+            return DeclaredStep(step.instance, call)
         return step
 
     def whole(steps: Body) -> Body:

@@ -42,7 +42,7 @@ class Phrases:
         defaults: Defaults,
         name: Callable[[int], str],
         call: Callable[[CallStep, list[str]], str],
-        instance: Callable[[int], str],
+        instance: Callable[[int | str], str],
     ) -> None:
         self.defaults = defaults
         self.name = name

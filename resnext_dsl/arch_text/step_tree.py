@@ -152,9 +152,9 @@ class OptionalStep(NamedTuple):
 
 
 class SharedStep(NamedTuple):
-    """A use of a shared instance; `instance` is its number, and the first use has the declared call."""
+    """A use of a shared instance: its number in the body that declares it, or the name of its module before that."""
 
-    instance: int
+    instance: int | str
     names: tuple[int, ...] = ()
     here: Argument = 0
 
