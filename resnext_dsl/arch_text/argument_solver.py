@@ -1,6 +1,6 @@
 """Chooses the parameters of a template: a column becomes a constant, an expression of others, or a parameter.
 
-    channels of three convolutions: [64, 128], [64, 128], [256, 512]   ->   width, width, 4 * width
+channels of three convolutions: [64, 128], [64, 128], [256, 512]   ->   width, width, 4 * width
 """
 
 from __future__ import annotations
@@ -259,8 +259,7 @@ def _all_equal(values: Sequence[Any]) -> bool:
 
 def _same(known: tuple[Any, ...], values: tuple[Any, ...]) -> bool:
     return all(
-        value is ABSENT or (type(value) is type(old) and value == old)
-        for old, value in zip(known, values, strict=True)
+        value is ABSENT or (type(value) is type(old) and value == old) for old, value in zip(known, values, strict=True)
     )
 
 

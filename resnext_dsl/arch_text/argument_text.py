@@ -89,8 +89,6 @@ def operator_text(operator: str, values: tuple[Any, ...], others: list[str], def
         if name in stated:
             text = value_words(name, stated[name])
             parts.append(text if positional else f"{name}={text}")
-        else:
-            positional = False
     return f"{operator}({', '.join(parts)})" if parts else operator
 
 

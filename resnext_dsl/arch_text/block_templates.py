@@ -16,7 +16,6 @@ from resnext_dsl.arch_text.operator_items import OperatorItems
 from resnext_dsl.arch_text.skeletons import Change, leaves, mapped, skeleton
 from resnext_dsl.arch_text.step_tree import (
     ENTRY,
-    Argument,
     Body,
     CallStep,
     Column,
@@ -29,12 +28,13 @@ from resnext_dsl.arch_text.step_tree import (
     SplitStep,
     Step,
     all_steps,
-    bodies,
+    changed_inside,
     fields_of,
+    here_of,
+    names_of,
     renamed,
-    with_bodies,
 )
-from resnext_dsl.arch_text.word_choice import NameTable, snake_case
+from resnext_dsl.arch_text.word_choice import NameTable
 from resnext_dsl.graph.ir import Graph, uses_of_modules
 from resnext_dsl.operators import OPERATORS
 from resnext_dsl.operators.base import REQUIRED
@@ -144,9 +144,9 @@ class TemplateMaker:
         for inner in unit.units:
             item = self._unit_item(inner)
             step: Any = item.step
-            template = step.template if isinstance(step, CallStep) else -1
-            plain = isinstance(template, int) and template >= 0 and not inner.module
-            if plain and (self.templates[template].calls == 1 or self._is_stage(self.templates[template].body)):
+            number = step.template if isinstance(step, CallStep) else ""
+            template = self.templates[number] if isinstance(number, int) and not inner.module else None
+            if template is not None and (template.calls == 1 or self._is_stage(template.body)):
                 items += self.root_items(inner)
             else:
                 items.append(item)
@@ -181,12 +181,11 @@ class TemplateMaker:
         def numbered(steps: Body) -> Body:
             result: list[Step] = []
             for step in steps:
-                inner = bodies(step)
-                if inner:
-                    step = with_bodies(step, tuple([numbered(one) for one in inner]))
                 if isinstance(step, SharedStep) and isinstance(step.instance, str):
-                    step = step._replace(instance=numbers.setdefault(step.instance, len(numbers)))
-                result.append(step)
+                    number = numbers.setdefault(step.instance, len(numbers))
+                    result.append(step._replace(instance=number))
+                else:
+                    result.append(changed_inside(step, numbered))
             return tuple(result)
 
         body = numbered(body)
@@ -194,7 +193,7 @@ class TemplateMaker:
 
     def _is_stage(self, body: Body) -> bool:
         """Whether a body is a series of blocks."""
-        if any(getattr(step, "names", ()) or isinstance(step, SplitStep | ResidualStep) for step in body):
+        if any(names_of(step) or isinstance(step, SplitStep | ResidualStep) for step in body):
             return False
         return any(
             isinstance(step, RepeatStep)
@@ -257,9 +256,7 @@ class TemplateMaker:
             return None
         rows = [*one.rows, *other.rows]
         nodes = self.graph.nodes
-        skips = [
-            nodes[members[0].unit.inputs[0]].shape != nodes[members[0].unit.outputs[0]].shape for members in rows
-        ]
+        skips = [nodes[members[0].unit.inputs[0]].shape != nodes[members[0].unit.outputs[0]].shape for members in rows]
         body = BodyUnion(len(one.rows), len(other.rows), self.kinds_of).joined(one.body, other.body, skips)
         return None if body is None else Pattern(body, rows)
 
@@ -308,7 +305,7 @@ def with_entry(body: Body, entry: int) -> Body:
     if other and (one or not OPERATORS[first.merge].commutes):
         return body
     branch = one or other
-    here = getattr(branch[-1], "here", 0)
+    here = here_of(branch[-1])
     fields = tuple([OPERATORS[first.merge].attributes.fields[name] for name in fields_of(first.merge)])
     if is_squeeze_excite(first) or REQUIRED in fields:
         return body
@@ -317,19 +314,16 @@ def with_entry(body: Body, entry: int) -> Body:
 
 def with_shortcuts(body: Body, stated: bool) -> Body:
     """The body with the shortcuts of its residuals stated as bodies, or as kinds if all have one."""
-    result: list[Step] = []
-    for step in body:
-        inner = bodies(step)
-        if inner:
-            step = with_bodies(step, tuple([with_shortcuts(one, stated) for one in inner]))
-        if isinstance(step, ResidualStep):
-            own = step.shortcut is not None or step.kind == "identity"
-            if stated and own:
-                step = step._replace(kind="body", shortcut=step.shortcut or ())
-            elif step.kind != "body":
-                step = step._replace(shortcut=None)
-        result.append(step)
-    return tuple(result)
+
+    def one(step: Step) -> Step:
+        step = changed_inside(step, lambda inner: with_shortcuts(inner, stated))
+        if not isinstance(step, ResidualStep) or step.kind == "body":
+            return step
+        if stated and (step.shortcut is not None or step.kind == "identity"):
+            return step._replace(kind="body", shortcut=step.shortcut or ())
+        return step._replace(shortcut=None)
+
+    return tuple([one(step) for step in body])
 
 
 def _but_flags(solve: Change) -> Change:
@@ -340,19 +334,18 @@ def _with_conditions(body: Body, solver: ArgumentSolver) -> Body:
     """The body with the conditions of its optional parts."""
     result: list[Step] = []
     open_flags: tuple[bool, ...] = ()
-    for step in body:
-        inner = bodies(step)
-        if inner:
-            step = with_bodies(step, tuple([_with_conditions(one, solver) for one in inner]))
-        if isinstance(step, OptionalStep):
-            flags = step.flag.values
-            last = result[-1] if result else None
-            if isinstance(last, OptionalStep) and not last.otherwise and open_flags == tuple([not f for f in flags]):
-                result[-1] = last._replace(otherwise=step.body)
-                continue
-            open_flags = flags
-            step = step._replace(flag=solver.condition(flags, step.body))
-        result.append(step)
+    for unsolved in body:
+        step = changed_inside(unsolved, lambda inner: _with_conditions(inner, solver))
+        if not isinstance(step, OptionalStep):
+            result.append(step)
+            continue
+        flags = step.flag.values
+        last = result[-1] if result else None
+        if isinstance(last, OptionalStep) and not last.otherwise and open_flags == tuple([not f for f in flags]):
+            result[-1] = last._replace(otherwise=step.body)
+            continue
+        open_flags = flags
+        result.append(step._replace(flag=solver.condition(flags, step.body)))
     return tuple(result)
 
 

@@ -1,6 +1,6 @@
 """Folds runs of equal statements into repeats.
 
-    block(256, 64, 2); block(256, 64, 1); block(256, 64, 1)   ->   repeat 3 { block(256, 64, first(2, 1)) }
+block(256, 64, 2); block(256, 64, 1); block(256, 64, 1)   ->   repeat 3 { block(256, 64, first(2, 1)) }
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from resnext_dsl.arch_text.step_tree import (
     ActivationStep,
     Body,
     CallStep,
+    DeclaredStep,
     OperatorStep,
     RepeatStep,
     ResidualStep,
@@ -19,8 +20,9 @@ from resnext_dsl.arch_text.step_tree import (
     Step,
     Turns,
     UseStep,
-    bodies,
-    with_bodies,
+    changed_inside,
+    here_of,
+    names_of,
 )
 
 LONGEST_PERIOD = 6
@@ -32,7 +34,7 @@ MOST_TURNS = 1
 
 def folded(steps: Sequence[Step]) -> Body:
     """The steps with runs of equal ones as repeats, at every level; a run of plain operators has three passes."""
-    steps = [with_bodies(step, tuple(map(folded, bodies(step)))) if bodies(step) else step for step in steps]
+    steps = [changed_inside(step, folded) for step in steps]
     result: list[Step] = []
     bare = [_bare(step) for step in steps]
     place = 0
@@ -62,9 +64,7 @@ def _has_block(steps: Sequence[Step]) -> bool:
 
 def _bare(step: Step) -> Step:
     """The step without the channels of its running value and the names of its results."""
-    inner = bodies(step)
-    if inner:
-        step = with_bodies(step, tuple([tuple([_bare(one) for one in body]) for body in inner]))
+    step = changed_inside(step, lambda body: tuple([_bare(one) for one in body]))
     if isinstance(step, OperatorStep):
         return OperatorStep(step.operator, step.arguments, step.others)
     if isinstance(step, CallStep):
@@ -73,7 +73,7 @@ def _bare(step: Step) -> Step:
         return ActivationStep(step.operator)
     if isinstance(step, UseStep):
         return UseStep(step.values)
-    return step._replace(names=(), here=0) if hasattr(step, "here") else step
+    return step if isinstance(step, DeclaredStep) else step._replace(names=(), here=0)
 
 
 def _passes(bare: Sequence[Step], steps: Sequence[Step], start: int, period: int) -> int:
@@ -96,7 +96,11 @@ def _passes(bare: Sequence[Step], steps: Sequence[Step], start: int, period: int
     while True:
         ended = start + count * period
         last = steps[ended - period : ended]
-        if _named(last) or ended + period > len(steps) or bare[second : second + period] != bare[ended : ended + period]:
+        if (
+            _named(last)
+            or ended + period > len(steps)
+            or bare[second : second + period] != bare[ended : ended + period]
+        ):
             break
         count += 1
     if _named(steps[start + (count - 1) * period : start + count * period - 1]):
@@ -105,7 +109,7 @@ def _passes(bare: Sequence[Step], steps: Sequence[Step], start: int, period: int
 
 
 def _named(steps: Sequence[Step]) -> bool:
-    return any(getattr(step, "names", ()) for step in steps)
+    return any(names_of(step) for step in steps)
 
 
 def _turned(one: Any, two: Any) -> tuple[Step, int] | None:
@@ -131,10 +135,9 @@ def _repeat(bare: Sequence[Step], steps: Sequence[Step], start: int, count: int,
             turned = _turned(first, second)
             assert turned is not None
             step = turned[0]
-        places = {getattr(steps[start + turn * period + offset], "here", 0) for turn in range(count)}
-        if hasattr(step, "here") and len(places) == 1:
+        places = {here_of(steps[start + turn * period + offset]) for turn in range(count)}
+        if not isinstance(step, DeclaredStep | UseStep) and len(places) == 1:
             step = step._replace(here=places.pop())
         body.append(step)
-    last: Any = steps[start + count * period - 1]
-    here: Any = getattr(steps[start], "here", 0)
-    return RepeatStep(count, tuple(body), getattr(last, "names", ()), here)
+    last = steps[start + count * period - 1]
+    return RepeatStep(count, tuple(body), names_of(last), here_of(steps[start]))

@@ -203,9 +203,7 @@ def _wrapped(body: Body, like: Body, rows: int, skips: Sequence[bool]) -> Body:
         raise _DifferentError
     tail = len(like) - 1
     ends = body[len(body) - tail :] if tail else ()
-    if len(body) <= tail or any(
-        not isinstance(step, ActivationStep) or step.names for step in [*ends, *like[1:]]
-    ):
+    if len(body) <= tail or any(not isinstance(step, ActivationStep) or step.names for step in [*ends, *like[1:]]):
         raise _DifferentError
     inner = body[: len(body) - tail]
     if any(getattr(step, "names", ()) for step in inner):

@@ -47,25 +47,24 @@ class BranchFinder:
         giver: dict[int, Item] = {}
         gone: set[int] = set()
         kept: list[Item] = []
-        for item in items:
-            joined = self._merge(item, giver, readers) if len(item.inputs) > 1 and _merges(item) else None
+        for one in items:
+            item = one
+            joined = self._merge(one, giver, readers) if len(one.inputs) > 1 and _merges(one) else None
             if joined is not None:
-                composite, used = joined
+                item, used = joined
                 gone.update(map(id, used))
-                readers[composite.inputs[0]] -= len(item.inputs) - 1
-                item = composite
+                readers[item.inputs[0]] -= len(one.inputs) - 1
             for value in item.outputs:
                 giver[value] = item
             kept.append(item)
         return [item for item in kept if id(item) not in gone] if gone else kept
 
-    def _merge(
-        self, item: Item, giver: dict[int, Item], readers: dict[int, int]
-    ) -> tuple[Item, list[Item]] | None:
+    def _merge(self, item: Item, giver: dict[int, Item], readers: dict[int, int]) -> tuple[Item, list[Item]] | None:
         chains: list[Chain] = []
+        chain: Chain
         start = -2
-        for value in item.inputs:
-            chain: Chain = []
+        for end in item.inputs:
+            value, chain = end, []
             while readers[value] == 1 and value in giver:
                 before = giver[value]
                 if len(before.outputs) > 1 or not self.joinable(before, item):
@@ -143,7 +142,7 @@ class BranchFinder:
             return "projection" if before != after else "forced"
         if _is_padding(steps, before, after):
             return "pad"
-        plain = all(isinstance(step, OperatorStep) and len(one.inputs) == 1 for one, step in zip(chain, steps, strict=True))
+        plain = all(isinstance(one.step, OperatorStep) and len(one.inputs) == 1 for one in chain)
         longer = sum(len(one.order) for one in body) > len(chain)
         changes = before != after
         return "body" if plain and longer and changes and len(chain) <= LONGEST_SHORTCUT else ""
@@ -191,11 +190,13 @@ def _is_padding(steps: list[Step], before: Shape, after: Shape) -> bool:
     """Whether a branch subsamples and adds zero channels, the shortcut `pad`."""
     names = [step.operator for step in steps if isinstance(step, OperatorStep)]
     strides = tuple([-(-old // new) for old, new in zip(before[1:], after[1:], strict=False)])
-    expected = (["subsample"] if strides and max(strides) > 1 else []) + (["pad_channels"] if after[0] > before[0] else [])
+    expected = ["subsample"] if strides and max(strides) > 1 else []
+    if after[0] > before[0]:
+        expected.append("pad_channels")
     if not expected or names != expected or len(steps) != len(names):
         return False
     first: Any = steps[0]
-    return first.operator != "subsample" or first.arguments == (strides,)
+    return bool(first.operator != "subsample" or first.arguments == (strides,))
 
 
 def has_activation(body: Body) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from heapq import heappop, heappush
 from typing import Any
 
-from resnext_dsl.arch_text.step_tree import OperatorStep, Step, UseStep
+from resnext_dsl.arch_text.step_tree import Step, UseStep
 
 
 class CyclicItemsError(Exception):
@@ -46,6 +46,13 @@ class Placed:
         self.items: list[Item | None] = []
         self.order: list[int] = []
 
+    def put(self, step: Step, item: Item | None) -> None:
+        """Adds a step."""
+        self.steps.append(step)
+        self.items.append(item)
+        if item is not None:
+            self.order += item.order
+
 
 def in_statements(items: Sequence[Item], entry: int, given: Iterable[int], results: Sequence[int]) -> Placed:
     """The items as statements, which end in the results.
@@ -59,78 +66,72 @@ def in_statements(items: Sequence[Item], entry: int, given: Iterable[int], resul
     Raises:
         CyclicItemsError: If the items read each other's results.
     """
-    known = set(given)
-    readers: dict[int, list[int]] = {}
-    waits: list[int] = []
-    for place, item in enumerate(items):
-        missing = {value for value in item.inputs if value not in known}
-        waits.append(len(missing))
-        for value in missing:
-            readers.setdefault(value, []).append(place)
-    first_of: dict[int, list[int]] = {}
-    for place, item in enumerate(items):
-        for value in item.inputs if item.commutes else item.inputs[:1]:
-            first_of.setdefault(value, []).append(place)
-    ready = [place for place, count in enumerate(waits) if not count]
-    done: set[int] = set()
+    queue = _Queue(items, given)
     placed = Placed()
-    steps = placed.steps
     running: tuple[int, ...] = (entry,)
-    giver: dict[int, int] = {}
-    needed: set[int] = set()
-    while len(done) < len(items):
-        chosen = -1
-        if len(running) == 1:
-            for place in first_of.get(running[0], ()):
-                if place not in done and not waits[place]:
-                    chosen = place
-                    break
-        while chosen < 0:
-            if not ready:
-                raise CyclicItemsError
-            place = heappop(ready)
-            if place not in done:
-                chosen = place
-        done.add(chosen)
-        item = items[chosen]
+    read: set[int] = set()
+    for _ in items:
+        item = queue.next(running)
         inputs = item.inputs
         if len(running) == 1 and item.commutes and running[0] in inputs:
             at = inputs.index(running[0])
             inputs = (running[0], *inputs[:at], *inputs[at + 1 :])
         if running != inputs[:1]:
-            needed.add(inputs[0])
-            steps.append(UseStep(inputs[:1]))
-            placed.items.append(None)
+            read.add(inputs[0])
+            placed.put(UseStep(inputs[:1]), None)
         step: Any = item.step
         if len(inputs) > 1:
-            needed.update(inputs[1:])
+            read.update(inputs[1:])
             if hasattr(step, "others") and not step.others:
                 step = step._replace(others=inputs[1:])
-        for value in item.outputs:
-            giver[value] = len(steps)
-            for reader in readers.get(value, ()):
-                waits[reader] -= 1
-                if not waits[reader]:
-                    heappush(ready, reader)
-        steps.append(step)
-        placed.items.append(item)
-        placed.order += item.order
+        placed.put(step, item)
         running = item.outputs
         if len(running) > 1:
-            needed.update(running)
+            read.update(running)
     if running != tuple(results):
-        needed.update(results)
-        steps.append(UseStep(tuple(results)))
-        placed.items.append(None)
-    _name(steps, items, giver, needed)
+        read.update(results)
+        placed.put(UseStep(tuple(results)), None)
+    for place, placed_item in enumerate(placed.items):
+        if placed_item is not None and not read.isdisjoint(placed_item.outputs):
+            placed.steps[place] = placed.steps[place]._replace(names=placed_item.outputs)
     return placed
 
 
-def _name(steps: list[Any], items: Sequence[Item], giver: dict[int, int], needed: set[int]) -> None:
-    """Names the values that later statements read."""
-    of_step: dict[int, tuple[int, ...]] = {}
-    for item in items:
-        if needed.intersection(item.outputs):
-            of_step[giver[item.outputs[0]]] = item.outputs
-    for place, names in of_step.items():
-        steps[place] = steps[place]._replace(names=names)
+class _Queue:
+    """Gives the items one by one, each after those whose results it reads."""
+
+    def __init__(self, items: Sequence[Item], given: Iterable[int]) -> None:
+        self.items = items
+        self._done = [False] * len(items)
+        self._waits: list[int] = []
+        self._waiting: dict[int, list[int]] = {}
+        self._continues: dict[int, list[int]] = {}
+        known = set(given)
+        for place, item in enumerate(items):
+            missing = {value for value in item.inputs if value not in known}
+            self._waits.append(len(missing))
+            for value in missing:
+                self._waiting.setdefault(value, []).append(place)
+            for value in item.inputs if item.commutes else item.inputs[:1]:
+                self._continues.setdefault(value, []).append(place)
+        self._ready = [place for place, count in enumerate(self._waits) if not count]
+
+    def next(self, running: tuple[int, ...]) -> Item:
+        """The first item that continues the running value; if there is none, the first item that is ready."""
+        place = -1
+        if len(running) == 1:
+            later = self._continues.get(running[0], ())
+            place = next((one for one in later if not self._done[one] and not self._waits[one]), -1)
+        while place < 0:
+            if not self._ready:
+                raise CyclicItemsError("items read each other's results")
+            first = heappop(self._ready)
+            place = -1 if self._done[first] else first
+        self._done[place] = True
+        item = self.items[place]
+        for value in item.outputs:
+            for reader in self._waiting.get(value, ()):
+                self._waits[reader] -= 1
+                if not self._waits[reader]:
+                    heappush(self._ready, reader)
+        return item

@@ -17,7 +17,19 @@ from resnext_dsl.arch_text.operator_items import OperatorItems
 from resnext_dsl.arch_text.skeletons import mapped
 from resnext_dsl.arch_text.stage_plan import RootStep, parts_of, stage_names
 from resnext_dsl.arch_text.statement_text import Phrases
-from resnext_dsl.arch_text.step_tree import ENTRY, Body, CallStep, DeclaredStep, RepeatStep, ResidualStep, SharedStep, Step, UseStep, all_steps, bodies
+from resnext_dsl.arch_text.step_tree import (
+    ENTRY,
+    Body,
+    CallStep,
+    DeclaredStep,
+    RepeatStep,
+    ResidualStep,
+    SharedStep,
+    Step,
+    UseStep,
+    all_steps,
+    bodies,
+)
 from resnext_dsl.arch_text.word_choice import NameTable, snake_case, valid_name
 from resnext_dsl.formatter.format import format_text
 from resnext_dsl.formatter.page import STEP
@@ -75,6 +87,8 @@ class NetworkWriter:
         self.graph = graph
         self.names = NameTable()
         self.network = self.names.give(name)
+        for output in graph.outputs:
+            self.names.reserve(output.name.partition(".")[0])
         self.input = self.names.give(self._input_name())
         self.values: dict[int, str] = {0: self.input}
         self.operators = OperatorItems(graph)
@@ -166,9 +180,7 @@ class NetworkWriter:
             entries = {value for item in region for value in item.inputs if value not in inside}
             if len(outputs) == 1 and region and len(entries) == 1:
                 (entry,) = entries
-                plans.append(
-                    OutputPlan(name, training, (entry,), in_statements(region, entry, entries, list(values)))
-                )
+                plans.append(OutputPlan(name, training, (entry,), in_statements(region, entry, entries, list(values))))
                 kept -= {id(item) for item in region}
             else:
                 plans.append(OutputPlan(name, training, values, None))

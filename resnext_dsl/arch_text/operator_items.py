@@ -31,9 +31,9 @@ class OperatorItems:
         known = self._known.get(key)
         if known is None:
             assert node.attributes is not None
-            known = values_of_attributes(node.attributes)
-            if OPERATORS[node.operator].kind == "activation":
-                known = Spelled(operator_text(node.operator, known, [], {}))
+            values = values_of_attributes(node.attributes)
+            activation = OPERATORS[node.operator].kind == "activation"
+            known = Spelled(operator_text(node.operator, values, [], {})) if activation else values
             self._known[key] = known
         if type(known) is Spelled:
             return ActivationStep(known, (), here)

@@ -99,9 +99,7 @@ def _by_module(steps: Sequence[RootStep], start: int, stop: int, depth: int) -> 
     return groups
 
 
-def _by_resolution(
-    steps: Sequence[RootStep], groups: Sequence[tuple[int, int, str]]
-) -> list[tuple[int, int, str]]:
+def _by_resolution(steps: Sequence[RootStep], groups: Sequence[tuple[int, int, str]]) -> list[tuple[int, int, str]]:
     """Joins groups of one statement, and cuts groups without a module of their own, if the resolution changes."""
     result: list[tuple[int, int, str]] = []
     loose_from = -1

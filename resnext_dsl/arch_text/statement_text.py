@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from resnext_dsl.arch_text.argument_text import Defaults, operator_text, value_words
 from resnext_dsl.arch_text.step_tree import (
@@ -19,6 +18,7 @@ from resnext_dsl.arch_text.step_tree import (
     SplitStep,
     Step,
     UseStep,
+    names_of,
 )
 from resnext_dsl.formatter.page import STEP, WIDTH
 from resnext_dsl.operators import OPERATORS
@@ -111,7 +111,7 @@ class Phrases:
         """A statement on one line; None if it needs several."""
         if isinstance(step, DeclaredStep):
             return self.head(step)
-        names = f" as {', '.join(map(self.name, step.names))}" if step.names else ""
+        names = self._as(step)
         if not isinstance(step, ResidualStep | SplitStep | RepeatStep | OptionalStep):
             return self.head(step) + names
         parts = []
@@ -123,11 +123,16 @@ class Phrases:
         text = " ".join(parts) + names
         return text if len(text) <= WIDTH - STEP else None
 
+    def _as(self, step: Step) -> str:
+        """The names that a step gives to its results."""
+        names = names_of(step)
+        return f" as {', '.join(map(self.name, names))}" if names else ""
+
     def _nested(self, step: Step) -> list[str]:
         """A statement on several lines."""
         if isinstance(step, SplitStep) and not step.count:
             return self._listed(step)
-        names = f" as {', '.join(map(self.name, step.names))}" if getattr(step, "names", ()) else ""
+        names = self._as(step)
         lines: list[str] = []
         pieces = self._pieces(step)
         if not pieces:
@@ -142,7 +147,7 @@ class Phrases:
         return lines
 
     def _listed(self, step: SplitStep) -> list[str]:
-        names = f" as {', '.join(map(self.name, step.names))}" if step.names else ""
+        names = self._as(step)
         lines = [f"{self._split_head(step)} {{"]
         for path in step.paths:
             shown = self._path(path)
@@ -200,8 +205,3 @@ def _opens_a_row(step: Step) -> bool:
 
 def _stands_alone(step: Step) -> bool:
     return isinstance(step, DeclaredStep)
-
-
-def name_suffix(names: list[Any]) -> str:
-    """The names that a statement gives to its results."""
-    return f" as {', '.join(names)}" if names else ""

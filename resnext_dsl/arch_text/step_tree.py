@@ -218,6 +218,22 @@ def with_bodies(step: Step, inner: tuple[Body, ...]) -> Step:
     return step
 
 
+def changed_inside(step: Step, change: Callable[[Body], Body]) -> Step:
+    """The step with each of its bodies changed."""
+    inner = bodies(step)
+    return with_bodies(step, tuple([change(body) for body in inner])) if inner else step
+
+
+def names_of(step: Step) -> tuple[int, ...]:
+    """The names that a step gives to its results."""
+    return () if isinstance(step, DeclaredStep) else step.names
+
+
+def here_of(step: Step) -> Argument:
+    """The channels of the running value at a step; 0 if it has none."""
+    return 0 if isinstance(step, DeclaredStep | UseStep) else step.here
+
+
 def all_steps(body: Body) -> Iterator[Step]:
     """Every step, those of inner bodies after the step that has them."""
     for step in body:
@@ -228,17 +244,17 @@ def all_steps(body: Body) -> Iterator[Step]:
 
 def renamed(body: Body, change: Callable[[int], int]) -> Body:
     """The body with every value replaced."""
-    result: list[Step] = []
-    for step in body:
+
+    def one(step: Step) -> Step:
         changed: dict[str, Any] = {}
-        if isinstance(step, OperatorStep | CallStep) and step.others:
-            changed["others"] = tuple([change(value) for value in step.others])
-        if isinstance(step, UseStep):
-            changed["values"] = tuple([change(value) for value in step.values])
-        if not isinstance(step, DeclaredStep) and step.names:
-            changed["names"] = tuple([change(value) for value in step.names])
-        inner = bodies(step)
-        if inner:
-            step = with_bodies(step, tuple([renamed(one, change) for one in inner]))
-        result.append(step._replace(**changed) if changed else step)
-    return tuple(result)
+        for field in ("others", "values"):
+            values = getattr(step, field, ())
+            if values:
+                changed[field] = tuple([change(value) for value in values])
+        names = names_of(step)
+        if names:
+            changed["names"] = tuple([change(value) for value in names])
+        step = changed_inside(step, lambda inner: renamed(inner, change))
+        return step._replace(**changed) if changed else step
+
+    return tuple([one(step) for step in body])

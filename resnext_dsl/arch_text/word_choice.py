@@ -14,8 +14,10 @@ KEYWORDS = (
     "param path repeat require residual shared shortcut slice split stage stem step template true use when x list main "
     "value_in channels_in shape_in value_here channels_here shape_here"
 )
-LIBRARY_NAMES = "conv_bn_act squeeze_excite"
-RESERVED = frozenset([*LIBRARY_NAMES.split(), *KEYWORDS.split(), *OPERATORS, *SYMBOLS, *SHORTCUTS, *BUILTINS, *INIT_WORDS]) - {"channels"}
+LIBRARY_NAMES = ("conv_bn_act", "squeeze_excite")
+RESERVED = frozenset([*KEYWORDS.split(), *LIBRARY_NAMES, *OPERATORS, *SYMBOLS, *SHORTCUTS, *BUILTINS, *INIT_WORDS]) - {
+    "channels"
+}
 
 _NOT_A_NAME = re.compile(r"[^A-Za-z0-9_]+")
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")

@@ -35,7 +35,5 @@ def stripped(graph: Graph) -> Graph:
         last = node.name.rpartition(".")[2]
         base = new_names[node.scope]
         name = f"{gone.get(node.scope, '')}{last}"
-        nodes.append(
-            node._replace(name=f"{base}.{name}" if base else name, scope=base, span=NOWHERE, trail=())
-        )
+        nodes.append(node._replace(name=f"{base}.{name}" if base else name, scope=base, span=NOWHERE, trail=()))
     return Graph(graph.name, tuple(nodes), scopes, (), graph.outputs)
