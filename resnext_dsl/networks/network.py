@@ -206,6 +206,18 @@ class Network:
 
         return graphs.fingerprint(canonical(self.ir))
 
+    def to_arch(self, name: str | None = None) -> str:
+        """The network as a text of the language that names no other file than the library: blocks become templates.
+
+        The text gives the same graph, so the same fingerprint. It has no domains, requirements, budgets or `init`.
+
+        Args:
+            name: The name of the network in the text; its own name if None.
+        """
+        from resnext_dsl.arch_text import arch_text
+
+        return arch_text(self.ir, name).text
+
     def rewrite(self, form: str = "fastest", mode: str = "train") -> Rewritten:
         """Rewrites the splits of the network in another form, with the map of the weights.
 
