@@ -7,12 +7,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from resnext_dsl.importing.archive_tensors import NUMBER_TYPES
-from resnext_dsl.importing.model_file import MAX_NUMBER, MAX_TEXT, Untranslated, class_name, module_path
+from resnext_dsl.importing.model_file import MAX_NUMBER, MAX_TEXT, Untranslated, class_name, module_path, place_of
 from resnext_dsl.importing.trace import BATCH, Call, Ref, Sizes, Stored
 
 VIEWS = frozenset(
-    "alias chunk contiguous detach diagonal dropout expand expand_as feature_dropout flatten getitem narrow permute "
-    "reshape select slice split split_with_sizes squeeze t to transpose unbind unflatten unsqueeze view view_as".split()
+    {
+        *("alias", "chunk", "contiguous", "detach", "diagonal", "dropout", "expand", "expand_as", "feature_dropout"),
+        *("flatten", "getitem", "narrow", "permute", "reshape", "select", "slice", "split", "split_with_sizes"),
+        *("squeeze", "t", "to", "transpose", "unbind", "unflatten", "unsqueeze", "view", "view_as"),
+    }
 )
 """Operations whose result may share memory with their first argument."""
 
@@ -23,7 +26,6 @@ RESHAPES = {"view": "size", "reshape": "shape", "expand": "size"}
 """Operations whose argument is the whole shape of their result."""
 
 _TARGET = re.compile(r"torch\.ops\.aten\.(\w{1,80}?)(_?)\.(\w{1,80})")
-_FRAME = re.compile(r'File "([^"\n]{1,300})", line (\d{1,7}), in ')
 _SYMBOL = re.compile(r"Symbol\('(\w{1,40})'[^()]*\)")
 _NUMBERS = {"Infinity": float("inf"), "-Infinity": float("-inf"), "NaN": float("nan")}
 
@@ -77,7 +79,7 @@ class ArchiveCalls:
         results = [result for result in node["outputs"] if "as_none" not in result]
         if len(self.problems) == problems and in_place and self._counts_batches(arguments):
             return
-        call = Call(operation, arguments, path=path, place=_place(node["metadata"]))
+        call = Call(operation, arguments, path=path, place=place_of(node["metadata"].get("stack_trace", "")))
         if len(results) == 1 and "as_tensors" not in results[0]:
             self._finish(call, _name(results[0]), in_place)
             return
@@ -238,10 +240,3 @@ def _number(content: Any) -> int | float | bool:
     if not isinstance(content, int | float) or (isinstance(content, int) and abs(content) > 1 << 63):
         raise TypeError("a number")
     return content
-
-
-def _place(metadata: Mapping[str, str]) -> str:
-    """The innermost line outside torch, "FILE:LINE"."""
-    frames = _FRAME.findall(metadata.get("stack_trace", ""))
-    lines = [f"{file}:{line}" for file, line in frames if "/torch/" not in file and file.isprintable()]
-    return lines[-1] if lines else ""

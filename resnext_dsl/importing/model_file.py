@@ -25,6 +25,8 @@ IDENTIFIER = re.compile(r"[^\W\d]\w{0,99}")
 MODULE_PATH = re.compile(r"\w{1,100}(\.\w{1,100}){0,31}")
 """The path of a module in a file."""
 
+_FRAME = re.compile(r'File "([^"\n]{1,300})", line (\d{1,7}), in ')
+
 
 class Untranslated(NamedTuple):
     """An operation of a file that has no place in a trace.
@@ -114,6 +116,12 @@ def class_name(text: str) -> str:
     """The last part of the qualified name of a class, or `Module` if it is no name."""
     name = text.rpartition(".")[2][: MAX_TEXT + 1]
     return name if IDENTIFIER.fullmatch(name) else "Module"
+
+
+def place_of(stack: str) -> str:
+    """The innermost line outside torch, "FILE:LINE", of a stack that torch stores with an operation; "" for none."""
+    lines = [f"{file}:{line}" for file, line in _FRAME.findall(stack) if "/torch/" not in file and file.isprintable()]
+    return lines[-1] if lines else ""
 
 
 def network_name(path: Path) -> str:
