@@ -88,10 +88,8 @@ app = typer.Typer(
     cls=Commands,
     name="resnext-dsl",
     help="Write, check and compile convolutional networks. SPEC is a path, the name of a shipped network (see `zoo`), "
-    "or a torch model (see `import`).
-
-Exit status: 0 success; 1 a budget or requirement is not met; 2 the spec or the "
-    "command is wrong; 3 an internal error.",
+    "or a torch model (see `import`).\n\nExit status: 0 success; 1 a budget or requirement is not met; 2 the spec or "
+    "the command is wrong; 3 an internal error.",
     no_args_is_help=True,
     **SETTINGS,
 )

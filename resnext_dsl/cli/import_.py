@@ -24,9 +24,7 @@ def import_(
     ] = None,
     weights: Annotated[
         str | None,
-        typer.Option(
-            "--weights", metavar="FILE", help="File for the weights, with the keys of the spec."
-        ),
+        typer.Option("--weights", metavar="FILE", help="File for the weights, with the keys of the spec."),
     ] = None,
     shape: Annotated[
         str | None,

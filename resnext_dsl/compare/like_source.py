@@ -6,14 +6,14 @@ where weights fit in several ways, and it tells which layers compute other funct
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
 from resnext_dsl.display.stage_table import operator_text
 from resnext_dsl.foundation.diagnostics import Diagnostic, Note, WeightsError, did_you_mean
 from resnext_dsl.foundation.records import NamedTuple
-from resnext_dsl.graph.ir import Graph, tensors_of
+from resnext_dsl.graph.ir import Graph, identity_of, tensors_of
 from resnext_dsl.importing.carried_weights import our_state
 from resnext_dsl.importing.imported import Imported
 from resnext_dsl.networks.network import Network
@@ -70,8 +70,7 @@ def weights_like(
     else:
         moved, listed = _through_forms(steps, pairing, theirs, keys)
     state |= {key: value.to(state[key].dtype).reshape(state[key].shape) for key, value in moved.items()}
-    warnings = [_warning(*graphs, difference, imported.origin) for difference in pairing.differences]
-    return LikeSource(state, listed, tuple(warnings))
+    return LikeSource(state, listed, _warnings(*graphs, pairing.differences, imported.origin))
 
 
 def _check_keys(imported: Imported, checkpoint: Mapping[str, Tensor], file: str) -> None:
@@ -107,8 +106,8 @@ def _paired(
 def _tensor_pairs(ours: Graph, theirs: Graph, pairing: Pairing) -> dict[str, str]:
     """Key of a tensor of the first graph -> key in the second."""
     pairs: dict[str, str] = {}
-    for node, other in zip(ours.nodes, pairing.pairs, strict=True):
-        paired = theirs.nodes[other]
+    for index, other in pairing.pairs.items():
+        node, paired = ours.nodes[index], theirs.nodes[other]
         fields = {tensor.field for tensor in tensors_of(theirs, paired)}
         for tensor in tensors_of(ours, node):
             if tensor.field in fields:
@@ -166,18 +165,30 @@ def _other_structure(network: Network, source: Network, imported: Imported, prob
     return WeightsError([Diagnostic("E701", message, span, hint=hint, notes=tuple(notes))])
 
 
-def _warning(ours: Graph, theirs: Graph, difference: Difference, origin: str) -> Diagnostic:
+def _warnings(ours: Graph, theirs: Graph, differences: Sequence[Difference], origin: str) -> tuple[Diagnostic, ...]:
+    """W914 for each difference; layers that differ alike share one, which names the first of them."""
+    groups: dict[str, list[Difference]] = {}
+    for difference in differences:
+        groups.setdefault(_difference_text(ours, theirs, difference), []).append(difference)
+    warnings = []
+    for text, group in groups.items():
+        node, other = ours.nodes[group[0].a], theirs.nodes[group[0].b]
+        more = f" and {len(group) - 1} more" if len(group) > 1 else ""
+        note = Note(f"in {origin} it is `{other.name}`", other.span)
+        message = f"`{node.name}`{more}: {text}"
+        warnings.append(Diagnostic("W914", message, node.span, notes=(note,), severity="warning"))
+    return tuple(warnings)
+
+
+def _difference_text(ours: Graph, theirs: Graph, difference: Difference) -> str:
     node, other = ours.nodes[difference.a], theirs.nodes[difference.b]
+    if "operator" in difference.names:
+        return f"`{node.operator}` here, `{other.operator}` there"
     if difference.names == ("inputs",):
-        what = "joins its paths in another order"
-    elif "operator" in difference.names:
-        what = f"is `{node.operator}` here and `{other.operator}` there"
-    else:
-        before, after = dict(node.attributes or ()), dict(other.attributes or ())
-        what = "; ".join(
-            f"has {name}={show(before[name])} here and {name}={show(after[name])} there"
-            for name in difference.names
-            if name != "inputs"
-        )
-    note = Note(f"in {origin} it is `{other.name}`", other.span)
-    return Diagnostic("W914", f"`{node.name}` {what}", node.span, notes=(note,), severity="warning")
+        return f"`{node.operator}` joins the paths in another order there"
+    before, after = (identity_of(one.attributes) if one.attributes is not None else {} for one in (node, other))
+    return "; ".join(
+        f"`{name}` is {show(before[name])} here and {show(after[name])} there"
+        for name in difference.names
+        if name != "inputs"
+    )

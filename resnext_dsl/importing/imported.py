@@ -9,7 +9,7 @@ from resnext_dsl.arch_text import arch_text
 from resnext_dsl.foundation.diagnostics import Diagnostic
 from resnext_dsl.foundation.records import NamedTuple
 from resnext_dsl.importing.lowering import Lowered, lower
-from resnext_dsl.importing.model_file import read_file
+from resnext_dsl.importing.source_files import read_file
 from resnext_dsl.importing.sources import FILES, torch_model
 from resnext_dsl.operators.base import Shape
 
@@ -75,7 +75,7 @@ def import_module(module: nn.Module, shape: Shape, name: str, origin: str) -> Im
         ArchError: If the module cannot be traced, or has operations that the language lacks; the exception lists all
             of them.
     """
-    from resnext_dsl.importing.reading import read_module
+    from resnext_dsl.importing.module_reading import read_module
 
     lowered = read_module(module, shape, name, origin)
     return _imported(lowered, origin)._replace(module=module)
