@@ -59,6 +59,8 @@ CODES: dict[str, str] = {
     "E606": "a library has no network of that name",
     "E607": "a variant cannot be timed",
     "E608": "the network cannot be written in this form",
+    "E610": "a model computes something that the language has no operator for",
+    "E611": "a model cannot be traced",
     "E701": "weights do not fit the network",
     "E702": "the weights file cannot be read",
     "E703": "the weights file cannot be written",
