@@ -63,6 +63,8 @@ CODES: dict[str, str] = {
     "E622": "the file of a model is of a format or version that is not read",
     "E623": "the file of a model has content that is not safe to read",
     "E624": "the file of a model has operations that are not translated",
+    "E610": "a model computes something that the language has no operator for",
+    "E611": "a model cannot be traced",
     "E701": "weights do not fit the network",
     "E702": "the weights file cannot be read",
     "E703": "the weights file cannot be written",

@@ -9,17 +9,22 @@ from __future__ import annotations
 import inspect
 import math
 import operator
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import fx, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
+from resnext_dsl.foundation.diagnostics import ArchError, error
+from resnext_dsl.foundation.records import NamedTuple
 from resnext_dsl.importing.call_schemas import bound, operation_of
 from resnext_dsl.importing.layer_calls import reader_of
 from resnext_dsl.importing.lowering.axis_views import SAMPLES
 from resnext_dsl.importing.meta_values import MetaValues
+from resnext_dsl.importing.place_lines import is_of_torch, line_of_error, model_line
 from resnext_dsl.importing.trace import BATCH, INPUT, Call, Ref, Stored, Tensor, Trace
 from resnext_dsl.operators.base import Shape
 
@@ -31,20 +36,42 @@ SEVERAL = frozenset({"chunk", "split", "unbind", "tensor_split", "split_with_siz
 
 
 class ModeFlag:
-    """Stands for `training` while a module is traced in eval mode.
+    """Stands for `training` while a module is traced.
 
-    As an argument it stays itself, so that a call is known to follow the mode of the module. In a condition it is
-    False.
+    As an argument it stays itself, so that a call is known to follow the mode of the module. In a condition it is the
+    mode of the trace.
+
+    Attributes:
+        training: The mode of the trace.
+        conditions: The lines of the model whose conditions depend on it. Torch's own code and classes of batch norms
+            do the same calls in both modes.
     """
 
+    def __init__(self, training: bool) -> None:
+        self.training = training
+        self.conditions: set[str] = set()
+
     def __bool__(self) -> bool:
-        return False
+        frame = sys._getframe(1)
+        file = frame.f_code.co_filename
+        if not is_of_torch(file) and not isinstance(frame.f_locals.get("self"), _BatchNorm):
+            self.conditions.add(f"{file}:{frame.f_lineno}")
+        return self.training
 
     def __fx_create_arg__(self, tracer: object) -> ModeFlag:
         return self
 
 
-FLAG = ModeFlag()
+class Traced(NamedTuple):
+    """A trace of a module.
+
+    Attributes:
+        trace: The trace.
+        conditions: The lines of the model whose conditions depend on the mode.
+    """
+
+    trace: Trace
+    conditions: frozenset[str]
 
 
 class ValueProxy(fx.Proxy):  # type: ignore[no-any-unimported, unused-ignore]
@@ -145,24 +172,26 @@ def _tensors_of(module: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
 
 
 @contextmanager
-def traced_mode(module: nn.Module) -> Iterator[None]:
-    """Marks all modules for tracing in eval mode, and restores their flags."""
+def traced_mode(module: nn.Module, flag: ModeFlag) -> Iterator[None]:
+    """Gives all modules a flag for their mode, and restores theirs."""
     modules = list(module.modules())
     flags = [each.training for each in modules]
     hooked = [(each, dict(each.__dict__)) for each in modules if each._forward_pre_hooks]
     try:
         for each in modules:
-            each.__dict__["training"] = FLAG
+            each.__dict__["training"] = flag
         yield
     finally:
         for each, attributes in hooked:
             each.__dict__.clear()
             each.__dict__.update(attributes)
-        for each, flag in zip(modules, flags, strict=True):
-            each.training = flag
+        for each, mode in zip(modules, flags, strict=True):
+            each.training = mode
 
 
-def trace_module(module: nn.Module, shape: Shape, name: str, origin: str, places: bool = False) -> Trace:
+def trace_module(
+    module: nn.Module, shape: Shape, name: str, origin: str, *, training: bool = False, places: bool = False
+) -> Traced:
     """The calls of a module.
 
     Args:
@@ -170,15 +199,35 @@ def trace_module(module: nn.Module, shape: Shape, name: str, origin: str, places
         shape: The shape of the input, without the batch.
         name: The name of the network.
         origin: The source, for messages.
+        training: Whether conditions on the mode are decided as in training.
         places: Whether calls get their lines in the source of the model, which takes more time.
 
     Raises:
-        Exception: If torch.fx cannot trace the module.
+        ArchError: E611 if torch.fx cannot trace the module.
     """
     tracer = ModuleTracer(module, shape, places)
-    with traced_mode(module):
-        graph = tracer.trace(module, _defaults(module))
-        return _Reading(module, tracer, graph).trace(shape, name, origin)
+    flag = ModeFlag(training)
+    with traced_mode(module, flag):
+        try:
+            graph = tracer.trace(module, _defaults(module))
+            trace = _Reading(module, tracer, graph).trace(shape, name, origin)
+        except Exception as problem:  # the code of a model may raise anything
+            path, kind = next(reversed(tracer.module_stack.values()), ("", type(module)))
+            raise untraceable(problem, path, kind.__name__, origin) from None
+    return Traced(trace, frozenset(flag.conditions))
+
+
+def untraceable(problem: Exception, path: str, kind: str, origin: str) -> ArchError:
+    """The error for a module that cannot be traced: the module, its class, the line and the reason."""
+    lines = str(problem).strip().splitlines() or [""]
+    reason = f"{type(problem).__name__}: {lines[0]}" if lines[0] else type(problem).__name__
+    hint = ""
+    if isinstance(problem, fx.proxy.TraceError):
+        reason = "a condition or a number in Python depends on the values of the input"
+        hint = "compute with tensors instead, or import the parts of the model that do not branch"
+    where = f"`{path}` ({kind})" if path else f"the model ({kind})"
+    message = f"{where} cannot be traced: {reason}"
+    return error("E611", message, file=line_of_error(problem.__traceback__) or origin, hint=hint)
 
 
 def _defaults(module: nn.Module) -> dict[str, Any]:
@@ -252,6 +301,9 @@ class _Reading:
 
     def _read_call(self, node: fx.Node) -> None:
         target = node.target
+        if isinstance(target, type):
+            self.results[node] = _fields_of(target, self._argument(list(node.args)), self._argument(dict(node.kwargs)))
+            return
         name = target if isinstance(target, str) else _function_name(target)
         operation, in_place = operation_of(name)
         arguments = bound(operation, node.args, node.kwargs)
@@ -270,7 +322,7 @@ class _Reading:
     def _added(self, node: fx.Node, operation: str, arguments: Mapping[str, Any], path: str) -> Ref:
         if operation == "interpolate":
             operation, arguments = _resizing(arguments, len(self.tracer.values.input_shape) - 1)
-        self.calls.append(Call(operation, arguments, None, path, _place_of(node)))
+        self.calls.append(Call(operation, arguments, None, path, model_line(node.stack_trace or "")))
         return Ref(len(self.calls) - 1)
 
     def _argument(self, argument: Any) -> Any:
@@ -300,6 +352,12 @@ class _Reading:
             converted = {key: self._argument(each) for key, each in arguments.items()}
             value = self._added(node, operation, {"self": value, **converted}, _path_of(node))
         return value
+
+
+def _fields_of(kind: type, values: list[Any], keywords: dict[str, Any]) -> dict[str, Any]:
+    """The results of a model that returns a named tuple or a data class."""
+    names = getattr(kind, "_fields", ())
+    return {**dict(zip(names, values, strict=False)), **keywords}
 
 
 def _gives_several(node: fx.Node) -> bool:
@@ -335,12 +393,11 @@ def _resizing(arguments: Mapping[str, Any], rank: int) -> tuple[str, dict[str, A
     size, factor = arguments.get("size", arguments.get("other")), arguments.get("scale_factor")
     mode = str(arguments.get("mode", "nearest"))
     name = {"nearest-exact": "_upsample_nearest_exact"}.get(mode, f"upsample_{mode}")
-    plain = name if mode in ("linear", "bilinear", "trilinear", "bicubic") else name
     sides = {"output_size": _every_side(size, rank), "scale_factors": _every_side(factor, rank)}
     more = {key: arguments[key] for key in ("align_corners", "antialias") if arguments.get(key)}
     if arguments.get("recompute_scale_factor"):
         more["recompute_scale_factor"] = True
-    return f"{plain}{rank}d", {"self": arguments["self"], **sides, **more}
+    return f"{name}{rank}d", {"self": arguments["self"], **sides, **more}
 
 
 def _every_side(number: Any, rank: int) -> list[Any] | None:
@@ -356,7 +413,8 @@ def _value_name(operation: str) -> str:
 def _named_outputs(value: Any) -> Iterator[tuple[str, Any]]:
     """The results of a module by name; the first is `main`."""
     if isinstance(value, dict):
-        for place, (key, each) in enumerate(value.items()):
+        present = {key: each for key, each in value.items() if each is not None}
+        for place, (key, each) in enumerate(present.items()):
             yield ("main" if place == 0 else str(key)), each
     elif isinstance(value, list):
         for place, each in enumerate(value):
@@ -368,18 +426,6 @@ def _named_outputs(value: Any) -> Iterator[tuple[str, Any]]:
 def _path_of(node: fx.Node) -> str:
     stack = node.meta.get("nn_module_stack")
     return str(next(reversed(stack.values()))[0]) if stack else ""
-
-
-def _place_of(node: fx.Node) -> str:
-    """The line of the model that makes a call: the last one outside torch."""
-    if not node.stack_trace:
-        return ""
-    lines = [line.strip() for line in node.stack_trace.splitlines() if line.strip().startswith("File ")]
-    frames = [line for line in lines if "/torch/" not in line.replace("\\", "/")]
-    if not frames:
-        return ""
-    _, file, rest = frames[-1].split('"', 2)
-    return f"{file}:{rest.split('line ')[1].split(',')[0]}"
 
 
 def _all_tensors(module: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:

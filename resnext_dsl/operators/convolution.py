@@ -9,7 +9,7 @@ from resnext_dsl.operators.arguments import NaturalSides, Positive, PositiveFloa
 from resnext_dsl.operators.base import Attributes, ModuleCall, RuleError, Shape
 from resnext_dsl.operators.memory_rules import INPUT_SAVED, MemoryRules, Saved, ScalarCount, TrainingStep
 from resnext_dsl.operators.ranks import Sides, by_rank, helper_by_rank, rank_of
-from resnext_dsl.operators.readings import WEIGHT_AND_BIAS, CallArguments, OtherRowError, Reading, by_ranks, refused
+from resnext_dsl.operators.readings import WEIGHT_AND_BIAS, CallArguments, OtherRowError, Reading, by_ranks
 from resnext_dsl.operators.row import Operator
 from resnext_dsl.operators.rules import (
     all_windows,
@@ -407,9 +407,9 @@ def _channel_read(call: CallArguments) -> Mapping[str, Any]:
     call.only("stride", 1, 1)
     call.only("dilation", 1, 1)
     call.only("groups", 1, 1)
-    padding = call.take("padding", 0)
-    if padding not in ("same", kernel // 2) or kernel % 2 == 0:
-        raise refused(call.operation, "padding", padding)
+    call.only("padding", "same" if call.is_word("padding") else kernel // 2, 0)
+    if kernel % 2 == 0:
+        raise OtherRowError(f"`conv1d` across the channels of a map has an even kernel (={kernel})")
     return {"kernel": kernel}
 
 

@@ -95,6 +95,10 @@ NUMERIC: dict[str, Callable[..., Any]] = {
 def _add(state: Lowering, arguments: Arguments) -> Any:
     one, two = _numbers(arguments)
     alpha = arguments.get("alpha", 1)
+    if isinstance(two, View) and not isinstance(one, View) and alpha == 1:
+        one, two = two, one
+    if isinstance(one, View) and isinstance(two, Number) and two == 0:
+        return one
     if not (isinstance(one, View) and isinstance(two, View)):
         raise NeedsFormulaError
     return merged(state, "add", [one, two if alpha in (1, None) else _scaled(state, two, alpha)])
@@ -102,6 +106,8 @@ def _add(state: Lowering, arguments: Arguments) -> Any:
 
 def _sub(state: Lowering, arguments: Arguments) -> Any:
     one, two = _numbers(arguments)
+    if isinstance(one, View) and isinstance(two, Number) and two == 0:
+        return one
     if not (isinstance(one, View) and isinstance(two, View)):
         raise NeedsFormulaError
     return merged(state, "add", [one, _scaled(state, two, -arguments.get("alpha", 1))])

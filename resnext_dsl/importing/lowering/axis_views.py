@@ -1,7 +1,7 @@
 """Views of a value: its axes split, joined, moved, cut and repeated, without a node for any of it.
 
-A node of the graph has the axes batch (0), channels (1) and sides (2, 3, ...). A view has dimensions, each made of atoms
-of these axes, outermost first. A reshape splits and joins atoms, a permute moves them. Before any atoms are taken,
+A node of the graph has the axes batch (0), channels (1) and sides (2, 3, ...). A view has dimensions, each made of
+atoms of these axes, outermost first. A reshape splits and joins atoms, a permute moves them. Before any atoms are taken,
 windows cut the axes. An operator turns a view into nodes if it needs its dimensions in the order of the language.
 """
 

@@ -31,7 +31,7 @@ def value_of_call(state: Lowering, call: Call) -> Any:
     except FormulaError as problem:
         report(state, problem.formula)
     except RuleError as problem:
-        state.problems.append(Problem(state.position, str(problem), problem.hint))
+        state.problems.append(Problem(state.position, str(problem), problem.hint, problem.code))
     return Unknown(state.position)
 
 
@@ -123,7 +123,7 @@ def _is_part_of_formula(operation: str, arguments: Mapping[str, Any]) -> bool:
     value = value_of(arguments)
     if isinstance(value, View) or (isinstance(value, Formula) and value.operation == "pad"):
         return False
-    if isinstance(value, Formula) and any(reading.axes != "elements" for _, reading in READ_FROM[operation]):
-        if not _of_weights(value):
-            raise FormulaError(value)
+    arranged = any(reading.axes != "elements" for _, reading in READ_FROM[operation])
+    if isinstance(value, Formula) and arranged and not _of_weights(value):
+        raise FormulaError(value)
     return True

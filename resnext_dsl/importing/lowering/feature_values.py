@@ -34,9 +34,9 @@ def with_features(drafts: Sequence[Draft], outputs: Sequence[int]) -> tuple[list
             for place, source in enumerate(draft.inputs):
                 if not converted[source]:
                     inputs[place] = _flattened(result, flat, inputs[place], draft)
-            draft = _of_features(draft)
         places[index] = len(result)
-        result.append(draft._replace(inputs=tuple(inputs)))
+        chosen = _of_features(draft) if converted[index] else draft
+        result.append(chosen._replace(inputs=tuple(inputs)))
         if draft.operator == "flatten":
             flat[inputs[0]] = places[index]
     return result, [places[output] for output in outputs]
@@ -90,7 +90,7 @@ def _of_features(draft: Draft) -> Draft:
 def _unreshaped(source: TensorSource) -> TensorSource:
     """The source of a weight as a matrix."""
     if source.steps and source.steps[-1][0] == "reshape":
-        name, sizes = source.steps[-1]
+        _, sizes = source.steps[-1]
         if len(sizes) > 2 and set(sizes[2:]) == {1}:
             return TensorSource(source.key, source.steps[:-1])
     return source

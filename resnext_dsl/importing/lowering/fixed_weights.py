@@ -17,10 +17,7 @@ TOLERANCE = 1e-6
 def shaped(tensor: Any, weight: Weight) -> Any:
     """A tensor of torch after the steps of a weight."""
     for name, numbers in weight.steps:
-        if name == "narrow":
-            tensor = tensor.narrow(*numbers)
-        else:
-            tensor = getattr(tensor, name)(numbers)
+        tensor = tensor.narrow(*numbers) if name == "narrow" else getattr(tensor, name)(numbers)
     return tensor
 
 

@@ -1,4 +1,4 @@
-"""Formulas of several calls that are one operator of the language. Each rule states the formula as `before -> after`."""
+"""Formulas of several calls that are one operator of the language; each rule states `before -> after`."""
 
 from __future__ import annotations
 

@@ -19,11 +19,10 @@ from resnext_dsl.importing.lowering.call_values import report, value_of_call
 from resnext_dsl.importing.lowering.feature_values import with_features
 from resnext_dsl.importing.lowering.state import Draft, Lowering, Problem
 from resnext_dsl.importing.lowering.stored_values import Formula, TensorSource
-from resnext_dsl.importing.lowering.tree_names import names_of
+from resnext_dsl.importing.lowering.tree_names import cleaned, names_of
 from resnext_dsl.importing.lowering.view_nodes import as_node
 from resnext_dsl.importing.trace import Call, Trace
 from resnext_dsl.operators.base import RuleError
-from resnext_dsl.operators.readings import UNREADABLE
 
 
 class Lowered(NamedTuple):
@@ -93,7 +92,7 @@ def _needed(drafts: Sequence[Draft], outputs: Sequence[int]) -> tuple[list[Draft
 
 def _lowered(state: Lowering, drafts: Sequence[Draft], outputs: Sequence[int]) -> Lowered:
     trace = state.trace
-    names = names_of(drafts)
+    names, paths = names_of(drafts)
     owners = _owners(drafts, names)
     source = Source(trace.origin, trace.origin)
     span = Span(source, 0, len(trace.origin))
@@ -106,7 +105,7 @@ def _lowered(state: Lowering, drafts: Sequence[Draft], outputs: Sequence[int]) -
         for field, tensor in draft.tensors.items():
             weights[f"{owner}.{field}"] = tensor
     results = [Output(name, node) for name, node in zip(trace.outputs, outputs, strict=True)]
-    graph = Graph(trace.name, tuple(nodes), _scopes(trace, nodes, span), (), tuple(results))
+    graph = Graph(trace.name, tuple(nodes), _scopes(trace, nodes, paths, span), (), tuple(results))
     return Lowered(check_invariants(graph), weights, trace, tuple(state.notes))
 
 
@@ -123,15 +122,16 @@ def _owners(drafts: Sequence[Draft], names: Sequence[str]) -> list[str]:
     return owners
 
 
-def _scopes(trace: Trace, nodes: Sequence[Node], span: Span) -> dict[str, Scope]:
+def _scopes(trace: Trace, nodes: Sequence[Node], paths: Mapping[str, str], span: Span) -> dict[str, Scope]:
+    """The modules of the nodes, parents first, labelled with their classes."""
     scopes = {"": Scope("", "network", trace.name, (), span)}
-    classes = {path.replace("-", "_"): name for path, name in trace.modules.items()}
+    classes = {cleaned(path): name for path, name in trace.modules.items()}
     for node in nodes:
         parts = node.scope.split(".") if node.scope else []
         for end in range(1, len(parts) + 1):
             name = ".".join(parts[:end])
             if name not in scopes:
-                scopes[name] = Scope(name, "template", classes.get(name, parts[end - 1]), (), span)
+                scopes[name] = Scope(name, "template", classes.get(paths[name], "Block"), (), span)
     return scopes
 
 
@@ -156,4 +156,4 @@ def _diagnostic(trace: Trace, problems: Sequence[Problem]) -> Diagnostic:
     paths = {trace.calls[problem.call].path for problem in problems}
     more = f" and {len(paths) - 1} more modules" if len(paths) > 1 else ""
     message = f"`{call.operation}` in {where}{more}: {first.message}"
-    return Diagnostic(UNREADABLE, message, file=call.place or trace.origin, hint=first.hint)
+    return Diagnostic(first.code, message, file=call.place or trace.origin, hint=first.hint)

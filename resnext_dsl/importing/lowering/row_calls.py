@@ -74,6 +74,8 @@ def _applied(state: Lowering, row: Operator, reading: Reading, operation: str, a
     names = {argument for _, argument in reading.tensors}
     value = next(arguments[name] for name in VALUE_NAMES if name in arguments)
     others = {name: each for name, each in arguments.items() if name not in names and name not in VALUE_NAMES}
+    if any(isinstance(each, Weight) for each in others.values()):
+        raise OtherRowError(f"`{operation}` of a stored tensor has no operator in the language")
     value, added = infinite_padding(value) if isinstance(value, Formula) else (value, None)
     placed = _placed(state, reading, value, others)
     shapes = {field: weight.shape for field, weight in stored.items()}
@@ -85,7 +87,7 @@ def _applied(state: Lowering, row: Operator, reading: Reading, operation: str, a
         attributes = with_infinite_padding(attributes, state.shape(placed.node)[1:], added)
     if row.algebra.acts == "training" and attributes.get("p") == 0:
         return placed.view
-    if row.name == "conv" and not state.trace.tensors[stored["weight"].key].kind == "parameter":
+    if row.name == "conv" and state.trace.tensors[stored["weight"].key].kind != "parameter":
         return state.whole(as_fixed_kernel(state, attributes, stored["weight"], placed.node), state.call.path)
     return _added(state, row, attributes, placed, stored)
 

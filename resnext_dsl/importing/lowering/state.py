@@ -41,11 +41,12 @@ class Draft(NamedTuple):
 
 
 class Problem(NamedTuple):
-    """A call that cannot be lowered: its position and the reason."""
+    """A call that cannot be lowered: its position, the reason, a hint, and the code of the rule that it breaks."""
 
     call: int
     message: str
     hint: str = ""
+    code: str = UNREADABLE
 
 
 class Lowering:

@@ -6,7 +6,6 @@ A `Weight` is a stored tensor with the steps that shape it. A `Formula` is a cal
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -48,11 +47,11 @@ class Weight(NamedTuple):
         """The source of a tensor of our module with this shape.
 
         Raises:
-            RuleError: E610 if the tensor has another number of elements.
+            RuleError: E610 if the tensor has other sizes.
         """
         if shape == self.shape:
             return TensorSource(self.key, self.steps)
-        if math.prod(shape) != math.prod(self.shape):
+        if [size for size in shape if size != 1] != [size for size in self.shape if size != 1]:
             message = f"the tensor `{self.key}` has the shape {list(self.shape)}, and its operator needs {list(shape)}"
             raise RuleError(UNREADABLE, message)
         return TensorSource(self.key, (*self.steps, ("reshape", shape)))

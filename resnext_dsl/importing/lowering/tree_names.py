@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from resnext_dsl.importing.lowering.state import Draft
 
 
-def names_of(drafts: Sequence[Draft]) -> list[str]:
-    """The names of the nodes.
+def names_of(drafts: Sequence[Draft]) -> tuple[list[str], dict[str, str]]:
+    """The names of the nodes, and the path of the module that each of their scopes is.
 
     A module that makes one call is a node, and its path is the name. A module that makes several calls is a scope, and
     the names of its nodes are those of their operators. Equal calls of one path are uses of one module.
     """
-    paths = [_cleaned(draft.path) for draft in drafts]
+    paths = [cleaned(draft.path) for draft in drafts]
     members = defaultdict(list)
     for index, path in enumerate(paths):
         if index:
@@ -31,7 +31,32 @@ def names_of(drafts: Sequence[Draft]) -> list[str]:
     for index, path in enumerate(paths):
         if not names[index]:
             names[index] = _free(f"{path}.{drafts[index].operator}" if path else drafts[index].operator, taken)
-    return names
+    return _named(names, drafts)
+
+
+def _named(names: Sequence[str], drafts: Sequence[Draft]) -> tuple[list[str], dict[str, str]]:
+    """The names with words for numbers, where a scope has other children than numbers; the network has.
+
+    features.0 -> features.conv0 and block.1.conv -> block.block1.conv, where `features` and `block` are such scopes
+    """
+    children = defaultdict(set)
+    for name in names:
+        parts = name.split(".")
+        for end in range(len(parts)):
+            children[".".join(parts[:end])].add(parts[end])
+    mixed = {scope for scope, parts in children.items() if not all(part.isdigit() for part in parts)} | {""}
+    result, scopes = [], {}
+    for name, draft in zip(names, drafts, strict=True):
+        parts = name.split(".")
+        words = [
+            f"{'block' if end < len(parts) - 1 else draft.operator}{part}"
+            if part.isdigit() and ".".join(parts[:end]) in mixed
+            else part
+            for end, part in enumerate(parts)
+        ]
+        result.append(".".join(words))
+        scopes.update({".".join(words[:end]): ".".join(parts[:end]) for end in range(1, len(parts))})
+    return result, scopes
 
 
 def _is_layer(drafts: Sequence[Draft], nodes: Sequence[int]) -> bool:
@@ -44,7 +69,7 @@ def _is_layer(drafts: Sequence[Draft], nodes: Sequence[int]) -> bool:
     )
 
 
-def _cleaned(path: str) -> str:
+def cleaned(path: str) -> str:
     """The path with names of the language."""
     return re.sub(r"[^\w.]", "_", path)
 
