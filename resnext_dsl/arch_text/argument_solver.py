@@ -17,9 +17,6 @@ from resnext_dsl.foundation.records import NamedTuple
 LARGEST_FACTOR = 64
 """The largest factor of an expression; larger ones are chance."""
 
-PARAMETER_NAMES = {"features": "classes", "act": "act", "start": "start", "stop": "stop", "count": "count"}
-"""Names of parameters by the argument that they are for; others have the name of the argument."""
-
 CHANNEL_KINDS = frozenset({"channels", "features", "reduced"})
 """Arguments that are numbers of channels."""
 
@@ -157,7 +154,7 @@ class ArgumentSolver:
                 counts[value] += weight
         most, count = counts.most_common(1)[0]
         filled = tuple([most if value is ABSENT else value for value in values])
-        wanted = PARAMETER_NAMES.get(kind, kind)
+        wanted = kind
         if kind == "channels" and filled != self._leaving:
             wanted = "width"
         name = self.names.give(wanted)

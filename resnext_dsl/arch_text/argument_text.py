@@ -12,6 +12,9 @@ from resnext_dsl.operators.base import REQUIRED
 SIZED = frozenset({"kernel", "size"})
 """Arguments that are written side by side, `3x3`; others are one number if their sides are equal."""
 
+ALONE = frozenset({"p", "scale", "slope", "init", "alpha", "beta"})
+"""First arguments that need no name though they have a default: `dropout(0.2)`, `upsample(4)`."""
+
 Defaults = dict[str, dict[str, Any]]
 """The network's own defaults: operator -> argument -> value."""
 
@@ -56,7 +59,7 @@ def _plan(operator: str) -> tuple[tuple[str, Any, bool], ...]:
     plan, positional = [], not row.takes_values
     for argument in arguments_of(row.attributes):
         default = row.attributes.fields[argument.name]
-        positional = positional and default is REQUIRED
+        positional = positional and (default is REQUIRED or argument.name in ALONE)
         plan.append((argument.name, default, positional))
     return tuple(plan)
 
@@ -85,10 +88,10 @@ def operator_text(operator: str, values: tuple[Any, ...], others: list[str], def
     stated = explicit_arguments(operator, values, defaults)
     row = OPERATORS[operator]
     parts = [f"{row.value_name}={other}" if row.value_name else other for other in others]
-    for name, _, positional in _plan(operator):
+    for place, (name, _, positional) in enumerate(_plan(operator)):
         if name in stated:
             text = value_words(name, stated[name])
-            parts.append(text if positional else f"{name}={text}")
+            parts.append(text if positional and len(parts) == place else f"{name}={text}")
     return f"{operator}({', '.join(parts)})" if parts else operator
 
 

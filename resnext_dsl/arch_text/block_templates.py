@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from resnext_dsl.arch_text.argument_solver import ArchParameter, ArgumentSolver
+from resnext_dsl.arch_text.argument_text import Defaults
 from resnext_dsl.arch_text.body_folding import folded
 from resnext_dsl.arch_text.body_union import BodyUnion
 from resnext_dsl.arch_text.branches import BranchFinder
@@ -110,7 +111,7 @@ class TemplateMaker:
         declared: The call of each shared instance, by the name of its module.
     """
 
-    def __init__(self, graph: Graph, operators: OperatorItems, names: NameTable) -> None:
+    def __init__(self, graph: Graph, operators: OperatorItems, names: NameTable, defaults: Defaults) -> None:
         self.graph = graph
         self.operators = operators
         self.templates: list[BlockTemplate] = []
@@ -118,7 +119,8 @@ class TemplateMaker:
         self._names = names
         self._uses = uses_of_modules(graph)
         self.declared: dict[str, Any] = {}
-        self._branches = BranchFinder(lambda value: graph.nodes[value].shape, lambda before, merge: True)
+        self._defaults = defaults
+        self._branches = BranchFinder(lambda value: graph.nodes[value].shape, lambda before, merge: True, defaults)
 
     def make(self, root: Unit) -> None:
         """Makes the templates of all units inside a unit."""
@@ -204,7 +206,8 @@ class TemplateMaker:
     def _instance(self, unit: Unit) -> Instance:
         items = self._branches.joined(self.items_of(unit), unit.outputs)
         placed = in_statements(items, unit.inputs[0], unit.inputs, unit.outputs)
-        body = folded(with_library(with_entry(tuple(placed.steps), unit.inputs[0])))
+        steps = with_entry(tuple(placed.steps), unit.inputs[0], self._defaults)
+        body = folded(with_library(steps, self._defaults))
         numbers = {value: ENTRY - place for place, value in enumerate(unit.inputs)}
         body = self.with_declarations(body)
         body = renamed(body, lambda value: numbers.setdefault(value, len(numbers) - len(unit.inputs)))
@@ -293,7 +296,7 @@ class TemplateMaker:
                 )
 
 
-def with_entry(body: Body, entry: int) -> Body:
+def with_entry(body: Body, entry: int, defaults: Defaults) -> Body:
     """The body without a split at its start that only joins the entering value with a branch of it.
 
     split { path { identity } path { a; b } } merge mul   ->   a; b; mul(value_in)
@@ -307,7 +310,7 @@ def with_entry(body: Body, entry: int) -> Body:
     branch = one or other
     here = here_of(branch[-1])
     fields = tuple([OPERATORS[first.merge].attributes.fields[name] for name in fields_of(first.merge)])
-    if is_squeeze_excite(first) or REQUIRED in fields:
+    if is_squeeze_excite(first, defaults) or REQUIRED in fields:
         return body
     return (*branch, OperatorStep(first.merge, fields, (entry,), first.names, here), *body[1:])
 

@@ -5,8 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from resnext_dsl.arch_text.argument_text import Defaults
 from resnext_dsl.arch_text.dataflow import Item
-from resnext_dsl.arch_text.step_tree import ActivationStep, Body, CallStep, OperatorStep, ResidualStep, SplitStep, Step
+from resnext_dsl.arch_text.network_defaults import has_usual
+from resnext_dsl.arch_text.step_tree import (
+    Body,
+    CallStep,
+    OperatorStep,
+    ResidualStep,
+    SplitStep,
+    Step,
+    fields_of,
+)
 from resnext_dsl.operators import OPERATORS
 from resnext_dsl.operators.base import Shape
 
@@ -24,11 +34,15 @@ class BranchFinder:
 
     Attributes:
         shape: The shape of a value.
+        defaults: The network's own defaults.
         joinable: Whether an item may become part of a branch of a merge.
     """
 
-    def __init__(self, shape: Callable[[int], Shape], joinable: Callable[[Item, Item], bool]) -> None:
+    def __init__(
+        self, shape: Callable[[int], Shape], joinable: Callable[[Item, Item], bool], defaults: Defaults
+    ) -> None:
         self.shape = shape
+        self.defaults = defaults
         self.joinable = joinable
 
     def joined(self, items: Sequence[Item], results: Iterable[int]) -> list[Item]:
@@ -138,7 +152,7 @@ class BranchFinder:
             return ""
         steps = [one.step for one in chain]
         before, after = self.shape(start), self.shape(item.outputs[0])
-        if _is_projection(steps, before, after):
+        if _is_projection(steps, before, after, self.defaults):
             return "projection" if before != after else "forced"
         if _is_padding(steps, before, after):
             return "pad"
@@ -163,7 +177,7 @@ def _body(chain: Chain) -> Body:
     return tuple(steps)
 
 
-def _is_projection(steps: list[Step], before: Shape, after: Shape) -> bool:
+def _is_projection(steps: list[Step], before: Shape, after: Shape, defaults: Defaults) -> bool:
     """Whether a branch is the convolution and norm that a residual adds itself."""
     if len(steps) != 2 or len(before) != len(after):
         return False
@@ -174,15 +188,16 @@ def _is_projection(steps: list[Step], before: Shape, after: Shape) -> bool:
         return False
     rank = len(before) - 1
     strides = tuple([-(-old // new) for old, new in zip(before[1:], after[1:], strict=True)])
-    channels, kernel, stride, padding, dilation, groups, bias, standardize = conv.arguments[:8]
+    channels, kernel, stride, padding, dilation, groups, bias = conv.arguments[:7]
     return bool(
         channels == after[0]
         and kernel == (1,) * rank
         and stride == strides
         and padding == (0,) * rank
         and dilation == (1,) * rank
-        and (groups, bias, standardize) == (1, False, False)
-        and norm.arguments == (1e-5, 0.1, True)
+        and (groups, bias) == (1, False)
+        and has_usual("conv", conv.arguments, fields_of("conv")[:7], defaults)
+        and has_usual("bn", norm.arguments, (), defaults)
     )
 
 
@@ -197,8 +212,3 @@ def _is_padding(steps: list[Step], before: Shape, after: Shape) -> bool:
         return False
     first: Any = steps[0]
     return bool(first.operator != "subsample" or first.arguments == (strides,))
-
-
-def has_activation(body: Body) -> bool:
-    """Whether a body has an activation."""
-    return any(isinstance(step, ActivationStep) for step in body)

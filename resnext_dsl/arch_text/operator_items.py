@@ -16,7 +16,7 @@ class OperatorItems:
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
-        self._known: dict[tuple[str, int], Any] = {}
+        self._known: dict[tuple[str, int], Spelled | tuple[Any, ...]] = {}
 
     def item(self, index: int) -> Item:
         """The item of a node."""
@@ -35,6 +35,6 @@ class OperatorItems:
             activation = OPERATORS[node.operator].kind == "activation"
             known = Spelled(operator_text(node.operator, values, [], {})) if activation else values
             self._known[key] = known
-        if type(known) is Spelled:
+        if isinstance(known, Spelled):
             return ActivationStep(known, (), here)
         return OperatorStep(node.operator, known, (), (), here)

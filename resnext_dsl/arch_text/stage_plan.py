@@ -14,7 +14,10 @@ DOMINANT = 0.5
 """A module with more than this share of the nodes is the trunk of the network, and its children are the stages."""
 
 FEWEST = 3
-"""A group of statements that is no block is a stage only if it has this many operators."""
+"""A group of statements is a stage only if it has this many operators."""
+
+FEWEST_BESIDE_BLOCKS = 8
+"""The same for a group without a block in a network that has blocks."""
 
 
 class RootStep(NamedTuple):
@@ -53,10 +56,11 @@ def parts_of(steps: Sequence[RootStep]) -> list[PartPlan]:
     groups = _by_resolution(steps, _by_module(steps, 0, head, 0))
     plans: list[PartPlan] = []
     begun = False
+    fewest = FEWEST_BESIDE_BLOCKS if any(step.block for step in steps) else FEWEST
     for start, stop, name in groups:
         blocks = any(step.block for step in steps[start:stop])
         begun = begun or blocks
-        many = sum(step.nodes for step in steps[start:stop]) >= FEWEST
+        many = sum(step.nodes for step in steps[start:stop]) >= fewest
         plans.append(PartPlan("stage" if many or blocks else "", name if begun else "", start, stop))
     plans = _joined(_with_stem(steps, plans))
     if head < len(steps):

@@ -24,6 +24,10 @@ _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 LONGEST = 60
 
 
+SHADOWED = frozenset({"width", "channels"})
+"""Parameters of the network whose names parameters of templates may have too."""
+
+
 class NameTable:
     """The names in use; a name is given once."""
 
@@ -33,7 +37,7 @@ class NameTable:
 
     def has(self, name: str) -> bool:
         """Whether a name is in use."""
-        return name in self._taken or (self._outer is not None and self._outer.has(name))
+        return name in self._taken or (self._outer is not None and name not in SHADOWED and self._outer.has(name))
 
     def reserve(self, name: str) -> None:
         """Marks a name as used."""
