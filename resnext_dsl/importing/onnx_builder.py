@@ -39,11 +39,13 @@ class StoredTensor(NamedTuple):
         meta: Its shape and type, without numbers.
         load: Reads or computes it.
         named: Whether the file names it as a parameter; constants of formulas are not.
+        learned: Whether it comes from the tensors of the file, and not from the constants of its operators.
     """
 
     meta: torch.Tensor
     load: Callable[[], torch.Tensor]
     named: bool
+    learned: bool
 
 
 class Builder:
@@ -55,6 +57,7 @@ class Builder:
         notes: The facts that the file fixes to its example.
         path: The module of the operator that is translated.
         place: The line of its source.
+        fixed: The size of the batch that the file fixes, or None.
     """
 
     def __init__(self, image: OnnxInput) -> None:
@@ -63,7 +66,7 @@ class Builder:
         self.notes: list[str] = []
         self.path = ""
         self.place = ""
-        self._fixed = image.batch
+        self.fixed = image.batch
         dtype = getattr(torch, image.dtype)
         self._results: list[tuple[Any, ...]] = []
         self._image = tuple(torch.empty((batch, *image.shape), dtype=dtype, device="meta") for batch in BATCHES)
@@ -96,7 +99,7 @@ class Builder:
 
     def constant(self, numbers: torch.Tensor) -> Stored:
         """Adds a small constant."""
-        return self.store("constant", StoredTensor(numbers.to("meta"), lambda: numbers, named=False))
+        return self.store("constant", StoredTensor(numbers.to("meta"), lambda: numbers, named=False, learned=False))
 
     def dims(self, value: Value) -> list[int | Samples | None]:
         """The shape of a value; None for a size that is no multiple of the batch."""
@@ -177,7 +180,7 @@ class Builder:
         """`[2, 8, 49] -> [batch, 8, 49]`, where the file fixes the batch to 2 and the numbers are those of a batch."""
         if _fits(shape, counts):
             return shape
-        fixed = self._fixed
+        fixed = self.fixed
         if fixed and shape and isinstance(shape[0], int) and shape[0] > 0 and shape[0] % fixed == 0:
             rest = [math.prod(size for size in shape[1:] if isinstance(size, int) and size >= 0)] * len(BATCHES)
             sides = [Samples(shape[0] // fixed), *shape[1:]]
@@ -224,7 +227,9 @@ class Builder:
             raise RefusedError("has several constant results")
         if result.numel() > MAX_CONSTANT:
             raise RefusedError(f"gives a constant of {result.numel()} numbers; at most {MAX_CONSTANT} are computed")
-        inputs = {leaf.key: self.tensors[leaf.key].load for leaf in _leaves(arguments) if isinstance(leaf, Stored)}
+        stored = {leaf.key: self.tensors[leaf.key] for leaf in _leaves(arguments) if isinstance(leaf, Stored)}
+        inputs = {key: tensor.load for key, tensor in stored.items()}
+        learned = any(tensor.learned for tensor in stored.values())
 
         def load() -> torch.Tensor:
             def filled(argument: Any) -> Any:
@@ -238,7 +243,7 @@ class Builder:
             return tensor.contiguous()
 
         name = next(iter(inputs), operation)
-        return self.store(f"{name}_{operation}", StoredTensor(result, load, named=False))
+        return self.store(f"{name}_{operation}", StoredTensor(result, load, named=False, learned=learned))
 
     def _sizes(self, results: tuple[Any, ...]) -> Sizes | None:
         if not isinstance(results[0], torch.Tensor):

@@ -22,7 +22,7 @@ def folds(node: OnnxNode, inputs: list[Value | None]) -> bool:
     """Whether an operator is computed while the file is read."""
     if node.operator in SOURCES:
         return True
-    if node.operator not in FOLDED or not any(isinstance(value, Known) for value in inputs):
+    if node.operator not in FOLDED or not (node.operator == "Cast" or any(isinstance(v, Known) for v in inputs)):
         return False
     return all(value is None or _small(node, value) for value in inputs)
 

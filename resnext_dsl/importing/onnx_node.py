@@ -26,11 +26,11 @@ class OnnxNode:
         outputs: The names of its results; "" for a result that nothing reads.
     """
 
-    def __init__(self, proto: Any, inputs: list[Value | None], opset: int, build: Builder) -> None:
+    def __init__(self, proto: Any, inputs: list[Value | None], opset: int, build: Builder, outputs: list[str]) -> None:
         self.operator = str(proto.op_type)
         self.opset = opset
         self.build = build
-        self.outputs = [str(name) for name in proto.output]
+        self.outputs = outputs
         self._inputs = inputs
         self._attributes = {attribute.name: attribute for attribute in proto.attribute}
         self._taken: set[int] = set()

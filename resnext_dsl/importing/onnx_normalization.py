@@ -8,21 +8,24 @@ from typing import Any
 
 from resnext_dsl.importing.onnx_node import OnnxNode
 from resnext_dsl.importing.onnx_values import RefusedError
+from resnext_dsl.importing.trace import Ref
 
 
 def batch_norm(node: OnnxNode) -> Any:
-    """A batch norm with stored statistics."""
+    """A batch norm with stored statistics; weights that are standardized have statistics of their own."""
     node.single_output()
-    node.require("training_mode", node.integer("training_mode", 0), 0)
+    x, training = node.tensor(0), bool(node.integer("training_mode", 0))
+    node.require("training_mode", training and isinstance(x, Ref), False)
     node.require("spatial", node.integer("spatial", 1), 1)
+    mean, variance = node.stored(3), node.stored(4)
     return node.build.emit(
         "batch_norm",
-        input=node.tensor(0),
+        input=x,
         weight=node.stored(1),
         bias=node.stored(2),
-        running_mean=node.stored(3),
-        running_var=node.stored(4),
-        training=False,
+        running_mean=None if training else mean,
+        running_var=None if training else variance,
+        training=training,
         momentum=round(1 - node.number("momentum", 0.9), 7),
         eps=node.number("epsilon", 1e-5),
         cudnn_enabled=True,

@@ -317,6 +317,31 @@ def _of_shape(patterns: Patterns, operation: str, norm: Mapping[str, Any], store
     return None
 
 
+def _stacked(patterns: Patterns, call: Call) -> Call | None:
+    """`cat([unsqueeze(x, dim), unsqueeze(y, dim)], dim) -> stack([x, y], dim)`."""
+    if call.operation != "cat":
+        return None
+    parts = [patterns.call(value, "unsqueeze") for value in call.arguments["tensors"]]
+    tensors = [part["self"] for part in parts if part is not None and part["dim"] == call.arguments["dim"]]
+    if len(tensors) < len(parts):
+        return None
+    return call._replace(operation="stack", arguments={"tensors": tensors, "dim": call.arguments["dim"]})
+
+
+def _broadcast(patterns: Patterns, call: Call) -> Call | None:
+    """`x * expand(y) -> x * y`, where x has the shape of the result."""
+    if call.operation not in {"add", "sub", "mul", "div"}:
+        return None
+    for value, other in (("self", "other"), ("other", "self")):
+        expanded = patterns.call(call.arguments[value], "expand")
+        full = call.arguments[other]
+        if expanded is None or not isinstance(full, Ref) or not isinstance(expanded["self"], Ref):
+            continue
+        if patterns.sizes(full) == patterns.sizes(call.arguments[value]):
+            return call._replace(arguments={**call.arguments, value: expanded["self"]})
+    return None
+
+
 RULES: Sequence[Callable[[Patterns, Call], Call | None]] = (
     _with_bias,
     _gelu,
@@ -325,5 +350,7 @@ RULES: Sequence[Callable[[Patterns, Call], Call | None]] = (
     _standardized,
     _grouped,
     _affine,
+    _stacked,
+    _broadcast,
 )
 """The rules in the order in which they are applied."""

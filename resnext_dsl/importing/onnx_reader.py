@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -56,6 +56,7 @@ class OnnxReader:
     def __init__(self, file: OnnxFile) -> None:
         self._file = file
         self._count = 0
+        self._reads: set[str] = set()
         self.build = Builder(file.input)
         self.modules: dict[str, str] = {"": "Module"}
         self.problems: list[Untranslated] = []
@@ -72,10 +73,14 @@ class OnnxReader:
             if proto.name in self.names:
                 raise self._unreadable(f"it has the tensor `{proto.name}` twice")
             named = is_parameter_name(proto.name) and (bool(proto.dims) or "." in proto.name)
-            self.names[proto.name] = self._value(checked_tensor(self._file.path, proto), proto.name, named)
-        self._run(graph.node, self.names, self._file.opset, 0)
+            self.names[proto.name] = self._value(
+                checked_tensor(self._file.path, proto), proto.name, named, learned=True
+            )
+        self._run(graph.node, self.names, self._file.opset, [output.name for output in graph.output], 0)
 
-    def _run(self, nodes: Iterable[Any], names: Names, opset: int, depth: int) -> None:
+    def _run(self, nodes: Sequence[Any], names: Names, opset: int, outputs: Iterable[str], depth: int) -> None:
+        """Reads operators in their order."""
+        self._reads = {*outputs, *(name for proto in nodes for name in proto.input)}
         for proto in nodes:
             self._count += 1
             if self._count > MAX_NODES:
@@ -125,13 +130,17 @@ class OnnxReader:
             return []
 
     def _folds(self, proto: Any, names: Names, opset: int) -> bool:
-        inputs = [names[name] if name else None for name in proto.input]
-        node = OnnxNode(proto, inputs, opset, self.build)
+        node, inputs = self._node(proto, names, opset)
         return makes_grid(node, inputs) or folds(node, inputs)
 
+    def _node(self, proto: Any, names: Names, opset: int) -> tuple[OnnxNode, list[Any]]:
+        """An operator with its inputs; a result that nothing reads has no name."""
+        inputs: list[Any] = [names[name] if name else None for name in proto.input]
+        outputs = [str(name) if name in self._reads else "" for name in proto.output]
+        return OnnxNode(proto, inputs, opset, self.build, outputs), inputs
+
     def _translated(self, proto: Any, names: Names, opset: int) -> list[Value | None]:
-        inputs = [names[name] if name else None for name in proto.input]
-        node = OnnxNode(proto, inputs, opset, self.build)
+        node, inputs = self._node(proto, names, opset)
         if proto.op_type == "Constant":
             result: Any = self._constant(node)
         elif proto.op_type == "ConstantOfShape":
@@ -149,7 +158,7 @@ class OnnxReader:
         """The value of a constant."""
         proto = node.tensor_attribute("value")
         if proto is not None:
-            return self._value(checked_tensor(self._file.path, proto), node.outputs[0], named=False)
+            return self._value(checked_tensor(self._file.path, proto), node.outputs[0], named=False, learned=False)
         for name, shape in (("value_int", ()), ("value_ints", None)):
             integers = node.integer_list(name) if shape is None else None
             if shape is not None and node.has(name):
@@ -180,13 +189,13 @@ class OnnxReader:
             return node.build.constant(tensor.clone())
         return known(tensor.flatten().tolist(), tuple(sizes))
 
-    def _value(self, tensor: FileTensor, name: str, named: bool) -> Value:
+    def _value(self, tensor: FileTensor, name: str, named: bool, learned: bool) -> Value:
         """Integers of shapes are known numbers; other tensors stay in the file until they are asked for."""
         count = torch.Size(tensor.shape).numel()
         if "float" not in tensor.type.name and count <= MAX_KNOWN:
             return known(tensor.read().flatten().tolist(), tensor.shape)
         meta = torch.empty(tensor.shape, dtype=getattr(torch, tensor.type.name), device="meta")
-        return self.build.store(name, StoredTensor(meta, tensor.read, named))
+        return self.build.store(name, StoredTensor(meta, tensor.read, named, learned))
 
     def _called(self, function: Any, proto: Any, names: Names, depth: int) -> list[Value | None]:
         """The results of a function that the file defines: its operators in the place of the call."""
@@ -199,7 +208,9 @@ class OnnxReader:
         given = {attribute.name: attribute for attribute in function.attribute_proto}
         given.update((attribute.name, attribute) for attribute in proto.attribute)
         nodes = [_with_attributes(node, given) for node in function.node]
-        self._run(nodes, inner, versions.get("", versions.get("ai.onnx", self._file.opset)), depth + 1)
+        opset, reads = versions.get("", versions.get("ai.onnx", self._file.opset)), self._reads
+        self._run(nodes, inner, opset, function.output, depth + 1)
+        self._reads = reads
         return [inner.get(name) for name in function.output]
 
     def _unreadable(self, reason: str) -> Exception:

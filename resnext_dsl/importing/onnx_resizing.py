@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
+
 from resnext_dsl.importing.onnx_node import OnnxNode
 from resnext_dsl.importing.onnx_values import RefusedError
 from resnext_dsl.importing.trace import Ref, Stored
@@ -82,7 +84,7 @@ def _targets(node: OnnxNode, x: Ref | Stored) -> tuple[list[float], list[int]]:
     if (
         not sizes
         or len(sizes) != rank
-        or list(sizes[:2]) not in (node.build.dims(x)[:2], [1, *node.build.sizes(x)[:1]])
+        or list(sizes[:2]) not in (node.build.dims(x)[:2], [node.build.fixed, *node.build.sizes(x)[:1]])
     ):
         raise RefusedError("has no sizes, or changes the batch or the channels")
     if not all(isinstance(size, int) and 0 < size < MAX_SIDE for size in sizes[2:]):
@@ -108,16 +110,23 @@ def _nearest(
         node.require("nearest_mode", rounding, "floor")
     before = node.build.sizes(x)[1:]
     place, nearest = COORDINATES[coordinates], ROUNDINGS[rounding]
-    asked, plain, exact = [], [], []
-    for scale, size, result in zip(scales, before, sizes, strict=True):
-        places = range(result)
-        asked.append([min(max(nearest(place(p, scale, size, result)), 0), size - 1) for p in places])
-        plain.append([min(p * size // result, size - 1) for p in places])
-        exact.append([min((2 * p + 1) * size // (2 * result), size - 1) for p in places])
-    operation = "upsample_nearest" if asked == plain else "_upsample_nearest_exact"
-    if asked not in (plain, exact):
-        raise RefusedError(f"reads other positions than torch (`{coordinates}`, `{rounding}`)")
-    return node.build.emit(f"{operation}{_directions(sizes)}d", input=x, **_target(before, sizes))
+    asked = [
+        [min(max(nearest(place(p, scale, size, result)), 0), size - 1) for p in range(result)]
+        for scale, size, result in zip(scales, before, sizes, strict=True)
+    ]
+    for operation, shift in (("upsample_nearest", 0.0), ("_upsample_nearest_exact", 0.5)):
+        for by_scale in (False, True):
+            steps = [1 / s if by_scale else size / r for s, size, r in zip(scales, before, sizes, strict=True)]
+            if asked == [_torch_places(*side, shift) for side in zip(steps, before, sizes, strict=True)]:
+                target = _target(before, sizes, scales if by_scale else None)
+                return node.build.emit(f"{operation}{_directions(sizes)}d", input=x, **target)
+    raise RefusedError(f"reads other positions than torch (`{coordinates}`, `{rounding}`)")
+
+
+def _torch_places(step: float, size: int, result: int, shift: float) -> list[int]:
+    """The positions that torch reads. Source: `nearest_idx` and `nearest_exact_idx` in `UpSample.h`, in float32."""
+    places = np.floor((np.arange(result, dtype=np.float32) + np.float32(shift)) * np.float32(step))
+    return [min(int(place), size - 1) for place in places]
 
 
 def _interpolated(
@@ -129,13 +138,15 @@ def _interpolated(
         node.require("mode", mode, "linear")
     if coordinates == "asymmetric":
         raise RefusedError("has the attribute `coordinate_transformation_mode` (=`asymmetric`), which torch lacks")
-    for scale, size, result in zip(scales, before, sizes, strict=True):
-        alone = coordinates != "half_pixel" and result == 1 < size
-        if abs(scale * size - result) > 1e-3 or (alone and coordinates == "pytorch_half_pixel"):
-            raise RefusedError(f"enlarges {size} positions by {scale} to {result}, and torch computes another scale")
-    operation = "bicubic2d" if mode == "cubic" else DIRECTIONS[_directions(sizes)]
     corners = coordinates == "align_corners"
-    return node.build.emit(f"upsample_{operation}", input=x, align_corners=corners, **_target(before, sizes))
+    whole = all(abs(s * size - r) < 1e-3 for s, size, r in zip(scales, before, sizes, strict=True))
+    if coordinates == "pytorch_half_pixel" and 1 in sizes and before != sizes:
+        raise RefusedError(
+            "has the attribute `coordinate_transformation_mode` (=`pytorch_half_pixel`) for one position"
+        )
+    operation = "bicubic2d" if mode == "cubic" else DIRECTIONS[_directions(sizes)]
+    target = _target(before, sizes, None if whole or corners else scales)
+    return node.build.emit(f"upsample_{operation}", input=x, align_corners=corners, **target)
 
 
 def _directions(sizes: list[int]) -> int:
@@ -144,12 +155,11 @@ def _directions(sizes: list[int]) -> int:
     return len(sizes)
 
 
-def _target(before: list[int], sizes: list[int]) -> dict[str, Any]:
-    """Whole factors if all are whole, as torch's modules state them; the sizes otherwise."""
-    if all(result % size == 0 for size, result in zip(before, sizes, strict=True)):
-        factors = [float(result // size) for size, result in zip(before, sizes, strict=True)]
-        return {"output_size": None, "scale_factors": factors}
-    return {"output_size": sizes, "scale_factors": None}
+def _target(before: list[int], sizes: list[int], scales: list[float] | None) -> dict[str, Any]:
+    """The factors, if torch computes with them or all are whole, as its modules state them; the sizes otherwise."""
+    if scales is None and all(result % size == 0 for size, result in zip(before, sizes, strict=True)):
+        scales = [float(result // size) for size, result in zip(before, sizes, strict=True)]
+    return {"output_size": sizes if scales is None else None, "scale_factors": scales}
 
 
 TRANSLATIONS: Mapping[str, Any] = {"Resize": resize, "Upsample": upsample}

@@ -169,6 +169,8 @@ def expand(node: OnnxNode) -> Any:
     dims = node.build.dims(x)
     sizes = [1] * (len(dims) - len(sizes)) + sizes
     before = [1] * (len(sizes) - len(dims)) + dims
+    if sizes[0] == node.build.fixed and isinstance(before[0], Samples):
+        sizes[0] = before[0]
     target = [dim if size == 1 else size for size, dim in zip(sizes, before, strict=True)]
     if target == dims:
         return x

@@ -36,6 +36,9 @@ ROLES: Mapping[str, str] = {
 }
 """Arguments that hold the tensors of a module -> the kind of the tensor."""
 
+CLASSES: Mapping[str, str] = {"conv1d": "Conv1d", "conv2d": "Conv2d", "conv3d": "Conv3d", "linear": "Linear"}
+"""Operation -> the class of its module, for a layer whose module the file does not name."""
+
 
 def read_onnx(path: Path, shape: Shape | None = None) -> Trace:
     """The trace of an ONNX file.
@@ -98,6 +101,7 @@ def _with_keys(
     Exporters number the tensors that they compute, and merge equal tensors of several modules. Such a tensor gets the
     path of its module and the name of its argument.
     """
+    calls = [_at_its_weight(reader, call) for call in calls]
     shared = _paths_of_tensors(calls)
     names: dict[tuple[str, str], str] = {}
     tensors: dict[str, Tensor] = {}
@@ -106,7 +110,7 @@ def _with_keys(
     def key_of(key: str, path: str, role: str) -> str:
         stored = reader.build.tensors[key]
         several = len(shared[key]) > 1
-        kind = ROLES.get(role) or ("parameter" if stored.named else "constant")
+        kind = ROLES.get(role) or ("parameter" if stored.learned else "constant")
         wanted = f"{path}.{role}" if path and role in ROLES and (several or not stored.named) else key
         if (key, wanted) not in names:
             unique = _free(wanted, tensors)
@@ -146,3 +150,15 @@ def _paths_of_tensors(calls: list[Call]) -> dict[str, set[tuple[str, str]]]:
                 if isinstance(item, Stored):
                     paths.setdefault(item.key, set()).add((call.path, role))
     return paths
+
+
+def _at_its_weight(reader: OnnxReader, call: Call) -> Call:
+    """A layer with the path of its weight: exporters give a convolution joined with a norm the path of the norm."""
+    weight = call.arguments.get("weight")
+    if not isinstance(weight, Stored) or not reader.build.tensors[weight.key].named:
+        return call
+    path, _, name = weight.key.rpartition(".")
+    if name != "weight" or path == call.path or not path or (path in reader.modules and call.path):
+        return call
+    reader.modules[path] = CLASSES.get(call.operation, "Module")
+    return call._replace(path=path)
