@@ -193,7 +193,7 @@ class GraphBuilder:
             return validate(OPERATORS[operator], arguments, x.shape if x is not None else ANY_RANK)
         except RuleError as problem:
             span = spans.get(problem.attribute or "", at)
-            notes = self.origins([x]) if problem.code == "E304" and x is not None else ()
+            notes = self.origins([x]) if problem.code in ("E301", "E304") and x is not None else ()
             raise error(problem.code, str(problem), span, hint=problem.hint, notes=notes) from None
 
     def pruned(self, graph: Graph) -> Graph:

@@ -7,7 +7,7 @@ from resnext_dsl.operators.arguments import Matrix, NaturalSides, PositiveSides
 from resnext_dsl.operators.base import Attributes, ModuleCall, RuleError, Shape
 from resnext_dsl.operators.memory_rules import MemoryRules, Saved, ScalarCount, TrainingStep
 from resnext_dsl.operators.ranks import Sides
-from resnext_dsl.operators.row import Operator
+from resnext_dsl.operators.row import ImagesOnly, Operator
 from resnext_dsl.operators.rules import (
     check_kernel,
     collapsed,
@@ -141,6 +141,7 @@ ROWS = (
         fvcore="conv",
         layer=True,
         size_text=_size_text,
+        images_only=(ImagesOnly(),),
     ),
     Operator(
         name="blur_pool",
@@ -156,5 +157,6 @@ ROWS = (
         fvcore="conv",
         layer=True,
         size_text=_size_text,
+        images_only=(ImagesOnly(),),
     ),
 )

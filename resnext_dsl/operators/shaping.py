@@ -9,7 +9,7 @@ from resnext_dsl.operators.arguments import Natural, Positive, PositiveSides
 from resnext_dsl.operators.base import Attributes, Expression, ModuleCall, RuleError, Shape
 from resnext_dsl.operators.memory_rules import NOTHING_SAVED, VIEW
 from resnext_dsl.operators.ranks import rank_of
-from resnext_dsl.operators.row import Operator
+from resnext_dsl.operators.row import ImagesOnly, Operator
 from resnext_dsl.operators.rules import (
     STEPS,
     check_corners,
@@ -265,6 +265,7 @@ ROWS = (
         flops=None,
         memory=NOTHING_SAVED,
         algebra=CHANNELWISE,
+        images_only=(ImagesOnly(),),
     ),
     Operator(
         name="slice",

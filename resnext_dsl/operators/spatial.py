@@ -7,7 +7,7 @@ from resnext_dsl.operators.arguments import Int, Positive, PositiveSides
 from resnext_dsl.operators.base import Attributes, Expression, ModuleCall, RuleError, Shape
 from resnext_dsl.operators.memory_rules import NOTHING_SAVED, VIEW, MemoryRules, Saved, TrainingStep
 from resnext_dsl.operators.ranks import LAYOUTS, Sides, helper_by_rank, rank_of
-from resnext_dsl.operators.row import Operator
+from resnext_dsl.operators.row import ImagesOnly, Operator
 from resnext_dsl.operators.rules import (
     STEPS,
     check_corners,
@@ -268,5 +268,6 @@ ROWS = (
         flops=None,
         memory=NOTHING_SAVED,
         algebra=CHANNELWISE,
+        images_only=(ImagesOnly(),),
     ),
 )
