@@ -217,7 +217,7 @@ class Caller(GraphBuilder):
             callee = self.evaluator.find(call.callee, env)
         except ArchError as problem:
             raise _as_operator(problem, call, env) from None
-        if isinstance(callee, OperatorValue | TemplateValue | SharedValue):
+        if type(callee) is OperatorValue or isinstance(callee, TemplateValue | SharedValue):
             return callee
         if callee is UNKNOWN:
             raise UnsettledError
