@@ -176,6 +176,9 @@ class Caller(GraphBuilder):
             if first.code != "E101" or first.hint:
                 raise
             raise ArchError([first._replace(hint=NAME_BEFORE_USE)]) from None
+        if isinstance(expression, s.Index) and type(value) is List and not value:
+            message = f"a list of values needs at least one value; `{expression.span.text[:40]}` has none"
+            raise error("E205", message, expression.span)
         return self._checked_flow(value, expression.span)
 
     def _checked_flow(self, value: Any, span: Span) -> Flow:
