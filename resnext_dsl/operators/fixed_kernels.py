@@ -8,7 +8,7 @@ from resnext_dsl.operators.base import Attributes, ModuleCall, RuleError, Shape
 from resnext_dsl.operators.memory_rules import MemoryRules, Saved, ScalarCount, TrainingStep
 from resnext_dsl.operators.ranks import Sides
 from resnext_dsl.operators.readings import implied
-from resnext_dsl.operators.row import Operator
+from resnext_dsl.operators.row import ImagesOnly, Operator
 from resnext_dsl.operators.rules import (
     check_kernel,
     collapsed,
@@ -143,6 +143,7 @@ ROWS = (
         layer=True,
         size_text=_size_text,
         readings=(implied("conv2d"),),
+        images_only=(ImagesOnly(),),
     ),
     Operator(
         name="blur_pool",
@@ -159,5 +160,6 @@ ROWS = (
         layer=True,
         size_text=_size_text,
         readings=(implied("conv2d", "pad"),),
+        images_only=(ImagesOnly(),),
     ),
 )

@@ -11,7 +11,7 @@ from resnext_dsl.operators.base import Attributes, Expression, ModuleCall, RuleE
 from resnext_dsl.operators.memory_rules import NOTHING_SAVED, VIEW
 from resnext_dsl.operators.ranks import rank_of
 from resnext_dsl.operators.readings import RESIZING, CallArguments, OtherRowError, Reading, implied, read_interpolation
-from resnext_dsl.operators.row import Operator
+from resnext_dsl.operators.row import ImagesOnly, Operator
 from resnext_dsl.operators.rules import (
     STEPS,
     check_corners,
@@ -293,6 +293,7 @@ ROWS = (
         memory=NOTHING_SAVED,
         algebra=CHANNELWISE,
         readings=(Reading(("pixel_shuffle",), _pixel_shuffle_read),),
+        images_only=(ImagesOnly(),),
     ),
     Operator(
         name="slice",

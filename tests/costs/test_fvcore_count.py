@@ -23,6 +23,7 @@ SIZES = {
     "unet": (32, 96, 256),
     "hrnet_w18": (64, 96, 224),
     "cspresnext50": (64, 147, 256),
+    "dla34": (32, 96, 224),
     "dla60x": (32, 96, 224),
     "nasnetalarge": (64, 147, 331),
     "tf_efficientnetv2_s": (64, 147, 300),

@@ -73,6 +73,7 @@ REPEATED = {
 
 FEWER = {
     "cspresnext50": {"depths": [2, 1, 1, 1], "channels": 64, "cardinality": 8},
+    "dla34": {"channels": 16},
     "dla60x": {"channels": [8, 8, 16, 32, 64, 64], "cardinality": 8},
     "dpn92": {"depths": [2, 1, 1, 1], "cardinality": 8},
     "nasnetalarge": {"depths": [2, 2, 2], "channels": 24},

@@ -144,7 +144,7 @@ def timm_structure(name: str, **options: Any) -> nn.Module:
         return timm.create_model(name, pretrained=False, **options).eval()
 
 
-MULTIPLES_OF_32 = {"dla60x": 96, "hrnet_w18": 128}
+MULTIPLES_OF_32 = {"dla34": 96, "dla60x": 96, "hrnet_w18": 128}
 """Networks that take sizes divisible by 32 only, with about half of their size."""
 
 
