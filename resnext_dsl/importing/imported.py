@@ -56,10 +56,15 @@ def import_source(
             errors of `import_module`.
     """
     if source.lower().endswith(FILES):
-        trace = read_file(source)
+        trace = read_file(source, shape)
         return _imported(lower(trace), trace.origin)
     model = torch_model(source, shape, choices, with_weights)
-    return import_module(model.module, model.input, model.name, model.origin)
+    try:
+        return import_module(model.module, model.input, model.name, model.origin)
+    except NotImplementedError:  # a kernel that is given decides the operator, and on the meta device it has no values
+        if with_weights:
+            raise
+    return import_source(source, shape, choices, with_weights=True)
 
 
 def import_module(module: nn.Module, shape: Shape, name: str, origin: str) -> Imported:

@@ -123,6 +123,10 @@ def called_module(name: str, choices: Mapping[str, Any] = NO_CHOICES, file: str 
         built = members[attribute](**choices)
     except ArchError:
         raise
+    except ModuleNotFoundError as problem:
+        hint = did_you_mean(module, LIBRARIES) if problem.name == module.partition(".")[0] else ""
+        message = f"`{name}` cannot be run: there is no module `{problem.name}`"
+        raise error("E708", message, hint=hint, file=file) from None
     except Exception as problem:  # code of a user may raise any exception
         raise error("E708", f"`{name}` cannot be run: {_text_of(problem)}"[:300], file=file) from None
     if not isinstance(built, nn.Module):
