@@ -79,6 +79,8 @@ ELSEWHERE: dict[str, str] = {
     "E606": "`resnext-dsl bench unet --against torchvision`: torchvision has no network `unet`.",
     "E607": "`resnext-dsl bench resnet18 --backend openvino --mode train`: OpenVINO does not train.",
     "E608": "`resnext-dsl compile resnet18 --form a`: the network has no grouped convolution that can be written as separate paths.",
+    "E610": "A network with attention is imported: the language has no operator for `matmul`. The error lists every such call with its module, its class and its line in the model's source.",
+    "E611": "A model is imported whose code branches on the values of its input. The message names the module, its class and the line.",
     "E701": "`resnext-dsl weights resnet34 resnet18.pth`: the message names the first layer that differs, in the network and in the file.",
     "E702": "`resnext-dsl weights resnet18 broken.pth`: the file has no weights, or reading it would run code.",
     "E703": "`resnext-dsl weights resnet18 theirs.pth -o missing/ours.pt`: the folder does not exist.",
