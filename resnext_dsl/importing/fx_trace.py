@@ -77,6 +77,8 @@ class Traced(NamedTuple):
 class ValueProxy(fx.Proxy):  # type: ignore[no-any-unimported, unused-ignore]
     """A proxy that knows its sizes."""
 
+    tracer: ModuleTracer
+
     def __getattr__(self, name: str) -> Any:
         if name in KNOWN_BY_VALUE:
             return getattr(self.tracer.values.of(self.node), name)
@@ -343,7 +345,7 @@ class _Reading:
         source, index = node.args
         value = self._argument(source)
         if isinstance(value, list | tuple) and not isinstance(value, Ref | Stored):
-            return value[index]
+            return value[index]  # type: ignore[index]
         assert isinstance(source, fx.Node)
         if isinstance(index, int) and _gives_several(source):
             return self._added(node, "getitem", {"self": value, "index": index}, _path_of(node))

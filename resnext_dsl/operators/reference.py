@@ -34,6 +34,7 @@ The tables say height and width for the sides, and rows and columns for their el
 
 `flatten` turns a feature map into features. Parameters are learned scalars. FLOPs
 are fvcore's count in eval mode, with one fused multiply-add as one FLOP. "Not counted" means that fvcore counts none.
+"Read from" names the ATen operators of torch that an imported network has in place of the operator.
 """
 
 _HEADINGS = {
@@ -112,8 +113,8 @@ def _section(kind: str, rows: list[Operator]) -> str:
     lines = [f"## {_HEADINGS[kind]}", ""]
     if _KIND_NOTES[kind]:
         lines += [_KIND_NOTES[kind], ""]
-    lines += ["| operator | effect | FLOPs |", "|---|---|---|"]
-    lines += [f"| `{signature(row)}` | {row.summary} | {_counted(row)} |" for row in rows]
+    lines += ["| operator | effect | FLOPs | read from |", "|---|---|---|---|"]
+    lines += [f"| `{signature(row)}` | {row.summary} | {_counted(row)} | {_read_from(row)} |" for row in rows]
     arguments = _argument_lines(rows)
     if arguments:
         lines += ["", "| argument | operators | meaning | values |", "|---|---|---|---|", *arguments]
@@ -122,6 +123,12 @@ def _section(kind: str, rows: list[Operator]) -> str:
 
 def _counted(row: Operator) -> str:
     return "not counted" if row.flops is None else "counted"
+
+
+def _read_from(row: Operator) -> str:
+    """The ATen operators that the import of a network reads as the operator."""
+    names = dict.fromkeys(name for reading in row.readings for name in reading.operations)
+    return ", ".join(f"`{name}`" for name in names)
 
 
 def signature(row: Operator) -> str:

@@ -184,7 +184,7 @@ IMAGES: dict[str, Strategy] = {
     "dropout2d": given(maps, p=st.floats(0, 1)),
     "drop_path": given(either, {"p": st.floats(0, 0.9)}),
     "scale": given(either, {"factor": numbers}),
-    "layer_scale": given(either, init=numbers),
+    "layer_scale": given(either, init=numbers, per_channel=flag),
     "flatten": given(either),
     "upsample": given(maps, scale=strides, mode=st.sampled_from(["nearest", "bilinear"])).map(aligned),
     "shuffle": given(maps, {"groups": groups}, unit=groups),

@@ -79,6 +79,8 @@ ELSEWHERE: dict[str, str] = {
     "E606": "`resnext-dsl bench unet --against torchvision`: torchvision has no network `unet`.",
     "E607": "`resnext-dsl bench resnet18 --backend openvino --mode train`: OpenVINO does not train.",
     "E608": "`resnext-dsl compile resnet18 --form a`: the network has no grouped convolution that can be written as separate paths.",
+    "E610": "A network with attention is imported: the language has no operator for `matmul`. The error lists every such call with its module, its class and its line in the model's source.",
+    "E611": "A model is imported whose code branches on the values of its input. The message names the module, its class and the line.",
     "E621": '`importing.read_file("model.onnx")`: the file is missing, damaged or truncated, or it states sizes that its content does not have.',
     "E622": '`importing.read_file("model.pt2")`: the archive has another version, or the ONNX file has operators of another domain. The hint says how to save it again.',
     "E623": '`importing.read_file("model.onnx")`: the weights lie in a file outside the folder of the model, or an archive has them as a pickle.',

@@ -15,6 +15,7 @@ from resnext_dsl.importing.lowering.axis_views import (
     Dimension,
     View,
     Window,
+    axes_in,
     axis_atoms,
     joined,
     size_of,
@@ -127,16 +128,19 @@ def _mul(state: Lowering, arguments: Arguments) -> Any:
         return _scaled(state, one, two)
     if isinstance(two, View):
         return merged(state, "mul", [one, two])
-    if isinstance(two, Weight) and math.prod(two.shape) > 1:
+    if isinstance(two, Weight):
         return _layer_scaled(state, one, two)
     raise NeedsFormulaError
 
 
 def _layer_scaled(state: Lowering, view: View, weight: Weight) -> View:
-    """Each channel times a stored number; the other axes of the tensor have size 1."""
+    """Each channel times a stored number, or all channels times one; the other axes of the tensor have size 1."""
     longer = [place for place, size in enumerate(weight.shape) if size > 1]
     if len(longer) > 1 or state.trace.tensors[weight.key].kind != "parameter":
         raise NeedsFormulaError
+    if not longer:
+        places = [place for place, each in enumerate(view.dimensions) if axes_in(each) == {CHANNELS}]
+        return read_row(state, "mul", {"self": view, "other": weight, "dim": places[0] if len(places) == 1 else 1})
     dim = longer[0] - len(weight.shape)
     if size_of(view.dimensions[dim]) != math.prod(weight.shape):
         raise NeedsFormulaError

@@ -1,8 +1,9 @@
 """Views of a value: its axes split, joined, moved, cut and repeated, without a node for any of it.
 
 A node of the graph has the axes batch (0), channels (1) and sides (2, 3, ...). A view has dimensions, each made of
-atoms of these axes, outermost first. A reshape splits and joins atoms, a permute moves them. Before any atoms are taken,
-windows cut the axes. An operator turns a view into nodes if it needs its dimensions in the order of the language.
+atoms of these axes, outermost first. A reshape splits and joins atoms, a permute moves them. Windows cut the
+axes before any atoms are taken. An operator turns a view into nodes if it needs its dimensions in the order of the
+language.
 """
 
 from __future__ import annotations
@@ -33,11 +34,11 @@ Dimension = tuple[Atom, ...]
 
 
 class Window(NamedTuple):
-    """The part of an axis that a view sees: `count` elements from `start`, at a distance of `step`."""
+    """The part of an axis that a view sees: `length` elements from `start`, at a distance of `step`."""
 
     axis: int
     start: int
-    count: int
+    length: int
     step: int = 1
 
 
@@ -150,6 +151,6 @@ def windowed(view: View, window: Window) -> View:
     before = next((one for one in view.windows if one.axis == window.axis), None)
     if before is not None:
         start = before.start + window.start * before.step
-        window = Window(window.axis, start, window.count, before.step * window.step)
+        window = Window(window.axis, start, window.length, before.step * window.step)
     others = tuple([one for one in view.windows if one.axis != window.axis])
     return view._replace(windows=tuple(sorted((*others, window))))

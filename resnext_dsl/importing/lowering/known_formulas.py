@@ -100,7 +100,10 @@ def _share(value: View, formula: Formula) -> tuple[int, float] | None:
         return None
     count = len(value.dimensions)
     dims = mean.arguments.get("dim")
-    place = (dims[0] if isinstance(dims, list | tuple) else dims) % count
+    dim: Any = dims[0] if isinstance(dims, list | tuple) else dims
+    if not isinstance(dim, int):
+        return None
+    place = dim % count
     sides = {dim % count for dim in norm.arguments.get("dim") or ()}
     order = norm.arguments.get("ord", norm.arguments.get("p", 2))
     if order not in (2, 2.0, "fro") or sides != set(range(1, count)) - {place} or not norm.arguments.get("keepdim"):

@@ -216,7 +216,7 @@ def _extent(state: Lowering, view: View, axis: int) -> int:
         raise unreadable("it takes elements of a repeated axis")
     for window in view.windows:
         if window.axis == axis:
-            return window.count
+            return window.length
     return state.shape(view.node)[axis - 1]
 
 

@@ -50,10 +50,10 @@ def _sliced(state: Lowering, view: View, window: Window) -> int:
         start = 0
         for source in draft.inputs:
             count = state.shape(source)[0]
-            if (start, count) == (window.start, window.count):
+            if (start, count) == (window.start, window.length):
                 return source
             start += count
-    arguments = {"start": window.start, "stop": window.start + window.count}
+    arguments = {"start": window.start, "stop": window.start + window.length}
     return state.add("slice", arguments, [view.node], view.path)
 
 
@@ -64,7 +64,7 @@ def _cropped(state: Lowering, view: View, windows: Sequence[Window]) -> int:
     removed, stride = {}, [1] * rank_of(shape)
     for window in windows:
         side = window.axis - 2
-        reach = window.start + (window.count - 1) * window.step + 1
+        reach = window.start + (window.length - 1) * window.step + 1
         rest = shape[side + 1] - reach
         before, after = names[side]
         removed[before] = -window.start
@@ -134,9 +134,13 @@ def with_channels(state: Lowering, view: View, place: int) -> View:
         raise unreadable(f"its value has {len(view.dimensions)} axes")
     atoms = joined(view.dimensions[place])
     plain = axis_atoms(CHANNELS, shape[0])
+    if atoms != plain and len(view.dimensions) == 2 and axes_in(atoms) != {CHANNELS}:
+        return state.whole(as_node(state, view), view.path)
     if atoms != plain:
-        if axes_in(atoms) - {CHANNELS} or size_of(atoms) != shape[0]:
-            raise unreadable(SPREAD if axes_in(atoms) <= {CHANNELS} else REARRANGED)
+        if axes_in(atoms) - {CHANNELS}:
+            raise unreadable(f"the channels of its value are not along axis {place}")
+        if size_of(atoms) != shape[0]:
+            raise unreadable(SPREAD)
         view = rearranged(state, view, view.dimensions[place])
     if any(atom.axis == REPEATED for dimension in view.dimensions for atom in dimension):
         raise unreadable("its value is repeated along an axis")
