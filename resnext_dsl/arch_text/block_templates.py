@@ -339,6 +339,8 @@ def _with_conditions(body: Body, solver: ArgumentSolver) -> Body:
     open_flags: tuple[bool, ...] = ()
     for unsolved in body:
         step = changed_inside(unsolved, lambda inner: _with_conditions(inner, solver))
+        if isinstance(step, ResidualStep) and step.shortcut == ():
+            step = step._replace(kind="auto", shortcut=None)
         if not isinstance(step, OptionalStep):
             result.append(step)
             continue
@@ -396,13 +398,11 @@ def by_label(root: Unit) -> list[list[Unit]]:
     visit(root)
     rank = _ranks(inner)
     groups: dict[tuple[int, int, str], list[Unit]] = {}
-    for unit in units:
+    for unit in sorted(units, key=lambda unit: unit.members[0]):
         place = rank.get(unit.label)
         key = (heights[id(unit)], 1, unit.label) if place is None else (place, 0, unit.label)
         groups.setdefault(key, []).append(unit)
-    for members in groups.values():
-        members.sort(key=lambda unit: unit.members[0])
-    return [groups[key] for key in sorted(groups)]
+    return [groups[key] for key in sorted(groups, key=lambda key: (*key[:2], groups[key][0].members[0]))]
 
 
 def _ranks(inner: dict[str, set[str]]) -> dict[str, int]:

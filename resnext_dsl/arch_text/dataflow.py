@@ -73,9 +73,6 @@ def in_statements(items: Sequence[Item], entry: int, given: Iterable[int], resul
     for _ in items:
         item = queue.next(running)
         inputs = item.inputs
-        if len(running) == 1 and item.commutes and running[0] in inputs:
-            at = inputs.index(running[0])
-            inputs = (running[0], *inputs[:at], *inputs[at + 1 :])
         if running != inputs[:1]:
             read.add(inputs[0])
             placed.put(UseStep(inputs[:1]), None)
@@ -112,8 +109,7 @@ class _Queue:
             self._waits.append(len(missing))
             for value in missing:
                 self._waiting.setdefault(value, []).append(place)
-            for value in item.inputs if item.commutes else item.inputs[:1]:
-                self._continues.setdefault(value, []).append(place)
+            self._continues.setdefault(item.inputs[0], []).append(place)
         self._ready = [place for place, count in enumerate(self._waits) if not count]
 
     def next(self, running: tuple[int, ...]) -> Item:

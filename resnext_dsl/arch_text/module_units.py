@@ -63,8 +63,16 @@ class UnitFinder:
         kept: The nodes that an output depends on, without the input.
     """
 
-    def __init__(self, graph: Graph, kept: set[int]) -> None:
+    def __init__(self, graph: Graph, kept: set[int], blocks: bool = True) -> None:
+        """Prepares the search.
+
+        Args:
+            graph: The graph.
+            kept: The nodes that an output depends on, without the input.
+            blocks: Whether modules are units; without them the whole graph is the only one.
+        """
         self.graph = graph
+        self._blocks = blocks
         self.kept = kept
         self._readers: list[list[int]] = [[] for _ in graph.nodes]
         for index in sorted(kept):
@@ -110,7 +118,7 @@ class UnitFinder:
     def _unit(self, level: _Level) -> Unit | None:
         """The unit of a level; None if the level is no unit."""
         scope = self.graph.scopes.get(level.name)
-        if scope is None or scope.kind != "template" or scope.label in CONTAINERS:
+        if not self._blocks or scope is None or scope.kind != "template" or scope.label in CONTAINERS:
             return None
         unit = Unit(level.name, scope.label)
         self._fill(unit, level)

@@ -10,7 +10,7 @@ from resnext_dsl.arch_text.argument_text import shape_words, value_words
 from resnext_dsl.arch_text.block_templates import TemplateMaker, with_shortcuts
 from resnext_dsl.arch_text.body_folding import folded
 from resnext_dsl.arch_text.branches import BranchFinder
-from resnext_dsl.arch_text.dataflow import Item, Placed, in_statements
+from resnext_dsl.arch_text.dataflow import CyclicItemsError, Item, Placed, in_statements
 from resnext_dsl.arch_text.library_calls import with_library
 from resnext_dsl.arch_text.module_units import UnitFinder
 from resnext_dsl.arch_text.network_defaults import default_lines, defaults_of
@@ -55,8 +55,11 @@ class Page(NamedTuple):
 
 
 def page_of(graph: Graph, name: str, comment: str) -> Page:
-    """The text of a graph."""
-    return NetworkWriter(graph, name).page(comment)
+    """The text of a graph; without blocks if modules read each other's results, so that none can be called first."""
+    try:
+        return NetworkWriter(graph, name).page(comment)
+    except CyclicItemsError:
+        return NetworkWriter(graph, name, blocks=False).page(comment)
 
 
 class NetworkWriter:
@@ -68,8 +71,9 @@ class NetworkWriter:
         values: The names of values that the network has named.
     """
 
-    def __init__(self, graph: Graph, name: str) -> None:
+    def __init__(self, graph: Graph, name: str, blocks: bool = True) -> None:
         self.graph = graph
+        self._blocks = blocks
         self.names = NameTable()
         self.network = self.names.give(name)
         for word in (*RESERVED_PARAMETERS, *(output.name.partition(".")[0] for output in graph.outputs)):
@@ -90,7 +94,7 @@ class NetworkWriter:
 
     def page(self, comment: str) -> Page:
         """The text, with the nodes in its order."""
-        root = UnitFinder(self.graph, self._kept).root()
+        root = UnitFinder(self.graph, self._kept, self._blocks).root()
         self._maker.make(root)
         main, outputs = divided(self.graph, self._maker.root_items(root))
         results = [output.node for output in main_outputs(self.graph)]
@@ -110,7 +114,7 @@ class NetworkWriter:
     # --- the body of the network ---
 
     def _body(self, placed: Placed, outputs: Sequence[OutputPlan]) -> list[str]:
-        plans = parts_of(self._root_steps(placed))
+        plans = parts_of(self._root_steps(placed), self.graph.parts)
         stages = stage_names(plans, self.names.give)
         steps = self._named_steps(placed, plans, stages, outputs)
         parts = [self._part_body(steps[plan.start : plan.stop]) for plan in plans]

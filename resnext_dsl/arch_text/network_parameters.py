@@ -238,6 +238,6 @@ def _first_channels(body: Body, kinds: ParameterNames) -> int | None:
     for step in all_steps(body):
         if isinstance(step, CallStep) and isinstance(step.template, int):
             for kind, value in zip(kinds(step.template), step.arguments, strict=True):
-                if kind == "channels" and type(value) is int:
+                if kind == "channels" and type(value) is int and value > 0:
                     return value
     return None

@@ -7,6 +7,7 @@ from itertools import groupby
 from typing import Any
 
 from resnext_dsl.foundation.records import NamedTuple
+from resnext_dsl.graph.ir import Part
 from resnext_dsl.operators import OPERATORS
 from resnext_dsl.operators.base import Shape
 
@@ -48,10 +49,17 @@ class PartPlan(NamedTuple):
     stop: int
 
 
-def parts_of(steps: Sequence[RootStep]) -> list[PartPlan]:
-    """The parts, in order; together they have every statement."""
+def parts_of(steps: Sequence[RootStep], known: Sequence[Part] = ()) -> list[PartPlan]:
+    """The parts, in order; together they have every statement.
+
+    Args:
+        steps: The statements of the network.
+        known: The parts of the graph, which the text keeps; if there are none, they are inferred.
+    """
     if not steps:
         return []
+    if known:
+        return _known_parts(steps, {part.name: part.kind for part in known if part.kind != "output"})
     head = _head(steps)
     groups = _by_resolution(steps, _by_module(steps, 0, head, 0))
     plans: list[PartPlan] = []
@@ -66,6 +74,19 @@ def parts_of(steps: Sequence[RootStep]) -> list[PartPlan]:
     if head < len(steps):
         plans.append(PartPlan("head", "head", head, len(steps)))
     return plans
+
+
+def _known_parts(steps: Sequence[RootStep], kinds: dict[str, str]) -> list[PartPlan]:
+    plans: list[PartPlan] = []
+    place = 0
+    for name, run in groupby(steps, key=lambda step: step.path[0] if step.path and step.path[0] in kinds else ""):
+        stop = place + len(list(run))
+        kind = kinds.get(name, "")
+        if kind in ("stem", "head") and any(plan.kind == kind for plan in plans):
+            kind = ""
+        plans.append(PartPlan(kind, name, place, stop))
+        place = stop
+    return _joined(plans)
 
 
 def _head(steps: Sequence[RootStep]) -> int:

@@ -31,15 +31,20 @@ class TemplateText:
 
     def used(self, bodies: Sequence[Body]) -> list[BlockTemplate]:
         """The templates that some bodies call, and those that these call, inner ones first; each gets its name."""
-        called: set[int] = set()
-        pending = list(bodies)
-        while pending:
-            for step in all_steps(pending.pop()):
+        templates: list[BlockTemplate] = []
+        seen: set[int] = set()
+
+        def visit(body: Body) -> None:
+            for step in all_steps(body):
                 call = step.call if isinstance(step, DeclaredStep) else step
-                if isinstance(call, CallStep) and isinstance(call.template, int) and call.template not in called:
-                    called.add(call.template)
-                    pending.append(self._maker.templates[call.template].body)
-        templates = [self._maker.templates[number] for number in sorted(called)]
+                if isinstance(call, CallStep) and isinstance(call.template, int) and call.template not in seen:
+                    seen.add(call.template)
+                    template = self._maker.templates[call.template]
+                    visit(template.body)
+                    templates.append(template)
+
+        for body in bodies:
+            visit(body)
         for template in templates:
             self._names[template.number] = self._file_names.give(snake_case(template.label))
         return templates
