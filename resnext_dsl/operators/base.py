@@ -42,9 +42,10 @@ class Attributes:
     """Base of every operator's attributes: frozen, compared by value. `arguments.validate` makes the instances.
 
     A subclass declares its fields as annotated class variables. Their order is that of positional arguments, and a
-    field without a value is required. The docstring of the subclass states the meaning of each field; the reference
-    shows it. `models` makes pydantic models of the declarations on request, because importing pydantic takes longer
-    than all of `check`.
+    field without a value is required. A subclass of such a class has its own fields first, and may give the others
+    other values. The docstring states the meaning of each field that the class declares; the reference shows it.
+    `models` makes pydantic models of the declarations on request, because importing pydantic takes longer than all of
+    `check`.
     """
 
     fields: ClassVar[dict[str, Any]] = {}
@@ -57,8 +58,10 @@ class Attributes:
     """The arguments that must have their default unless another argument has certain values."""
 
     def __init_subclass__(cls) -> None:
-        declared = vars(cls)
-        cls.fields = {name: declared.get(name, REQUIRED) for name in declared.get("__annotations__", {})}
+        declared, base = vars(cls), cls.__base__
+        inherited = base.__annotations__ if base is not Attributes and base is not None else {}
+        cls.__annotations__ = declared.get("__annotations__", {}) | inherited
+        cls.fields = {name: declared.get(name, cls.fields.get(name, REQUIRED)) for name in cls.__annotations__}
 
     @classmethod
     def construct(cls, values: Mapping[str, Any]) -> Self:

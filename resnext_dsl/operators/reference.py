@@ -97,8 +97,9 @@ def meanings_of(attributes: type[Attributes]) -> dict[str, str]:
     >>> meanings_of(DropPath)
     {'p': 'probability that a sample becomes zero'}
     """
-    _, _, section = (attributes.__doc__ or "").partition("Attributes:\n")
-    entries = re.findall(r"^ +(\w+): (.+)\.$", section, re.MULTILINE)
+    declaring = attributes.__mro__[: attributes.__mro__.index(Attributes)]
+    sections = [(each.__doc__ or "").partition("Attributes:\n")[2] for each in declaring]
+    entries = re.findall(r"^ +(\w+): (.+)\.$", "\n".join(sections), re.MULTILINE)
     return {name: meaning[0].lower() + meaning[1:] for name, meaning in entries}
 
 
