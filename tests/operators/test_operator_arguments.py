@@ -260,7 +260,7 @@ odd_values = st.one_of(
 
 
 @pytest.mark.parametrize("name", [name for name, row in OPERATORS.items() if arguments_of(row.attributes)])
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(data=st.data())
 def test_agrees_with_pydantic(name: str, data: st.DataObject) -> None:
     operator = OPERATORS[name]
