@@ -64,7 +64,7 @@ def read_row(state: Lowering, operation: str, arguments: Mapping[str, Any]) -> V
         try:
             return _applied(state, row, reading, operation, arguments)
         except RuleError as problem:
-            del state.nodes[before:]
+            state.forget(before)
             problems.append(problem)
     raise next((one for one in problems if not isinstance(one, OtherRowError)), problems[-1])
 
