@@ -187,3 +187,44 @@ def test_a_compiled_spec_imports_to_its_fingerprint(name: str) -> None:
     shape = network.ir.nodes[0].shape
     model = network.compile(form="written", device="meta")
     assert fingerprint(read_module(model, shape, "n", "test").graph) == fingerprint(usual(network.ir))
+
+
+class Resizing(nn.Module):
+    """Two maps of different sizes, of which one is resized to the size of the other."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fine = nn.Conv2d(3, 4, 3, padding=1)
+        self.coarse = nn.Conv2d(4, 4, 3, stride=2, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        fine = self.fine(x)
+        coarse = self.coarse(fine)
+        return fine + nn.functional.interpolate(coarse, size=fine.shape[-2:], mode="bilinear")
+
+
+def test_a_value_that_is_resized_to_another_one_keeps_the_reference() -> None:
+    model = Resizing()
+    lowered = read_module(model, (3, 9, 9), "n", "test")
+    (resize,) = [node for node in lowered.graph.nodes if node.operator == "resize"]
+    assert dict(resize.attributes) == {"size": None, "mode": "bilinear", "align_corners": False}
+    assert [lowered.graph.nodes[source].name for source in resize.inputs] == ["coarse", "fine"]
+    assert list(differences(model, lowered, (3, 9, 9))) == []
+
+
+class Sized(nn.Module):
+    """A block whose operators depend on the size of its value."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.shape[-1] > 4:
+            x = nn.functional.max_pool2d(x, 2)
+        return x
+
+
+def test_a_condition_on_a_size_is_a_note_with_its_line() -> None:
+    lowered = read_module(nn.Sequential(nn.Conv2d(3, 4, 1), Sized()), (3, 8, 8), "n", "test")
+    line = Sized.forward.__code__.co_firstlineno + 1
+    assert lowered.notes == (
+        f"The code of the model compares a size ({__file__}:{line}); the import has the operators for 3x8x8.",
+    )
+    assert [node.operator for node in lowered.graph.nodes] == ["input", "conv", "maxpool"]
