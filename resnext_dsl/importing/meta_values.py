@@ -11,7 +11,9 @@ from torch.nn import functional
 
 from resnext_dsl.importing.layer_calls import reader_of
 from resnext_dsl.importing.lowering.axis_views import SAMPLES
+from resnext_dsl.importing.mode_flag import ModeFlag
 from resnext_dsl.importing.trace import Stored
+from resnext_dsl.importing.traced_sizes import TracedSize
 from resnext_dsl.operators.base import Shape
 
 META = torch.device("meta")
@@ -68,7 +70,9 @@ class MetaValues:
             return type(argument)([self._argument(each) for each in argument])
         if isinstance(argument, slice):
             return slice(*[self._argument(each) for each in (argument.start, argument.stop, argument.step)])
-        return bool(argument) if type(argument).__name__ == "ModeFlag" else argument
+        if isinstance(argument, TracedSize):
+            return int(argument)
+        return False if isinstance(argument, ModeFlag) else argument
 
     def _layer(self, path: str, value: torch.Tensor) -> torch.Tensor:
         """The value of a module that is read by its class."""

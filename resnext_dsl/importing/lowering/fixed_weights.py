@@ -32,6 +32,8 @@ def as_fixed_kernel(state: Lowering, attributes: Mapping[str, Any], weight: Weig
         raise unreadable("its weight is not a parameter, and it mixes channels")
     if attributes["bias"] or max(attributes["dilation"]) > 1:
         raise unreadable("its weight is not a parameter, and it has a bias or a dilation")
+    if getattr(state.trace.value(weight.key), "is_meta", False):
+        raise unreadable("its weight is not a parameter, and the module on the meta device does not have its values")
     kernels = shaped(state.trace.value(weight.key), weight).tolist()
     if any(kernel != kernels[0] for kernel in kernels):
         raise unreadable("its weight is not a parameter and differs between channels")
