@@ -139,9 +139,9 @@ class BranchFinder:
         for body, shortcut in ((first, second), (second, first)):
             kind = self._shortcut(shortcut, body, start, item)
             if kind:
-                own = _body(shortcut) if shortcut else None
+                stated = _body(shortcut) if shortcut else None
                 order = [node for one in (*body, *shortcut) for node in one.order]
-                return ResidualStep(kind, _body(body), own, (), here), order
+                return ResidualStep(kind, _body(body), stated, (), here), order
         return None
 
     def _shortcut(self, chain: Chain, body: Chain, start: int, item: Item) -> str:
