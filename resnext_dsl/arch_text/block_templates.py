@@ -113,7 +113,9 @@ class TemplateMaker:
         declared: The call of each shared instance, by the name of its module.
     """
 
-    def __init__(self, graph: Graph, operators: OperatorItems, names: NameTable, defaults: Defaults) -> None:
+    def __init__(
+        self, graph: Graph, operators: OperatorItems, names: NameTable, defaults: Defaults, projections: bool
+    ) -> None:
         self.graph = graph
         self.operators = operators
         self.templates: list[BlockTemplate] = []
@@ -122,7 +124,9 @@ class TemplateMaker:
         self._uses = uses_of_modules(graph)
         self.declared: dict[str, Any] = {}
         self._defaults = defaults
-        self._branches = BranchFinder(lambda value: graph.nodes[value].shape, lambda before, merge: True, defaults)
+        self._branches = BranchFinder(
+            lambda value: graph.nodes[value].shape, lambda before, merge: True, defaults, projections
+        )
 
     def make(self, root: ModuleUnit) -> None:
         """Makes the templates of all units inside a unit."""

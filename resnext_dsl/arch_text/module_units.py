@@ -11,8 +11,8 @@ from resnext_dsl.graph.ir import Graph, uses_of_modules
 CONTAINERS = frozenset({"Sequential", "ModuleList", "ModuleDict", "Module", "Identity"})
 """Classes that group modules and say nothing about what they compute."""
 
-FEWEST = 2
-"""A block has at least this number of operators."""
+FEWEST = 4
+"""A block has at least this number of operators, or blocks inside it; a convolution, norm and activation are none."""
 
 
 class ModuleUnit:
@@ -124,9 +124,9 @@ class UnitFinder:
         self._fill(unit, level)
         unit.members.sort()
         unit.nodes.sort()
-        if len(unit.members) < FEWEST or (not unit.nodes and len(unit.units) == 1):
+        if len(unit.members) < 2 or (not unit.nodes and len(unit.units) == 1) or not self._close(unit):
             return None
-        if not self._close(unit):
+        if len(unit.members) < FEWEST and not unit.units and not unit.module and self._is_series(unit):
             return None
         if unit.module:
             _without_instances(unit)
@@ -160,6 +160,16 @@ class UnitFinder:
                         return False
                     left.add(index)
         return self._keeps_instances(unit, stamp)
+
+    def _is_series(self, unit: ModuleUnit) -> bool:
+        """Whether each operator of a unit reads the one before it and nothing else."""
+        nodes = self.graph.nodes
+        before = unit.inputs
+        for index in unit.members:
+            if nodes[index].inputs != before:
+                return False
+            before = (index,)
+        return True
 
     def _keeps_instances(self, unit: ModuleUnit, stamp: int) -> bool:
         """Whether every shared module that the unit uses is used by it only, or the unit as a whole is shared."""

@@ -54,12 +54,12 @@ class NetworkText(NamedTuple):
     order: list[int]
 
 
-def page_of(graph: Graph, name: str, comment: str) -> NetworkText:
+def page_of(graph: Graph, name: str, comment: str, projections: bool = False) -> NetworkText:
     """The text of a graph; without blocks if modules read each other's results, so that none can be called first."""
     try:
-        return NetworkWriter(graph, name).page(comment)
+        return NetworkWriter(graph, name, projections).page(comment)
     except CyclicItemsError:
-        return NetworkWriter(graph, name, blocks=False).page(comment)
+        return NetworkWriter(graph, name, projections, blocks=False).page(comment)
 
 
 class NetworkWriter:
@@ -71,8 +71,9 @@ class NetworkWriter:
         values: The names of values that the network has named.
     """
 
-    def __init__(self, graph: Graph, name: str, blocks: bool = True) -> None:
+    def __init__(self, graph: Graph, name: str, projections: bool = False, blocks: bool = True) -> None:
         self.graph = graph
+        self._projections = projections
         self._blocks = blocks
         self.names = NameTable()
         self.network = self.names.give(name)
@@ -81,7 +82,7 @@ class NetworkWriter:
         self.values: dict[int, str] = {0: self.names.give(self._input_name())}
         self._kept = reachable(graph, [output.node for output in graph.outputs]) - {0}
         self._defaults = defaults_of(graph, self._kept)
-        self._maker = TemplateMaker(graph, OperatorItems(graph), self.names, self._defaults)
+        self._maker = TemplateMaker(graph, OperatorItems(graph), self.names, self._defaults, projections)
         self._templates = TemplateText(self._maker, self._defaults, self.names)
         self._phrases = Phrases(self._defaults, self._value, self._templates.call, self._instance)
         self._instances: dict[int | str, str] = {}
@@ -99,7 +100,7 @@ class NetworkWriter:
         main, outputs = divided(self.graph, self._maker.root_items(root))
         results = [output.node for output in main_outputs(self.graph)]
         ends = [*results, *(value for output in outputs for value in output.values)]
-        main = BranchFinder(self._shape, self._in_one_stage, self._defaults).joined(main, ends)
+        main = BranchFinder(self._shape, self._in_one_stage, self._defaults, self._projections).joined(main, ends)
         placed = in_statements(main, 0, (0,), results)
         order = [0, *placed.order]
         for output in outputs:

@@ -96,7 +96,7 @@ class NetworkParameters:
             for place, (plan, body) in enumerate(zip(self.plans, self.parts, strict=True))
             if plan.kind == "stage"
         ]
-        single = [(place, steps[0]) for place, steps in repeats if len(steps) == 1]
+        single = [(place, steps[0]) for place, steps in repeats if len(steps) == 1 and not _calls(self.parts[place])]
         if len(single) < FEWEST_STAGES:
             return
         self.values["depths"] = [step.count for _, step in single]
@@ -186,6 +186,11 @@ class NetworkParameters:
         return tuple(result)
 
 
+def _calls(body: Body) -> bool:
+    """Whether a body calls templates of the text, beside those in its repeats."""
+    return any(isinstance(step, CallStep) and isinstance(step.template, int) for step in body)
+
+
 def _is_layer(step: Step) -> bool:
     return isinstance(step, OperatorStep) and OPERATORS[step.operator].multiplies and type(step.arguments[0]) is int
 
@@ -238,10 +243,11 @@ def _with_cardinality(step: Any, count: int, name: ArgumentFormula) -> Any:
 
 
 def _first_channels(body: Body, kinds: ParameterNames) -> int | None:
-    """The first number of channels that a call of a template in a body has."""
+    """The number of channels of the first call of a template that has one such argument."""
     for step in all_steps(body):
         if isinstance(step, CallStep) and isinstance(step.template, int):
-            for kind, value in zip(kinds(step.template), step.arguments, strict=True):
-                if kind == "channels" and type(value) is int and value > 0:
-                    return value
+            pairs = zip(kinds(step.template), step.arguments, strict=True)
+            channels = [value for kind, value in pairs if kind == "channels"]
+            if len(channels) == 1 and type(channels[0]) is int and channels[0] > 0:
+                return channels[0]
     return None
