@@ -12,14 +12,14 @@ from resnext_dsl.arch_text.body_union import BodyUnion
 from resnext_dsl.arch_text.branches import BranchFinder
 from resnext_dsl.arch_text.dataflow import Item, in_statements
 from resnext_dsl.arch_text.library_calls import is_squeeze_excite, library_parameters, with_library
-from resnext_dsl.arch_text.module_units import Unit
+from resnext_dsl.arch_text.module_units import ModuleUnit
 from resnext_dsl.arch_text.operator_items import OperatorItems
 from resnext_dsl.arch_text.skeletons import Change, leaves, mapped, skeleton
 from resnext_dsl.arch_text.step_tree import (
     ENTRY,
+    ArgumentColumn,
     Body,
     CallStep,
-    Column,
     DeclaredStep,
     OperatorStep,
     OptionalStep,
@@ -57,7 +57,9 @@ class BlockTemplate:
 
     __slots__ = ("body", "calls", "label", "names", "number", "parameters", "results", "rows", "values")
 
-    def __init__(self, number: int, label: str, body: Body, parameters: Sequence[ArchParameter], unit: Unit) -> None:
+    def __init__(
+        self, number: int, label: str, body: Body, parameters: Sequence[ArchParameter], unit: ModuleUnit
+    ) -> None:
         self.number = number
         self.label = label
         self.body = body
@@ -81,7 +83,7 @@ class Instance:
 
     __slots__ = ("body", "entering", "key", "order", "unit", "values")
 
-    def __init__(self, unit: Unit, body: Body, order: list[int], entering: int) -> None:
+    def __init__(self, unit: ModuleUnit, body: Body, order: list[int], entering: int) -> None:
         self.unit = unit
         self.body = body
         self.order = order
@@ -90,7 +92,7 @@ class Instance:
         self.values: tuple[Any, ...] = ()
 
 
-class Pattern:
+class BlockPattern:
     """A body whose arguments are columns, and the instances of each row."""
 
     __slots__ = ("body", "rows")
@@ -111,7 +113,9 @@ class TemplateMaker:
         declared: The call of each shared instance, by the name of its module.
     """
 
-    def __init__(self, graph: Graph, operators: OperatorItems, names: NameTable, defaults: Defaults) -> None:
+    def __init__(
+        self, graph: Graph, operators: OperatorItems, names: NameTable, defaults: Defaults, projections: bool
+    ) -> None:
         self.graph = graph
         self.operators = operators
         self.templates: list[BlockTemplate] = []
@@ -120,9 +124,11 @@ class TemplateMaker:
         self._uses = uses_of_modules(graph)
         self.declared: dict[str, Any] = {}
         self._defaults = defaults
-        self._branches = BranchFinder(lambda value: graph.nodes[value].shape, lambda before, merge: True, defaults)
+        self._branches = BranchFinder(
+            lambda value: graph.nodes[value].shape, lambda before, merge: True, defaults, projections
+        )
 
-    def make(self, root: Unit) -> None:
+    def make(self, root: ModuleUnit) -> None:
         """Makes the templates of all units inside a unit."""
         for units in by_label(root):
             self._group([self._instance(unit) for unit in units])
@@ -133,14 +139,14 @@ class TemplateMaker:
             return library_parameters(template)
         return tuple([parameter.kind for parameter in self.templates[template].parameters])
 
-    def items_of(self, unit: Unit) -> list[Item]:
+    def items_of(self, unit: ModuleUnit) -> list[Item]:
         """The items directly inside a unit, each after those whose results it reads."""
         items = [self._operator_item(index, unit) for index in unit.nodes]
         items += [self._unit_item(inner) for inner in unit.units]
         items.sort(key=lambda item: item.outputs[-1])
         return in_order(items)
 
-    def root_items(self, unit: Unit) -> list[Item]:
+    def root_items(self, unit: ModuleUnit) -> list[Item]:
         """The items of the whole graph. Units that occur once, and units that are stages, are not calls."""
         items = [self._operator_item(index, unit) for index in unit.nodes]
         for inner in unit.units:
@@ -155,7 +161,7 @@ class TemplateMaker:
         items.sort(key=lambda item: item.outputs[-1])
         return in_order(items)
 
-    def _operator_item(self, index: int, unit: Unit) -> Item:
+    def _operator_item(self, index: int, unit: ModuleUnit) -> Item:
         """The item of a node; a use of an instance, if other nodes outside of shared units call its module."""
         item = self.operators.item(index)
         module = self.graph.nodes[index].module
@@ -165,7 +171,7 @@ class TemplateMaker:
             item.step = SharedStep(module)
         return item
 
-    def _unit_item(self, unit: Unit) -> Item:
+    def _unit_item(self, unit: ModuleUnit) -> Item:
         """The item of a unit: a call, or a use of an instance."""
         item = self.item_of[unit.scope]
         if unit.module:
@@ -203,7 +209,7 @@ class TemplateMaker:
             for step in body
         )
 
-    def _instance(self, unit: Unit) -> Instance:
+    def _instance(self, unit: ModuleUnit) -> Instance:
         items = self._branches.joined(self.items_of(unit), unit.outputs)
         placed = in_statements(items, unit.inputs[0], unit.inputs, unit.outputs)
         steps = with_entry(tuple(placed.steps), unit.inputs[0], self._defaults)
@@ -228,20 +234,20 @@ class TemplateMaker:
             groups.setdefault(instance.key, []).append(instance)
         self._templates([self._pattern(members) for members in groups.values()])
 
-    def _pattern(self, instances: list[Instance]) -> Pattern:
+    def _pattern(self, instances: list[Instance]) -> BlockPattern:
         """The pattern of instances that differ in arguments only."""
         rows: dict[Any, list[Instance]] = {}
         for instance in instances:
             rows.setdefault((instance.values, instance.entering), []).append(instance)
         firsts = [members[0] for members in rows.values()]
-        columns = iter([Column(values) for values in zip(*[one.values[0] for one in firsts], strict=True)])
-        places = iter([Column(values) for values in zip(*[one.values[1] for one in firsts], strict=True)])
+        columns = iter([ArgumentColumn(values) for values in zip(*[one.values[0] for one in firsts], strict=True)])
+        places = iter([ArgumentColumn(values) for values in zip(*[one.values[1] for one in firsts], strict=True)])
         body = mapped(firsts[0].body, lambda kind, value, at: next(columns), lambda value: next(places), self.kinds_of)
-        return Pattern(body, list(rows.values()))
+        return BlockPattern(body, list(rows.values()))
 
-    def _templates(self, patterns: list[Pattern]) -> None:
+    def _templates(self, patterns: list[BlockPattern]) -> None:
         """Makes one template of patterns that can be joined."""
-        joined: list[Pattern] = []
+        joined: list[BlockPattern] = []
         for pattern in sorted(patterns, key=lambda one: -len(one.body)):
             for place, other in enumerate(joined):
                 union = self._joined(other, pattern)
@@ -253,7 +259,7 @@ class TemplateMaker:
         for pattern in joined:
             self._template(pattern)
 
-    def _joined(self, one: Pattern, other: Pattern) -> Pattern | None:
+    def _joined(self, one: BlockPattern, other: BlockPattern) -> BlockPattern | None:
         first, second = one.rows[0][0].unit, other.rows[0][0].unit
         if (len(first.inputs), len(first.outputs)) != (len(second.inputs), len(second.outputs)):
             return None
@@ -261,7 +267,7 @@ class TemplateMaker:
         nodes = self.graph.nodes
         skips = [nodes[members[0].unit.inputs[0]].shape != nodes[members[0].unit.outputs[0]].shape for members in rows]
         body = BodyUnion(len(one.rows), len(other.rows), self.kinds_of).joined(one.body, other.body, skips)
-        return None if body is None else Pattern(body, rows)
+        return None if body is None else BlockPattern(body, rows)
 
     def _is_one_call(self, instance: Instance) -> bool:
         """Whether a unit is one call of another template, which then stands in its place."""
@@ -272,7 +278,7 @@ class TemplateMaker:
         self.item_of[unit.scope] = Item(unit.inputs, unit.outputs, step, instance.order)
         return True
 
-    def _template(self, pattern: Pattern) -> None:
+    def _template(self, pattern: BlockPattern) -> None:
         """Makes the template of a pattern, and the calls of its instances."""
         firsts = [members[0] for members in pattern.rows]
         unit = firsts[0].unit
@@ -376,16 +382,16 @@ def in_order(items: list[Item]) -> list[Item]:
     return result
 
 
-def by_label(root: Unit) -> list[list[Unit]]:
+def by_label(root: ModuleUnit) -> list[list[ModuleUnit]]:
     """The units inside a unit in groups of one label, so that inner units have a template before outer ones.
 
     Units of one label at different heights are one group, except in labels that contain each other.
     """
     heights: dict[int, int] = {}
-    units: list[Unit] = []
+    units: list[ModuleUnit] = []
     inner: dict[str, set[str]] = {}
 
-    def visit(unit: Unit) -> int:
+    def visit(unit: ModuleUnit) -> int:
         height = 0
         for one in unit.units:
             height = max(height, visit(one) + 1)
@@ -397,7 +403,7 @@ def by_label(root: Unit) -> list[list[Unit]]:
 
     visit(root)
     rank = _ranks(inner)
-    groups: dict[tuple[int, int, str], list[Unit]] = {}
+    groups: dict[tuple[int, int, str], list[ModuleUnit]] = {}
     for unit in sorted(units, key=lambda unit: unit.members[0]):
         place = rank.get(unit.label)
         key = (heights[id(unit)], 1, unit.label) if place is None else (place, 0, unit.label)

@@ -11,11 +11,11 @@ from resnext_dsl.graph.ir import Graph, uses_of_modules
 CONTAINERS = frozenset({"Sequential", "ModuleList", "ModuleDict", "Module", "Identity"})
 """Classes that group modules and say nothing about what they compute."""
 
-FEWEST = 2
-"""A block has at least this number of operators."""
+FEWEST = 4
+"""A block has at least this number of operators, or blocks inside it; a convolution, norm and activation are none."""
 
 
-class Unit:
+class ModuleUnit:
     """A module of the graph, or the whole graph.
 
     Attributes:
@@ -36,7 +36,7 @@ class Unit:
         self.scope = scope
         self.label = label
         self.nodes: list[int] = []
-        self.units: list[Unit] = []
+        self.units: list[ModuleUnit] = []
         self.members: list[int] = []
         self.inputs: tuple[int, ...] = ()
         self.outputs: tuple[int, ...] = ()
@@ -84,13 +84,13 @@ class UnitFinder:
         self._inside = [-1] * len(graph.nodes)
         self._stamp = 0
 
-    def root(self) -> Unit:
+    def root(self) -> ModuleUnit:
         """The whole graph as a unit."""
         top = _Level("")
         levels: dict[str, _Level] = {"": top}
         for index in sorted(self.kept):
             self._level(self.graph.nodes[index].scope, levels).nodes.append(index)
-        unit = Unit("", self.graph.name)
+        unit = ModuleUnit("", self.graph.name)
         self._fill(unit, top)
         unit.inputs = (0,)
         return unit
@@ -103,7 +103,7 @@ class UnitFinder:
             parent.children[name] = level
         return level
 
-    def _fill(self, unit: Unit, level: _Level) -> None:
+    def _fill(self, unit: ModuleUnit, level: _Level) -> None:
         """Adds the nodes and units of a level to the unit around it."""
         unit.nodes += level.nodes
         unit.members += level.nodes
@@ -115,24 +115,24 @@ class UnitFinder:
                 unit.units.append(inner)
                 unit.members += inner.members
 
-    def _unit(self, level: _Level) -> Unit | None:
+    def _unit(self, level: _Level) -> ModuleUnit | None:
         """The unit of a level; None if the level is no unit."""
         scope = self.graph.scopes.get(level.name)
         if not self._blocks or scope is None or scope.kind != "template" or scope.label in CONTAINERS:
             return None
-        unit = Unit(level.name, scope.label)
+        unit = ModuleUnit(level.name, scope.label)
         self._fill(unit, level)
         unit.members.sort()
         unit.nodes.sort()
-        if len(unit.members) < FEWEST or (not unit.nodes and len(unit.units) == 1):
+        if len(unit.members) < 2 or (not unit.nodes and len(unit.units) == 1) or not self._close(unit):
             return None
-        if not self._close(unit):
+        if len(unit.members) < FEWEST and not unit.units and not unit.module and self._is_series(unit):
             return None
         if unit.module:
             _without_instances(unit)
         return unit
 
-    def _close(self, unit: Unit) -> bool:
+    def _close(self, unit: ModuleUnit) -> bool:
         """Sets inputs and outputs; false if the unit is not closed under paths, or shares a module with others."""
         nodes = self.graph.nodes
         self._stamp += 1
@@ -154,14 +154,24 @@ class UnitFinder:
         if high - low + 1 != len(unit.members):
             left: set[int] = set()
             for index in range(low, high + 1):
-                own = inside[index] == stamp
-                if any(source in left or (not own and inside[source] == stamp) for source in nodes[index].inputs):
-                    if own:
+                member = inside[index] == stamp
+                if any(source in left or (not member and inside[source] == stamp) for source in nodes[index].inputs):
+                    if member:
                         return False
                     left.add(index)
         return self._keeps_instances(unit, stamp)
 
-    def _keeps_instances(self, unit: Unit, stamp: int) -> bool:
+    def _is_series(self, unit: ModuleUnit) -> bool:
+        """Whether each operator of a unit reads the one before it and nothing else."""
+        nodes = self.graph.nodes
+        before = unit.inputs
+        for index in unit.members:
+            if nodes[index].inputs != before:
+                return False
+            before = (index,)
+        return True
+
+    def _keeps_instances(self, unit: ModuleUnit, stamp: int) -> bool:
         """Whether every shared module that the unit uses is used by it only, or the unit as a whole is shared."""
         if not self._uses:
             return True
@@ -185,7 +195,7 @@ class UnitFinder:
         return self._scope_uses.get(module, 0)
 
 
-def _without_instances(unit: Unit) -> None:
+def _without_instances(unit: ModuleUnit) -> None:
     """Clears the marks of the units inside a shared instance, which are parts of it."""
     unit.in_instance = True
     for inner in unit.units:

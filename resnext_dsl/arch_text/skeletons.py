@@ -11,6 +11,7 @@ from resnext_dsl.arch_text.step_tree import (
     Body,
     CallStep,
     DeclaredStep,
+    FirstAndLater,
     OperatorStep,
     OptionalStep,
     RepeatStep,
@@ -18,7 +19,6 @@ from resnext_dsl.arch_text.step_tree import (
     SharedStep,
     SplitStep,
     Step,
-    Turns,
     UseStep,
     fields_of,
 )
@@ -39,7 +39,7 @@ def _key(step: Step) -> tuple[Any, ...]:
     if isinstance(step, OperatorStep):
         return "op", step.operator, step.others, step.names, _turns(step.arguments)
     if isinstance(step, ActivationStep):
-        return "act", step.names, isinstance(step.operator, Turns)
+        return "act", step.names, isinstance(step.operator, FirstAndLater)
     if isinstance(step, CallStep):
         return "call", step.template, step.others, step.names, _turns(step.arguments)
     if isinstance(step, ResidualStep):
@@ -60,15 +60,15 @@ def _key(step: Step) -> tuple[Any, ...]:
 
 
 def _turns(arguments: tuple[Argument, ...]) -> tuple[int, ...]:
-    return tuple([place for place, argument in enumerate(arguments) if type(argument) is Turns])
+    return tuple([place for place, argument in enumerate(arguments) if type(argument) is FirstAndLater])
 
 
 def mapped(body: Body, change: Change, here: Callable[[Argument], Argument], names: ParameterNames) -> Body:
     """The body with every argument changed, in a fixed order: that of the skeleton."""
 
     def argument(kind: str, value: Argument, at: Argument) -> Argument:
-        if type(value) is Turns:
-            return Turns(change(kind, value.first, at), change(kind, value.later, at))
+        if type(value) is FirstAndLater:
+            return FirstAndLater(change(kind, value.first, at), change(kind, value.later, at))
         return change(kind, value, at)
 
     def several(kinds: tuple[str, ...], values: tuple[Argument, ...], at: Argument) -> tuple[Argument, ...]:

@@ -128,9 +128,12 @@ def _by_resolution(steps: Sequence[RootStep], groups: Sequence[tuple[int, int, s
     """Joins groups of one statement, and cuts groups without a module of their own, if the resolution changes."""
     result: list[tuple[int, int, str]] = []
     loose_from = -1
+    trunk: tuple[str, ...] = ()
     for start, stop, name in groups:
         single = stop - start == 1 and (name.rpartition("_")[2].isdigit() or not steps[start].block)
         loose = single or not name
+        if steps[start].path[:1] != trunk:
+            loose_from, trunk = -1, steps[start].path[:1]
         if not loose:
             loose_from = -1
             result.append((start, stop, name))

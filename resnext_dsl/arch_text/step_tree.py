@@ -18,7 +18,7 @@ from resnext_dsl.operators import OPERATORS, arguments_of
 from resnext_dsl.operators.base import Attributes
 
 Argument = Any
-"""A plain value, a `Column` or a `Formula`."""
+"""A plain value, a `ArgumentColumn` or a `ArgumentFormula`."""
 
 ENTRY = -1
 """The value that enters a template. The other values that it takes are -2, -3, ..."""
@@ -30,20 +30,20 @@ class Spelled(str):
     __slots__ = ()
 
 
-class Column(NamedTuple):
+class ArgumentColumn(NamedTuple):
     """One plain value for each row; `ABSENT` for a row that has none."""
 
     values: tuple[Any, ...]
 
 
-class Formula(NamedTuple):
+class ArgumentFormula(NamedTuple):
     """An expression of the language; `tight` if it needs no parentheses as an operand."""
 
     text: str
     tight: bool = True
 
 
-class Turns(NamedTuple):
+class FirstAndLater(NamedTuple):
     """An argument inside a repeat: one value in its first pass, another one in the later passes."""
 
     first: Any
