@@ -88,5 +88,5 @@ def import_module(module: nn.Module, shape: Shape, name: str, origin: str) -> Im
 
 def _imported(lowered: Lowered, origin: str) -> Imported:
     comment = f"Imported from {origin}."
-    written = arch_text(lowered.graph, comment=comment)
+    written = arch_text(lowered.graph, comment=comment, projections=True)
     return Imported(written.text, origin, lowered, written.order)
