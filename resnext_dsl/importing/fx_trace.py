@@ -28,6 +28,9 @@ from resnext_dsl.importing.trace import BATCH, INPUT, Call, Ref, Stored, Tensor,
 from resnext_dsl.importing.traced_sizes import TracedSize, sides_of_one, traced_sizes
 from resnext_dsl.operators.base import Shape
 
+PATH = "path"
+"""The key of a node's path among its facts."""
+
 KNOWN_BY_VALUE = frozenset({"ndim", "dtype", "device", "is_cuda", "requires_grad", "layout", "is_quantized"})
 """Attributes of a tensor that tracing knows."""
 
@@ -97,7 +100,8 @@ class ModuleTracer(fx.Tracer):
     def __init__(self, module: nn.Module, shape: Shape, places: bool) -> None:
         super().__init__(autowrap_modules=(math,))
         self.record_stack_traces = places
-        self.names = {id(tensor): name for name, tensor in _tensors_of(module)}
+        self.tensors = dict(_tensors_of(module))
+        self.names = {id(tensor): name for name, (tensor, _) in reversed(self.tensors.items())}
         self.stored: dict[str, torch.Tensor] = {}
         self.attributes: dict[str, fx.Proxy] = {}
         self.conditions: set[str] = set()
@@ -127,11 +131,30 @@ class ModuleTracer(fx.Tracer):
 
     def create_arg(self, a: Any) -> Any:
         """An argument of a call; a tensor is stored under its key."""
+        if type(a) is ValueProxy:
+            return a.node
         if isinstance(a, torch.Tensor) and not isinstance(a, fx.Proxy):
             name = self.names.setdefault(id(a), f"constant{len(self.stored)}")
             self.stored[name] = a
             return self.create_node("get_attr", name, (), {})
         return super().create_arg(a)
+
+    def create_node(
+        self,
+        kind: str,
+        target: Any,
+        args: Any,
+        kwargs: Any,
+        name: str | None = None,
+        type_expr: Any | None = None,
+    ) -> fx.Node:
+        """A node with the path of the module that makes the call."""
+        if self.record_stack_traces:
+            node = super().create_node(kind, target, args, kwargs, name, type_expr)
+        else:
+            node = self.graph.create_node(kind, target, args, kwargs, name, type_expr)
+        node.meta[PATH] = next(reversed(self.module_stack.values()))[0] if self.module_stack else ""
+        return node
 
     def create_proxy(self, kind: str, target: Any, args: Any, kwargs: Any, *rest: Any, **more: Any) -> Any:
         """The result of a call. Functions that a library keeps as one call are traced into."""
@@ -145,9 +168,14 @@ def _is_of_torch(function: Any) -> bool:
     return module.partition(".")[0] in ("torch", "_operator", "builtins", "operator", "math", "")
 
 
-def _tensors_of(module: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
-    yield from module.named_parameters()
-    yield from module.named_buffers()
+def _tensors_of(module: nn.Module) -> Iterator[tuple[str, tuple[torch.Tensor, str]]]:
+    """The parameters and buffers under all of their names, and their kinds."""
+    for path, each in module.named_modules(remove_duplicate=False):
+        prefix = f"{path}." if path else ""
+        for kind, tensors in (("parameter", each._parameters), ("buffer", each._buffers)):
+            for name, tensor in tensors.items():
+                if tensor is not None:
+                    yield prefix + name, (tensor, kind)
 
 
 @contextmanager
@@ -165,7 +193,7 @@ def traced_mode(module: nn.Module, flag: ModeFlag) -> Iterator[None]:
             each.__dict__.clear()
             each.__dict__.update(attributes)
         for each, mode in zip(modules, flags, strict=True):
-            each.training = mode
+            each.__dict__["training"] = mode
 
 
 def trace_module(
@@ -232,8 +260,12 @@ class _Reading:
     def trace(self, shape: Shape, name: str, origin: str) -> Trace:
         for node in self.graph.nodes:
             self._read(node)
-        tensors = dict(self._tensors())
-        stored = {**dict(_all_tensors(self.module)), **self.tracer.stored}
+        stored = {**{key: tensor for key, (tensor, _) in self.tracer.tensors.items()}, **self.tracer.stored}
+        kinds = {key: kind for key, (_, kind) in self.tracer.tensors.items()}
+        tensors = {
+            key: Tensor(tuple(tensor.shape), kinds.get(key, "constant"), tensor.is_floating_point())
+            for key, tensor in stored.items()
+        }
         classes = {path: type(each).__name__ for path, each in self.modules.items()}
         calls, value = tuple(self.calls), stored.__getitem__
         return Trace(name, origin, shape, calls, self.outputs, classes, tensors, value, self._notes(shape))
@@ -245,16 +277,6 @@ class _Reading:
             f"The code of the model compares a size ({place}); the import has the operators for {example}."
             for place in sorted(self.tracer.conditions)
         )
-
-    def _tensors(self) -> Iterator[tuple[str, Tensor]]:
-        for key, parameter in self.module.named_parameters(remove_duplicate=False):
-            yield key, Tensor(tuple(parameter.shape), "parameter", parameter.is_floating_point())
-        for key, buffer in self.module.named_buffers(remove_duplicate=False):
-            yield key, Tensor(tuple(buffer.shape), "buffer", buffer.is_floating_point())
-        names = {name for name, _ in _tensors_of(self.module)}
-        for key, tensor in self.tracer.stored.items():
-            if key not in names:
-                yield key, Tensor(tuple(tensor.shape), "constant", tensor.is_floating_point())
 
     def _read(self, node: fx.Node) -> None:
         if node.op == "placeholder":
@@ -417,13 +439,7 @@ def _named_outputs(value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _path_of(node: fx.Node) -> str:
-    stack = node.meta.get("nn_module_stack")
-    return str(next(reversed(stack.values()))[0]) if stack else ""
-
-
-def _all_tensors(module: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
-    yield from module.named_parameters(remove_duplicate=False)
-    yield from module.named_buffers(remove_duplicate=False)
+    return str(node.meta[PATH])
 
 
 def _function_name(function: Callable[..., Any]) -> str:
