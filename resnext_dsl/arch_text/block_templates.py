@@ -11,6 +11,7 @@ from resnext_dsl.arch_text.body_folding import folded
 from resnext_dsl.arch_text.body_union import BodyUnion
 from resnext_dsl.arch_text.branches import BranchFinder
 from resnext_dsl.arch_text.dataflow import Item, in_statements
+from resnext_dsl.arch_text.growing_lists import ENTERS, LEAVES, Growth
 from resnext_dsl.arch_text.library_calls import is_squeeze_excite, library_parameters, with_library
 from resnext_dsl.arch_text.module_units import ModuleUnit
 from resnext_dsl.arch_text.operator_items import OperatorItems
@@ -21,6 +22,7 @@ from resnext_dsl.arch_text.step_tree import (
     Body,
     CallStep,
     DeclaredStep,
+    GatherStep,
     OperatorStep,
     OptionalStep,
     RepeatStep,
@@ -28,6 +30,7 @@ from resnext_dsl.arch_text.step_tree import (
     SharedStep,
     SplitStep,
     Step,
+    TextStep,
     all_steps,
     changed_inside,
     fields_of,
@@ -64,7 +67,7 @@ class BlockTemplate:
         self.label = label
         self.body = body
         self.parameters = tuple(parameters)
-        self.values = len(unit.inputs) - 1
+        self.values = max(unit.takes() - 1, 0)
         self.results = len(unit.outputs)
         self.calls = 0
         self.rows: list[Body] = []
@@ -141,15 +144,29 @@ class TemplateMaker:
 
     def items_of(self, unit: ModuleUnit) -> list[Item]:
         """The items directly inside a unit, each after those whose results it reads."""
-        items = [self._operator_item(index, unit) for index in unit.nodes]
-        items += [self._unit_item(inner) for inner in unit.units]
+        ends, growing = _growing(unit)
+        items = [self._operator_item(index, unit) for index in unit.nodes if index not in ends]
+        items += [self._unit_item(inner) for inner in unit.units if id(inner) not in growing]
+        items += [self._gather(growth) for growth in unit.growths]
         items.sort(key=lambda item: item.outputs[-1])
         return in_order(items)
 
+    def _gather(self, growth: Growth) -> Item:
+        """The item of blocks that make a list grow."""
+        calls = [self.item_of[unit.scope] for unit in growth.units]
+        order = [node for call in calls for node in call.order]
+        here = self.graph.nodes[growth.start].shape[0]
+        step = GatherStep(folded([call.step for call in calls]), (), here)
+        return Item((growth.start,), (growth.end,), step, [*order, growth.end])
+
     def root_items(self, unit: ModuleUnit) -> list[Item]:
         """The items of the whole graph. Units that occur once, and units that are stages, are not calls."""
-        items = [self._operator_item(index, unit) for index in unit.nodes]
+        ends, growing = _growing(unit)
+        items = [self._operator_item(index, unit) for index in unit.nodes if index not in ends]
+        items += [self._gather(growth) for growth in unit.growths]
         for inner in unit.units:
+            if id(inner) in growing:
+                continue
             item = self._unit_item(inner)
             step: Any = item.step
             number = step.template if isinstance(step, CallStep) else ""
@@ -204,20 +221,28 @@ class TemplateMaker:
         if any(names_of(step) or isinstance(step, SplitStep | ResidualStep) for step in body):
             return False
         return any(
-            isinstance(step, RepeatStep)
-            and any(isinstance(one, CallStep) and isinstance(one.template, int) for one in step.body)
+            isinstance(step, GatherStep)
+            or (
+                isinstance(step, RepeatStep)
+                and any(isinstance(one, CallStep) and isinstance(one.template, int) for one in step.body)
+            )
             for step in body
         )
 
     def _instance(self, unit: ModuleUnit) -> Instance:
-        items = self._branches.joined(self.items_of(unit), unit.outputs)
-        placed = in_statements(items, unit.inputs[0], unit.inputs, unit.outputs)
-        steps = with_entry(tuple(placed.steps), unit.inputs[0], self._defaults)
+        items = self.items_of(unit)
+        inputs, before = unit.inputs, []
+        if unit.gathered is not None and unit.gathered >= 0:
+            items = [item for item in items if item.outputs != (unit.gathered,)]
+            inputs, before = (unit.gathered,), [unit.gathered]
+        items = self._branches.joined(items, unit.outputs)
+        placed = in_statements(items, inputs[0], inputs, unit.outputs)
+        steps = with_entry(tuple(placed.steps), inputs[0], self._defaults)
         body = folded(with_library(steps, self._defaults))
-        numbers = {value: ENTRY - place for place, value in enumerate(unit.inputs)}
+        numbers = {value: ENTRY - place for place, value in enumerate(inputs)}
         body = self.with_declarations(body)
-        body = renamed(body, lambda value: numbers.setdefault(value, len(numbers) - len(unit.inputs)))
-        return Instance(unit, body, placed.order, self.graph.nodes[unit.inputs[0]].shape[0])
+        body = renamed(body, lambda value: numbers.setdefault(value, len(numbers) - len(inputs)))
+        return Instance(unit, body, [*before, *placed.order], self.graph.nodes[inputs[0]].shape[0])
 
     def _group(self, instances: list[Instance]) -> None:
         """Makes the templates of the instances of one label."""
@@ -229,7 +254,7 @@ class TemplateMaker:
             instance.body = with_shortcuts(instance.body, stated)
             kinds, values, places = leaves(instance.body, self.kinds_of)
             instance.values = values, places
-            shape = len(instance.unit.inputs), len(instance.unit.outputs)
+            shape = instance.unit.takes(), len(instance.unit.outputs)
             instance.key = skeleton(instance.body), shape, kinds
             groups.setdefault(instance.key, []).append(instance)
         self._templates([self._pattern(members) for members in groups.values()])
@@ -261,7 +286,7 @@ class TemplateMaker:
 
     def _joined(self, one: BlockPattern, other: BlockPattern) -> BlockPattern | None:
         first, second = one.rows[0][0].unit, other.rows[0][0].unit
-        if (len(first.inputs), len(first.outputs)) != (len(second.inputs), len(second.outputs)):
+        if (first.takes(), len(first.outputs)) != (second.takes(), len(second.outputs)) or first.gathered is not None:
             return None
         rows = [*one.rows, *other.rows]
         nodes = self.graph.nodes
@@ -273,7 +298,14 @@ class TemplateMaker:
         """Whether a unit is one call of another template, which then stands in its place."""
         unit, body = instance.unit, instance.body
         step = body[0]
-        if len(body) > 1 or len(unit.inputs) > 1 or not isinstance(step, CallStep) or step.names or step.others:
+        if (
+            len(body) > 1
+            or len(unit.inputs) > 1
+            or unit.gathered is not None
+            or not isinstance(step, CallStep)
+            or step.names
+            or step.others
+        ):
             return False
         self.item_of[unit.scope] = Item(unit.inputs, unit.outputs, step, instance.order)
         return True
@@ -285,9 +317,12 @@ class TemplateMaker:
         names = NameTable(frozenset(), self._names)
         weights = [len(members) for members in pattern.rows]
         leaving = [self.graph.nodes[one.unit.outputs[-1]].shape[0] for one in firsts]
-        solver = ArgumentSolver(weights, [one.entering for one in firsts], leaving, names)
+        gathers = unit.gathered is not None
+        solver = ArgumentSolver(weights, [0 if gathers else one.entering for one in firsts], leaving, names)
         body = mapped(pattern.body, _but_flags(solver.solved), lambda value: value, self.kinds_of)
         body = _with_conditions(body, solver)
+        if gathers:
+            body = (TextStep(ENTERS), *body, TextStep(LEAVES))
         template = BlockTemplate(len(self.templates), unit.label, body, solver.ordered(), unit)
         template.calls = sum(weights)
         template.rows = [one.body for one in firsts]
@@ -333,6 +368,12 @@ def with_shortcuts(body: Body, stated: bool) -> Body:
         return step._replace(shortcut=None)
 
     return tuple([one(step) for step in body])
+
+
+def _growing(unit: ModuleUnit) -> tuple[set[int], set[int]]:
+    """The nodes and units of a unit that belong to growing lists."""
+    ends = {growth.end for growth in unit.growths}
+    return ends, {id(inner) for growth in unit.growths for inner in growth.units}
 
 
 def _but_flags(solve: Change) -> Change:

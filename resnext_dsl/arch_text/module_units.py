@@ -6,7 +6,12 @@ and enters again. The nodes of other modules belong to the module around them.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from resnext_dsl.graph.ir import Graph, uses_of_modules
+
+if TYPE_CHECKING:
+    from resnext_dsl.arch_text.growing_lists import Growth
 
 CONTAINERS = frozenset({"Sequential", "ModuleList", "ModuleDict", "Module", "Identity"})
 """Classes that group modules and say nothing about what they compute."""
@@ -28,9 +33,23 @@ class ModuleUnit:
         outputs: Its values that are read outside.
         module: The name of the shared instance that it is a use of; "" if it is none.
         in_instance: Whether it is a shared instance, or inside one.
+        growths: The growing lists of its units.
+        gathered: If it makes a list of values grow, its node that joins the list, -1 for the first unit of the list.
     """
 
-    __slots__ = ("in_instance", "inputs", "label", "members", "module", "nodes", "outputs", "scope", "units")
+    __slots__ = (
+        "gathered",
+        "growths",
+        "in_instance",
+        "inputs",
+        "label",
+        "members",
+        "module",
+        "nodes",
+        "outputs",
+        "scope",
+        "units",
+    )
 
     def __init__(self, scope: str, label: str) -> None:
         self.scope = scope
@@ -42,6 +61,12 @@ class ModuleUnit:
         self.outputs: tuple[int, ...] = ()
         self.module = ""
         self.in_instance = False
+        self.growths: list[Growth] = []
+        self.gathered: int | None = None
+
+    def takes(self) -> int:
+        """The number of values that a call takes; 0 for a list."""
+        return len(self.inputs) if self.gathered is None else 0
 
 
 class _Level:
@@ -61,6 +86,7 @@ class UnitFinder:
     Attributes:
         graph: The graph.
         kept: The nodes that an output depends on, without the input.
+        readers: For each node, the nodes that read it.
     """
 
     def __init__(self, graph: Graph, kept: set[int], blocks: bool = True) -> None:
@@ -74,10 +100,10 @@ class UnitFinder:
         self.graph = graph
         self._blocks = blocks
         self.kept = kept
-        self._readers: list[list[int]] = [[] for _ in graph.nodes]
+        self.readers: list[list[int]] = [[] for _ in graph.nodes]
         for index in sorted(kept):
             for source in graph.nodes[index].inputs:
-                self._readers[source].append(index)
+                self.readers[source].append(index)
         self._results = {output.node for output in graph.outputs}
         self._uses = uses_of_modules(graph)
         self._scope_uses: dict[str, int] = {}
@@ -145,7 +171,7 @@ class UnitFinder:
             for source in nodes[index].inputs:
                 if inside[source] != stamp:
                     inputs[source] = None
-            if index in self._results or any(inside[reader] != stamp for reader in self._readers[index]):
+            if index in self._results or any(inside[reader] != stamp for reader in self.readers[index]):
                 outputs.append(index)
         unit.inputs, unit.outputs = tuple(inputs), tuple(outputs)
         if not inputs or not outputs:

@@ -11,6 +11,7 @@ from resnext_dsl.arch_text.block_templates import TemplateMaker, with_shortcuts
 from resnext_dsl.arch_text.body_folding import folded
 from resnext_dsl.arch_text.branches import BranchFinder
 from resnext_dsl.arch_text.dataflow import CyclicItemsError, Item, StatementList, in_statements
+from resnext_dsl.arch_text.growing_lists import mark_growths
 from resnext_dsl.arch_text.library_calls import with_library
 from resnext_dsl.arch_text.module_units import UnitFinder
 from resnext_dsl.arch_text.network_defaults import default_lines, defaults_of
@@ -95,7 +96,9 @@ class NetworkWriter:
 
     def page(self, comment: str) -> NetworkText:
         """The text, with the nodes in its order."""
-        root = UnitFinder(self.graph, self._kept, self._blocks).root()
+        finder = UnitFinder(self.graph, self._kept, self._blocks)
+        root = finder.root()
+        mark_growths(root, self.graph, finder.readers)
         self._maker.make(root)
         main, outputs = divided(self.graph, self._maker.root_items(root))
         results = [output.node for output in main_outputs(self.graph)]

@@ -13,6 +13,7 @@ from resnext_dsl.arch_text.step_tree import (
     ArgumentFormula,
     Body,
     CallStep,
+    GatherStep,
     OperatorStep,
     RepeatStep,
     SplitStep,
@@ -91,18 +92,17 @@ class NetworkParameters:
 
     def _depths(self) -> None:
         """The passes of the stages."""
-        repeats = [
-            (place, [step for step in body if isinstance(step, RepeatStep)])
+        repeats = {
+            place: repeat
             for place, (plan, body) in enumerate(zip(self.plans, self.parts, strict=True))
-            if plan.kind == "stage"
-        ]
-        single = [(place, steps[0]) for place, steps in repeats if len(steps) == 1 and not _calls(self.parts[place])]
-        if len(single) < FEWEST_STAGES:
+            if plan.kind == "stage" and (repeat := _only_repeat(body)) is not None
+        }
+        if len(repeats) < FEWEST_STAGES:
             return
-        self.values["depths"] = [step.count for _, step in single]
-        for number, (place, repeat) in enumerate(single):
+        self.values["depths"] = [repeat.count for repeat in repeats.values()]
+        for number, (place, repeat) in enumerate(repeats.items()):
             named = repeat._replace(count=ArgumentFormula(f"depths[{number}]"))
-            self.parts[place] = tuple([named if step is repeat else step for step in self.parts[place]])
+            self.parts[place] = _with_repeat(self.parts[place], repeat, named)
 
     def _cardinality(self) -> None:
         """The number of groups or paths, if all convolutions with groups have the same."""
@@ -189,6 +189,27 @@ class NetworkParameters:
 def _calls(body: Body) -> bool:
     """Whether a body calls templates of the text, beside those in its repeats."""
     return any(isinstance(step, CallStep) and isinstance(step.template, int) for step in body)
+
+
+def _only_repeat(body: Body) -> RepeatStep | None:
+    """The one repeat of a stage that has no other blocks."""
+    steps = [one for step in body for one in (step.body if isinstance(step, GatherStep) else (step,))]
+    repeats = [step for step in steps if isinstance(step, RepeatStep)]
+    return repeats[0] if len(repeats) == 1 and not _calls(tuple(steps)) else None
+
+
+def _with_repeat(body: Body, repeat: RepeatStep, named: RepeatStep) -> Body:
+    """The body with a repeat replaced."""
+    return tuple(
+        [
+            named
+            if step is repeat
+            else step._replace(body=_with_repeat(step.body, repeat, named))
+            if isinstance(step, GatherStep)
+            else step
+            for step in body
+        ]
+    )
 
 
 def _is_layer(step: Step) -> bool:

@@ -12,6 +12,7 @@ from resnext_dsl.arch_text.step_tree import (
     CallStep,
     DeclaredStep,
     FirstAndLater,
+    GatherStep,
     OperatorStep,
     OptionalStep,
     RepeatStep,
@@ -19,6 +20,7 @@ from resnext_dsl.arch_text.step_tree import (
     SharedStep,
     SplitStep,
     Step,
+    TextStep,
     UseStep,
     fields_of,
 )
@@ -56,6 +58,10 @@ def _key(step: Step) -> tuple[Any, ...]:
         return "if", skeleton(step.body), step.names
     if isinstance(step, SharedStep):
         return "shared", step.instance, step.names
+    if isinstance(step, GatherStep):
+        return "gather", skeleton(step.body), step.names
+    if isinstance(step, TextStep):
+        return "text", step.text, step.names
     return "declared", step.instance, _key(step.call)
 
 
@@ -104,8 +110,8 @@ def mapped(body: Body, change: Change, here: Callable[[Argument], Argument], nam
         if isinstance(step, OptionalStep):
             at = here(step.here)
             return OptionalStep(argument("flag", step.flag, at), whole(step.body), step.names, at)
-        if isinstance(step, SharedStep):
-            return step
+        if isinstance(step, GatherStep):
+            return step._replace(body=whole(step.body))
         if isinstance(step, DeclaredStep):
             call: Any
             (call,) = whole((step.call,))

@@ -166,6 +166,22 @@ class DeclaredStep(NamedTuple):
     call: OperatorStep | ActivationStep | CallStep
 
 
+class GatherStep(NamedTuple):
+    """Blocks that make a list of values grow, and the join of the list: `use [value_here]; ...; concat`."""
+
+    body: tuple[Step, ...]
+    names: tuple[int, ...] = ()
+    here: Argument = 0
+
+
+class TextStep(NamedTuple):
+    """A statement by its text."""
+
+    text: str
+    names: tuple[int, ...] = ()
+    here: Argument = 0
+
+
 Step = (
     OperatorStep
     | ActivationStep
@@ -177,6 +193,8 @@ Step = (
     | OptionalStep
     | SharedStep
     | DeclaredStep
+    | GatherStep
+    | TextStep
 )
 Body = tuple[Step, ...]
 
@@ -200,7 +218,7 @@ def bodies(step: Step) -> tuple[Body, ...]:
         return step.paths
     if isinstance(step, OptionalStep) and step.otherwise:
         return step.body, step.otherwise
-    if isinstance(step, RepeatStep | OptionalStep):
+    if isinstance(step, RepeatStep | OptionalStep | GatherStep):
         return (step.body,)
     return ()
 
@@ -213,7 +231,7 @@ def with_bodies(step: Step, inner: tuple[Body, ...]) -> Step:
         return step._replace(paths=inner)
     if isinstance(step, OptionalStep):
         return step._replace(body=inner[0], otherwise=inner[1] if step.otherwise else ())
-    if isinstance(step, RepeatStep):
+    if isinstance(step, RepeatStep | GatherStep):
         return step._replace(body=inner[0])
     return step
 
