@@ -41,7 +41,7 @@ from resnext_dsl.foundation.diagnostics import (
 )
 from resnext_dsl.foundation.options import Options
 from resnext_dsl.foundation.version import __version__
-from resnext_dsl.networks.loading import load, loads
+from resnext_dsl.networks.loading import from_torch, load, loads
 from resnext_dsl.networks.network import Network
 
 if TYPE_CHECKING:
@@ -63,6 +63,7 @@ __all__ = [
     "WeightsError",
     "WeightsWarning",
     "__version__",
+    "from_torch",
     "load",
     "loads",
     "search",

@@ -59,6 +59,8 @@ CODES: dict[str, str] = {
     "E606": "a library has no network of that name",
     "E607": "a variant cannot be timed",
     "E608": "the network cannot be written in this form",
+    "E610": "a model computes something that the language has no operator for",
+    "E611": "a model cannot be traced",
     "E621": "the file of a model cannot be read",
     "E622": "the file of a model is of a format or version that is not read",
     "E623": "the file of a model has content that is not safe to read",

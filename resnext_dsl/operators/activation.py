@@ -4,7 +4,7 @@
 the emitter knows the other readers of the input.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 from resnext_dsl.operators.algebra import CHANNELWISE, NOTHING, Algebra, Joined, Tensor, alike, crosses
@@ -19,6 +19,7 @@ from resnext_dsl.operators.memory_rules import (
     ScalarCount,
     TrainingStep,
 )
+from resnext_dsl.operators.readings import CallArguments, OtherRowError, Reading, implied, plain
 from resnext_dsl.operators.row import Operator
 from resnext_dsl.operators.rules import (
     check_divisible,
@@ -193,7 +194,64 @@ def _row(
 
 
 def _plain_row(name: str, target: str, summary: str, memory: MemoryRules, **more: Any) -> Operator:
+    more = {"readings": (plain(name),), **more}
     return _row(name, f"{summary} (`{target}`).", NoAttributes, _plain(target), memory, **more)
+
+
+def _relu_read(call: CallArguments) -> Mapping[str, Any]:
+    if call.operation != "relu":
+        _check_limits(call, 0.0, None)
+    return {}
+
+
+def _relu6_read(call: CallArguments) -> Mapping[str, Any]:
+    if call.operation != "relu6":
+        _check_limits(call, 0.0, 6.0)
+    return {}
+
+
+def _hardtanh_read(call: CallArguments) -> Mapping[str, Any]:
+    low, high = _limits(call)
+    if low is None or high is None:
+        raise OtherRowError(f"`{call.operation}` with one limit has no operator in the language, except for `relu`")
+    return {"min": float(low), "max": float(high)}
+
+
+def _limits(call: CallArguments) -> tuple[float | None, float | None]:
+    if call.operation == "hardtanh":
+        return call.take("min_val", -1.0), call.take("max_val", 1.0)
+    return call.take("min"), call.take("max")
+
+
+def _check_limits(call: CallArguments, low: float | None, high: float | None) -> None:
+    if _limits(call) != (low, high):
+        raise OtherRowError(f"`{call.operation}` has other limits")
+
+
+def _leaky_read(call: CallArguments) -> Mapping[str, Any]:
+    return {"slope": call.number("negative_slope", 0.01)}
+
+
+def _prelu_read(call: CallArguments) -> Mapping[str, Any]:
+    return {"per_channel": call.tensors["weight"][0] > 1}
+
+
+def _elu_read(call: CallArguments) -> Mapping[str, Any]:
+    call.only("scale", 1, 1)
+    call.only("input_scale", 1, 1)
+    return {"alpha": call.number("alpha", 1.0)}
+
+
+def _gelu_read(call: CallArguments) -> Mapping[str, Any]:
+    return {"approximate": call.take("approximate", "none")}
+
+
+def _softplus_read(call: CallArguments) -> Mapping[str, Any]:
+    return {"beta": call.number("beta", 1.0), "threshold": call.number("threshold", 20.0)}
+
+
+def _softmax_read(call: CallArguments) -> Mapping[str, Any]:
+    return {"across": call.take("across")} if call.has("across") else {}
 
 
 ONE_SLOPE = "one slope is learned for all channels"
@@ -211,9 +269,12 @@ def _prelu_sliced(attributes: PReLU, channels: int, count: int) -> Joined:
     return (attributes, "") if attributes.per_channel else (None, ONE_SLOPE)
 
 
+_RELU = Reading(("relu", "clamp", "clamp_min"), _relu_read, "elements")
+_RELU6 = Reading(("relu6", "hardtanh", "clamp"), _relu6_read, "elements")
+
 ROWS = (
-    _plain_row("relu", "nn.ReLU", "max(x, 0)", OUTPUT_SAVED, inplace=True),
-    _plain_row("relu6", "nn.ReLU6", "min(max(x, 0), 6)", _COPY_SAVED, inplace=True),
+    _plain_row("relu", "nn.ReLU", "max(x, 0)", OUTPUT_SAVED, inplace=True, readings=(_RELU,)),
+    _plain_row("relu6", "nn.ReLU6", "min(max(x, 0), 6)", _COPY_SAVED, inplace=True, readings=(_RELU6,)),
     _row(
         "leaky_relu",
         "x, and slope * x below 0 (`nn.LeakyReLU`).",
@@ -221,6 +282,7 @@ ROWS = (
         _leaky_source,
         _EITHER_SAVED,
         inplace=True,
+        readings=(Reading(("leaky_relu",), _leaky_read, "elements"),),
     ),
     _row(
         "prelu",
@@ -232,8 +294,17 @@ ROWS = (
         algebra=Algebra(_prelu_joined, _prelu_tensors, sliced=_prelu_sliced),
         parameters=_slopes,
         init_fields=("weight",),
+        readings=(Reading(("prelu",), _prelu_read, "channels", (("weight", "weight"),)),),
     ),
-    _row("elu", "x, and alpha * (exp(x) - 1) below 0 (`nn.ELU`).", ELU, _elu_source, _EITHER_SAVED, inplace=True),
+    _row(
+        "elu",
+        "x, and alpha * (exp(x) - 1) below 0 (`nn.ELU`).",
+        ELU,
+        _elu_source,
+        _EITHER_SAVED,
+        inplace=True,
+        readings=(Reading(("elu",), _elu_read, "elements"),),
+    ),
     _plain_row("selu", "nn.SELU", "`elu` with the constants that keep mean and variance", _EITHER_SAVED, inplace=True),
     _plain_row("silu", "nn.SiLU", "x * sigmoid(x), also called swish", _COPY_SAVED, inplace=True),
     _row(
@@ -242,6 +313,7 @@ ROWS = (
         GELU,
         _gelu_source,
         INPUT_SAVED,
+        readings=(Reading(("gelu",), _gelu_read, "elements"),),
     ),
     _plain_row("mish", "nn.Mish", "x * tanh(softplus(x))", _COPY_SAVED, inplace=True),
     _plain_row("sigmoid", "nn.Sigmoid", "1 / (1 + exp(-x))", OUTPUT_SAVED),
@@ -256,6 +328,7 @@ ROWS = (
         _COPY_SAVED,
         shape=_hardtanh_shape,
         inplace=True,
+        readings=(Reading(("hardtanh", "clamp"), _hardtanh_read, "elements"),),
     ),
     _row(
         "softplus",
@@ -263,6 +336,7 @@ ROWS = (
         Softplus,
         _softplus_source,
         INPUT_SAVED,
+        readings=(Reading(("softplus",), _softplus_read, "elements"),),
     ),
     _row(
         "softmax",
@@ -273,6 +347,15 @@ ROWS = (
         OUTPUT_SAVED,
         shape=_softmax_shape,
         algebra=crosses("it looks across channels"),
+        readings=(Reading(("softmax",), _softmax_read, "dim"),),
     ),
-    _row("identity", "The value itself, without a module.", NoAttributes, _plain("nn.Identity"), VIEW, algebra=NOTHING),
+    _row(
+        "identity",
+        "The value itself, without a module.",
+        NoAttributes,
+        _plain("nn.Identity"),
+        VIEW,
+        algebra=NOTHING,
+        readings=(implied("clone", "contiguous", "detach"),),
+    ),
 )

@@ -1,30 +1,34 @@
 """Convolutions and linear layers: the operators that multiply by learned weights."""
 
 import math
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from resnext_dsl.operators.algebra import Tensor, WeightLayout, crosses
-from resnext_dsl.operators.arguments import NaturalSides, Positive, PositiveFloat, PositiveSides, value_text
-from resnext_dsl.operators.base import Attributes, ModuleCall, RuleError, Shape
+from resnext_dsl.operators.arguments import NaturalSides, Positive, PositiveFloat, PositiveSides
+from resnext_dsl.operators.base import Attributes, ModuleCall, Need, RuleError, Shape, value_text
 from resnext_dsl.operators.memory_rules import INPUT_SAVED, MemoryRules, Saved, ScalarCount, TrainingStep
 from resnext_dsl.operators.ranks import Sides, by_rank, helper_by_rank, rank_of
-from resnext_dsl.operators.row import Operator
+from resnext_dsl.operators.readings import WEIGHT_AND_BIAS, CallArguments, OtherRowError, Reading, by_ranks
+from resnext_dsl.operators.row import ImagesOnly, Operator
 from resnext_dsl.operators.rules import (
     all_windows,
     check_divisible,
     check_kernel,
     collapsed,
     elements,
-    image_of,
+    hint_of_same_upper,
     keywords,
     map_of,
     padded_upper,
     pads_by_size,
+    pads_upper,
     reach,
     resolved_padding,
     shape_text,
     sides_text,
     strided,
+    usual_padding,
 )
 
 
@@ -56,6 +60,12 @@ class Convolution(Attributes):
     gain: float = 1.0
     gamma: PositiveFloat = 1.0
     eps: PositiveFloat = 1e-6
+
+    needs = (
+        Need("gain", "standardize", ("scaled",)),
+        Need("gamma", "standardize", ("scaled",)),
+        Need("eps", "standardize", (True, "scaled")),
+    )
 
 
 class TransposedConvolution(Attributes):
@@ -121,14 +131,6 @@ def _check_standardize(attributes: Convolution, channels_in: int) -> None:
         raise RuleError("E205", message, "use a larger kernel, fewer groups or `standardize=false`", "standardize")
 
 
-def _check_rank(attributes: Convolution, inputs: tuple[Shape, ...]) -> None:
-    """Checks that the value is an image if the modules of the arguments exist for images only."""
-    if attributes.standardize:
-        image_of("standardize", inputs)
-    if attributes.padding == "same_upper":
-        image_of("padding=same_upper", inputs)
-
-
 def _conv_size(attributes: Convolution, size: Sides) -> Sides:
     kernel = attributes.kernel
     if attributes.padding == "same_upper":
@@ -143,8 +145,6 @@ def _conv_size(attributes: Convolution, size: Sides) -> Sides:
 def _conv_shape(attributes: Convolution, inputs: tuple[Shape, ...]) -> Shape:
     shape = map_of("conv", inputs)
     _check_groups(attributes, shape[0])
-    if attributes.standardize or attributes.padding == "same_upper":
-        _check_rank(attributes, inputs)
     if attributes.standardize:
         _check_standardize(attributes, shape[0])
     return (attributes.channels, *_conv_size(attributes, shape[1:]))
@@ -351,6 +351,65 @@ def _channel_tensors(attributes: ChannelConvolution, inputs: tuple[Shape, ...]) 
     return (Tensor("weight", (1, 1, attributes.kernel)),)
 
 
+def _conv_read(call: CallArguments) -> Mapping[str, Any]:
+    channels, _, *kernel = call.tensors["weight"]
+    dilation = call.sides("dilation", 1)
+    stride = call.sides("stride", 1)
+    return {
+        "channels": channels,
+        "kernel": tuple(kernel),
+        "stride": stride,
+        "padding": _read_padding(call, reach(tuple(kernel), dilation)),
+        "dilation": dilation,
+        "groups": call.take("groups", 1),
+        "bias": "bias" in call.tensors,
+        **{name: call.take(name) for name in ("standardize", "gain", "gamma", "eps") if call.has(name)},
+    }
+
+
+def _read_padding(call: CallArguments, spans: Sides) -> Sides | str:
+    """The padding of a convolution; torch's word `same` adds an odd element at the end, as `same_upper` does."""
+    if not call.is_word("padding"):
+        return usual_padding(call.sides("padding", 0), spans)
+    word = call.take("padding")
+    if word == "valid":
+        return usual_padding((0,) * len(spans), spans)
+    return "same" if all(span % 2 for span in spans) else "same_upper"
+
+
+def _transposed_read(call: CallArguments) -> Mapping[str, Any]:
+    _, channels, *kernel = call.tensors["weight"]
+    groups = call.take("groups", 1)
+    return {
+        "channels": channels * groups,
+        "kernel": tuple(kernel),
+        "stride": call.sides("stride", 1),
+        "padding": call.sides("padding", 0),
+        "output_padding": call.sides("output_padding", 0),
+        "groups": groups,
+        "bias": "bias" in call.tensors,
+        "dilation": call.sides("dilation", 1),
+    }
+
+
+def _linear_read(call: CallArguments) -> Mapping[str, Any]:
+    return {"features": call.tensors["weight"][0], "bias": "bias" in call.tensors}
+
+
+def _channel_read(call: CallArguments) -> Mapping[str, Any]:
+    """The reading of a convolution of a signal whose one channel has the channels of a map along its length."""
+    channels, per_group, kernel = call.tensors["weight"]
+    if (channels, per_group) != (1, 1):
+        raise OtherRowError(f"`conv1d` across the channels of a map has {channels} output channels and not 1")
+    call.only("stride", 1, 1)
+    call.only("dilation", 1, 1)
+    call.only("groups", 1, 1)
+    call.only("padding", "same" if call.is_word("padding") else kernel // 2, 0)
+    if kernel % 2 == 0:
+        raise OtherRowError(f"`conv1d` across the channels of a map has an even kernel (={kernel})")
+    return {"kernel": kernel}
+
+
 def _linear_size_text(attributes: Linear) -> str:
     return str(attributes.features)
 
@@ -371,7 +430,12 @@ ROWS = (
         overwritable=True,
         fvcore="conv",
         init_fields=("weight", "bias", "gain"),
+        images_only=(
+            ImagesOnly("standardize", lambda stated: bool(stated.get("standardize"))),
+            ImagesOnly("padding", pads_upper, hint_of_same_upper),
+        ),
         size_text=_conv_size_text,
+        readings=(Reading(by_ranks("conv"), _conv_read, tensors=WEIGHT_AND_BIAS),),
     ),
     Operator(
         name="conv_transpose",
@@ -389,6 +453,7 @@ ROWS = (
         enlarges=True,
         fvcore="conv",
         init_fields=("weight", "bias"),
+        readings=(Reading(by_ranks("conv_transpose"), _transposed_read, tensors=WEIGHT_AND_BIAS),),
     ),
     Operator(
         name="channel_conv",
@@ -405,6 +470,7 @@ ROWS = (
         fvcore="conv",
         init_fields=("weight",),
         layer=True,
+        readings=(Reading(("conv1d",), _channel_read, "last", WEIGHT_AND_BIAS[:1]),),
     ),
     Operator(
         name="linear",
@@ -421,5 +487,6 @@ ROWS = (
         fvcore="linear",
         init_fields=("weight", "bias"),
         size_text=_linear_size_text,
+        readings=(Reading(("linear",), _linear_read, "last", WEIGHT_AND_BIAS),),
     ),
 )

@@ -7,6 +7,7 @@ from resnext_dsl.operators.algebra import CHANNELWISE, Algebra, crosses
 from resnext_dsl.operators.base import Expression, RuleError, Shape
 from resnext_dsl.operators.memory_rules import MemoryRules, Saved, SaveRule, ScalarCount, TrainingStep, saves_nothing
 from resnext_dsl.operators.ranks import IMAGE, LAYOUTS, is_map, rank_of
+from resnext_dsl.operators.readings import implied
 from resnext_dsl.operators.row import Operator
 from resnext_dsl.operators.rules import elements, no_parameters, shape_text
 
@@ -161,6 +162,7 @@ def _row(
     algebra: Algebra = CHANNELWISE,
     overwritable: bool = False,
     elementwise: bool = True,
+    read_from: tuple[str, ...],
 ) -> Operator:
     """A row; `elementwise`: it folds its values with a commutative function of two, element by element."""
     return Operator(
@@ -178,11 +180,19 @@ def _row(
         overwritable=overwritable,
         commutes=elementwise,
         pairwise=elementwise,
+        readings=(implied(*read_from),),
     )
 
 
 ROWS = (
-    _row("add", "Sum of values of equal shape.", _equal_shapes("add"), _add_source, overwritable=True),
+    _row(
+        "add",
+        "Sum of values of equal shape.",
+        _equal_shapes("add"),
+        _add_source,
+        overwritable=True,
+        read_from=("add", "sub", "sum"),
+    ),
     _row(
         "concat",
         "Concatenation along the channels (`torch.cat`).",
@@ -191,6 +201,7 @@ ROWS = (
         algebra=crosses("it puts channels in another order"),
         overwritable=True,
         elementwise=False,
+        read_from=("cat", "stack"),
     ),
     _row(
         "mul",
@@ -198,6 +209,7 @@ ROWS = (
         _mul_shape,
         _mul_source,
         _mul_saves,
+        read_from=("mul", "square"),
     ),
     _row(
         "maximum",
@@ -205,6 +217,13 @@ ROWS = (
         _equal_shapes("maximum"),
         _maximum_source,
         _maximum_saves,
+        read_from=("maximum", "amax"),
     ),
-    _row("mean", "Mean of values of equal shape.", _equal_shapes("mean"), _mean_source),
+    _row(
+        "mean",
+        "Mean of values of equal shape.",
+        _equal_shapes("mean"),
+        _mean_source,
+        read_from=("mean",),
+    ),
 )

@@ -3,13 +3,22 @@
 FLOPs are fvcore's estimates: 1 per element for a batch norm in eval mode, 4 for the others, and 1 more with affine.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from resnext_dsl.operators.algebra import Algebra, ChannelFactors, Joined, Tensor, alike, crosses
 from resnext_dsl.operators.arguments import Fraction, NaturalFloat, Positive, PositiveFloat
 from resnext_dsl.operators.base import Attributes, ModuleCall, RuleError, Shape
 from resnext_dsl.operators.memory_rules import MemoryRules, Saved, ScalarCount, TrainingStep
 from resnext_dsl.operators.ranks import by_rank, helper_by_rank, is_map
+from resnext_dsl.operators.readings import (
+    UNREADABLE,
+    WEIGHT_AND_BIAS,
+    CallArguments,
+    Reading,
+    implied,
+    read_affine,
+)
 from resnext_dsl.operators.row import Operator
 from resnext_dsl.operators.rules import (
     check_divisible,
@@ -285,6 +294,45 @@ def _group_sliced(attributes: GroupNorm, channels: int, count: int) -> Joined:
     return attributes.replaced(groups=attributes.groups // count), ""
 
 
+def _batch_read(call: CallArguments) -> Mapping[str, Any]:
+    statistics = [name for name in ("running_mean", "running_var") if name in call.tensors]
+    if len(statistics) < 2:
+        message = "`batch_norm` without running statistics has no operator in the language"
+        raise RuleError(UNREADABLE, message)
+    call.only("training", False, False)
+    momentum = call.take("momentum", 0.1)
+    return {"eps": call.number("eps", 1e-5), "momentum": float(momentum), "affine": read_affine(call)}
+
+
+def _layer_read(call: CallArguments) -> Mapping[str, Any]:
+    normalized = tuple(call.take("normalized_shape"))
+    if normalized != call.shape[:1]:
+        message = f"`layer_norm` over {shape_text(normalized)} has no operator in the language; one axis has"
+        raise RuleError(UNREADABLE, message)
+    return {"eps": call.number("eps", 1e-5), "affine": read_affine(call)}
+
+
+def _group_read(call: CallArguments) -> Mapping[str, Any]:
+    return {"groups": call.take("num_groups"), "eps": call.number("eps", 1e-5), "affine": read_affine(call)}
+
+
+def _instance_read(call: CallArguments) -> Mapping[str, Any]:
+    call.only("use_input_stats", True, True)
+    call.take("momentum")  # of running statistics, which it does not have
+    return {"eps": call.number("eps", 1e-5), "affine": read_affine(call)}
+
+
+def _response_read(call: CallArguments) -> Mapping[str, Any]:
+    return {
+        "size": call.take("size"),
+        "alpha": call.number("alpha", 1e-4),
+        "beta": call.number("beta", 0.75),
+        "k": call.number("k", 1.0),
+    }
+
+
+_STATISTICS = (("running_mean", "running_mean"), ("running_var", "running_var"))
+
 ACROSS = "it looks across channels"
 
 ROWS = (
@@ -302,6 +350,7 @@ ROWS = (
         overwritable=True,
         fvcore="batch_norm",
         init_fields=("weight", "bias"),
+        readings=(Reading(("batch_norm",), _batch_read, "channels", (*WEIGHT_AND_BIAS, *_STATISTICS)),),
     ),
     Operator(
         name="layernorm",
@@ -316,6 +365,7 @@ ROWS = (
         algebra=crosses(ACROSS)._replace(tensors=_affine_tensors),
         fvcore="layer_norm",
         init_fields=("weight", "bias"),
+        readings=(Reading(("layer_norm",), _layer_read, "last", WEIGHT_AND_BIAS),),
     ),
     Operator(
         name="groupnorm",
@@ -330,6 +380,7 @@ ROWS = (
         algebra=Algebra(_group_joined, _affine_tensors, sliced=_group_sliced),
         fvcore="group_norm",
         init_fields=("weight", "bias"),
+        readings=(Reading(("group_norm",), _group_read, "channels", WEIGHT_AND_BIAS),),
     ),
     Operator(
         name="instancenorm",
@@ -344,6 +395,7 @@ ROWS = (
         algebra=Algebra(alike, _affine_tensors),
         fvcore="instance_norm",
         init_fields=("weight", "bias"),
+        readings=(Reading(("instance_norm",), _instance_read, "channels", WEIGHT_AND_BIAS),),
     ),
     Operator(
         name="lrn",
@@ -356,6 +408,7 @@ ROWS = (
         flops=None,
         memory=MemoryRules(_response_saves, scratch=_response_scratch),
         algebra=crosses(ACROSS),
+        readings=(Reading(("local_response_norm",), _response_read),),
     ),
     Operator(
         name="grn",
@@ -369,5 +422,6 @@ ROWS = (
         memory=MemoryRules(_share_saves, scratch=_share_scratch),
         algebra=crosses(ACROSS)._replace(tensors=_share_tensors),
         init_fields=("weight", "bias"),
+        readings=(implied("linalg_vector_norm", "addcmul"),),
     ),
 )

@@ -5,6 +5,7 @@ With `global` the other arguments have no effect. With `padding=same_upper` the 
 """
 
 import math
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from resnext_dsl.operators.algebra import CHANNELWISE
@@ -12,21 +13,33 @@ from resnext_dsl.operators.arguments import NaturalSides, PositiveSides
 from resnext_dsl.operators.base import Attributes, ModuleCall, RuleError, Shape
 from resnext_dsl.operators.memory_rules import MemoryRules, Saved, ScalarCount, TrainingStep
 from resnext_dsl.operators.ranks import CLIP, IMAGE, Sides, by_rank, rank_of
-from resnext_dsl.operators.row import Operator
+from resnext_dsl.operators.readings import (
+    CallArguments,
+    OtherRowError,
+    Reading,
+    by_ranks,
+    implied,
+    is_global,
+    output_size,
+    refused,
+)
+from resnext_dsl.operators.row import ImagesOnly, Operator
 from resnext_dsl.operators.rules import (
     check_kernel,
     collapsed,
     elements,
-    image_of,
+    hint_of_same_upper,
     keywords,
     map_of,
     no_parameters,
     padded_upper,
     pads_by_size,
+    pads_upper,
     reach,
     resolved_padding,
     sides_text,
     strided,
+    usual_padding,
 )
 
 
@@ -119,22 +132,27 @@ def _padded(attributes: MaxPool | AvgPool, shape: Shape, dilation: Sides) -> int
     return shape[0] * math.prod(padded_upper(shape[1:], reach(kernel, dilation), attributes.stride or kernel))
 
 
-def _map_of(operator: str, attributes: MaxPool | AvgPool, inputs: tuple[Shape, ...]) -> Shape:
-    """The input. It must be an image if windows are padded by `same_upper`, whose modules exist for images only."""
-    if attributes.padding == "same_upper" and attributes.kernel != "global":
-        return image_of("padding=same_upper", inputs)
-    return map_of(operator, inputs)
+def _windows_pad_upper(arguments: Mapping[str, Any]) -> bool:
+    """Whether arguments ask for windows with the padding of `same_upper`."""
+    return pads_upper(arguments) and arguments.get("kernel") != "global"
+
+
+def _hint_of_average(arguments: Mapping[str, Any]) -> str:
+    # A mean that leaves padding out, and a maximum, differ from those of a map that is padded before.
+    if not arguments.get("count_include_pad", True):
+        return ""
+    return hint_of_same_upper({"stride": arguments.get("kernel"), **arguments})
 
 
 def _max_shape(attributes: MaxPool, inputs: tuple[Shape, ...]) -> Shape:
-    shape = _map_of("maxpool", attributes, inputs)
+    shape = map_of("maxpool", inputs)
     if attributes.kernel == "global":
         return (shape[0], *(1,) * rank_of(shape))
     return (shape[0], *_pooled_size(shape[1:], attributes.kernel, attributes.dilation, attributes))
 
 
 def _avg_shape(attributes: AvgPool, inputs: tuple[Shape, ...]) -> Shape:
-    shape = _map_of("avgpool", attributes, inputs)
+    shape = map_of("avgpool", inputs)
     if attributes.kernel == "global":
         return (shape[0], *(1,) * rank_of(shape))
     size = _pooled_size(shape[1:], attributes.kernel, (1,) * rank_of(shape), attributes)
@@ -261,6 +279,52 @@ def _adaptive_avg_saves(attributes: AdaptivePool, inputs: tuple[Shape, ...], run
     return Saved() if max(attributes.size) == 1 else Saved(inputs=(0,))  # torch computes it as a plain mean
 
 
+def _max_read(call: CallArguments) -> Mapping[str, Any]:
+    kernel, dilation = call.sides("kernel_size"), call.sides("dilation", 1)
+    call.only("return_indices", False, False)
+    padding = call.sides("padding", 0)
+    return {
+        **_windows_read(call, kernel),
+        "padding": usual_padding(padding, reach(kernel, dilation)),
+        "dilation": dilation,
+        "ceil": bool(call.take("ceil_mode", False)),
+    }
+
+
+def _avg_read(call: CallArguments) -> Mapping[str, Any]:
+    kernel, padding = call.sides("kernel_size"), call.sides("padding", 0)
+    counted = bool(call.take("count_include_pad", True))
+    if call.has("divisor_override"):
+        raise refused(call.operation, "divisor_override", call.take("divisor_override"))
+    return {
+        **_windows_read(call, kernel),
+        "padding": usual_padding(padding, kernel),
+        "ceil": bool(call.take("ceil_mode", False)),
+        "count_include_pad": counted or not any(padding),
+    }
+
+
+def _windows_read(call: CallArguments, kernel: Sides) -> dict[str, Any]:
+    """Kernel and stride; the stride is left out if the windows do not overlap."""
+    stride = call.take("stride")
+    strides = tuple(stride) if isinstance(stride, tuple | list) else (stride,) if stride else kernel
+    strides = strides or kernel
+    strides = strides * len(kernel) if len(strides) == 1 else strides
+    return {"kernel": kernel} if strides == kernel else {"kernel": kernel, "stride": strides}
+
+
+def _global_read(call: CallArguments) -> Mapping[str, Any]:
+    call.only("return_indices", False, False)
+    if not is_global(call.take("output_size"), call.shape):
+        raise OtherRowError(f"`{call.operation}` has another output size than 1")
+    return {"kernel": "global"}
+
+
+def _adaptive_read(call: CallArguments) -> Mapping[str, Any]:
+    call.only("return_indices", False, False)
+    return {"size": output_size(call.take("output_size"), call.shape)}
+
+
 ROWS = (
     Operator(
         name="maxpool",
@@ -273,6 +337,12 @@ ROWS = (
         flops=None,
         memory=MemoryRules(_max_saves, scratch=_max_scratch),
         algebra=CHANNELWISE,
+        readings=(
+            Reading(by_ranks("max_pool"), _max_read),
+            Reading(by_ranks("adaptive_max_pool"), _global_read),
+            implied("amax"),
+        ),
+        images_only=(ImagesOnly("padding", _windows_pad_upper),),
     ),
     Operator(
         name="avgpool",
@@ -285,7 +355,13 @@ ROWS = (
         flops=_avg_flops,
         memory=MemoryRules(_avg_saves, scratch=_avg_scratch),
         algebra=CHANNELWISE,
+        images_only=(ImagesOnly("padding", _windows_pad_upper, _hint_of_average),),
         fvcore="adaptive_avg_pool2d",
+        readings=(
+            Reading(by_ranks("avg_pool"), _avg_read),
+            Reading(by_ranks("adaptive_avg_pool"), _global_read),
+            implied("mean"),
+        ),
     ),
     Operator(
         name="adaptive_avgpool",
@@ -299,6 +375,7 @@ ROWS = (
         memory=MemoryRules(_adaptive_avg_saves),
         algebra=CHANNELWISE,
         fvcore="adaptive_avg_pool2d",
+        readings=(Reading(by_ranks("adaptive_avg_pool"), _adaptive_read),),
     ),
     Operator(
         name="adaptive_maxpool",
@@ -311,5 +388,6 @@ ROWS = (
         flops=None,
         memory=MemoryRules(_adaptive_max_saves, scratch=_adaptive_max_indices),
         algebra=CHANNELWISE,
+        readings=(Reading(by_ranks("adaptive_max_pool"), _adaptive_read),),
     ),
 )

@@ -1,12 +1,14 @@
 """Dropout and stochastic depth, which act in training only."""
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 from resnext_dsl.operators.algebra import RANDOM
 from resnext_dsl.operators.arguments import Fraction, NumberBound
 from resnext_dsl.operators.base import Attributes, ModuleCall, Shape
 from resnext_dsl.operators.memory_rules import MemoryRules, Saved, ScalarCount, TrainingStep, is_view_in_inference
 from resnext_dsl.operators.ranks import by_rank
+from resnext_dsl.operators.readings import CallArguments, Reading
 from resnext_dsl.operators.row import Operator
 from resnext_dsl.operators.rules import elements, first_shape, keywords, map_of, no_parameters
 
@@ -68,6 +70,15 @@ def _drop_path_saves(attributes: DropPath, inputs: tuple[Shape, ...], run: Train
     return Saved(extra=ScalarCount(run.batch))
 
 
+def _dropout_read(call: CallArguments) -> Mapping[str, Any]:
+    call.only("train", False, False)
+    return {"p": call.number("p", 0.5)}
+
+
+def _drop_path_read(call: CallArguments) -> Mapping[str, Any]:
+    return {"p": call.number("p", 0.0)}
+
+
 ROWS = (
     Operator(
         name="dropout",
@@ -81,6 +92,7 @@ ROWS = (
         memory=MemoryRules(_dropout_saves, view=_dropout_view),
         algebra=RANDOM,
         inplace=True,
+        readings=(Reading(("dropout",), _dropout_read, "elements"),),
     ),
     Operator(
         name="dropout2d",
@@ -94,6 +106,7 @@ ROWS = (
         memory=MemoryRules(_dropout2d_saves, view=_dropout_view),
         algebra=RANDOM,
         inplace=True,
+        readings=(Reading(("feature_dropout",), _dropout_read),),
     ),
     Operator(
         name="drop_path",
@@ -106,5 +119,6 @@ ROWS = (
         flops=None,
         memory=MemoryRules(_drop_path_saves, view=is_view_in_inference),
         algebra=RANDOM,
+        readings=(Reading(("drop_path",), _drop_path_read, "elements"),),
     ),
 )

@@ -1,8 +1,13 @@
 """Multiplication by constants, fixed or learned."""
 
-from resnext_dsl.operators.algebra import Algebra, ChannelFactors, Tensor, alike
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from resnext_dsl.operators.algebra import Algebra, ChannelFactors, Joined, Tensor, alike
 from resnext_dsl.operators.base import Attributes, Expression, ModuleCall, Shape
 from resnext_dsl.operators.memory_rules import INPUT_SAVED, NOTHING_SAVED
+from resnext_dsl.operators.readings import CallArguments, Reading
 from resnext_dsl.operators.row import Operator
 from resnext_dsl.operators.rules import first_shape, keywords, map_or_features, no_parameters
 
@@ -22,9 +27,13 @@ class LayerScale(Attributes):
 
     Attributes:
         init: Value before training.
+        per_channel: Whether each channel has its own factor.
     """
 
+    later = frozenset({"per_channel"})
+
     init: float = 1e-6
+    per_channel: bool = True
 
 
 def _scale_source(attributes: Scale, inputs: tuple[Shape, ...]) -> Expression:
@@ -35,16 +44,33 @@ def _layer_scale_shape(attributes: LayerScale, inputs: tuple[Shape, ...]) -> Sha
     return map_or_features("layer_scale", inputs)
 
 
+def _factors(attributes: LayerScale, inputs: tuple[Shape, ...]) -> int:
+    return inputs[0][0] if attributes.per_channel else 1
+
+
 def _layer_scale_source(attributes: LayerScale, inputs: tuple[Shape, ...]) -> ModuleCall:
-    return ModuleCall("LayerScale", (inputs[0][0], attributes.init), keywords(dimensions=(len(inputs[0]), 3)))
+    return ModuleCall(
+        "LayerScale", (_factors(attributes, inputs), attributes.init), keywords(dimensions=(len(inputs[0]), 3))
+    )
 
 
 def _layer_scale_parameters(attributes: LayerScale, inputs: tuple[Shape, ...]) -> int:
-    return inputs[0][0]
+    return _factors(attributes, inputs)
 
 
 def _layer_scale_tensors(attributes: LayerScale, inputs: tuple[Shape, ...]) -> tuple[Tensor, ...]:
-    return (Tensor("gamma", inputs[0][:1]),)
+    return (Tensor("gamma", (_factors(attributes, inputs),)),)
+
+
+ONE_FACTOR = "one factor is learned for all channels"
+
+
+def _layer_scale_joined(attributes: Sequence[LayerScale], channels: Sequence[int]) -> Joined:
+    return alike(attributes, channels) if all(each.per_channel for each in attributes) else (None, ONE_FACTOR)
+
+
+def _layer_scale_sliced(attributes: LayerScale, channels: int, count: int) -> Joined:
+    return (attributes, "") if attributes.per_channel else (None, ONE_FACTOR)
 
 
 def _scale_factors(attributes: Scale, channels: int) -> ChannelFactors:
@@ -52,7 +78,16 @@ def _scale_factors(attributes: Scale, channels: int) -> ChannelFactors:
 
 
 def _layer_scale_factors(attributes: LayerScale, channels: int) -> ChannelFactors:
-    return ChannelFactors("factors")
+    return ChannelFactors("factors", (channels,))
+
+
+def _scale_read(call: CallArguments) -> Mapping[str, Any]:
+    other = call.number("other", -1.0)
+    return {"factor": 1.0 / other if call.operation == "div" else other}
+
+
+def _layer_scale_read(call: CallArguments) -> Mapping[str, Any]:
+    return {"per_channel": math.prod(call.tensors["gamma"]) > 1 or call.shape[0] == 1}
 
 
 ROWS = (
@@ -67,17 +102,21 @@ ROWS = (
         flops=None,
         memory=NOTHING_SAVED,
         algebra=Algebra(alike, factors=_scale_factors),
+        readings=(Reading(("mul", "div", "neg"), _scale_read, "elements"),),
     ),
     Operator(
         name="layer_scale",
         kind="scaling",
-        summary="Each channel times a learned factor (Touvron et al., ICCV 2021).",
+        summary="Each channel times a learned factor, or all channels times one (Touvron et al., ICCV 2021).",
         attributes=LayerScale,
         shape=_layer_scale_shape,
         source=_layer_scale_source,
         parameters=_layer_scale_parameters,
         flops=None,
         memory=INPUT_SAVED,
-        algebra=Algebra(alike, _layer_scale_tensors, factors=_layer_scale_factors),
+        algebra=Algebra(
+            _layer_scale_joined, _layer_scale_tensors, sliced=_layer_scale_sliced, factors=_layer_scale_factors
+        ),
+        readings=(Reading(("mul",), _layer_scale_read, "dim", (("gamma", "other"),)),),
     ),
 )

@@ -1,7 +1,8 @@
 """Operators that move, repeat or cut elements, and learn nothing."""
 
+from collections.abc import Mapping
 from operator import mul
-from typing import Literal
+from typing import Any, Literal
 
 from resnext_dsl.operators.activation import NoAttributes
 from resnext_dsl.operators.algebra import CHANNELWISE, crosses
@@ -9,7 +10,8 @@ from resnext_dsl.operators.arguments import Natural, Positive, PositiveSides
 from resnext_dsl.operators.base import Attributes, Expression, ModuleCall, RuleError, Shape
 from resnext_dsl.operators.memory_rules import NOTHING_SAVED, VIEW
 from resnext_dsl.operators.ranks import rank_of
-from resnext_dsl.operators.row import Operator
+from resnext_dsl.operators.readings import RESIZING, CallArguments, OtherRowError, Reading, implied, read_interpolation
+from resnext_dsl.operators.row import ImagesOnly, Operator
 from resnext_dsl.operators.rules import (
     STEPS,
     check_corners,
@@ -216,6 +218,25 @@ def _pad_same_source(attributes: PadSame, inputs: tuple[Shape, ...]) -> Expressi
     return padding_expression(numbers)
 
 
+def _upsample_read(call: CallArguments) -> Mapping[str, Any]:
+    factors = call.take("scale_factors")
+    call.take("output_size")  # torch states one of the two; it is computed from the factors if both stand here
+    if factors is None or any(factor != int(factor) or factor < 1 for factor in factors):
+        raise OtherRowError(
+            f"`{call.operation}` by a factor that is not a whole number has no operator in the language"
+        )
+    mode, corners = read_interpolation(call)
+    return {"scale": tuple([int(factor) for factor in factors]), "mode": mode, "align_corners": corners}
+
+
+def _shuffle_read(call: CallArguments) -> Mapping[str, Any]:
+    return {"groups": call.take("groups")}
+
+
+def _pixel_shuffle_read(call: CallArguments) -> Mapping[str, Any]:
+    return {"factor": call.take("upscale_factor")}
+
+
 ROWS = (
     Operator(
         name="flatten",
@@ -228,6 +249,7 @@ ROWS = (
         flops=None,
         memory=VIEW,
         algebra=CHANNELWISE,
+        readings=(implied("flatten", "view", "reshape", "squeeze"),),
     ),
     Operator(
         name="upsample",
@@ -241,6 +263,7 @@ ROWS = (
         memory=NOTHING_SAVED,
         algebra=CHANNELWISE,
         fvcore="upsample_{mode}2d",
+        readings=(Reading(RESIZING, _upsample_read),),
     ),
     Operator(
         name="shuffle",
@@ -253,6 +276,10 @@ ROWS = (
         flops=None,
         memory=NOTHING_SAVED._replace(view=_keeps_order),
         algebra=crosses("it moves channels"),
+        readings=(
+            Reading(("channel_shuffle",), _shuffle_read),
+            implied("view", "transpose", "permute"),
+        ),
     ),
     Operator(
         name="pixel_shuffle",
@@ -265,6 +292,8 @@ ROWS = (
         flops=None,
         memory=NOTHING_SAVED,
         algebra=CHANNELWISE,
+        readings=(Reading(("pixel_shuffle",), _pixel_shuffle_read),),
+        images_only=(ImagesOnly(),),
     ),
     Operator(
         name="slice",
@@ -277,6 +306,7 @@ ROWS = (
         flops=None,
         memory=VIEW,
         algebra=crosses("it takes channels apart"),
+        readings=(implied("slice", "narrow", "select", "split", "chunk", "unbind"),),
     ),
     Operator(
         name="subsample",
@@ -289,6 +319,7 @@ ROWS = (
         flops=None,
         memory=VIEW,
         algebra=CHANNELWISE,
+        readings=(implied("slice"),),
     ),
     Operator(
         name="pad_channels",
@@ -301,6 +332,7 @@ ROWS = (
         flops=None,
         memory=NOTHING_SAVED,
         algebra=crosses("it adds channels"),
+        readings=(implied("pad"),),
     ),
     Operator(
         name="pad_same",
@@ -314,5 +346,6 @@ ROWS = (
         flops=None,
         memory=NOTHING_SAVED,
         algebra=CHANNELWISE,
+        readings=(implied("pad"),),
     ),
 )

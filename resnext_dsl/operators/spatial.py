@@ -1,13 +1,23 @@
 """Operators that change the height and width of a feature map: padding, cropping, resizing."""
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from resnext_dsl.operators.algebra import CHANNELWISE
 from resnext_dsl.operators.arguments import Int, Positive, PositiveSides
 from resnext_dsl.operators.base import Attributes, Expression, ModuleCall, RuleError, Shape
 from resnext_dsl.operators.memory_rules import NOTHING_SAVED, VIEW, MemoryRules, Saved, TrainingStep
 from resnext_dsl.operators.ranks import LAYOUTS, Sides, helper_by_rank, rank_of
-from resnext_dsl.operators.row import Operator
+from resnext_dsl.operators.readings import (
+    RESIZING,
+    UNREADABLE,
+    CallArguments,
+    OtherRowError,
+    Reading,
+    implied,
+    read_interpolation,
+)
+from resnext_dsl.operators.row import ImagesOnly, Operator
 from resnext_dsl.operators.rules import (
     STEPS,
     check_corners,
@@ -214,6 +224,34 @@ def _pad_saves(attributes: Pad, inputs: tuple[Shape, ...], run: TrainingStep) ->
     return Saved() if attributes.mode == "constant" else Saved(inputs=(0,))
 
 
+def _pad_read(call: CallArguments) -> Mapping[str, Any]:
+    mode = call.take("mode", "constant")
+    if mode not in ("constant", "reflect", "replicate"):
+        raise RuleError(UNREADABLE, f"`{call.operation}` with `mode={mode}` has no operator in the language")
+    numbers = list(call.take("pad"))
+    rank = rank_of(call.shape)
+    if any(numbers[2 * rank :]):
+        raise OtherRowError(
+            f"`{call.operation}` of channels has no operator in the language, except for zeros at the end"
+        )
+    pairs = [name for names in reversed(PAIRS[-rank:]) for name in names]
+    return {**dict(zip(pairs, numbers, strict=False)), "mode": mode, "value": call.number("value", 0.0)}
+
+
+def _resize_read(call: CallArguments) -> Mapping[str, Any]:
+    size, factors = call.take("output_size"), call.take("scale_factors")
+    if size is None or factors is not None:
+        raise OtherRowError(
+            f"`{call.operation}` by a factor that is not a whole number has no operator in the language"
+        )
+    mode, corners = read_interpolation(call)
+    return {"size": tuple(size), "mode": mode, "align_corners": corners}
+
+
+def _unshuffle_read(call: CallArguments) -> Mapping[str, Any]:
+    return {"factor": call.take("downscale_factor")}
+
+
 ROWS = (
     Operator(
         name="pad",
@@ -226,6 +264,7 @@ ROWS = (
         flops=None,
         memory=MemoryRules(_pad_saves),
         algebra=CHANNELWISE,
+        readings=(Reading(("pad",), _pad_read),),
     ),
     Operator(
         name="crop",
@@ -241,6 +280,7 @@ ROWS = (
         algebra=CHANNELWISE,
         inputs=(1, 2),
         value_name="like",
+        readings=(implied("slice"),),
     ),
     Operator(
         name="resize",
@@ -256,6 +296,7 @@ ROWS = (
         inputs=(1, 2),
         value_name="like",
         fvcore="upsample_{mode}2d",
+        readings=(Reading(RESIZING, _resize_read),),
     ),
     Operator(
         name="pixel_unshuffle",
@@ -268,5 +309,7 @@ ROWS = (
         flops=None,
         memory=NOTHING_SAVED,
         algebra=CHANNELWISE,
+        readings=(Reading(("pixel_unshuffle",), _unshuffle_read),),
+        images_only=(ImagesOnly(),),
     ),
 )

@@ -44,8 +44,9 @@ def _constant(sources: Sequence[Tensor], factor: float, channels: int) -> Sequen
     return [torch.full((channels,), factor, dtype=torch.double), torch.zeros(channels, dtype=torch.double)]
 
 
-def _factors(sources: Sequence[Tensor]) -> Sequence[Tensor]:
-    return [sources[0].double(), torch.zeros_like(sources[0], dtype=torch.double)]
+def _factors(sources: Sequence[Tensor], channels: int) -> Sequence[Tensor]:
+    factor = sources[0].double().expand(channels)
+    return [factor, torch.zeros_like(factor)]
 
 
 def _scaled(sources: Sequence[Tensor], rows: int, groups: int) -> Sequence[Tensor]:

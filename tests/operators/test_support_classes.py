@@ -43,6 +43,9 @@ MODULES: dict[str, dict[str, object]] = {
 }
 """Operator -> arguments; a name with a space stands for other arguments of the same operator."""
 
+MODES = [*((name, False) for name in MODULES), ("drop_path", True)]
+"""Modules in eval mode, and in training mode the one that computes something else there."""
+
 
 def test_layer_norm_is_that_of_the_channels_at_each_position() -> None:
     module = made("layernorm", eps=1e-6)
@@ -97,8 +100,15 @@ def test_drop_path_keeps_or_drops_whole_samples(shape: Shape) -> None:
     assert abs(kept.float().mean().item() - 0.75) < 0.03
 
 
-@pytest.mark.parametrize("training", [False, True])
-@pytest.mark.parametrize("name", MODULES)
+def test_the_others_compute_the_same_in_both_modes() -> None:
+    torch.manual_seed(0)
+    x = torch.randn(2, *MAP)
+    for name, arguments in MODULES.items():
+        module = made(name, **arguments)
+        assert torch.equal(module.eval()(x), module.train()(x)) is ((name, True) not in MODES), name
+
+
+@pytest.mark.parametrize(("name", "training"), MODES)
 def test_torch_takes_them(name: str, training: bool) -> None:
     module = made(name, MAP, **MODULES[name]).train(training)
     x, larger = torch.randn(2, *MAP), torch.randn(5, *MAP)

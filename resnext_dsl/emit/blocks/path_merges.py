@@ -69,7 +69,12 @@ def _merge_at(
     chunks = len(set(sources)) > 1
     if chunks and not _are_chunks(slices, channels):
         return None
-    joined = {name for name, _ in join.inputs} | ({name for name, _ in sources} if chunks else set())
+    members = {name for name, _ in join.inputs}
+    if any(
+        step.child.startswith(f"{container}.") and step.name not in members for step in steps if step.kind == "call"
+    ):
+        return None  # the container has other items, which the expression does not join
+    joined = members | ({name for name, _ in sources} if chunks else set())
     start = at - len(joined)
     if start < 0 or {step.name for step in steps[start:at]} != joined or any(reads[name] > 1 for name in joined):
         return None

@@ -40,7 +40,7 @@ class DropPath(nn.Module):
 
 _LAYER_SCALE = '''\
 class LayerScale(nn.Module):
-    """Multiplies each channel by a learned factor; `dimensions` is that of one sample."""
+    """Multiplies each channel by a learned factor, or all by one; `dimensions` is that of one sample."""
 
     def __init__(self, channels: int, init: float = 1e-6, dimensions: int = 3) -> None:
         super().__init__()
