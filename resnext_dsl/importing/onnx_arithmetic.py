@@ -63,11 +63,18 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float)
 
 
+def _changed(node: OnnxNode, operation: str, value: Any, other: Any, nothing: float) -> Any:
+    """A value after an operation; a sum with 0 or a product with 1 is the value itself."""
+    if _is_number(other) and other == nothing:
+        return value
+    return node.build.emit(operation, self=value, other=other)
+
+
 def add(node: OnnxNode) -> Any:
     """A sum of two values."""
     first, second = _operands(node)
     first, second = (second, first) if _is_number(first) else (first, second)
-    return node.build.emit("add", self=first, other=second)
+    return _changed(node, "add", first, second, nothing=0)
 
 
 def subtract(node: OnnxNode) -> Any:
@@ -75,21 +82,21 @@ def subtract(node: OnnxNode) -> Any:
     first, second = _operands(node)
     if _is_number(first):
         return node.build.emit("rsub", self=second, other=first)
-    return node.build.emit("sub", self=first, other=second)
+    return _changed(node, "sub", first, second, nothing=0)
 
 
 def multiply(node: OnnxNode) -> Any:
     """A product of two values."""
     first, second = _operands(node)
     first, second = (second, first) if _is_number(first) else (first, second)
-    return node.build.emit("mul", self=first, other=second)
+    return _changed(node, "mul", first, second, nothing=1)
 
 
 def divide(node: OnnxNode) -> Any:
     """A quotient of two values."""
     first, second = _operands(node)
     if not _is_number(first):
-        return node.build.emit("div", self=first, other=second)
+        return _changed(node, "div", first, second, nothing=1)
     inverse = node.build.emit("reciprocal", self=second)
     return inverse if first == 1 else node.build.emit("mul", self=inverse, other=first)
 

@@ -69,6 +69,7 @@ class Builder:
         self.fixed = image.batch
         dtype = getattr(torch, image.dtype)
         self._results: list[tuple[Any, ...]] = []
+        self._shapes: dict[Any, tuple[Any, ...]] = {}
         self._image = tuple(torch.empty((batch, *image.shape), dtype=dtype, device="meta") for batch in BATCHES)
 
     def emit(self, operation: str, /, **arguments: Any) -> Any:
@@ -77,7 +78,11 @@ class Builder:
         Raises:
             RefusedError: The operator does not fit its inputs.
         """
-        results = tuple(self._shaped(operation, arguments, side) for side in range(len(BATCHES)))
+        key = (operation, self._described(arguments))
+        results = self._shapes.get(key)
+        if results is None:
+            results = tuple(self._shaped(operation, arguments, side) for side in range(len(BATCHES)))
+            self._shapes[key] = results
         if not any(isinstance(argument, Ref) for argument in _leaves(arguments)):
             return self._constant(operation, arguments, results[0])
         self.calls.append(Call(operation, arguments, self._sizes(results), self.path, self.place))
@@ -196,6 +201,19 @@ class Builder:
     def _note(self, note: str) -> None:
         if note not in self.notes:
             self.notes.append(note)
+
+    def _described(self, argument: Any) -> Any:
+        """The part of an argument that decides the shape of a result: blocks of a network repeat the same calls."""
+        if isinstance(argument, dict):
+            return tuple((name, self._described(item)) for name, item in argument.items())
+        if isinstance(argument, list):
+            return tuple(self._described(item) for item in argument)
+        metas = (
+            [self._meta(argument, side) for side in range(len(BATCHES))] if isinstance(argument, Ref | Stored) else []
+        )
+        if metas and all(isinstance(meta, torch.Tensor) for meta in metas):
+            return tuple((*meta.shape, meta.dtype) for meta in metas)
+        return argument
 
     def _shaped(self, operation: str, arguments: dict[str, Any], side: int) -> Any:
         """The result of an operator on the meta device for one of the batches."""

@@ -17,8 +17,8 @@ from resnext_dsl.operators.base import Shape
 OPSETS = (7, 25)
 """The first and the last version of the operator set that is read."""
 
-MAX_NODES = 100_000
-"""The most operators of a graph."""
+MAX_NODES = 20_000
+"""The most operators of a graph; a network of 1,000 layers has some 5,000."""
 
 STANDARD = ("", "ai.onnx")
 """The names of the domain of the standard operators."""
@@ -103,7 +103,22 @@ def _parsed(path: Path) -> Any:
         model.ParseFromString(content)
     except Exception:  # protobuf has several implementations with errors of their own
         raise unreadable(path, "it is damaged or truncated") from None
+    if not _is_text(model):
+        raise unreadable(path, "it has names that are not valid UTF-8")
     return model
+
+
+def _is_text(message: Any) -> bool:
+    """Whether all texts of a message are valid: protobuf gives others as bytes."""
+    for field, value in message.ListFields():
+        if field.type == field.TYPE_STRING:
+            if not all(isinstance(text, str) for text in ([value] if isinstance(value, str | bytes) else value)):
+                return False
+        elif field.type == field.TYPE_MESSAGE:
+            parts = [value] if hasattr(value, "ListFields") else value
+            if not all(_is_text(part) for part in parts):
+                return False
+    return True
 
 
 def _opset(path: Path, model: Any) -> int:
