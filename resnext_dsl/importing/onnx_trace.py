@@ -102,31 +102,34 @@ def _with_keys(
     path of its module and the name of its argument.
     """
     calls = [_at_its_weight(reader, call) for call in calls]
-    shared = _paths_of_tensors(calls)
+    readers = _readers(calls)
     names: dict[tuple[str, str], str] = {}
     tensors: dict[str, Tensor] = {}
     loads: dict[str, Callable[[], torch.Tensor]] = {}
 
-    def key_of(key: str, path: str, role: str) -> str:
-        stored = reader.build.tensors[key]
-        several = len(shared[key]) > 1
-        kind = ROLES.get(role) or ("parameter" if stored.learned else "constant")
-        wanted = f"{path}.{role}" if path and role in ROLES and (several or not stored.named) else key
-        if (key, wanted) not in names:
-            unique = _free(wanted, tensors)
-            names[key, wanted] = unique
+    def key_of(key: str, index: int, role: str) -> str:
+        stored, call = reader.build.tensors[key], calls[index]
+        alone = len(readers[key]) == 1
+        wanted = key
+        if call.path and (role in ROLES or not alone) and not (alone and stored.named):
+            wanted = f"{call.path}.{role if role in ROLES else call.operation}"
+        # a layer that is called twice has one weight; formulas that read equal numbers do not share them
+        reading = f"{wanted}:{'' if role in ROLES or alone else index}"
+        if (key, reading) not in names:
+            names[key, reading] = unique = _free(wanted, tensors)
+            kind = ROLES.get(role) or ("parameter" if stored.learned else "constant")
             tensors[unique] = reader.build.described(key, kind)
             loads[unique] = stored.load
-        return names[key, wanted]
+        return names[key, reading]
 
-    def renamed(argument: object, path: str, role: str) -> object:
+    def renamed(argument: object, index: int, role: str) -> object:
         if isinstance(argument, list):
-            return [renamed(item, path, role) for item in argument]
-        return Stored(key_of(argument.key, path, role)) if isinstance(argument, Stored) else argument
+            return [renamed(item, index, role) for item in argument]
+        return Stored(key_of(argument.key, index, role)) if isinstance(argument, Stored) else argument
 
     keyed = [
-        call._replace(arguments={role: renamed(item, call.path, role) for role, item in call.arguments.items()})
-        for call in calls
+        call._replace(arguments={role: renamed(item, index, role) for role, item in call.arguments.items()})
+        for index, call in enumerate(calls)
     ]
     return keyed, tensors, loads
 
@@ -141,15 +144,15 @@ def _free(wanted: str, taken: Mapping[str, object]) -> str:
     return unique
 
 
-def _paths_of_tensors(calls: list[Call]) -> dict[str, set[tuple[str, str]]]:
-    """Key -> the modules and arguments that read it."""
-    paths: dict[str, set[tuple[str, str]]] = {}
-    for call in calls:
+def _readers(calls: list[Call]) -> dict[str, set[tuple[object, str]]]:
+    """Key -> its readers: a layer by its path, and any other call by its position."""
+    readers: dict[str, set[tuple[object, str]]] = {}
+    for index, call in enumerate(calls):
         for role, argument in call.arguments.items():
             for item in argument if isinstance(argument, list) else [argument]:
                 if isinstance(item, Stored):
-                    paths.setdefault(item.key, set()).add((call.path, role))
-    return paths
+                    readers.setdefault(item.key, set()).add((call.path if role in ROLES else index, role))
+    return readers
 
 
 def _at_its_weight(reader: OnnxReader, call: Call) -> Call:
