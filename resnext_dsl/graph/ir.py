@@ -253,9 +253,11 @@ def _identifying(attributes: Attributes) -> dict[str, Any]:
 
 
 def identity_of(attributes: Attributes) -> dict[str, Any]:
-    """The attributes by name; a word for a padding that does not depend on the input is replaced by its numbers."""
+    """The attributes by name, in one spelling: the stride of windows, and the numbers of a padding without the input."""
     known = dict(attributes)
     kernel, padding = known.get("kernel"), known.get("padding")
+    if known.get("stride", ()) is None and isinstance(kernel, tuple):
+        known["stride"] = kernel
     if isinstance(padding, str) and isinstance(kernel, tuple) and all(isinstance(side, int) for side in kernel):
         spans = reach(kernel, known.get("dilation") or (1,) * len(kernel))
         if not pads_by_size(padding, spans, known.get("stride") or kernel):

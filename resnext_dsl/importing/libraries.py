@@ -52,7 +52,7 @@ def library_module(
             the network with these choices.
     """
     known, version = _networks_of(library, file)
-    if name not in known and name.partition(".")[0] not in known:
+    if name not in known and not (library == "timm" and _imported("timm").is_model(name.partition(".")[0])):
         near = nearest(name, known)
         hint = f"did you mean `{near}`? {advice}".rstrip() if near else ""
         raise error("E606", f"{version} has no network `{name}`", file=file, hint=hint)

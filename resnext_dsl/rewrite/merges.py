@@ -10,6 +10,9 @@ from resnext_dsl.rewrite.join import CONCAT, Blocked, Lift, sum_of_convolutions,
 from resnext_dsl.rewrite.rewrite_report import Fired, Left, RewriteReport
 from resnext_dsl.rewrite.workspace import Workspace
 
+FLAT = ("concat", "add")
+"""Merges of merges that are one merge in the canonical form."""
+
 
 def join_paths(work: Workspace, report: RewriteReport, partial: bool = False, inference: bool = False) -> None:
     """Rewrite every merge whose operands can become one value, inner merges first.
@@ -29,8 +32,9 @@ def join_paths(work: Workspace, report: RewriteReport, partial: bool = False, in
 
 def _merge(work: Workspace, report: RewriteReport, index: int, partial: bool, inference: bool) -> None:
     operator = work.nodes[index].operator
+    if partial and operator in FLAT:
+        index = _flat(work, report, index)
     if operator == "concat":
-        index = _flat(work, report, index) if partial else index
         reason = _concat(work, report, index, partial)
     elif operator in ("add", "mean"):
         reason = _sum(work, report, index, inference)
@@ -40,17 +44,19 @@ def _merge(work: Workspace, report: RewriteReport, index: int, partial: bool, in
         report.leave(Left.of(work, index, reason.reason, reason.node))
 
 
-# concat(concat(x1, x2), x3)  ->  concat(x1, x2, x3)
+# concat(concat(x1, x2), x3)  ->  concat(x1, x2, x3);   add(add(x1, x2), x3)  ->  add(x1, x2, x3)
 # where nothing else reads the inner one
 def _flat(work: Workspace, report: RewriteReport, index: int) -> int:
-    """Make one concatenation of a concatenation of concatenations; return its node."""
-    operands = work.nodes[index].inputs
-    inner = {value for value in operands if work.nodes[value].operator == "concat" and work.reader(value) == index}
+    """Make one merge of a merge of merges of its operator; return its node."""
+    node = work.nodes[index]
+    operands, operator = node.inputs, node.operator
+    inner = {value for value in operands if work.nodes[value].operator == operator and work.reader(value) == index}
     if not inner:
         return index
     values = [each for value in operands for each in (work.nodes[value].inputs if value in inner else (value,))]
-    report.fire(Fired.of(work, index, ("nested_concat",), len(inner) + 1))
-    whole = work.make("concat", CONCAT, values, index, index)
+    report.fire(Fired.of(work, index, (f"nested_{operator}",), len(inner) + 1))
+    assert node.attributes is not None
+    whole = work.make(operator, node.attributes, values, index, index)
     work.replace(index, whole)
     return whole
 

@@ -141,6 +141,8 @@ def _along(state: Lowering, value: View, arguments: Mapping[str, Any]) -> Placed
     if size_of(value.dimensions[place]) == state.shape(value.node)[0]:
         view = with_channels(state, value, place)
         return Placed(view.node, view, place, rest)
+    if size_of(value.dimensions[place]) == 1:
+        return Placed(value.node, value, None, {**rest, "across": 1})
     view = outermost(state, value, place)
     (atom,) = joined(view.dimensions[place])
     return Placed(view.node, view, None, {**rest, "across": atom.size})
