@@ -12,6 +12,7 @@ from resnext_dsl.graph.invariants import InvariantError, check_invariants
 from resnext_dsl.graph.ir import Graph
 from resnext_dsl.rewrite.fold import fold, remove_training
 from resnext_dsl.rewrite.merges import join_paths
+from resnext_dsl.rewrite.plain_channels import plain_channels
 from resnext_dsl.rewrite.rewrite_report import GraphSize, RewriteReport, size_of
 from resnext_dsl.rewrite.siblings import join_siblings
 from resnext_dsl.rewrite.spread import spread_paths
@@ -96,7 +97,8 @@ def canonical(graph: Graph) -> Graph:
     """
     size = GraphSize(0, 0, 0)
     work, report = Workspace(graph), RewriteReport(size, size)
-    return _settled([Pass("join", partial(join_paths, partial=True))], work, report, graph)
+    passes = [Pass("channels", plain_channels), Pass("join", partial(join_paths, partial=True))]
+    return _settled(passes, work, report, graph)
 
 
 def _stages(form: str, inference: bool, max_nodes: int, siblings: bool) -> Iterator[list[Pass]]:
