@@ -6,6 +6,7 @@ Takes modules that torch.fx cannot trace, such as those that ask for the type of
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -16,6 +17,7 @@ from torch import fx, nn
 from resnext_dsl.importing.call_schemas import operation_of
 from resnext_dsl.importing.lowering.axis_views import SAMPLES
 from resnext_dsl.importing.place_lines import model_line
+from resnext_dsl.importing.shared_memory import VIEWS, SharedMemory
 from resnext_dsl.importing.trace import BATCH, INPUT, Call, Ref, Sizes, Stored, Tensor, Trace
 from resnext_dsl.operators.base import Shape
 
@@ -34,6 +36,20 @@ def eval_mode(module: nn.Module) -> Iterator[None]:
             each.training = flag
 
 
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keeps torch from printing the log of a failed export; the caller reports the failure."""
+    logger = logging.getLogger("torch")
+    disabled = [each for each in (logger, logging.getLogger("torch._subclasses.fake_tensor")) if not each.disabled]
+    try:
+        for each in disabled:
+            each.disabled = True
+        yield
+    finally:
+        for each in disabled:
+            each.disabled = False
+
+
 def trace_exported_module(module: nn.Module, shape: Shape, name: str, origin: str) -> Trace:
     """The calls of a module in eval mode.
 
@@ -42,7 +58,7 @@ def trace_exported_module(module: nn.Module, shape: Shape, name: str, origin: st
     """
     parameter = next(module.parameters(), None)
     example = torch.zeros(1, *shape, device=None if parameter is None else parameter.device)
-    with eval_mode(module):
+    with eval_mode(module), quiet():
         program = torch.export.export(module, (example.expand(SAMPLES, *shape),), strict=False)
     classes = {path: type(each).__name__ for path, each in module.named_modules(remove_duplicate=False)}
     return trace_program(program, name, origin, classes)
@@ -65,6 +81,7 @@ class _ProgramReading:
         self.results: dict[fx.Node, Any] = {}
         self.input: Shape = ()
         self.outputs: dict[str, Ref] = {}
+        self.memory = SharedMemory()
 
     def trace(self, name: str, origin: str) -> Trace:
         signature = self.program.graph_signature
@@ -115,9 +132,14 @@ class _ProgramReading:
         place = model_line(node.stack_trace or "")
         self.calls.append(Call(operation, arguments, _sizes(node), self._path(node), place))
         self.results[node] = Ref(len(self.calls) - 1)
-        changed = node.args[0] if node.args else None
-        if in_place and isinstance(changed, fx.Node):
-            self.results[changed] = self.results[node]
+        source = node.args[0] if node.args else None
+        if not isinstance(source, fx.Node):
+            return
+        if operation in VIEWS:
+            self.memory.add(node, source)
+        if in_place:
+            self.results[source] = self.results[node]
+            self.memory.change(source)
 
     def _path(self, node: fx.Node) -> str:
         """The path of the module that makes a call; names its class if the module is not known."""
@@ -130,6 +152,7 @@ class _ProgramReading:
 
     def _argument(self, argument: Any) -> Any:
         if isinstance(argument, fx.Node):
+            self.memory.check(argument)
             return self.results[argument]
         if isinstance(argument, list | tuple):
             return [self._argument(each) for each in argument]

@@ -217,7 +217,7 @@ PATTERNS: dict[str, tuple[Callable[[], nn.Module], str]] = {
     "pixel unshuffle": (lambda: Written(squares_to_channels), "pixel_unshuffle shuffle"),
     "pixel shuffle": (lambda: Written(channels_to_squares), "shuffle pixel_shuffle"),
     "tokens": (lambda: Written(tokens, norm=nn.LayerNorm(16), down=nn.Linear(16, 4)), "layernorm conv"),
-    "in place": (lambda: Written(in_place), "relu add add scale"),
+    "in place": (lambda: Written(in_place), "relu add scale"),
     "TensorFlow's padding": (
         lambda: Written(same_padded, strided=nn.Conv2d(16, 8, 3, stride=2)),
         "conv maxpool",
@@ -247,7 +247,7 @@ PATTERNS: dict[str, tuple[Callable[[], nn.Module], str]] = {
     ),
     "bounds": (
         lambda: Written(lambda m, x: x.clamp(0, 6) + x.clamp(min=0) + x.clamp(-2, 2)),
-        "relu6 relu add hardtanh add",
+        "relu6 relu hardtanh add",
     ),
 }
 

@@ -150,8 +150,8 @@ def test_all_operations_are_listed_in_one_error() -> None:
     first = inspect.getsourcelines(Attention.forward)[1]
     listed = [(one.message, one.file.rpartition(":")[2]) for one in refusal(model).diagnostics]
     assert listed == [
-        (f"`cumsum` in `1` (Attention) and 1 more modules: {NONE}", str(first + 1)),
-        (f"`matmul` in `1` (Attention) and 1 more modules: {NONE}", str(first + 2)),
+        (f"`cumsum` in `1` (Attention) and 1 more module: {NONE}", str(first + 1)),
+        (f"`matmul` in `1` (Attention) and 1 more module: {NONE}", str(first + 2)),
     ]
 
 
@@ -205,3 +205,34 @@ def test_an_example_of_the_wrong_size_is_an_error(shape: tuple[int, ...], code: 
     model = nn.Sequential(nn.Conv2d(3, 8, 5), nn.Flatten(), nn.Linear(1152, 10))
     (diagnostic,) = refusal(model, shape).diagnostics
     assert (diagnostic.code, diagnostic.message) == (code, message)
+
+
+def half_changed(x: Tensor) -> Tensor:
+    x[:, :8].relu_()
+    return x * 2
+
+
+def whole_changed(x: Tensor) -> Tensor:
+    part = x[:, :8]
+    x.relu_()
+    return part * 2
+
+
+@pytest.mark.parametrize("code", [half_changed, whole_changed])
+def test_a_value_of_which_a_part_changed_in_place_is_an_error(code: Callable[[Tensor], Tensor]) -> None:
+    (diagnostic,) = refusal(Coded(code)).diagnostics
+    assert (diagnostic.code, diagnostic.message, diagnostic.hint) == (
+        "E611",
+        "the model (Coded) cannot be traced: a value is read after a part of it, or a view of it, has changed in place",
+        "use the operation that is not in place",
+    )
+
+
+def test_parts_of_a_split_change_in_place_alone() -> None:
+    def code(x: Tensor) -> Tensor:
+        one, two = x.chunk(2, 1)
+        one.relu_()
+        return one + two
+
+    graph = read_module(Coded(code), SHAPE, "n", "test").graph
+    assert [node.operator for node in graph.nodes] == ["input", "conv", "slice", "relu", "slice", "add"]

@@ -40,6 +40,10 @@ class NeedsFormulaError(Exception):
 
 def merged(state: Lowering, name: str, views: Sequence[View]) -> View:
     """The merge of values, element by element; sides of 1 repeat if the operator repeats them."""
+    axes = state.axes(state.shape(views[0].node))
+    if all(view.dimensions is axes and not view.windows for view in views):
+        nodes = [view.node for view in views]
+        return state.whole(state.add(name, {}, nodes, state.call.path), views[0].path)
     views = [without_repeats(settled(state, view)) for view in views]
     count = max(len(view.dimensions) for view in views)
     views = [view._replace(dimensions=((),) * (count - len(view.dimensions)) + view.dimensions) for view in views]

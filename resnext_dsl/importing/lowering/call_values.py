@@ -15,9 +15,9 @@ from resnext_dsl.importing.lowering.axis_views import View
 from resnext_dsl.importing.lowering.known_formulas import recognized
 from resnext_dsl.importing.lowering.row_calls import READ_FROM, read_row
 from resnext_dsl.importing.lowering.state import Lowering, Problem, unreadable
-from resnext_dsl.importing.lowering.stored_values import Formula, Unknown, Weight
+from resnext_dsl.importing.lowering.stored_values import Formula, Unknown
 from resnext_dsl.importing.lowering.structure_calls import STRUCTURE_CALLS, value_of
-from resnext_dsl.importing.trace import Call, Stored
+from resnext_dsl.importing.trace import Call
 from resnext_dsl.operators.base import RuleError
 
 NO_OPERATOR = "no operator of the language computes it"
@@ -26,7 +26,7 @@ NO_OPERATOR = "no operator of the language computes it"
 def value_of_call(state: Lowering, call: Call) -> Any:
     """The value of the current call; a problem is kept in the state."""
     try:
-        arguments = {name: _stored(state, state.resolved(each)) for name, each in call.arguments.items()}
+        arguments = {name: state.resolved(each) for name, each in call.arguments.items()}
         return _computed(state, call.operation, arguments)
     except FormulaError as problem:
         report(state, problem.formula)
@@ -61,14 +61,6 @@ def _reason(formula: Formula) -> str:
     return NO_OPERATOR
 
 
-def _stored(state: Lowering, argument: Any) -> Any:
-    if isinstance(argument, Stored):
-        return Weight(argument.key, state.trace.tensors[argument.key].shape)
-    if isinstance(argument, list | tuple) and type(argument) in (list, tuple):
-        return type(argument)([_stored(state, part) for part in argument])
-    return argument
-
-
 def _parts(values: Any) -> Iterator[Any]:
     """The values in nested lists."""
     for value in values:
@@ -81,7 +73,7 @@ def _parts(values: Any) -> Iterator[Any]:
 def _computed(state: Lowering, operation: str, arguments: Mapping[str, Any]) -> Any:
     values = list(_parts(arguments.values()))
     known = operation in STRUCTURE_CALLS or operation in READ_FROM or operation in FORMULA_CALLS
-    unknown = next((value for value in values if isinstance(value, Unknown)), None)
+    unknown = next((value for value in values if isinstance(value, Unknown)), None) if state.problems else None
     if unknown is not None and (known or operation in NUMERIC):
         return unknown
     if operation in NUMERIC and all(isinstance(value, int | float) for value in values):

@@ -81,7 +81,8 @@ def _response_norm(state: Lowering, formula: Formula) -> View | None:
     view = with_channels(state, value, place)
     node = state.add("grn", {"eps": eps}, [view.node], state.call.path)
     stored = {"weight": factors[1], "bias": bias}
-    tensors = sources_of(state, OPERATORS["grn"], node, stored)
+    draft = state.nodes[node]
+    tensors = sources_of(state, OPERATORS["grn"].algebra.tensors(draft.attributes, (draft.shape,)), stored)
     state.nodes[node] = state.nodes[node]._replace(tensors=tensors)
     return view._replace(node=node)
 

@@ -158,6 +158,6 @@ def _diagnostic(trace: Trace, problems: Sequence[Problem]) -> Diagnostic:
     name = trace.modules.get(call.path, "")
     where = f"{module} ({name})" if name else module
     paths = {trace.calls[problem.call].path for problem in problems}
-    more = f" and {len(paths) - 1} more modules" if len(paths) > 1 else ""
+    more = f" and {len(paths) - 1} more module{'s' * (len(paths) > 2)}" if len(paths) > 1 else ""
     message = f"`{call.operation}` in {where}{more}: {first.message}"
     return Diagnostic(first.code, message, file=call.place or trace.origin, hint=first.hint)

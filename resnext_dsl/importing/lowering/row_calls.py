@@ -6,17 +6,18 @@ The row says which ATen operators it computes, which axes it works on, and how t
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from resnext_dsl.importing.lowering.axis_views import View, axis_atoms, joined, size_of
 from resnext_dsl.importing.lowering.fixed_weights import as_fixed_kernel
 from resnext_dsl.importing.lowering.padded_windows import absorbed, infinite_padding, with_infinite_padding
 from resnext_dsl.importing.lowering.standardized import standardized
-from resnext_dsl.importing.lowering.state import Lowering, unreadable
+from resnext_dsl.importing.lowering.state import Draft, Lowering, Recipe, unreadable
 from resnext_dsl.importing.lowering.stored_values import Formula, TensorSource, Weight
 from resnext_dsl.importing.lowering.view_nodes import CHANNELS, as_node, outermost, settled, with_channels
 from resnext_dsl.operators import OPERATORS, Operator
+from resnext_dsl.operators.algebra import Tensor as FieldTensor
 from resnext_dsl.operators.base import RuleError, Shape
 from resnext_dsl.operators.ranks import rank_of
 from resnext_dsl.operators.readings import CallArguments, OtherRowError, Reading
@@ -60,15 +61,65 @@ def read_row(state: Lowering, operation: str, arguments: Mapping[str, Any]) -> V
     Raises:
         RuleError: If no row reads these arguments.
     """
+    key = _layer_key(state, operation, arguments)
+    if key is not None and key in state.recipes:
+        return _repeated(state, state.recipes[key], arguments)
     problems: list[RuleError] = []
     for row, reading in READ_FROM[operation]:
         before = len(state.nodes)
         try:
-            return _applied(state, row, reading, operation, arguments)
+            view = _applied(state, row, reading, operation, arguments)
+            if key is not None:
+                _remember(state, key, before, view, reading)
+            return view
         except RuleError as problem:
             state.forget(before)
             problems.append(problem)
     raise next((one for one in problems if not isinstance(one, OtherRowError)), problems[-1])
+
+
+def _layer_key(state: Lowering, operation: str, arguments: Mapping[str, Any]) -> tuple[Any, ...] | None:
+    """Equal for calls that give equal nodes, apart from their tensors and the value; None if other facts matter too."""
+    parts: list[Any] = [operation]
+    for name, each in arguments.items():
+        kind = type(each)
+        if kind is View:
+            draft = state.nodes[each.node]
+            if name not in VALUE_NAMES or each.windows or each.dimensions is not state.axes(draft.shape):
+                return None
+            if draft.operator == "pad":
+                return None
+            parts.append(draft.shape)
+        elif kind is Weight:
+            parts += [name, each.shape, state.trace.tensors[each.key].kind]
+        elif kind is Formula:
+            return None
+        else:
+            parts += [name, tuple(each) if kind is list else each, kind]
+    return tuple(parts)
+
+
+def _remember(state: Lowering, key: tuple[Any, ...], before: int, view: View, reading: Reading) -> None:
+    """Keeps the recipe of a layer that added one node, which reads the whole value."""
+    if len(state.nodes) != before + 1 or view.dimensions is not state.axes(state.shape(before)):
+        return
+    draft = state.nodes[before]
+    shapes = tuple([state.shape(source) for source in draft.inputs])
+    tensors = OPERATORS[draft.operator].algebra.tensors(draft.attributes, shapes)
+    if len(draft.inputs) == 1 and "gain" not in draft.tensors:
+        state.recipes[key] = Recipe(draft.operator, draft.attributes, draft.shape, tensors, reading.tensors)
+
+
+def _repeated(state: Lowering, recipe: Recipe, arguments: Mapping[str, Any]) -> View:
+    """The value of a layer that equals an earlier one, apart from its tensors."""
+    value = next(arguments[name] for name in VALUE_NAMES if name in arguments)
+    stored = {field: arguments[name] for field, name in recipe.arguments if arguments.get(name) is not None}
+    sources = sources_of(state, recipe.tensors, stored)
+    position, path = state.position, state.call.path
+    draft = Draft(recipe.operator, recipe.attributes, (value.node,), recipe.shape, path, position, sources)
+    state.nodes.append(draft)
+    kept = value.path if recipe.shape == state.shape(value.node) else path
+    return state.whole(len(state.nodes) - 1, kept)
 
 
 def _applied(state: Lowering, row: Operator, reading: Reading, operation: str, arguments: Mapping[str, Any]) -> View:
@@ -141,7 +192,7 @@ def _along(state: Lowering, value: View, arguments: Mapping[str, Any]) -> Placed
     if size_of(value.dimensions[place]) == state.shape(value.node)[0]:
         view = with_channels(state, value, place)
         return Placed(view.node, view, place, rest)
-    if size_of(value.dimensions[place]) == 1:
+    if not value.dimensions[place]:  # one part, which competes with none
         return Placed(value.node, value, None, {**rest, "across": 1})
     view = outermost(state, value, place)
     (atom,) = joined(view.dimensions[place])
@@ -160,8 +211,9 @@ def _added(
     attributes, node = absorbed(state, row, attributes, node)
     attributes = {name: each for name, each in attributes.items() if each is not None}
     index = state.add(row.name, attributes, [node, *placed.others], state.call.path, features=features)
-    sources = sources_of(state, row, index, stored)
-    state.nodes[index] = state.nodes[index]._replace(tensors=sources)
+    tensors = row.algebra.tensors(state.nodes[index].attributes, (state.shape(node),))
+    if tensors:
+        state.nodes[index] = state.nodes[index]._replace(tensors=sources_of(state, tensors, stored))
     return _result(state, placed, index)
 
 
@@ -173,6 +225,9 @@ def is_pooled(view: View, shape: Shape) -> bool:
 def _result(state: Lowering, placed: Placed, index: int) -> View:
     """The result with the dimensions of the argument, where the channels may be others."""
     shape = state.shape(index)
+    if placed.view.dimensions is state.axes(state.shape(placed.node)):
+        kept = placed.view.path if shape == state.shape(placed.node) else state.call.path
+        return state.whole(index, kept)
     if placed.place is None:
         if shape == state.shape(placed.node):
             return placed.view._replace(node=index)
@@ -182,16 +237,16 @@ def _result(state: Lowering, placed: Placed, index: int) -> View:
     return placed.view._replace(node=index, dimensions=tuple(dimensions))
 
 
-def sources_of(state: Lowering, row: Operator, index: int, stored: Mapping[str, Weight]) -> dict[str, TensorSource]:
+def sources_of(
+    state: Lowering, tensors: Sequence[FieldTensor], stored: Mapping[str, Weight]
+) -> dict[str, TensorSource]:
     """The sources of the tensors of a node's module.
 
     Raises:
         RuleError: E610 if a learned tensor is a buffer in the source.
     """
-    draft = state.nodes[index]
-    shapes: tuple[Shape, ...] = tuple([state.shape(source) for source in draft.inputs])
     sources = {}
-    for tensor in row.algebra.tensors(draft.attributes, shapes):
+    for tensor in tensors:
         if tensor.field in stored:
             weight = stored[tensor.field]
             if tensor.learned and state.trace.tensors[weight.key].kind != "parameter":

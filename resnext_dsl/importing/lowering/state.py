@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from resnext_dsl.foundation.records import NamedTuple
-from resnext_dsl.importing.lowering.axis_views import SAMPLES, View, whole
-from resnext_dsl.importing.lowering.stored_values import TensorSource
+from resnext_dsl.importing.lowering.axis_views import SAMPLES, Dimension, View, whole
+from resnext_dsl.importing.lowering.stored_values import TensorSource, Weight
 from resnext_dsl.importing.trace import BATCH, Call, Ref, Stored, Trace
 from resnext_dsl.operators import OPERATORS
+from resnext_dsl.operators.algebra import Tensor as FieldTensor
 from resnext_dsl.operators.arguments import validate
 from resnext_dsl.operators.base import Attributes, RuleError, Shape
 from resnext_dsl.operators.readings import UNREADABLE
@@ -49,6 +50,24 @@ class Problem(NamedTuple):
     code: str = UNREADABLE
 
 
+class Recipe(NamedTuple):
+    """The node of a layer that reads a whole value: what equal layers share.
+
+    Attributes:
+        operator: Name of its row.
+        attributes: Its attributes.
+        shape: Shape of its value.
+        tensors: The tensors of its module.
+        arguments: Pairs of a field and the argument that gives its tensor.
+    """
+
+    operator: str
+    attributes: Attributes | None
+    shape: Shape
+    tensors: tuple[FieldTensor, ...]
+    arguments: tuple[tuple[str, str], ...]
+
+
 class Lowering:
     """A lowering under way.
 
@@ -58,6 +77,7 @@ class Lowering:
         values: The values of the calls so far.
         problems: The calls that cannot be lowered.
         notes: Sentences about what the trace does not tell.
+        recipes: The nodes of layers by their calls, for the next equal layer.
     """
 
     def __init__(self, trace: Trace) -> None:
@@ -66,7 +86,9 @@ class Lowering:
         self.values: list[Any] = []
         self.problems: list[Problem] = []
         self.notes: dict[str, None] = dict.fromkeys(trace.notes)
+        self.recipes: dict[tuple[Any, ...], Recipe] = {}
         self._known: dict[tuple[Any, ...], int] = {}
+        self._axes: dict[Shape, tuple[Dimension, ...]] = {}
 
     @property
     def position(self) -> int:
@@ -115,17 +137,25 @@ class Lowering:
 
     def whole(self, node: int, path: str = "") -> View:
         """The value of a node with its own axes."""
-        return whole(node, self.shape(node), path)
+        return View(node, self.axes(self.nodes[node].shape), (), path)
+
+    def axes(self, shape: Shape) -> tuple[Dimension, ...]:
+        """The dimensions of a whole value; the same object for equal shapes."""
+        dimensions = self._axes.get(shape)
+        if dimensions is None:
+            dimensions = self._axes[shape] = whole(0, shape).dimensions
+        return dimensions
 
     def resolved(self, argument: Any) -> Any:
-        """An argument with values for references, and numbers for sizes."""
-        if isinstance(argument, Ref):
+        """An argument with values for references, weights for stored tensors, and numbers for sizes."""
+        kind = type(argument)
+        if kind is Ref:
             return self.whole(0) if argument.call < 0 else self.values[argument.call]
-        if isinstance(argument, Stored):
-            return argument
-        if isinstance(argument, list | tuple):
-            return type(argument)([self.resolved(part) for part in argument])
-        return SAMPLES if argument is BATCH or argument == BATCH else argument
+        if kind is Stored:
+            return Weight(argument.key, self.trace.tensors[argument.key].shape)
+        if kind is list or kind is tuple:
+            return kind([self.resolved(part) for part in argument])
+        return SAMPLES if kind is str and argument == BATCH else argument
 
 
 def unreadable(message: str, hint: str = "") -> RuleError:

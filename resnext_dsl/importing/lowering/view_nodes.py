@@ -33,6 +33,8 @@ MOST_SHUFFLES = 3
 
 def settled(state: Lowering, view: View) -> View:
     """The view without windows: nodes cut the axes."""
+    if not view.windows:
+        return view
     for window in view.windows:
         if window.axis == CHANNELS:
             view = view._replace(node=_sliced(state, view, window))
@@ -130,6 +132,8 @@ def with_channels(state: Lowering, view: View, place: int) -> View:
     """The view on a node whose channels are one dimension of the view, in order."""
     view = settled(state, view)
     shape = state.shape(view.node)
+    if place == 1 and view.dimensions is state.axes(shape):
+        return view
     if not -len(view.dimensions) <= place < len(view.dimensions):
         raise unreadable(f"its value has {len(view.dimensions)} axes")
     atoms = joined(view.dimensions[place])
@@ -170,7 +174,8 @@ def as_node(state: Lowering, view: View) -> int:
         RuleError: E610 if no operators of the language arrange the value so.
     """
     view = settled(state, view)
-    if is_whole(view.dimensions, state.shape(view.node)):
+    shape = state.shape(view.node)
+    if view.dimensions is state.axes(shape) or is_whole(view.dimensions, shape):
         return view.node
     if any(atom.axis == REPEATED for dimension in view.dimensions for atom in dimension):
         raise unreadable("its value is repeated along an axis")
