@@ -49,8 +49,8 @@ def read_archive(path: Path, shape: Shape | None = None) -> Trace:
         shape: The shape of the input without the batch; the archive states its own, and another one is an error.
 
     Raises:
-        ArchError: E621 if the file is damaged, E622 if it is of another version, E623 if the graph needs content that
-            is pickled, E624 with every operation that has no place in a trace.
+        ArchError: E621 if the file is damaged. E622 if it is of another version. E623 if the graph needs content that
+            is pickled. E624 with every operation that has no place in a trace.
     """
     archive = ArchiveFile(path)
     try:

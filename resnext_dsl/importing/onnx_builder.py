@@ -26,8 +26,9 @@ BATCHES = (2, 3)
 MAX_NUMBERS = 1 << 40
 """The most numbers of one result."""
 
-MAX_CONSTANT = 1 << 28
-"""The most numbers of a constant that is computed from stored tensors."""
+MAX_COMPUTED = 1 << 22
+TIMES_COMPUTED = 16
+"""The constants that are computed have at most `MAX_COMPUTED` numbers, and this many times those of the file."""
 
 Value = Ref | Stored | Known
 
@@ -48,8 +49,8 @@ class StoredTensor(NamedTuple):
     learned: bool
 
 
-class Builder:
-    """The calls and tensors of a trace in the making.
+class CallBuilder:
+    """Collects the calls and tensors of a trace.
 
     Attributes:
         calls: The calls so far.
@@ -58,6 +59,7 @@ class Builder:
         path: The module of the operator that is translated.
         place: The line of its source.
         fixed: The size of the batch that the file fixes, or None.
+        held: The numbers that the file stores.
     """
 
     def __init__(self, image: OnnxInput) -> None:
@@ -67,8 +69,10 @@ class Builder:
         self.path = ""
         self.place = ""
         self.fixed = image.batch
+        self.held = 0
         dtype = getattr(torch, image.dtype)
         self._results: list[tuple[Any, ...]] = []
+        self._computed = 0
         self._shapes: dict[Any, tuple[Any, ...]] = {}
         self._image = tuple(torch.empty((batch, *image.shape), dtype=dtype, device="meta") for batch in BATCHES)
 
@@ -243,8 +247,9 @@ class Builder:
         """A constant that is computed when it is asked for."""
         if not isinstance(result, torch.Tensor):
             raise RefusedError("has several constant results")
-        if result.numel() > MAX_CONSTANT:
-            raise RefusedError(f"gives a constant of {result.numel()} numbers; at most {MAX_CONSTANT} are computed")
+        self._computed += result.numel()
+        if self._computed > MAX_COMPUTED + TIMES_COMPUTED * self.held:
+            raise RefusedError(f"gives a constant of {result.numel()} numbers, many more than the file stores")
         stored = {leaf.key: self.tensors[leaf.key] for leaf in _leaves(arguments) if isinstance(leaf, Stored)}
         inputs = {key: tensor.load for key, tensor in stored.items()}
         learned = any(tensor.learned for tensor in stored.values())

@@ -72,7 +72,7 @@ def open_onnx(path: Path, shape: Shape | None) -> OnnxFile:
         shape: The shape of the input without the batch, for a file that leaves it open.
 
     Raises:
-        ArchError: E605 without the library `onnx`, E621 if the file is damaged or too large, E622 if its operators are
+        ArchError: E605 without the library `onnx`. E621 if the file is damaged or too large. E622 if its operators are
             of another version or domain, or if the shape of its input is open or another one.
     """
     size_of(path)

@@ -16,7 +16,7 @@ from resnext_dsl.importing.onnx_node import OnnxNode, counted
 from resnext_dsl.importing.onnx_values import Known, RefusedError, Samples
 
 
-class Grid(NamedTuple):
+class IndexGrid(NamedTuple):
     """Indices of a strided view.
 
     Attributes:
@@ -32,7 +32,7 @@ class Grid(NamedTuple):
 
 def makes_grid(node: OnnxNode, inputs: list[Any]) -> bool:
     """Whether an operator computes indices that depend on the batch, or reads by them."""
-    if any(isinstance(value, Grid) for value in inputs):
+    if any(isinstance(value, IndexGrid) for value in inputs):
         return True
     if node.operator != "Range" or not all(isinstance(value, Known) for value in inputs):
         return False
@@ -56,11 +56,11 @@ def grid(node: OnnxNode, inputs: list[Any]) -> Any:
     raise RefusedError("computes with indices that depend on the batch")
 
 
-def _counted_samples(node: OnnxNode) -> Grid:
+def _counted_samples(node: OnnxNode) -> IndexGrid:
     start, limit, delta = (_only(node.value(index)) for index in range(3))
     if start != 0 or delta != 1:
         raise RefusedError("counts to the size of the batch in another way than one by one")
-    return Grid([limit], [1], 0)
+    return IndexGrid([limit], [1], 0)
 
 
 def _only(value: Any) -> Any:
@@ -71,7 +71,7 @@ def _only(value: Any) -> Any:
     return numbers[0]
 
 
-def _unsqueezed(node: OnnxNode, indices: Grid) -> Grid:
+def _unsqueezed(node: OnnxNode, indices: IndexGrid) -> IndexGrid:
     axes = (node.integers(1) if node.opset >= 13 else node.integer_list("axes")) or []
     rank = len(indices.sizes) + len(axes)
     if rank > 16:
@@ -81,12 +81,12 @@ def _unsqueezed(node: OnnxNode, indices: Grid) -> Grid:
         sizes.insert(axis, 1)
         strides.insert(axis, 0)
     node.take_inputs()
-    return Grid(sizes, strides, indices.offset)
+    return IndexGrid(sizes, strides, indices.offset)
 
 
-def _as_grid(value: Any) -> Grid:
+def _as_grid(value: Any) -> IndexGrid:
     """Known indices as a grid."""
-    if isinstance(value, Grid):
+    if isinstance(value, IndexGrid):
         return value
     if not isinstance(value, Known):
         raise RefusedError("computes with indices that depend on the batch")
@@ -103,10 +103,10 @@ def _as_grid(value: Any) -> Grid:
     expected = offset + sum((stride * part for stride, part in zip(strides, positions, strict=True)), np.int64(0))
     if not np.array_equal(np.broadcast_to(expected, array.shape), array):
         raise RefusedError("reads indices that are no strided view")
-    return Grid(list(array.shape), strides, offset)
+    return IndexGrid(list(array.shape), strides, offset)
 
 
-def _combined(node: OnnxNode, grids: list[Grid]) -> Grid:
+def _combined(node: OnnxNode, grids: list[IndexGrid]) -> IndexGrid:
     """The sum of two grids, or the product of a grid and a number."""
     node.take_inputs()
     first, second = grids
@@ -115,7 +115,9 @@ def _combined(node: OnnxNode, grids: list[Grid]) -> Grid:
             first, second = second, first
         if any(size != 1 for size in second.sizes):
             raise RefusedError("multiplies two tables of indices")
-        return Grid(first.sizes, [stride * second.offset for stride in first.strides], first.offset * second.offset)
+        return IndexGrid(
+            first.sizes, [stride * second.offset for stride in first.strides], first.offset * second.offset
+        )
     rank = max(len(first.sizes), len(second.sizes))
     sizes: list[Any] = [1] * rank
     strides = [0] * rank
@@ -126,7 +128,7 @@ def _combined(node: OnnxNode, grids: list[Grid]) -> Grid:
                 raise RefusedError("has inputs whose shapes do not fit each other")
             sizes[axis] = sizes[axis] if size == 1 else size
             strides[axis] += stride if size != 1 else 0
-    return Grid(sizes, strides, first.offset + second.offset)
+    return IndexGrid(sizes, strides, first.offset + second.offset)
 
 
 def _view(node: OnnxNode, indices: Any) -> Value:
@@ -135,13 +137,13 @@ def _view(node: OnnxNode, indices: Any) -> Value:
     node.take_inputs()
     node.require("axis", node.integer("axis", 0), 0)
     sizes = node.build.dims(x)
-    if not isinstance(indices, Grid) or len(sizes) != 1 or not _in_order(indices, sizes[0]):
+    if not isinstance(indices, IndexGrid) or len(sizes) != 1 or not _in_order(indices, sizes[0]):
         raise RefusedError("is a strided view that is no reshape")
     result: Value = node.build.reshaped(x, list(indices.sizes))
     return result
 
 
-def _in_order(indices: Grid, total: Any) -> bool:
+def _in_order(indices: IndexGrid, total: Any) -> bool:
     """Whether indices run over all of `total` numbers one by one."""
     count: Any = 1
     for size, stride in reversed(list(zip(indices.sizes, indices.strides, strict=True))):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from resnext_dsl.importing.model_file import MAX_NUMBER, MAX_TEXT, clean
-from resnext_dsl.importing.onnx_builder import Builder, Value, shortest
+from resnext_dsl.importing.onnx_builder import CallBuilder, Value, shortest
 from resnext_dsl.importing.onnx_values import Known, RefusedError
 from resnext_dsl.importing.trace import Ref, Stored
 
@@ -26,7 +26,9 @@ class OnnxNode:
         outputs: The names of its results; "" for a result that nothing reads.
     """
 
-    def __init__(self, proto: Any, inputs: list[Value | None], opset: int, build: Builder, outputs: list[str]) -> None:
+    def __init__(
+        self, proto: Any, inputs: list[Value | None], opset: int, build: CallBuilder, outputs: list[str]
+    ) -> None:
         self.operator = str(proto.op_type)
         self.opset = opset
         self.build = build

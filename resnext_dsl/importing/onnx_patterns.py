@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from resnext_dsl.foundation.records import NamedTuple
-from resnext_dsl.importing.onnx_builder import Builder
+from resnext_dsl.importing.onnx_builder import CallBuilder
 from resnext_dsl.importing.trace import BATCH, Call, Ref, Stored
 
 TOLERANCE = 1e-5
@@ -33,10 +33,10 @@ class Product(NamedTuple):
     values: tuple[Any, ...]
 
 
-class Patterns:
+class CallPatterns:
     """The calls of a trace while the rules are applied."""
 
-    def __init__(self, build: Builder) -> None:
+    def __init__(self, build: CallBuilder) -> None:
         self.build = build
         self.calls = list(build.calls)
         self._uses = Counter(ref.call for call in self.calls for ref in references(call.arguments))
@@ -45,10 +45,10 @@ class Patterns:
         """The arguments of the call that gives a value, if it is of an operation and, if `alone`, read only once."""
         if not isinstance(value, Ref) or value.call < 0:
             return None
-        found = self.calls[value.call]
-        if found.operation != operation or (alone and self._uses[value.call] != 1):
+        call = self.calls[value.call]
+        if call.operation != operation or (alone and self._uses[value.call] != 1):
             return None
-        return found.arguments
+        return call.arguments
 
     def product(self, value: Any) -> Product:
         """A value as the product that its calls compute; calls that are read elsewhere are factors."""
@@ -87,9 +87,9 @@ class Patterns:
         return self.build.dims(value)
 
 
-def joined(build: Builder, outputs: Mapping[str, Ref]) -> tuple[list[Call], dict[str, Ref]]:
+def joined(build: CallBuilder, outputs: Mapping[str, Ref]) -> tuple[list[Call], dict[str, Ref]]:
     """The calls after all rules, without those whose results nothing reads, and the outputs among them."""
-    patterns = Patterns(build)
+    patterns = CallPatterns(build)
     for rule in RULES:
         for index, call in enumerate(patterns.calls):
             after = rule(patterns, call)
@@ -137,7 +137,7 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _with_bias(patterns: Patterns, call: Call) -> Call | None:
+def _with_bias(patterns: CallPatterns, call: Call) -> Call | None:
     """`linear(x, w) + b -> linear(x, w, b)`, where b has one number for each output."""
     if call.operation != "add":
         return None
@@ -151,7 +151,7 @@ def _with_bias(patterns: Patterns, call: Call) -> Call | None:
     return None
 
 
-def _gelu(patterns: Patterns, call: Call) -> Call | None:
+def _gelu(patterns: CallPatterns, call: Call) -> Call | None:
     """`0.5 * x * (1 + erf(x / sqrt(2))) -> gelu(x)`, and the same with tanh."""
     product = patterns.factors(call)
     if not near(product.number, 0.5) or len(product.values) != 2:
@@ -167,7 +167,7 @@ def _gelu(patterns: Patterns, call: Call) -> Call | None:
     return None
 
 
-def _is_cubic(patterns: Patterns, value: Any, x: Any) -> bool:
+def _is_cubic(patterns: CallPatterns, value: Any, x: Any) -> bool:
     """Whether a value is sqrt(2 / pi) * (x + 0.044715 * x ** 3)."""
     product = patterns.product(value)
     total = patterns.call(product.values[0], "add") if len(product.values) == 1 else None
@@ -182,7 +182,7 @@ def _is_cubic(patterns: Patterns, value: Any, x: Any) -> bool:
     return False
 
 
-def _hard(patterns: Patterns, call: Call) -> Call | None:
+def _hard(patterns: CallPatterns, call: Call) -> Call | None:
     """`clamp(x + 3, 0, 6) / 6 -> hardsigmoid(x)`, `x * hardsigmoid(x) -> hardswish(x)`."""
     product = patterns.factors(call)
     if near(product.number, 1) and len(product.values) == 2:
@@ -203,7 +203,7 @@ def _hard(patterns: Patterns, call: Call) -> Call | None:
     return None
 
 
-def _gated(patterns: Patterns, call: Call) -> Call | None:
+def _gated(patterns: CallPatterns, call: Call) -> Call | None:
     """`x * sigmoid(x) -> silu(x)`, `x * tanh(softplus(x)) -> mish(x)`."""
     product = patterns.factors(call)
     if not near(product.number, 1) or len(product.values) != 2:
@@ -218,7 +218,7 @@ def _gated(patterns: Patterns, call: Call) -> Call | None:
     return None
 
 
-def _standardized(patterns: Patterns, call: Call) -> Call | None:
+def _standardized(patterns: CallPatterns, call: Call) -> Call | None:
     """`(x - mean(x)) / sqrt(mean((x - mean(x)) ** 2) + eps) -> layer_norm(x)`, over the last axes."""
     if call.operation != "div":
         return None
@@ -252,13 +252,13 @@ def _standardized(patterns: Patterns, call: Call) -> Call | None:
     return call._replace(operation="layer_norm", arguments=arguments)
 
 
-def _same_difference(patterns: Patterns, first: Any, second: Any) -> bool:
+def _same_difference(patterns: CallPatterns, first: Any, second: Any) -> bool:
     """Whether two values are one, or two calls of the same difference."""
     calls = [patterns.call(value, "sub", alone=False) for value in (first, second)]
     return first == second or (calls[0] is not None and calls[0] == calls[1])
 
 
-def _grouped(patterns: Patterns, call: Call) -> Call | None:
+def _grouped(patterns: CallPatterns, call: Call) -> Call | None:
     """`reshape(instance_norm(reshape(x, [batch, g, -1])), shape of x) -> group_norm(x, g)`, with scales of one."""
     if call.operation != "reshape" or call.sizes is None:
         return None
@@ -285,7 +285,7 @@ def _grouped(patterns: Patterns, call: Call) -> Call | None:
     return call._replace(operation="group_norm", arguments=arguments)
 
 
-def _affine(patterns: Patterns, call: Call) -> Call | None:
+def _affine(patterns: CallPatterns, call: Call) -> Call | None:
     """`norm(x) * w -> norm(x, w)`, `norm(x, w) + b -> norm(x, w, b)`, for stored tensors of the normalized shape."""
     role = {"mul": "weight", "add": "bias"}.get(call.operation)
     if role is None:
@@ -304,7 +304,7 @@ def _affine(patterns: Patterns, call: Call) -> Call | None:
     return None
 
 
-def _of_shape(patterns: Patterns, operation: str, norm: Mapping[str, Any], stored: Stored) -> Stored | None:
+def _of_shape(patterns: CallPatterns, operation: str, norm: Mapping[str, Any], stored: Stored) -> Stored | None:
     """A scale or bias in the shape that a norm takes; None if it has another number for each position."""
     sizes = patterns.sizes(stored)
     if operation == "layer_norm":
@@ -317,7 +317,7 @@ def _of_shape(patterns: Patterns, operation: str, norm: Mapping[str, Any], store
     return None
 
 
-def _stacked(patterns: Patterns, call: Call) -> Call | None:
+def _stacked(patterns: CallPatterns, call: Call) -> Call | None:
     """`cat([unsqueeze(x, dim), unsqueeze(y, dim)], dim) -> stack([x, y], dim)`."""
     if call.operation != "cat":
         return None
@@ -328,7 +328,7 @@ def _stacked(patterns: Patterns, call: Call) -> Call | None:
     return call._replace(operation="stack", arguments={"tensors": tensors, "dim": call.arguments["dim"]})
 
 
-def _broadcast(patterns: Patterns, call: Call) -> Call | None:
+def _broadcast(patterns: CallPatterns, call: Call) -> Call | None:
     """`x * expand(y) -> x * y`, where x has the shape of the result."""
     if call.operation not in {"add", "sub", "mul", "div"}:
         return None
@@ -342,7 +342,7 @@ def _broadcast(patterns: Patterns, call: Call) -> Call | None:
     return None
 
 
-RULES: Sequence[Callable[[Patterns, Call], Call | None]] = (
+RULES: Sequence[Callable[[CallPatterns, Call], Call | None]] = (
     _with_bias,
     _gelu,
     _hard,

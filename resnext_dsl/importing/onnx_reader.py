@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -15,14 +16,14 @@ from resnext_dsl.importing import (
     onnx_windows,
 )
 from resnext_dsl.importing.model_file import Untranslated, clean, unreadable
-from resnext_dsl.importing.onnx_builder import Builder, StoredTensor, Value
+from resnext_dsl.importing.onnx_builder import CallBuilder, StoredTensor, Value
 from resnext_dsl.importing.onnx_file import MAX_NODES, STANDARD, OnnxFile
 from resnext_dsl.importing.onnx_folding import folded, folds
-from resnext_dsl.importing.onnx_grids import Grid, grid, makes_grid
+from resnext_dsl.importing.onnx_grids import IndexGrid, grid, makes_grid
 from resnext_dsl.importing.onnx_modules import is_parameter_name, origin_of
 from resnext_dsl.importing.onnx_node import OnnxNode
-from resnext_dsl.importing.onnx_tensors import FileTensor, checked_tensor
-from resnext_dsl.importing.onnx_values import MAX_KNOWN, Known, RefusedError, Samples, known
+from resnext_dsl.importing.onnx_tensors import MAX_RANK, FileTensor, checked_tensor
+from resnext_dsl.importing.onnx_values import MAX_KNOWN, Known, RefusedError, known
 from resnext_dsl.importing.trace import INPUT
 
 TRANSLATIONS: Mapping[str, Any] = {
@@ -40,7 +41,7 @@ CONSTANTS = {"Constant", "ConstantOfShape"}
 MAX_DEPTH = 16
 """The most functions that call each other."""
 
-Names = dict[str, Value | Grid | None]
+Names = dict[str, Value | IndexGrid | None]
 """Name -> its value; None for the result of an operator that was refused."""
 
 
@@ -57,7 +58,7 @@ class OnnxReader:
         self._file = file
         self._count = 0
         self._reads: set[str] = set()
-        self.build = Builder(file.input)
+        self.build = CallBuilder(file.input)
         self.modules: dict[str, str] = {"": "Module"}
         self.problems: list[Untranslated] = []
         self.names: Names = {file.input.name: INPUT}
@@ -98,7 +99,7 @@ class OnnxReader:
                 names.setdefault(name, None)
             names.pop("", None)
 
-    def _results(self, proto: Any, names: Names, opset: int, depth: int) -> list[Value | None]:
+    def _results(self, proto: Any, names: Names, opset: int, depth: int) -> list[Any]:
         """The results of an operator; none if it is refused."""
         origin = origin_of(proto)
         self.modules.update(
@@ -127,7 +128,9 @@ class OnnxReader:
             return self._translated(proto, names, opset)
         except RefusedError as reason:
             self.problems.append(Untranslated(proto.op_type, str(reason), place))
-            return []
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+            self.problems.append(Untranslated(proto.op_type, "has inputs or attributes that do not fit it", place))
+        return []
 
     def _folds(self, proto: Any, names: Names, opset: int) -> bool:
         node, inputs = self._node(proto, names, opset)
@@ -139,7 +142,7 @@ class OnnxReader:
         outputs = [str(name) if name in self._reads else "" for name in proto.output]
         return OnnxNode(proto, inputs, opset, self.build, outputs), inputs
 
-    def _translated(self, proto: Any, names: Names, opset: int) -> list[Value | None]:
+    def _translated(self, proto: Any, names: Names, opset: int) -> list[Any]:
         node, inputs = self._node(proto, names, opset)
         if proto.op_type == "Constant":
             result: Any = self._constant(node)
@@ -179,10 +182,9 @@ class OnnxReader:
         if not isinstance(shape, Known):
             raise RefusedError("computes its shape from the data")
         filled = torch.zeros(1) if proto is None else checked_tensor(self._file.path, proto).read().reshape(-1)
-        sizes = shape.flat()
-        if any(isinstance(size, Samples) for size in sizes) or not all(0 <= size <= MAX_KNOWN for size in sizes):
-            raise RefusedError(f"gives the shape {sizes[:8]}")
-        if len(filled) != 1 or torch.Size(sizes).numel() > MAX_KNOWN:
+        sizes = shape.integers()
+        small = all(0 <= size <= MAX_KNOWN for size in sizes) and math.prod(sizes) <= MAX_KNOWN
+        if len(filled) != 1 or len(sizes) > MAX_RANK or not small:
             raise RefusedError(f"gives the shape {sizes[:8]} of {len(filled)} numbers")
         tensor = filled.expand(sizes)
         if tensor.is_floating_point():
@@ -194,20 +196,21 @@ class OnnxReader:
         count = torch.Size(tensor.shape).numel()
         if "float" not in tensor.type.name and count <= MAX_KNOWN:
             return known(tensor.read().flatten().tolist(), tensor.shape)
+        self.build.held += count
         meta = torch.empty(tensor.shape, dtype=getattr(torch, tensor.type.name), device="meta")
         return self.build.store(name, StoredTensor(meta, tensor.read, named, learned))
 
-    def _called(self, function: Any, proto: Any, names: Names, depth: int) -> list[Value | None]:
+    def _called(self, function: Any, proto: Any, names: Names, depth: int) -> list[Any]:
         """The results of a function that the file defines: its operators in the place of the call."""
         title = clean(f"{function.domain}.{function.name}")
         if depth >= MAX_DEPTH:
             raise self._unreadable(f"its functions call each other more than {MAX_DEPTH} deep (`{title}`)")
         versions = {entry.domain: entry.version for entry in function.opset_import}
         inner: Names = dict.fromkeys(function.input)
-        inner.update((name, names[given]) for name, given in zip(function.input, proto.input, strict=False) if given)
-        given = {attribute.name: attribute for attribute in function.attribute_proto}
-        given.update((attribute.name, attribute) for attribute in proto.attribute)
-        nodes = [_with_attributes(node, given) for node in function.node]
+        inner.update((name, names[value]) for name, value in zip(function.input, proto.input, strict=False) if value)
+        attributes = {attribute.name: attribute for attribute in function.attribute_proto}
+        attributes.update((attribute.name, attribute) for attribute in proto.attribute)
+        nodes = [_with_attributes(node, attributes) for node in function.node]
         opset, reads = versions.get("", versions.get("ai.onnx", self._file.opset)), self._reads
         self._run(nodes, inner, opset, function.output, depth + 1)
         self._reads = reads
@@ -217,7 +220,7 @@ class OnnxReader:
         return unreadable(self._file.path, reason)
 
 
-def _with_attributes(node: Any, given: Mapping[str, Any]) -> Any:
+def _with_attributes(node: Any, attributes: Mapping[str, Any]) -> Any:
     """An operator of a function with the attributes of the call."""
     if not any(attribute.ref_attr_name for attribute in node.attribute):
         return node
@@ -227,7 +230,7 @@ def _with_attributes(node: Any, given: Mapping[str, Any]) -> Any:
     for attribute in node.attribute:
         if not attribute.ref_attr_name:
             filled.attribute.append(attribute)
-        elif attribute.ref_attr_name in given:
-            filled.attribute.append(given[attribute.ref_attr_name])
+        elif attribute.ref_attr_name in attributes:
+            filled.attribute.append(attributes[attribute.ref_attr_name])
             filled.attribute[-1].name = attribute.name
     return filled

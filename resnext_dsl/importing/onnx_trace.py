@@ -48,8 +48,8 @@ def read_onnx(path: Path, shape: Shape | None = None) -> Trace:
         shape: The shape of the input without the batch, for a file that leaves it open.
 
     Raises:
-        ArchError: E605 without the library `onnx`, E621 if the file is damaged, E622 if it is of a version that is not
-            read, E623 if tensors lie outside its folder, E624 with every operator that has no translation.
+        ArchError: E605 without the library `onnx`. E621 if the file is damaged. E622 if it is of a version that is not
+            read. E623 if tensors lie outside its folder. E624 with every operator that has no translation.
     """
     file = open_onnx(path, shape)
     from resnext_dsl.importing.onnx_patterns import joined

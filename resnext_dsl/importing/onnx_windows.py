@@ -15,7 +15,7 @@ MAX_WINDOW = 1 << 16
 """The largest kernel, stride, dilation or padding."""
 
 
-class Window(NamedTuple):
+class SlidingWindow(NamedTuple):
     """The window of an operator; one number for each direction.
 
     Attributes:
@@ -43,7 +43,7 @@ class Window(NamedTuple):
         return [size for pair in pairs for size in pair]
 
 
-def window_of(node: OnnxNode, kernel: list[int], x: Ref | Stored) -> Window:
+def window_of(node: OnnxNode, kernel: list[int], x: Ref | Stored) -> SlidingWindow:
     """The window that the attributes of a node state; `auto_pad` becomes numbers."""
     directions = len(kernel)
     stride = node.integer_list("strides") or [1] * directions
@@ -57,7 +57,9 @@ def window_of(node: OnnxNode, kernel: list[int], x: Ref | Stored) -> Window:
     if not 1 <= directions <= 3 or node.build.rank(x) != directions + 2:
         raise RefusedError(f"slides over {directions} directions of a tensor of {node.build.rank(x)} dimensions")
     if automatic in {"SAME_UPPER", "SAME_LOWER"}:
-        return Window(kernel, stride, dilation, *_same(node, kernel, stride, dilation, x, automatic == "SAME_UPPER"))
+        return SlidingWindow(
+            kernel, stride, dilation, *_same(node, kernel, stride, dilation, x, automatic == "SAME_UPPER")
+        )
     if automatic == "VALID":
         pads = None
     elif automatic != "NOTSET":
@@ -65,7 +67,7 @@ def window_of(node: OnnxNode, kernel: list[int], x: Ref | Stored) -> Window:
     pads = pads or [0] * 2 * directions
     if len(pads) != 2 * directions or not all(0 <= size < MAX_WINDOW for size in pads):
         raise RefusedError(f"has the attribute `pads` (={pads[:8]}), which is not translated")
-    return Window(kernel, stride, dilation, pads[:directions], pads[directions:])
+    return SlidingWindow(kernel, stride, dilation, pads[:directions], pads[directions:])
 
 
 def _same(
@@ -181,7 +183,7 @@ def average_pool(node: OnnxNode) -> Any:
     )
 
 
-def _pooling(node: OnnxNode, x: Ref | Stored) -> tuple[Window, bool]:
+def _pooling(node: OnnxNode, x: Ref | Stored) -> tuple[SlidingWindow, bool]:
     """The window of a pooling, and whether the number of windows is rounded up."""
     kernel = node.integer_list("kernel_shape")
     if kernel is None:
@@ -200,7 +202,7 @@ def _pooling(node: OnnxNode, x: Ref | Stored) -> tuple[Window, bool]:
     return window, True
 
 
-def _windows(window: Window, sizes: list[int], *, up: bool) -> list[int]:
+def _windows(window: SlidingWindow, sizes: list[int], *, up: bool) -> list[int]:
     """The number of windows in each direction."""
     counts = []
     for kernel, stride, dilation, before, after, size in zip(*window, sizes, strict=True):
@@ -209,7 +211,7 @@ def _windows(window: Window, sizes: list[int], *, up: bool) -> list[int]:
     return counts
 
 
-def _takes(window: Window) -> bool:
+def _takes(window: SlidingWindow) -> bool:
     """Whether torch's pooling takes the padding: both sides alike, and at most half a kernel."""
     return window.even and all(
         2 * padding <= (kernel - 1) * dilation + 1

@@ -27,8 +27,8 @@ def read_file(path: str | os.PathLike[str], shape: Shape | None = None) -> Trace
         shape: The shape of the input without the batch, for a file that leaves sizes open.
 
     Raises:
-        ArchError: E605 if a needed library is not installed, E621 if the file is missing, damaged or too large,
-            E622 if it is of a format or version that is not read, E623 if it is not safe to read, E624 with every
+        ArchError: E605 if a needed library is not installed. E621 if the file is missing, damaged or too large.
+            E622 if it is of a format or version that is not read. E623 if it is not safe to read. E624 with every
             operation that is not translated.
     """
     file = Path(path)

@@ -324,6 +324,18 @@ def test_a_tensor_in_another_file_that_is_refused(
     assert message in diagnostic.message
 
 
+def test_constants_that_grow_are_refused(tmp_path: Path) -> None:
+    """Each operator doubles a stored tensor."""
+    nodes = [helper.make_node("Concat", [f"c{index}"] * 2, [f"c{index + 1}"], axis=0) for index in range(60)]
+    nodes.append(helper.make_node("MatMul", ["x", "c60"], ["y"]))
+    diagnostic = problem(saved(model(nodes, ["batch", 4], {"c0": noise(4, 4)}), tmp_path))
+    assert diagnostic.code == "E624"
+    assert (
+        "the operation `Concat` gives a constant of 4194304 numbers, many more than the file stores"
+        in diagnostic.message
+    )
+
+
 def test_numbers_that_do_not_fit_their_type(tmp_path: Path) -> None:
     stored = helper.make_tensor("scale", TensorProto.FLOAT16, [2], [1.0, 2.0])
     stored.ClearField("raw_data")
