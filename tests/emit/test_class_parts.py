@@ -35,7 +35,7 @@ def test_two_values_of_one_wanted_name_are_two_attributes() -> None:
         ((True, False, False, False), "p and q"),
         ((True, False, False, ABSENT), "p and q"),  # a row that lacks the value takes any
         ((True, True, True, ABSENT), "p or q"),
-        ((True, ABSENT, False, False), "p and q"),
+        ((True, ABSENT, False, False), "p"),
         ((ABSENT, ABSENT, True, False), "q"),
         ((False, True, True, False), ""),
     ],
