@@ -12,7 +12,15 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from tests.mutation.coverage_map import FILE_LIMIT, CoverageMap, MapStore, likely_first, mirror_files
+from tests.mutation.coverage_map import (
+    FILE_BUDGET,
+    FILE_LIMIT,
+    QUICK_FILE_BUDGET,
+    CoverageMap,
+    MapStore,
+    likely_first,
+    mirror_files,
+)
 from tests.mutation.forked import Copy, import_libraries
 from tests.mutation.mutants import Mutant
 from tests.mutation.sampling import FOLDERS, all_mutants, few_modules, folder_of, module_paths, sampled
@@ -71,12 +79,13 @@ def measured_map(
     modules = list(dict.fromkeys(mutant.path for mutant in mutants))
     files = mirror_files(CHECKOUT, list(dict.fromkeys(map(folder_of, modules))))
     coverage_map = CoverageMap()
+    budget = QUICK_FILE_BUDGET if options.minutes else FILE_BUDGET
     for test_file in [*likely_first(CHECKOUT, files, modules), *options.tests]:
-        part = None if options.map else store.load(test_file)
+        part = None if options.map else store.load(test_file, budget)
         left = end - time.monotonic()
         if part is None and left > 0:
             began = time.monotonic()
-            part = store.remake(copy, test_file, min(left, FILE_LIMIT))
+            part = store.remake(copy, test_file, min(left, FILE_LIMIT), budget)
             shown = f"{len(part['tests'])} tests, {len(part['left_out'])} left out" if part else "no answer in time"
             print(f"map: {test_file}: {shown}, {time.monotonic() - began:.0f} s", flush=True)
         if part is not None:
@@ -84,7 +93,7 @@ def measured_map(
         else:
             coverage_map.unmeasured.append(test_file)
     for test_file in set(store.kept()).difference(files, options.tests):  # measured for other folders
-        if part := store.load(test_file):
+        if part := store.load(test_file, budget):
             coverage_map.add(part, store.digests)
     return coverage_map
 
@@ -104,16 +113,18 @@ def judged(options: argparse.Namespace, mutants: Sequence[Mutant], began: float)
     store = MapStore(CHECKOUT / "build" / "mutation", CHECKOUT)
     folders = list(dict.fromkeys(folder_of(mutant.path) for mutant in mutants))
     with tempfile.TemporaryDirectory(prefix="mutation-") as temporary:
-        copy = Copy(CHECKOUT, Path(temporary))
-        for place, folder in enumerate(folders, start=1):
+        copy, open_ = Copy(CHECKOUT, Path(temporary)), len(mutants)
+        for folder in folders:
             group = [mutant for mutant in mutants if folder_of(mutant.path) == folder]
             started = time.monotonic() - began
-            left = (seconds - started) / (len(folders) - place + 1)
+            left = (seconds - started) * len(group) / open_
+            open_ -= len(group)
             end = began + started + left
             coverage_map = measured_map(options, store, copy, group, began + started + MAP_SHARE * left)
             told: dict[str, list[Mutant]] = defaultdict(list)
-            for mutant in group:
-                if verdict := judge(copy, mutant, coverage_map, end):
+            for place, mutant in enumerate(group):
+                share = (end - time.monotonic()) / (len(group) - place) if options.minutes else None
+                if verdict := judge(copy, mutant, coverage_map, end, share):
                     told[verdict.reason].append(mutant)
                     yield verdict
             failed = failing(copy, [name for name in told if name.startswith("tests/")], coverage_map)

@@ -38,6 +38,9 @@ EXAMPLES_OF_A_RUN = 60
 FILE_BUDGET = 30.0
 """Seconds of the processor for the tests of one file: one case of each function first, then the second of each."""
 
+QUICK_FILE_BUDGET = 8.0
+"""The same in a run with a time limit, which needs the map of many files at once."""
+
 FILE_LIMIT = 600.0
 """Seconds of the clock, likewise."""
 
@@ -56,14 +59,14 @@ def reduced(item: pytest.Item, most: int) -> int:
 class Measuring:
     """A plugin of pytest that records the lines and the seconds of each test."""
 
-    def __init__(self, measured: Any) -> None:
+    def __init__(self, measured: Any, budget: float) -> None:
         self.coverage = measured
         self.seconds: dict[str, float] = {}
         self.clock: dict[str, float] = {}
         self.left_out: dict[str, str] = {}
         self.slow: set[str] = set()
         self.scales: dict[str, float] = {}
-        self.end = time.process_time() + FILE_BUDGET
+        self.end = time.process_time() + budget
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Puts one case of each function first, and reduces the examples of property tests."""
@@ -110,8 +113,8 @@ class Measuring:
             self.left_out.setdefault(report.nodeid, report.outcome)
 
 
-def measure(copy: Copy, test_file: str) -> dict[str, Any]:
-    """The map's part of one test file; runs in a child."""
+def measure(copy: Copy, test_file: str, budget: float) -> dict[str, Any]:
+    """The map's part of one test file, from tests of so many seconds; runs in a child."""
     import coverage
 
     measured = coverage.Coverage(
@@ -121,7 +124,7 @@ def measure(copy: Copy, test_file: str) -> dict[str, Any]:
         messages=False,
     )
     measured.start()
-    plugin = Measuring(measured)
+    plugin = Measuring(measured, budget)
     # A test that is stopped leaves files and processes open. The next tests must not fail because of them.
     unclosed = ("-W", "ignore::pytest.PytestUnraisableExceptionWarning")
     status = int(pytest.main([*pytest_arguments(copy, [test_file]), *unclosed], plugins=[plugin]))
@@ -140,6 +143,7 @@ def measure(copy: Copy, test_file: str) -> dict[str, Any]:
         lines[path] = {line: row for line, row in rows.items() if row}
     return {
         "status": status,
+        "budget": budget,
         "tests": {name: [plugin.seconds[name], plugin.clock[name]] for name in tests},
         "left_out": plugin.left_out,
         "lines": lines,
@@ -232,22 +236,25 @@ class MapStore:
     def file_of(self, test_file: str) -> Path:
         return self.folder / (test_file.replace("/", "-") + ".json")
 
-    def load(self, test_file: str) -> dict[str, Any] | None:
-        """The part of a test file, if it was measured with its present content."""
+    def load(self, test_file: str, budget: float = FILE_BUDGET) -> dict[str, Any] | None:
+        """The part of a test file, if it was measured with its present content and so much time, or more."""
         path = self.file_of(test_file)
         if not path.exists():
             return None
         part: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         file = self.checkout / test_file
-        return part if file.exists() and part["digest"] == digest(file) else None
+        is_known = file.exists() and part["digest"] == digest(file) and part.get("budget", FILE_BUDGET) >= budget
+        return part if is_known else None
 
     def kept(self) -> list[str]:
         """The test files that have a part."""
         return [json.loads(path.read_text(encoding="utf-8"))["file"] for path in sorted(self.folder.glob("*.json"))]
 
-    def remake(self, copy: Copy, test_file: str, limit: float = FILE_LIMIT) -> dict[str, Any] | None:
+    def remake(
+        self, copy: Copy, test_file: str, limit: float = FILE_LIMIT, budget: float = FILE_BUDGET
+    ) -> dict[str, Any] | None:
         """Measures a test file and keeps its part; None if it outlasts the limit or its process dies."""
-        part = run_forked(lambda: measure(copy, test_file), copy, limit)
+        part = run_forked(lambda: measure(copy, test_file, budget), copy, limit)
         if not part:
             return None
         if "error" in part:

@@ -30,6 +30,9 @@ FIRST = 25
 BUDGET = (15.0, 6.0)
 """Seconds of the processor for the tests of a mutant's line, and for others of its module."""
 
+START = 4.0
+"""Seconds that a run with a time limit reserves for the imports of a mutant's tests."""
+
 LEAST_TIME = (5.0, 30.0)
 """Seconds of the processor and of the clock that any test may take, beside a multiple of its measured seconds."""
 
@@ -115,23 +118,40 @@ def failing(copy: Copy, tests: list[str], coverage_map: CoverageMap) -> set[str]
     return set(answer["failed"]) if answer else set(tests)
 
 
-def judge(copy: Copy, mutant: Mutant, coverage_map: CoverageMap, end: float = float("inf")) -> Verdict | None:
+def judge(
+    copy: Copy,
+    mutant: Mutant,
+    coverage_map: CoverageMap,
+    end: float = float("inf"),
+    share: float | None = None,
+) -> Verdict | None:
     """Runs the tests of a mutant: the first few, the others, files without a measurement.
+
+    Args:
+        copy: The copy of the checkout.
+        mutant: The change.
+        coverage_map: The tests of each line.
+        end: The end of the time, of the clock.
+        share: Seconds for this mutant in a run with a time limit: the fastest measured tests that they suffice for
+            run at once, and files without a measurement only if no test has one.
 
     Returns:
         The verdict; None if `end` comes before it.
     """
-    selected = coverage_map.selection(mutant, BUDGET)
+    selected = coverage_map.selection(mutant, BUDGET if share is None else budget_of(share))
+    first, unmeasured = FIRST, coverage_map.unmeasured
+    if share is not None:
+        first, unmeasured = len(selected), [] if selected else unmeasured
     source = (copy.root / mutant.path).read_bytes()
     seconds = coverage_map.seconds
     with copy.changed(mutant.path, mutant.applied(source)):
-        for tests in (selected[:FIRST], selected[FIRST:], coverage_map.unmeasured):
+        for tests in (selected[:first], selected[first:], unmeasured):
             if not tests:
                 continue
             limit = min(60 + sum(10 * seconds.get(name, (0, FILE_LIMIT))[1] for name in tests), 400)
             left = end - time.monotonic()
             answer = run_forked(lambda tests=tests: run_tests(copy, tests, coverage_map), copy, min(limit, left))
-            if answer is None and (left < limit or tests is coverage_map.unmeasured):
+            if answer is None and (left < limit or tests is unmeasured):
                 return None
             if answer is None:
                 return Verdict(mutant, "timed out", f"over {limit:.0f} s")
@@ -175,3 +195,9 @@ class Results:
             row = {"key": verdict.mutant.key, "outcome": verdict.outcome, "reason": verdict.reason}
             with self.path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(row) + "\n")
+
+
+def budget_of(share: float) -> tuple[float, float]:
+    """Seconds for the tests of the line, and for others of the module, of a mutant that has a share of a time limit."""
+    left = max(share - START, 1.0)
+    return min(BUDGET[0], 0.7 * left), min(BUDGET[1], 0.3 * left)

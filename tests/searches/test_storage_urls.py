@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from resnext_dsl.searches import storage
 from resnext_dsl.searches.storage import absolute
 
 
@@ -29,3 +32,15 @@ def test_the_file_of_a_database_has_an_address_that_does_not_depend_on_the_folde
 )
 def test_the_address_of_a_server_has_no_password(url: str, shown: str) -> None:
     assert absolute(url) == shown
+
+
+def test_a_busy_file_is_given_up_after_two_seconds(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    connect, waits = sqlite3.connect, []
+
+    def noted(path: str, **options: Any) -> sqlite3.Connection:
+        waits.append(options.get("timeout"))
+        return connect(path, **options)
+
+    monkeypatch.setattr(sqlite3, "connect", noted)
+    storage.close(storage.open_storage(f"sqlite:///{tmp_path}/n.db", 20, 60))
+    assert set(waits) == {2}

@@ -20,7 +20,8 @@ from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 from resnext_dsl.foundation.diagnostics import WeightsError
 from resnext_dsl.weights import export_state_dict, load_checkpoint, load_weights, map_keys, save, shapes_of
 from resnext_dsl.weights.layer_comparison import LayerDifference
-from resnext_dsl.weights.leaves import COUNTER, Shapes, layer_of
+from resnext_dsl.weights.leaves import COUNTER, Shapes, layer_of, tree
+from resnext_dsl.weights.match import LayerMatch
 
 # --- the match: every reference against the order in which it runs its layers
 
@@ -140,6 +141,12 @@ def test_the_search_gives_up_in_bounded_time() -> None:
         WeightsError, match=r"`last.weight` is 5x4 here; `last.weight` is 6x4 .*(?s:.*) stopped at its limit"
     ):
         map_keys(ours, theirs)
+
+
+@pytest.mark.parametrize("layers", [1, 3])
+def test_the_search_has_twenty_thousand_steps_and_a_hundred_for_each_layer(layers: int) -> None:
+    shapes = {f"m{number}.weight": (4, 4) for number in range(layers)}
+    assert LayerMatch(tree(shapes), tree(shapes), True)._steps == 20_000 + 100 * layers
 
 
 CHANNELS = st.integers(1, 3)
