@@ -106,6 +106,11 @@ class ArgumentSolver:
         present = [value for value in values if value is not ABSENT]
         if _all_equal(present):
             return present[0]
+        if kind == "widths" and isinstance(here, ArgumentColumn) and all(len(value) == 2 for value in present):
+            firsts = ArgumentColumn(tuple([value if value is ABSENT else value[0] for value in values]))
+            text = value_words("channels", self.solved("channels", firsts, here))
+            rest = text if text.isidentifier() else f"({text})"
+            return ArgumentFormula(f"[{text}, channels_here - {rest}]")
         key = (values, type(present[0]), here.values if isinstance(here, ArgumentColumn) else here, kind == "flag")
         answer = self._answers.get(key)
         if answer is None:
@@ -177,8 +182,6 @@ class ArgumentSolver:
                 different = tuple([a != b for a, b in zip(one.values, other.values, strict=True)])
                 if different == flags:
                     return _used(ArgumentFormula(f"{one.text} != {other.text}", tight=False), flags, one, other)
-                if not any(a == b for a, b in zip(different, flags, strict=True)):
-                    return _used(ArgumentFormula(f"{one.text} == {other.text}", tight=False), flags, one, other)
         missing = frozenset([row for row, flag in enumerate(flags) if not flag])
         for place, parameter in enumerate(self.parameters):
             known = next(one for one in self._known if one.text == parameter.name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from resnext_dsl.arch_text.step_tree import ArgumentFormula, FirstAndLater, Spelled
+from resnext_dsl.arch_text.step_tree import ArgumentFormula, FirstAndLater, ListValue, Spelled
 from resnext_dsl.operators import OPERATORS, arguments_of
 from resnext_dsl.operators.base import REQUIRED
 
@@ -31,6 +31,8 @@ def value_words(kind: str, value: Any) -> str:
         return repr(value).replace("e-0", "e-").replace("e+0", "e").replace("e+", "e")
     if isinstance(value, FirstAndLater):
         return f"first({value_words(kind, value.first)}, {value_words(kind, value.later)})"
+    if isinstance(value, ListValue):
+        return f"[{', '.join(value_words(value.kind, one) for one in value.items)}]"
     if isinstance(value, tuple):
         return _sides(kind, value)
     if isinstance(value, list):

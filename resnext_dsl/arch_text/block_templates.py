@@ -156,7 +156,7 @@ class TemplateMaker:
         calls = [self.item_of[unit.scope] for unit in growth.units]
         order = [node for call in calls for node in call.order]
         here = self.graph.nodes[growth.start].shape[0]
-        step = GatherStep(folded([call.step for call in calls]), (), here)
+        step = GatherStep(folded([call.step for call in calls], self.kinds_of), (), here)
         return Item((growth.start,), (growth.end,), step, [*order, growth.end])
 
     def root_items(self, unit: ModuleUnit) -> list[Item]:
@@ -238,7 +238,7 @@ class TemplateMaker:
         items = self._branches.joined(items, unit.outputs)
         placed = in_statements(items, inputs[0], inputs, unit.outputs)
         steps = with_entry(tuple(placed.steps), inputs[0], self._defaults)
-        body = folded(with_library(steps, self._defaults))
+        body = folded(with_library(steps, self._defaults), self.kinds_of)
         numbers = {value: ENTRY - place for place, value in enumerate(inputs)}
         body = self.with_declarations(body)
         body = renamed(body, lambda value: numbers.setdefault(value, len(numbers) - len(inputs)))

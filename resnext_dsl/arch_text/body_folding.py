@@ -8,12 +8,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from resnext_dsl.arch_text.skeletons import ParameterNames
 from resnext_dsl.arch_text.step_tree import (
+    EACH,
     ActivationStep,
     Body,
     CallStep,
     DeclaredStep,
     FirstAndLater,
+    ForStep,
+    ListValue,
     OperatorStep,
     RepeatStep,
     ResidualStep,
@@ -28,31 +32,84 @@ from resnext_dsl.arch_text.step_tree import (
 LONGEST_PERIOD = 6
 """The most statements that a pass of a repeat is searched with."""
 
+FEWEST_LISTED = 3
+"""A loop over a list has at least this number of passes."""
+
 MOST_TURNS = 1
-"""The most arguments that may differ between the first pass and the others; channels may not."""
+"""The most arguments that may differ between the first pass and the others."""
+
+TURNING = frozenset({"stride", "dilation", "act", "padding", "shortcut"})
+"""The arguments that may differ."""
 
 
-def folded(steps: Sequence[Step]) -> Body:
-    """The steps with runs of equal ones as repeats, at every level; a run of plain operators has three passes."""
-    steps = [changed_inside(step, folded) for step in steps]
+def folded(steps: Sequence[Step], kinds: ParameterNames) -> Body:
+    """The steps with runs of equal ones as repeats, at every level; a run of plain operators has three passes.
+
+    Args:
+        steps: The steps of a body.
+        kinds: The arguments that the parameters of a template are for.
+    """
+    steps = [changed_inside(step, lambda body: folded(body, kinds)) for step in steps]
     result: list[Step] = []
     bare = [_bare(step) for step in steps]
     place = 0
     while place < len(steps):
         best: tuple[int, int] | None = None
         for period in range(1, min(LONGEST_PERIOD, (len(steps) - place) // 2) + 1):
-            count = _passes(bare, steps, place, period)
+            count = _passes(bare, steps, place, period, kinds)
             enough = 2 if _has_block(steps[place : place + period]) else 3
             if count >= enough and (best is None or count * period > best[0] * best[1]):
                 best = count, period
+        listed = _listed(bare, steps, place)
+        if listed >= FEWEST_LISTED and (best is None or listed > best[0] * best[1]):
+            result.append(_loop(bare, steps, place, listed, kinds))
+            place += listed
+            continue
         if best is None:
             result.append(steps[place])
             place += 1
             continue
         count, period = best
-        result.append(_repeat(bare, steps, place, count, period))
+        result.append(_repeat(bare, steps, place, count, period, kinds))
         place += count * period
     return tuple(result)
+
+
+def _listed(bare: Sequence[Step], steps: Sequence[Step], start: int) -> int:
+    """The number of calls from a place on that differ in one argument, the same one."""
+    first, differs, count = bare[start], -1, 1
+    if (
+        not isinstance(first, CallStep)
+        or isinstance(first.template, str)
+        or any(type(value) is FirstAndLater for value in first.arguments)
+    ):
+        return 1
+    while start + count < len(bare) and not names_of(steps[start + count - 1]):
+        other = bare[start + count]
+        if not isinstance(other, CallStep) or (other.template, other.others) != (first.template, first.others):
+            break
+        pairs = zip(first.arguments, other.arguments, strict=True)
+        places = {place for place, (one, two) in enumerate(pairs) if one != two}
+        if differs < 0 and len(places) == 1:
+            (differs,) = places
+        if places - {differs}:
+            break
+        count += 1
+    if differs < 0:
+        return 1
+    calls: Any = bare[start : start + count]
+    return count if 2 * len({call.arguments[differs] for call in calls}) > count else 1
+
+
+def _loop(bare: Sequence[Step], steps: Sequence[Step], start: int, count: int, kinds: ParameterNames) -> Step:
+    """A loop over the argument in which some calls differ."""
+    calls: list[Any] = list(bare[start : start + count])
+    arguments = list(zip(*[call.arguments for call in calls], strict=True))
+    place = next(number for number, values in enumerate(arguments) if len({*values}) > 1)
+    kind = kinds(calls[0].template)[place]
+    body = calls[0]._replace(arguments=(*calls[0].arguments[:place], EACH, *calls[0].arguments[place + 1 :]))
+    listed = ListValue(kind, tuple(arguments[place]))
+    return ForStep(listed, (body,), names_of(steps[start + count - 1]), here_of(steps[start]))
 
 
 def _has_block(steps: Sequence[Step]) -> bool:
@@ -76,7 +133,7 @@ def _bare(step: Step) -> Step:
     return step if isinstance(step, DeclaredStep) else step._replace(names=(), here=0)
 
 
-def _passes(bare: Sequence[Step], steps: Sequence[Step], start: int, period: int) -> int:
+def _passes(bare: Sequence[Step], steps: Sequence[Step], start: int, period: int, kinds: ParameterNames) -> int:
     """The number of equal passes from a place on; of the first pass, `MOST_TURNS` arguments may differ."""
     if any(isinstance(step, UseStep) for step in bare[start : start + period]):
         return 1
@@ -86,7 +143,7 @@ def _passes(bare: Sequence[Step], steps: Sequence[Step], start: int, period: int
     different = 0
     for one, two in zip(bare[start:second], bare[second : second + period], strict=True):
         if one != two:
-            changed = _turned(one, two)
+            changed = _turned(one, two, kinds)
             if changed is None:
                 return 1
             different += changed[1]
@@ -112,27 +169,30 @@ def _named(steps: Sequence[Step]) -> bool:
     return any(names_of(step) for step in steps)
 
 
-def _turned(one: Any, two: Any) -> tuple[Step, int] | None:
+def _turned(one: Any, two: Any, kinds: ParameterNames) -> tuple[Step, int] | None:
     """A step whose arguments change after the first pass, and how many do; None if more than arguments differ."""
     if not (isinstance(one, CallStep) and isinstance(two, CallStep)):
         return None
     if (one.template, one.others) != (two.template, two.others):
         return None
     pairs = list(zip(one.arguments, two.arguments, strict=True))
-    changes = sum(MOST_TURNS + 1 if type(first) is int else 1 for first, later in pairs if first != later)
+    changed = [kind for kind, (first, later) in zip(kinds(one.template), pairs, strict=True) if first != later]
+    changes = sum(1 if kind in TURNING or kind.startswith("with_") else MOST_TURNS + 1 for kind in changed)
     if any(isinstance(value, FirstAndLater) for pair in pairs for value in pair):
         return None
     arguments = tuple([first if first == later else FirstAndLater(first, later) for first, later in pairs])
     return one._replace(arguments=arguments), changes
 
 
-def _repeat(bare: Sequence[Step], steps: Sequence[Step], start: int, count: int, period: int) -> Step:
+def _repeat(
+    bare: Sequence[Step], steps: Sequence[Step], start: int, count: int, period: int, kinds: ParameterNames
+) -> Step:
     body: list[Any] = []
     for offset in range(period):
         first, second = bare[start + offset], bare[start + period + offset]
         step = first
         if first != second:
-            turned = _turned(first, second)
+            turned = _turned(first, second, kinds)
             assert turned is not None
             step = turned[0]
         places = {here_of(steps[start + turn * period + offset]) for turn in range(count)}

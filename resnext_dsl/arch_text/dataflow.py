@@ -71,7 +71,7 @@ def in_statements(items: Sequence[Item], entry: int, outside: Iterable[int], res
     running: tuple[int, ...] = (entry,)
     read: set[int] = set()
     for _ in items:
-        item = queue.next(running)
+        item = queue.next()
         inputs = item.inputs
         if running != inputs[:1]:
             read.add(inputs[0])
@@ -95,36 +95,29 @@ def in_statements(items: Sequence[Item], entry: int, outside: Iterable[int], res
 
 
 class _Queue:
-    """Gives the items one by one, each after those whose results it reads."""
+    """Gives the items one by one: the first of those whose inputs are known."""
 
     def __init__(self, items: Sequence[Item], outside: Iterable[int]) -> None:
         self.items = items
-        self._done = [False] * len(items)
         self._waits: list[int] = []
         self._waiting: dict[int, list[int]] = {}
-        self._continues: dict[int, list[int]] = {}
         known = set(outside)
         for place, item in enumerate(items):
             missing = {value for value in item.inputs if value not in known}
             self._waits.append(len(missing))
             for value in missing:
                 self._waiting.setdefault(value, []).append(place)
-            self._continues.setdefault(item.inputs[0], []).append(place)
         self._ready = [place for place, count in enumerate(self._waits) if not count]
 
-    def next(self, running: tuple[int, ...]) -> Item:
-        """The first item that continues the running value; if there is none, the first item that is ready."""
-        place = -1
-        if len(running) == 1:
-            later = self._continues.get(running[0], ())
-            place = next((one for one in later if not self._done[one] and not self._waits[one]), -1)
-        while place < 0:
-            if not self._ready:
-                raise CyclicItemsError("items read each other's results")
-            first = heappop(self._ready)
-            place = -1 if self._done[first] else first
-        self._done[place] = True
-        item = self.items[place]
+    def next(self) -> Item:
+        """The next item.
+
+        Raises:
+            CyclicItemsError: If every item reads the result of an item that is left.
+        """
+        if not self._ready:
+            raise CyclicItemsError("items read each other's results")
+        item = self.items[heappop(self._ready)]
         for value in item.outputs:
             for reader in self._waiting.get(value, ()):
                 self._waits[reader] -= 1

@@ -13,7 +13,7 @@ from resnext_dsl.operators import OPERATORS
 from resnext_dsl.operators.base import REQUIRED
 
 SETTLED = {
-    "conv": ("bias", "standardize"),
+    "conv": ("bias", "standardize", "eps"),
     "conv_transpose": ("bias",),
     "bn": ("eps", "momentum", "affine"),
     "layernorm": ("eps", "affine"),
@@ -31,15 +31,21 @@ FEWEST = 2
 def defaults_of(graph: Graph, kept: Iterable[int]) -> Defaults:
     """The network's own defaults: operator -> argument -> value."""
     counts: dict[tuple[str, str], Counter[Any]] = {}
+    whole: dict[tuple[str, str], set[Any]] = {}
     for index in kept:
         node = graph.nodes[index]
-        if node.operator in SETTLED and not _is_global(node.attributes):
-            for name in SETTLED[node.operator]:
-                counts.setdefault((node.operator, name), Counter())[getattr(node.attributes, name)] += 1
+        for name in SETTLED.get(node.operator, ()):
+            value = getattr(node.attributes, name)
+            if _is_global(node.attributes):
+                whole.setdefault((node.operator, name), set()).add(value)
+            else:
+                counts.setdefault((node.operator, name), Counter())[value] += 1
     defaults: Defaults = {}
     for (operator, name), values in counts.items():
         value, count = values.most_common(1)[0]
         usual = OPERATORS[operator].attributes.fields[name]
+        if not whole.get((operator, name), set()) <= {value}:
+            continue  # each pooling of the whole map would state the usual value
         if count >= FEWEST and 2 * count > values.total() and not is_default(usual, value) and type(value) is not tuple:
             defaults.setdefault(operator, {})[name] = value
     return defaults

@@ -35,7 +35,7 @@ from resnext_dsl.arch_text.step_tree import (
 from resnext_dsl.arch_text.template_text import TemplateText
 from resnext_dsl.arch_text.word_choice import NameTable, valid_name
 from resnext_dsl.formatter.format import laid_out
-from resnext_dsl.formatter.page import STEP, WIDTH
+from resnext_dsl.formatter.page import STEP
 from resnext_dsl.foundation.records import NamedTuple
 from resnext_dsl.foundation.source import Source
 from resnext_dsl.graph.ir import Graph, reachable
@@ -148,13 +148,13 @@ class NetworkWriter:
 
     def _part_lines(self, plan: PartPlan, stage: str, body: Body) -> list[str]:
         if not plan.kind:
-            return self._phrases.lines(body, 0)
+            return self._phrases.lines(body, 0, STEP)
         head = f"stage {stage}" if plan.kind == "stage" else plan.kind
         only = body[0] if len(body) == 1 else None
         if plan.kind == "stage" and isinstance(only, RepeatStep) and not only.names:
             head += f" repeat {value_words('depth', only.count)}"
-            return self._phrases.braced(head, only.body, room=WIDTH - STEP)
-        return self._phrases.braced(head, body, room=WIDTH - STEP)
+            return self._phrases.braced(head, only.body)
+        return self._phrases.braced(head, body)
 
     def _output_lines(self, output: OutputPlan, body: Body) -> list[str]:
         when = " when training" if output.training_only else ""
@@ -163,10 +163,10 @@ class NetworkWriter:
         head = f"output {valid_name(output.name)}{when} from {source}"
         if output.placed is None:
             return [head]
-        return self._phrases.braced(head, body, room=WIDTH - STEP)
+        return self._phrases.braced(head, body)
 
     def _part_body(self, steps: Sequence[Step]) -> Body:
-        body = folded(with_library(tuple(steps), self._defaults))
+        body = folded(with_library(tuple(steps), self._defaults), self._maker.kinds_of)
         stated = any(isinstance(step, ResidualStep) and step.kind == "body" for step in all_steps(body))
         return mapped(with_shortcuts(body, stated), _plain, lambda value: value, self._maker.kinds_of)
 

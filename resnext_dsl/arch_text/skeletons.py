@@ -12,6 +12,7 @@ from resnext_dsl.arch_text.step_tree import (
     CallStep,
     DeclaredStep,
     FirstAndLater,
+    ForStep,
     GatherStep,
     OperatorStep,
     OptionalStep,
@@ -54,6 +55,8 @@ def _key(step: Step) -> tuple[Any, ...]:
         return "use", step.values, step.names
     if isinstance(step, RepeatStep):
         return "repeat", skeleton(step.body), step.names
+    if isinstance(step, ForStep):
+        return "for", skeleton(step.body), step.names
     if isinstance(step, OptionalStep):
         return "if", skeleton(step.body), step.names
     if isinstance(step, SharedStep):
@@ -107,6 +110,9 @@ def mapped(body: Body, change: Change, here: Callable[[Argument], Argument], nam
         if isinstance(step, RepeatStep):
             at = here(step.here)
             return RepeatStep(argument("depth", step.count, at), whole(step.body), step.names, at)
+        if isinstance(step, ForStep):
+            at = here(step.here)
+            return ForStep(argument("values", step.listed, at), whole(step.body), step.names, at)
         if isinstance(step, OptionalStep):
             at = here(step.here)
             return OptionalStep(argument("flag", step.flag, at), whole(step.body), step.names, at)

@@ -12,7 +12,7 @@ from resnext_dsl.operators import OPERATORS
 from resnext_dsl.operators.base import Shape
 
 DOMINANT = 0.5
-"""A module with more than this share of the nodes is the trunk of the network, and its children are the stages."""
+"""A module with more than this share of the nodes, and with all blocks, is the trunk; its children are the stages."""
 
 FEWEST = 3
 """A group of statements is a stage only if it has this many operators."""
@@ -61,7 +61,10 @@ def parts_of(steps: Sequence[RootStep], known: Sequence[Part] = ()) -> list[Part
     if known:
         return _known_parts(steps, {part.name: part.kind for part in known if part.kind != "output"})
     head = _head(steps)
-    groups = _by_resolution(steps, _by_module(steps, 0, head, 0))
+    groups = _by_module(steps, 0, head, 0)
+    numbered = [steps[start:stop] for start, stop, name in groups if name.isdigit()]
+    single = all(sum(step.block for step in run) <= 1 for run in numbered)
+    groups = _by_resolution(steps, groups, single)
     plans: list[PartPlan] = []
     begun = False
     fewest = FEWEST_BESIDE_BLOCKS if any(step.block for step in steps) else FEWEST
@@ -111,12 +114,13 @@ def _by_module(steps: Sequence[RootStep], start: int, stop: int, depth: int) -> 
     total = sum(step.nodes for step in steps[start:stop])
     groups: list[tuple[int, int, str]] = []
     place = start
-    for key, run in groupby(steps[start:stop], key=lambda step: step.path[depth : depth + 1]):
-        members = list(run)
+    runs = [(key, list(run)) for key, run in groupby(steps[start:stop], key=lambda step: step.path[depth : depth + 1])]
+    blocks = sum(any(step.block for step in members) for _, members in runs)
+    for key, members in runs:
         end = place + len(members)
         nodes = sum(step.nodes for step in members)
         deeper = any(len(step.path) > depth + 1 for step in members)
-        if key and deeper and nodes > DOMINANT * total and len(members) > 1:
+        if key and deeper and blocks <= 1 and nodes > DOMINANT * total and len(members) > 1:
             groups += _by_module(steps, place, end, depth + 1)
         else:
             groups.append((place, end, members[0].path[depth] if key else ""))
@@ -124,14 +128,19 @@ def _by_module(steps: Sequence[RootStep], start: int, stop: int, depth: int) -> 
     return groups
 
 
-def _by_resolution(steps: Sequence[RootStep], groups: Sequence[tuple[int, int, str]]) -> list[tuple[int, int, str]]:
-    """Joins groups of one statement, and cuts groups without a module of their own, if the resolution changes."""
+def _by_resolution(
+    steps: Sequence[RootStep], groups: Sequence[tuple[int, int, str]], single: bool
+) -> list[tuple[int, int, str]]:
+    """Joins groups of one statement, and cuts groups without a module of their own, if the resolution changes.
+
+    `single` is whether each numbered module has one block, so that these are blocks and not stages.
+    """
     result: list[tuple[int, int, str]] = []
     loose_from = -1
     trunk: tuple[str, ...] = ()
     for start, stop, name in groups:
-        single = stop - start == 1 and (name.isdigit() or not steps[start].block)
-        loose = single or not name
+        alone = stop - start == 1 and (name.isdigit() or not steps[start].block)
+        loose = alone or not name or (single and name.isdigit())
         if steps[start].path[:1] != trunk:
             loose_from, trunk = -1, steps[start].path[:1]
         if not loose:
@@ -155,6 +164,8 @@ def _with_stem(steps: Sequence[RootStep], plans: list[PartPlan]) -> list[PartPla
     count = 0
     while count < len(plans) and not any(step.block for step in steps[plans[count].start : plans[count].stop]):
         count += 1
+    if not count and len(plans) > 1 and steps[0].path[:1] == ("stem",):
+        count = 1
     if count in (0, len(plans)):
         if count and len(plans) == 1:
             return [plans[0]._replace(kind="")]

@@ -6,10 +6,12 @@ from collections.abc import Callable
 
 from resnext_dsl.arch_text.argument_text import Defaults, operator_text, value_words
 from resnext_dsl.arch_text.step_tree import (
+    EACH,
     ActivationStep,
     Body,
     CallStep,
     DeclaredStep,
+    ForStep,
     GatherStep,
     OperatorStep,
     OptionalStep,
@@ -75,18 +77,24 @@ class Phrases:
             return f"shared {self.instance(step.instance)} = {self.head(step.call)}"
         return ""
 
-    def lines(self, body: Body, indent: int) -> list[str]:
-        """The lines of a body, indented."""
+    def lines(self, body: Body, indent: int, column: int) -> list[str]:
+        """The lines of a body, indented.
+
+        Args:
+            body: The body.
+            indent: The spaces before each line.
+            column: The column of the lines in the whole text.
+        """
         rows: list[str] = []
         row = ""
-        room = WIDTH - indent
+        room = WIDTH - column
         for step in body:
             text = self.flat(step)
             if text is None or len(text) > room:
                 if row:
                     rows.append(row)
                 row = ""
-                rows += self._nested(step)
+                rows += self._nested(step, column)
                 continue
             if row and (len(row) + 2 + len(text) > room or (len(row) > FILLED and _opens_a_row(step))):
                 rows.append(row)
@@ -99,12 +107,12 @@ class Phrases:
             rows.append(row)
         return [" " * indent + line for line in rows]
 
-    def braced(self, head: str, body: Body, tail: str = "", room: int = WIDTH) -> list[str]:
+    def braced(self, head: str, body: Body, column: int = STEP) -> list[str]:
         """A head with its body in braces, on one line if it fits and has no long parts."""
         flat = self.flat_body(body)
-        if flat is not None and len(head) + len(flat) + len(tail) + 1 <= room:
-            return [f"{head} {flat}{tail}"]
-        return [f"{head} {{", *self.lines(body, STEP), f"}}{tail}"]
+        if flat is not None and column + len(head) + len(flat) + 1 <= WIDTH:
+            return [f"{head} {flat}"]
+        return [f"{head} {{", *self.lines(body, STEP, column + STEP), "}"]
 
     def flat_body(self, body: Body) -> str | None:
         """A body in braces on one line; None if it does not read well so."""
@@ -123,7 +131,7 @@ class Phrases:
         if isinstance(step, GatherStep):
             inside = [self.flat(one) for one in step.body]
             return None if None in inside else "; ".join([GATHERS, *map(str, inside), f"{JOINS}{names}"])
-        if not isinstance(step, ResidualStep | SplitStep | RepeatStep | OptionalStep):
+        if not isinstance(step, ResidualStep | SplitStep | RepeatStep | ForStep | OptionalStep):
             return self.head(step) + names
         parts = []
         for opening, body, closing in self._pieces(step):
@@ -139,13 +147,13 @@ class Phrases:
         names = names_of(step)
         return f" as {', '.join(map(self.name, names))}" if names else ""
 
-    def _nested(self, step: Step) -> list[str]:
+    def _nested(self, step: Step, column: int) -> list[str]:
         """A statement on several lines."""
         if isinstance(step, SplitStep) and not step.count:
-            return self._listed(step)
+            return self._listed(step, column)
         names = self._as(step)
         if isinstance(step, GatherStep):
-            return [GATHERS, *self.lines(step.body, 0), f"{JOINS}{names}"]
+            return [GATHERS, *self.lines(step.body, 0, column), f"{JOINS}{names}"]
         lines: list[str] = []
         pieces = self._pieces(step)
         if not pieces:
@@ -153,18 +161,18 @@ class Phrases:
         for place, (opening, body, closing) in enumerate(pieces):
             assert body is not None
             tail = closing + (names if place == len(pieces) - 1 else "")
-            piece = [f"{opening} {{", *self.lines(body, STEP), f"}}{tail}"]
+            piece = [f"{opening} {{", *self.lines(body, STEP, column + STEP), f"}}{tail}"]
             if lines:
                 piece[0] = f"{lines.pop()} {piece[0]}"
             lines += piece
         return lines
 
-    def _listed(self, step: SplitStep) -> list[str]:
+    def _listed(self, step: SplitStep, column: int) -> list[str]:
         names = self._as(step)
         lines = [f"{self._split_head(step)} {{"]
         for path in step.paths:
             shown = self._path(path)
-            piece = self.braced("path", shown, room=WIDTH - 2 * STEP)
+            piece = self.braced("path", shown, column + STEP)
             lines += [" " * STEP + line for line in piece]
         lines.append(f"}} merge {step.merge}{names}")
         return lines
@@ -194,6 +202,8 @@ class Phrases:
             return pieces
         if isinstance(step, RepeatStep):
             return [(f"repeat {value_words('count', step.count)}", step.body, "")]
+        if isinstance(step, ForStep):
+            return [(f"for {EACH.text} in {value_words('values', step.listed)}", step.body, "")]
         if isinstance(step, OptionalStep):
             branches: list[tuple[str, Body | None, str]] = [(f"if {value_words('flag', step.flag)}", step.body, "")]
             return [*branches, ("else", step.otherwise, "")] if step.otherwise else branches

@@ -50,6 +50,17 @@ class FirstAndLater(NamedTuple):
     later: Any
 
 
+class ListValue(NamedTuple):
+    """A list of values of one argument."""
+
+    kind: str
+    items: tuple[Any, ...]
+
+
+EACH = ArgumentFormula("each")
+"""The variable of a loop over a list."""
+
+
 class OperatorStep(NamedTuple):
     """An operator on the running value.
 
@@ -141,6 +152,15 @@ class RepeatStep(NamedTuple):
     here: Argument = 0
 
 
+class ForStep(NamedTuple):
+    """Passes of one body, one for each value of a list."""
+
+    listed: Argument
+    body: tuple[Step, ...]
+    names: tuple[int, ...] = ()
+    here: Argument = 0
+
+
 class OptionalStep(NamedTuple):
     """Steps that only some rows have, and in a template those that the other rows have."""
 
@@ -190,6 +210,7 @@ Step = (
     | SplitStep
     | UseStep
     | RepeatStep
+    | ForStep
     | OptionalStep
     | SharedStep
     | DeclaredStep
@@ -218,7 +239,7 @@ def bodies(step: Step) -> tuple[Body, ...]:
         return step.paths
     if isinstance(step, OptionalStep) and step.otherwise:
         return step.body, step.otherwise
-    if isinstance(step, RepeatStep | OptionalStep | GatherStep):
+    if isinstance(step, RepeatStep | ForStep | OptionalStep | GatherStep):
         return (step.body,)
     return ()
 
@@ -231,7 +252,7 @@ def with_bodies(step: Step, inner: tuple[Body, ...]) -> Step:
         return step._replace(paths=inner)
     if isinstance(step, OptionalStep):
         return step._replace(body=inner[0], otherwise=inner[1] if step.otherwise else ())
-    if isinstance(step, RepeatStep | GatherStep):
+    if isinstance(step, RepeatStep | ForStep | GatherStep):
         return step._replace(body=inner[0])
     return step
 

@@ -12,7 +12,6 @@ from resnext_dsl.arch_text.library_calls import LIBRARY
 from resnext_dsl.arch_text.statement_text import Phrases
 from resnext_dsl.arch_text.step_tree import ENTRY, Body, CallStep, DeclaredStep, all_steps
 from resnext_dsl.arch_text.word_choice import NameTable, snake_case
-from resnext_dsl.formatter.page import STEP, WIDTH
 
 
 class TemplateText:
@@ -97,4 +96,4 @@ class TemplateText:
         declared = ", ".join([*required, *taken, *optional])
         head = f"template {self._names[template.number]}{f'({declared})' if declared else ''}"
         phrases = Phrases(self._defaults, value, self.call, instance)
-        return phrases.braced(head, template.body, room=WIDTH - STEP)
+        return phrases.braced(head, template.body)

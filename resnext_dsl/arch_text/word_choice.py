@@ -12,7 +12,7 @@ from resnext_dsl.semantics.init_schemes import INIT_WORDS
 KEYWORDS = (
     "and as budget default else false fn for from head if import in init input let log merge network not or output "
     "param path repeat require residual shared shortcut slice split stage stem step template true use when x list main "
-    "value_in channels_in shape_in value_here channels_here shape_here"
+    "each value_in channels_in shape_in value_here channels_here shape_here"
 )
 LIBRARY_NAMES = ("conv_bn_act", "squeeze_excite")
 RESERVED = frozenset([*KEYWORDS.split(), *LIBRARY_NAMES, *OPERATORS, *SYMBOLS, *SHORTCUTS, *BUILTINS, *INIT_WORDS]) - {
