@@ -80,9 +80,9 @@ def _check_keys(imported: Imported, checkpoint: Mapping[str, Tensor], file: str)
             hint = did_you_mean(source.key, checkpoint)
             message = f"the checkpoint has no `{source.key}`, which {imported.origin} has"
             raise WeightsError([Diagnostic("E701", message, hint=hint, file=file)])
-        expected, found = tensors[source.key].shape, tuple(checkpoint[source.key].shape)
-        if expected != found:
-            message = f"`{source.key}` has the shape {found} in the checkpoint, and {expected} in {imported.origin}"
+        expected, shape = tensors[source.key].shape, tuple(checkpoint[source.key].shape)
+        if expected != shape:
+            message = f"`{source.key}` has the shape {shape} in the checkpoint, and {expected} in {imported.origin}"
             raise WeightsError([Diagnostic("E701", message, file=file)])
 
 

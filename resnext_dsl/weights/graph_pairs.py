@@ -2,8 +2,8 @@
 
 The colour of a node covers its operator, its attributes and the colours of the nodes before and after it (colour
 refinement: Weisfeiler and Leman, 1968). Nodes of one colour whose inputs are paired are paired. If the graphs differ,
-the colours leave out attributes, then operators of one kind, so that the nodes that differ are paired too and each
-difference has a place in both graphs. A linear layer equals a convolution of a map of one position, and a `flatten` of
+the colours leave out the attributes, and then the operators of one kind. So the nodes that differ are paired too, and
+each difference has a place in both graphs. A linear layer equals a convolution of a map of one position, and a `flatten` of
 such a map has no pair.
 """
 
@@ -235,7 +235,7 @@ def _unmatched(colors: Mapping[int, int], others: Mapping[int, int]) -> int | No
 
 
 def _differences(a: _Sheet, b: _Sheet, pairs: dict[int, int]) -> list[Difference]:
-    found = []
+    differences = []
     for index, other in pairs.items():
         x, y = a.graph.nodes[index], b.graph.nodes[other]
         names: list[str] = []
@@ -246,5 +246,5 @@ def _differences(a: _Sheet, b: _Sheet, pairs: dict[int, int]) -> list[Difference
         if not commutes(x) and [pairs[source] for source in a.inputs[index]] != list(b.inputs[other]):
             names.append("inputs")
         if names:
-            found.append(Difference(index, other, tuple(names)))
-    return found
+            differences.append(Difference(index, other, tuple(names)))
+    return differences
