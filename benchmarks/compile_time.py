@@ -16,7 +16,7 @@ import torch
 from timing import interleaved, line, machine
 
 import resnext_dsl as rx
-from resnext_dsl.bench.peers import declare_missing_operators
+from resnext_dsl.importing.libraries import declare_missing_operators
 
 DECLARED = declare_missing_operators()
 
@@ -34,7 +34,7 @@ print(time.perf_counter() - start)
 """Times the first network of a process, with the import of the package that makes it; torch is imported before."""
 
 OURS = FIRST.format(imports="import resnext_dsl as rx", build=f"rx.load('{NAME}').compile(device='meta')")
-DECLARE = "from resnext_dsl.bench.peers import declare_missing_operators as declare; declared = declare()"
+DECLARE = "from resnext_dsl.importing.libraries import declare_missing_operators as declare; declared = declare()"
 THEIRS = FIRST.format(
     imports=f"{DECLARE}\nimport torchvision",
     build=f"with torch.device('meta'): torchvision.models.{NAME}()",

@@ -16,7 +16,7 @@ import torch
 from timing import interleaved, line, machine
 
 import resnext_dsl as rx
-from resnext_dsl.bench.peers import declare_missing_operators
+from resnext_dsl.importing.libraries import declare_missing_operators
 from resnext_dsl.weights import load_weights
 
 DECLARED = declare_missing_operators()

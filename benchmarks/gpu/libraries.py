@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from benchmarks.gpu.networks import SHALLOW, State, distance, images, load_shipped, settle
 from benchmarks.gpu.run import Run
-from resnext_dsl.bench.peers import declare_missing_operators
+from resnext_dsl.importing.libraries import declare_missing_operators
 
 _DECLARED = declare_missing_operators()
 with suppress(Exception):  # a library that is built for another torch raises errors of several kinds

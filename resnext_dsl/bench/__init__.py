@@ -3,7 +3,6 @@
 - `variants`: a subject (spec, form, or a network of torchvision or timm) on a backend
 - `subjects`: the module of a subject, with weights that keep its values in range
 - `peak_memory`: the most memory that a process or a GPU has held
-- `peers`: networks of torchvision and timm
 - `backends`: a subject on a backend, as a function that runs once
 - `timing_worker`: the process of one variant; it answers requests of one line
 - `timing_processes`: starts workers, and lets one at a time run

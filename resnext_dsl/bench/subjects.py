@@ -50,9 +50,10 @@ def save_weights(subject: BenchSubject, file: Path) -> Graph | None:
 
 
 def _peer(subject: BenchSubject) -> nn.Module:
-    from resnext_dsl.bench.peers import peer
+    from resnext_dsl.importing.libraries import library_module
 
-    return peer(subject.library, subject.name)
+    advice = "`--against` compares networks of one name"
+    return library_module(subject.library, subject.name, file="bench", advice=advice)
 
 
 def _draw(model: nn.Module) -> None:

@@ -30,7 +30,11 @@ Set = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")]
 Budgets = Annotated[
     list[str] | None,
-    typer.Option("--budget", metavar="NAME", help="Budget to check, in place of all; repeatable."),
+    typer.Option(
+        "--budget",
+        metavar="NAME",
+        help="Budget to check, in place of all; repeatable. A file (.arch) with budgets replaces those of the spec.",
+    ),
 ]
 Input = Annotated[
     str | None,
@@ -70,12 +74,38 @@ def load(spec: str, settings: list[str] | None, root: str | None = None) -> Netw
 
 def at(network: Network, shape: str | None) -> Network:
     """The network at the input shape of a command's `--input`; at the declared one if None."""
-    if shape is None:
-        return network
-    sizes = shape.split("x")
+    sizes = shape_of(shape)
+    return network if sizes is None else network.at(sizes)
+
+
+def shape_of(text: str | None) -> tuple[int, ...] | None:
+    """The shape of a command's `--input`; a malformed one ends the command."""
+    if text is None:
+        return None
+    sizes = text.split("x")
     if not all(size.isascii() and size.isdigit() and len(size) < 10 and int(size) for size in sizes):
-        fail(f"`--input {shape}` is not a shape; write one like 3x224x224")
-    return network.at(tuple(map(int, sizes)))
+        fail(f"`--input {text}` is not a shape; write one like 3x224x224")
+    return tuple(map(int, sizes))
+
+
+def values(choices: list[str] | None) -> dict[str, Any]:
+    """The values of a command's `--choice`: a JSON value, or the text if it is not JSON."""
+    parsed: dict[str, Any] = {}
+    for name, text in overrides(choices, "--choice").items():
+        try:
+            parsed[name] = json.loads(text)
+        except ValueError:
+            parsed[name] = text
+    return parsed
+
+
+def budgeted(network: Network, budgets: list[str] | None) -> tuple[Network, tuple[str, ...]]:
+    """The network and the names of the budgets to check: a file among the names gives the network its budgets."""
+    files = [name for name in budgets or () if name.endswith(".arch")]
+    if len(files) > 1:
+        fail(f"`--budget` has two files: `{files[0]}` and `{files[1]}`")
+    names = tuple(name for name in budgets or () if not name.endswith(".arch"))
+    return (network.with_budgets(files[0]) if files else network), names
 
 
 def fail(message: str, status: int = WRONG) -> NoReturn:

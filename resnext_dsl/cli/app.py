@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib import import_module
+from keyword import iskeyword
 from typing import Any
 
 import click
@@ -24,6 +25,7 @@ COMMANDS = (
     "train",
     "fmt",
     "zoo",
+    "import",
     "weights",
 )
 """Every command, in the order of the help. The module of a command has its name."""
@@ -54,7 +56,7 @@ class Commands(TyperGroup):
         """The command of a name; None if there is no such command."""
         if cmd_name not in COMMANDS:
             return None
-        module = import_module(f"resnext_dsl.cli.{cmd_name}")
+        module = import_module(f"resnext_dsl.cli.{cmd_name}_" if iskeyword(cmd_name) else f"resnext_dsl.cli.{cmd_name}")
         run: Callable[..., None] = getattr(module, cmd_name, None) or getattr(module, f"{cmd_name}_")
         alone = typer.Typer(**SETTINGS)
         alone.command(cmd_name)(run)
@@ -85,9 +87,9 @@ def _unwrapped_example(text: str) -> str:
 app = typer.Typer(
     cls=Commands,
     name="resnext-dsl",
-    help="Write, check and compile convolutional networks. SPEC is a path or the name of a shipped network "
-    "(see `zoo`).\n\nExit status: 0 success; 1 a budget or requirement is not met; 2 the spec or the command is "
-    "wrong; 3 an internal error.",
+    help="Write, check and compile convolutional networks. SPEC is a path, the name of a shipped network (see `zoo`), "
+    "or a torch model (see `import`).\n\nExit status: 0 success; 1 a budget or requirement is not met; 2 the spec or "
+    "the command is wrong; 3 an internal error.",
     no_args_is_help=True,
     **SETTINGS,
 )

@@ -19,7 +19,7 @@ class Request(NamedTuple):
     """The options that hold for every spec."""
 
     settings: list[str] | None
-    budgets: tuple[str, ...]
+    budgets: list[str]
     measure: bool
     libraries: bool
     root: str | None
@@ -61,7 +61,7 @@ def check(
     """
     if as_json and form is not answers.DiagnosticFormat.TEXT:
         answers.fail("`--json` and `--format` are two forms of one answer: give one of them")
-    request = Request(settings, tuple(budgets or ()), measure, libraries, root)
+    request = Request(settings, budgets or [], measure, libraries, root)
     with answers.reported():
         outcomes: list[Outcome] = []
         for spec in specs:
@@ -80,8 +80,8 @@ def _outcome(spec: str, request: Request) -> Outcome:
     from resnext_dsl.foundation.diagnostics import ArchError
 
     try:
-        network = answers.load(spec, request.settings, request.root)
-        usage = network.usage(*request.budgets, measure=request.measure)
+        network, budgets = answers.budgeted(answers.load(spec, request.settings, request.root), request.budgets)
+        usage = network.usage(*budgets, measure=request.measure)
     except ArchError as problem:
         return _wrong(spec, problem, request.libraries)
     exceeded = violations(usage)

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import import_module
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TextIO
+from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
@@ -83,33 +80,11 @@ def checkpoint_of(
 
 def _reference(name: str) -> nn.Module:
     """The module that a function of the user gives; only an explicit option runs it."""
-    from torch import nn
+    from resnext_dsl.importing.libraries import called_module
 
-    from resnext_dsl.foundation.diagnostics import did_you_mean, error
-
-    module, colon, attribute = name.partition(":")
-    if not colon:
+    if ":" not in name:
         answers.fail(f"`--reference {name}` is not MODULE:FUNCTION")
-    if (folder := str(Path.cwd())) not in sys.path:
-        sys.path.insert(0, folder)
-    try:
-        members: dict[str, Any] = vars(import_module(module))
-        if attribute not in members:
-            hint = did_you_mean(attribute, [key for key in members if callable(members[key])])
-            raise error("E708", f"module `{module}` has no function `{attribute}`", hint=hint, file="--reference")
-        built = members[attribute]()
-    except Exception as problem:  # code of a user may raise any exception
-        from resnext_dsl.foundation.diagnostics import ArchError
-
-        if isinstance(problem, ArchError):
-            raise
-        message = f"`{name}` cannot be run: {type(problem).__name__}: {str(problem).partition(chr(10))[0]}"[:300]
-        raise error("E708", message, file="--reference") from None
-    if not isinstance(built, nn.Module):
-        kind = type(built).__name__
-        message = f"`{name}` returns a value of type `{kind}`; a reference is a function that gives a torch module"
-        raise error("E708", message, file="--reference")
-    return built
+    return called_module(name, file="--reference")
 
 
 @contextmanager

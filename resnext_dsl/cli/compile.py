@@ -57,15 +57,15 @@ def compile_(
     spelling = form.value
     options: dict[str, Any] = {"form": spelling, "seed": seed, "device": device}
     with answers.reported(), loading.shown_warnings():
-        network = answers.load(spec, settings, root)
+        network, held = answers.budgeted(answers.load(spec, settings, root), budgets)
         TARGETS[to].require_modules()
-        usage = network.usage(*(budgets or ()))
+        usage = network.usage(*held)
         answers.show_diagnostics(network.warnings)
         report.print_table(network, report.stage_table(network, 1), to_error=aside)
         _hold(network)
         for line in report.budget_lines(usage):
             typer.echo(line, err=aside)
-        network.check(*(budgets or ()))
+        network.check(*held)
         options["weights"] = loading.checkpoint_of(
             weights,
             ema=ema,

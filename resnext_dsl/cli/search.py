@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -147,7 +146,7 @@ def search(
             heartbeat=heartbeat,
             constrain=tuple(constrain or ()),
             measure=measure,
-            choices=_values(choices),
+            choices=answers.values(choices),
             engine=engine,
             resources=_amounts(resources),
         )
@@ -163,17 +162,6 @@ def search(
                 typer.echo(f"wrote {path}")
         if results.failures and not results.trials:
             raise typer.Exit(answers.UNMET)  # the spec is valid, but no candidate could be evaluated
-
-
-def _values(choices: list[str] | None) -> dict[str, Any]:
-    """Choices with their values: a JSON value, or the text if it is not JSON."""
-    values: dict[str, Any] = {}
-    for name, text in answers.overrides(choices, "--choice").items():
-        try:
-            values[name] = json.loads(text)
-        except ValueError:
-            values[name] = text
-    return values
 
 
 def _amounts(resources: str) -> dict[str, float]:

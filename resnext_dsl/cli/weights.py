@@ -10,8 +10,6 @@ from resnext_dsl.cli import answers
 from resnext_dsl.cli import checkpoint_options as options
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
-
     from resnext_dsl.networks.network import Network
     from resnext_dsl.weights import Filled
 
@@ -27,7 +25,12 @@ def weights(
     ] = None,
     like: Annotated[
         str | None,
-        typer.Option("--like", metavar="FILE", help="Checkpoint of the other library, to convert back to its keys."),
+        typer.Option(
+            "--like",
+            metavar="SOURCE",
+            help="Model of the checkpoint (timm:NAME, ...), whose graph pairs the layers; or a checkpoint of the other "
+            "library, to convert back to its keys.",
+        ),
     ] = None,
     ema: options.Ema = None,
     pairs: options.Map = None,
@@ -47,9 +50,18 @@ def weights(
     Example: resnext-dsl weights resnext50_32x4d resnext50_32x4d-1a0047aa.pth -o mine.safetensors
     """
     from resnext_dsl import weights as checkpoints
+    from resnext_dsl.importing.sources import is_source
+    from resnext_dsl.networks.source_weights import compiled_state
 
     with answers.reported(), options.shown_warnings():
         network = answers.load(spec, settings, root)
+        if like is not None and is_source(like):
+            if ema is not None or pairs or map_file or adapt_input or reference:
+                answers.fail(
+                    "`--like SOURCE` decides alone: leave `--ema`, `--map`, `--adapt-input`, `--reference` out"
+                )
+            _like_source(network, checkpoint, like, output, strict, as_json)
+            return
         chosen = options.checkpoint_of(
             checkpoint,
             ema=ema,
@@ -62,7 +74,7 @@ def weights(
         assert chosen is not None
         model = network.compile(form="written", device="meta")
         filled = checkpoints.load_weights(model, chosen, network.ir)
-        converted = _compiled(network, model)
+        converted = compiled_state(network, model.state_dict())
         if like is not None:
             converted = checkpoints.export_state_dict(model, checkpoints.load_checkpoint(like))
         if output is not None:
@@ -91,11 +103,43 @@ def weights(
         typer.echo(f"{len(keys)} tensors of {checkpoint} fit {network.name}{ignored}{written}", err=True)
 
 
-def _compiled(network: Network, model: nn.Module) -> dict[str, Tensor]:
-    """The weights of a network as written, under the keys of the compiled network."""
-    from resnext_dsl.rewrite.carry import carry
+def _like_source(network: Network, checkpoint: str, like: str, output: str | None, strict: bool, as_json: bool) -> None:
+    """Pairs the layers through the graph of the checkpoint's model, and answers."""
+    from resnext_dsl import weights as checkpoints
+    from resnext_dsl.compare.like_source import weights_like
+    from resnext_dsl.foundation.diagnostics import WeightsError
+    from resnext_dsl.foundation.options import DEFAULTS
+    from resnext_dsl.importing.imported import import_source
+    from resnext_dsl.networks.loading import network_of
+    from resnext_dsl.networks.source_weights import compiled_state
+    from resnext_dsl.semantics.spec_files import text_source
 
-    return carry(network.rewrite().weights, model.state_dict())
+    imported = import_source(like)
+    source = network_of(text_source(imported.text, like, DEFAULTS), None, DEFAULTS, {})
+    paired = weights_like(network, source, imported, checkpoints.load_checkpoint(checkpoint), checkpoint)
+    if strict and paired.warnings:
+        raise WeightsError([warning._replace(severity="error") for warning in paired.warnings])
+    answers.show_diagnostics(paired.warnings)
+    if output is not None:
+        checkpoints.save(output, compiled_state(network, paired.state))
+    if as_json:
+        answers.print_json(
+            {
+                "ok": True,
+                "tensors": len(paired.state),
+                "file": output,
+                "keys": paired.keys,
+                "ignored": [],
+                "diagnostics": [diagnostic.to_json() for diagnostic in paired.warnings],
+            }
+        )
+        return
+    for ours, theirs in paired.keys.items():
+        typer.echo(f"{ours}  <-  {theirs}")
+    written = f"; wrote {output}" if output is not None else ""
+    typer.echo(
+        f"{len(paired.keys)} tensors of {checkpoint} fit {network.name} by the graph of {like}{written}", err=True
+    )
 
 
 def _keys(network: Network, filled: Filled) -> dict[str, str]:

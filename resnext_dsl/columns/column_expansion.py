@@ -14,7 +14,10 @@ import numpy as np
 
 from resnext_dsl.columns.arithmetic import Column, merged, settled
 from resnext_dsl.columns.binding import ColumnEvaluator, bind
+from resnext_dsl.columns.instance_uses import InstanceUses, module_of_copy
+from resnext_dsl.columns.lane_cache import LaneCache, identity
 from resnext_dsl.columns.lanes import FAILED, Choice, DeadError, Lanes, Mask, NoClosedFormError
+from resnext_dsl.columns.priced_nodes import MergedValue, Priced
 from resnext_dsl.expansion.call_cache import list_key, nodes_of, places_in
 from resnext_dsl.expansion.graph_builder import LARGE, Running, join
 from resnext_dsl.expansion.statements import Expander
@@ -33,47 +36,12 @@ from resnext_dsl.semantics.values import (
     Flow,
     GraphValue,
     List,
-    OperatorValue,
     SharedValue,
     TemplateValue,
     holds_values,
     values_of,
 )
 from resnext_dsl.syntax import nodes as s
-
-
-class Priced(NamedTuple):
-    """An operator of some candidates, with its cost.
-
-    Attributes:
-        mark: The index of its candidates in `Lanes.masks`.
-        inputs: The nodes that it reads.
-        part: The part of the network (stem, stage, head, output) that contains it; "" between parts.
-        counts: Whether it adds to the depth.
-        module: The name of the module of a shared instance that it calls; "" for a module of its own.
-    """
-
-    mark: int
-    inputs: tuple[int, ...]
-    part: str
-    counts: bool
-    params: Any
-    flops: Any
-    macs: Any
-    activations: Any
-    module: str = ""
-
-
-class MergedValue(NamedTuple):
-    """A value that is one node for some candidates and another node for others.
-
-    Attributes:
-        mark: The index of its candidates in `Lanes.masks`.
-        sources: The nodes with their candidates.
-    """
-
-    mark: int
-    sources: tuple[tuple[Mask, int], ...]
 
 
 class ColumnResult(NamedTuple):
@@ -132,9 +100,7 @@ class ColumnExpander(Expander):
         self._calls = LaneCache(lanes)
         self._tops: dict[str, Span] = {}
         self._inside = ""
-        self._instances = 0
-        self._kinds: dict[int, UseKey] = {}
-        self._uses: dict[SharedValue, list[ColumnUse]] = {}
+        self._uses = InstanceUses(lanes, self.priced)
 
     def run(self) -> None:
         """Runs every entry of the network; the main output comes last."""
@@ -193,7 +159,7 @@ class ColumnExpander(Expander):
         shapes = tuple(value.shape for value in inputs)
         if len(self.priced) > self.options.max_nodes:
             raise NoClosedFormError("the candidates together have too many operators")
-        key = operator, _identity(tuple(attributes.__dict__.values())), _identity(shapes)
+        key = operator, identity(tuple(attributes.__dict__.values())), identity(shapes)
         prices = self._prices.find(key)
         if prices is None:
             active = self.lanes.active
@@ -203,8 +169,7 @@ class ColumnExpander(Expander):
         sources = tuple(value.node for value in inputs)
         module = "" if self._instance_of is None else self.module_of(join(scope, name))
         if module:
-            sized = shapes if operator in SIZED else tuple((len(shape), shape[0]) for shape in shapes)
-            self._kinds[len(self.priced)] = module, *key[:2], _identity(sized)
+            self._uses.note(len(self.priced), module, operator, key[1], shapes)
         multiplies = OPERATORS[operator].multiplies
         costs = params, flops, macs, activations
         self.priced.append(Priced(self.lanes.note(), sources, self._inside, multiplies, *costs, module))
@@ -213,11 +178,10 @@ class ColumnExpander(Expander):
     # --- shared instances ---
 
     def declared(self, statement: s.Shared, place: Place, env: Environment) -> SharedValue:
-        """The instance that a statement declares, under a module name of its own: copies of calls have no names."""
+        """The instance that a statement declares, under a module name of its own outside of all uses."""
         instance = super().declared(statement, place, env)
         if self._instance_of is None:
-            self._instances += 1
-            instance.module = f"{ROOT}{self._instances}"
+            instance.module = self._uses.new_module()
         return instance
 
     @property
@@ -231,55 +195,7 @@ class ColumnExpander(Expander):
         Raises:
             NoClosedFormError: If that cannot be told for all candidates at once.
         """
-        lanes = self.lanes
-        kinds = self._kinds_of(start, result)
-        use = ColumnUse(lanes.active, kinds)
-        for earlier in self._uses.setdefault(instance, []):
-            common = lanes.both(earlier.active, use.active)
-            if not common.any():
-                continue
-            none = np.zeros_like(common, shape=(1,) * common.ndim)
-            for kind in {*earlier.kinds, *kinds}:
-                one, two = (lanes.both(common, each.get(kind, none)) for each in (earlier.kinds, kinds))
-                lanes.fits(one, two)
-                if (one != two).any():
-                    raise NoClosedFormError(f"the uses of `{instance.name}` may differ between candidates")
-        self._uses[instance].append(use)
-
-    def _kinds_of(self, start: int, result: Flow) -> dict[UseKey, Mask]:
-        """The candidates of each property of a use: a node with its attributes, a value that it reads, the result."""
-        kinds: dict[UseKey, Mask] = {}
-        outside: dict[int, int] = {}
-
-        def note(kind: UseKey, mask: Mask) -> None:
-            kinds[kind] = self._either(kinds[kind], mask) if kind in kinds else mask
-
-        def read(reader: UseKey, source: int, mask: Mask) -> None:
-            node = self.priced[source]
-            if source < start:
-                note((*reader, outside.setdefault(source, len(outside))), mask)
-            elif isinstance(node, MergedValue):
-                for part, inner in node.sources:
-                    both = self.lanes.both(mask, part)
-                    if both.any():
-                        read(reader, inner, both)
-            elif node is not None:
-                note((*reader, node.module), mask)
-
-        for place in range(start, self.count):
-            node = self.priced[place]
-            if isinstance(node, Priced) and self.lanes.masks[node.mark].any():
-                mask = self.lanes.masks[node.mark]
-                note(self._kinds[place], mask)
-                for position, source in enumerate(node.inputs):
-                    read((node.module, position), source, mask)
-        for position, source in enumerate(nodes_of(result)):
-            read(("", position), source, self.lanes.active)
-        return kinds
-
-    def _either(self, left: Mask, right: Mask) -> Mask:
-        self.lanes.fits(left, right)
-        return left | right
+        self._uses.check(instance, instance.name, start, nodes_of(result))
 
     def _price(self, operator: str, attributes: Attributes, shapes: tuple[Shape, ...]) -> tuple[Any, ...]:
         """Output shape, parameters, FLOPs, multiply-adds and activations."""
@@ -410,22 +326,22 @@ class ColumnExpander(Expander):
         names = tuple(inner.names.values())
         self._tops.setdefault(scope, callee.template.span)
         inside, home = self._instance_of is not None, self.module_of(scope)
-        shapes = _identity(x.shape) if type(x) is GraphValue else _identity(list_key(x))
+        shapes = identity(x.shape) if type(x) is GraphValue else identity(list_key(x))
         entering = tuple([places_in(nodes_of(x), value) for value in names])
-        key = id(callee.template), id(callee.environment), _identity(names), shapes, entering, inside
+        key = id(callee.template), id(callee.environment), identity(names), shapes, entering, inside
         known: CallRecord | None = self._calls.find(key)
         if known is not None:
             self.evaluator.step(callee.template.span, known.steps)
             return self._again(known, x, home)
         active, start, steps = self.lanes.active, len(self.priced), self.evaluator.steps
-        instances = self._instances
+        instances = self._uses.instances
         value = self._body(callee.template.body, Frame(x, x), inner, scope, x)
         if value is not None:
             # A step that splits may leave operators without candidates on the current path.
             placed = enumerate(self.priced[start:], start)
             masked = ((place, node, self.lanes.masks[node.mark]) for place, node in placed if node is not None)
             nodes = tuple(record for record in masked if record[2].any())
-            spent, inner_instances = self.evaluator.steps - steps, range(instances + 1, self._instances + 1)
+            spent, inner_instances = self.evaluator.steps - steps, range(instances + 1, self._uses.instances + 1)
             call = CallRecord(nodes_of(x), value, nodes, spent, home if inside else "", inner_instances)
             self._calls.keep(key, active, call, (names, x, inner))
         return value
@@ -439,18 +355,17 @@ class ColumnExpander(Expander):
             home: The name of the module of the copy.
         """
         places = dict(zip(call.entries, nodes_of(x), strict=True))
-        shift = self._instances + 1 - call.instances.start
-        self._instances += len(call.instances)
+        shift = self._uses.instances + 1 - call.instances.start
+        self._uses.instances += len(call.instances)
         for place, node, mask in call.nodes:
             alive = self.lanes.both(mask, self.lanes.active)
             if alive.any():
                 places[place] = self._copied(node, alive, places)
                 copy = self.priced[places[place]]
                 if isinstance(node, Priced) and node.module and isinstance(copy, Priced):
-                    module = _moved(node.module, call, home, shift)
+                    module = module_of_copy(node.module, call.module, home, call.instances, shift)
                     self.priced[places[place]] = copy._replace(module=module)
-                    if place in self._kinds:
-                        self._kinds[places[place]] = module, *self._kinds[place][1:]
+                    self._uses.note_copy(places[place], place, module)
         moved = [GraphValue(places.get(value.node, value.node), value.shape) for value in values_of(call.value)]
         return moved[0] if type(call.value) is GraphValue else List(moved)
 
@@ -486,78 +401,6 @@ class CallRecord(NamedTuple):
     steps: int
     module: str
     instances: range
-
-
-ROOT = "#"
-"""The first character of the module names of instances; the number of the instance follows."""
-
-SIZED = frozenset({"pad_same"})
-"""The operators whose module depends on height and width, beside attributes and channels."""
-
-UseKey = tuple[Any, ...]
-"""A property that all uses of an instance share.
-
-It is a node's module, operator, attributes and the shapes of its tensors; or a value that an argument of a module is.
-"""
-
-
-class ColumnUse(NamedTuple):
-    """A use of a shared instance: its candidates, and the candidates of each of its properties."""
-
-    active: Mask
-    kinds: dict[UseKey, Mask]
-
-
-def _moved(module: str, call: CallRecord, home: str, shift: int) -> str:
-    """The module of a copy: instances that the call declares are new ones, those from outside stay."""
-    if call.module and (module == call.module or module.startswith(f"{call.module}.")):
-        return home + module[len(call.module) :]
-    root, dot, rest = module.partition(".")
-    number = int(root.removeprefix(ROOT))
-    return f"{ROOT}{number + shift}{dot}{rest}" if number in call.instances else module
-
-
-class LaneCache:
-    """A cache of results that hold for some candidates and for every subset of them."""
-
-    def __init__(self, lanes: Lanes) -> None:
-        self._lanes = lanes
-        self._entries: dict[Any, tuple[Mask, Any, Any]] = {}
-
-    def find(self, key: Any) -> Any:
-        """The cached result of a key if it holds for all candidates of the current path; else None."""
-        lanes, entry = self._lanes, self._entries.get(key)
-        if entry is None or (entry[0] is not lanes.active and lanes.both(lanes.active, ~entry[0]).any()):
-            return None
-        return entry[1]
-
-    def keep(self, key: Any, active: Mask, result: Any, kept: Any) -> None:
-        """Caches a result, unless candidates were excluded since.
-
-        Args:
-            key: The key; it may contain the `id` of objects.
-            active: The candidates before the computation.
-            result: The result.
-            kept: The objects whose `id` the key contains; the cache keeps them alive.
-        """
-        if self._lanes.active is active:
-            self._entries[key] = active, result, kept
-
-
-def _identity(value: Any) -> Any:
-    """A hashable identity: of a column its `id`, of a plain value its type too, since 1, 1.0 and true are equal."""
-    if type(value) is Column or type(value) is Choice:
-        return id(value)
-    if isinstance(value, tuple):
-        return (type(value), *map(_identity, value))
-    if isinstance(value, OperatorValue):
-        return value.operator.name, tuple((name, _identity(argument)) for name, argument in value.arguments)
-    if isinstance(value, TemplateValue):
-        arguments = tuple((name, _identity(argument)) for name, argument in value.arguments)
-        return id(value.template), id(value.environment), arguments
-    if isinstance(value, bool | int | float | str):
-        return type(value), value
-    return id(value)
 
 
 def _counted(flops: Any) -> Any:

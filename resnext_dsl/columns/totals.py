@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from resnext_dsl.columns.arithmetic import LARGEST, Column
-from resnext_dsl.columns.column_expansion import ColumnResult, MergedValue, Priced
+from resnext_dsl.columns.column_expansion import ColumnResult
 from resnext_dsl.columns.lanes import Array, Mask
+from resnext_dsl.columns.priced_nodes import MergedValue, Priced
 from resnext_dsl.costs.closed_form import COST_MEASURES
 
 

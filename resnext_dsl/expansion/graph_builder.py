@@ -153,7 +153,9 @@ class GraphBuilder:
         index = len(self.nodes)
         if index > self.options.max_nodes:
             raise too_many(span, self.options.max_nodes)
-        self.grow(1)
+        self._size += 1  # as `grow` does, without a call for every node
+        if self._size == LARGE:
+            self._check_size()
         sources = tuple([value.node for value in inputs])
         full = f"{scope}.{name}" if scope else name
         module = None if self._instance_of is None else self.module_of(full)
@@ -193,7 +195,7 @@ class GraphBuilder:
             return validate(OPERATORS[operator], arguments, x.shape if x is not None else ANY_RANK)
         except RuleError as problem:
             span = spans.get(problem.attribute or "", at)
-            notes = self.origins([x]) if problem.code == "E304" and x is not None else ()
+            notes = self.origins([x]) if problem.code in ("E301", "E304") and x is not None else ()
             raise error(problem.code, str(problem), span, hint=problem.hint, notes=notes) from None
 
     def pruned(self, graph: Graph) -> Graph:

@@ -11,6 +11,7 @@ from resnext_dsl.foundation.diagnostics import ArchError, Note, error
 from resnext_dsl.graph.ir import Node
 from resnext_dsl.operators import OPERATORS
 from resnext_dsl.operators.base import Shape
+from resnext_dsl.operators.conditions import effective
 from resnext_dsl.semantics.signature import bind, no_arguments, signature_of
 from resnext_dsl.semantics.values import (
     Environment,
@@ -47,7 +48,8 @@ class InstanceExpander(Caller):
             settled, spans = self.defaults(callee.operator.name)
             signature = signature._replace(required=signature.required - settled.keys())
             bind(signature, (), callee_span=call.callee.span)
-            arguments = settled | dict(callee.arguments)
+            stated = dict(callee.arguments)
+            arguments = effective(callee.operator.attributes, settled, stated) | stated
             self.validated(call.span, callee.operator.name, arguments, spans | dict(callee.places), None)
         else:
             bind(signature, (), callee_span=call.callee.span)

@@ -208,30 +208,34 @@ class Expander(SplitExpander):
         frame = place.frame
         self._frame = frame
         frame.here = x
-        if isinstance(statement, s.Let):
+        run = _RUN.get(type(statement))
+        if run is not None:
+            self.evaluator.step(statement.span)
+            depth = self.depth
+            x = self.guarded(run, self, statement, place, env, x)
+            self.depth = depth
+        elif isinstance(statement, s.Let):
             value = self.guarded(self.evaluator.bound, statement.value, env)
             env.names[statement.name.text] = value if value is not None else UNKNOWN
             return x
-        if isinstance(statement, s.Shared):
+        elif isinstance(statement, s.Shared):
             instance = self.guarded(self.declared, statement, place, env)
             env.names[statement.name.text] = instance if instance is not None else UNKNOWN
             return x
-        if isinstance(statement, s.Use):
-            return self._named(statement.aliases, frame, self.guarded(self._flow, statement.value, env))
-        self.evaluator.step(statement.span)
-        depth = self.depth
-        result = self.guarded(_RUN[type(statement)], self, statement, place, env, x)
-        self.depth = depth
-        return self._named(statement.aliases, frame, result)
+        elif isinstance(statement, s.Use):
+            x = self.guarded(self._flow, statement.value, env)
+        aliases = statement.aliases  # type: ignore[union-attr]
+        return self._named(aliases, frame, x) if aliases else x
 
     def _apply(self, call: s.Apply, place: Place, env: Environment, x: Running) -> Running:
         callee = self._callee(call, env)
         name = place.names.of(call)
+        if type(callee) is OperatorValue:
+            return self._operator(call, callee, place, env, [x], name)
         if isinstance(callee, TemplateValue):
             return self._template(call, callee, env, join(place.scope, name), x)
-        if isinstance(callee, SharedValue):
-            return self.used(call, callee, place, env, x)
-        return self._operator(call, callee, place, env, [x], name)
+        assert isinstance(callee, SharedValue)
+        return self.used(call, callee, place, env, x)
 
     # --- statements with bodies ---
 

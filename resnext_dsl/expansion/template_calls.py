@@ -12,6 +12,7 @@ from resnext_dsl.foundation.records import NamedTuple
 from resnext_dsl.graph.ir import Scope
 from resnext_dsl.operators import OPERATORS
 from resnext_dsl.operators.base import Attributes
+from resnext_dsl.operators.conditions import effective
 from resnext_dsl.operators.row import Operator
 from resnext_dsl.semantics.bound_network import BoundNetwork
 from resnext_dsl.semantics.evaluate import CONTEXT, NAME_BEFORE_USE, VALUE_NAMES, Interpreter
@@ -175,6 +176,9 @@ class Caller(GraphBuilder):
             if first.code != "E101" or first.hint:
                 raise
             raise ArchError([first._replace(hint=NAME_BEFORE_USE)]) from None
+        if isinstance(expression, s.Index) and type(value) is List and not value:
+            message = f"a list of values needs at least one value; `{expression.span.text[:40]}` has none"
+            raise error("E205", message, expression.span)
         return self._checked_flow(value, expression.span)
 
     def _checked_flow(self, value: Any, span: Span) -> Flow:
@@ -216,7 +220,7 @@ class Caller(GraphBuilder):
             callee = self.evaluator.find(call.callee, env)
         except ArchError as problem:
             raise _as_operator(problem, call, env) from None
-        if isinstance(callee, OperatorValue | TemplateValue | SharedValue):
+        if type(callee) is OperatorValue or isinstance(callee, TemplateValue | SharedValue):
             return callee
         if callee is UNKNOWN:
             raise UnsettledError
@@ -302,13 +306,15 @@ class Caller(GraphBuilder):
         operator = callee.operator
         if not (call.arguments or callee.arguments or operator.name in self.network.defaults or operator.takes_values):
             return self._bare(call, operator, place, inputs[0], name)
-        arguments, spans = self.defaults(operator.name)
-        known_as = operator.name if not (callee.arguments or arguments) else ""
-        bound = self._bound(call, callee, known_as, frozenset(arguments))
+        settled, spans = self.defaults(operator.name)
+        known_as = operator.name if not (callee.arguments or settled) else ""
+        bound = self._bound(call, callee, known_as, frozenset(settled))
         spans |= bound.spans
-        arguments.update(callee.arguments)
+        arguments = dict(callee.arguments)
         for key, argument in bound.named.items():
             arguments[key] = self.evaluator.evaluate(argument.value, env)
+        if settled:
+            arguments = effective(operator.attributes, settled, arguments) | arguments
         for value in arguments.values():
             if type(value) is tuple:
                 self.evaluator.steps += len(value)  # a kernel; the next expression compares the steps with the limit
@@ -322,7 +328,8 @@ class Caller(GraphBuilder):
                 taken += self._taken(operator, x, call.callee.span)
         for argument in bound.values:
             taken += self._taken(operator, self._flow(argument.value, env), argument.value.span, argument)
-        attributes = self.validated(call.span, operator.name, arguments, spans, taken[0] if taken else None)
+        places = {**spans, **callee.places} if callee.places else spans
+        attributes = self.validated(call.span, operator.name, arguments, places, taken[0] if taken else None)
         if None in inputs:
             return None
         most = operator.inputs[1]

@@ -264,7 +264,8 @@ class _Reader:
                 return _without_last_comma(nodes)
             floated = _take_remarks(nodes) if token.kind == "COMMA" else []
             rank = _rank(before, signed, token, inside=True)
-            nodes.append(self._node(token, before, _gap(before, signed, token, tight), rank, spaced=False))
+            gap = "" if before and before.kind == "COLON" else _gap(before, signed, token, tight)  # of a slice
+            nodes.append(self._node(token, before, gap, rank, spaced=False))
             nodes += floated
             signed = token.kind == "MINUS" and not (before and before.kind in ENDS_AN_OPERAND)
             before = self.tokens[self.index - 1]

@@ -61,6 +61,10 @@ CODES: dict[str, str] = {
     "E608": "the network cannot be written in this form",
     "E610": "a model computes something that the language has no operator for",
     "E611": "a model cannot be traced",
+    "E621": "the file of a model cannot be read",
+    "E622": "the file of a model is of a format or version that is not read",
+    "E623": "the file of a model has content that is not safe to read",
+    "E624": "the file of a model has operations that are not translated",
     "E701": "weights do not fit the network",
     "E702": "the weights file cannot be read",
     "E703": "the weights file cannot be written",
@@ -88,6 +92,7 @@ CODES: dict[str, str] = {
     "W913": "a checkpoint has trained and averaged weights, and one of them was chosen",
     "W914": "the network that a checkpoint comes from computes something else with the same weights",
     "W915": "layers of a network get no weights from a checkpoint, or changed ones",
+    "W921": "a model is fixed to its example in a way that its source does not tell",
 }
 """Every diagnostic code with its meaning; a code never changes its meaning."""
 

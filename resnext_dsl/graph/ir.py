@@ -18,6 +18,7 @@ from resnext_dsl.operators import OPERATORS
 from resnext_dsl.operators.algebra import Tensor
 from resnext_dsl.operators.base import Attributes, Shape
 from resnext_dsl.operators.ranks import IMAGE, rank_of
+from resnext_dsl.operators.rules import pads_by_size, reach, resolved_padding
 
 if TYPE_CHECKING:
     import networkx
@@ -247,7 +248,19 @@ def _sha(text: str) -> str:
 def _identifying(attributes: Attributes) -> dict[str, Any]:
     """The attributes that a fingerprint covers."""
     fields = attributes.fields
-    return {name: value for name, value in attributes if name not in attributes.later or value != fields[name]}
+    known = identity_of(attributes)
+    return {name: value for name, value in known.items() if name not in attributes.later or value != fields[name]}
+
+
+def identity_of(attributes: Attributes) -> dict[str, Any]:
+    """The attributes by name; a word for a padding that does not depend on the input is replaced by its numbers."""
+    known = dict(attributes)
+    kernel, padding = known.get("kernel"), known.get("padding")
+    if isinstance(padding, str) and isinstance(kernel, tuple) and all(isinstance(side, int) for side in kernel):
+        spans = reach(kernel, known.get("dilation") or (1,) * len(kernel))
+        if not pads_by_size(padding, spans, known.get("stride") or kernel):
+            known["padding"] = resolved_padding(padding, spans)
+    return known
 
 
 def _json(content: Any) -> str:

@@ -84,7 +84,7 @@ class Trace(NamedTuple):
         modules: Path of each module -> name of its class, parents first; "" is the whole model.
         tensors: Key -> the tensor; keys of parameters and buffers are those of the state_dict.
         value: Reads a tensor by its key, as a torch tensor.
-        notes: What the source does not tell or fixes to the example, one sentence each.
+        notes: Sentences about facts that the source does not tell, or fixes to the example.
     """
 
     name: str

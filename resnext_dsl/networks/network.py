@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from copy import copy
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from resnext_dsl.budgets.limits import Limit, picked
+from resnext_dsl.budgets.limits import Limit, bind_limits, misplaced, picked
 from resnext_dsl.budgets.usage import Usage, usage, violations
 from resnext_dsl.costs.closed_form import NetworkCost, cost_of
 from resnext_dsl.expansion.expand import errors_of, graph_of, report_of
@@ -151,6 +152,27 @@ class Network:
         declared = [budget.name.text for budget in self._bound.budgets if budget.name is not None]
         return picked(self.limits, declared, budgets, self.source.name)
 
+    def with_budgets(self, path: str | os.PathLike[str]) -> Network:
+        """The same network with the budgets of a file in place of its own.
+
+        The file has `budget` blocks only. Their bounds may use the parameters of the network.
+
+        Args:
+            path: The file.
+
+        Raises:
+            ArchError: If the file cannot be read or has errors, or if it has anything other than budgets.
+        """
+        from resnext_dsl.networks.budget_file import budgets_of
+
+        bound = copy(self._bound)
+        bound.budgets = budgets_of(path, self._options)
+        limits, diagnostics = bind_limits(bound, Interpreter(self._options))
+        diagnostics += misplaced(limits, self.ir)
+        if diagnostics:
+            raise report_of(diagnostics, self._options)
+        return Network(self.source, bound, self.ir, self.init, limits, self._options, self.warnings, self._advise)
+
     @property
     def declared(self) -> tuple[s.Entry, ...]:
         """The declarations of the network and of the networks that it is derived from."""
@@ -183,6 +205,18 @@ class Network:
         from resnext_dsl.rewrite import canonical
 
         return graphs.fingerprint(canonical(self.ir))
+
+    def to_arch(self, name: str | None = None) -> str:
+        """The network as a text of the language that names no other file than the library: blocks become templates.
+
+        The text gives the same graph, so the same fingerprint. It has no domains, requirements, budgets or `init`.
+
+        Args:
+            name: The name of the network in the text; its own name if None.
+        """
+        from resnext_dsl.arch_text import arch_text
+
+        return arch_text(self.ir, name).text
 
     def rewrite(self, form: str = "fastest", mode: str = "train") -> Rewritten:
         """Rewrites the splits of the network in another form, with the map of the weights.

@@ -18,8 +18,8 @@ from resnext_dsl.operators import (
     shaping,
     spatial,
 )
-from resnext_dsl.operators.arguments import AttributeField, arguments_of, validate, value_text
-from resnext_dsl.operators.base import Attributes, Expression, ModuleCall, RuleError, Shape
+from resnext_dsl.operators.arguments import AttributeField, arguments_of, validate
+from resnext_dsl.operators.base import Attributes, Expression, ModuleCall, RuleError, Shape, value_text
 from resnext_dsl.operators.row import Operator
 from resnext_dsl.operators.rules import shape_text
 

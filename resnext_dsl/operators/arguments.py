@@ -14,7 +14,8 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from resnext_dsl.foundation.diagnostics import did_you_mean
 from resnext_dsl.foundation.records import NamedTuple
-from resnext_dsl.operators.base import REQUIRED, Attributes, RuleError, Shape, is_int
+from resnext_dsl.operators.base import REQUIRED, Attributes, RuleError, Shape, is_int, value_text
+from resnext_dsl.operators.conditions import check_images, check_needs
 from resnext_dsl.operators.ranks import IMAGE, LAYOUTS, RANKS, SIGNAL, Sides, rank_of
 from resnext_dsl.operators.row import Operator
 
@@ -145,9 +146,12 @@ def validate(operator: Operator, arguments: Mapping[str, object], shape: Shape |
 
     Raises:
         RuleError: E204 for a value of the wrong type, E205 for one out of range, E201 for an unknown name, E202 for a
-            missing one. E304 for a size of another rank. `attribute` names the argument.
+            missing one. E304 for a size of another rank, E301 for a value that is no image if the operator takes images
+            only. `attribute` names the argument.
     """
     rank = IMAGE if shape is None else rank_of(shape)
+    if shape is not None and operator.images_only and rank in RANKS and rank != IMAGE:
+        check_images(operator.name, operator.images_only, arguments, shape)
     try:
         return _of_arguments(operator, arguments, rank)
     except SidesError as problem:
@@ -207,6 +211,8 @@ def _checked(model: type[Attributes], values: Mapping[str, object], rank: int) -
         if argument.required and argument.name not in values:
             raise RuleError("E202", f"`{argument.name}` is missing", "", argument.name)
     checked: dict[str, Any] = {a.name: _value(a, values[a.name], rank) for a in known if a.name in values}
+    if model.needs:
+        check_needs(model, checked, rank)
     if rank in RANKS and rank != IMAGE:
         sized = [argument for argument in known if isinstance(argument.default, tuple)]
         checked = {argument.name: argument.default[:1] * rank for argument in sized} | checked
@@ -280,16 +286,3 @@ def _mismatch(argument: AttributeField, value: object) -> RuleError:
     needs_int = argument.type in (int, tuple) and type(value) is float
     hint = "`//`, `round`, `floor` and `ceil` give an int" if needs_int else ""
     return RuleError("E204", message, hint, argument.name)
-
-
-def value_text(value: object) -> str:
-    """A value as a spec spells it: `true`, `3x3`, `1e-5`, `` `word` ``. Other values are shown by their type."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, (int, float)):
-        return str(value).replace("e-0", "e-")
-    if isinstance(value, str):
-        return f"`{value}`" if len(value) <= 60 else f"`{value[:60]}...`"
-    if isinstance(value, (tuple, list)) and value and all(type(number) is int for number in value):
-        return "x".join(map(str, value))
-    return f"a value of type {type(value).__name__.removesuffix('Value').lower()}"

@@ -24,13 +24,28 @@ def is_int(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
+class Need(NamedTuple):
+    """An argument has an effect only beside some values of another argument.
+
+    Attributes:
+        argument: The argument.
+        other: The other argument.
+        values: The values of `other` beside which it has an effect; a hint suggests the first.
+    """
+
+    argument: str
+    other: str
+    values: tuple[object, ...]
+
+
 class Attributes:
     """Base of every operator's attributes: frozen, compared by value. `arguments.validate` makes the instances.
 
     A subclass declares its fields as annotated class variables. Their order is that of positional arguments, and a
-    field without a value is required. The docstring of the subclass states the meaning of each field; the reference
-    shows it. `models` makes pydantic models of the declarations on request, because importing pydantic takes longer
-    than all of `check`.
+    field without a value is required. A subclass of such a class has its own fields first, and may give the others
+    other values. The docstring states the meaning of each field that the class declares; the reference shows it.
+    `models` makes pydantic models of the declarations on request, because importing pydantic takes longer than all of
+    `check`.
     """
 
     fields: ClassVar[dict[str, Any]] = {}
@@ -39,9 +54,14 @@ class Attributes:
     later: ClassVar[frozenset[str]] = frozenset()
     """Fields that fingerprints omit at their default, because the operator had fingerprints before it had them."""
 
+    needs: ClassVar[tuple[Need, ...]] = ()
+    """The arguments that must have their default unless another argument has certain values."""
+
     def __init_subclass__(cls) -> None:
-        declared = vars(cls)
-        cls.fields = {name: declared.get(name, REQUIRED) for name in declared.get("__annotations__", {})}
+        declared, base = vars(cls), cls.__base__
+        inherited = base.__annotations__ if base is not Attributes and base is not None else {}
+        cls.__annotations__ = declared.get("__annotations__", {}) | inherited
+        cls.fields = {name: declared.get(name, cls.fields.get(name, REQUIRED)) for name in cls.__annotations__}
 
     @classmethod
     def construct(cls, values: Mapping[str, Any]) -> Self:
@@ -105,3 +125,16 @@ class Expression(NamedTuple):
 
     text: str
     literals: tuple[tuple[str, Any], ...] = ()
+
+
+def value_text(value: object) -> str:
+    """A value as a spec spells it: `true`, `3x3`, `1e-5`, `` `word` ``. Other values are shown by their type."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, (int, float)):
+        return str(value).replace("e-0", "e-")
+    if isinstance(value, str):
+        return f"`{value}`" if len(value) <= 60 else f"`{value[:60]}...`"
+    if isinstance(value, (tuple, list)) and value and all(type(number) is int for number in value):
+        return "x".join(map(str, value))
+    return f"a value of type {type(value).__name__.removesuffix('Value').lower()}"

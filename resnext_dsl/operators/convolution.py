@@ -5,23 +5,24 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from resnext_dsl.operators.algebra import Tensor, WeightLayout, crosses
-from resnext_dsl.operators.arguments import NaturalSides, Positive, PositiveFloat, PositiveSides, value_text
-from resnext_dsl.operators.base import Attributes, ModuleCall, RuleError, Shape
+from resnext_dsl.operators.arguments import NaturalSides, Positive, PositiveFloat, PositiveSides
+from resnext_dsl.operators.base import Attributes, ModuleCall, Need, RuleError, Shape, value_text
 from resnext_dsl.operators.memory_rules import INPUT_SAVED, MemoryRules, Saved, ScalarCount, TrainingStep
 from resnext_dsl.operators.ranks import Sides, by_rank, helper_by_rank, rank_of
 from resnext_dsl.operators.readings import WEIGHT_AND_BIAS, CallArguments, OtherRowError, Reading, by_ranks
-from resnext_dsl.operators.row import Operator
+from resnext_dsl.operators.row import ImagesOnly, Operator
 from resnext_dsl.operators.rules import (
     all_windows,
     check_divisible,
     check_kernel,
     collapsed,
     elements,
-    image_of,
+    hint_of_same_upper,
     keywords,
     map_of,
     padded_upper,
     pads_by_size,
+    pads_upper,
     reach,
     resolved_padding,
     shape_text,
@@ -59,6 +60,13 @@ class Convolution(Attributes):
     gain: float = 1.0
     gamma: PositiveFloat = 1.0
     eps: PositiveFloat = 1e-6
+
+    later = frozenset({"standardize", "gain", "gamma", "eps"})
+    needs = (
+        Need("gain", "standardize", ("scaled",)),
+        Need("gamma", "standardize", ("scaled",)),
+        Need("eps", "standardize", (True, "scaled")),
+    )
 
 
 class TransposedConvolution(Attributes):
@@ -124,14 +132,6 @@ def _check_standardize(attributes: Convolution, channels_in: int) -> None:
         raise RuleError("E205", message, "use a larger kernel, fewer groups or `standardize=false`", "standardize")
 
 
-def _check_rank(attributes: Convolution, inputs: tuple[Shape, ...]) -> None:
-    """Checks that the value is an image if the modules of the arguments exist for images only."""
-    if attributes.standardize:
-        image_of("standardize", inputs)
-    if attributes.padding == "same_upper":
-        image_of("padding=same_upper", inputs)
-
-
 def _conv_size(attributes: Convolution, size: Sides) -> Sides:
     kernel = attributes.kernel
     if attributes.padding == "same_upper":
@@ -146,8 +146,6 @@ def _conv_size(attributes: Convolution, size: Sides) -> Sides:
 def _conv_shape(attributes: Convolution, inputs: tuple[Shape, ...]) -> Shape:
     shape = map_of("conv", inputs)
     _check_groups(attributes, shape[0])
-    if attributes.standardize or attributes.padding == "same_upper":
-        _check_rank(attributes, inputs)
     if attributes.standardize:
         _check_standardize(attributes, shape[0])
     return (attributes.channels, *_conv_size(attributes, shape[1:]))
@@ -433,6 +431,10 @@ ROWS = (
         overwritable=True,
         fvcore="conv",
         init_fields=("weight", "bias", "gain"),
+        images_only=(
+            ImagesOnly("standardize", lambda stated: bool(stated.get("standardize"))),
+            ImagesOnly("padding", pads_upper, hint_of_same_upper),
+        ),
         size_text=_conv_size_text,
         readings=(Reading(by_ranks("conv"), _conv_read, tensors=WEIGHT_AND_BIAS),),
     ),

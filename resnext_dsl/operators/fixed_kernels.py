@@ -8,7 +8,7 @@ from resnext_dsl.operators.base import Attributes, ModuleCall, RuleError, Shape
 from resnext_dsl.operators.memory_rules import MemoryRules, Saved, ScalarCount, TrainingStep
 from resnext_dsl.operators.ranks import Sides
 from resnext_dsl.operators.readings import implied
-from resnext_dsl.operators.row import Operator
+from resnext_dsl.operators.row import ImagesOnly, Operator
 from resnext_dsl.operators.rules import (
     check_kernel,
     collapsed,
@@ -22,36 +22,40 @@ from resnext_dsl.operators.rules import (
 )
 
 
-class FixedConvolution(Attributes):
-    """Attributes of `fixed_conv`.
+class FixedKernel(Attributes):
+    """Attributes of convolutions by kernels that are given.
 
     Attributes:
-        kernel: The weights, row by row; all channels have the same.
         stride: Distance between neighbouring windows.
         padding: Rows and columns added on each side.
         mode: The added elements: zeros (`constant`), the mirrored map (`reflect`), or its edge (`replicate`).
     """
 
-    kernel: Matrix
     stride: PositiveSides = (1, 1)
     padding: NaturalSides | Literal["same", "valid"] = "same"
     mode: Literal["constant", "reflect", "replicate"] = "constant"
 
 
-class BlurPool(Attributes):
+class FixedConvolution(FixedKernel):
+    """Attributes of `fixed_conv`.
+
+    Attributes:
+        kernel: The weights, row by row; all channels have the same.
+    """
+
+    kernel: Matrix
+
+
+class BlurPool(FixedKernel):
     """Attributes of `blur_pool`.
 
     Attributes:
         kernel: Height and width of the window.
-        stride: Distance between neighbouring windows.
-        padding: Rows and columns added on each side.
-        mode: The added elements: zeros (`constant`), the mirrored map (`reflect`), or its edge (`replicate`).
     """
 
     kernel: PositiveSides
-    stride: PositiveSides = (2, 2)
-    padding: NaturalSides | Literal["same", "valid"] = "same"
-    mode: Literal["constant", "reflect", "replicate"] = "reflect"
+    stride = (2, 2)
+    mode = "reflect"
 
 
 Fixed = FixedConvolution | BlurPool
@@ -143,6 +147,7 @@ ROWS = (
         layer=True,
         size_text=_size_text,
         readings=(implied("conv2d"),),
+        images_only=(ImagesOnly(),),
     ),
     Operator(
         name="blur_pool",
@@ -159,5 +164,6 @@ ROWS = (
         layer=True,
         size_text=_size_text,
         readings=(implied("conv2d", "pad"),),
+        images_only=(ImagesOnly(),),
     ),
 )

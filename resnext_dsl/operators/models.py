@@ -7,7 +7,7 @@ from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, Lt
-from pydantic import BaseModel, BeforeValidator, ConfigDict, create_model
+from pydantic import BaseModel, BeforeValidator, ConfigDict, create_model, model_validator
 
 from resnext_dsl.operators.arguments import MatrixMark, NumberBound, SidesMark, on_every_side, rows_of
 from resnext_dsl.operators.base import REQUIRED, Attributes
@@ -35,7 +35,18 @@ def _model_of(attributes: Any, rank: int) -> type[BaseModel]:
         for name, default in attributes.fields.items()
     }
     config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
-    return create_model(attributes.__name__, __config__=config, __doc__=attributes.__doc__, **fields)
+    checks: dict[str, Any] = {"needs": model_validator(mode="after")(partial(_checked_needs, attributes))}
+    return create_model(
+        attributes.__name__, __config__=config, __doc__=attributes.__doc__, __validators__=checks, **fields
+    )
+
+
+def _checked_needs(attributes: type[Attributes], model: BaseModel) -> BaseModel:
+    values = dict(model)
+    for need in attributes.needs:
+        if values[need.argument] != attributes.fields[need.argument] and values[need.other] not in need.values:
+            raise ValueError(f"`{need.argument}` needs `{need.other}`")
+    return model
 
 
 def _of_rank(default: Any, rank: int) -> Any:

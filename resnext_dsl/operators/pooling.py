@@ -23,17 +23,18 @@ from resnext_dsl.operators.readings import (
     output_size,
     refused,
 )
-from resnext_dsl.operators.row import Operator
+from resnext_dsl.operators.row import ImagesOnly, Operator
 from resnext_dsl.operators.rules import (
     check_kernel,
     collapsed,
     elements,
-    image_of,
+    hint_of_same_upper,
     keywords,
     map_of,
     no_parameters,
     padded_upper,
     pads_by_size,
+    pads_upper,
     reach,
     resolved_padding,
     sides_text,
@@ -131,22 +132,27 @@ def _padded(attributes: MaxPool | AvgPool, shape: Shape, dilation: Sides) -> int
     return shape[0] * math.prod(padded_upper(shape[1:], reach(kernel, dilation), attributes.stride or kernel))
 
 
-def _map_of(operator: str, attributes: MaxPool | AvgPool, inputs: tuple[Shape, ...]) -> Shape:
-    """The input. It must be an image if windows are padded by `same_upper`, whose modules exist for images only."""
-    if attributes.padding == "same_upper" and attributes.kernel != "global":
-        return image_of("padding=same_upper", inputs)
-    return map_of(operator, inputs)
+def _windows_pad_upper(arguments: Mapping[str, Any]) -> bool:
+    """Whether arguments ask for windows with the padding of `same_upper`."""
+    return pads_upper(arguments) and arguments.get("kernel") != "global"
+
+
+def _hint_of_average(arguments: Mapping[str, Any]) -> str:
+    # A mean that leaves padding out, and a maximum, differ from those of a map that is padded before.
+    if not arguments.get("count_include_pad", True):
+        return ""
+    return hint_of_same_upper({"stride": arguments.get("kernel"), **arguments})
 
 
 def _max_shape(attributes: MaxPool, inputs: tuple[Shape, ...]) -> Shape:
-    shape = _map_of("maxpool", attributes, inputs)
+    shape = map_of("maxpool", inputs)
     if attributes.kernel == "global":
         return (shape[0], *(1,) * rank_of(shape))
     return (shape[0], *_pooled_size(shape[1:], attributes.kernel, attributes.dilation, attributes))
 
 
 def _avg_shape(attributes: AvgPool, inputs: tuple[Shape, ...]) -> Shape:
-    shape = _map_of("avgpool", attributes, inputs)
+    shape = map_of("avgpool", inputs)
     if attributes.kernel == "global":
         return (shape[0], *(1,) * rank_of(shape))
     size = _pooled_size(shape[1:], attributes.kernel, (1,) * rank_of(shape), attributes)
@@ -336,6 +342,7 @@ ROWS = (
             Reading(by_ranks("adaptive_max_pool"), _global_read),
             implied("amax"),
         ),
+        images_only=(ImagesOnly("padding", _windows_pad_upper),),
     ),
     Operator(
         name="avgpool",
@@ -348,6 +355,7 @@ ROWS = (
         flops=_avg_flops,
         memory=MemoryRules(_avg_saves, scratch=_avg_scratch),
         algebra=CHANNELWISE,
+        images_only=(ImagesOnly("padding", _windows_pad_upper, _hint_of_average),),
         fvcore="adaptive_avg_pool2d",
         readings=(
             Reading(by_ranks("avg_pool"), _avg_read),

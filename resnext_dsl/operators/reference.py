@@ -5,9 +5,18 @@ from __future__ import annotations
 import re
 
 from resnext_dsl.operators import OPERATORS
-from resnext_dsl.operators.arguments import LARGEST, AttributeField, arguments_of, value_text
-from resnext_dsl.operators.base import Attributes
+from resnext_dsl.operators.arguments import LARGEST, AttributeField, arguments_of
+from resnext_dsl.operators.base import Attributes, value_text
 from resnext_dsl.operators.row import Operator
+
+
+def _images_only() -> str:
+    """The operators and arguments that take images only, as a list in words."""
+    limits = [(limit.argument, row.name) for row in OPERATORS.values() for limit in row.images_only]
+    subjects = {f"`{argument or name}`".replace("`padding`", "`padding=same_upper`") for argument, name in limits}
+    *most, last = sorted(subjects)
+    return f"{', '.join(most)} and {last}"
+
 
 _OPENING = f"""\
 # Operators
@@ -19,8 +28,8 @@ default must be given. A size, stride or padding is a shape, `3x1` for height an
 such as `same` need no quotes. The absolute value of an int is at most {LARGEST}.
 
 A feature map has channels and sides: the length of a signal, height and width of an image, or time, height and width of
-a clip. Operators follow the number of sides. Images only: `pixel_shuffle`, `pixel_unshuffle`, `fixed_conv`,
-`blur_pool`, `padding=same_upper` and `standardize`. `avgpool` of a clip takes no kernel larger than the clip.
+a clip. Operators follow the number of sides. Images only: {_images_only()}.
+`avgpool` of a clip takes no kernel larger than the clip.
 The tables say height and width for the sides, and rows and columns for their elements.
 
 `flatten` turns a feature map into features. Parameters are learned scalars. FLOPs
@@ -45,10 +54,10 @@ _KIND_NOTES = {
         "`padding=same` is half the reach of the kernel, `dilation * (kernel - 1) // 2`, on every side. At stride 1 an"
         " odd kernel keeps the size. `padding=valid` is no padding. `padding=same_upper` is `same` of TensorFlow and"
         " Keras: it gives the size / stride, rounded up, for any image that runs, and an odd row or column goes to the"
-        " end. Without `standardize`, `gain`, `gamma` and `eps` have no effect. FLOPs: weights times positions of the"
-        " kernel, in the output for `conv` and in the input for `conv_transpose`. For standardized weights fvcore adds"
-        " a batch norm of the weights: 4 FLOPs for each weight, 5 if they are `scaled`. The outputs count as"
-        " activations."
+        " end. `gain` and `gamma` need `standardize=scaled`, and `eps` needs `standardize`. A call that states"
+        " `standardize=false` takes none of them from a `default` line. FLOPs: weights times positions of the kernel,"
+        " in the output for `conv` and in the input for `conv_transpose`. For standardized weights fvcore adds a batch"
+        " norm of the weights: 4 FLOPs for each weight, 5 if they are `scaled`. The outputs count as activations."
     ),
     "linear": "FLOPs: weights. Its output counts as activations.",
     "normalization": (
@@ -88,8 +97,9 @@ def meanings_of(attributes: type[Attributes]) -> dict[str, str]:
     >>> meanings_of(DropPath)
     {'p': 'probability that a sample becomes zero'}
     """
-    _, _, section = (attributes.__doc__ or "").partition("Attributes:\n")
-    entries = re.findall(r"^ +(\w+): (.+)\.$", section, re.MULTILINE)
+    declaring = attributes.__mro__[: attributes.__mro__.index(Attributes)]
+    sections = [(each.__doc__ or "").partition("Attributes:\n")[2] for each in declaring]
+    entries = re.findall(r"^ +(\w+): (.+)\.$", "\n".join(sections), re.MULTILINE)
     return {name: meaning[0].lower() + meaning[1:] for name, meaning in entries}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from resnext_dsl.foundation.records import NamedTuple
@@ -13,6 +13,28 @@ from resnext_dsl.operators.memory_rules import MemoryRules
 from resnext_dsl.operators.readings import Reading
 
 Rule = Callable[[Any, tuple[Shape, ...]], Any]
+
+
+def _always(arguments: Mapping[str, Any]) -> bool:
+    return True
+
+
+def _no_hint(arguments: Mapping[str, Any]) -> str:
+    return ""
+
+
+class ImagesOnly(NamedTuple):
+    """A limit of an operator to images, since torch has no module of it for signals and clips.
+
+    Attributes:
+        argument: The argument that sets the limit; "" if the operator has it whatever its arguments are.
+        applies: (arguments) -> whether they set the limit; they are not checked yet.
+        hint: (arguments) -> how to write the same for a signal or a clip; "" if that is impossible.
+    """
+
+    argument: str = ""
+    applies: Callable[[Mapping[str, Any]], bool] = _always
+    hint: Callable[[Mapping[str, Any]], str] = _no_hint
 
 
 class Operator(NamedTuple):
@@ -44,6 +66,7 @@ class Operator(NamedTuple):
         fvcore: fvcore's name for it, if fvcore counts its FLOPs; `{...}` stands for an attribute.
         init_fields: Parameters of its module that an `init` rule may start.
         layer: Whether it counts as a convolution or linear layer though rewriting knows no layout of its weight.
+        images_only: Its limits to images; empty if it takes signals and clips with all arguments.
         size_text: (attributes) -> its size in the table of stages, "3x3 64 /2"; None if its name is enough.
         readings: The ATen operators that it computes, for the import of networks.
     """
@@ -69,6 +92,7 @@ class Operator(NamedTuple):
     fvcore: str = ""
     init_fields: tuple[str, ...] = ()
     layer: bool = False
+    images_only: tuple[ImagesOnly, ...] = ()
     size_text: Callable[[Any], str] | None = None
     readings: tuple[Reading, ...] = ()
 

@@ -7,11 +7,11 @@ functions. The two sides of an image are written out where a loop over sides tak
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from operator import add
 from typing import Any
 
-from resnext_dsl.operators.base import Expression, RuleError, Shape
+from resnext_dsl.operators.base import Expression, RuleError, Shape, is_int
 from resnext_dsl.operators.ranks import IMAGE, LAYOUTS, Sides, rank_of
 
 Literals = tuple[tuple[str, Any], ...]
@@ -40,15 +40,13 @@ def map_of(operator: str, inputs: tuple[Shape, ...]) -> Shape:
 
 
 def image_of(operator: str, inputs: tuple[Shape, ...]) -> tuple[int, int, int]:
-    """The input of an operator that takes feature maps of height and width only.
+    """The input of an operator that takes images only, as `Operator.images_only` says.
 
     Raises:
-        RuleError: E301 if the input is not such a feature map.
+        RuleError: E301 if the input is not a feature map.
     """
     shape = map_of(operator, inputs)
-    if rank_of(shape) != IMAGE:
-        message = f"`{operator}` takes only feature maps of {LAYOUTS[IMAGE]}; found {shape_text(shape)}"
-        raise RuleError("E301", message, "")
+    assert rank_of(shape) == IMAGE, "`arguments.validate` refuses other feature maps"
     return shape[0], shape[1], shape[2]
 
 
@@ -120,6 +118,27 @@ def pads_by_size(padding: Sides | str, reach: Sides, stride: Sides) -> bool:
     if padding != "same_upper":
         return False
     return not all(rows == 1 or (step == 1 and rows % 2 == 1) for rows, step in zip(reach, stride, strict=True))
+
+
+def pads_upper(arguments: Mapping[str, Any]) -> bool:
+    """Whether arguments ask for `same_upper`."""
+    return bool(arguments.get("padding") == "same_upper")
+
+
+def hint_of_same_upper(arguments: Mapping[str, Any]) -> str:
+    """The same padding in two statements, for the declared size, with the arguments of a convolution or pooling."""
+    sizes = {name: arguments[name] for name in ("kernel", "stride", "dilation") if name in arguments}
+    plain = {name: size if is_int(size) else _one_of(size) for name, size in sizes.items()}
+    if "kernel" not in plain or None in plain.values():
+        return "put `pad_same(KERNEL, STRIDE)` before it and use `padding=valid`, with one number for each side"
+    stated = ", ".join(f"{name}={size}" for name, size in plain.items())
+    return f"put `pad_same({stated})` before it and use `{stated}, padding=valid`"
+
+
+def _one_of(size: Any) -> int | None:
+    """The number of a size that has the same one for each side; None for any other value."""
+    numbers = set(size) if isinstance(size, tuple | list) else set()
+    return numbers.pop() if len(numbers) == 1 else None
 
 
 def missing(size: int, reach: int, stride: int) -> int:

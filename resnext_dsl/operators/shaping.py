@@ -11,7 +11,7 @@ from resnext_dsl.operators.base import Attributes, Expression, ModuleCall, RuleE
 from resnext_dsl.operators.memory_rules import NOTHING_SAVED, VIEW
 from resnext_dsl.operators.ranks import rank_of
 from resnext_dsl.operators.readings import RESIZING, CallArguments, OtherRowError, Reading, implied, read_interpolation
-from resnext_dsl.operators.row import Operator
+from resnext_dsl.operators.row import ImagesOnly, Operator
 from resnext_dsl.operators.rules import (
     STEPS,
     check_corners,
@@ -53,6 +53,8 @@ class Shuffle(Attributes):
         groups: Number of groups whose channels alternate in the result.
         unit: Number of neighbouring channels that stay together.
     """
+
+    later = frozenset({"unit"})
 
     groups: Positive
     unit: Positive = 1
@@ -293,6 +295,7 @@ ROWS = (
         memory=NOTHING_SAVED,
         algebra=CHANNELWISE,
         readings=(Reading(("pixel_shuffle",), _pixel_shuffle_read),),
+        images_only=(ImagesOnly(),),
     ),
     Operator(
         name="slice",

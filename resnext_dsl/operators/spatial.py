@@ -17,7 +17,7 @@ from resnext_dsl.operators.readings import (
     implied,
     read_interpolation,
 )
-from resnext_dsl.operators.row import Operator
+from resnext_dsl.operators.row import ImagesOnly, Operator
 from resnext_dsl.operators.rules import (
     STEPS,
     check_corners,
@@ -310,5 +310,6 @@ ROWS = (
         memory=NOTHING_SAVED,
         algebra=CHANNELWISE,
         readings=(Reading(("pixel_unshuffle",), _unshuffle_read),),
+        images_only=(ImagesOnly(),),
     ),
 )

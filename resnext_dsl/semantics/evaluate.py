@@ -10,6 +10,7 @@ from resnext_dsl.foundation.diagnostics import ArchError, Diagnostic, Note, Span
 from resnext_dsl.foundation.options import Options
 from resnext_dsl.operators import OPERATORS, SYMBOLS
 from resnext_dsl.operators.base import is_int
+from resnext_dsl.semantics.elements import element_at, list_slice
 from resnext_dsl.semantics.functions import BUILTINS, INFIX, WHOLE, BadValueError, number
 from resnext_dsl.semantics.init_schemes import INIT_WORDS
 from resnext_dsl.semantics.recursion import too_deep
@@ -29,11 +30,9 @@ from resnext_dsl.semantics.values import (
     TemplateValue,
     UnsettledError,
     depth_of,
-    holds_values,
     show,
     size_of,
     type_name,
-    values_text,
     with_article,
 )
 from resnext_dsl.syntax import nodes as s
@@ -363,20 +362,14 @@ class Interpreter:
 
     def _index(self, expression: s.Index, env: Environment) -> Any:
         value = self.evaluate(expression.base, env)
-        for position in expression.indices:
+        for place in expression.indices:
             if not isinstance(value, tuple):
                 raise error("E204", f"only a list or a shape has elements; found {show(value)}", expression.span)
-            place = self.evaluate(position, env)
-            if not is_int(place):
-                raise error("E204", f"an index must be an int; found {show(place)}", position.span)
-            if not -len(value) <= place < len(value):
-                message = f"index {place} is out of range: {show(value)} has {len(value)} elements, counted from 0"
-                hint = ""
-                if holds_values(value):
-                    message = f"index {place} is out of range: the list has {values_text(len(value))}, counted from 0"
-                    hint = "`[-1]` is the last value"
-                raise error("E205", message, position.span, hint=hint)
-            value = value[place]
+            if isinstance(place, s.ListSlice):
+                bounds = [None if bound is None else self.evaluate(bound, env) for bound in (place.start, place.stop)]
+                value = list_slice(value, place, *bounds)
+            else:
+                value = element_at(value, self.evaluate(place, env), place.span)
         return value
 
     def _list(self, expression: s.ListOf, env: Environment) -> List:

@@ -157,6 +157,10 @@ def _may_stop(expression: s.Expression) -> bool:
     )
 
 
+def _bounds(place: s.Expression | s.ListSlice) -> tuple[s.Expression | None, ...]:
+    return (place.start, place.stop) if isinstance(place, s.ListSlice) else (place,)
+
+
 def _parts(expression: s.Expression) -> tuple[s.Expression, ...]:
     """The operands of an expression that binds no names, the one that is computed first at the start."""
     if isinstance(expression, s.Chain):
@@ -169,7 +173,8 @@ def _parts(expression: s.Expression) -> tuple[s.Expression, ...]:
     if isinstance(expression, s.Dimensions):
         return expression.parts
     if isinstance(expression, s.Index):
-        return (expression.base, *expression.indices)
+        bounds = [bound for place in expression.indices for bound in _bounds(place) if bound is not None]
+        return (expression.base, *bounds)
     if isinstance(expression, s.ListOf):
         return expression.items
     return ()

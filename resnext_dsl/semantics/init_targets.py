@@ -5,6 +5,7 @@ Some checks need the text only; the others need the expanded network.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Collection, Iterable
 from typing import Any
 
@@ -72,37 +73,54 @@ class _Tree:
 
     Attributes:
         nodes: Module of one operator -> its first node.
-        inside: Scope -> the names directly in it.
-        fields: Scope or module -> operator with weights in it -> the fields that such operators have.
+        names: The names of all scopes and modules, in the order of the graph.
     """
 
     def __init__(self, graph: Graph) -> None:
+        self._graph = graph
         self.nodes: dict[str, Node] = {}
         for node in graph.nodes[1:]:
             self.nodes.setdefault(node.module_name, node)
-        self.inside: dict[str, dict[str, None]] = {}
-        self.fields: dict[str, dict[str, set[str]]] = {}
-        scopes = [scope.module_name for name, scope in graph.scopes.items() if name]
-        for name in (*scopes, *self.nodes):
-            outer, _, local = name.rpartition(".")
-            self.inside.setdefault(outer, {})[local] = None
-        for node in self.nodes.values():
-            if OPERATORS[node.operator].init_fields:
-                self._count(node, fields_of(graph, node))
+        self.names = dict.fromkeys([scope.module_name for name, scope in graph.scopes.items() if name])
+        self.names.update(dict.fromkeys(self.nodes))
+        self._sorted: list[tuple[str, int]] = []
+        self._in_order: tuple[Node, ...] = ()
+        self._fields: dict[str, dict[str, set[str]]] = {}
 
-    def _count(self, node: Node, fields: tuple[str, ...]) -> None:
-        path = node.module_name
-        while path:
-            self.fields.setdefault(path, {}).setdefault(node.operator, set()).update(fields)
-            path = path.rpartition(".")[0]
+    def inside(self, scope: str) -> list[str]:
+        """The names directly in a scope."""
+        parts = (name.rpartition(".") for name in self.names)
+        return [local for outer, _, local in parts if outer == scope]
+
+    def fields(self, name: str) -> dict[str, set[str]]:
+        """For each operator with weights in a scope or module, the fields that such operators have."""
+        known = self._fields.get(name)
+        if known is None:
+            known = self._fields[name] = {}
+            for node in self._within(name):
+                if OPERATORS[node.operator].init_fields:
+                    known.setdefault(node.operator, set()).update(fields_of(self._graph, node))
+        return known
+
+    def _within(self, name: str) -> list[Node]:
+        """The nodes of a module and of those inside it, in the order of the graph."""
+        if not self._sorted:
+            self._sorted = sorted(zip(self.nodes, range(len(self.nodes)), strict=True))
+            self._in_order = tuple(self.nodes.values())
+        # The names that begin alike stand side by side, and `/` follows the dot.
+        first, end = (bisect_left(self._sorted, (name + mark, 0)) for mark in "./")
+        places = sorted(place for _, place in self._sorted[first:end])
+        alone = [self.nodes[name]] if name in self.nodes else []
+        return alone + [self._in_order[place] for place in places]
 
     def find(self, words: Iterable[s.Name]) -> str:
         """The name that a path stands for; ArchError at its first unknown word."""
         name = ""
         for word in words:
-            if word.text not in self.inside.get(name, ()):
-                raise _unknown(word, name, self.inside.get(name, ()))
-            name = f"{name}.{word.text}" if name else word.text
+            inner = f"{name}.{word.text}" if name else word.text
+            if inner not in self.names:
+                raise _unknown(word, name, self.inside(name))
+            name = inner
         return name
 
 
@@ -116,7 +134,7 @@ def _settled(rule: InitRule, tree: _Tree) -> InitRule:
             raise _no_operator(rule, name, tree)
         rule = rule._replace(path=name, operator=tree.nodes[name].operator)
         check_field(written, rule.operator)
-    fields = tree.fields.get(rule.path, {})
+    fields = tree.fields(rule.path)
     if rule.operator not in fields:
         raise _without_operator(rule, list(fields))
     if rule.field not in fields[rule.operator]:
@@ -135,7 +153,7 @@ def _unknown_operator(word: s.Name, tops: Collection[str]) -> ArchError:
 
 
 def _no_operator(rule: InitRule, name: str, tree: _Tree) -> ArchError:
-    operators = list(tree.fields.get(name, ()))
+    operators = list(tree.fields(name))
     hint = f"name an operator inside it: `{name}.{operators[0]}.{rule.field}`" if operators else ""
     return error("E207", f"`{name}` is not an operator", rule.written.operator.span, hint=hint)
 

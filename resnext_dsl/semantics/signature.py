@@ -97,22 +97,23 @@ def bind(
     values: list[s.CallArgument] = []
     position, parameters = 0, signature.open()
     for argument in arguments:
-        if (argument.name is None and signature.takes_values) or _is_value(signature, argument):
+        stated = argument.name.text if argument.name is not None else None
+        # `crop(like=skip)` gives a value of the network by name.
+        if signature.takes_values and (stated is None or stated == signature.value_name):
             values.append(argument)
             continue
-        if argument.name is None:
+        if stated is None:
             if position >= len(parameters):
                 problems.append(_surplus(signature, argument))
                 continue
-            name = parameters[position]
+            stated = parameters[position]
             position += 1
-        else:
-            name = argument.name.text
-        problem = _problem(signature, argument, name, named)
-        if problem is not None:
-            problems.append(problem)
-        else:
-            named[name] = argument
+        if stated in named or stated not in parameters:
+            problem = _problem(signature, argument, stated, named)
+            if problem is not None:
+                problems.append(problem)
+                continue
+        named[stated] = argument
     # A misspelt argument is the likely reason for a missing one, so it is the only error.
     if not partial and not problems and not signature.required <= named.keys():
         missing = [name for name in signature.parameters if name in signature.required and name not in named]
@@ -120,11 +121,6 @@ def bind(
     if problems:
         raise ArchError(problems)
     return BoundArguments(named, {name: argument.value.span for name, argument in named.items()}, tuple(values))
-
-
-def _is_value(signature: Signature, argument: s.CallArgument) -> bool:
-    """Whether an argument gives a value of the network by name, as in `crop(like=skip)`."""
-    return argument.name is not None and argument.name.text == signature.value_name
 
 
 def _problem(

@@ -110,6 +110,11 @@ SYNTAX_ERRORS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         ("template t { conv(64 3x3) }", "let a = max(1 2)", "let a = [1 2]"),
     ),
     (
+        "a slice of a list has no step",
+        "write `xs[START:STOP]`, or a list of the elements: `[xs[2 * i] for i in range(n)]`",
+        ("let a = b[0:4:2]", "let a = b[::2]", "let a = b[1::2]", "let a = b[:4:2]"),
+    ),
+    (
         "a value is missing",
         "",
         (
@@ -207,7 +212,7 @@ def describe(source: Source, tokens: list[Token], failure: ParseFailure) -> Diag
 def _found(token: Token) -> str:
     if token.kind in ("$END", END):
         return PHRASES[token.kind] if token.text != "}" else "`}`"
-    return f"`{token.text[:40]}`"
+    return f"`{token.text[:40]}`" if token.text else PHRASES["$END"]
 
 
 def _not_a_name(tokens: list[Token], index: int) -> tuple[str, str] | None:

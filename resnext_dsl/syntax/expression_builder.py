@@ -107,6 +107,10 @@ class ExpressionBuilder:
         indices = tuple(child for child in rest if not isinstance(child, Token))
         return s.Index(self._span(base, rest[-1]), base, indices)
 
+    def list_slice(self, children: list[Any]) -> s.ListSlice:
+        start, colon, stop = children
+        return s.ListSlice(self._span(start or colon, stop or colon), start, stop)
+
     def number(self, children: list[Any]) -> s.Literal:
         token = children[0]
         span = self._span(token, token)

@@ -72,12 +72,20 @@ class Dimensions(NamedTuple):
     parts: tuple[Expression, ...]
 
 
+class ListSlice(NamedTuple):
+    """The place `1:-1` of `list[1:-1]`; a bound that is left out is None."""
+
+    span: Span
+    start: Expression | None
+    stop: Expression | None
+
+
 class Index(NamedTuple):
-    """`list[i]`, chained: `list[i][j]`."""
+    """`list[i]` and `list[i:j]`, chained: `list[i][j]`."""
 
     span: Span
     base: Expression
-    indices: tuple[Expression, ...]
+    indices: tuple[Expression | ListSlice, ...]
 
 
 class ListOf(NamedTuple):

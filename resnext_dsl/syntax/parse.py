@@ -5,6 +5,7 @@ After an error, parsing goes on without the statement that has it, so the rest o
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from resnext_dsl.foundation.diagnostics import Diagnostic, Span, SpecSyntaxError
@@ -13,7 +14,7 @@ from resnext_dsl.foundation.records import NamedTuple
 from resnext_dsl.foundation.source import Source
 from resnext_dsl.syntax import lalr
 from resnext_dsl.syntax.lexer import CLOSERS, END, OPENERS, Token, lex
-from resnext_dsl.syntax.nodes import Comment, File
+from resnext_dsl.syntax.nodes import Comment, Entry, File, NetworkDeclaration
 from resnext_dsl.syntax.tree_builder import Builder
 
 
@@ -36,11 +37,36 @@ def parse(source: Source, options: Options = DEFAULTS) -> File:
     return parsed.file
 
 
+def parse_entries(source: Source, options: Options = DEFAULTS) -> tuple[Entry, ...]:
+    """The syntax trees of a text that has the entries of a network without the network around them.
+
+    Raises:
+        SpecSyntaxError: With every syntax error of the text (up to `max_errors`).
+    """
+    parsed = _recovered(source, options, _in_a_network)
+    if parsed.diagnostics:
+        raise SpecSyntaxError(parsed.diagnostics[: options.max_errors])
+    (network,) = parsed.file.items
+    assert isinstance(network, NetworkDeclaration)
+    return network.entries
+
+
+def _in_a_network(tokens: list[Token]) -> list[Token]:
+    """The tokens of entries as those of a network."""
+    end = tokens[-1]
+    opening = [Token(kind, text, 0, 0) for kind, text in (("NETWORK", "network"), ("NAME", "_"), ("LBRACE", "{"))]
+    return [*opening, *tokens[:-1], Token("RBRACE", "", end.start, end.end), end]
+
+
 def recover(source: Source, options: Options = DEFAULTS) -> Parsed:
     """The syntax tree of the well-formed statements, and a diagnostic for each of the others."""
+    return _recovered(source, options, lambda tokens: tokens)
+
+
+def _recovered(source: Source, options: Options, around: Callable[[list[Token]], list[Token]]) -> Parsed:
     lexed = lex(source, options)
     diagnostics = list(lexed.diagnostics)
-    tokens = lexed.tokens
+    tokens = around(lexed.tokens)
     while True:
         builder = Builder(source, options)
         result = lalr.run(tokens, builder)

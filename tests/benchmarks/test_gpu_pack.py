@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import tarfile
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -21,8 +21,14 @@ SIZES = {"scipy": 35 * 2**20, "scikit-learn": 9 * 2**20, "pydantic-core": 2 * 2*
 
 @pytest.fixture
 def fake_wheels(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
-    """Wheels of stated sizes, without an index."""
+    """The sizes of the wheels of a test, which may change them."""
     sizes = dict(SIZES)
+    monkeypatch.setattr(packing, "download", made_here(sizes))
+    return sizes
+
+
+def made_here(sizes: Mapping[str, int]) -> Callable[[Sequence[str], Sequence[str], Path], None]:
+    """Makes wheels of stated sizes, without an index."""
 
     def download(packages: Sequence[str], pythons: Sequence[str], folder: Path) -> None:
         for package in packages:
@@ -30,8 +36,7 @@ def fake_wheels(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
                 tag = f"cp{python.replace('.', '')}" if package in sizes else "py3"
                 (folder / f"{package}-1-{tag}-none-any.whl").write_bytes(os.urandom(sizes.get(package, 20_000)))
 
-    monkeypatch.setattr(packing, "download", download)
-    return sizes
+    return download
 
 
 def names(archive: Path) -> list[str]:
@@ -39,10 +44,17 @@ def names(archive: Path) -> list[str]:
         return opened.getnames()
 
 
-@pytest.mark.usefixtures("fake_wheels")
-def test_the_archive_holds_package_benchmarks_wheels_and_fits(tmp_path: Path) -> None:
-    output = tmp_path / "deep" / "gpu.tar.gz"
-    said = packing.pack(output)
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
+    """An archive with wheels of those sizes, and the words of the command."""
+    output = tmp_path_factory.mktemp("packed") / "deep" / "gpu.tar.gz"
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(packing, "download", made_here(dict(SIZES)))
+        yield output, packing.pack(output)
+
+
+def test_the_archive_holds_package_benchmarks_wheels_and_fits(packed: tuple[Path, str]) -> None:
+    output, said = packed
     assert output.stat().st_size <= 60 * 2**20
     assert said.splitlines()[-1] == "  tar xzf gpu.tar.gz && bash resnext-dsl-gpu/run.sh"
     found = {name.removeprefix("resnext-dsl-gpu/") for name in names(output)}
@@ -53,12 +65,11 @@ def test_the_archive_holds_package_benchmarks_wheels_and_fits(tmp_path: Path) ->
     assert not [name for name in found if "__pycache__" in name or "/results/" in name or name.startswith("tests/")]
 
 
-@pytest.mark.usefixtures("fake_wheels")
-def test_wheels_that_do_not_fit_are_named_with_what_is_left_out(tmp_path: Path) -> None:
-    said = packing.pack(tmp_path / "gpu.tar.gz")
+def test_wheels_that_do_not_fit_are_named_with_what_is_left_out(packed: tuple[Path, str]) -> None:
+    output, said = packed
     no_room = "no room for the wheels of digits on Python 3.11: the parts of `truth` that train on digits are left out"
     assert no_room in said
-    with tarfile.open(tmp_path / "gpu.tar.gz") as opened:
+    with tarfile.open(output) as opened:
         requirements = opened.extractfile("resnext-dsl-gpu/requirements.txt").read().decode().splitlines()
     assert 'scipy==1.17.1 ; python_version == "3.12"' in requirements
     assert 'scipy==1.17.1 ; python_version == "3.11"' not in requirements

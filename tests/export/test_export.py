@@ -22,8 +22,17 @@ from resnext_dsl.export.write import Written
 from resnext_dsl.foundation import atomic as output
 
 ROOT = Path(__file__).parent.parent.parent
-EXPORTS = [(target, name) for target in ("pt2", "onnx", "openvino") for name in NETWORKS] + [
-    pytest.param("aoti", "outputs", marks=pytest.mark.slow)
+QUICK = {
+    "onnx": {"plain", "lists", "windows", "clip", "aux", "repeated"},
+    "openvino": {"plain", "lists", "windows", "signal", "outputs", "nothing"},
+    "aoti": set(),
+}
+"""The networks of the tests that are not slow, where a target takes seconds; together they are all networks."""
+
+EXPORTS = [
+    pytest.param(target, name, marks=() if name in QUICK.get(target, NETWORKS) else pytest.mark.slow)
+    for target, names in (("pt2", NETWORKS), ("onnx", NETWORKS), ("openvino", NETWORKS), ("aoti", ["outputs"]))
+    for name in names
 ]
 GREY = """network grey {
     input image: 1x8x8
@@ -81,6 +90,13 @@ def exported_package(network: rx.Network, path: Path) -> Written:
 
 
 @pytest.mark.slow
+def test_the_printed_lines_of_a_package_are_a_program(tmp_path: Path) -> None:
+    written = exported_package(rx.loads(GREY), tmp_path / "m.pt2")
+    shape, wrong = "tuple(outputs[1].shape)", "images.mT.contiguous().mT"
+    hold_snippet(written.snippet, "torch.ones(2, 1, 8, 8)", shape, wrong)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("spec", "settings"),
     [
@@ -123,9 +139,13 @@ def test_a_package_of_any_batch_for_one_channel(tmp_path: Path, monkeypatch: pyt
     images = torch.randn(2, 1, 8, 8)
     across = images.mT.contiguous().mT  # rows and columns in the other order in memory
     refused = [across, torch.randn(2, 1, 8, 9), images.double()]
-    hold_checks(tmp_path / "m.pt2", images, eager(network, images, seed=3)["main"], refused)
-    shape, wrong = "tuple(outputs[1].shape)", "images.mT.contiguous().mT"
-    hold_snippet(written.snippet, "torch.ones(2, 1, 8, 8)", shape, wrong)
+    expected = eager(network, images, seed=3)
+    hold_checks(tmp_path / "m.pt2", images, expected["main"], refused)
+    names = {"os": os, "torch": torch, "images": images}
+    monkeypatch.setenv("AOTI_RUNTIME_CHECK_INPUTS", "0")
+    exec(written.snippet, names)
+    torch.testing.assert_close(list(names["outputs"]), list(expected.values()), rtol=1e-4, atol=1e-5)
+    assert os.environ["AOTI_RUNTIME_CHECK_INPUTS"] == "1"
 
 
 @pytest.mark.slow

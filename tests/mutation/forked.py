@@ -51,7 +51,7 @@ def import_libraries() -> None:
     for name in LIBRARIES:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
-    peers = importlib.import_module("resnext_dsl.bench.peers")
+    peers = importlib.import_module("resnext_dsl.importing.libraries")
     declared = peers.declare_missing_operators()
     for name in ("torchvision", "timm"):
         with contextlib.suppress(ImportError):

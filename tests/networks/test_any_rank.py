@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from typing import Any
 
 import pytest
@@ -214,9 +215,12 @@ def test_a_checkpoint_of_another_number_of_input_channels_is_adapted(sides: str)
         ("conv(4, 3, padding=same_upper)", "padding=same_upper"),
         ("maxpool(3, padding=same_upper)", "padding=same_upper"),
         ("avgpool(3, padding=same_upper)", "padding=same_upper"),
-        ("conv(4, 3, standardize=true)", "standardize"),
+        ("conv(4, 3, standardize=true)", "standardize=true"),
+        ("conv(4, 3x3, standardize=scaled)", "standardize=scaled"),
+        ("pixel_shuffle(2)", "pixel_shuffle"),
+        ("pixel_unshuffle(2)", "pixel_unshuffle"),
         ("fixed_conv([[1, 2, 1]])", "fixed_conv"),
-        ("blur_pool(3)", "blur_pool"),
+        ("blur_pool(3x3)", "blur_pool"),
     ],
 )
 def test_arguments_and_operators_of_images_refuse_other_ranks(operator: str, subject: str, sides: str) -> None:
@@ -225,6 +229,23 @@ def test_arguments_and_operators_of_images_refuse_other_ranks(operator: str, sub
     (diagnostic,) = caught.value.diagnostics
     message = f"`{subject}` takes only feature maps of channels x height x width; found 3x{sides}"
     assert (diagnostic.code, diagnostic.message) == ("E301", message)
+
+
+@pytest.mark.parametrize("sides", ["17", "7x17x16"])
+@pytest.mark.parametrize(
+    "operator", ["conv(4, 3, stride=2, {})", "conv(4, 4, {})", "avgpool(3, {})", "avgpool(4, stride=3, {})"]
+)
+def test_the_hint_for_same_upper_gives_the_size_over_the_stride_rounded_up(operator: str, sides: str) -> None:
+    with pytest.raises(rx.ArchError) as caught:
+        rx.loads(f"network n {{ input x: 3x{sides}; {operator.format('padding=same_upper')} }}")
+    match = re.match(r"put `(.+)` before it and use `(.+)`$", caught.value.diagnostics[0].hint)
+    assert match is not None
+    pads, arguments = match.groups()
+    name, first = operator.split("(", maxsplit=1)[0], "4, " if operator.startswith("conv") else ""
+    network = rx.loads(f"network n {{ input x: 3x{sides}; {pads}; {name}({first}{arguments}) }}")
+    stride = int(re.search(r"stride=(\d)", arguments)[1]) if "stride" in arguments else 1  # type: ignore[index]
+    wanted = tuple(-(-int(side) // stride) for side in sides.split("x"))
+    assert network.ir.nodes[-1].shape[1:] == wanted
 
 
 def test_global_pooling_ignores_the_padding_at_every_rank() -> None:

@@ -29,9 +29,7 @@ def check(network: rx.Network, theirs: nn.Module, listed: set[str]) -> None:
     assert codes == listed
     x = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(3))
     assert network.cost().params == sum(p.numel() for p in theirs.parameters())
-    counted = fvcore_flops(ours, x[:1])
-    assert network.cost().flops == counted.total()
-    assert network.cost().macs == multiply_adds(counted) == multiply_adds(fvcore_flops(theirs, x[:1]))
+    assert network.cost().macs == multiply_adds(fvcore_flops(theirs, x[:1]))
     with torch.no_grad():  # in float64: a softmax of large values makes much of a rounding
         assert relative_error(ours.double()(x.double()), theirs.double()(x.double())) < 1e-8
 
@@ -50,7 +48,17 @@ def test_a_sknet_of_any_number_of_branches_is_that_of_timm(kernels: list[int]) -
     check(ours, theirs, set() if kernels in ([3], [3, 5]) else {"W911"})
 
 
-@pytest.mark.parametrize(("radix", "cardinality"), list(itertools.product([1, 2, 3, 4], [1, 2, 4])))
+QUICK = {(1, 1), (1, 4), (2, 2), (3, 1), (3, 4), (4, 2)}
+"""Every radix and every cardinality; the slow tests have all pairs."""
+
+
+@pytest.mark.parametrize(
+    ("radix", "cardinality"),
+    [
+        pytest.param(*pair, marks=() if pair in QUICK else pytest.mark.slow)
+        for pair in itertools.product([1, 2, 3, 4], [1, 2, 4])
+    ],
+)
 def test_a_resnest_of_any_radix_and_cardinality_is_that_of_timm(radix: int, cardinality: int) -> None:
     theirs = ResNet(
         ResNestBottleneck,

@@ -11,10 +11,10 @@ from sharing_networks import drawn
 from torch import Tensor, nn
 
 import resnext_dsl as rx
-from resnext_dsl.bench.peers import declare_missing_operators
 from resnext_dsl.compiler.torch_module import build
 from resnext_dsl.costs.fvcore_count import agree, measure
 from resnext_dsl.graph.ir import uses_of_modules
+from resnext_dsl.importing.libraries import declare_missing_operators
 from resnext_dsl.networks.network import Network
 from resnext_dsl.weights.layer_comparison import compare_layers
 
@@ -330,7 +330,7 @@ def hold(network: Network) -> None:
     assert memory.weights == 4 * sum(parameter.numel() for parameter in model.parameters())
 
 
-@pytest.mark.parametrize("seed", range(15))
+@pytest.mark.parametrize("seed", range(9))
 def test_a_random_network_holds(seed: int) -> None:
     network = drawn(seed)
     hold(network)
@@ -338,7 +338,7 @@ def test_a_random_network_holds(seed: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(15, 500))
+@pytest.mark.parametrize("seed", range(9, 500))
 def test_many_random_networks_hold(seed: int) -> None:
     network = drawn(seed)
     hold(network)

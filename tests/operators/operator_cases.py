@@ -185,6 +185,7 @@ IMAGES: dict[str, Strategy] = {
     "drop_path": given(either, {"p": st.floats(0, 0.9)}),
     "scale": given(either, {"factor": numbers}),
     "layer_scale": given(either, init=numbers, per_channel=flag),
+    "affine": given(either, init=numbers, offset=numbers),
     "flatten": given(either),
     "upsample": given(maps, scale=strides, mode=st.sampled_from(["nearest", "bilinear"])).map(aligned),
     "shuffle": given(maps, {"groups": groups}, unit=groups),
@@ -208,8 +209,8 @@ IMAGES_ONLY = frozenset({"pixel_shuffle", "pixel_unshuffle", "fixed_conv", "blur
 """Operators that take feature maps of height and width only."""
 
 
-STANDARDIZED = frozenset({"standardize", "gain", "gamma"})
-"""Arguments of `conv` that images have only."""
+STANDARDIZED = frozenset({"standardize", "gain", "gamma", "eps"})
+"""Arguments of standardized convolutions, which take images only."""
 
 
 def of_rank(case: Case, rank: int) -> Case:
@@ -217,7 +218,8 @@ def of_rank(case: Case, rank: int) -> Case:
     arguments, shapes = case
     if any(len(shape) != 3 for shape in shapes) or arguments.get("padding") == "same_upper":
         return case
-    arguments = {name: value for name, value in arguments.items() if name not in STANDARDIZED}
+    if "standardize" in arguments:
+        arguments = {name: value for name, value in arguments.items() if name not in STANDARDIZED}
     named = {name: on_sides(value, rank) for name, value in arguments.items()}
     for one, other in (("top", "front"), ("bottom", "back")):
         value = named.pop(one, None)

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from operator_cases import CASES
 
-from resnext_dsl.columns.column_expansion import SIZED
+from resnext_dsl.columns.instance_uses import SIZED
 from resnext_dsl.operators import OPERATORS, Attributes, Operator, Shape, validate
 from resnext_dsl.operators.base import RuleError
 

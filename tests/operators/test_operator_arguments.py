@@ -88,6 +88,27 @@ MESSAGES: list[tuple[str, dict[str, object], str, str, str]] = [
         "`mode` must be `constant`, `reflect` or `replicate`; found `mirror`",
         "",
     ),
+    (
+        "conv",
+        {"gain": 2.0},
+        "E205",
+        "`gain` needs `standardize=scaled`; found `standardize=false`",
+        "write `standardize=scaled`, or remove `gain`",
+    ),
+    (
+        "conv",
+        {"gamma": 0.5, "standardize": True},
+        "E205",
+        "`gamma` needs `standardize=scaled`; found `standardize=true`",
+        "write `standardize=scaled`, or remove `gamma`",
+    ),
+    (
+        "conv",
+        {"eps": 1e-5},
+        "E205",
+        "`eps` needs `standardize=true` or `standardize=scaled`; found `standardize=false`",
+        "write `standardize=true`, or remove `eps`",
+    ),
     ("conv", {"strid": 2}, "E201", "there is no argument `strid`", "did you mean `stride`?"),
 ]
 
@@ -121,6 +142,67 @@ def test_a_size_of_another_rank_is_an_error_with_both_shapes(
     assert caught.value.message == f"{size} must have the sides of its input (={found})"
     assert (caught.value.code, caught.value.attribute) == ("E304", list(arguments)[-1])
     assert hint in caught.value.hint
+
+
+NO_IMAGES = {"signal": (4, 9), "clip": (4, 5, 9, 9)}
+
+SAME_UPPER = "put `pad_same(kernel=3, stride=2)` before it and use `kernel=3, stride=2, padding=valid`"
+
+IMAGES_ONLY: list[tuple[str, dict[str, object], str, str]] = [
+    ("fixed_conv", {"kernel": [[1, 2, 1]]}, "fixed_conv", ""),
+    ("blur_pool", {"kernel": (3, 3)}, "blur_pool", ""),
+    ("blur_pool", {"kernel": 0}, "blur_pool", ""),
+    ("pixel_shuffle", {"factor": 2}, "pixel_shuffle", ""),
+    ("pixel_unshuffle", {"factor": 2}, "pixel_unshuffle", ""),
+    ("conv", {"channels": 8, "kernel": (3, 3), "standardize": True}, "standardize=true", ""),
+    ("conv", {"channels": 7, "kernel": 3, "standardize": "scaled", "groups": 2}, "standardize=scaled", ""),
+    ("conv", {"channels": 8, "kernel": (3, 3), "stride": 2, "padding": "same_upper"}, "padding=same_upper", SAME_UPPER),
+    ("avgpool", {"kernel": 3, "stride": (2, 2), "padding": "same_upper"}, "padding=same_upper", SAME_UPPER),
+    ("avgpool", {"kernel": 3, "count_include_pad": False, "padding": "same_upper"}, "padding=same_upper", ""),
+    ("maxpool", {"kernel": (3, 3), "padding": "same_upper"}, "padding=same_upper", ""),
+]
+
+
+@pytest.mark.parametrize("shape", NO_IMAGES.values(), ids=NO_IMAGES)
+@pytest.mark.parametrize(("name", "arguments", "subject", "hint"), IMAGES_ONLY)
+def test_what_takes_images_only_refuses_signals_and_clips_before_its_other_arguments_are_checked(
+    name: str, arguments: dict[str, object], subject: str, hint: str, shape: tuple[int, ...]
+) -> None:
+    with pytest.raises(RuleError) as caught:
+        validate(OPERATORS[name], arguments, shape)
+    found = "x".join(map(str, shape))
+    message = f"`{subject}` takes only feature maps of channels x height x width; found {found}"
+    assert (caught.value.code, caught.value.message, caught.value.hint) == ("E301", message, hint)
+    assert caught.value.attribute == (subject.partition("=")[0] if "=" in subject else None)
+
+
+def test_every_operator_without_a_module_for_signals_or_clips_is_refused_above() -> None:
+    limited = {(row.name, limit.argument) for row in OPERATORS.values() for limit in row.images_only}
+    refused = {(name, subject.partition("=")[0] if "=" in subject else "") for name, _, subject, _ in IMAGES_ONLY}
+    assert refused == limited
+
+
+@pytest.mark.parametrize(("kernel", "hint"), [((1, 3), "`pad_same(KERNEL, STRIDE)`"), (5, "`pad_same(kernel=5)`")])
+def test_the_padding_of_a_signal_names_its_numbers_if_all_sides_have_the_same(kernel: object, hint: str) -> None:
+    arguments = {"channels": 8, "kernel": kernel, "padding": "same_upper"}
+    with pytest.raises(RuleError, match="`padding=same_upper` takes only feature maps") as caught:
+        validate(OPERATORS["conv"], arguments, (4, 9))
+    assert hint in caught.value.hint
+
+
+def test_a_pool_without_a_stride_is_padded_for_that_of_its_kernel() -> None:
+    with pytest.raises(RuleError, match="`padding=same_upper` takes only feature maps") as caught:
+        validate(OPERATORS["avgpool"], {"kernel": 3, "padding": "same_upper"}, (4, 9))
+    assert caught.value.hint.startswith("put `pad_same(kernel=3, stride=3)` before it and use `kernel=3, stride=3,")
+
+
+@pytest.mark.parametrize("shape", NO_IMAGES.values(), ids=NO_IMAGES)
+def test_a_hint_of_an_argument_of_standardized_weights_suggests_none_of_them_for_a_signal_or_clip(
+    shape: tuple[int, ...],
+) -> None:
+    with pytest.raises(RuleError, match="`gain` needs `standardize=scaled`") as caught:
+        validate(OPERATORS["conv"], {"channels": 8, "kernel": 3, "gain": 2.0}, shape)
+    assert caught.value.hint == "remove `gain`: `standardize` is for images only"
 
 
 @pytest.mark.parametrize(("shape", "sides"), [((4, 9), 1), ((4, 9, 9), 2), ((4, 9, 9, 9), 3), ((4,), 2)])
@@ -178,7 +260,7 @@ odd_values = st.one_of(
 
 
 @pytest.mark.parametrize("name", [name for name, row in OPERATORS.items() if arguments_of(row.attributes)])
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(data=st.data())
 def test_agrees_with_pydantic(name: str, data: st.DataObject) -> None:
     operator = OPERATORS[name]

@@ -31,7 +31,7 @@ def refused_by_torch(operator: Operator, attributes: Attributes, shapes: tuple[S
 
 
 @pytest.mark.parametrize("name", sorted(AS_STRICT_AS_TORCH))
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(data=st.data())
 def test_a_row_takes_what_torch_takes_and_counts_as_fvcore(name: str, data: st.DataObject) -> None:
     arguments, shapes = data.draw(CASES[name])

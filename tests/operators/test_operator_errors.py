@@ -337,15 +337,6 @@ ERRORS: list[tuple[str, dict[str, object], tuple[Shape, ...], str, str, str]] = 
     ("crop", {}, (MAP, (64, 5)), "E304", "`crop` needs two maps with the same sides", "a value of channels x height x"),
     ("resize", {}, ((64, 5), MAP), "E304", "value 1 is 64x5, value 2 is 64x56x56", "a value of channels x length"),
     (
-        "pixel_shuffle",
-        {"factor": 2},
-        ((64, 8),),
-        "E301",
-        "only feature maps of channels x height x width; found 64x8",
-        "",
-    ),
-    ("pixel_unshuffle", {"factor": 2}, ((4, 2, 8, 8),), "E301", "only feature maps of channels x height x width", ""),
-    (
         "pad",
         {"top": 1},
         ((64, 8),),

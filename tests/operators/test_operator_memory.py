@@ -57,7 +57,7 @@ def test_a_row_has_memory_rules(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", OPERATORS)
-@settings(max_examples=25)
+@settings(max_examples=16)
 @given(data=st.data())
 def test_a_training_step_keeps_what_the_row_says(name: str, data: st.DataObject) -> None:
     case = operator, attributes, shapes = drawn(data, name)
@@ -74,7 +74,7 @@ def test_a_training_step_keeps_what_the_row_says(name: str, data: st.DataObject)
 
 
 @pytest.mark.parametrize("name", OPERATORS)
-@settings(max_examples=25)
+@settings(max_examples=16)
 @given(data=st.data())
 def test_inference_holds_what_the_row_says(name: str, data: st.DataObject) -> None:
     operator, attributes, shapes = drawn(data, name)

@@ -28,6 +28,7 @@ MODULES: dict[str, dict[str, object]] = {
     "layernorm": {},
     "drop_path": {"p": 0.25},
     "layer_scale": {"init": 0.5},
+    "affine": {"init": 0.5, "offset": 0.25},
     "shuffle": {"groups": 3},
     "channel_conv": {"kernel": 3},
     "grn": {"eps": 0.01},
@@ -42,6 +43,18 @@ MODULES: dict[str, dict[str, object]] = {
     "avgpool": {"kernel": 3, "stride": 2, "padding": "same_upper", "count_include_pad": False},
 }
 """Operator -> arguments; a name with a space stands for other arguments of the same operator."""
+
+MODES = [*((name, False) for name in MODULES), ("drop_path", True)]
+"""Modules in eval mode, and in training mode the one that computes something else there."""
+
+
+def test_affine_multiplies_and_adds_as_the_block_of_hgnet() -> None:
+    theirs = timm.models.hgnet.LearnableAffineBlock(0.5, -2.0)
+    ours = made("affine", init=0.5, offset=-2.0)
+    assert [parameter.item() for parameter in ours.parameters()] == [0.5, -2.0]
+    ours.load_state_dict({"scale": theirs.scale.detach() * 3, "bias": theirs.bias.detach() + 1})
+    x = torch.randn(2, *MAP)
+    torch.testing.assert_close(ours(x), theirs(x) * 3 + 5)
 
 
 def test_layer_norm_is_that_of_the_channels_at_each_position() -> None:
@@ -97,8 +110,15 @@ def test_drop_path_keeps_or_drops_whole_samples(shape: Shape) -> None:
     assert abs(kept.float().mean().item() - 0.75) < 0.03
 
 
-@pytest.mark.parametrize("training", [False, True])
-@pytest.mark.parametrize("name", MODULES)
+def test_the_others_compute_the_same_in_both_modes() -> None:
+    torch.manual_seed(0)
+    x = torch.randn(2, *MAP)
+    for name, arguments in MODULES.items():
+        module = made(name, **arguments)
+        assert torch.equal(module.eval()(x), module.train()(x)) is ((name, True) not in MODES), name
+
+
+@pytest.mark.parametrize(("name", "training"), MODES)
 def test_torch_takes_them(name: str, training: bool) -> None:
     module = made(name, MAP, **MODULES[name]).train(training)
     x, larger = torch.randn(2, *MAP), torch.randn(5, *MAP)

@@ -15,7 +15,7 @@ CHUNK = 25
 FORMS = (("fastest", "train"), ("fastest", "inference"), ("b", "train"), ("a", "train"))
 
 
-QUICK = 3
+QUICK = 2
 """Chunks of the tests that are not slow."""
 
 

@@ -13,7 +13,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from optuna.storages._rdb.storage import _VersionManager
 from ray_clusters import ray_cluster
+
+
+@pytest.fixture(autouse=True, scope="session")
+def migrations_are_read_once() -> Iterator[None]:
+    """Keeps Optuna's list of migrations: to execute their modules takes longer than to create a database."""
+    read, kept = _VersionManager._create_alembic_script, []
+
+    def script(manager: Any) -> Any:
+        kept[:] = kept or [read(manager)]
+        return kept[0]
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(_VersionManager, "_create_alembic_script", script)
+        yield
 
 
 @pytest.fixture(scope="session")

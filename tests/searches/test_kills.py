@@ -184,7 +184,7 @@ def ray_here(one_node: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_a_few_kills(tmp_path: Path) -> None:
-    hold_kills(plan_for(tmp_path, f"sqlite:///{tmp_path}/few.db", 25), 2, 4, tmp_path, processes_killed)
+    hold_kills(plan_for(tmp_path, f"sqlite:///{tmp_path}/few.db", 18), 2, 3, tmp_path, processes_killed)
 
 
 @pytest.mark.slow

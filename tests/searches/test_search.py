@@ -68,16 +68,16 @@ def hold(found: Found, trials: int) -> None:
 
 @pytest.mark.parametrize("sampler", ["nsga2", "tpe", "random", "regularized-evolution"])
 def test_every_sampler_stays_in_the_budget_and_repeats_nothing(spec: str, sampler: str) -> None:
-    found = searched(spec, sampler=sampler, trials=20)
-    hold(found, 20)
-    again = searched(spec, sampler=sampler, trials=20, study="again")
+    found = searched(spec, sampler=sampler, trials=16)
+    hold(found, 16)
+    again = searched(spec, sampler=sampler, trials=16, study="again")
     assert [trial.candidate for trial in again.trials] == [trial.candidate for trial in found.trials]
     other = searched(spec, sampler=sampler, trials=4, study="other", seed=1)
     assert [trial.candidate for trial in other.trials] != [trial.candidate for trial in found.trials[:4]]
 
 
 def test_evolution_changes_one_value_of_an_earlier_candidate(spec: str) -> None:
-    found = searched(spec, sampler="regularized-evolution", trials=40)
+    found = searched(spec, sampler="regularized-evolution", trials=28)
     rows = [
         {"w": c["width"], "a": c["act"], "d": c["depths"][0], "e": c["depths"][1]}
         for c in (t.candidate for t in found.trials)
@@ -98,8 +98,8 @@ def test_dimensions_that_are_there_sometimes(spec: str, sampler: str) -> None:
         assert ("more" in candidate) == ("rate" in candidate) == candidate["deep"]
         return {"accuracy": candidate["width"] + candidate.get("more", 0) - candidate["_lr"]}
 
-    found = rx.search(spec, maximize="accuracy", minimize="flops", evaluator=evaluate, trials=25, sampler=sampler)
-    assert len(found.trials) == 25
+    found = rx.search(spec, maximize="accuracy", minimize="flops", evaluator=evaluate, trials=15, sampler=sampler)
+    assert len(found.trials) == 15
     assert {trial.candidate["deep"] for trial in found.trials} == {False, True}
     for trial in found.trials:
         assert found.space.bind(trial.candidate).cost().flops == trial.metrics["flops"]
@@ -137,11 +137,11 @@ def test_models_are_compiled_for_evaluators_that_want_them(spec: str) -> None:
 
 
 def test_failures_are_kept_with_their_reason(spec: str) -> None:
-    found = searched(spec, evaluator=search_evaluators.fragile, trials=60, minimize=())
+    found = searched(spec, evaluator=search_evaluators.fragile, trials=40, minimize=())
     reasons = {failure.reason for failure in found.failures}
     assert reasons == {"MemoryError: no room", "EvaluationError: the metric `accuracy` is nan"}
     assert {failure.candidate["width"] for failure in found.failures} == {8, 16}
-    assert len(found.trials) + len(found.failures) == 60
+    assert len(found.trials) + len(found.failures) == 40
 
 
 @pytest.mark.parametrize(
@@ -158,7 +158,7 @@ def test_nonsense_is_a_failure(spec: str, evaluator: str, reason: str) -> None:
 
 
 def test_hopeless_trials_are_given_up(spec: str) -> None:
-    found = searched(spec, evaluator=search_evaluators.pruned, minimize=(), trials=40, sampler="random")
+    found = searched(spec, evaluator=search_evaluators.pruned, minimize=(), trials=30, sampler="random")
     assert found.failures
     assert all("given up early: `accuracy` is" in failure.reason for failure in found.failures)
     assert found.front[0].values[0] == 5 * max(trial.candidate["width"] for trial in found.trials)
@@ -214,8 +214,8 @@ def test_choices_that_are_none(spec: str, evaluator: str, choices: dict[str, Any
 
 
 def test_several_processes_share_the_work(spec: str) -> None:
-    found = searched(spec, evaluator="search_evaluators:slow", workers=3, trials=20)
-    hold(found, 20)
+    found = searched(spec, evaluator="search_evaluators:slow", workers=2, trials=12)
+    hold(found, 12)
 
 
 # --- results ---

@@ -81,6 +81,10 @@ ELSEWHERE: dict[str, str] = {
     "E608": "`resnext-dsl compile resnet18 --form a`: the network has no grouped convolution that can be written as separate paths.",
     "E610": "A network with attention is imported: the language has no operator for `matmul`. The error lists every such call with its module, its class and its line in the model's source.",
     "E611": "A model is imported whose code branches on the values of its input. The message names the module, its class and the line.",
+    "E621": "`resnext-dsl import model.onnx`: the file is missing, damaged or truncated, or it states sizes that its content does not have.",
+    "E622": "`resnext-dsl import model.pt2`: the archive has another version, or the ONNX file has operators of another domain. The hint says how to save it again.",
+    "E623": "`resnext-dsl import model.onnx`: the weights lie in a file outside the folder of the model, or an archive has them as a pickle.",
+    "E624": "`resnext-dsl import model.onnx`: the file has an operation that has no counterpart in torch. Every such operation has a message of its own.",
     "E701": "`resnext-dsl weights resnet34 resnet18.pth`: the message names the first layer that differs, in the network and in the file.",
     "E702": "`resnext-dsl weights resnet18 broken.pth`: the file has no weights, or reading it would run code.",
     "E703": "`resnext-dsl weights resnet18 theirs.pth -o missing/ours.pt`: the folder does not exist.",
@@ -106,6 +110,7 @@ ELSEWHERE: dict[str, str] = {
     "W913": "`resnext-dsl weights SPEC checkpoint.pth.tar`: the file of timm has `state_dict` and `state_dict_ema`, and the average is loaded. `--no-ema` takes the other.",
     "W914": "`resnext-dsl weights mobilenetv3_large_100 mobilenet_v3_large.pth`: torchvision's network has another eps. The hint names the parameter to set.",
     "W915": "`resnext-dsl train SPEC --weights FILE`: the checkpoint has 1000 classes, so the classifier keeps new initial weights.",
+    "W921": "`resnext-dsl import mine:build`: the module branches on a size of its input, so the network is that of the given input only.",
 }
 
 

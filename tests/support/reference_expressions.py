@@ -199,6 +199,14 @@ def number(text: str) -> int | float:
     return int(exact) if exact.denominator == 1 and (text.isdigit() or text[-1] in MULTIPLES) else float(exact)
 
 
+def slice_of(count: int, first: int | None, last: int | None) -> slice:
+    """Python's slice; a bound beyond the list is no bound here."""
+    start, stop = (place for place in slice(first, last).indices(count)[:2])
+    if any(bound is not None and not -count <= checked(int, bound) <= count for bound in (first, last)) or start > stop:
+        raise RejectedError(f"the slice {first}:{last} leaves a list of {count}")
+    return slice(start, stop)
+
+
 def divisible(value: float, divisor: int) -> int:
     """The nearest multiple (the larger of two), one more if that is below 0.9 of the value, never 0."""
     below = math.floor(value / divisor) * divisor
@@ -273,7 +281,11 @@ def evaluate(tree: lark.Tree, scope: ChainMap[str, Any], here: Here | None = Non
         case "indexed":
             value = of(parts[0])
             for index in parts[1:]:
-                value = value[checked(int, of(index))]
+                if index.data == "list_slice":
+                    first, _, last = (of(part) if isinstance(part, lark.Tree) else None for part in index.children)
+                    value = type(value)(value[slice_of(len(value), first, last)])
+                else:
+                    value = value[checked(int, of(index))]
             return value
         case "comprehension":
             passes = [unpacked(children[3], element, scope) for element in of(children[4])]

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from resnext_dsl.bench.peers import declare_missing_operators
 from resnext_dsl.compiler.meta_device import unfilled
+from resnext_dsl.importing.libraries import declare_missing_operators
 
 META = torch.device("meta")
 DATA = Path(__file__).parents[1] / "data"
@@ -144,7 +144,7 @@ def timm_structure(name: str, **options: Any) -> nn.Module:
         return timm.create_model(name, pretrained=False, **options).eval()
 
 
-MULTIPLES_OF_32 = {"dla60x": 96, "hrnet_w18": 128}
+MULTIPLES_OF_32 = {"dla34": 96, "dla60x": 96, "hrnet_w18": 128}
 """Networks that take sizes divisible by 32 only, with about half of their size."""
 
 

@@ -137,7 +137,7 @@ OF_PARAMETERS = LITERALS._replace(
     widths=(
         *LITERALS.widths, "width", "scaled(8)", "rows[0]", "rows[-1]", "extra", "sum(rows)",
         "max([w * 2 for w in rows if w > 4])", "divisible(width * factor, 4)", "width if flag else 8",
-        "rounding(width * factor / 3)",
+        "rounding(width * factor / 3)", "rows[1:][0]", "sum(rows[:1])",
     ),
     counts=(*LITERALS.counts, "times", "len(rows)", "times - 1 if times > 0 else 0", "count(rows, 8)"),
     flags=(*LITERALS.flags, "flag", "width > 4", "not flag or factor >= 1", "rows[0] != rows[1]"),
@@ -203,7 +203,7 @@ class Writer:
         wider = ("split 2 { identity } merge concat", "pad_channels(channels_here + 4)") if keeps != "shape" else ()
         return self.one(
             "bn", "relu", *names.acts, "dropout(0.2)", "identity", "bn(affine=false)", "layernorm", "scale(0.5)",
-            "layer_scale", "maxpool(3x3, stride=1)", "gelu", "bn; relu", *wider, *free,
+            "layer_scale", "affine", "maxpool(3x3, stride=1)", "gelu", "bn; relu", *wider, *free,
         )  # fmt: skip
 
     def _loop(self, names: Names, depth: int, keeps: str) -> str:
@@ -214,7 +214,9 @@ class Writer:
 
     def _for_each(self, names: Names, depth: int, keeps: str) -> str:
         inner = names.and_those_of("")._replace(widths=(f"k{depth}", *names.widths))
-        values = self.one("[4, 8]", "[]", "range(0)", "[8]", *(["rows"] if "rows[0]" in names.widths else []))
+        values = self.one(
+            "[4, 8]", "[]", "range(0)", "[8]", *(["rows", "rows[1:]", "rows[:-1]"] if "rows[0]" in names.widths else [])
+        )
         if self.chance(3):
             pairs = inner._replace(flags=(f"b{depth}", *inner.flags))
             return f"for k{depth}, b{depth} in [[4, true], [8, false]] {self.block(pairs, depth, keeps)}"
@@ -290,6 +292,8 @@ class Writer:
         xs = f"{xs}b" if changes else xs
         ends = self.one(
             "concat", "concat", "add", f"use {xs}[0]", f"use {xs}[-1]; concat({xs})", f"use {xs}[{self.one(*names.counts)}]",
+            f"use {xs}[1:]; concat", f"concat({xs}[:-1])", f"use {xs}[{self.one(*names.counts)}:len({xs})]; concat",
+            f"split {{ for x{depth} in {xs}[{self.one('0', '-1', *names.counts)}:] {{ path {{ use x{depth}; relu }} }} }} merge concat",
             f"split len({xs}) as q{depth} {{ use {xs}[q{depth}]; {body} }} merge concat",
             f"split {{ for x{depth}, k{depth} in zip({xs}, range(len({xs}))) {{ path {{ use x{depth}; conv(4 + k{depth}, 1x1) }} }} }} merge concat",
             f"for x{depth} in {xs} {{ use x{depth}; conv(channels_here, 1x1) }}",
