@@ -82,7 +82,7 @@ class ValueProxy(fx.Proxy):  # type: ignore[no-any-unimported, unused-ignore]
 
     def __iter__(self) -> Iterator[Any]:
         value = self.tracer.values.of(self.node)
-        return iter([self[index] for index in range(len(value))])
+        return iter([self[index] for index in range(len(value))])  # type: ignore[index]
 
 
 class ModuleTracer(fx.Tracer):

@@ -38,19 +38,19 @@ class TracedSize(int):
 
     def __lt__(self, other: Any) -> bool:
         self._note()
-        return int(self) < other
+        return bool(int(self) < other)
 
     def __le__(self, other: Any) -> bool:
         self._note()
-        return int(self) <= other
+        return bool(int(self) <= other)
 
     def __gt__(self, other: Any) -> bool:
         self._note()
-        return int(self) > other
+        return bool(int(self) > other)
 
     def __ge__(self, other: Any) -> bool:
         self._note()
-        return int(self) >= other
+        return bool(int(self) >= other)
 
     def __hash__(self) -> int:
         return hash(int(self))

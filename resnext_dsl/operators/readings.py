@@ -1,7 +1,7 @@
 """How the calls of other libraries are read: the part of a row that names ATen operators and maps their arguments.
 
-A `Reading` names the ATen operators that an operator of the language computes, the axes that it works on, and the rule
-that turns the arguments of a call into attributes. `importing` finds the calls and gives them to the rules.
+A `Reading` names the ATen operators that an operator of the language computes, and the axes that it works on. Its rule
+turns the arguments of a call into attributes. `importing` finds the calls and gives them to the rules.
 """
 
 from __future__ import annotations
@@ -104,9 +104,9 @@ class Reading(NamedTuple):
         operations: Their names, without overloads.
         attributes: (arguments) -> attributes of the row; raises `RuleError`. None if the operator follows from how a
             value is viewed, sliced or joined.
-        axes: The axes that the operator works on. "map": channels and then sides, in the order of the language.
-            "channels": the channels lie along axis 1, "last": along the last axis, "dim": along the axis of the
-            argument `dim`; other axes may have any order. "elements": none.
+        axes: The axes that the operator works on. Channels and then sides, in the order of the language ("map").
+            Channels along axis 1 ("channels"), the last axis ("last") or the axis of the argument `dim` ("dim"). Then
+            other axes may have any order. No axes ("elements").
         tensors: Pairs of a field of the operator's module and the argument that gives its tensor.
     """
 

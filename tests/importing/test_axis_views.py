@@ -9,13 +9,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resnext_dsl.importing.lowering.axis_views import View, joined, reshaped, sizes_of, whole
+from resnext_dsl.importing.lowering.axis_views import ValueView, joined, reshaped, sizes_of, whole
 
 SHAPE = (12, 4, 6)
 BATCH_LESS = math.prod(SHAPE)
 
 
-def indices(view: View) -> list[int]:
+def indices(view: ValueView) -> list[int]:
     """The positions, in a sample of the node, of the elements of a view in order; the batch is axis 0 of the view."""
     strides = {1: SHAPE[1] * SHAPE[2], 2: SHAPE[2], 3: 1}
     atoms = [atom for dimension in view.dimensions[1:] for atom in dimension]

@@ -1,6 +1,6 @@
 """Calls that combine values: sums, products, concatenations, and reductions over sides or groups of channels.
 
-A call that no operator computes alone becomes a `Formula`, and `known_formulas` finds the operator that a formula is.
+A call that no operator computes alone becomes a `CallFormula`. `known_formulas` finds the operator that a formula is.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import Any
 from resnext_dsl.importing.lowering.axis_views import (
     Atom,
     Dimension,
-    View,
-    Window,
+    ValueView,
+    AxisWindow,
     axes_in,
     axis_atoms,
     joined,
@@ -38,7 +38,7 @@ class NeedsFormulaError(Exception):
     """No operator computes the call alone."""
 
 
-def merged(state: Lowering, name: str, views: Sequence[View]) -> View:
+def merged(state: Lowering, name: str, views: Sequence[ValueView]) -> ValueView:
     """The merge of values, element by element; sides of 1 repeat if the operator repeats them."""
     axes = state.axes(state.shape(views[0].node))
     if all(view.dimensions is axes and not view.windows for view in views):
@@ -53,10 +53,10 @@ def merged(state: Lowering, name: str, views: Sequence[View]) -> View:
         nodes = [as_node(state, view) for view in views]
         return state.whole(state.add(name, {}, nodes, state.call.path), state.call.path)
     node = state.add(name, {}, [view.node for view in views], state.call.path, features=_features(state, views))
-    return View(node, dimensions, (), views[0].path)
+    return ValueView(node, dimensions, (), views[0].path)
 
 
-def _features(state: Lowering, views: Sequence[View]) -> str | None:
+def _features(state: Lowering, views: Sequence[ValueView]) -> str | None:
     """The path of the module that made features of all values, which are maps of Cx1x1."""
     pooled = all(is_pooled(view, state.shape(view.node)) for view in views)
     return views[0].path if pooled else None
@@ -100,44 +100,44 @@ NUMERIC: dict[str, Callable[..., Any]] = {
 def _add(state: Lowering, arguments: Arguments) -> Any:
     one, two = _numbers(arguments)
     alpha = arguments.get("alpha", 1)
-    if isinstance(two, View) and not isinstance(one, View) and alpha == 1:
+    if isinstance(two, ValueView) and not isinstance(one, ValueView) and alpha == 1:
         one, two = two, one
-    if isinstance(one, View) and isinstance(two, Number) and two == 0:
+    if isinstance(one, ValueView) and isinstance(two, Number) and two == 0:
         return one
-    if not (isinstance(one, View) and isinstance(two, View)):
+    if not (isinstance(one, ValueView) and isinstance(two, ValueView)):
         raise NeedsFormulaError
     return merged(state, "add", [one, two if alpha in (1, None) else _scaled(state, two, alpha)])
 
 
 def _sub(state: Lowering, arguments: Arguments) -> Any:
     one, two = _numbers(arguments)
-    if isinstance(one, View) and isinstance(two, Number) and two == 0:
+    if isinstance(one, ValueView) and isinstance(two, Number) and two == 0:
         return one
-    if not (isinstance(one, View) and isinstance(two, View)):
+    if not (isinstance(one, ValueView) and isinstance(two, ValueView)):
         raise NeedsFormulaError
     return merged(state, "add", [one, _scaled(state, two, -arguments.get("alpha", 1))])
 
 
-def _scaled(state: Lowering, view: View, factor: Number) -> View:
+def _scaled(state: Lowering, view: ValueView, factor: Number) -> ValueView:
     return view if factor == 1 else read_row(state, "mul", {"self": view, "other": float(factor)})
 
 
 def _mul(state: Lowering, arguments: Arguments) -> Any:
     one, two = _numbers(arguments)
-    if isinstance(two, View) and not isinstance(one, View):
+    if isinstance(two, ValueView) and not isinstance(one, ValueView):
         one, two = two, one
-    if not isinstance(one, View):
+    if not isinstance(one, ValueView):
         raise NeedsFormulaError
     if isinstance(two, Number):
         return _scaled(state, one, two)
-    if isinstance(two, View):
+    if isinstance(two, ValueView):
         return merged(state, "mul", [one, two])
     if isinstance(two, Weight):
         return _layer_scaled(state, one, two)
     raise NeedsFormulaError
 
 
-def _layer_scaled(state: Lowering, view: View, weight: Weight) -> View:
+def _layer_scaled(state: Lowering, view: ValueView, weight: Weight) -> ValueView:
     """Each channel times a stored number, or all channels times one; the other axes of the tensor have size 1."""
     longer = [place for place, size in enumerate(weight.shape) if size > 1]
     if len(longer) > 1 or state.trace.tensors[weight.key].kind != "parameter":
@@ -155,34 +155,34 @@ def _layer_scaled(state: Lowering, view: View, weight: Weight) -> View:
 
 def _div(state: Lowering, arguments: Arguments) -> Any:
     one, two = _numbers(arguments)
-    if not (isinstance(one, View) and isinstance(two, Number)) or arguments.get("rounding_mode"):
+    if not (isinstance(one, ValueView) and isinstance(two, Number)) or arguments.get("rounding_mode"):
         raise NeedsFormulaError
     return read_row(state, "div", {"self": one, "other": float(two)})
 
 
 def _neg(state: Lowering, arguments: Arguments) -> Any:
-    if not isinstance(value_of(arguments), View):
+    if not isinstance(value_of(arguments), ValueView):
         raise NeedsFormulaError
     return read_row(state, "neg", arguments)
 
 
 def _square(state: Lowering, arguments: Arguments) -> Any:
     value = value_of(arguments)
-    if not isinstance(value, View) or arguments.get("exponent", 2) != 2:
+    if not isinstance(value, ValueView) or arguments.get("exponent", 2) != 2:
         raise NeedsFormulaError
     return merged(state, "mul", [value, value])
 
 
 def _maximum(state: Lowering, arguments: Arguments) -> Any:
     one, two = _numbers(arguments)
-    if not (isinstance(one, View) and isinstance(two, View)):
+    if not (isinstance(one, ValueView) and isinstance(two, ValueView)):
         raise NeedsFormulaError
     return merged(state, "maximum", [one, two])
 
 
 def _cat(state: Lowering, arguments: Arguments) -> Any:
     views = arguments["tensors"]
-    if not all(isinstance(view, View) for view in views):
+    if not all(isinstance(view, ValueView) for view in views):
         raise NeedsFormulaError
     if len(views) == 1:
         return views[0]
@@ -199,12 +199,12 @@ def _cat(state: Lowering, arguments: Arguments) -> Any:
     node = state.add("concat", {}, [view.node for view in views], state.call.path, features=features)
     dimensions = list(views[0].dimensions)
     dimensions[place] = axis_atoms(CHANNELS, state.shape(node)[0])
-    return View(node, tuple(dimensions), (), state.call.path)
+    return ValueView(node, tuple(dimensions), (), state.call.path)
 
 
 def _stack(state: Lowering, arguments: Arguments) -> Any:
     views = arguments["tensors"]
-    if not all(isinstance(view, View) for view in views):
+    if not all(isinstance(view, ValueView) for view in views):
         raise NeedsFormulaError
     nodes = [as_node(state, view) for view in views]
     node = state.add("concat", {}, nodes, state.call.path)
@@ -212,7 +212,7 @@ def _stack(state: Lowering, arguments: Arguments) -> Any:
     dimensions = list(state.whole(nodes[0]).dimensions)
     part = (Atom(CHANNELS, channels, len(nodes)),) if len(nodes) > 1 else ()
     dimensions.insert(place_of(arguments.get("dim", 0), len(dimensions) + 1), part)
-    return View(node, tuple(dimensions), (), state.call.path)
+    return ValueView(node, tuple(dimensions), (), state.call.path)
 
 
 REDUCTIONS = {"mean": ("avgpool", "mean"), "amax": ("maxpool", "maximum"), "sum": ("", "add")}
@@ -224,7 +224,7 @@ def _reduce(name: str) -> Callable[[Lowering, Arguments], Any]:
 
     def reduce(state: Lowering, arguments: Arguments) -> Any:
         view = value_of(arguments)
-        if not isinstance(view, View) or str(arguments.get("dtype") or "None") not in ("None", "torch.float32"):
+        if not isinstance(view, ValueView) or str(arguments.get("dtype") or "None") not in ("None", "torch.float32"):
             raise NeedsFormulaError
         count = len(view.dimensions)
         dims = arguments.get("dim")
@@ -246,7 +246,7 @@ def _reduce(name: str) -> Callable[[Lowering, Arguments], Any]:
     return reduce
 
 
-def _are_sides(state: Lowering, view: View, places: set[int], axes: set[int]) -> bool:
+def _are_sides(state: Lowering, view: ValueView, places: set[int], axes: set[int]) -> bool:
     """Whether the dimensions are all sides of the node, and nothing else."""
     shape = state.shape(view.node)
     sides = {axis for axis, size in enumerate(shape[1:], 2) if size > 1}
@@ -254,7 +254,7 @@ def _are_sides(state: Lowering, view: View, places: set[int], axes: set[int]) ->
     return rank_of(shape) > 0 and axes == sides and whole
 
 
-def _groups_merged(state: Lowering, merge: str, view: View, place: int) -> View:
+def _groups_merged(state: Lowering, merge: str, view: ValueView, place: int) -> ValueView:
     """The merge of equal groups of channels."""
     if size_of(view.dimensions[place]) == state.shape(view.node)[0]:
         raise NeedsFormulaError
@@ -262,7 +262,7 @@ def _groups_merged(state: Lowering, merge: str, view: View, place: int) -> View:
     (atom,) = joined(view.dimensions[place])
     dimensions = (*view.dimensions[:place], (), *view.dimensions[place + 1 :])
     parts = [
-        windowed(view._replace(dimensions=dimensions), Window(CHANNELS, index * atom.stride, atom.stride))
+        windowed(view._replace(dimensions=dimensions), AxisWindow(CHANNELS, index * atom.stride, atom.stride))
         for index in range(atom.size)
     ]
     return merged(state, merge, parts)
@@ -270,7 +270,7 @@ def _groups_merged(state: Lowering, merge: str, view: View, place: int) -> View:
 
 def _pad(state: Lowering, arguments: Arguments) -> Any:
     value, numbers = value_of(arguments), list(arguments["pad"])
-    if not isinstance(value, View):
+    if not isinstance(value, ValueView):
         raise NeedsFormulaError
     if not any(numbers):
         return value
@@ -284,7 +284,7 @@ def _pad(state: Lowering, arguments: Arguments) -> Any:
         total = state.shape(view.node)[0] + channels[1]
         node = state.add("pad_channels", {"channels": total}, [view.node], state.call.path)
         dimensions = (view.dimensions[0], axis_atoms(CHANNELS, total), *view.dimensions[2:])
-        return View(node, dimensions, (), state.call.path)
+        return ValueView(node, dimensions, (), state.call.path)
     return read_row(state, "pad", {**arguments, "pad": numbers})
 
 

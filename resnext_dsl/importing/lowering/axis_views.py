@@ -33,7 +33,7 @@ Dimension = tuple[Atom, ...]
 """The atoms of a dimension, outermost first; none for a dimension of size 1."""
 
 
-class Window(NamedTuple):
+class AxisWindow(NamedTuple):
     """The part of an axis that a view sees: `length` elements from `start`, at a distance of `step`."""
 
     axis: int
@@ -42,7 +42,7 @@ class Window(NamedTuple):
     step: int = 1
 
 
-class View(NamedTuple):
+class ValueView(NamedTuple):
     """A value as the source sees it.
 
     Attributes:
@@ -54,13 +54,13 @@ class View(NamedTuple):
 
     node: int
     dimensions: tuple[Dimension, ...]
-    windows: tuple[Window, ...] = ()
+    windows: tuple[AxisWindow, ...] = ()
     path: str = ""
 
 
-def whole(node: int, shape: Shape, path: str = "") -> View:
+def whole(node: int, shape: Shape, path: str = "") -> ValueView:
     """The value of a node with its own dimensions."""
-    return View(node, tuple([axis_atoms(axis, size) for axis, size in enumerate((SAMPLES, *shape))]), (), path)
+    return ValueView(node, tuple([axis_atoms(axis, size) for axis, size in enumerate((SAMPLES, *shape))]), (), path)
 
 
 def axis_atoms(axis: int, size: int) -> Dimension:
@@ -73,7 +73,7 @@ def size_of(dimension: Dimension) -> int:
     return math.prod([atom.size for atom in dimension])
 
 
-def sizes_of(view: View) -> tuple[int, ...]:
+def sizes_of(view: ValueView) -> tuple[int, ...]:
     """The sizes of a view."""
     return tuple([size_of(dimension) for dimension in view.dimensions])
 
@@ -97,7 +97,7 @@ def axes_in(dimension: Dimension) -> set[int]:
     return {atom.axis for atom in dimension}
 
 
-def reshaped(view: View, sizes: Sequence[int]) -> tuple[Dimension, ...] | None:
+def reshaped(view: ValueView, sizes: Sequence[int]) -> tuple[Dimension, ...] | None:
     """The dimensions of the view with other sizes; None if a size cuts an axis where it cannot be cut."""
     left = list(joined([atom for dimension in view.dimensions for atom in dimension]))
     dimensions = []
@@ -138,7 +138,7 @@ def resolved_sizes(view_sizes: Sequence[int], sizes: Sequence[int]) -> tuple[int
     return tuple([math.prod(view_sizes) // known if size == -1 else size for size in sizes])
 
 
-def without_repeats(view: View) -> View:
+def without_repeats(view: ValueView) -> ValueView:
     """The view with size 1 where elements are repeated."""
     if not any(atom.axis == REPEATED for dimension in view.dimensions for atom in dimension):
         return view
@@ -146,11 +146,11 @@ def without_repeats(view: View) -> View:
     return view._replace(dimensions=tuple(dimensions))
 
 
-def windowed(view: View, window: Window) -> View:
+def windowed(view: ValueView, window: AxisWindow) -> ValueView:
     """The view with one more axis cut; a window on a cut axis counts from its start."""
     before = next((one for one in view.windows if one.axis == window.axis), None)
     if before is not None:
         start = before.start + window.start * before.step
-        window = Window(window.axis, start, window.length, before.step * window.step)
+        window = AxisWindow(window.axis, start, window.length, before.step * window.step)
     others = tuple([one for one in view.windows if one.axis != window.axis])
     return view._replace(windows=tuple(sorted((*others, window))))

@@ -4,25 +4,27 @@ A linear layer on the pooled channels may end the network, or lead back to a map
 1x1 convolution until all calls are known. Here layers whose result stays features become layers of features:
 
     conv(channels, 1x1, bias=true)  ->  flatten; linear(channels)
+
+All other layers stay layers of maps.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from resnext_dsl.importing.lowering.state import Draft
+from resnext_dsl.importing.lowering.state import NodeDraft
 from resnext_dsl.importing.lowering.stored_values import TensorSource
 from resnext_dsl.operators import OPERATORS
 from resnext_dsl.operators.arguments import validate
 from resnext_dsl.operators.base import RuleError
 
 
-def with_features(drafts: Sequence[Draft], outputs: Sequence[int]) -> tuple[list[Draft], list[int]]:
+def with_features(drafts: Sequence[NodeDraft], outputs: Sequence[int]) -> tuple[list[NodeDraft], list[int]]:
     """The nodes in which features stay features, and the positions of the outputs among them."""
     converted = _converted(drafts, outputs)
     if not any(converted):
         return list(drafts), list(outputs)
-    result: list[Draft] = []
+    result: list[NodeDraft] = []
     places: dict[int, int] = {}
     flat: dict[int, int] = {}
     for index, draft in enumerate(drafts):
@@ -42,7 +44,7 @@ def with_features(drafts: Sequence[Draft], outputs: Sequence[int]) -> tuple[list
     return result, [places[output] for output in outputs]
 
 
-def _converted(drafts: Sequence[Draft], outputs: Sequence[int]) -> list[bool]:
+def _converted(drafts: Sequence[NodeDraft], outputs: Sequence[int]) -> list[bool]:
     """Whether each node becomes one of features: the source has features, and all readers take features."""
     readers: list[list[int]] = [[] for _ in drafts]
     for index, draft in enumerate(drafts):
@@ -56,7 +58,7 @@ def _converted(drafts: Sequence[Draft], outputs: Sequence[int]) -> list[bool]:
     return converted
 
 
-def _takes_features(drafts: Sequence[Draft], draft: Draft) -> bool:
+def _takes_features(drafts: Sequence[NodeDraft], draft: NodeDraft) -> bool:
     """Whether the operator of a node is also one of features."""
     if draft.operator == "conv":
         return True
@@ -67,17 +69,17 @@ def _takes_features(drafts: Sequence[Draft], draft: Draft) -> bool:
     return True
 
 
-def _flattened(result: list[Draft], flat: dict[int, int], source: int, reader: Draft) -> int:
+def _flattened(result: list[NodeDraft], flat: dict[int, int], source: int, reader: NodeDraft) -> int:
     """The position of `flatten` of a node."""
     if source not in flat:
         shape = (result[source].shape[0],)
         attributes = validate(OPERATORS["flatten"], {})
         flat[source] = len(result)
-        result.append(Draft("flatten", attributes, (source,), shape, reader.features or "", reader.call))
+        result.append(NodeDraft("flatten", attributes, (source,), shape, reader.features or "", reader.call))
     return flat[source]
 
 
-def _of_features(draft: Draft) -> Draft:
+def _of_features(draft: NodeDraft) -> NodeDraft:
     if draft.operator != "conv":
         return draft._replace(shape=draft.shape[:1])
     convolution = dict(draft.attributes or ())

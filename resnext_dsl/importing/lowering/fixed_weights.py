@@ -53,8 +53,8 @@ def _padding(state: Lowering, attributes: Mapping[str, Any], node: int) -> tuple
     """The node before a `pad`, its padding and mode, if the convolution has no padding of its own."""
     draft, kernel = state.nodes[node], attributes["kernel"]
     pad: Any = draft.attributes
-    own = resolved_padding(attributes["padding"], kernel)
-    if draft.operator == "pad" and not any(own) and not pad.value and (pad.top, pad.left) == (pad.bottom, pad.right):
+    around = resolved_padding(attributes["padding"], kernel)
+    if draft.operator == "pad" and not any(around) and not pad.value and (pad.top, pad.left) == (pad.bottom, pad.right):
         sides = (pad.top, pad.left)
         return draft.inputs[0], "same" if sides == resolved_padding("same", kernel) else sides, pad.mode
     return node, attributes["padding"], "constant"

@@ -1,7 +1,10 @@
 """Merges of more than two values, which Python writes as a chain of merges of two.
 
-add(add(a, b), c)  ->  add(a, b, c), if nothing else reads the inner sum and one module computes both; mul likewise
-scale(add(a, b), 1 / 2)  ->  mean(a, b), if the source divides by the number of values
+    add(add(a, b), c)  ->  add(a, b, c); mul likewise
+
+    scale(add(a, b), 1 / 2)  ->  mean(a, b)
+
+Nothing else reads the inner merge, and one module computes both. A mean divides by the number of its values.
 """
 
 from __future__ import annotations
@@ -9,7 +12,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from resnext_dsl.importing.lowering.state import Draft
+from resnext_dsl.importing.lowering.state import NodeDraft
 from resnext_dsl.importing.trace import Call
 from resnext_dsl.operators import OPERATORS
 from resnext_dsl.operators.arguments import validate
@@ -17,11 +20,11 @@ from resnext_dsl.operators.arguments import validate
 CHAINED = frozenset({"add", "mul"})
 
 
-def with_long_merges(drafts: Sequence[Draft], outputs: Sequence[int], calls: Sequence[Call]) -> list[Draft]:
+def with_long_merges(drafts: Sequence[NodeDraft], outputs: Sequence[int], calls: Sequence[Call]) -> list[NodeDraft]:
     """The nodes with long merges; nodes that they replace have no readers."""
     reads = Counter(source for draft in drafts for source in draft.inputs)
     reads.update(outputs)
-    result: list[Draft] = []
+    result: list[NodeDraft] = []
     for draft in drafts:
         chosen = draft
         if draft.operator in CHAINED:
@@ -32,7 +35,7 @@ def with_long_merges(drafts: Sequence[Draft], outputs: Sequence[int], calls: Seq
     return result
 
 
-def _joined(drafts: Sequence[Draft], reads: Counter[int], outer: Draft) -> Draft:
+def _joined(drafts: Sequence[NodeDraft], reads: Counter[int], outer: NodeDraft) -> NodeDraft:
     """The merge with the values of an inner merge first: the order of additions stays, so sums stay equal."""
     for place, source in enumerate(outer.inputs[:2]):
         inner = drafts[source]
@@ -43,7 +46,7 @@ def _joined(drafts: Sequence[Draft], reads: Counter[int], outer: Draft) -> Draft
     return outer
 
 
-def _mean(drafts: Sequence[Draft], reads: Counter[int], scale: Draft, calls: Sequence[Call]) -> Draft:
+def _mean(drafts: Sequence[NodeDraft], reads: Counter[int], scale: NodeDraft, calls: Sequence[Call]) -> NodeDraft:
     total = drafts[scale.inputs[0]]
     divisor = calls[scale.call].arguments.get("other") if calls[scale.call].operation == "div" else None
     if total.operator != "add" or divisor != len(total.inputs) or reads[scale.inputs[0]] > 1:

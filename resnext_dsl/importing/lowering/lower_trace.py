@@ -15,12 +15,12 @@ from resnext_dsl.foundation.records import NamedTuple
 from resnext_dsl.foundation.source import Source
 from resnext_dsl.graph.invariants import check_invariants
 from resnext_dsl.graph.ir import Graph, Node, Output, Scope
-from resnext_dsl.importing.lowering.axis_views import View
+from resnext_dsl.importing.lowering.axis_views import ValueView
 from resnext_dsl.importing.lowering.call_values import report, value_of_call
 from resnext_dsl.importing.lowering.feature_values import with_features
 from resnext_dsl.importing.lowering.long_merges import with_long_merges
-from resnext_dsl.importing.lowering.state import Draft, Lowering, Problem
-from resnext_dsl.importing.lowering.stored_values import Formula, TensorSource
+from resnext_dsl.importing.lowering.state import Lowering, NodeDraft, Problem
+from resnext_dsl.importing.lowering.stored_values import CallFormula, TensorSource
 from resnext_dsl.importing.lowering.tree_names import cleaned, names_of
 from resnext_dsl.importing.lowering.view_nodes import as_node
 from resnext_dsl.importing.trace import Call, Trace
@@ -66,9 +66,9 @@ def _output_nodes(state: Lowering) -> list[int]:
     nodes = []
     for name, reference in state.trace.outputs.items():
         value = state.resolved(reference)
-        if isinstance(value, Formula):
+        if isinstance(value, CallFormula):
             report(state, value)
-        elif isinstance(value, View):
+        elif isinstance(value, ValueView):
             try:
                 nodes.append(as_node(state, value))
             except RuleError as problem:
@@ -78,7 +78,7 @@ def _output_nodes(state: Lowering) -> list[int]:
     return nodes
 
 
-def _needed(drafts: Sequence[Draft], outputs: Sequence[int]) -> tuple[list[Draft], list[int]]:
+def _needed(drafts: Sequence[NodeDraft], outputs: Sequence[int]) -> tuple[list[NodeDraft], list[int]]:
     """The nodes that the outputs depend on, and the positions of the outputs among them."""
     needed = {0, *outputs}
     for index in range(len(drafts) - 1, 0, -1):
@@ -93,7 +93,7 @@ def _needed(drafts: Sequence[Draft], outputs: Sequence[int]) -> tuple[list[Draft
     return kept, [places[output] for output in outputs]
 
 
-def _lowered(state: Lowering, drafts: Sequence[Draft], outputs: Sequence[int]) -> Lowered:
+def _lowered(state: Lowering, drafts: Sequence[NodeDraft], outputs: Sequence[int]) -> Lowered:
     trace = state.trace
     names, paths = names_of(drafts)
     owners = _owners(drafts, names)
@@ -113,7 +113,7 @@ def _lowered(state: Lowering, drafts: Sequence[Draft], outputs: Sequence[int]) -
     return Lowered(check_invariants(graph), weights, trace, tuple(state.notes))
 
 
-def _owners(drafts: Sequence[Draft], names: Sequence[str]) -> list[str]:
+def _owners(drafts: Sequence[NodeDraft], names: Sequence[str]) -> list[str]:
     """For each node the name of the first node with its tensors."""
     first: dict[tuple[object, ...], str] = {}
     owners = []

@@ -1,7 +1,10 @@
 """Padding before a window: `pad` and a window without padding are one operator if the language has it.
 
-pad(0, 1, 0, 1), conv(3x3, stride=2, padding=0)  ->  conv(3x3, stride=2, padding=same_upper)
-pad(1, 1, 1, 1, value=-inf), maxpool(3x3, padding=0)  ->  maxpool(3x3)
+    pad(0, 1, 0, 1), conv(3x3, stride=2, padding=0)  ->  conv(3x3, stride=2, padding=same_upper)
+
+    pad(1, 1, 1, 1, value=-inf), maxpool(3x3, padding=0)  ->  maxpool(3x3)
+
+Other paddings stay a `pad`.
 """
 
 from __future__ import annotations
@@ -10,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from resnext_dsl.importing.lowering.state import Lowering, unreadable
-from resnext_dsl.importing.lowering.stored_values import Formula
+from resnext_dsl.importing.lowering.stored_values import CallFormula
 from resnext_dsl.operators import Operator
 from resnext_dsl.operators.ranks import IMAGE, Sides
 from resnext_dsl.operators.rules import missing, pads_by_size, reach, resolved_padding, usual_padding
@@ -65,7 +68,7 @@ def _same_word(attributes: Mapping[str, Any], sides: Sides, added: Added) -> str
     return "same_upper" if pads_by_size("same_upper", spans, stride) else "same"
 
 
-def infinite_padding(value: Formula) -> tuple[Any, Added]:
+def infinite_padding(value: CallFormula) -> tuple[Any, Added]:
     """The value before a padding with -inf, and the elements added to each side.
 
     Raises:

@@ -9,12 +9,12 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from resnext_dsl.importing.lowering.axis_views import View, axis_atoms, joined, size_of
+from resnext_dsl.importing.lowering.axis_views import ValueView, axis_atoms, joined, size_of
 from resnext_dsl.importing.lowering.fixed_weights import as_fixed_kernel
 from resnext_dsl.importing.lowering.padded_windows import absorbed, infinite_padding, with_infinite_padding
 from resnext_dsl.importing.lowering.standardized import standardized
-from resnext_dsl.importing.lowering.state import Draft, Lowering, Recipe, unreadable
-from resnext_dsl.importing.lowering.stored_values import Formula, TensorSource, Weight
+from resnext_dsl.importing.lowering.state import LayerRecipe, Lowering, NodeDraft, unreadable
+from resnext_dsl.importing.lowering.stored_values import CallFormula, TensorSource, Weight
 from resnext_dsl.importing.lowering.view_nodes import CHANNELS, as_node, outermost, settled, with_channels
 from resnext_dsl.operators import OPERATORS, Operator
 from resnext_dsl.operators.algebra import Tensor as FieldTensor
@@ -39,7 +39,7 @@ READ_FROM = _readings()
 """The rows that read an ATen operator, in the order of the table."""
 
 
-class Placed:
+class PlacedValue:
     """A value that is arranged for the axes of a reading.
 
     Attributes:
@@ -50,12 +50,12 @@ class Placed:
         others: Further nodes that the operator reads.
     """
 
-    def __init__(self, node: int, view: View, place: int | None, arguments: Mapping[str, Any]) -> None:
+    def __init__(self, node: int, view: ValueView, place: int | None, arguments: Mapping[str, Any]) -> None:
         self.node, self.view, self.place, self.arguments = node, view, place, arguments
         self.others: tuple[int, ...] = ()
 
 
-def read_row(state: Lowering, operation: str, arguments: Mapping[str, Any]) -> View:
+def read_row(state: Lowering, operation: str, arguments: Mapping[str, Any]) -> ValueView:
     """The value of a call that a row of the table reads.
 
     Raises:
@@ -83,7 +83,7 @@ def _layer_key(state: Lowering, operation: str, arguments: Mapping[str, Any]) ->
     parts: list[Any] = [operation]
     for name, each in arguments.items():
         kind = type(each)
-        if kind is View:
+        if kind is ValueView:
             draft = state.nodes[each.node]
             if name not in VALUE_NAMES or each.windows or each.dimensions is not state.axes(draft.shape):
                 return None
@@ -92,14 +92,14 @@ def _layer_key(state: Lowering, operation: str, arguments: Mapping[str, Any]) ->
             parts.append(draft.shape)
         elif kind is Weight:
             parts += [name, each.shape, state.trace.tensors[each.key].kind]
-        elif kind is Formula:
+        elif kind is CallFormula:
             return None
         else:
             parts += [name, tuple(each) if kind is list else each, kind]
     return tuple(parts)
 
 
-def _remember(state: Lowering, key: tuple[Any, ...], before: int, view: View, reading: Reading) -> None:
+def _remember(state: Lowering, key: tuple[Any, ...], before: int, view: ValueView, reading: Reading) -> None:
     """Keeps the recipe of a layer that added one node, which reads the whole value."""
     if len(state.nodes) != before + 1 or view.dimensions is not state.axes(state.shape(before)):
         return
@@ -107,22 +107,24 @@ def _remember(state: Lowering, key: tuple[Any, ...], before: int, view: View, re
     shapes = tuple([state.shape(source) for source in draft.inputs])
     tensors = OPERATORS[draft.operator].algebra.tensors(draft.attributes, shapes)
     if len(draft.inputs) == 1 and "gain" not in draft.tensors:
-        state.recipes[key] = Recipe(draft.operator, draft.attributes, draft.shape, tensors, reading.tensors)
+        state.recipes[key] = LayerRecipe(draft.operator, draft.attributes, draft.shape, tensors, reading.tensors)
 
 
-def _repeated(state: Lowering, recipe: Recipe, arguments: Mapping[str, Any]) -> View:
+def _repeated(state: Lowering, recipe: LayerRecipe, arguments: Mapping[str, Any]) -> ValueView:
     """The value of a layer that equals an earlier one, apart from its tensors."""
     value = next(arguments[name] for name in VALUE_NAMES if name in arguments)
     stored = {field: arguments[name] for field, name in recipe.arguments if arguments.get(name) is not None}
     sources = sources_of(state, recipe.tensors, stored)
     position, path = state.position, state.call.path
-    draft = Draft(recipe.operator, recipe.attributes, (value.node,), recipe.shape, path, position, sources)
+    draft = NodeDraft(recipe.operator, recipe.attributes, (value.node,), recipe.shape, path, position, sources)
     state.nodes.append(draft)
     kept = value.path if recipe.shape == state.shape(value.node) else path
     return state.whole(len(state.nodes) - 1, kept)
 
 
-def _applied(state: Lowering, row: Operator, reading: Reading, operation: str, arguments: Mapping[str, Any]) -> View:
+def _applied(
+    state: Lowering, row: Operator, reading: Reading, operation: str, arguments: Mapping[str, Any]
+) -> ValueView:
     stored, computed = _tensors(state, reading, arguments)
     names = {argument for _, argument in reading.tensors}
     value = next(arguments[name] for name in VALUE_NAMES if name in arguments)
@@ -130,7 +132,7 @@ def _applied(state: Lowering, row: Operator, reading: Reading, operation: str, a
     like = others.pop("like", None) if row.value_name == "like" else None
     if any(isinstance(each, Weight) for each in others.values()):
         raise OtherRowError(f"`{operation}` of a stored tensor has no operator in the language")
-    value, added = infinite_padding(value) if isinstance(value, Formula) else (value, None)
+    value, added = infinite_padding(value) if isinstance(value, CallFormula) else (value, None)
     placed = _placed(state, reading, value, others)
     shapes = {field: weight.shape for field, weight in stored.items()}
     call = CallArguments(operation, {**placed.arguments, **computed}, state.shape(placed.node), shapes)
@@ -143,7 +145,7 @@ def _applied(state: Lowering, row: Operator, reading: Reading, operation: str, a
         return placed.view
     if row.name == "conv" and state.trace.tensors[stored["weight"].key].kind != "parameter":
         return state.whole(as_fixed_kernel(state, attributes, stored["weight"], placed.node), state.call.path)
-    if isinstance(like, View):
+    if isinstance(like, ValueView):
         placed.others = (as_node(state, like),)
         attributes = {**attributes, "size": None}
     return _added(state, row, attributes, placed, stored)
@@ -157,7 +159,7 @@ def _tensors(
     computed: dict[str, Any] = {}
     for field, argument in reading.tensors:
         tensor = arguments.get(argument)
-        if isinstance(tensor, Formula) and field == "weight":
+        if isinstance(tensor, CallFormula) and field == "weight":
             stored[field], gain, computed = standardized(state, tensor)
             if gain is not None:
                 stored["gain"] = gain
@@ -168,40 +170,40 @@ def _tensors(
     return stored, computed
 
 
-def _placed(state: Lowering, reading: Reading, value: Any, arguments: Mapping[str, Any]) -> Placed:
-    if not isinstance(value, View):
+def _placed(state: Lowering, reading: Reading, value: Any, arguments: Mapping[str, Any]) -> PlacedValue:
+    if not isinstance(value, ValueView):
         raise unreadable("it is applied to a stored tensor")
     if reading.axes == "map":
         node = as_node(state, value)
-        return Placed(node, state.whole(node, state.call.path), None, arguments)
+        return PlacedValue(node, state.whole(node, state.call.path), None, arguments)
     if reading.axes == "elements":
         view = settled(state, value)
-        return Placed(view.node, view, None, arguments)
+        return PlacedValue(view.node, view, None, arguments)
     if reading.axes == "dim":
         return _along(state, value, arguments)
     place = 1 if reading.axes == "channels" else len(value.dimensions) - 1
     view = with_channels(state, value, place)
-    return Placed(view.node, view, place, arguments)
+    return PlacedValue(view.node, view, place, arguments)
 
 
-def _along(state: Lowering, value: View, arguments: Mapping[str, Any]) -> Placed:
+def _along(state: Lowering, value: ValueView, arguments: Mapping[str, Any]) -> PlacedValue:
     """The value with the channels along the axis that the argument `dim` names, or with a part of them outermost."""
     rest = {name: each for name, each in arguments.items() if name != "dim"}
     place = arguments["dim"] % len(value.dimensions)
     value = settled(state, value)
     if size_of(value.dimensions[place]) == state.shape(value.node)[0]:
         view = with_channels(state, value, place)
-        return Placed(view.node, view, place, rest)
+        return PlacedValue(view.node, view, place, rest)
     if not value.dimensions[place]:  # one part, which competes with none
-        return Placed(value.node, value, None, {**rest, "across": 1})
+        return PlacedValue(value.node, value, None, {**rest, "across": 1})
     view = outermost(state, value, place)
     (atom,) = joined(view.dimensions[place])
-    return Placed(view.node, view, None, {**rest, "across": atom.size})
+    return PlacedValue(view.node, view, None, {**rest, "across": atom.size})
 
 
 def _added(
-    state: Lowering, row: Operator, attributes: Mapping[str, Any], placed: Placed, stored: Mapping[str, Weight]
-) -> View:
+    state: Lowering, row: Operator, attributes: Mapping[str, Any], placed: PlacedValue, stored: Mapping[str, Weight]
+) -> ValueView:
     node, shape = placed.node, state.shape(placed.node)
     sided = rank_of(shape) > 0
     features = placed.view.path if is_pooled(placed.view, shape) else None
@@ -217,12 +219,12 @@ def _added(
     return _result(state, placed, index)
 
 
-def is_pooled(view: View, shape: Shape) -> bool:
+def is_pooled(view: ValueView, shape: Shape) -> bool:
     """Whether a view has features of a node that is a map of Cx1x1."""
     return len(view.dimensions) == 2 and rank_of(shape) > 0 and set(shape[1:]) == {1}
 
 
-def _result(state: Lowering, placed: Placed, index: int) -> View:
+def _result(state: Lowering, placed: PlacedValue, index: int) -> ValueView:
     """The result with the dimensions of the argument, where the channels may be others."""
     shape = state.shape(index)
     if placed.view.dimensions is state.axes(state.shape(placed.node)):

@@ -1,6 +1,8 @@
 """Weights that are standardized before a convolution uses them (Qiao et al., 2019; Brock et al., ICLR 2021).
 
-reshape(batch_norm(reshape(weight, [1, channels, -1]), training=True), weight.shape)  ->  standardize=true
+    reshape(batch_norm(reshape(weight, [1, channels, -1]), training=True), weight.shape)  ->  standardize=true
+
+A learned gain as the weight of the norm makes it `standardize=scaled`.
 """
 
 from __future__ import annotations
@@ -9,19 +11,19 @@ import math
 from typing import Any
 
 from resnext_dsl.importing.lowering.state import Lowering, unreadable
-from resnext_dsl.importing.lowering.stored_values import Formula, Weight
+from resnext_dsl.importing.lowering.stored_values import CallFormula, Weight
 
 SHAPE_CALLS = frozenset({"view", "reshape", "reshape_as", "view_as"})
 
 
-def standardized(state: Lowering, formula: Formula) -> tuple[Weight, Weight | None, dict[str, Any]]:
+def standardized(state: Lowering, formula: CallFormula) -> tuple[Weight, Weight | None, dict[str, Any]]:
     """The weight of a formula, its gain if it has one, and the attributes of `conv` that stand for the formula.
 
     Raises:
         RuleError: E610 if the formula is another one.
     """
     norm = formula.arguments.get("self", formula.arguments.get("input")) if formula.operation in SHAPE_CALLS else None
-    if not isinstance(norm, Formula) or norm.operation != "batch_norm":
+    if not isinstance(norm, CallFormula) or norm.operation != "batch_norm":
         raise unreadable(f"its weight is computed by `{formula.operation}` before each use")
     arguments = norm.arguments
     weight = arguments["input"]
@@ -50,11 +52,11 @@ def _unshaped(state: Lowering, weight: Weight) -> Weight:
 
 def _gain(factor: Any) -> tuple[Weight, float]:
     """The learned gain and the constant of a factor: gain, or gain * constant."""
-    while isinstance(factor, Formula) and factor.operation in SHAPE_CALLS:
+    while isinstance(factor, CallFormula) and factor.operation in SHAPE_CALLS:
         factor = factor.arguments.get("self", factor.arguments.get("input"))
     if isinstance(factor, Weight):
         return factor, 1.0
-    if isinstance(factor, Formula) and factor.operation == "mul":
+    if isinstance(factor, CallFormula) and factor.operation == "mul":
         gain, constant = factor.arguments["self"], factor.arguments["other"]
         if isinstance(constant, Weight):
             gain, constant = constant, gain

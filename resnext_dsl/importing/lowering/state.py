@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from resnext_dsl.foundation.records import NamedTuple
-from resnext_dsl.importing.lowering.axis_views import SAMPLES, Dimension, View, whole
+from resnext_dsl.importing.lowering.axis_views import SAMPLES, Dimension, ValueView, whole
 from resnext_dsl.importing.lowering.stored_values import TensorSource, Weight
 from resnext_dsl.importing.trace import BATCH, Call, Ref, Stored, Trace
 from resnext_dsl.operators import OPERATORS
@@ -16,7 +16,7 @@ from resnext_dsl.operators.base import Attributes, RuleError, Shape
 from resnext_dsl.operators.readings import UNREADABLE
 
 
-class Draft(NamedTuple):
+class NodeDraft(NamedTuple):
     """A node before it has a name.
 
     Attributes:
@@ -50,7 +50,7 @@ class Problem(NamedTuple):
     code: str = UNREADABLE
 
 
-class Recipe(NamedTuple):
+class LayerRecipe(NamedTuple):
     """The node of a layer that reads a whole value: what equal layers share.
 
     Attributes:
@@ -82,11 +82,11 @@ class Lowering:
 
     def __init__(self, trace: Trace) -> None:
         self.trace = trace
-        self.nodes = [Draft("input", None, (), trace.input, "", -1)]
+        self.nodes = [NodeDraft("input", None, (), trace.input, "", -1)]
         self.values: list[Any] = []
         self.problems: list[Problem] = []
         self.notes: dict[str, None] = dict.fromkeys(trace.notes)
-        self.recipes: dict[tuple[Any, ...], Recipe] = {}
+        self.recipes: dict[tuple[Any, ...], LayerRecipe] = {}
         self._known: dict[tuple[Any, ...], int] = {}
         self._axes: dict[Shape, tuple[Dimension, ...]] = {}
 
@@ -125,7 +125,7 @@ class Lowering:
         if row.kind == "shape" and key in self._known:
             return self._known[key]
         shape = row.shape(attributes, shapes)
-        self.nodes.append(Draft(operator, attributes, key[2], shape, path, self.position, tensors or {}, features))
+        self.nodes.append(NodeDraft(operator, attributes, key[2], shape, path, self.position, tensors or {}, features))
         self._known[key] = len(self.nodes) - 1
         return len(self.nodes) - 1
 
@@ -135,9 +135,9 @@ class Lowering:
             del self.nodes[start:]
             self._known = {key: node for key, node in self._known.items() if node < start}
 
-    def whole(self, node: int, path: str = "") -> View:
+    def whole(self, node: int, path: str = "") -> ValueView:
         """The value of a node with its own axes."""
-        return View(node, self.axes(self.nodes[node].shape), (), path)
+        return ValueView(node, self.axes(self.nodes[node].shape), (), path)
 
     def axes(self, shape: Shape) -> tuple[Dimension, ...]:
         """The dimensions of a whole value; the same object for equal shapes."""

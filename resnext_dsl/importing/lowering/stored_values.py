@@ -1,6 +1,6 @@
 """Stored tensors as arguments, and values that no operator computes alone.
 
-A `Weight` is a stored tensor with the steps that shape it. A `Formula` is a call whose result is not a node yet:
+A `Weight` is a stored tensor with the steps that shape it. A `CallFormula` is a call whose result is not a node yet:
 `patterns` knows some formulas as one operator. `TensorSource` tells how a tensor of our module comes from the source.
 """
 
@@ -57,7 +57,7 @@ class Weight(NamedTuple):
         return TensorSource(self.key, (*self.steps, ("reshape", shape)))
 
 
-class Formula(NamedTuple):
+class CallFormula(NamedTuple):
     """A call whose result is not a node: its operation, its arguments, and its position among the calls."""
 
     operation: str
@@ -70,7 +70,7 @@ class Formula(NamedTuple):
         return tuple(self.arguments.values())
 
 
-class Unknown(NamedTuple):
+class UnknownValue(NamedTuple):
     """The result of a call that cannot be lowered; calls that read it are not reported again."""
 
     call: int

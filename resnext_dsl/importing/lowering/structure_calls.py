@@ -14,8 +14,8 @@ from resnext_dsl.importing.lowering.axis_views import (
     REPEATED,
     SAMPLES,
     Atom,
-    View,
-    Window,
+    ValueView,
+    AxisWindow,
     joined,
     reshaped,
     resolved_sizes,
@@ -24,11 +24,11 @@ from resnext_dsl.importing.lowering.axis_views import (
     windowed,
 )
 from resnext_dsl.importing.lowering.state import Lowering, unreadable
-from resnext_dsl.importing.lowering.stored_values import Formula, Weight
+from resnext_dsl.importing.lowering.stored_values import CallFormula, Weight
 from resnext_dsl.importing.lowering.view_nodes import CHANNELS, as_node, outermost, settled, with_channels
 
 Arguments = Mapping[str, Any]
-Viewable = View | Weight
+Viewable = ValueView | Weight
 
 
 def value_of(arguments: Arguments) -> Any:
@@ -38,7 +38,7 @@ def value_of(arguments: Arguments) -> Any:
 
 def value_sizes(value: Any) -> tuple[int, ...]:
     """The sizes of a value or a stored tensor."""
-    if isinstance(value, View):
+    if isinstance(value, ValueView):
         return sizes_of(value)
     if isinstance(value, Weight):
         return value.shape
@@ -188,7 +188,7 @@ def cut(state: Lowering, value: Viewable, dim: int, start: int | None, end: int 
     return _window(state, value, place, first, count, step)._replace(path=state.call.path)
 
 
-def _window(state: Lowering, view: View, place: int, first: int, count: int, step: int) -> View:
+def _window(state: Lowering, view: ValueView, place: int, first: int, count: int, step: int) -> ValueView:
     """The view with a window on the axis that the dimension is, or on the channels that it is the outermost part of."""
     atoms = joined(view.dimensions[place])
     atom = atoms[0]
@@ -202,7 +202,7 @@ def _window(state: Lowering, view: View, place: int, first: int, count: int, ste
             else outermost(state, view, place)
         )
         (atom,) = joined(view.dimensions[place])
-    window = Window(atom.axis, first * atom.stride, count * atom.stride, step)
+    window = AxisWindow(atom.axis, first * atom.stride, count * atom.stride, step)
     if step > 1 and atom.stride > 1:
         raise unreadable("it takes channels at a distance, which no operator of the language does")
     kept = (Atom(atom.axis, atom.stride, count),) if count > 1 else ()
@@ -210,7 +210,7 @@ def _window(state: Lowering, view: View, place: int, first: int, count: int, ste
     return windowed(view._replace(dimensions=dimensions), window)
 
 
-def _extent(state: Lowering, view: View, axis: int) -> int:
+def _extent(state: Lowering, view: ValueView, axis: int) -> int:
     """The size of an axis that the view sees."""
     if axis == REPEATED:
         raise unreadable("it takes elements of a repeated axis")
@@ -220,7 +220,7 @@ def _extent(state: Lowering, view: View, axis: int) -> int:
     return state.shape(view.node)[axis - 1]
 
 
-def _channels(state: Lowering, view: View) -> int:
+def _channels(state: Lowering, view: ValueView) -> int:
     return _extent(state, view, CHANNELS)
 
 
@@ -239,7 +239,7 @@ def selected(state: Lowering, value: Viewable, dim: int, index: int) -> Viewable
 
 def without(state: Lowering, value: Viewable, places: set[int]) -> Viewable:
     """The value without dimensions of size 1."""
-    if isinstance(value, View):  # windows stay
+    if isinstance(value, ValueView):  # windows stay
         dimensions = [each for place, each in enumerate(value.dimensions) if place not in places]
         return value._replace(dimensions=tuple(dimensions), path=state.call.path)
     return with_sizes(state, value, [size for place, size in enumerate(value.shape) if place not in places])
@@ -332,10 +332,10 @@ SHAPED_FORMULAS = frozenset({"view", "reshape", "reshape_as", "view_as", "unsque
 
 def is_formula_of_weights(value: Any) -> bool:
     """Whether a value is computed from stored tensors only."""
-    if isinstance(value, Formula):
+    if isinstance(value, CallFormula):
         return all(is_formula_of_weights(operand) for operand in value.operands if _is_value(operand))
     return isinstance(value, Weight)
 
 
 def _is_value(operand: Any) -> bool:
-    return isinstance(operand, Formula | Weight | View)
+    return isinstance(operand, CallFormula | Weight | ValueView)

@@ -6,10 +6,10 @@ import re
 from collections import defaultdict
 from collections.abc import Sequence
 
-from resnext_dsl.importing.lowering.state import Draft
+from resnext_dsl.importing.lowering.state import NodeDraft
 
 
-def names_of(drafts: Sequence[Draft]) -> tuple[list[str], dict[str, str]]:
+def names_of(drafts: Sequence[NodeDraft]) -> tuple[list[str], dict[str, str]]:
     """The names of the nodes, and the path of the module that each of their scopes is.
 
     A module that makes one call is a node, and its path is the name. A module that makes several calls is a scope, and
@@ -34,7 +34,7 @@ def names_of(drafts: Sequence[Draft]) -> tuple[list[str], dict[str, str]]:
     return _named(names, drafts)
 
 
-def _named(names: Sequence[str], drafts: Sequence[Draft]) -> tuple[list[str], dict[str, str]]:
+def _named(names: Sequence[str], drafts: Sequence[NodeDraft]) -> tuple[list[str], dict[str, str]]:
     """The names with words for numbers, where a scope has other children than numbers; the network has.
 
     features.0 -> features.conv0 and block.1.conv -> block.block1.conv, where `features` and `block` are such scopes
@@ -59,7 +59,7 @@ def _named(names: Sequence[str], drafts: Sequence[Draft]) -> tuple[list[str], di
     return result, scopes
 
 
-def _is_layer(drafts: Sequence[Draft], nodes: Sequence[int]) -> bool:
+def _is_layer(drafts: Sequence[NodeDraft], nodes: Sequence[int]) -> bool:
     """Whether the nodes of a path are the uses of one module that makes one call."""
     first = drafts[nodes[0]]
     return all(

@@ -11,8 +11,8 @@ from resnext_dsl.importing.lowering.axis_views import (
     SAMPLES,
     Atom,
     Dimension,
-    View,
-    Window,
+    ValueView,
+    AxisWindow,
     axes_in,
     axis_atoms,
     joined,
@@ -31,7 +31,7 @@ SPREAD = "the channels of its value are spread over several axes"
 MOST_SHUFFLES = 3
 
 
-def settled(state: Lowering, view: View) -> View:
+def settled(state: Lowering, view: ValueView) -> ValueView:
     """The view without windows: nodes cut the axes."""
     if not view.windows:
         return view
@@ -44,7 +44,7 @@ def settled(state: Lowering, view: View) -> View:
     return view._replace(windows=())
 
 
-def _sliced(state: Lowering, view: View, window: Window) -> int:
+def _sliced(state: Lowering, view: ValueView, window: AxisWindow) -> int:
     if window.step != 1:
         raise unreadable("it takes channels at a distance, which no operator of the language does")
     draft = state.nodes[view.node]
@@ -59,7 +59,7 @@ def _sliced(state: Lowering, view: View, window: Window) -> int:
     return state.add("slice", arguments, [view.node], view.path)
 
 
-def _cropped(state: Lowering, view: View, windows: Sequence[Window]) -> int:
+def _cropped(state: Lowering, view: ValueView, windows: Sequence[AxisWindow]) -> int:
     """The rows and columns from a start at a distance: `pad` with negative numbers, then `subsample`."""
     shape = state.shape(view.node)
     names = PAIRS[-rank_of(shape) :]
@@ -78,13 +78,13 @@ def _cropped(state: Lowering, view: View, windows: Sequence[Window]) -> int:
     return state.add("subsample", {"stride": tuple(stride)}, [node], view.path) if max(stride) > 1 else node
 
 
-def channel_atoms(view: View) -> list[Atom]:
+def channel_atoms(view: ValueView) -> list[Atom]:
     """The atoms of the channels in all dimensions, in the order of the axis."""
     atoms = [atom for dimension in view.dimensions for atom in dimension if atom.axis == CHANNELS]
     return sorted(atoms, key=lambda atom: -atom.stride)
 
 
-def rearranged(state: Lowering, view: View, order: Sequence[Atom]) -> View:
+def rearranged(state: Lowering, view: ValueView, order: Sequence[Atom]) -> ValueView:
     """The view on a node whose channels have this order of atoms: `shuffle` moves them."""
     node, shape = view.node, state.shape(view.node)
     base = channel_atoms(view)
@@ -103,21 +103,21 @@ def rearranged(state: Lowering, view: View, order: Sequence[Atom]) -> View:
 def _shuffles(sizes: Sequence[int], order: Sequence[int]) -> list[tuple[int, int]]:
     """The shuffles (groups, unit) that put the atoms of an axis in an order; at most `MOST_SHUFFLES`."""
     start = tuple(range(len(sizes)))
-    found: dict[tuple[int, ...], list[tuple[int, int]]] = {start: []}
+    known: dict[tuple[int, ...], list[tuple[int, int]]] = {start: []}
     frontier = [start]
     for _ in range(MOST_SHUFFLES):
-        if tuple(order) in found:
+        if tuple(order) in known:
             break
         following = []
         for state in frontier:
             for turned, groups, unit in _turns(state, sizes):
-                if turned not in found:
-                    found[turned] = [*found[state], (groups, unit)]
+                if turned not in known:
+                    known[turned] = [*known[state], (groups, unit)]
                     following.append(turned)
         frontier = following
-    if tuple(order) not in found:
+    if tuple(order) not in known:
         raise unreadable(REARRANGED)
-    return found[tuple(order)]
+    return known[tuple(order)]
 
 
 def _turns(order: tuple[int, ...], sizes: Sequence[int]) -> Iterator[tuple[tuple[int, ...], int, int]]:
@@ -128,7 +128,7 @@ def _turns(order: tuple[int, ...], sizes: Sequence[int]) -> Iterator[tuple[tuple
         yield (*middle, *head, *tail), groups, unit
 
 
-def with_channels(state: Lowering, view: View, place: int) -> View:
+def with_channels(state: Lowering, view: ValueView, place: int) -> ValueView:
     """The view on a node whose channels are one dimension of the view, in order."""
     view = settled(state, view)
     shape = state.shape(view.node)
@@ -153,7 +153,7 @@ def with_channels(state: Lowering, view: View, place: int) -> View:
     return view._replace(dimensions=tuple(dimensions))
 
 
-def outermost(state: Lowering, view: View, place: int) -> View:
+def outermost(state: Lowering, view: ValueView, place: int) -> ValueView:
     """The view on a node whose channels begin with the atom of one dimension of the view."""
     view = settled(state, view)
     dimension = joined(view.dimensions[place])
@@ -167,7 +167,7 @@ def outermost(state: Lowering, view: View, place: int) -> View:
     return view._replace(dimensions=tuple(dimensions))
 
 
-def as_node(state: Lowering, view: View) -> int:
+def as_node(state: Lowering, view: ValueView) -> int:
     """The node whose own axes are the dimensions of the view.
 
     Raises:
@@ -205,7 +205,7 @@ def is_whole(dimensions: Sequence[Dimension], shape: Shape) -> bool:
     )
 
 
-def _flattened(state: Lowering, view: View) -> int:
+def _flattened(state: Lowering, view: ValueView) -> int:
     """`flatten` of a map, whose channels may have another order."""
     shape = state.shape(view.node)
     atoms = view.dimensions[1]
@@ -220,7 +220,7 @@ def _flattened(state: Lowering, view: View) -> int:
     return state.add("flatten", {}, [view.node], view.path) if rank_of(shape) else view.node
 
 
-def _unshuffled(state: Lowering, view: View) -> View:
+def _unshuffled(state: Lowering, view: ValueView) -> ValueView:
     """The view on a node in which squares of pixels are channels: `pixel_unshuffle`."""
     shape = state.shape(view.node)
     factor = next(atom.size for atom in view.dimensions[1] if atom.axis != CHANNELS)
@@ -242,7 +242,7 @@ def _under(atom: Atom, moved: dict[Atom, Atom], square: int, factor: int) -> Ato
     return Atom(atom.axis, atom.stride // factor, atom.size) if atom.axis in (2, 3) else atom
 
 
-def _shuffled(state: Lowering, view: View) -> int:
+def _shuffled(state: Lowering, view: ValueView) -> int:
     """`pixel_shuffle` of a map whose channels have been arranged for it."""
     shape = state.shape(view.node)
     (*_, rows), (*_, columns) = view.dimensions[2], view.dimensions[3]
