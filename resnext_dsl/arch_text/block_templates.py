@@ -53,12 +53,11 @@ class BlockTemplate:
         body: Its body, with formulas for arguments.
         parameters: Its parameters, those with a default last.
         values: The number of values that it takes beside the running value.
-        results: The number of values that it gives.
         calls: How many instances it has.
-        rows: The bodies of its different instances, with plain arguments.
+        names: The names in its text.
     """
 
-    __slots__ = ("body", "calls", "label", "names", "number", "parameters", "results", "rows", "values")
+    __slots__ = ("body", "calls", "label", "names", "number", "parameters", "values")
 
     def __init__(
         self, number: int, label: str, body: Body, parameters: Sequence[ArchParameter], unit: ModuleUnit
@@ -68,9 +67,7 @@ class BlockTemplate:
         self.body = body
         self.parameters = tuple(parameters)
         self.values = max(unit.takes() - 1, 0)
-        self.results = len(unit.outputs)
         self.calls = 0
-        self.rows: list[Body] = []
         self.names: NameTable = NameTable()
 
 
@@ -325,7 +322,6 @@ class TemplateMaker:
             body = (TextStep(ENTERS), *body, TextStep(LEAVES))
         template = BlockTemplate(len(self.templates), unit.label, body, solver.ordered(), unit)
         template.calls = sum(weights)
-        template.rows = [one.body for one in firsts]
         template.names = names
         self.templates.append(template)
         for row, members in enumerate(pattern.rows):
@@ -404,6 +400,13 @@ def _with_conditions(body: Body, solver: ArgumentSolver) -> Body:
 def in_order(items: list[Item]) -> list[Item]:
     """The items, each after those whose results it reads; almost in order already."""
     giver = {value: item for item in items for value in item.outputs}
+    known: set[int] = set()
+    for item in items:
+        if any(value in giver and value not in known for value in item.inputs):
+            break
+        known.update(item.outputs)
+    else:
+        return items
     done: set[int] = set()
     result: list[Item] = []
     for item in items:

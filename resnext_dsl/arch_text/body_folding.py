@@ -50,6 +50,8 @@ def folded(steps: Sequence[Step], kinds: ParameterNames) -> Body:
         kinds: The arguments that the parameters of a template are for.
     """
     steps = [changed_inside(step, lambda body: folded(body, kinds)) for step in steps]
+    if len(steps) < 2:
+        return tuple(steps)
     result: list[Step] = []
     bare = [_bare(step) for step in steps]
     place = 0

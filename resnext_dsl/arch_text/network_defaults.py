@@ -32,14 +32,17 @@ def defaults_of(graph: Graph, kept: Iterable[int]) -> Defaults:
     """The network's own defaults: operator -> argument -> value."""
     counts: dict[tuple[str, str], Counter[Any]] = {}
     whole: dict[tuple[str, str], set[Any]] = {}
-    for index in kept:
-        node = graph.nodes[index]
-        for name in SETTLED.get(node.operator, ()):
-            value = getattr(node.attributes, name)
-            if _is_global(node.attributes):
-                whole.setdefault((node.operator, name), set()).add(value)
+    nodes = [graph.nodes[index] for index in kept]
+    uses = Counter([(node.operator, id(node.attributes)) for node in nodes if node.operator in SETTLED])
+    attributes_of = {id(node.attributes): node.attributes for node in nodes}
+    for (operator, key), count in uses.items():
+        attributes = attributes_of[key]
+        for name in SETTLED[operator]:
+            value = getattr(attributes, name)
+            if _is_global(attributes):
+                whole.setdefault((operator, name), set()).add(value)
             else:
-                counts.setdefault((node.operator, name), Counter())[value] += 1
+                counts.setdefault((operator, name), Counter())[value] += count
     defaults: Defaults = {}
     for (operator, name), values in counts.items():
         value, count = values.most_common(1)[0]
