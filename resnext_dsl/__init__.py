@@ -13,6 +13,7 @@ a folder of this package:
     emit        writes a class `Block` and `self.conv2 = nn.Sequential(...)`
     compiler    runs that source -> a module; `weights` fills it from a checkpoint, `devices` sets how a GPU computes,
                 and `kernels` computes its grouped convolutions there
+    arch_text   writes a graph as a text of the language; `importing` reads torch models and model files as graphs
     export      writes other formats; `bench` times them; `train` trains
 
 A file declares a space of networks too. `columns` runs the same stages on columns of parameter values, and gives the

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from resnext_dsl.arch_text.argument_text import value_words
-from resnext_dsl.arch_text.step_tree import Argument, Body, CallStep, Column, Formula, OperatorStep
+from resnext_dsl.arch_text.step_tree import Argument, ArgumentColumn, ArgumentFormula, Body, CallStep, OperatorStep
 from resnext_dsl.arch_text.word_choice import NameTable
 from resnext_dsl.foundation.records import NamedTuple
 
@@ -100,29 +100,29 @@ class ArgumentSolver:
         """The expression of a column: plain, or a formula; a parameter is added if nothing else gives it."""
         if kind == "shortcut":
             argument = shortcut_words(argument)
-        if not isinstance(argument, Column):
+        if not isinstance(argument, ArgumentColumn):
             return argument
         values = argument.values
         present = [value for value in values if value is not ABSENT]
         if _all_equal(present):
             return present[0]
-        key = (values, type(present[0]), here.values if isinstance(here, Column) else here, kind == "flag")
+        key = (values, type(present[0]), here.values if isinstance(here, ArgumentColumn) else here, kind == "flag")
         answer = self._answers.get(key)
         if answer is None:
             answer = self._answers[key] = self._search(kind, values, here)
-            if kind == "channels" and isinstance(answer, Formula) and not answer.tight and ABSENT not in values:
+            if kind == "channels" and isinstance(answer, ArgumentFormula) and not answer.tight and ABSENT not in values:
                 self._derived.append(_Known(answer.text, kind, values))
         return answer
 
     def _search(self, kind: str, values: tuple[Any, ...], here: Argument) -> Argument:
         for known in reversed(self._known):
             if _same(known.values, values):
-                return _used(Formula(known.text), values, known)
+                return _used(ArgumentFormula(known.text), values, known)
         numbers = all(type(value) is int for value in values if value is not ABSENT)
         if numbers and kind not in ("depth", "paths"):
-            nearby = [_Known("channels_here", "channels", here.values)] if isinstance(here, Column) else []
+            nearby = [_Known("channels_here", "channels", here.values)] if isinstance(here, ArgumentColumn) else []
             if nearby and _same(nearby[0].values, values):
-                return Formula("channels_here")
+                return ArgumentFormula("channels_here")
             for known in [*reversed(self._known), *nearby]:
                 formula = _multiple(known, values)
                 if formula is not None:
@@ -132,22 +132,22 @@ class ArgumentSolver:
                 return product
         return self._parameter(kind, values)
 
-    def _product(self, values: tuple[Any, ...]) -> Formula | None:
+    def _product(self, values: tuple[Any, ...]) -> ArgumentFormula | None:
         """`a * b`, `a + b` or `a - b` of two known columns of ints."""
         ints = [known for known in self._known if all(type(value) is int for value in known.values)]
         for place, one in enumerate(ints):
             for other in ints[place:]:
                 if _holds(one.values, other.values, values, lambda a, b: a * b):
-                    return _used(Formula(f"{one.text} * {other.text}", tight=False), values, one, other)
+                    return _used(ArgumentFormula(f"{one.text} * {other.text}", tight=False), values, one, other)
         for one in ints:
             for other in ints:
                 if one is not other and _holds(one.values, other.values, values, lambda a, b: a - b):
-                    return _used(Formula(f"{one.text} - {other.text}", tight=False), values, one, other)
+                    return _used(ArgumentFormula(f"{one.text} - {other.text}", tight=False), values, one, other)
                 if one is not other and _holds(one.values, other.values, values, lambda a, b: a + b):
-                    return _used(Formula(f"{one.text} + {other.text}", tight=False), values, one, other)
+                    return _used(ArgumentFormula(f"{one.text} + {other.text}", tight=False), values, one, other)
         return None
 
-    def _parameter(self, kind: str, values: tuple[Any, ...]) -> Formula:
+    def _parameter(self, kind: str, values: tuple[Any, ...]) -> ArgumentFormula:
         counts: Counter[Any] = Counter()
         for value, weight in zip(values, self.weights, strict=True):
             if value is not ABSENT:
@@ -162,23 +162,23 @@ class ArgumentSolver:
         self.parameters.append(ArchParameter(name, kind, filled, most if optional else None))
         absent = frozenset([row for row, value in enumerate(values) if value is ABSENT])
         self._known.append(_Known(name, kind, filled, absent))
-        return Formula(name)
+        return ArgumentFormula(name)
 
-    def condition(self, flags: tuple[bool, ...], body: Body) -> Formula:
+    def condition(self, flags: tuple[bool, ...], body: Body) -> ArgumentFormula:
         """The condition of an optional part, whose arguments are solved already; a parameter if nothing gives it."""
         for known in reversed(self._known):
             text = _comparison(known, flags)
             if text:
-                return _used(Formula(text, tight=False), flags, known)
+                return _used(ArgumentFormula(text, tight=False), flags, known)
         channels = [known for known in self._known if known.kind in CHANNEL_KINDS]
         channels += [known for known in self._derived if not known.absent]
         for place, one in enumerate(channels[:2]):
             for other in channels[place + 1 :]:
                 different = tuple([a != b for a, b in zip(one.values, other.values, strict=True)])
                 if different == flags:
-                    return _used(Formula(f"{one.text} != {other.text}", tight=False), flags, one, other)
+                    return _used(ArgumentFormula(f"{one.text} != {other.text}", tight=False), flags, one, other)
                 if not any(a == b for a, b in zip(different, flags, strict=True)):
-                    return _used(Formula(f"{one.text} == {other.text}", tight=False), flags, one, other)
+                    return _used(ArgumentFormula(f"{one.text} == {other.text}", tight=False), flags, one, other)
         missing = frozenset([row for row, flag in enumerate(flags) if not flag])
         for place, parameter in enumerate(self.parameters):
             known = next(one for one in self._known if one.text == parameter.name)
@@ -186,7 +186,7 @@ class ArgumentSolver:
                 values = tuple([value if flag else 0 for flag, value in zip(flags, parameter.values, strict=True)])
                 self.parameters[place] = parameter._replace(values=values, default=0)
                 known.values, known.absent = values, frozenset()
-                return Formula(f"{parameter.name} > 0", tight=False)
+                return ArgumentFormula(f"{parameter.name} > 0", tight=False)
         return self._parameter(f"with_{_first_operator(body)}", flags)
 
     def ordered(self) -> list[ArchParameter]:
@@ -207,15 +207,15 @@ _WORDS = {"identity": "auto", "projection": "auto", "forced": "projection", "non
 
 def shortcut_words(argument: Argument) -> Argument:
     """The kinds of shortcuts as words of the language: one if it stands for all."""
-    kinds = argument.values if isinstance(argument, Column) else (argument,)
+    kinds = argument.values if isinstance(argument, ArgumentColumn) else (argument,)
     for fitting, word in _FITTING:
         if fitting.issuperset(kinds):
             return word
     words = tuple([_WORDS.get(kind, kind) for kind in kinds])
-    return words[0] if len({*words}) == 1 else Column(words)
+    return words[0] if len({*words}) == 1 else ArgumentColumn(words)
 
 
-def _used(formula: Formula, values: Sequence[Any], *known: _Known) -> Formula:
+def _used(formula: ArgumentFormula, values: Sequence[Any], *known: _Known) -> ArgumentFormula:
     """The formula; its names keep their values in the rows that it is used for."""
     for one in known:
         if one.absent:
@@ -264,7 +264,7 @@ def _holds(one: tuple[Any, ...], other: tuple[Any, ...], values: tuple[Any, ...]
     return all(value is ABSENT or rule(a, b) == value for a, b, value in zip(one, other, values, strict=True))
 
 
-def _multiple(known: _Known, values: tuple[Any, ...]) -> Formula | None:
+def _multiple(known: _Known, values: tuple[Any, ...]) -> ArgumentFormula | None:
     """`c * k` or `c // k`, if it gives the values."""
     pairs = [(old, value) for old, value in zip(known.values, values, strict=True) if value is not ABSENT]
     if not all(type(old) is int and old > 0 and value > 0 for old, value in pairs):
@@ -273,11 +273,11 @@ def _multiple(known: _Known, values: tuple[Any, ...]) -> Formula | None:
     if value % old == 0:
         factor = value // old
         if factor <= LARGEST_FACTOR and all(one * factor == two for one, two in pairs):
-            return Formula(f"{known.text} * {factor}", tight=False)
+            return ArgumentFormula(f"{known.text} * {factor}", tight=False)
     elif old % value == 0:
         factor = old // value
         if factor <= LARGEST_FACTOR and all(one % factor == 0 and one // factor == two for one, two in pairs):
-            return Formula(f"{known.text} // {factor}", tight=False)
+            return ArgumentFormula(f"{known.text} // {factor}", tight=False)
     return None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from resnext_dsl.arch_text.step_tree import Formula, Spelled, Turns
+from resnext_dsl.arch_text.step_tree import ArgumentFormula, FirstAndLater, Spelled
 from resnext_dsl.operators import OPERATORS, arguments_of
 from resnext_dsl.operators.base import REQUIRED
 
@@ -23,13 +23,13 @@ def value_words(kind: str, value: Any) -> str:
     """The text of an argument."""
     if type(value) is int:
         return str(value)
-    if isinstance(value, Formula | Spelled):
-        return value.text if isinstance(value, Formula) else str(value)
+    if isinstance(value, ArgumentFormula | Spelled):
+        return value.text if isinstance(value, ArgumentFormula) else str(value)
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float):
         return repr(value).replace("e-0", "e-").replace("e+0", "e").replace("e+", "e")
-    if isinstance(value, Turns):
+    if isinstance(value, FirstAndLater):
         return f"first({value_words(kind, value.first)}, {value_words(kind, value.later)})"
     if isinstance(value, tuple):
         return _sides(kind, value)

@@ -11,16 +11,18 @@ from resnext_dsl.arch_text.body_folding import folded
 from resnext_dsl.arch_text.body_union import BodyUnion
 from resnext_dsl.arch_text.branches import BranchFinder
 from resnext_dsl.arch_text.dataflow import Item, in_statements
+from resnext_dsl.arch_text.growing_lists import ENTERS, LEAVES, Growth
 from resnext_dsl.arch_text.library_calls import is_squeeze_excite, library_parameters, with_library
-from resnext_dsl.arch_text.module_units import Unit
+from resnext_dsl.arch_text.module_units import ModuleUnit
 from resnext_dsl.arch_text.operator_items import OperatorItems
 from resnext_dsl.arch_text.skeletons import Change, leaves, mapped, skeleton
 from resnext_dsl.arch_text.step_tree import (
     ENTRY,
+    ArgumentColumn,
     Body,
     CallStep,
-    Column,
     DeclaredStep,
+    GatherStep,
     OperatorStep,
     OptionalStep,
     RepeatStep,
@@ -28,6 +30,7 @@ from resnext_dsl.arch_text.step_tree import (
     SharedStep,
     SplitStep,
     Step,
+    TextStep,
     all_steps,
     changed_inside,
     fields_of,
@@ -57,12 +60,14 @@ class BlockTemplate:
 
     __slots__ = ("body", "calls", "label", "names", "number", "parameters", "results", "rows", "values")
 
-    def __init__(self, number: int, label: str, body: Body, parameters: Sequence[ArchParameter], unit: Unit) -> None:
+    def __init__(
+        self, number: int, label: str, body: Body, parameters: Sequence[ArchParameter], unit: ModuleUnit
+    ) -> None:
         self.number = number
         self.label = label
         self.body = body
         self.parameters = tuple(parameters)
-        self.values = len(unit.inputs) - 1
+        self.values = max(unit.takes() - 1, 0)
         self.results = len(unit.outputs)
         self.calls = 0
         self.rows: list[Body] = []
@@ -81,7 +86,7 @@ class Instance:
 
     __slots__ = ("body", "entering", "key", "order", "unit", "values")
 
-    def __init__(self, unit: Unit, body: Body, order: list[int], entering: int) -> None:
+    def __init__(self, unit: ModuleUnit, body: Body, order: list[int], entering: int) -> None:
         self.unit = unit
         self.body = body
         self.order = order
@@ -90,7 +95,7 @@ class Instance:
         self.values: tuple[Any, ...] = ()
 
 
-class Pattern:
+class BlockPattern:
     """A body whose arguments are columns, and the instances of each row."""
 
     __slots__ = ("body", "rows")
@@ -111,7 +116,9 @@ class TemplateMaker:
         declared: The call of each shared instance, by the name of its module.
     """
 
-    def __init__(self, graph: Graph, operators: OperatorItems, names: NameTable, defaults: Defaults) -> None:
+    def __init__(
+        self, graph: Graph, operators: OperatorItems, names: NameTable, defaults: Defaults, projections: bool
+    ) -> None:
         self.graph = graph
         self.operators = operators
         self.templates: list[BlockTemplate] = []
@@ -120,9 +127,11 @@ class TemplateMaker:
         self._uses = uses_of_modules(graph)
         self.declared: dict[str, Any] = {}
         self._defaults = defaults
-        self._branches = BranchFinder(lambda value: graph.nodes[value].shape, lambda before, merge: True, defaults)
+        self._branches = BranchFinder(
+            lambda value: graph.nodes[value].shape, lambda before, merge: True, defaults, projections
+        )
 
-    def make(self, root: Unit) -> None:
+    def make(self, root: ModuleUnit) -> None:
         """Makes the templates of all units inside a unit."""
         for units in by_label(root):
             self._group([self._instance(unit) for unit in units])
@@ -133,17 +142,31 @@ class TemplateMaker:
             return library_parameters(template)
         return tuple([parameter.kind for parameter in self.templates[template].parameters])
 
-    def items_of(self, unit: Unit) -> list[Item]:
+    def items_of(self, unit: ModuleUnit) -> list[Item]:
         """The items directly inside a unit, each after those whose results it reads."""
-        items = [self._operator_item(index, unit) for index in unit.nodes]
-        items += [self._unit_item(inner) for inner in unit.units]
+        ends, growing = _growing(unit)
+        items = [self._operator_item(index, unit) for index in unit.nodes if index not in ends]
+        items += [self._unit_item(inner) for inner in unit.units if id(inner) not in growing]
+        items += [self._gather(growth) for growth in unit.growths]
         items.sort(key=lambda item: item.outputs[-1])
         return in_order(items)
 
-    def root_items(self, unit: Unit) -> list[Item]:
+    def _gather(self, growth: Growth) -> Item:
+        """The item of blocks that make a list grow."""
+        calls = [self.item_of[unit.scope] for unit in growth.units]
+        order = [node for call in calls for node in call.order]
+        here = self.graph.nodes[growth.start].shape[0]
+        step = GatherStep(folded([call.step for call in calls]), (), here)
+        return Item((growth.start,), (growth.end,), step, [*order, growth.end])
+
+    def root_items(self, unit: ModuleUnit) -> list[Item]:
         """The items of the whole graph. Units that occur once, and units that are stages, are not calls."""
-        items = [self._operator_item(index, unit) for index in unit.nodes]
+        ends, growing = _growing(unit)
+        items = [self._operator_item(index, unit) for index in unit.nodes if index not in ends]
+        items += [self._gather(growth) for growth in unit.growths]
         for inner in unit.units:
+            if id(inner) in growing:
+                continue
             item = self._unit_item(inner)
             step: Any = item.step
             number = step.template if isinstance(step, CallStep) else ""
@@ -155,7 +178,7 @@ class TemplateMaker:
         items.sort(key=lambda item: item.outputs[-1])
         return in_order(items)
 
-    def _operator_item(self, index: int, unit: Unit) -> Item:
+    def _operator_item(self, index: int, unit: ModuleUnit) -> Item:
         """The item of a node; a use of an instance, if other nodes outside of shared units call its module."""
         item = self.operators.item(index)
         module = self.graph.nodes[index].module
@@ -165,7 +188,7 @@ class TemplateMaker:
             item.step = SharedStep(module)
         return item
 
-    def _unit_item(self, unit: Unit) -> Item:
+    def _unit_item(self, unit: ModuleUnit) -> Item:
         """The item of a unit: a call, or a use of an instance."""
         item = self.item_of[unit.scope]
         if unit.module:
@@ -198,20 +221,28 @@ class TemplateMaker:
         if any(names_of(step) or isinstance(step, SplitStep | ResidualStep) for step in body):
             return False
         return any(
-            isinstance(step, RepeatStep)
-            and any(isinstance(one, CallStep) and isinstance(one.template, int) for one in step.body)
+            isinstance(step, GatherStep)
+            or (
+                isinstance(step, RepeatStep)
+                and any(isinstance(one, CallStep) and isinstance(one.template, int) for one in step.body)
+            )
             for step in body
         )
 
-    def _instance(self, unit: Unit) -> Instance:
-        items = self._branches.joined(self.items_of(unit), unit.outputs)
-        placed = in_statements(items, unit.inputs[0], unit.inputs, unit.outputs)
-        steps = with_entry(tuple(placed.steps), unit.inputs[0], self._defaults)
+    def _instance(self, unit: ModuleUnit) -> Instance:
+        items = self.items_of(unit)
+        inputs, before = unit.inputs, []
+        if unit.gathered is not None and unit.gathered >= 0:
+            items = [item for item in items if item.outputs != (unit.gathered,)]
+            inputs, before = (unit.gathered,), [unit.gathered]
+        items = self._branches.joined(items, unit.outputs)
+        placed = in_statements(items, inputs[0], inputs, unit.outputs)
+        steps = with_entry(tuple(placed.steps), inputs[0], self._defaults)
         body = folded(with_library(steps, self._defaults))
-        numbers = {value: ENTRY - place for place, value in enumerate(unit.inputs)}
+        numbers = {value: ENTRY - place for place, value in enumerate(inputs)}
         body = self.with_declarations(body)
-        body = renamed(body, lambda value: numbers.setdefault(value, len(numbers) - len(unit.inputs)))
-        return Instance(unit, body, placed.order, self.graph.nodes[unit.inputs[0]].shape[0])
+        body = renamed(body, lambda value: numbers.setdefault(value, len(numbers) - len(inputs)))
+        return Instance(unit, body, [*before, *placed.order], self.graph.nodes[inputs[0]].shape[0])
 
     def _group(self, instances: list[Instance]) -> None:
         """Makes the templates of the instances of one label."""
@@ -223,25 +254,25 @@ class TemplateMaker:
             instance.body = with_shortcuts(instance.body, stated)
             kinds, values, places = leaves(instance.body, self.kinds_of)
             instance.values = values, places
-            shape = len(instance.unit.inputs), len(instance.unit.outputs)
+            shape = instance.unit.takes(), len(instance.unit.outputs)
             instance.key = skeleton(instance.body), shape, kinds
             groups.setdefault(instance.key, []).append(instance)
         self._templates([self._pattern(members) for members in groups.values()])
 
-    def _pattern(self, instances: list[Instance]) -> Pattern:
+    def _pattern(self, instances: list[Instance]) -> BlockPattern:
         """The pattern of instances that differ in arguments only."""
         rows: dict[Any, list[Instance]] = {}
         for instance in instances:
             rows.setdefault((instance.values, instance.entering), []).append(instance)
         firsts = [members[0] for members in rows.values()]
-        columns = iter([Column(values) for values in zip(*[one.values[0] for one in firsts], strict=True)])
-        places = iter([Column(values) for values in zip(*[one.values[1] for one in firsts], strict=True)])
+        columns = iter([ArgumentColumn(values) for values in zip(*[one.values[0] for one in firsts], strict=True)])
+        places = iter([ArgumentColumn(values) for values in zip(*[one.values[1] for one in firsts], strict=True)])
         body = mapped(firsts[0].body, lambda kind, value, at: next(columns), lambda value: next(places), self.kinds_of)
-        return Pattern(body, list(rows.values()))
+        return BlockPattern(body, list(rows.values()))
 
-    def _templates(self, patterns: list[Pattern]) -> None:
+    def _templates(self, patterns: list[BlockPattern]) -> None:
         """Makes one template of patterns that can be joined."""
-        joined: list[Pattern] = []
+        joined: list[BlockPattern] = []
         for pattern in sorted(patterns, key=lambda one: -len(one.body)):
             for place, other in enumerate(joined):
                 union = self._joined(other, pattern)
@@ -253,35 +284,45 @@ class TemplateMaker:
         for pattern in joined:
             self._template(pattern)
 
-    def _joined(self, one: Pattern, other: Pattern) -> Pattern | None:
+    def _joined(self, one: BlockPattern, other: BlockPattern) -> BlockPattern | None:
         first, second = one.rows[0][0].unit, other.rows[0][0].unit
-        if (len(first.inputs), len(first.outputs)) != (len(second.inputs), len(second.outputs)):
+        if (first.takes(), len(first.outputs)) != (second.takes(), len(second.outputs)) or first.gathered is not None:
             return None
         rows = [*one.rows, *other.rows]
         nodes = self.graph.nodes
         skips = [nodes[members[0].unit.inputs[0]].shape != nodes[members[0].unit.outputs[0]].shape for members in rows]
         body = BodyUnion(len(one.rows), len(other.rows), self.kinds_of).joined(one.body, other.body, skips)
-        return None if body is None else Pattern(body, rows)
+        return None if body is None else BlockPattern(body, rows)
 
     def _is_one_call(self, instance: Instance) -> bool:
         """Whether a unit is one call of another template, which then stands in its place."""
         unit, body = instance.unit, instance.body
         step = body[0]
-        if len(body) > 1 or len(unit.inputs) > 1 or not isinstance(step, CallStep) or step.names or step.others:
+        if (
+            len(body) > 1
+            or len(unit.inputs) > 1
+            or unit.gathered is not None
+            or not isinstance(step, CallStep)
+            or step.names
+            or step.others
+        ):
             return False
         self.item_of[unit.scope] = Item(unit.inputs, unit.outputs, step, instance.order)
         return True
 
-    def _template(self, pattern: Pattern) -> None:
+    def _template(self, pattern: BlockPattern) -> None:
         """Makes the template of a pattern, and the calls of its instances."""
         firsts = [members[0] for members in pattern.rows]
         unit = firsts[0].unit
         names = NameTable(frozenset(), self._names)
         weights = [len(members) for members in pattern.rows]
         leaving = [self.graph.nodes[one.unit.outputs[-1]].shape[0] for one in firsts]
-        solver = ArgumentSolver(weights, [one.entering for one in firsts], leaving, names)
+        gathers = unit.gathered is not None
+        solver = ArgumentSolver(weights, [0 if gathers else one.entering for one in firsts], leaving, names)
         body = mapped(pattern.body, _but_flags(solver.solved), lambda value: value, self.kinds_of)
         body = _with_conditions(body, solver)
+        if gathers:
+            body = (TextStep(ENTERS), *body, TextStep(LEAVES))
         template = BlockTemplate(len(self.templates), unit.label, body, solver.ordered(), unit)
         template.calls = sum(weights)
         template.rows = [one.body for one in firsts]
@@ -327,6 +368,12 @@ def with_shortcuts(body: Body, stated: bool) -> Body:
         return step._replace(shortcut=None)
 
     return tuple([one(step) for step in body])
+
+
+def _growing(unit: ModuleUnit) -> tuple[set[int], set[int]]:
+    """The nodes and units of a unit that belong to growing lists."""
+    ends = {growth.end for growth in unit.growths}
+    return ends, {id(inner) for growth in unit.growths for inner in growth.units}
 
 
 def _but_flags(solve: Change) -> Change:
@@ -376,16 +423,16 @@ def in_order(items: list[Item]) -> list[Item]:
     return result
 
 
-def by_label(root: Unit) -> list[list[Unit]]:
+def by_label(root: ModuleUnit) -> list[list[ModuleUnit]]:
     """The units inside a unit in groups of one label, so that inner units have a template before outer ones.
 
     Units of one label at different heights are one group, except in labels that contain each other.
     """
     heights: dict[int, int] = {}
-    units: list[Unit] = []
+    units: list[ModuleUnit] = []
     inner: dict[str, set[str]] = {}
 
-    def visit(unit: Unit) -> int:
+    def visit(unit: ModuleUnit) -> int:
         height = 0
         for one in unit.units:
             height = max(height, visit(one) + 1)
@@ -397,7 +444,7 @@ def by_label(root: Unit) -> list[list[Unit]]:
 
     visit(root)
     rank = _ranks(inner)
-    groups: dict[tuple[int, int, str], list[Unit]] = {}
+    groups: dict[tuple[int, int, str], list[ModuleUnit]] = {}
     for unit in sorted(units, key=lambda unit: unit.members[0]):
         place = rank.get(unit.label)
         key = (heights[id(unit)], 1, unit.label) if place is None else (place, 0, unit.label)

@@ -13,12 +13,12 @@ from resnext_dsl.arch_text.step_tree import (
     Body,
     CallStep,
     DeclaredStep,
+    FirstAndLater,
     OperatorStep,
     RepeatStep,
     ResidualStep,
     SplitStep,
     Step,
-    Turns,
     UseStep,
     changed_inside,
     here_of,
@@ -120,9 +120,9 @@ def _turned(one: Any, two: Any) -> tuple[Step, int] | None:
         return None
     pairs = list(zip(one.arguments, two.arguments, strict=True))
     changes = sum(MOST_TURNS + 1 if type(first) is int else 1 for first, later in pairs if first != later)
-    if any(isinstance(value, Turns) for pair in pairs for value in pair):
+    if any(isinstance(value, FirstAndLater) for pair in pairs for value in pair):
         return None
-    arguments = tuple([first if first == later else Turns(first, later) for first, later in pairs])
+    arguments = tuple([first if first == later else FirstAndLater(first, later) for first, later in pairs])
     return one._replace(arguments=arguments), changes
 
 

@@ -14,16 +14,16 @@ from resnext_dsl.arch_text.argument_solver import ABSENT
 from resnext_dsl.arch_text.skeletons import ParameterNames, mapped
 from resnext_dsl.arch_text.step_tree import (
     ActivationStep,
+    ArgumentColumn,
     Body,
     CallStep,
-    Column,
+    FirstAndLater,
     OperatorStep,
     OptionalStep,
     RepeatStep,
     ResidualStep,
     SplitStep,
     Step,
-    Turns,
     UseStep,
 )
 
@@ -159,33 +159,33 @@ class BodyUnion:
         raise _DifferentError
 
     def _argument(self, one: Any, other: Any) -> Any:
-        if (type(one) is Turns) != (type(other) is Turns):
+        if (type(one) is FirstAndLater) != (type(other) is FirstAndLater):
             raise _DifferentError
-        if type(one) is Turns:
-            return Turns(self._argument(one.first, other.first), self._argument(one.later, other.later))
+        if type(one) is FirstAndLater:
+            return FirstAndLater(self._argument(one.first, other.first), self._argument(one.later, other.later))
         return _both(one, other, self.left, self.right)
 
     def _padded(self, step: Step, rows: int, behind: bool) -> Step:
         """A step of one body with `ABSENT` for the rows of the other one."""
-        own = self.left if behind else self.right
+        rows_before = self.left if behind else self.right
 
         def change(kind: str, value: Any, at: Any) -> Any:
-            values = value.values if isinstance(value, Column) else (value,) * own
+            values = value.values if isinstance(value, ArgumentColumn) else (value,) * rows_before
             absent = (ABSENT,) * rows
-            return Column(values + absent if behind else absent + values)
+            return ArgumentColumn(values + absent if behind else absent + values)
 
         def here(value: Any) -> Any:
-            values = value.values if isinstance(value, Column) else (value,) * own
-            return Column(values + (0,) * rows if behind else (0,) * rows + values)
+            values = value.values if isinstance(value, ArgumentColumn) else (value,) * rows_before
+            return ArgumentColumn(values + (0,) * rows if behind else (0,) * rows + values)
 
         (padded,) = mapped((step,), change, here, self._names)
         return padded
 
 
-def _both(one: Any, other: Any, left: int, right: int) -> Column:
-    first = one.values if isinstance(one, Column) else (one,) * left
-    second = other.values if isinstance(other, Column) else (other,) * right
-    return Column(first + second)
+def _both(one: Any, other: Any, left: int, right: int) -> ArgumentColumn:
+    first = one.values if isinstance(one, ArgumentColumn) else (one,) * left
+    second = other.values if isinstance(other, ArgumentColumn) else (other,) * right
+    return ArgumentColumn(first + second)
 
 
 def _top(body: Body) -> list[Step]:
@@ -209,7 +209,7 @@ def _wrapped(body: Body, like: Body, rows: int, skips: Sequence[bool]) -> Body:
     if any(getattr(step, "names", ()) for step in inner):
         raise _DifferentError
     here = getattr(inner[0], "here", 0)
-    return (ResidualStep(Column(("none",) * rows), inner, None, (), here), *ends)
+    return (ResidualStep(ArgumentColumn(("none",) * rows), inner, None, (), here), *ends)
 
 
 def _flagged(body: Body, rows: int) -> list[Flagged]:
@@ -217,7 +217,7 @@ def _flagged(body: Body, rows: int) -> list[Flagged]:
     result: list[Flagged] = []
     for step in body:
         if isinstance(step, OptionalStep):
-            flags = step.flag.values if isinstance(step.flag, Column) else (step.flag,) * rows
+            flags = step.flag.values if isinstance(step.flag, ArgumentColumn) else (step.flag,) * rows
             result += [(one, flags) for one in step.body]
         else:
             result.append((step, (True,) * rows))
@@ -241,7 +241,7 @@ def _with_flags(steps: Sequence[Flagged]) -> Body:
         optional += 1
         if any(getattr(step, "names", ()) for step in members):
             raise _DifferentError
-        result.append(OptionalStep(Column(flags), tuple(members), (), getattr(members[0], "here", 0)))
+        result.append(OptionalStep(ArgumentColumn(flags), tuple(members), (), getattr(members[0], "here", 0)))
     if optional > MOST_OPTIONAL:
         raise _DifferentError
     return tuple(result)
@@ -275,9 +275,9 @@ PAIRED = 32
 
 
 def _values(argument: Any) -> set[Any]:
-    if type(argument) is Turns:
+    if type(argument) is FirstAndLater:
         return _values(argument.first) | _values(argument.later)
-    return {*argument.values} if isinstance(argument, Column) else {argument}
+    return {*argument.values} if isinstance(argument, ArgumentColumn) else {argument}
 
 
 def _aligned(left: Sequence[Flagged], right: Sequence[Flagged]) -> list[tuple[int | None, int | None]]:

@@ -35,12 +35,18 @@ class BranchFinder:
     Attributes:
         shape: The shape of a value.
         defaults: The network's own defaults.
+        projections: Whether the padding `same` of a 1x1 convolution of a shortcut may become 0.
         joinable: Whether an item may become part of a branch of a merge.
     """
 
     def __init__(
-        self, shape: Callable[[int], Shape], joinable: Callable[[Item, Item], bool], defaults: Defaults
+        self,
+        shape: Callable[[int], Shape],
+        joinable: Callable[[Item, Item], bool],
+        defaults: Defaults,
+        projections: bool,
     ) -> None:
+        self.projections = projections
         self.shape = shape
         self.defaults = defaults
         self.joinable = joinable
@@ -139,9 +145,9 @@ class BranchFinder:
         for body, shortcut in ((first, second), (second, first)):
             kind = self._shortcut(shortcut, body, start, item)
             if kind:
-                own = _body(shortcut) if shortcut else None
+                stated = _body(shortcut) if shortcut else None
                 order = [node for one in (*body, *shortcut) for node in one.order]
-                return ResidualStep(kind, _body(body), own, (), here), order
+                return ResidualStep(kind, _body(body), stated, (), here), order
         return None
 
     def _shortcut(self, chain: Chain, body: Chain, start: int, item: Item) -> str:
@@ -152,7 +158,7 @@ class BranchFinder:
             return ""
         steps = [one.step for one in chain]
         before, after = self.shape(start), self.shape(item.outputs[0])
-        if _is_projection(steps, before, after, self.defaults):
+        if self._is_projection(steps, before, after):
             return "projection" if before != after else "forced"
         if _is_padding(steps, before, after):
             return "pad"
@@ -160,6 +166,29 @@ class BranchFinder:
         longer = sum(len(one.order) for one in body) > len(chain)
         changes = before != after
         return "body" if plain and longer and changes and len(chain) <= LONGEST_SHORTCUT else ""
+
+    def _is_projection(self, steps: list[Step], before: Shape, after: Shape) -> bool:
+        """Whether a branch is the convolution and norm that a residual adds itself."""
+        if len(steps) != 2 or len(before) != len(after):
+            return False
+        conv, norm = steps
+        if not (isinstance(conv, OperatorStep) and isinstance(norm, OperatorStep)):
+            return False
+        if conv.operator != "conv" or norm.operator != "bn":
+            return False
+        rank = len(before) - 1
+        strides = tuple([-(-old // new) for old, new in zip(before[1:], after[1:], strict=True)])
+        channels, kernel, stride, padding, dilation, groups, bias = conv.arguments[:7]
+        return bool(
+            channels == after[0]
+            and kernel == (1,) * rank
+            and stride == strides
+            and (padding == (0,) * rank or (self.projections and padding == "same"))
+            and dilation == (1,) * rank
+            and (groups, bias) == (1, False)
+            and has_usual("conv", conv.arguments, fields_of("conv")[:7], self.defaults)
+            and has_usual("bn", norm.arguments, (), self.defaults)
+        )
 
 
 def _merges(item: Item) -> bool:
@@ -175,30 +204,6 @@ def _body(chain: Chain) -> Body:
             step = step._replace(others=item.inputs[1:])
         steps.append(step)
     return tuple(steps)
-
-
-def _is_projection(steps: list[Step], before: Shape, after: Shape, defaults: Defaults) -> bool:
-    """Whether a branch is the convolution and norm that a residual adds itself."""
-    if len(steps) != 2 or len(before) != len(after):
-        return False
-    conv, norm = steps
-    if not (isinstance(conv, OperatorStep) and isinstance(norm, OperatorStep)):
-        return False
-    if conv.operator != "conv" or norm.operator != "bn":
-        return False
-    rank = len(before) - 1
-    strides = tuple([-(-old // new) for old, new in zip(before[1:], after[1:], strict=True)])
-    channels, kernel, stride, padding, dilation, groups, bias = conv.arguments[:7]
-    return bool(
-        channels == after[0]
-        and kernel == (1,) * rank
-        and stride == strides
-        and padding == (0,) * rank
-        and dilation == (1,) * rank
-        and (groups, bias) == (1, False)
-        and has_usual("conv", conv.arguments, fields_of("conv")[:7], defaults)
-        and has_usual("bn", norm.arguments, (), defaults)
-    )
 
 
 def _is_padding(steps: list[Step], before: Shape, after: Shape) -> bool:

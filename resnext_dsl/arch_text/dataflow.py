@@ -36,7 +36,7 @@ class Item:
         self.commutes = commutes
 
 
-class Placed:
+class StatementList:
     """The steps of a body; the item of each step, None for a `use`; the nodes that they expand to."""
 
     __slots__ = ("items", "order", "steps")
@@ -54,20 +54,20 @@ class Placed:
             self.order += item.order
 
 
-def in_statements(items: Sequence[Item], entry: int, given: Iterable[int], results: Sequence[int]) -> Placed:
+def in_statements(items: Sequence[Item], entry: int, outside: Iterable[int], results: Sequence[int]) -> StatementList:
     """The items as statements, which end in the results.
 
     Args:
         items: The items, roughly in the order of execution.
         entry: The value that enters the block, the first running value.
-        given: All values from outside of the block, `entry` among them.
+        outside: All values from outside of the block, `entry` among them.
         results: The values that the block ends in.
 
     Raises:
         CyclicItemsError: If the items read each other's results.
     """
-    queue = _Queue(items, given)
-    placed = Placed()
+    queue = _Queue(items, outside)
+    placed = StatementList()
     running: tuple[int, ...] = (entry,)
     read: set[int] = set()
     for _ in items:
@@ -97,13 +97,13 @@ def in_statements(items: Sequence[Item], entry: int, given: Iterable[int], resul
 class _Queue:
     """Gives the items one by one, each after those whose results it reads."""
 
-    def __init__(self, items: Sequence[Item], given: Iterable[int]) -> None:
+    def __init__(self, items: Sequence[Item], outside: Iterable[int]) -> None:
         self.items = items
         self._done = [False] * len(items)
         self._waits: list[int] = []
         self._waiting: dict[int, list[int]] = {}
         self._continues: dict[int, list[int]] = {}
-        known = set(given)
+        known = set(outside)
         for place, item in enumerate(items):
             missing = {value for value in item.inputs if value not in known}
             self._waits.append(len(missing))

@@ -26,7 +26,7 @@ class ArchText(NamedTuple):
     order: tuple[int, ...]
 
 
-def arch_text(graph: Graph, name: str | None = None, comment: str = "") -> ArchText:
+def arch_text(graph: Graph, name: str | None = None, comment: str = "", *, projections: bool = False) -> ArchText:
     """A graph as a readable text, with the nodes of the graph in the order of the text.
 
     The text is loaded again and compared with the graph, so a wrong text is never returned.
@@ -35,13 +35,15 @@ def arch_text(graph: Graph, name: str | None = None, comment: str = "") -> ArchT
         graph: The graph. Nodes that no output depends on are left out.
         name: The name of the network; that of the graph if None.
         comment: The first lines of the text, without `#`.
+        projections: Whether 1x1 convolutions of shortcuts may get the padding of `residual`, which is 0 in the place of
+            `same`. Both compute the same, but fingerprints tell them apart.
 
     Raises:
         ArchError: E801 if the text does not give the graph, which is an internal error.
     """
     try:
-        written = page_of(graph, name or graph.name, comment)
-        check_same(graph_of_text(written.text), graph, written.order)
+        written = page_of(graph, name or graph.name, comment, projections)
+        check_same(graph_of_text(written.text), graph, written.order, projections)
     except Exception as problem:
         raise internal_error(problem) from problem
     return ArchText(written.text, tuple(written.order))

@@ -10,11 +10,11 @@ from resnext_dsl.arch_text.step_tree import (
     ActivationStep,
     Body,
     CallStep,
+    FirstAndLater,
     OperatorStep,
     Spelled,
     SplitStep,
     Step,
-    Turns,
     bodies,
     with_bodies,
 )
@@ -75,7 +75,7 @@ def _conv_bn_act(steps: Body, defaults: Defaults) -> CallStep | None:
         return None
     if conv.operator != "conv" or norm.operator != "bn" or conv.names or norm.names:
         return None
-    if any(type(value) is Turns for value in conv.arguments) or type(act.operator) is Turns:
+    if any(type(value) is FirstAndLater for value in conv.arguments) or type(act.operator) is FirstAndLater:
         return None
     if not has_usual("conv", conv.arguments, _STATED, defaults) or not has_usual("bn", norm.arguments, (), defaults):
         return None

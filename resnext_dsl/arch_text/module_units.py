@@ -6,16 +6,21 @@ and enters again. The nodes of other modules belong to the module around them.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from resnext_dsl.graph.ir import Graph, uses_of_modules
+
+if TYPE_CHECKING:
+    from resnext_dsl.arch_text.growing_lists import Growth
 
 CONTAINERS = frozenset({"Sequential", "ModuleList", "ModuleDict", "Module", "Identity"})
 """Classes that group modules and say nothing about what they compute."""
 
-FEWEST = 2
-"""A block has at least this number of operators."""
+FEWEST = 4
+"""A block has at least this number of operators, or blocks inside it; a convolution, norm and activation are none."""
 
 
-class Unit:
+class ModuleUnit:
     """A module of the graph, or the whole graph.
 
     Attributes:
@@ -28,20 +33,40 @@ class Unit:
         outputs: Its values that are read outside.
         module: The name of the shared instance that it is a use of; "" if it is none.
         in_instance: Whether it is a shared instance, or inside one.
+        growths: The growing lists of its units.
+        gathered: If it makes a list of values grow, its node that joins the list, -1 for the first unit of the list.
     """
 
-    __slots__ = ("in_instance", "inputs", "label", "members", "module", "nodes", "outputs", "scope", "units")
+    __slots__ = (
+        "gathered",
+        "growths",
+        "in_instance",
+        "inputs",
+        "label",
+        "members",
+        "module",
+        "nodes",
+        "outputs",
+        "scope",
+        "units",
+    )
 
     def __init__(self, scope: str, label: str) -> None:
         self.scope = scope
         self.label = label
         self.nodes: list[int] = []
-        self.units: list[Unit] = []
+        self.units: list[ModuleUnit] = []
         self.members: list[int] = []
         self.inputs: tuple[int, ...] = ()
         self.outputs: tuple[int, ...] = ()
         self.module = ""
         self.in_instance = False
+        self.growths: list[Growth] = []
+        self.gathered: int | None = None
+
+    def takes(self) -> int:
+        """The number of values that a call takes; 0 for a list."""
+        return len(self.inputs) if self.gathered is None else 0
 
 
 class _Level:
@@ -61,6 +86,7 @@ class UnitFinder:
     Attributes:
         graph: The graph.
         kept: The nodes that an output depends on, without the input.
+        readers: For each node, the nodes that read it.
     """
 
     def __init__(self, graph: Graph, kept: set[int], blocks: bool = True) -> None:
@@ -74,23 +100,23 @@ class UnitFinder:
         self.graph = graph
         self._blocks = blocks
         self.kept = kept
-        self._readers: list[list[int]] = [[] for _ in graph.nodes]
+        self.readers: list[list[int]] = [[] for _ in graph.nodes]
         for index in sorted(kept):
             for source in graph.nodes[index].inputs:
-                self._readers[source].append(index)
+                self.readers[source].append(index)
         self._results = {output.node for output in graph.outputs}
         self._uses = uses_of_modules(graph)
         self._scope_uses: dict[str, int] = {}
         self._inside = [-1] * len(graph.nodes)
         self._stamp = 0
 
-    def root(self) -> Unit:
+    def root(self) -> ModuleUnit:
         """The whole graph as a unit."""
         top = _Level("")
         levels: dict[str, _Level] = {"": top}
         for index in sorted(self.kept):
             self._level(self.graph.nodes[index].scope, levels).nodes.append(index)
-        unit = Unit("", self.graph.name)
+        unit = ModuleUnit("", self.graph.name)
         self._fill(unit, top)
         unit.inputs = (0,)
         return unit
@@ -103,7 +129,7 @@ class UnitFinder:
             parent.children[name] = level
         return level
 
-    def _fill(self, unit: Unit, level: _Level) -> None:
+    def _fill(self, unit: ModuleUnit, level: _Level) -> None:
         """Adds the nodes and units of a level to the unit around it."""
         unit.nodes += level.nodes
         unit.members += level.nodes
@@ -115,24 +141,24 @@ class UnitFinder:
                 unit.units.append(inner)
                 unit.members += inner.members
 
-    def _unit(self, level: _Level) -> Unit | None:
+    def _unit(self, level: _Level) -> ModuleUnit | None:
         """The unit of a level; None if the level is no unit."""
         scope = self.graph.scopes.get(level.name)
         if not self._blocks or scope is None or scope.kind != "template" or scope.label in CONTAINERS:
             return None
-        unit = Unit(level.name, scope.label)
+        unit = ModuleUnit(level.name, scope.label)
         self._fill(unit, level)
         unit.members.sort()
         unit.nodes.sort()
-        if len(unit.members) < FEWEST or (not unit.nodes and len(unit.units) == 1):
+        if len(unit.members) < 2 or (not unit.nodes and len(unit.units) == 1) or not self._close(unit):
             return None
-        if not self._close(unit):
+        if len(unit.members) < FEWEST and not unit.units and not unit.module and self._is_series(unit):
             return None
         if unit.module:
             _without_instances(unit)
         return unit
 
-    def _close(self, unit: Unit) -> bool:
+    def _close(self, unit: ModuleUnit) -> bool:
         """Sets inputs and outputs; false if the unit is not closed under paths, or shares a module with others."""
         nodes = self.graph.nodes
         self._stamp += 1
@@ -145,7 +171,7 @@ class UnitFinder:
             for source in nodes[index].inputs:
                 if inside[source] != stamp:
                     inputs[source] = None
-            if index in self._results or any(inside[reader] != stamp for reader in self._readers[index]):
+            if index in self._results or any(inside[reader] != stamp for reader in self.readers[index]):
                 outputs.append(index)
         unit.inputs, unit.outputs = tuple(inputs), tuple(outputs)
         if not inputs or not outputs:
@@ -154,14 +180,24 @@ class UnitFinder:
         if high - low + 1 != len(unit.members):
             left: set[int] = set()
             for index in range(low, high + 1):
-                own = inside[index] == stamp
-                if any(source in left or (not own and inside[source] == stamp) for source in nodes[index].inputs):
-                    if own:
+                member = inside[index] == stamp
+                if any(source in left or (not member and inside[source] == stamp) for source in nodes[index].inputs):
+                    if member:
                         return False
                     left.add(index)
         return self._keeps_instances(unit, stamp)
 
-    def _keeps_instances(self, unit: Unit, stamp: int) -> bool:
+    def _is_series(self, unit: ModuleUnit) -> bool:
+        """Whether each operator of a unit reads the one before it and nothing else."""
+        nodes = self.graph.nodes
+        before = unit.inputs
+        for index in unit.members:
+            if nodes[index].inputs != before:
+                return False
+            before = (index,)
+        return True
+
+    def _keeps_instances(self, unit: ModuleUnit, stamp: int) -> bool:
         """Whether every shared module that the unit uses is used by it only, or the unit as a whole is shared."""
         if not self._uses:
             return True
@@ -185,7 +221,7 @@ class UnitFinder:
         return self._scope_uses.get(module, 0)
 
 
-def _without_instances(unit: Unit) -> None:
+def _without_instances(unit: ModuleUnit) -> None:
     """Clears the marks of the units inside a shared instance, which are parts of it."""
     unit.in_instance = True
     for inner in unit.units:

@@ -10,7 +10,8 @@ from resnext_dsl.arch_text.argument_text import shape_words, value_words
 from resnext_dsl.arch_text.block_templates import TemplateMaker, with_shortcuts
 from resnext_dsl.arch_text.body_folding import folded
 from resnext_dsl.arch_text.branches import BranchFinder
-from resnext_dsl.arch_text.dataflow import CyclicItemsError, Item, Placed, in_statements
+from resnext_dsl.arch_text.dataflow import CyclicItemsError, Item, StatementList, in_statements
+from resnext_dsl.arch_text.growing_lists import mark_growths
 from resnext_dsl.arch_text.library_calls import with_library
 from resnext_dsl.arch_text.module_units import UnitFinder
 from resnext_dsl.arch_text.network_defaults import default_lines, defaults_of
@@ -33,7 +34,7 @@ from resnext_dsl.arch_text.step_tree import (
 )
 from resnext_dsl.arch_text.template_text import TemplateText
 from resnext_dsl.arch_text.word_choice import NameTable, valid_name
-from resnext_dsl.formatter.format import format_text
+from resnext_dsl.formatter.format import laid_out
 from resnext_dsl.formatter.page import STEP, WIDTH
 from resnext_dsl.foundation.records import NamedTuple
 from resnext_dsl.foundation.source import Source
@@ -47,19 +48,19 @@ LONGEST_BRANCH = 64
 """A branch of a split between the stages has steps of at most this number of operators."""
 
 
-class Page(NamedTuple):
+class NetworkText(NamedTuple):
     """A text that is not checked yet, and the nodes in its order."""
 
     text: str
     order: list[int]
 
 
-def page_of(graph: Graph, name: str, comment: str) -> Page:
+def page_of(graph: Graph, name: str, comment: str, projections: bool = False) -> NetworkText:
     """The text of a graph; without blocks if modules read each other's results, so that none can be called first."""
     try:
-        return NetworkWriter(graph, name).page(comment)
+        return NetworkWriter(graph, name, projections).page(comment)
     except CyclicItemsError:
-        return NetworkWriter(graph, name, blocks=False).page(comment)
+        return NetworkWriter(graph, name, projections, blocks=False).page(comment)
 
 
 class NetworkWriter:
@@ -71,8 +72,9 @@ class NetworkWriter:
         values: The names of values that the network has named.
     """
 
-    def __init__(self, graph: Graph, name: str, blocks: bool = True) -> None:
+    def __init__(self, graph: Graph, name: str, projections: bool = False, blocks: bool = True) -> None:
         self.graph = graph
+        self._projections = projections
         self._blocks = blocks
         self.names = NameTable()
         self.network = self.names.give(name)
@@ -81,7 +83,7 @@ class NetworkWriter:
         self.values: dict[int, str] = {0: self.names.give(self._input_name())}
         self._kept = reachable(graph, [output.node for output in graph.outputs]) - {0}
         self._defaults = defaults_of(graph, self._kept)
-        self._maker = TemplateMaker(graph, OperatorItems(graph), self.names, self._defaults)
+        self._maker = TemplateMaker(graph, OperatorItems(graph), self.names, self._defaults, projections)
         self._templates = TemplateText(self._maker, self._defaults, self.names)
         self._phrases = Phrases(self._defaults, self._value, self._templates.call, self._instance)
         self._instances: dict[int | str, str] = {}
@@ -92,14 +94,16 @@ class NetworkWriter:
             return name
         return INPUTS[min(len(self.graph.nodes[0].shape), len(INPUTS)) - 1]
 
-    def page(self, comment: str) -> Page:
+    def page(self, comment: str) -> NetworkText:
         """The text, with the nodes in its order."""
-        root = UnitFinder(self.graph, self._kept, self._blocks).root()
+        finder = UnitFinder(self.graph, self._kept, self._blocks)
+        root = finder.root()
+        mark_growths(root, self.graph, finder.readers)
         self._maker.make(root)
         main, outputs = divided(self.graph, self._maker.root_items(root))
         results = [output.node for output in main_outputs(self.graph)]
         ends = [*results, *(value for output in outputs for value in output.values)]
-        main = BranchFinder(self._shape, self._in_one_stage, self._defaults).joined(main, ends)
+        main = BranchFinder(self._shape, self._in_one_stage, self._defaults, self._projections).joined(main, ends)
         placed = in_statements(main, 0, (0,), results)
         order = [0, *placed.order]
         for output in outputs:
@@ -108,12 +112,12 @@ class NetworkWriter:
         imports = self._templates.imports()
         lines = [*(f"# {line}".rstrip() for line in comment.splitlines()), *imports, *([""] if imports else [])]
         lines += [f"network {self.network} {{", *(" " * STEP + line if line else "" for line in body), "}"]
-        text = format_text(Source(f"{self.network}.arch", "\n".join(lines) + "\n"))
-        return Page(text, order)
+        text = laid_out(Source(f"{self.network}.arch", "\n".join(lines) + "\n"))
+        return NetworkText(text, order)
 
     # --- the body of the network ---
 
-    def _body(self, placed: Placed, outputs: Sequence[OutputPlan]) -> list[str]:
+    def _body(self, placed: StatementList, outputs: Sequence[OutputPlan]) -> list[str]:
         plans = parts_of(self._root_steps(placed), self.graph.parts)
         stages = stage_names(plans, self.names.give)
         steps = self._named_steps(placed, plans, stages, outputs)
@@ -169,7 +173,7 @@ class NetworkWriter:
     # --- names ---
 
     def _named_steps(
-        self, placed: Placed, plans: Sequence[PartPlan], stages: Sequence[str], outputs: Sequence[OutputPlan]
+        self, placed: StatementList, plans: Sequence[PartPlan], stages: Sequence[str], outputs: Sequence[OutputPlan]
     ) -> list[Any]:
         """The steps with the names that they need; the value at the end of a stage has the name of the stage."""
         steps = list(placed.steps)
@@ -214,7 +218,7 @@ class NetworkWriter:
         one, other = (self.graph.nodes[item.order[0]].scope.partition(".")[0] for item in (before, merge))
         return one == other and len(before.order) <= LONGEST_BRANCH
 
-    def _root_steps(self, placed: Placed) -> list[RootStep]:
+    def _root_steps(self, placed: StatementList) -> list[RootStep]:
         steps: list[RootStep] = []
         nodes = self.graph.nodes
         shape = nodes[0].shape

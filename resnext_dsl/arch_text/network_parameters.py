@@ -10,9 +10,10 @@ from resnext_dsl.arch_text.block_templates import BlockTemplate
 from resnext_dsl.arch_text.skeletons import ParameterNames, mapped
 from resnext_dsl.arch_text.stage_plan import PartPlan
 from resnext_dsl.arch_text.step_tree import (
+    ArgumentFormula,
     Body,
     CallStep,
-    Formula,
+    GatherStep,
     OperatorStep,
     RepeatStep,
     SplitStep,
@@ -91,18 +92,17 @@ class NetworkParameters:
 
     def _depths(self) -> None:
         """The passes of the stages."""
-        repeats = [
-            (place, [step for step in body if isinstance(step, RepeatStep)])
+        repeats = {
+            place: repeat
             for place, (plan, body) in enumerate(zip(self.plans, self.parts, strict=True))
-            if plan.kind == "stage"
-        ]
-        single = [(place, steps[0]) for place, steps in repeats if len(steps) == 1]
-        if len(single) < FEWEST_STAGES:
+            if plan.kind == "stage" and (repeat := _only_repeat(body)) is not None
+        }
+        if len(repeats) < FEWEST_STAGES:
             return
-        self.values["depths"] = [step.count for _, step in single]
-        for number, (place, repeat) in enumerate(single):
-            named = repeat._replace(count=Formula(f"depths[{number}]"))
-            self.parts[place] = tuple([named if step is repeat else step for step in self.parts[place]])
+        self.values["depths"] = [repeat.count for repeat in repeats.values()]
+        for number, (place, repeat) in enumerate(repeats.items()):
+            named = repeat._replace(count=ArgumentFormula(f"depths[{number}]"))
+            self.parts[place] = _with_repeat(self.parts[place], repeat, named)
 
     def _cardinality(self) -> None:
         """The number of groups or paths, if all convolutions with groups have the same."""
@@ -112,7 +112,7 @@ class NetworkParameters:
             return
         (count,) = counts
         self.values["cardinality"] = count
-        name = Formula("cardinality")
+        name = ArgumentFormula("cardinality")
 
         def change(body: Body) -> Body:
             return tuple([_with_cardinality(changed_inside(step, change), count, name) for step in body])
@@ -133,22 +133,26 @@ class NetworkParameters:
             return
         base = min(widths)
         name = self._width_name()
-        formula: Callable[[int], Formula | None]
+        formula: Callable[[int], ArgumentFormula | None]
         if all(value % base == 0 and (value // base) & (value // base - 1) == 0 for value in widths):
             self.values[name] = base
             known = {*widths}
 
-            def formula(value: int) -> Formula | None:
+            def formula(value: int) -> ArgumentFormula | None:
                 if value not in known:
                     return None
-                return Formula(name) if value == base else Formula(f"{name} * {value // base}", tight=False)
+                return (
+                    ArgumentFormula(name)
+                    if value == base
+                    else ArgumentFormula(f"{name} * {value // base}", tight=False)
+                )
 
         elif sorted(widths) == widths:
             listed = sorted({*widths})
             self.values[name] = listed
 
-            def formula(value: int) -> Formula | None:
-                return Formula(f"{name}[{listed.index(value)}]") if value in listed else None
+            def formula(value: int) -> ArgumentFormula | None:
+                return ArgumentFormula(f"{name}[{listed.index(value)}]") if value in listed else None
 
         else:
             return
@@ -166,7 +170,7 @@ class NetworkParameters:
                             return "width" if template.parameters[0].name == "width" else "channels"
         return "channels"
 
-    def _with_widths(self, body: Body, formula: Callable[[int], Formula | None]) -> Body:
+    def _with_widths(self, body: Body, formula: Callable[[int], ArgumentFormula | None]) -> Body:
         """The body with formulas for channels in the calls of templates."""
 
         def change(kind: str, value: Any, at: Any) -> Any:
@@ -182,6 +186,32 @@ class NetworkParameters:
         return tuple(result)
 
 
+def _calls(body: Body) -> bool:
+    """Whether a body calls templates of the text, beside those in its repeats."""
+    return any(isinstance(step, CallStep) and isinstance(step.template, int) for step in body)
+
+
+def _only_repeat(body: Body) -> RepeatStep | None:
+    """The one repeat of a stage that has no other blocks."""
+    steps = [one for step in body for one in (step.body if isinstance(step, GatherStep) else (step,))]
+    repeats = [step for step in steps if isinstance(step, RepeatStep)]
+    return repeats[0] if len(repeats) == 1 and not _calls(tuple(steps)) else None
+
+
+def _with_repeat(body: Body, repeat: RepeatStep, named: RepeatStep) -> Body:
+    """The body with a repeat replaced."""
+    return tuple(
+        [
+            named
+            if step is repeat
+            else step._replace(body=_with_repeat(step.body, repeat, named))
+            if isinstance(step, GatherStep)
+            else step
+            for step in body
+        ]
+    )
+
+
 def _is_layer(step: Step) -> bool:
     return isinstance(step, OperatorStep) and OPERATORS[step.operator].multiplies and type(step.arguments[0]) is int
 
@@ -190,7 +220,7 @@ def _with_first(step: Any, value: int, name: str) -> Any:
     """The step with a name for its first argument, if that has the value."""
     if step.arguments[0] != value:
         return step
-    return step._replace(arguments=(Formula(name), *step.arguments[1:]))
+    return step._replace(arguments=(ArgumentFormula(name), *step.arguments[1:]))
 
 
 def _with_classes(body: Body, classes: int) -> Body:
@@ -224,7 +254,7 @@ def _place_of_groups(step: Step) -> int:
     return 3 if isinstance(step, CallStep) and step.template == "conv_bn_act" else -1
 
 
-def _with_cardinality(step: Any, count: int, name: Formula) -> Any:
+def _with_cardinality(step: Any, count: int, name: ArgumentFormula) -> Any:
     if not _groups(step):
         return step
     if isinstance(step, SplitStep):
@@ -234,10 +264,11 @@ def _with_cardinality(step: Any, count: int, name: Formula) -> Any:
 
 
 def _first_channels(body: Body, kinds: ParameterNames) -> int | None:
-    """The first number of channels that a call of a template in a body has."""
+    """The number of channels of the first call of a template that has one such argument."""
     for step in all_steps(body):
         if isinstance(step, CallStep) and isinstance(step.template, int):
-            for kind, value in zip(kinds(step.template), step.arguments, strict=True):
-                if kind == "channels" and type(value) is int and value > 0:
-                    return value
+            pairs = zip(kinds(step.template), step.arguments, strict=True)
+            channels = [value for kind, value in pairs if kind == "channels"]
+            if len(channels) == 1 and type(channels[0]) is int and channels[0] > 0:
+                return channels[0]
     return None

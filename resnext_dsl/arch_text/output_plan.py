@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from resnext_dsl.arch_text.dataflow import Item, Placed, in_statements
+from resnext_dsl.arch_text.dataflow import Item, StatementList, in_statements
 from resnext_dsl.foundation.records import NamedTuple
 from resnext_dsl.graph.ir import Graph, Output
 
@@ -24,7 +24,7 @@ class OutputPlan(NamedTuple):
     training_only: bool
     is_list: bool
     values: tuple[int, ...]
-    placed: Placed | None
+    placed: StatementList | None
 
 
 def main_outputs(graph: Graph) -> list[Output]:

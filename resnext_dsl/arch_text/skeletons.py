@@ -11,6 +11,8 @@ from resnext_dsl.arch_text.step_tree import (
     Body,
     CallStep,
     DeclaredStep,
+    FirstAndLater,
+    GatherStep,
     OperatorStep,
     OptionalStep,
     RepeatStep,
@@ -18,7 +20,7 @@ from resnext_dsl.arch_text.step_tree import (
     SharedStep,
     SplitStep,
     Step,
-    Turns,
+    TextStep,
     UseStep,
     fields_of,
 )
@@ -39,7 +41,7 @@ def _key(step: Step) -> tuple[Any, ...]:
     if isinstance(step, OperatorStep):
         return "op", step.operator, step.others, step.names, _turns(step.arguments)
     if isinstance(step, ActivationStep):
-        return "act", step.names, isinstance(step.operator, Turns)
+        return "act", step.names, isinstance(step.operator, FirstAndLater)
     if isinstance(step, CallStep):
         return "call", step.template, step.others, step.names, _turns(step.arguments)
     if isinstance(step, ResidualStep):
@@ -56,19 +58,23 @@ def _key(step: Step) -> tuple[Any, ...]:
         return "if", skeleton(step.body), step.names
     if isinstance(step, SharedStep):
         return "shared", step.instance, step.names
+    if isinstance(step, GatherStep):
+        return "gather", skeleton(step.body), step.names
+    if isinstance(step, TextStep):
+        return "text", step.text, step.names
     return "declared", step.instance, _key(step.call)
 
 
 def _turns(arguments: tuple[Argument, ...]) -> tuple[int, ...]:
-    return tuple([place for place, argument in enumerate(arguments) if type(argument) is Turns])
+    return tuple([place for place, argument in enumerate(arguments) if type(argument) is FirstAndLater])
 
 
 def mapped(body: Body, change: Change, here: Callable[[Argument], Argument], names: ParameterNames) -> Body:
     """The body with every argument changed, in a fixed order: that of the skeleton."""
 
     def argument(kind: str, value: Argument, at: Argument) -> Argument:
-        if type(value) is Turns:
-            return Turns(change(kind, value.first, at), change(kind, value.later, at))
+        if type(value) is FirstAndLater:
+            return FirstAndLater(change(kind, value.first, at), change(kind, value.later, at))
         return change(kind, value, at)
 
     def several(kinds: tuple[str, ...], values: tuple[Argument, ...], at: Argument) -> tuple[Argument, ...]:
@@ -104,8 +110,8 @@ def mapped(body: Body, change: Change, here: Callable[[Argument], Argument], nam
         if isinstance(step, OptionalStep):
             at = here(step.here)
             return OptionalStep(argument("flag", step.flag, at), whole(step.body), step.names, at)
-        if isinstance(step, SharedStep):
-            return step
+        if isinstance(step, GatherStep):
+            return step._replace(body=whole(step.body))
         if isinstance(step, DeclaredStep):
             call: Any
             (call,) = whole((step.call,))

@@ -119,7 +119,7 @@ def _by_module(steps: Sequence[RootStep], start: int, stop: int, depth: int) -> 
         if key and deeper and nodes > DOMINANT * total and len(members) > 1:
             groups += _by_module(steps, place, end, depth + 1)
         else:
-            groups.append((place, end, "_".join(members[0].path[: depth + 1]) if key else ""))
+            groups.append((place, end, members[0].path[depth] if key else ""))
         place = end
     return groups
 
@@ -128,9 +128,12 @@ def _by_resolution(steps: Sequence[RootStep], groups: Sequence[tuple[int, int, s
     """Joins groups of one statement, and cuts groups without a module of their own, if the resolution changes."""
     result: list[tuple[int, int, str]] = []
     loose_from = -1
+    trunk: tuple[str, ...] = ()
     for start, stop, name in groups:
-        single = stop - start == 1 and (name.rpartition("_")[2].isdigit() or not steps[start].block)
+        single = stop - start == 1 and (name.isdigit() or not steps[start].block)
         loose = single or not name
+        if steps[start].path[:1] != trunk:
+            loose_from, trunk = -1, steps[start].path[:1]
         if not loose:
             loose_from = -1
             result.append((start, stop, name))
@@ -179,7 +182,6 @@ def stage_names(plans: Sequence[PartPlan], give: Any) -> list[str]:
             names.append("")
             continue
         numbers += 1
-        last = plan.name.rpartition("_")[2]
-        usable = plan.name and not last.isdigit() and not plan.name[0].isdigit() and plan.name not in OPERATORS
+        usable = plan.name and not plan.name[0].isdigit() and plan.name not in OPERATORS
         names.append(give(plan.name if usable else f"stage{numbers}"))
     return names

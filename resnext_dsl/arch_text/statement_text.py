@@ -10,6 +10,7 @@ from resnext_dsl.arch_text.step_tree import (
     Body,
     CallStep,
     DeclaredStep,
+    GatherStep,
     OperatorStep,
     OptionalStep,
     RepeatStep,
@@ -17,6 +18,7 @@ from resnext_dsl.arch_text.step_tree import (
     SharedStep,
     SplitStep,
     Step,
+    TextStep,
     UseStep,
     names_of,
 )
@@ -25,6 +27,10 @@ from resnext_dsl.operators import OPERATORS
 
 FILLED = 72
 """A row of short statements ends before the first layer after this column."""
+
+
+GATHERS, JOINS = "use [value_here]", "concat"
+"""The statements before and after blocks that make a list grow."""
 
 
 class Phrases:
@@ -63,6 +69,8 @@ class Phrases:
             return f"use {names}" if len(step.values) == 1 else f"use [{names}]"
         if isinstance(step, SharedStep):
             return self.instance(step.instance)
+        if isinstance(step, TextStep):
+            return step.text
         if isinstance(step, DeclaredStep):
             return f"shared {self.instance(step.instance)} = {self.head(step.call)}"
         return ""
@@ -112,6 +120,9 @@ class Phrases:
         if isinstance(step, DeclaredStep):
             return self.head(step)
         names = self._as(step)
+        if isinstance(step, GatherStep):
+            inside = [self.flat(one) for one in step.body]
+            return None if None in inside else "; ".join([GATHERS, *map(str, inside), f"{JOINS}{names}"])
         if not isinstance(step, ResidualStep | SplitStep | RepeatStep | OptionalStep):
             return self.head(step) + names
         parts = []
@@ -133,6 +144,8 @@ class Phrases:
         if isinstance(step, SplitStep) and not step.count:
             return self._listed(step)
         names = self._as(step)
+        if isinstance(step, GatherStep):
+            return [GATHERS, *self.lines(step.body, 0), f"{JOINS}{names}"]
         lines: list[str] = []
         pieces = self._pieces(step)
         if not pieces:

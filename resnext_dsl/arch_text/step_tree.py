@@ -18,7 +18,7 @@ from resnext_dsl.operators import OPERATORS, arguments_of
 from resnext_dsl.operators.base import Attributes
 
 Argument = Any
-"""A plain value, a `Column` or a `Formula`."""
+"""A plain value, a `ArgumentColumn` or a `ArgumentFormula`."""
 
 ENTRY = -1
 """The value that enters a template. The other values that it takes are -2, -3, ..."""
@@ -30,20 +30,20 @@ class Spelled(str):
     __slots__ = ()
 
 
-class Column(NamedTuple):
+class ArgumentColumn(NamedTuple):
     """One plain value for each row; `ABSENT` for a row that has none."""
 
     values: tuple[Any, ...]
 
 
-class Formula(NamedTuple):
+class ArgumentFormula(NamedTuple):
     """An expression of the language; `tight` if it needs no parentheses as an operand."""
 
     text: str
     tight: bool = True
 
 
-class Turns(NamedTuple):
+class FirstAndLater(NamedTuple):
     """An argument inside a repeat: one value in its first pass, another one in the later passes."""
 
     first: Any
@@ -166,6 +166,22 @@ class DeclaredStep(NamedTuple):
     call: OperatorStep | ActivationStep | CallStep
 
 
+class GatherStep(NamedTuple):
+    """Blocks that make a list of values grow, and the join of the list: `use [value_here]; ...; concat`."""
+
+    body: tuple[Step, ...]
+    names: tuple[int, ...] = ()
+    here: Argument = 0
+
+
+class TextStep(NamedTuple):
+    """A statement by its text."""
+
+    text: str
+    names: tuple[int, ...] = ()
+    here: Argument = 0
+
+
 Step = (
     OperatorStep
     | ActivationStep
@@ -177,6 +193,8 @@ Step = (
     | OptionalStep
     | SharedStep
     | DeclaredStep
+    | GatherStep
+    | TextStep
 )
 Body = tuple[Step, ...]
 
@@ -200,7 +218,7 @@ def bodies(step: Step) -> tuple[Body, ...]:
         return step.paths
     if isinstance(step, OptionalStep) and step.otherwise:
         return step.body, step.otherwise
-    if isinstance(step, RepeatStep | OptionalStep):
+    if isinstance(step, RepeatStep | OptionalStep | GatherStep):
         return (step.body,)
     return ()
 
@@ -213,7 +231,7 @@ def with_bodies(step: Step, inner: tuple[Body, ...]) -> Step:
         return step._replace(paths=inner)
     if isinstance(step, OptionalStep):
         return step._replace(body=inner[0], otherwise=inner[1] if step.otherwise else ())
-    if isinstance(step, RepeatStep):
+    if isinstance(step, RepeatStep | GatherStep):
         return step._replace(body=inner[0])
     return step
 

@@ -42,13 +42,14 @@ def graph_of_text(text: str) -> Graph:
     return graph
 
 
-def check_same(written: Graph, graph: Graph, order: Sequence[int]) -> None:
+def check_same(written: Graph, graph: Graph, order: Sequence[int], projections: bool = False) -> None:
     """Checks that the graph of a text is the graph that it was written for.
 
     Args:
         written: The graph of the text.
         graph: The graph that it was written for.
         order: For each node of the text's graph, its node in the other graph.
+        projections: Whether a 1x1 convolution may have the padding 0 in the place of `same`.
 
     Raises:
         WrongTextError: If they differ; the message names the first node that does.
@@ -60,7 +61,7 @@ def check_same(written: Graph, graph: Graph, order: Sequence[int]) -> None:
     modules: dict[str, str] = {}
     for node, place in zip(written.nodes, order, strict=True):
         original = graph.nodes[place]
-        problem = _difference(node, original, order)
+        problem = _difference(node, original, order, projections)
         if problem:
             raise WrongTextError(f"node `{node.name}` of the text is `{original.name}` of the graph, but {problem}")
         if modules.setdefault(original.module_name, node.module_name) != node.module_name:
@@ -73,10 +74,10 @@ def check_same(written: Graph, graph: Graph, order: Sequence[int]) -> None:
         raise WrongTextError(f"the outputs are {results}, not {expected}")
 
 
-def _difference(node: Node, original: Node, order: Sequence[int]) -> str:
+def _difference(node: Node, original: Node, order: Sequence[int], projections: bool) -> str:
     if node.operator != original.operator:
         return f"it is `{node.operator}`, not `{original.operator}`"
-    if not _same_attributes(node.attributes, original.attributes):
+    if not (_same_attributes(node.attributes, original.attributes) or (projections and _unpadded(node, original))):
         return f"its arguments are {node.attributes}, not {original.attributes}"
     if node.shape != original.shape:
         return f"its shape is {node.shape}, not {original.shape}"
@@ -84,6 +85,16 @@ def _difference(node: Node, original: Node, order: Sequence[int]) -> str:
     if inputs != original.inputs and not (commutes(node) and sorted(inputs) == sorted(original.inputs)):
         return f"it reads {inputs}, not {original.inputs}"
     return ""
+
+
+def _unpadded(node: Node, original: Node) -> bool:
+    """Whether two 1x1 convolutions differ in the spelling of no padding only."""
+    one, other = node.attributes, original.attributes
+    if node.operator != "conv" or one is None or other is None or max(getattr(one, "kernel", ())) > 1:
+        return False
+    spelled = {getattr(one, "padding", ""), getattr(other, "padding", "")}
+    zeros = (0,) * (len(node.shape) - 1)
+    return spelled == {"same", zeros} and one == other.replaced(padding=getattr(one, "padding", ""))
 
 
 def _same_attributes(one: Any, other: Any) -> bool:

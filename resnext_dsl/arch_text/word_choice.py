@@ -67,4 +67,4 @@ def valid_name(text: str) -> str:
 
 def snake_case(label: str) -> str:
     """The name of a class as the name of a template: `InvertedResidual` -> `inverted_residual`."""
-    return valid_name(_HUMP.sub("_", label)).lower()
+    return valid_name(_HUMP.sub("_", label.replace("NeXt", "Next"))).lower()

@@ -41,6 +41,9 @@ def import_(
     compare: Annotated[
         bool, typer.Option("--compare", help="Run the source and the network on one random input, and compare outputs.")
     ] = False,
+    space: Annotated[
+        bool, typer.Option("--space", help="Give parameters domains around their values, for searches.")
+    ] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace existing files.")] = False,
     as_json: answers.Json = False,
 ) -> None:
@@ -53,6 +56,7 @@ def import_(
     Example: resnext-dsl import timm:resnext50_32x4d -o resnext50.arch --weights resnext50.safetensors
     """
     from resnext_dsl.importing.imported import import_source
+    from resnext_dsl.importing.proposed_space import with_domains
     from resnext_dsl.networks.loading import loads
 
     for path in (output, weights):
@@ -62,6 +66,8 @@ def import_(
         imported = import_source(
             source, answers.shape_of(shape), answers.values(choices), with_weights=weights is not None or compare
         )
+        if space:
+            imported = imported._replace(text=with_domains(imported.text))
         network = loads(imported.text)
         answers.show_diagnostics(imported.warnings)
         largest = _compared(imported, network) if compare else None

@@ -38,11 +38,16 @@ def format_text(source: Source, options: Options = DEFAULTS) -> str:
         ArchError: E801 if the result would have another meaning, which is an internal error.
     """
     before = parse(source, options)
-    page = Page()
-    _entries(page, outline(source, lex(source, options)), 0)
-    text = page.text()
+    text = laid_out(source, options)
     _verify(before, Source(source.name, text, source.path), options)
     return text
+
+
+def laid_out(source: Source, options: Options = DEFAULTS) -> str:
+    """The same for a well-formed text whose result the caller parses and checks."""
+    page = Page()
+    _entries(page, outline(source, lex(source, options)), 0)
+    return page.text()
 
 
 def diff(name: str, before: str, after: str) -> str:

@@ -92,6 +92,7 @@ CODES: dict[str, str] = {
     "W913": "a checkpoint has trained and averaged weights, and one of them was chosen",
     "W914": "the network that a checkpoint comes from computes something else with the same weights",
     "W915": "layers of a network get no weights from a checkpoint, or changed ones",
+    "W921": "a model is fixed to its example in a way that its source does not tell",
 }
 """Every diagnostic code with its meaning; a code never changes its meaning."""
 

@@ -9,14 +9,12 @@ from __future__ import annotations
 import inspect
 import math
 import operator
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import fx, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from resnext_dsl.foundation.diagnostics import ArchError, error
 from resnext_dsl.foundation.records import NamedTuple
@@ -24,42 +22,20 @@ from resnext_dsl.importing.call_schemas import bound, operation_of
 from resnext_dsl.importing.layer_calls import reader_of
 from resnext_dsl.importing.lowering.axis_views import SAMPLES
 from resnext_dsl.importing.meta_values import MetaValues
-from resnext_dsl.importing.place_lines import is_of_torch, line_of_error, model_line
+from resnext_dsl.importing.mode_flag import ModeFlag
+from resnext_dsl.importing.place_lines import line_of_error, model_line
 from resnext_dsl.importing.trace import BATCH, INPUT, Call, Ref, Stored, Tensor, Trace
+from resnext_dsl.importing.traced_sizes import TracedSize, sides_of_one, traced_sizes
 from resnext_dsl.operators.base import Shape
 
-KNOWN_BY_VALUE = frozenset({"shape", "ndim", "dtype", "device", "is_cuda", "requires_grad", "layout", "is_quantized"})
+PATH = "path"
+"""The key of a node's path among its facts."""
+
+KNOWN_BY_VALUE = frozenset({"ndim", "dtype", "device", "is_cuda", "requires_grad", "layout", "is_quantized"})
 """Attributes of a tensor that tracing knows."""
 
 SEVERAL = frozenset({"chunk", "split", "unbind", "tensor_split", "split_with_sizes", "max", "min", "var_mean"})
 """Operations with several results."""
-
-
-class ModeFlag:
-    """Stands for `training` while a module is traced.
-
-    As an argument it stays itself, so that a call is known to follow the mode of the module. In a condition it is the
-    mode of the trace.
-
-    Attributes:
-        training: The mode of the trace.
-        conditions: The lines of the model whose conditions depend on it. Torch's own code and classes of batch norms
-            do the same calls in both modes.
-    """
-
-    def __init__(self, training: bool) -> None:
-        self.training = training
-        self.conditions: set[str] = set()
-
-    def __bool__(self) -> bool:
-        frame = sys._getframe(1)
-        file = frame.f_code.co_filename
-        if not is_of_torch(file) and not isinstance(frame.f_locals.get("self"), _BatchNorm):
-            self.conditions.add(f"{file}:{frame.f_lineno}")
-        return self.training
-
-    def __fx_create_arg__(self, tracer: object) -> ModeFlag:
-        return self
 
 
 class Traced(NamedTuple):
@@ -80,13 +56,16 @@ class ValueProxy(fx.Proxy):  # type: ignore[no-any-unimported, unused-ignore]
     tracer: ModuleTracer
 
     def __getattr__(self, name: str) -> Any:
+        if name == "shape":
+            return self.size()
         if name in KNOWN_BY_VALUE:
             return getattr(self.tracer.values.of(self.node), name)
         return super().__getattr__(name)
 
     def size(self, dim: int | None = None) -> Any:
         """The sizes, or one of them."""
-        sizes = self.tracer.values.of(self.node).shape
+        shape = self.tracer.values.of(self.node).shape
+        sizes = traced_sizes(shape, self.node, self.tracer.conditions)
         return sizes if dim is None else sizes[dim]
 
     def dim(self) -> int:
@@ -95,7 +74,7 @@ class ValueProxy(fx.Proxy):  # type: ignore[no-any-unimported, unused-ignore]
 
     def numel(self) -> int:
         """The number of elements."""
-        return math.prod(self.size())
+        return math.prod(self.tracer.values.of(self.node).shape)
 
     def is_contiguous(self, memory_format: Any = None) -> bool:
         """Whether its elements lie in order; the sizes of a module do not depend on it."""
@@ -121,9 +100,11 @@ class ModuleTracer(fx.Tracer):
     def __init__(self, module: nn.Module, shape: Shape, places: bool) -> None:
         super().__init__(autowrap_modules=(math,))
         self.record_stack_traces = places
-        self.names = {id(tensor): name for name, tensor in _tensors_of(module)}
+        self.tensors = dict(_tensors_of(module))
+        self.names = {id(tensor): name for name, (tensor, _) in reversed(self.tensors.items())}
         self.stored: dict[str, torch.Tensor] = {}
         self.attributes: dict[str, fx.Proxy] = {}
+        self.conditions: set[str] = set()
         self.values = MetaValues(module, shape, self.tensor)
 
     def tensor(self, key: str) -> torch.Tensor:
@@ -150,11 +131,30 @@ class ModuleTracer(fx.Tracer):
 
     def create_arg(self, a: Any) -> Any:
         """An argument of a call; a tensor is stored under its key."""
+        if type(a) is ValueProxy:
+            return a.node
         if isinstance(a, torch.Tensor) and not isinstance(a, fx.Proxy):
             name = self.names.setdefault(id(a), f"constant{len(self.stored)}")
             self.stored[name] = a
             return self.create_node("get_attr", name, (), {})
         return super().create_arg(a)
+
+    def create_node(
+        self,
+        kind: str,
+        target: Any,
+        args: Any,
+        kwargs: Any,
+        name: str | None = None,
+        type_expr: Any | None = None,
+    ) -> fx.Node:
+        """A node with the path of the module that makes the call."""
+        if self.record_stack_traces:
+            node = super().create_node(kind, target, args, kwargs, name, type_expr)
+        else:
+            node = self.graph.create_node(kind, target, args, kwargs, name, type_expr)
+        node.meta[PATH] = next(reversed(self.module_stack.values()))[0] if self.module_stack else ""
+        return node
 
     def create_proxy(self, kind: str, target: Any, args: Any, kwargs: Any, *rest: Any, **more: Any) -> Any:
         """The result of a call. Functions that a library keeps as one call are traced into."""
@@ -168,9 +168,14 @@ def _is_of_torch(function: Any) -> bool:
     return module.partition(".")[0] in ("torch", "_operator", "builtins", "operator", "math", "")
 
 
-def _tensors_of(module: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
-    yield from module.named_parameters()
-    yield from module.named_buffers()
+def _tensors_of(module: nn.Module) -> Iterator[tuple[str, tuple[torch.Tensor, str]]]:
+    """The parameters and buffers under all of their names, and their kinds."""
+    for path, each in module.named_modules(remove_duplicate=False):
+        prefix = f"{path}." if path else ""
+        for kind, tensors in (("parameter", each._parameters), ("buffer", each._buffers)):
+            for name, tensor in tensors.items():
+                if tensor is not None:
+                    yield prefix + name, (tensor, kind)
 
 
 @contextmanager
@@ -188,7 +193,7 @@ def traced_mode(module: nn.Module, flag: ModeFlag) -> Iterator[None]:
             each.__dict__.clear()
             each.__dict__.update(attributes)
         for each, mode in zip(modules, flags, strict=True):
-            each.training = mode
+            each.__dict__["training"] = mode
 
 
 def trace_module(
@@ -255,20 +260,23 @@ class _Reading:
     def trace(self, shape: Shape, name: str, origin: str) -> Trace:
         for node in self.graph.nodes:
             self._read(node)
-        tensors = dict(self._tensors())
-        stored = {**dict(_all_tensors(self.module)), **self.tracer.stored}
+        stored = {**{key: tensor for key, (tensor, _) in self.tracer.tensors.items()}, **self.tracer.stored}
+        kinds = {key: kind for key, (_, kind) in self.tracer.tensors.items()}
+        tensors = {
+            key: Tensor(tuple(tensor.shape), kinds.get(key, "constant"), tensor.is_floating_point())
+            for key, tensor in stored.items()
+        }
         classes = {path: type(each).__name__ for path, each in self.modules.items()}
-        return Trace(name, origin, shape, tuple(self.calls), self.outputs, classes, tensors, stored.__getitem__)
+        calls, value = tuple(self.calls), stored.__getitem__
+        return Trace(name, origin, shape, calls, self.outputs, classes, tensors, value, self._notes(shape))
 
-    def _tensors(self) -> Iterator[tuple[str, Tensor]]:
-        for key, parameter in self.module.named_parameters(remove_duplicate=False):
-            yield key, Tensor(tuple(parameter.shape), "parameter", parameter.is_floating_point())
-        for key, buffer in self.module.named_buffers(remove_duplicate=False):
-            yield key, Tensor(tuple(buffer.shape), "buffer", buffer.is_floating_point())
-        names = {name for name, _ in _tensors_of(self.module)}
-        for key, tensor in self.tracer.stored.items():
-            if key not in names:
-                yield key, Tensor(tuple(tensor.shape), "constant", tensor.is_floating_point())
+    def _notes(self, shape: Shape) -> tuple[str, ...]:
+        """The lines that compare a size of the example."""
+        example = "x".join(map(str, shape))
+        return tuple(
+            f"The code of the model compares a size ({place}); the import has the operators for {example}."
+            for place in sorted(self.tracer.conditions)
+        )
 
     def _read(self, node: fx.Node) -> None:
         if node.op == "placeholder":
@@ -313,6 +321,8 @@ class _Reading:
         if operation == "getitem":
             self.results[node] = self._indexed(node)
             return
+        if operation == "interpolate" and (like := sides_of_one(arguments.get("size", arguments.get("other")))):
+            arguments["like"] = like
         if operation == "getattr":
             self.results[node] = None
             return
@@ -336,6 +346,8 @@ class _Reading:
             return {key: self._argument(each) for key, each in argument.items()}
         if isinstance(argument, ModeFlag):
             return False
+        if isinstance(argument, TracedSize):
+            argument = int(argument)
         if isinstance(argument, int) and not isinstance(argument, bool) and argument == SAMPLES:
             return BATCH
         return argument
@@ -395,7 +407,8 @@ def _resizing(arguments: Mapping[str, Any], rank: int) -> tuple[str, dict[str, A
     size, factor = arguments.get("size", arguments.get("other")), arguments.get("scale_factor")
     mode = str(arguments.get("mode", "nearest"))
     name = {"nearest-exact": "_upsample_nearest_exact"}.get(mode, f"upsample_{mode}")
-    sides = {"output_size": _every_side(size, rank), "scale_factors": _every_side(factor, rank)}
+    like = {"like": arguments["like"]} if "like" in arguments else {}
+    sides = {**like, "output_size": _every_side(size, rank), "scale_factors": _every_side(factor, rank)}
     more = {key: arguments[key] for key in ("align_corners", "antialias") if arguments.get(key)}
     if arguments.get("recompute_scale_factor"):
         more["recompute_scale_factor"] = True
@@ -426,13 +439,7 @@ def _named_outputs(value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _path_of(node: fx.Node) -> str:
-    stack = node.meta.get("nn_module_stack")
-    return str(next(reversed(stack.values()))[0]) if stack else ""
-
-
-def _all_tensors(module: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
-    yield from module.named_parameters(remove_duplicate=False)
-    yield from module.named_buffers(remove_duplicate=False)
+    return str(node.meta[PATH])
 
 
 def _function_name(function: Callable[..., Any]) -> str:

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from resnext_dsl.arch_text import arch_text
-from resnext_dsl.foundation.diagnostics import Diagnostic
+from resnext_dsl.foundation.diagnostics import ArchError, Diagnostic
 from resnext_dsl.foundation.records import NamedTuple
 from resnext_dsl.importing.lowering import Lowered, lower
+from resnext_dsl.importing.lowering.fixed_weights import WITHOUT_VALUES
 from resnext_dsl.importing.source_files import read_file
 from resnext_dsl.importing.sources import FILES, torch_model
 from resnext_dsl.operators.base import Shape
@@ -61,8 +62,8 @@ def import_source(
     model = torch_model(source, shape, choices, with_weights)
     try:
         return import_module(model.module, model.input, model.name, model.origin)
-    except NotImplementedError:  # a kernel that is given decides the operator, and on the meta device it has no values
-        if with_weights:
+    except ArchError as problem:
+        if with_weights or not any(WITHOUT_VALUES in diagnostic.message for diagnostic in problem.diagnostics):
             raise
     return import_source(source, shape, choices, with_weights=True)
 
@@ -88,5 +89,5 @@ def import_module(module: nn.Module, shape: Shape, name: str, origin: str) -> Im
 
 def _imported(lowered: Lowered, origin: str) -> Imported:
     comment = f"Imported from {origin}."
-    written = arch_text(lowered.graph, comment=comment)
+    written = arch_text(lowered.graph, comment=comment, projections=True)
     return Imported(written.text, origin, lowered, written.order)

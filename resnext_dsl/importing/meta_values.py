@@ -9,14 +9,24 @@ import torch
 from torch import fx, nn
 from torch.nn import functional
 
+from resnext_dsl.importing.call_schemas import operation_of
 from resnext_dsl.importing.layer_calls import reader_of
 from resnext_dsl.importing.lowering.axis_views import SAMPLES
+from resnext_dsl.importing.mode_flag import ModeFlag
 from resnext_dsl.importing.trace import Stored
+from resnext_dsl.importing.traced_sizes import TracedSize
 from resnext_dsl.operators.base import Shape
 
 META = torch.device("meta")
 
-KEEPS_SHAPE = frozenset({"batch_norm", "layer_norm", "group_norm", "instance_norm", "dropout", "feature_dropout"})
+NORMS = {"batch_norm", "layer_norm", "group_norm", "instance_norm", "dropout", "feature_dropout", "drop_path"}
+ACTIVATIONS = {"relu", "relu6", "silu", "gelu", "sigmoid", "tanh", "mish", "hardswish", "hardsigmoid", "hardtanh"}
+KEEPS_SHAPE = frozenset(
+    NORMS | ACTIVATIONS | {"leaky_relu", "elu", "prelu", "softmax", "implicit_softmax", "contiguous"}
+)
+"""Operations whose result has the sizes of their value."""
+
+ARITHMETIC = frozenset({"add", "sub", "mul", "div"})
 
 
 class MetaValues:
@@ -55,6 +65,9 @@ class MetaValues:
         keywords = {name: self._argument(each) for name, each in node.kwargs.items()}
         if node.op == "call_module":
             return self._layer(str(node.target), [*arguments, *keywords.values()][0])
+        known = _without_torch(node, arguments)
+        if known is not None:
+            return known
         with torch.no_grad():
             if node.op == "call_method":
                 receiver, *others = arguments
@@ -68,7 +81,9 @@ class MetaValues:
             return type(argument)([self._argument(each) for each in argument])
         if isinstance(argument, slice):
             return slice(*[self._argument(each) for each in (argument.start, argument.stop, argument.step)])
-        return bool(argument) if type(argument).__name__ == "ModeFlag" else argument
+        if isinstance(argument, TracedSize):
+            return int(argument)
+        return False if isinstance(argument, ModeFlag) else argument
 
     def _layer(self, path: str, value: torch.Tensor) -> torch.Tensor:
         """The value of a module that is read by its class."""
@@ -76,7 +91,7 @@ class MetaValues:
         reader = reader_of(module)
         assert reader is not None
         for operation, arguments in reader(module, path):
-            if operation not in KEEPS_SHAPE and not isinstance(arguments, str):
+            if operation not in KEEPS_SHAPE:
                 value = _called(self, operation, value, dict(arguments))
         return value
 
@@ -92,10 +107,24 @@ class MetaValues:
         return torch.empty_like(stored, device=META)
 
 
+def _without_torch(node: fx.Node, arguments: list[Any]) -> torch.Tensor | None:
+    """The value of an operation that keeps sizes; torch computes these in Python on the meta device, which is slow."""
+    name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
+    operation = operation_of(name)[0]
+    value = arguments[0] if arguments else None
+    if not isinstance(value, torch.Tensor):
+        return None
+    if operation in KEEPS_SHAPE:
+        return value
+    if operation in ARITHMETIC and len(arguments) == 2:
+        other = arguments[1]
+        same = isinstance(other, int | float) or (isinstance(other, torch.Tensor) and other.shape == value.shape)
+        return value if same and value.is_floating_point() else None
+    return None
+
+
 def _called(values: MetaValues, operation: str, value: torch.Tensor, arguments: dict[str, Any]) -> torch.Tensor:
     keywords = {name: values.tensor(each) for name, each in arguments.items()}
-    if operation in ("drop_path", "implicit_softmax"):
-        return value
     function: Any = getattr(functional, operation, None) or getattr(torch, operation, None)
     if function is None:
         return getattr(value, operation)(**keywords)  # type: ignore[no-any-return]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import traceback
 from pathlib import Path
 from types import TracebackType
 
 import torch
 
-_TRACING = (str(Path(torch.__file__).parent), str(Path(__file__).parent))
+_TRACING = tuple(f"{Path(file).parent}{os.sep}" for file in (torch.__file__, __file__))
 """The folders whose frames trace the code of a model, or run below it."""
 
 

@@ -108,6 +108,8 @@ class Softmax(Attributes):
         across: Number of equal parts of the channels that compete, channel by channel.
     """
 
+    later = frozenset({"across"})
+
     across: Positive | None = None
 
 

@@ -61,6 +61,7 @@ class Convolution(Attributes):
     gamma: PositiveFloat = 1.0
     eps: PositiveFloat = 1e-6
 
+    later = frozenset({"standardize", "gain", "gamma", "eps"})
     needs = (
         Need("gain", "standardize", ("scaled",)),
         Need("gamma", "standardize", ("scaled",)),

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from resnext_dsl.operators.algebra import Algebra, ChannelFactors, Joined, Tensor, alike
+from resnext_dsl.operators.algebra import Algebra, ChannelFactors, Joined, Tensor, alike, crosses
 from resnext_dsl.operators.base import Attributes, Expression, ModuleCall, Shape
 from resnext_dsl.operators.memory_rules import INPUT_SAVED, NOTHING_SAVED
 from resnext_dsl.operators.readings import CallArguments, Reading
@@ -34,6 +34,21 @@ class LayerScale(Attributes):
 
     init: float = 1e-6
     per_channel: bool = True
+
+
+class Affine(Attributes):
+    """Attributes of `affine`.
+
+    Attributes:
+        init: Value of the factor before training.
+        offset: Value of the offset before training.
+    """
+
+    init: float = 1.0
+    offset: float = 0.0
+
+
+ONE_FACTOR = "one factor and offset are learned for all channels"
 
 
 def _scale_source(attributes: Scale, inputs: tuple[Shape, ...]) -> Expression:
@@ -90,6 +105,22 @@ def _layer_scale_read(call: CallArguments) -> Mapping[str, Any]:
     return {"per_channel": math.prod(call.tensors["gamma"]) > 1 or call.shape[0] == 1}
 
 
+def _affine_shape(attributes: Affine, inputs: tuple[Shape, ...]) -> Shape:
+    return map_or_features("affine", inputs)
+
+
+def _affine_source(attributes: Affine, inputs: tuple[Shape, ...]) -> ModuleCall:
+    return ModuleCall("Affine", (), keywords(init=(attributes.init, 1.0), offset=(attributes.offset, 0.0)))
+
+
+def _affine_parameters(attributes: Affine, inputs: tuple[Shape, ...]) -> int:
+    return 2
+
+
+def _affine_tensors(attributes: Affine, inputs: tuple[Shape, ...]) -> tuple[Tensor, ...]:
+    return Tensor("scale", (1,)), Tensor("bias", (1,))
+
+
 ROWS = (
     Operator(
         name="scale",
@@ -118,5 +149,18 @@ ROWS = (
             _layer_scale_joined, _layer_scale_tensors, sliced=_layer_scale_sliced, factors=_layer_scale_factors
         ),
         readings=(Reading(("mul",), _layer_scale_read, "dim", (("gamma", "other"),)),),
+    ),
+    Operator(
+        name="affine",
+        kind="scaling",
+        summary="The value times a learned number plus another one, the same for all channels.",
+        attributes=Affine,
+        shape=_affine_shape,
+        source=_affine_source,
+        parameters=_affine_parameters,
+        flops=None,
+        memory=INPUT_SAVED,
+        algebra=crosses(ONE_FACTOR)._replace(tensors=_affine_tensors),
+        init_fields=("scale", "bias"),
     ),
 )

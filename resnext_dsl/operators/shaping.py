@@ -54,6 +54,8 @@ class Shuffle(Attributes):
         unit: Number of neighbouring channels that stay together.
     """
 
+    later = frozenset({"unit"})
+
     groups: Positive
     unit: Positive = 1
 

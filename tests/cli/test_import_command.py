@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from pages import CHECKOUT, blocks
 from references import timm
 from typer.testing import CliRunner
 
@@ -182,6 +183,13 @@ def test_a_shipped_network_equals_that_of_the_library() -> None:
     assert status == 0, err
     assert rx.load("timm:resnet18").fingerprint == rx.load("resnet18").fingerprint
     assert "same architecture" in out
+
+
+def test_the_page_shows_what_is_written() -> None:
+    page = (CHECKOUT / "docs" / "importing.md").read_text()
+    (text,) = [block.text for block in blocks(CHECKOUT / "docs" / "importing.md") if block.language == "arch"]
+    assert run("import", "timm:resnext50_32x4d")[1] == text
+    assert "It has the fingerprint of the shipped `resnext50_32x4d`" in page
 
 
 def test_a_module_is_a_network() -> None:

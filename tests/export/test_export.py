@@ -22,8 +22,17 @@ from resnext_dsl.export.write import Written
 from resnext_dsl.foundation import atomic as output
 
 ROOT = Path(__file__).parent.parent.parent
-EXPORTS = [(target, name) for target in ("pt2", "onnx", "openvino") for name in NETWORKS] + [
-    pytest.param("aoti", "outputs", marks=pytest.mark.slow)
+QUICK = {
+    "onnx": {"plain", "lists", "windows", "clip", "aux", "repeated"},
+    "openvino": {"plain", "lists", "windows", "signal", "outputs", "nothing"},
+    "aoti": set(),
+}
+"""The networks of the tests that are not slow, where a target takes seconds; together they are all networks."""
+
+EXPORTS = [
+    pytest.param(target, name, marks=() if name in QUICK.get(target, NETWORKS) else pytest.mark.slow)
+    for target, names in (("pt2", NETWORKS), ("onnx", NETWORKS), ("openvino", NETWORKS), ("aoti", ["outputs"]))
+    for name in names
 ]
 GREY = """network grey {
     input image: 1x8x8

@@ -5,9 +5,31 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
 from error_examples import net
 
 import resnext_dsl as rx
+
+FINGERPRINTS = {
+    "resnet18": "daa7321e3dee74ecfaaadea1d85889b8eb4facd9995e588a635b3b78a0d2bcb5",
+    "shufflenet_v2_x1_0": "33f7af4f6b627e60f08820163fd2958b6aee42c098b5d1f9106f60a77289ecb4",
+    "efficientnet_b0": "550246f5cae8ae12c6839a575c2ddfe41db87552de02820997dbb7b30add27de",
+}
+"""Fingerprints from before convolutions and shuffles had further arguments."""
+
+
+@pytest.mark.parametrize("name", FINGERPRINTS)
+def test_a_further_argument_of_an_operator_changes_no_fingerprint(name: str) -> None:
+    assert rx.load(name).fingerprint == FINGERPRINTS[name]
+
+
+def test_an_argument_that_a_fingerprint_may_omit_is_in_it_if_it_has_a_value() -> None:
+    bodies = [
+        *("conv(8, 3x3)", "conv(8, 3x3, standardize=true)", "conv(8, 3x3, standardize=scaled)"),
+        *("conv(8, 3x3, standardize=true, eps=1e-5)", "conv(8, 3x3, standardize=scaled, gain=2.0)"),
+        *("shuffle(1)", "shuffle(1, unit=3)", "softmax", "softmax(across=3)"),
+    ]
+    assert len({rx.loads(net(body)).fingerprint for body in bodies}) == len(bodies)
 
 
 def test_the_fingerprint_is_that_of_the_architecture() -> None:

@@ -186,6 +186,8 @@ SOURCES: list[tuple[str, dict[str, object], tuple[Shape, ...], str]] = [
     ("drop_path", {"p": 0.1}, (FEATURES,), "DropPath(0.1, dimensions=1)"),
     ("layer_scale", {}, (MAP,), "LayerScale(64, 1e-06)"),
     ("layer_scale", {"per_channel": False}, (MAP,), "LayerScale(1, 1e-06)"),
+    ("affine", {}, (MAP,), "Affine()"),
+    ("affine", {"init": 0.5, "offset": -1}, ((64,),), "Affine(init=0.5, offset=-1.0)"),
     ("flatten", {}, (MAP,), "nn.Flatten()"),
     ("upsample", {"scale": 2}, (MAP,), "nn.Upsample(scale_factor=2)"),
     ("upsample", {"mode": "bilinear"}, (MAP,), "nn.Upsample(scale_factor=2, mode='bilinear')"),

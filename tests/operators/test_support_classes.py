@@ -28,6 +28,7 @@ MODULES: dict[str, dict[str, object]] = {
     "layernorm": {},
     "drop_path": {"p": 0.25},
     "layer_scale": {"init": 0.5},
+    "affine": {"init": 0.5, "offset": 0.25},
     "shuffle": {"groups": 3},
     "channel_conv": {"kernel": 3},
     "grn": {"eps": 0.01},
@@ -45,6 +46,15 @@ MODULES: dict[str, dict[str, object]] = {
 
 MODES = [*((name, False) for name in MODULES), ("drop_path", True)]
 """Modules in eval mode, and in training mode the one that computes something else there."""
+
+
+def test_affine_multiplies_and_adds_as_the_block_of_hgnet() -> None:
+    theirs = timm.models.hgnet.LearnableAffineBlock(0.5, -2.0)
+    ours = made("affine", init=0.5, offset=-2.0)
+    assert [parameter.item() for parameter in ours.parameters()] == [0.5, -2.0]
+    ours.load_state_dict({"scale": theirs.scale.detach() * 3, "bias": theirs.bias.detach() + 1})
+    x = torch.randn(2, *MAP)
+    torch.testing.assert_close(ours(x), theirs(x) * 3 + 5)
 
 
 def test_layer_norm_is_that_of_the_channels_at_each_position() -> None:

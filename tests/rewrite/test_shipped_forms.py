@@ -50,7 +50,10 @@ LARGE = (
     "resnext29_16x64d",
 )
 
-ALIKE = {"resnext50_32x4d_b", "retinanet_resnext50_32x4d_fpn", "seresnext50_32x4d"}
+ALIKE = {
+    *("alexnet_grouped", "regnetx_032", "resnext50_32x4d_b", "resnext50_32x4d_fpn"),
+    *("retinanet_resnext50_32x4d_fpn", "seresnext50_32x4d"),
+}
 """Those whose grouped convolutions stand in the blocks of another: the slow tests have them."""
 
 JOINED = ("mixnet_s", "res2net50_26w_4s", "resnext50_32x4d_a", "resnext50_32x4d_b")
@@ -70,6 +73,7 @@ REPEATED = {
     "vgg16": "vgg16_bn",
     "vgg19_bn": "vgg16_bn",
     "mc3_18": "r3d_18",
+    "inception_v3": "inception_v4",
 }
 """Networks whose blocks another has too, in other numbers and widths or with norms: the slow tests have them."""
 

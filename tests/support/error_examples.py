@@ -110,6 +110,7 @@ ELSEWHERE: dict[str, str] = {
     "W913": "`resnext-dsl weights SPEC checkpoint.pth.tar`: the file of timm has `state_dict` and `state_dict_ema`, and the average is loaded. `--no-ema` takes the other.",
     "W914": "`resnext-dsl weights mobilenetv3_large_100 mobilenet_v3_large.pth`: torchvision's network has another eps. The hint names the parameter to set.",
     "W915": "`resnext-dsl train SPEC --weights FILE`: the checkpoint has 1000 classes, so the classifier keeps new initial weights.",
+    "W921": "`resnext-dsl import mine:build`: the module branches on a size of its input, so the network is that of the given input only.",
 }
 
 

@@ -1,4 +1,8 @@
-"""Imports the networks of a list and compares them with their sources: `python tests/support/import_sweep.py [NAME ...]`."""
+"""Imports the networks of a list and compares them with their sources.
+
+Usage: `python tests/support/import_sweep.py [--numbers] [--small] [NAME ...]`. With `--numbers`, costs, outputs and
+gradients are compared; with `--small`, images have 128x128 pixels.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +36,7 @@ def swept(name: str, numbers: bool) -> str:
     model = timm.create_model(name, pretrained=False)
     fill(model, 0)
     model.eval()
-    size: tuple[int, ...] = model.default_cfg["input_size"]
+    size = (3, 128, 128) if "--small" in sys.argv else model.default_cfg["input_size"]
     start = time.perf_counter()
     try:
         lowered = read_module(model, size, name, f"timm:{name} (timm {timm.__version__})")

@@ -28,6 +28,8 @@ FEWER = {
     "resnext29": {"depths": [2, 1, 1], "width": 16},
     "resnext50_32x4d_": {"depths": [2, 1, 1, 1], "cardinality": 4},
     "vgg": {"channels": 8},
+    "resnet18": {"channels": 16},
+    "ghostnetv2_100": {"width_multiplier": 0.5},
     "resnet50": {"depths": [2, 1, 1, 1], "width": 16},
     "resnext50_32x4d": {"depths": [2, 1, 1, 1], "cardinality": 8},
     "seresnet50": {"depths": [2, 1, 1, 1]},

@@ -28,6 +28,7 @@ SIGNATURES = {
     "drop_path": "p",
     "scale": "factor",
     "layer_scale": "init=1e-6",
+    "affine": "init=1.0 offset=0.0",
     "grn": "eps=1e-6",
     "channel_conv": "kernel",
     "blur_pool": "kernel stride=2 padding=same mode=reflect",
@@ -137,6 +138,8 @@ def applied(operator: str, a: dict[str, Any], shapes: list[Sizes]) -> tuple[Size
             return x, 2 * channels * a["affine"], each * math.prod(x), 0, 0
         case "layer_scale":
             return x, channels, 0, 0, 0
+        case "affine":
+            return x, 2, 0, 0, 0
         case "channel_conv":
             if area != 1 or len(x) == 1 or a["kernel"] % 2 == 0:
                 raise RejectedError("channel_conv needs a map of Cx1x1 and an odd kernel")

@@ -203,7 +203,7 @@ class Writer:
         wider = ("split 2 { identity } merge concat", "pad_channels(channels_here + 4)") if keeps != "shape" else ()
         return self.one(
             "bn", "relu", *names.acts, "dropout(0.2)", "identity", "bn(affine=false)", "layernorm", "scale(0.5)",
-            "layer_scale", "maxpool(3x3, stride=1)", "gelu", "bn; relu", *wider, *free,
+            "layer_scale", "affine", "maxpool(3x3, stride=1)", "gelu", "bn; relu", *wider, *free,
         )  # fmt: skip
 
     def _loop(self, names: Names, depth: int, keeps: str) -> str:

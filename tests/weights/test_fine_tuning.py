@@ -79,19 +79,21 @@ def test_more_than_the_heads_is_an_error() -> None:
         tuned(rx.load("resnet34", classes=7), resnet().state_dict())
 
 
+WITHOUT_HEADS = {
+    "inception_v3": (lambda: timm.create_model("inception_v3"), "`aux` keep"),
+    "googlenet": (
+        lambda: torchvision.models.googlenet(aux_logits=False, init_weights=False, transform_input=False),
+        "`aux1` and `aux2` keep",
+    ),
+}
+
+
 @pytest.mark.parametrize(
-    ("name", "build", "heads"),
-    [
-        ("inception_v3", lambda: timm.create_model("inception_v3"), "`aux` keep"),
-        (
-            "googlenet",
-            lambda: torchvision.models.googlenet(aux_logits=False, init_weights=False, transform_input=False),
-            "`aux1` and `aux2` keep",
-        ),
-    ],
+    ("name", "classes", "order"),
+    [("googlenet", 1000, "pth"), ("inception_v3", 1000, "sorted"), ("googlenet", 7, "sorted")],
 )
-@pytest.mark.parametrize(("classes", "order"), [(1000, "pth"), (1000, "sorted"), (7, "sorted")])
-def test_missing_auxiliary_heads(name: str, build, heads: str, classes: int, order: str) -> None:  # type: ignore[no-untyped-def]
+def test_missing_auxiliary_heads(name: str, classes: int, order: str) -> None:
+    build, heads = WITHOUT_HEADS[name]
     reference = references.filled(build, seed=2).eval()
     state = reference.state_dict()
     state = {key: state[key] for key in (sorted(state) if order == "sorted" else state)}

@@ -57,6 +57,15 @@ def as_safetensors_orders(shapes: Shapes) -> Shapes:
 
 
 DEEPER = {"resnet34", "resnet101", "resnet152", "resnext101_32x8d", "resnext101_64x4d", "vgg16", "vgg19_bn"}
+DEEPER |= {
+    "wide_resnet50_2",
+    "resnext101_32x4d",
+    "seresnext50_32x4d",
+    "regnetx_032",
+    "inception_v4",
+    "vgg16_bn",
+    "mc3_18",
+}
 """References with more layers of the kinds that others have."""
 
 

@@ -42,6 +42,7 @@ DEFAULTS: dict[str, dict[str, Value]] = {
     "nn.Softplus": {"beta": 1.0, "threshold": 20.0},
     "nn.Upsample": {"mode": "nearest", "align_corners": None},
     "LayerScale": {"dimensions": 3},
+    "Affine": {"init": 1.0, "offset": 0.0},
     "DropPath": {"dimensions": 3},
     **{name: {"eps": 1e-6} for name in ("GlobalResponseNorm", "GlobalResponseNorm1d", "GlobalResponseNorm3d")},
 }

@@ -51,6 +51,19 @@ class LayerScale(nn.Module):
         return x * self.gamma.view(self.shape)
 '''
 
+_AFFINE = '''\
+class Affine(nn.Module):
+    """Multiplies by a learned number and adds another one, the same for all channels."""
+
+    def __init__(self, init: float = 1.0, offset: float = 0.0) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.full((1,), init))
+        self.bias = nn.Parameter(torch.full((1,), offset))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.addcmul(self.bias, self.scale, x)
+'''
+
 _RESPONSE_NORM = '''\
 class GlobalResponseNorm(nn.Module):
     """Adds to each channel a learned share of itself, by its norm over the map relative to the other channels."""
@@ -324,6 +337,7 @@ SUPPORT: dict[str, str] = {
     ),
     "DropPath": _DROP_PATH,
     "LayerScale": _LAYER_SCALE,
+    "Affine": _AFFINE,
     "GlobalResponseNorm": _RESPONSE_NORM,
     "GlobalResponseNorm1d": _of_rank(
         _RESPONSE_NORM, ("ResponseNorm(", "ResponseNorm1d("), ("(2, 3)", "2"), ("[:, None, None]", "[:, None]")

@@ -14,6 +14,10 @@ TOLERANCE = 1e-6
 """The largest relative difference between a float32 number and the number that it stands for."""
 
 
+WITHOUT_VALUES = "the module on the meta device does not have its values"
+"""The end of the message for a kernel that decides the operator and has no values."""
+
+
 def shaped(tensor: Any, weight: Weight) -> Any:
     """A tensor of torch after the steps of a weight."""
     for name, numbers in weight.steps:
@@ -32,6 +36,8 @@ def as_fixed_kernel(state: Lowering, attributes: Mapping[str, Any], weight: Weig
         raise unreadable("its weight is not a parameter, and it mixes channels")
     if attributes["bias"] or max(attributes["dilation"]) > 1:
         raise unreadable("its weight is not a parameter, and it has a bias or a dilation")
+    if getattr(state.trace.value(weight.key), "is_meta", False):
+        raise unreadable(f"its weight is not a parameter, and {WITHOUT_VALUES}")
     kernels = shaped(state.trace.value(weight.key), weight).tolist()
     if any(kernel != kernels[0] for kernel in kernels):
         raise unreadable("its weight is not a parameter and differs between channels")

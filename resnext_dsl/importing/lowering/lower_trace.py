@@ -1,12 +1,13 @@
 """Turns the calls of a forward pass into a graph of the language's operators.
 
-    Trace -> values of calls (views of nodes) -> nodes that the outputs need -> features -> names -> Graph
+    Trace -> values of calls (views of nodes) -> nodes that outputs need -> features -> long merges -> names -> Graph
 
 No model runs: shapes follow from the rules of the operator table. No torch is imported.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from resnext_dsl.foundation.diagnostics import ArchError, Diagnostic, Span
@@ -17,6 +18,7 @@ from resnext_dsl.graph.ir import Graph, Node, Output, Scope
 from resnext_dsl.importing.lowering.axis_views import View
 from resnext_dsl.importing.lowering.call_values import report, value_of_call
 from resnext_dsl.importing.lowering.feature_values import with_features
+from resnext_dsl.importing.lowering.long_merges import with_long_merges
 from resnext_dsl.importing.lowering.state import Draft, Lowering, Problem
 from resnext_dsl.importing.lowering.stored_values import Formula, TensorSource
 from resnext_dsl.importing.lowering.tree_names import cleaned, names_of
@@ -56,6 +58,7 @@ def lower(trace: Trace) -> Lowered:
     drafts, outputs = _needed(state.nodes, outputs)
     drafts, outputs = with_features(drafts, outputs)
     drafts, outputs = _needed(drafts, outputs)
+    drafts, outputs = _needed(with_long_merges(drafts, outputs, trace.calls), outputs)
     return _lowered(state, drafts, outputs)
 
 
@@ -97,8 +100,9 @@ def _lowered(state: Lowering, drafts: Sequence[Draft], outputs: Sequence[int]) -
     source = Source(trace.origin, trace.origin)
     span = Span(source, 0, len(trace.origin))
     nodes, weights = [], {}
+    shared = {owner for owner, count in Counter(owners).items() if count > 1}
     for draft, name, owner in zip(drafts, names, owners, strict=True):
-        scope, module = name.rpartition(".")[0], owner if owner != name else None
+        scope, module = name.rpartition(".")[0], owner if owner in shared else None
         nodes.append(
             Node(name, draft.operator, draft.attributes, draft.inputs, draft.shape, span, scope, module=module)
         )

@@ -46,10 +46,12 @@ class Placed:
         view: The view on the node.
         place: The dimension of the channels; None if the result has the axes of its node.
         arguments: The arguments of the call that are left.
+        others: Further nodes that the operator reads.
     """
 
     def __init__(self, node: int, view: View, place: int | None, arguments: Mapping[str, Any]) -> None:
         self.node, self.view, self.place, self.arguments = node, view, place, arguments
+        self.others: tuple[int, ...] = ()
 
 
 def read_row(state: Lowering, operation: str, arguments: Mapping[str, Any]) -> View:
@@ -64,7 +66,7 @@ def read_row(state: Lowering, operation: str, arguments: Mapping[str, Any]) -> V
         try:
             return _applied(state, row, reading, operation, arguments)
         except RuleError as problem:
-            del state.nodes[before:]
+            state.forget(before)
             problems.append(problem)
     raise next((one for one in problems if not isinstance(one, OtherRowError)), problems[-1])
 
@@ -74,6 +76,7 @@ def _applied(state: Lowering, row: Operator, reading: Reading, operation: str, a
     names = {argument for _, argument in reading.tensors}
     value = next(arguments[name] for name in VALUE_NAMES if name in arguments)
     others = {name: each for name, each in arguments.items() if name not in names and name not in VALUE_NAMES}
+    like = others.pop("like", None) if row.value_name == "like" else None
     if any(isinstance(each, Weight) for each in others.values()):
         raise OtherRowError(f"`{operation}` of a stored tensor has no operator in the language")
     value, added = infinite_padding(value) if isinstance(value, Formula) else (value, None)
@@ -89,6 +92,9 @@ def _applied(state: Lowering, row: Operator, reading: Reading, operation: str, a
         return placed.view
     if row.name == "conv" and state.trace.tensors[stored["weight"].key].kind != "parameter":
         return state.whole(as_fixed_kernel(state, attributes, stored["weight"], placed.node), state.call.path)
+    if isinstance(like, View):
+        placed.others = (as_node(state, like),)
+        attributes = {**attributes, "size": None}
     return _added(state, row, attributes, placed, stored)
 
 
@@ -150,7 +156,8 @@ def _added(
         row = OPERATORS["conv"]
         attributes = {"channels": attributes["features"], "kernel": (1,) * rank_of(shape), "bias": attributes["bias"]}
     attributes, node = absorbed(state, row, attributes, node)
-    index = state.add(row.name, attributes, [node], state.call.path, features=features)
+    attributes = {name: each for name, each in attributes.items() if each is not None}
+    index = state.add(row.name, attributes, [node, *placed.others], state.call.path, features=features)
     sources = sources_of(state, row, index, stored)
     state.nodes[index] = state.nodes[index]._replace(tensors=sources)
     return _result(state, placed, index)

@@ -35,7 +35,7 @@ def standardized(state: Lowering, formula: Formula) -> tuple[Weight, Weight | No
         return weight, None, attributes
     gain, constant = _gain(factor)
     fan_in = math.prod(weight.shape[1:])
-    attributes |= {"standardize": "scaled", "gamma": _rounded(constant * math.sqrt(fan_in))}
+    attributes |= {"standardize": "scaled", "gamma": _constant_of(constant, fan_in)}
     return weight, gain, attributes
 
 
@@ -63,6 +63,11 @@ def _gain(factor: Any) -> tuple[Weight, float]:
     raise unreadable("the factor of its standardized weight is not a learned gain times a constant")
 
 
-def _rounded(gamma: float) -> float:
-    """The constant without the rounding of a division by a square root."""
-    return float(f"{gamma:.12g}")
+def _constant_of(factor: float, fan_in: int) -> float:
+    """The shortest number that gives the factor if it is divided by the square root of the fan-in."""
+    exact = factor * math.sqrt(fan_in)
+    for digits in range(1, 17):
+        constant = float(f"{exact:.{digits}g}")
+        if constant * fan_in**-0.5 == factor:
+            return constant
+    return exact

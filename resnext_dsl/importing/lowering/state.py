@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from resnext_dsl.foundation.records import NamedTuple
@@ -107,6 +107,12 @@ class Lowering:
         self._known[key] = len(self.nodes) - 1
         return len(self.nodes) - 1
 
+    def forget(self, start: int) -> None:
+        """Removes the nodes from a position on, which a failed reading has added."""
+        if len(self.nodes) > start:
+            del self.nodes[start:]
+            self._known = {key: node for key, node in self._known.items() if node < start}
+
     def whole(self, node: int, path: str = "") -> View:
         """The value of a node with its own axes."""
         return whole(node, self.shape(node), path)
@@ -120,10 +126,6 @@ class Lowering:
         if isinstance(argument, list | tuple):
             return type(argument)([self.resolved(part) for part in argument])
         return SAMPLES if argument is BATCH or argument == BATCH else argument
-
-    def uses(self, node: int) -> Iterator[int]:
-        """The positions of the nodes that read a node."""
-        return (index for index, draft in enumerate(self.nodes) if node in draft.inputs)
 
 
 def unreadable(message: str, hint: str = "") -> RuleError:

@@ -473,8 +473,15 @@ def test_a_spec_that_has_changed_since_is_refused(spec: str, tmp_path: Path) -> 
     assert not (tmp_path / "n.report.html").exists()
 
 
-@pytest.mark.parametrize("package", ["altair", "vl_convert"])
-@pytest.mark.parametrize("command", ["report space.arch", "search space.arch --maximize params --report x.html"])
+@pytest.mark.parametrize(
+    ("command", "package"),
+    [
+        ("report space.arch", "vl_convert"),
+        ("search space.arch --maximize params --report x.html", "altair"),
+        pytest.param("report space.arch", "altair", marks=pytest.mark.slow),
+        pytest.param("search space.arch --maximize params --report x.html", "vl_convert", marks=pytest.mark.slow),
+    ],
+)
 def test_without_its_packages_the_extra_is_named(spec: str, package: str, command: str) -> None:
     searched(spec, trials=1)
     program = f"import sys; sys.modules[{package!r}] = None; from resnext_dsl.cli import main; main()"
