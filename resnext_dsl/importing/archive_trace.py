@@ -28,6 +28,7 @@ from resnext_dsl.importing.model_file import (
     unreadable,
     untranslated,
 )
+from resnext_dsl.importing.response_norm import with_response_norms
 from resnext_dsl.importing.trace import INPUT, Ref, Stored, Tensor, Trace
 from resnext_dsl.operators.base import Shape
 
@@ -78,12 +79,13 @@ def _trace(archive: ArchiveFile) -> Trace:
     outputs = _outputs(archive, signature["output_specs"], calls)
     if calls.problems:
         raise untranslated(archive.path, calls.problems)
+    joined, outputs = with_response_norms(calls.calls, outputs)
     version = clean(str(program.get("torch_version", "")), 40)
     return Trace(
         network_name(archive.path),
         f"{clean(archive.path.name)} (torch.export of torch {version})",
         shape,
-        tuple(calls.calls),
+        tuple(joined),
         outputs,
         calls.modules,
         stored.tensors,

@@ -300,6 +300,8 @@ def computed(operation: str, arguments: dict[str, Any]) -> Any:
         return arguments["self"].shape[arguments["dim"]]
     if isinstance(arguments.get("dtype"), str):
         arguments = {**arguments, "dtype": getattr(torch, arguments["dtype"])}
+    if operation == "local_response_norm":
+        return torch.nn.functional.local_response_norm(**arguments)
     return getattr(torch.ops.aten, operation)(**arguments)
 
 

@@ -163,6 +163,10 @@ class OnnxNode:
         """An attribute that is a tensor, as its message; None if it is left out."""
         return getattr(self._take(name, 4), "t", None)
 
+    def graph_attribute(self, name: str) -> Any:
+        """An attribute that is a graph, as its message; None if it is left out."""
+        return getattr(self._take(name, 5), "g", None)
+
     def has(self, name: str) -> bool:
         """Whether an attribute is there and not taken yet."""
         return name in self._attributes

@@ -35,8 +35,8 @@ TRANSLATIONS: Mapping[str, Any] = {
 }
 """Operator of ONNX -> its translation."""
 
-CONSTANTS = {"Constant", "ConstantOfShape"}
-"""Operators whose result is stored in the operator."""
+SPECIAL = {"Constant", "ConstantOfShape", "If"}
+"""Operators whose attributes hold their result."""
 
 MAX_DEPTH = 16
 """The most functions that call each other."""
@@ -115,11 +115,7 @@ class OnnxReader:
             self.problems.append(Untranslated(title, reason, place))
             return []
         lost = any(name and names[name] is None for name in proto.input)
-        if (
-            proto.op_type not in TRANSLATIONS
-            and proto.op_type not in CONSTANTS
-            and not self._folds(proto, names, opset)
-        ):
+        if proto.op_type not in TRANSLATIONS and proto.op_type not in SPECIAL and not self._folds(proto, names, opset):
             self.problems.append(Untranslated(proto.op_type, "has no translation", place))
             return []
         if lost:
@@ -144,6 +140,8 @@ class OnnxReader:
 
     def _translated(self, proto: Any, names: Names, opset: int) -> list[Any]:
         node, inputs = self._node(proto, names, opset)
+        if proto.op_type == "If":
+            return self._chosen(node, names, opset)
         if proto.op_type == "Constant":
             result: Any = self._constant(node)
         elif proto.op_type == "ConstantOfShape":
@@ -174,6 +172,22 @@ class OnnxReader:
         if numbers is None:
             raise RefusedError("has no value that is a tensor or a number")
         return node.build.constant(torch.tensor(numbers))
+
+    def _chosen(self, node: OnnxNode, names: Names, opset: int) -> list[Any]:
+        """The results of the branch of a condition on shapes."""
+        condition = node.value()
+        branches = [node.graph_attribute(name) for name in ("else_branch", "then_branch")]
+        if not isinstance(condition, Known) or len(condition.flat()) != 1 or None in branches:
+            raise RefusedError("decides by the data")
+        node.check_all_taken()
+        branch = branches[bool(condition.flat()[0])]
+        if branch.initializer:
+            raise RefusedError("has a branch with tensors of its own")
+        inner: Names = dict(names)
+        outputs, reads = [output.name for output in branch.output], self._reads
+        self._run(branch.node, inner, opset, outputs, 1)
+        self._reads = reads
+        return [inner.get(name) for name in outputs]
 
     def _filled(self, node: OnnxNode) -> Value:
         """A tensor of one number."""

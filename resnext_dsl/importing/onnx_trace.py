@@ -20,6 +20,7 @@ from resnext_dsl.importing.model_file import (
     untranslated,
 )
 from resnext_dsl.importing.onnx_file import OnnxFile, open_onnx
+from resnext_dsl.importing.response_norm import with_response_norms
 from resnext_dsl.importing.trace import Call, Ref, Stored, Tensor, Trace
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def read_onnx(path: Path, shape: Shape | None = None) -> Trace:
     if reader.problems:
         raise untranslated(path, reader.problems)
     outputs = _outputs(file, reader)
-    calls, outputs = joined(reader.build, outputs)
+    calls, outputs = with_response_norms(*joined(reader.build, outputs))
     calls, tensors, loads = _with_keys(reader, calls)
 
     def value(key: str) -> torch.Tensor:

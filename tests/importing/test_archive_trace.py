@@ -135,6 +135,14 @@ def test_changes_in_place_and_sizes(tmp_path: Path) -> None:
     assert trace.calls[trace.outputs["output_1"].call].sizes is None  # twice the batch
 
 
+@pytest.mark.parametrize(("size", "shape"), [(5, (8, 3, 4)), (2, (4, 3, 4)), (3, (4, 6))])
+def test_the_calls_of_a_response_norm_are_joined(size: int, shape: tuple[int, ...], tmp_path: Path) -> None:
+    module = nn.Sequential(nn.LocalResponseNorm(size, alpha=0.5, beta=0.6, k=2.0), nn.ReLU())
+    trace = traced(module, tmp_path / "lrn.pt2", *shape)
+    assert [call.operation for call in trace.calls] == ["local_response_norm", "relu"]
+    assert trace.calls[0].arguments == {"input": INPUT, "size": size, "alpha": 0.5, "beta": 0.6, "k": 2.0}
+
+
 class Part(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         first = (x * 2)[:, :2]

@@ -73,6 +73,7 @@ class Function(nn.Module):
         (nn.Linear(7, 3, bias=False), 14, ["linear"]),
         (nn.PReLU(4), 14, ["prelu"]),
         (nn.PixelShuffle(2), 14, ["pixel_shuffle"]),
+        (nn.LocalResponseNorm(5, alpha=0.5, beta=0.6, k=2.0), 14, ["local_response_norm"]),
         (Function(lambda x: torch.stack([x, x.relu()], 1)), 14, ["relu", "stack"]),
         (Function(lambda x: x * x.mean((2, 3), keepdim=True).sigmoid().expand_as(x)), 14, ["mean", "sigmoid", "mul"]),
         (Function(lambda x: x * torch.clamp(x + 3, 0, 6) / 6), 14, ["hardswish"]),

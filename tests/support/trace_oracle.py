@@ -53,4 +53,6 @@ def _result(operation: str, arguments: dict[str, Any]) -> Any:
         return ON_SIZES[operation](*arguments.values())
     if isinstance(arguments.get("dtype"), str):
         arguments["dtype"] = getattr(torch, arguments["dtype"])
+    if operation == "local_response_norm":
+        return torch.nn.functional.local_response_norm(**arguments)
     return getattr(torch.ops.aten, operation)(**arguments)
