@@ -43,7 +43,7 @@ def library_module(
         library: "torchvision" or "timm".
         name: The name of the network in the library.
         choices: Other arguments of the library's function that builds the network.
-        device: The device of its weights; "meta" allocates no memory for them.
+        device: The device of its weights; "meta" allocates no memory for them, unless the constructor reads values.
         file: The option or the source that names the network, for messages.
         advice: A sentence after the nearest name, for messages.
 
@@ -61,6 +61,8 @@ def library_module(
         with torch.device(device):
             return _built(library, name, options)
     except Exception as problem:  # a constructor may raise any exception, for example at an unknown argument
+        if device == "meta" and isinstance(problem, NotImplementedError):  # it reads values, which need memory
+            return library_module(library, name, choices, "cpu", file, advice)
         raise error("E708", f"{version} cannot build `{name}`: {_text_of(problem)}", file=file) from None
 
 
