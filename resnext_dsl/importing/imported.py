@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from resnext_dsl.arch_text import arch_text
-from resnext_dsl.foundation.diagnostics import ArchError, Diagnostic
+from resnext_dsl.foundation.diagnostics import ArchError, Diagnostic, error
 from resnext_dsl.foundation.records import NamedTuple
 from resnext_dsl.importing.lowering import Lowered, lower
 from resnext_dsl.importing.lowering.fixed_weights import WITHOUT_VALUES
 from resnext_dsl.importing.source_files import read_file
-from resnext_dsl.importing.sources import FILES, torch_model
+from resnext_dsl.importing.sources import FILES, is_source, torch_model
 from resnext_dsl.operators.base import Shape
 
 if TYPE_CHECKING:
@@ -53,9 +53,12 @@ def import_source(
         with_weights: Whether the weights are needed. Without them, the module of a library needs no memory.
 
     Raises:
-        ArchError: E605, E606 or E708 if the module cannot be built, codes of the file if it cannot be read, or the
+        ArchError: E605, E606 or E708 if the source is none or the module cannot be built, codes of the file if it cannot be read, or the
             errors of `import_module`.
     """
+    if not is_source(source):
+        hint = "sources: timm:NAME, torchvision:NAME, MODULE:FUNCTION, FILE.pt2, FILE.onnx"
+        raise error("E708", f"`{source}` is not the source of a model", hint=hint, file=source)
     if source.lower().endswith(FILES):
         trace = read_file(source, shape)
         return _imported(lower(trace), trace.origin)

@@ -127,6 +127,12 @@ def test_existing_files_stay_without_force() -> None:
     [
         ("models_to_import:smal", (), "has no function `smal`\n  help: did you mean `small`?"),
         ("models_to_improt:small", (), "there is no module `models_to_improt`"),
+        (
+            "resnet50",
+            (),
+            "error[E708]: `resnet50` is not the source of a model\n  help: sources: timm:NAME, torchvision:NAME",
+        ),
+        ("small.arch", (), "error[E708]: `small.arch` is not the source of a model"),
         ("tim:resnet50", (), "there is no module `tim`\n  help: did you mean `timm`?"),
         ("timm:resnet5O", (), "error[E606]: timm 1.0.31 has no network `resnet5O`\n  help: did you mean `resnet50`?"),
         ("torchvision:resnext", (), "error[E606]: torchvision 0.28.0"),
