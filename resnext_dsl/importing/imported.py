@@ -53,8 +53,8 @@ def import_source(
         with_weights: Whether the weights are needed. Without them, the module of a library needs no memory.
 
     Raises:
-        ArchError: E605, E606 or E708 if the source is none or the module cannot be built, codes of the file if it cannot be read, or the
-            errors of `import_module`.
+        ArchError: E605, E606 or E708 if the source is none or the module cannot be built, codes of the file if it
+            cannot be read, or the errors of `import_module`.
     """
     if not is_source(source):
         hint = "sources: timm:NAME, torchvision:NAME, MODULE:FUNCTION, FILE.pt2, FILE.onnx"
