@@ -253,7 +253,7 @@ def _identifying(attributes: Attributes) -> dict[str, Any]:
 
 
 def identity_of(attributes: Attributes) -> dict[str, Any]:
-    """The attributes by name, in one spelling: the stride of windows, and the numbers of a padding without the input."""
+    """The attributes by name, in one spelling: numbers for the stride and the padding of windows, if they are fixed."""
     known = dict(attributes)
     kernel, padding = known.get("kernel"), known.get("padding")
     if known.get("stride", ()) is None and isinstance(kernel, tuple):

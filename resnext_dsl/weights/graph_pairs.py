@@ -3,7 +3,7 @@
 The colour of a node covers its operator, its attributes and the colours of the nodes before and after it (colour
 refinement: Weisfeiler and Leman, 1968). Nodes of one colour whose inputs are paired are paired. If the graphs differ,
 the colours leave out the attributes, and then the operators of one kind. So the nodes that differ are paired too, and
-each difference has a place in both graphs. A linear layer equals a convolution of a map of one position, and a `flatten` of
+each difference has a place in both graphs. A linear layer equals a convolution of a map of one position. A `flatten` of
 such a map has no pair.
 """
 
