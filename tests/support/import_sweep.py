@@ -1,7 +1,7 @@
 """Imports the networks of a list and compares them with their sources.
 
-Usage: `python tests/support/import_sweep.py [--numbers] [--small] [NAME ...]`. With `--numbers`, costs, outputs and
-gradients are compared; with `--small`, images have 128x128 pixels.
+Usage: `python tests/support/import_sweep.py [--numbers] [--small] [NAME or torchvision:NAME ...]`. With `--numbers`, costs, outputs and
+gradients are compared. With `--torchvision`, the convolutional networks of torchvision are read. With `--small`, images have 128x128 pixels.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from import_oracle import differences
-from references import fill, timm
+from references import fill, timm, torchvision
 
 import resnext_dsl as rx
 from resnext_dsl.importing.module_reading import read_module
@@ -25,21 +25,33 @@ UNCOUNTED = frozenset({"convmixer_768_32"})
 """Networks whose convolutions fvcore does not count, because their padding is a word."""
 
 
+LARGE = frozenset({"inception_v3"})
+"""Networks that need images of their own size."""
+
+
 def names() -> list[str]:
     """The networks of the list."""
+    if "--torchvision" in sys.argv:
+        listed = torchvision.models.list_models(torchvision.models)
+        return [f"torchvision:{name}" for name in listed if not name.startswith(("vit", "swin", "maxvit"))]
     lines = LIST.read_text(encoding="utf-8").splitlines()
     return [line.split(",")[0] for line in lines if line and not line.startswith("#")]
 
 
 def swept(name: str, numbers: bool) -> str:
     """The result for one network."""
-    model = timm.create_model(name, pretrained=False)
+    library, _, network = name.rpartition(":")
+    if library == "torchvision":
+        model, size = torchvision.models.get_model(network, weights=None), (3, 224, 224)
+    else:
+        model = timm.create_model(network, pretrained=False)
+        size = model.default_cfg["input_size"]
     fill(model, 0)
     model.eval()
-    size = (3, 128, 128) if "--small" in sys.argv else model.default_cfg["input_size"]
+    size = (3, 128, 128) if "--small" in sys.argv and network not in LARGE else size
     start = time.perf_counter()
     try:
-        lowered = read_module(model, size, name, f"timm:{name} (timm {timm.__version__})")
+        lowered = read_module(model, size, name, f"{library or 'timm'}:{network}")
     except rx.ArchError as problem:
         return "refused\n" + "\n".join(f"    {one.headline()}" for one in problem.diagnostics[:8])
     seconds = time.perf_counter() - start

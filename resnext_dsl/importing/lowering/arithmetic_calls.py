@@ -12,9 +12,9 @@ from typing import Any
 
 from resnext_dsl.importing.lowering.axis_views import (
     Atom,
+    AxisWindow,
     Dimension,
     ValueView,
-    AxisWindow,
     axes_in,
     axis_atoms,
     joined,
