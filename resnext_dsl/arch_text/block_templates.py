@@ -11,9 +11,9 @@ from resnext_dsl.arch_text.body_folding import folded
 from resnext_dsl.arch_text.body_union import BodyUnion
 from resnext_dsl.arch_text.branches import BranchFinder
 from resnext_dsl.arch_text.dataflow import Item, in_statements
-from resnext_dsl.arch_text.growing_lists import ENTERS, LEAVES, Growth
+from resnext_dsl.arch_text.growing_lists import ENTERS, LEAVES
 from resnext_dsl.arch_text.library_calls import is_squeeze_excite, library_parameters, with_library
-from resnext_dsl.arch_text.module_units import ModuleUnit
+from resnext_dsl.arch_text.module_units import Growth, ModuleUnit
 from resnext_dsl.arch_text.operator_items import OperatorItems
 from resnext_dsl.arch_text.skeletons import Change, leaves, mapped, skeleton
 from resnext_dsl.arch_text.step_tree import (

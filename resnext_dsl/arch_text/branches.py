@@ -97,7 +97,7 @@ class BranchFinder:
             chain.reverse()
             chains.append(chain)
         used = [one for chain in chains for one in chain]
-        if not used:
+        if not used or _continues(item, chains):
             return None
         step, order = self._step(item, chains, start)
         extras = [value for one in used for value in one.inputs[1:]]
@@ -189,6 +189,25 @@ class BranchFinder:
             and has_usual("conv", conv.arguments, fields_of("conv")[:7], self.defaults)
             and has_usual("bn", norm.arguments, (), self.defaults)
         )
+
+
+def _continues(item: Item, chains: list[Chain]) -> bool:
+    """Whether a merge goes on with the merge of other branches, as in (a(x) + b(x)) + c(x); names read better then."""
+    if len(chains) != 2 or not all(chains):
+        return False
+    merge: Any = item.step
+    return any(
+        _merge_of(chain[0].step) == merge.operator
+        and all(isinstance(one.step, OperatorStep) and one.step.operator == merge.operator for one in chain[1:])
+        for chain in chains
+    )
+
+
+def _merge_of(step: Step) -> str:
+    """The operator that the branches of a step meet in; "" if it has none."""
+    if isinstance(step, SplitStep):
+        return step.merge
+    return "add" if isinstance(step, ResidualStep) and step.kind != "identity" else ""
 
 
 def _merges(item: Item) -> bool:

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from resnext_dsl.arch_text.module_units import ModuleUnit
-from resnext_dsl.foundation.records import NamedTuple
+from resnext_dsl.arch_text.module_units import Growth, ModuleUnit
 from resnext_dsl.graph.ir import Graph
 
 FEWEST = 3
@@ -21,20 +20,6 @@ ENTERS = "if len(value_in) == 1 { use value_in[0] } else { concat }"
 
 LEAVES = "use value_in + [value_here]"
 """The last statement of a block that adds its result to the list."""
-
-
-class Growth(NamedTuple):
-    """The blocks that make one list grow.
-
-    Attributes:
-        units: The blocks in order.
-        start: The first value of the list.
-        end: The node that joins the whole list.
-    """
-
-    units: tuple[ModuleUnit, ...]
-    start: int
-    end: int
 
 
 def mark_growths(unit: ModuleUnit, graph: Graph, readers: Sequence[Sequence[int]]) -> None:

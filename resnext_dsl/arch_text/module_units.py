@@ -6,18 +6,28 @@ and enters again. The nodes of other modules belong to the module around them.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from resnext_dsl.foundation.records import NamedTuple
 from resnext_dsl.graph.ir import Graph, uses_of_modules
-
-if TYPE_CHECKING:
-    from resnext_dsl.arch_text.growing_lists import Growth
 
 CONTAINERS = frozenset({"Sequential", "ModuleList", "ModuleDict", "Module", "Identity"})
 """Classes that group modules and say nothing about what they compute."""
 
 FEWEST = 4
 """A block has at least this number of operators, or blocks inside it; a convolution, norm and activation are none."""
+
+
+class Growth(NamedTuple):
+    """The blocks that make one list grow; `growing_lists` finds them.
+
+    Attributes:
+        units: The blocks in order.
+        start: The first value of the list.
+        end: The node that joins the whole list.
+    """
+
+    units: tuple[ModuleUnit, ...]
+    start: int
+    end: int
 
 
 class ModuleUnit:
