@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections import ChainMap
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from typing import Any
 
 import torch
@@ -41,7 +42,7 @@ SPECIAL = {"Constant", "ConstantOfShape", "If"}
 MAX_DEPTH = 16
 """The most functions that call each other."""
 
-Names = dict[str, Value | IndexGrid | None]
+Names = MutableMapping[str, Value | IndexGrid | None]
 """Name -> its value; None for the result of an operator that was refused."""
 
 
@@ -183,7 +184,7 @@ class OnnxReader:
         branch = branches[bool(condition.flat()[0])]
         if branch.initializer:
             raise RefusedError("has a branch with tensors of its own")
-        inner: Names = dict(names)
+        inner: Names = ChainMap({}, names)  # type: ignore[arg-type]
         outputs, reads = [output.name for output in branch.output], self._reads
         self._run(branch.node, inner, opset, outputs, 1)
         self._reads = reads

@@ -9,15 +9,23 @@ from pathlib import Path
 import pytest
 import torch
 from import_examples import program, tiny, tiny_archive
+from import_oracle import compiled, deviation
+from references import timm
 from torch import Tensor, nn
 from trace_oracle import run
 
 import resnext_dsl as rx
+from resnext_dsl.graph.ir import fingerprint
 from resnext_dsl.importing.archive_trace import read_archive
+from resnext_dsl.importing.carried_weights import source_state
+from resnext_dsl.importing.lowering import lower
+from resnext_dsl.importing.module_reading import read_module
 from resnext_dsl.importing.trace import BATCH, INPUT, Ref, Stored, Trace
 
 FAST = ["resnet18", "shufflenet_v2_x1_0", "mobilenetv3_large_100"]
 SLOW = ["densenet121", "convnext_tiny", "ghostnetv2_100", "hrnet_w18", "nfnet_l0", "skresnext50_32x4d", "unet", "unet3d", "inception_v3"]  # fmt: skip
+
+TIMM = ["resnet26t", "regnety_002", "tf_efficientnet_b0", "skresnet18", "convnextv2_atto", "poolformer_s12", "eca_nfnet_l0"]  # fmt: skip
 
 
 def traced(module: nn.Module, path: Path, *shape: int, batch: int = 2, dynamic: bool = True) -> Trace:
@@ -55,6 +63,19 @@ def test_a_file_of_export(name: str, tmp_path: Path) -> None:
     wanted = wanted if isinstance(wanted, tuple | list) else (wanted,)
     for output, want in zip(run(trace, images).values(), wanted, strict=True):
         torch.testing.assert_close(output, want, atol=1e-5, rtol=1e-4)
+    with torch.no_grad():
+        imported = compiled(lower(trace)).eval()(images)
+    assert deviation(imported[0] if isinstance(imported, tuple) else imported, wanted[0]) <= 1e-5
+
+
+@pytest.mark.parametrize("name", ["test_byobnet", *[pytest.param(name, marks=pytest.mark.slow) for name in TIMM]])
+def test_an_archive_and_its_module_are_one_network(name: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    module = timm.create_model(name).eval()
+    trace = traced(module, tmp_path / f"{name}.pt2", 3, 128, 128)
+    lowered = lower(trace)
+    assert fingerprint(lowered.graph) == fingerprint(read_module(module, (3, 128, 128), name, name).graph)
+    assert set(source_state(lowered, compiled(lowered).state_dict())) <= set(module.state_dict())
 
 
 def test_the_parts_of_a_trace(tmp_path: Path) -> None:

@@ -203,3 +203,35 @@ def test_shapes_that_are_refused(nodes: list[onnx.NodeProto], reason: str, tmp_p
     proto = model(nodes, ["batch", 6], {"many": integers(70000, 70000), "half": floats(0.5)}, opset=13)
     with pytest.raises(rx.ArchError, match=reason):
         read_onnx(saved(proto, tmp_path))
+
+
+@pytest.mark.parametrize(("size", "expected"), [(5, "relu"), (6, "neg")])
+def test_a_condition_on_shapes_chooses_its_branch(size: int, expected: str, tmp_path: Path) -> None:
+    branches = {
+        name: helper.make_graph(
+            [node(operator, "x", output)],
+            name,
+            [],
+            [helper.make_tensor_value_info(output, onnx.TensorProto.FLOAT, None)],
+        )
+        for name, operator, output in (("then_branch", "Relu", "a"), ("else_branch", "Neg", "b"))
+    }
+    nodes = [
+        node("Shape", "x", "shape", start=1),
+        node("Equal", "shape five", "same"),
+        helper.make_node("If", ["same"], ["y"], **branches),
+    ]
+    trace = checked(model(nodes, ["batch", size], {"five": integers(5)}), tmp_path)
+    assert [call.operation for call in trace.calls] == [expected]
+
+
+def test_a_condition_on_data_is_refused(tmp_path: Path) -> None:
+    branch = helper.make_graph(
+        [node("Relu", "x", "a")], "g", [], [helper.make_tensor_value_info("a", onnx.TensorProto.FLOAT, None)]
+    )
+    nodes = [
+        node("ReduceMax", "x", "largest", keepdims=0),
+        helper.make_node("If", ["largest"], ["y"], then_branch=branch, else_branch=branch),
+    ]
+    with pytest.raises(rx.ArchError, match="the operation `If` decides by the data"):
+        read_onnx(saved(model(nodes, ["batch", 4]), tmp_path))
