@@ -11,6 +11,8 @@ from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 
+import pytest
+
 import resnext_dsl
 
 CHECKOUT = Path(__file__).parent.parent
@@ -71,3 +73,40 @@ def test_folders_import_from_earlier_stages_only() -> None:
     command = [str(Path(sys.executable).with_name("lint-imports")), "--no-cache"]
     done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True)
     assert (done.returncode, "2 kept, 0 broken" in done.stdout) == (0, True), done.stdout
+
+
+@pytest.mark.parametrize(
+    ("library", "places"),
+    [
+        ("optuna", ["searches/"]),
+        ("ray", ["searches/cluster.py"]),
+        ("altair", ["searches/report/"]),
+        ("vl_convert", ["searches/report/"]),
+        ("onnxruntime", ["export/", "bench/"]),
+        ("openvino", ["export/", "bench/"]),
+        ("triton", ["kernels/"]),
+    ],
+)
+def test_a_library_is_imported_in_one_place_only(library: str, places: list[str]) -> None:
+    found = [path for path in modules() if library in imported(path)]
+    assert found
+    assert [
+        str(path.relative_to(PACKAGE)) for path in found if not str(path.relative_to(PACKAGE)).startswith(tuple(places))
+    ] == []
+
+
+def test_of_the_rewriting_only_the_move_of_tensors_needs_torch() -> None:
+    assert [path.name for path in modules() if path.parent.name == "rewrite" and "torch" in imported(path)] == [
+        "carry.py"
+    ]
+
+
+def imported(path: Path) -> set[str]:
+    """The packages that a file imports, at its head or in a function."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module.partition(".")[0])
+    return names

@@ -84,3 +84,17 @@ def test_a_cost_and_its_condition_of_too_many_parameters_together_are_counted_ca
     numbers = np.random.default_rng(0).integers(1, 9, size=(4, 60))
     found = check(space_from(text), dict(zip("abcd", numbers, strict=True)), METHODS[:1], exact=False)
     assert (found.method, found.reason) == (METHODS[1], "4096 combinations of parameters meet in one number")
+
+
+def test_operators_that_no_output_of_the_candidate_depends_on_are_not_counted() -> None:
+    """With `keep` the second convolution reads the input, so that the first is not in the network."""
+    text = """network n {
+        input image: 3x4x4
+        param w = 4; param keep = true
+        conv(w, 3x3)
+        if keep { use image }
+        conv(4, 1x1)
+    }"""
+    columns = {"w": [4, 4, 8, 8], "keep": [True, False, True, False]}
+    found = check(space_from(text), columns, METHODS[:2], exact=False)
+    assert found.params.tolist() == [12, 108 + 16, 12, 216 + 32]

@@ -78,3 +78,18 @@ def test_signs_are_aligned_if_the_longest_line_has_120_columns_then(extra: int) 
 def test_a_comment_below_with_another_indent_keeps_its_own_column() -> None:
     text = formatted("let a = b + # one\n    c # two\nlet d = 3 # three\n")
     assert text == "let a = b +  # one\n    c  # two\nlet d = 3  # three\n"
+
+
+@pytest.mark.parametrize(
+    "declaration", ["let b = 2", "param b = 2", "require 1 < 2", "default conv(bias=true)", "stage b { relu }"]
+)
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_a_declaration_of_a_network_has_a_row_of_its_own(declaration: str, place: int) -> None:
+    statements = ["relu", "gelu"]
+    statements.insert(place, declaration)
+    text = formatted(f"network n {{\n    input x: 3x8x8\n    {'; '.join(statements)}\n}}\n")
+    rows = [line.strip() for line in text.splitlines()[2:-1] if line.strip()]
+    assert (
+        rows
+        == {0: [declaration, "relu; gelu"], 1: ["relu", declaration, "gelu"], 2: ["relu; gelu", declaration]}[place]
+    )

@@ -180,7 +180,7 @@ class CoverageMap:
             for line in rows:
                 rows[line] -= dropped
 
-    def selection(self, mutant: Mutant, budget: tuple[float, float]) -> list[str]:
+    def selection(self, mutant: Mutant, budget: tuple[float, float], *, by_clock: bool = False) -> list[str]:
         """Tests for a mutant: first those of its line, then others of its module.
 
         Of each test function the fastest case comes first, then the second of each, and so on.
@@ -188,6 +188,7 @@ class CoverageMap:
         Args:
             mutant: A change of a module.
             budget: Seconds for the tests of the line, and for the others of the module.
+            by_clock: Whether these are seconds of the clock, not of the processor.
         """
         rows = self.lines.get(mutant.path, {})
         near: set[str] = set()
@@ -195,21 +196,22 @@ class CoverageMap:
             near = near or set(rows.get(line, ()))
         others = {name for row in rows.values() for name in row} - near
         if not near:  # a line that runs on import
-            return self._affordable(others, budget[0], mutant.original)
-        return [*self._affordable(near, budget[0]), *self._affordable(others, budget[1])]
+            return self._affordable(others, budget[0], by_clock, mutant.original)
+        return [*self._affordable(near, budget[0], by_clock), *self._affordable(others, budget[1], by_clock)]
 
-    def _affordable(self, tests: Iterable[str], budget: float, row: str = "") -> list[str]:
+    def _affordable(self, tests: Iterable[str], budget: float, by_clock: bool, row: str = "") -> list[str]:
         """The tests that the budget suffices for. Cases with the name of a table's row come first."""
         ranks: dict[str, int] = defaultdict(int)
         ranked = []
-        for name in sorted(tests, key=lambda name: (self.seconds[name], name)):
+        costs = {name: self.seconds[name][by_clock] for name in tests}
+        for name in sorted(costs, key=lambda name: (costs[name], name)):
             function, _, case = name.rstrip("]").partition("[")
             is_named = bool(case) and f"'{case}'" in row
-            ranked.append((-1 if is_named else ranks[function], self.seconds[name], name))
+            ranked.append((-1 if is_named else ranks[function], costs[name], name))
             ranks[function] += 1
         chosen = []
-        for _, seconds, name in sorted(ranked):
-            budget -= seconds[0] + 0.02
+        for _, cost, name in sorted(ranked):
+            budget -= cost + 0.02
             if budget < 0 and chosen:
                 break
             chosen.append(name)

@@ -14,11 +14,11 @@ from textwrap import dedent
 import pytest
 
 from tests.mutation.__main__ import arguments, changed_modules
-from tests.mutation.coverage_map import CoverageMap, likely_first
+from tests.mutation.coverage_map import CoverageMap, MapStore, digest, likely_first
 from tests.mutation.mutants import Mutant, mutants_of
 from tests.mutation.sampling import all_mutants, few_modules, folder_of, module_paths, sampled, shares
 from tests.mutation.table import table
-from tests.mutation.verdicts import Results, Verdict, equivalents
+from tests.mutation.verdicts import BUDGET, Results, Verdict, budget_of, equivalents
 
 CHECKOUT = Path(__file__).parents[2]
 
@@ -305,6 +305,35 @@ def test_tests_of_the_line_come_first_and_one_of_each_function() -> None:
     changed = CoverageMap()
     changed.add(part, {"m.py": "y"})
     assert changed.selection(mutant, (10, 10)) == ["t.py::c", "t.py::a[2]", "t.py::b", "t.py::d", "t.py::a[1]"]
+
+
+def test_a_run_with_a_time_limit_counts_seconds_of_the_clock() -> None:
+    part = {
+        "tests": {"t.py::waits": [0.1, 9.0], "t.py::works": [0.2, 0.2]},
+        "modules": {"m.py": "x"},
+        "lines": {"m.py": {"1": [0, 1]}},
+    }
+    mutant = Mutant("m.py", "f", 1, (1,), "constant", "0", "1", 0, 1)
+    coverage_map = CoverageMap()
+    coverage_map.add(part, {"m.py": "x"})
+    assert coverage_map.selection(mutant, (5, 0)) == ["t.py::waits", "t.py::works"]
+    assert coverage_map.selection(mutant, (5, 0), by_clock=True) == ["t.py::works"]
+    assert coverage_map.selection(mutant, (10, 0), by_clock=True) == ["t.py::works", "t.py::waits"]
+
+
+@pytest.mark.parametrize(("share", "budget"), [(14.0, (7.0, 3.0)), (1000.0, BUDGET), (-5.0, (0.7, 0.3))])
+def test_the_share_of_a_mutant_is_for_its_start_and_for_tests(share: float, budget: tuple[float, float]) -> None:
+    assert budget_of(share) == pytest.approx(budget)
+
+
+def test_a_part_that_was_measured_for_a_shorter_time_is_measured_again(tmp_path: Path) -> None:
+    (tmp_path / "test_a.py").write_text("")
+    store = MapStore(tmp_path / "map", tmp_path)
+    store.folder.mkdir()
+    part = {"digest": digest(tmp_path / "test_a.py"), "budget": 8.0}
+    store.file_of("test_a.py").write_text(json.dumps(part))
+    assert store.load("test_a.py", 8.0) == part
+    assert store.load("test_a.py") is None
 
 
 def test_test_files_that_name_a_module_come_first() -> None:

@@ -138,20 +138,23 @@ def judge(
     Returns:
         The verdict; None if `end` comes before it.
     """
-    selected = coverage_map.selection(mutant, BUDGET if share is None else budget_of(share))
-    first, unmeasured = FIRST, coverage_map.unmeasured
-    if share is not None:
-        first, unmeasured = len(selected), [] if selected else unmeasured
+    first, unmeasured, longest = FIRST, coverage_map.unmeasured, 400.0
+    if share is None:
+        selected = coverage_map.selection(mutant, BUDGET)
+    else:
+        selected = coverage_map.selection(mutant, budget_of(share), by_clock=True)
+        first, longest = len(selected), 2 * share + LEAST_TIME[1]
+        unmeasured = [] if selected else unmeasured
     source = (copy.root / mutant.path).read_bytes()
     seconds = coverage_map.seconds
     with copy.changed(mutant.path, mutant.applied(source)):
         for tests in (selected[:first], selected[first:], unmeasured):
             if not tests:
                 continue
-            limit = min(60 + sum(10 * seconds.get(name, (0, FILE_LIMIT))[1] for name in tests), 400)
+            limit = min(60 + sum(10 * seconds.get(name, (0, FILE_LIMIT))[1] for name in tests), longest)
             left = end - time.monotonic()
             answer = run_forked(lambda tests=tests: run_tests(copy, tests, coverage_map), copy, min(limit, left))
-            if answer is None and (left < limit or tests is unmeasured):
+            if answer is None and (left < limit or share is not None or tests is unmeasured):
                 return None
             if answer is None:
                 return Verdict(mutant, "timed out", f"over {limit:.0f} s")

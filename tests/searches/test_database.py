@@ -96,6 +96,15 @@ def test_optuna_reads_what_is_written(records: Records, url: str) -> None:
     assert 0 <= theirs[0].duration.total_seconds() < 10
 
 
+def test_an_ended_trial_is_read_only_once(records: Records) -> None:
+    for width in (4, 8):
+        assert records.add(template(width), known=len(records.trials()))
+    records.storage.set_trial_state_values(records.id_of(0), TrialState.FAIL)
+    first, again = records.trials(), records.trials()
+    assert [trial.state for trial in first] == [TrialState.FAIL, TrialState.WAITING]
+    assert again[0] is first[0]
+
+
 def test_a_trial_of_others_in_between_is_noticed(records: Records) -> None:
     assert records.add(template(4), 0)
     assert not records.add(template(8), 0)

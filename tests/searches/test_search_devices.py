@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,6 +18,7 @@ from resnext_dsl.searches import processes
 from resnext_dsl.searches.evaluator import Evaluator
 from resnext_dsl.searches.plan import Plan
 from resnext_dsl.searches.progress_display import answer
+from resnext_dsl.searches.session import sees_gpus
 from resnext_dsl.searches.supervisor import engine_of
 from resnext_dsl.searches.worker import devices_of
 
@@ -132,3 +134,15 @@ def test_the_device_of_each_result_is_kept(spec: str, monkeypatch: pytest.Monkey
     assert found.devices == {"cuda:7": 2}
     assert {entry["device"] for entry in answer(found)["trials"]} == {"cuda:7"}
     assert rx.search(spec, maximize="params", budget="small", trials=2, evaluator="cost", study="cost").devices == {}
+
+
+@pytest.mark.parametrize(
+    ("visible", "is_available", "expected"), [("", True, False), ("0", True, True), ("0", False, False)]
+)
+def test_torch_is_asked_for_a_gpu_only_if_one_may_be_there(
+    visible: str, is_available: bool, expected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    found = SimpleNamespace(cuda=SimpleNamespace(is_available=lambda: is_available))
+    monkeypatch.setitem(sys.modules, "torch", found if visible else None)  # None: an import fails
+    assert sees_gpus() is expected

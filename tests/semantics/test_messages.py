@@ -241,3 +241,20 @@ def test_a_word_equals_the_operator_without_arguments(word: str, operator: str, 
 def test_a_misspelt_argument_is_the_only_error_of_a_call(call: str, code: str, text: str) -> None:
     found = wrong(net(call, "template unit(c) { conv(c, 1x1) }\n" if "unit" in call else ""))
     assert (found[0], found[2]) == (code, text)
+
+
+@pytest.mark.parametrize(
+    ("condition", "message"),
+    [
+        ("a == 3", "`==` does not accept a value and an int"),
+        ("3 != a", "`!=` does not accept an int and a value"),
+        ("a == b", "`==` does not accept a value and a value"),
+        ("[a] == [3]", "`==` does not accept a list and a list"),
+    ],
+)
+def test_values_of_the_network_cannot_be_compared(condition: str, message: str) -> None:
+    text = f"network n {{ input image: 3x8x8\n conv(4, 1x1) as a\n relu as b\n if {condition} {{ relu }} }}"
+    with pytest.raises(rx.ArchError) as caught:
+        rx.loads(text)
+    (found,) = caught.value.diagnostics
+    assert (found.code, found.message, found.span.text) == ("E204", message, condition)
