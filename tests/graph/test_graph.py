@@ -11,11 +11,11 @@ from error_examples import net
 import resnext_dsl as rx
 
 FINGERPRINTS = {
-    "resnet18": "daa7321e3dee74ecfaaadea1d85889b8eb4facd9995e588a635b3b78a0d2bcb5",
-    "shufflenet_v2_x1_0": "33f7af4f6b627e60f08820163fd2958b6aee42c098b5d1f9106f60a77289ecb4",
-    "efficientnet_b0": "550246f5cae8ae12c6839a575c2ddfe41db87552de02820997dbb7b30add27de",
+    "resnet18": "da9cffccb27fd3b563734d19483a03432832ce857a512956fe1e801495f74c87",
+    "shufflenet_v2_x1_0": "bdb0792394528bf24d4a3ad8a735f73ea22de28c8dae6aecef1c3de595575e22",
+    "efficientnet_b0": "11cb5e2789ad0e0e33094e9cb0059aec66a69ef1a1433314c0df4d83144d4ceb",
 }
-"""Fingerprints from before convolutions and shuffles had further arguments."""
+"""Fingerprints of networks that have no argument at another value than its default since it exists."""
 
 
 @pytest.mark.parametrize("name", FINGERPRINTS)
@@ -23,11 +23,47 @@ def test_a_further_argument_of_an_operator_changes_no_fingerprint(name: str) -> 
     assert rx.load(name).fingerprint == FINGERPRINTS[name]
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("conv(8, 3x3)", "conv(8, 3x3, padding=1)"),
+        ("conv(8, 3x3, dilation=2)", "conv(8, 3x3, padding=2, dilation=2)"),
+        ("conv(8, 1x1)", "conv(8, 1x1, padding=valid)"),
+        ("conv(8, 3x3, padding=same_upper)", "conv(8, 3x3)"),
+        ("maxpool(2x2)", "maxpool(2x2, stride=2)"),
+        ("maxpool(3x3, stride=2)", "maxpool(3x3, stride=2, padding=1)"),
+        ("conv(8, 1x1); shuffle(1)", "conv(8, 1x1)"),
+        ("conv(8, 1x1); shuffle(8)", "conv(8, 1x1)"),
+        ("conv(8, 1x1); slice(0, 8); slice(2, 6); slice(1, 2)", "conv(8, 1x1); slice(3, 4)"),
+        (
+            "residual { residual { conv(3, 3x3) } }",
+            "split { path { identity } path { identity } path { conv(3, 3x3) } } merge add",
+        ),
+    ],
+)
+def test_spellings_of_one_computation_have_one_fingerprint(one: str, other: str) -> None:
+    assert rx.loads(net(one)).fingerprint == rx.loads(net(other)).fingerprint
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("conv(8, 3x3)", "conv(8, 3x3, padding=0)"),
+        ("conv(8, 3x3, stride=2, padding=same_upper)", "conv(8, 3x3, stride=2)"),
+        ("maxpool(3x3)", "maxpool(3x3, stride=2)"),
+        ("conv(8, 1x1); shuffle(2)", "conv(8, 1x1); shuffle(4)"),
+        ("conv(8, 1x1); slice(0, 4)", "conv(8, 1x1); slice(4, 8)"),
+    ],
+)
+def test_other_computations_have_other_fingerprints(one: str, other: str) -> None:
+    assert rx.loads(net(one)).fingerprint != rx.loads(net(other)).fingerprint
+
+
 def test_an_argument_that_a_fingerprint_may_omit_is_in_it_if_it_has_a_value() -> None:
     bodies = [
         *("conv(8, 3x3)", "conv(8, 3x3, standardize=true)", "conv(8, 3x3, standardize=scaled)"),
         *("conv(8, 3x3, standardize=true, eps=1e-5)", "conv(8, 3x3, standardize=scaled, gain=2.0)"),
-        *("shuffle(1)", "shuffle(1, unit=3)", "softmax", "softmax(across=3)"),
+        *("conv(8, 1x1); shuffle(2)", "conv(8, 1x1); shuffle(2, unit=2)", "softmax", "softmax(across=3)"),
     ]
     assert len({rx.loads(net(body)).fingerprint for body in bodies}) == len(bodies)
 
