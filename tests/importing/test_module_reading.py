@@ -228,3 +228,16 @@ def test_a_condition_on_a_size_is_a_note_with_its_line() -> None:
         f"The code of the model compares a size ({__file__}:{line}); the import has the operators for 3x8x8.",
     )
     assert [node.operator for node in lowered.graph.nodes] == ["input", "conv", "maxpool"]
+
+
+def test_a_network_with_outputs_in_training_is_equal_in_both_modes() -> None:
+    # with dropout, the order of random numbers in the auxiliary classifiers would matter
+    model = torchvision.models.googlenet(
+        weights=None, init_weights=False, transform_input=False, dropout=0.0, dropout_aux=0.0
+    )
+    fill(model, 6)
+    shape = (3, 64, 64)
+    aux = [p.numel() for name, p in model.named_parameters() if name.startswith("aux")]
+    lowered = read_module(model, shape, "googlenet", "torchvision:googlenet")
+    assert sum(aux) > 0
+    assert list(differences(model, lowered, shape)) == []

@@ -51,7 +51,7 @@ def swept(name: str, numbers: bool) -> str:
     size = (3, 128, 128) if "--small" in sys.argv and network not in LARGE else size
     start = time.perf_counter()
     try:
-        lowered = read_module(model, size, name, f"{library or 'timm'}:{network}")
+        lowered = read_module(model, size, network, f"{library or 'timm'}:{network}")
     except rx.ArchError as problem:
         return "refused\n" + "\n".join(f"    {one.headline()}" for one in problem.diagnostics[:8])
     seconds = time.perf_counter() - start

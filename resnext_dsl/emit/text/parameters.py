@@ -87,7 +87,7 @@ class Parameters:
                 return name
         named = [name for name in self._known if name not in self._used and name not in self._classes]
         partner = next((name for name in named if self._renamed(name, slot)), "")
-        name = partner or unused(child, self._taken())
+        name = partner or unused(_word(child), self._taken())
         self._classes[name] = slot
         return name
 
@@ -263,7 +263,7 @@ class Parameters:
         )
         if free and attribute in self._known and not attribute.endswith(_WIDTHS):
             del self._known[attribute]
-        child_name = child.rpartition(".")[2]
+        child_name = _word(child.rpartition(".")[2])
         if attribute.endswith(_WIDTHS):
             wanted = "hidden_channels" if "hidden_channels" not in self._taken() else f"{child_name}_channels"
         elif not attribute:
@@ -287,6 +287,11 @@ class Parameters:
         wide = name.endswith("channels") or type(value) is tuple
         default = literal(value) if 2 * count >= weighted.total() and small and not wide else ""
         return ConstructorParameter(name, slot.values, _annotation(slot.values), default)
+
+
+def _word(child: str) -> str:
+    """A name for a parameter of a child: the name of the child, or a word before its number."""
+    return child if child and not child[0].isdigit() else f"layer{child}"
 
 
 def _annotation(values: tuple[Value, ...]) -> str:
