@@ -63,7 +63,7 @@ class ArchiveFile:
         """The size of an entry in bytes; -1 if there is none."""
         return self._entries[name].file_size if name in self._entries else -1
 
-    def bytes(self, name: str, most: int) -> bytes:
+    def content(self, name: str, most: int) -> bytes:
         """The content of an entry of at most `most` bytes.
 
         Raises:
@@ -98,7 +98,7 @@ class ArchiveFile:
         Raises:
             ArchError: E621 if the entry is missing, damaged, too large or no object.
         """
-        text = self.bytes(name, MAX_JSON_BYTES)
+        text = self.content(name, MAX_JSON_BYTES)
         try:
             value = json.loads(text)
         except (ValueError, RecursionError):
@@ -149,15 +149,15 @@ class ArchiveFile:
             old = "serialized_exported_program.json" in {name.rpartition("/")[2] for name in self._entries}
             reason = "torch 2.7 or an earlier version wrote it, with pickled weights" if old else "it has no format"
             raise of_another_version(self.path, reason, _SAVE_AGAIN)
-        kind = self.bytes("archive_format", 64)
+        kind = self.content("archive_format", 64)
         if kind != b"pt2":
             raise of_another_version(self.path, f"its format is {kind!r}", _SAVE_AGAIN)
-        version = self.bytes("archive_version", 64)
+        version = self.content("archive_version", 64)
         if version != VERSION:
             raise of_another_version(
                 self.path, f"its layout has version {version!r}, and version {VERSION!r} is read", _SAVE_AGAIN
             )
-        if "byteorder" in self._entries and self.bytes("byteorder", 64) != b"little":
+        if "byteorder" in self._entries and self.content("byteorder", 64) != b"little":
             raise of_another_version(self.path, "its numbers are not little-endian")
 
     def _damaged(self) -> Exception:

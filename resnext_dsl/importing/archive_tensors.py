@@ -59,7 +59,7 @@ class ArchiveTensor(NamedTuple):
         import torch
 
         numbers = torch.frombuffer(
-            bytearray(archive.bytes(self.entry, MAX_FILE_BYTES)), dtype=getattr(torch, self.dtype)
+            bytearray(archive.content(self.entry, MAX_FILE_BYTES)), dtype=getattr(torch, self.dtype)
         )
         return numbers.as_strided(self.shape, self.strides, self.offset).clone(memory_format=torch.contiguous_format)
 

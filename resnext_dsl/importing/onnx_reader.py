@@ -184,7 +184,7 @@ class OnnxReader:
         branch = branches[bool(condition.flat()[0])]
         if branch.initializer:
             raise RefusedError("has a branch with tensors of its own")
-        inner: Names = ChainMap({}, names)  # type: ignore[arg-type]
+        inner: Names = ChainMap({}, names)
         outputs, reads = [output.name for output in branch.output], self._reads
         self._run(branch.node, inner, opset, outputs, 1)
         self._reads = reads
