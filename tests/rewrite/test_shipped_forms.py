@@ -73,7 +73,9 @@ REPEATED = {
     "vgg16": "vgg16_bn",
     "vgg19_bn": "vgg16_bn",
     "mc3_18": "r3d_18",
-    "inception_v3": "inception_v4",
+    "inception_v3": "inception_resnet_v2",
+    "inception_v4": "inception_resnet_v2",
+    "resnext50_32x4d_b": "resnext50_32x4d_a",
 }
 """Networks whose blocks another has too, in other numbers and widths or with norms: the slow tests have them."""
 

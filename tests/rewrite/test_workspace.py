@@ -56,3 +56,21 @@ def test_a_map_that_drops_tensors_has_no_way_back() -> None:
     weights = rx.loads(TEXT).rewrite(mode="inference").weights
     assert not weights.steps
     assert not weights.invertible
+
+
+def test_what_is_undone_reads_nothing_any_more() -> None:
+    found, places = work()
+    before = [[*readers] for readers in found.users], [*found.alive]
+    mark = found.mark()
+    relu = found.nodes[places["relu"]]
+    found.make("relu", relu.attributes, [places["conv1"]], places["relu"], places["relu"])
+    assert len(found.users[places["conv1"]]) == 3
+    found.undo(mark)
+    assert (found.users, found.alive) == before
+    assert len(found.nodes) == len(places)
+
+
+def test_each_output_of_training_is_reported_as_one_place() -> None:
+    fired = rx.loads(TEXT).rewrite(mode="inference").report.fired
+    removed = [(each.place, each.number) for each in fired if each.rules == ("training_output_removed",)]
+    assert removed == [("side", 1)]
