@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from resnext_dsl.foundation.records import NamedTuple
 from resnext_dsl.importing.archive_file import ArchiveFile
 from resnext_dsl.importing.model_file import MAX_FILE_BYTES, MAX_NUMBER, unreadable, unsafe
-from resnext_dsl.importing.trace import Tensor
+from resnext_dsl.importing.trace import TracedTensor
 from resnext_dsl.operators.base import Shape
 
 if TYPE_CHECKING:
@@ -50,9 +50,9 @@ class ArchiveTensor(NamedTuple):
     strides: Shape
     offset: int
 
-    def described(self, kind: str) -> Tensor:
+    def described(self, kind: str) -> TracedTensor:
         """The tensor in a trace."""
-        return Tensor(self.shape, kind, is_float(self.dtype))
+        return TracedTensor(self.shape, kind, is_float(self.dtype))
 
     def read(self, archive: ArchiveFile) -> torch.Tensor:
         """The tensor, in memory of its own."""

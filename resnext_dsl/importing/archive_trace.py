@@ -29,7 +29,7 @@ from resnext_dsl.importing.model_file import (
     untranslated,
 )
 from resnext_dsl.importing.response_norm import with_response_norms
-from resnext_dsl.importing.trace import INPUT, Ref, Stored, Tensor, Trace
+from resnext_dsl.importing.trace import INPUT, Ref, Stored, Trace, TracedTensor
 from resnext_dsl.operators.base import Shape
 
 if TYPE_CHECKING:
@@ -157,7 +157,7 @@ class _Stored:
         self._archive = archive
         self._places = {**constants, **weights}
         self.values: dict[str, Stored] = {}
-        self.tensors: dict[str, Tensor] = {}
+        self.tensors: dict[str, TracedTensor] = {}
 
     def bind(self, inputs: list[Mapping[str, Any]]) -> str:
         """Takes the arguments of the graph; returns the name of the input of the network."""

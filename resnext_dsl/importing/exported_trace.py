@@ -18,7 +18,7 @@ from resnext_dsl.importing.call_schemas import operation_of
 from resnext_dsl.importing.lowering.axis_views import SAMPLES
 from resnext_dsl.importing.place_lines import model_line
 from resnext_dsl.importing.shared_memory import VIEWS, SharedMemory
-from resnext_dsl.importing.trace import BATCH, INPUT, Call, Ref, Sizes, Stored, Tensor, Trace
+from resnext_dsl.importing.trace import BATCH, INPUT, Call, Ref, Sizes, Stored, Trace, TracedTensor
 from resnext_dsl.operators.base import Shape
 
 
@@ -98,7 +98,7 @@ class _ProgramReading:
         kinds = dict.fromkeys(stored, "constant")
         kinds |= dict.fromkeys(signature.buffers, "buffer") | dict.fromkeys(signature.parameters, "parameter")
         tensors = {
-            key: Tensor(tuple(each.shape), kinds[key], each.is_floating_point())
+            key: TracedTensor(tuple(each.shape), kinds[key], each.is_floating_point())
             for key, each in stored.items()
             if isinstance(each, torch.Tensor)
         }

@@ -16,7 +16,7 @@ from resnext_dsl.importing.meta_values import MetaValues
 from resnext_dsl.importing.mode_flag import ModeFlag
 from resnext_dsl.importing.place_lines import model_line
 from resnext_dsl.importing.shared_memory import VIEWS, SharedMemory
-from resnext_dsl.importing.trace import BATCH, INPUT, Call, Ref, Stored, Tensor, Trace
+from resnext_dsl.importing.trace import BATCH, INPUT, Call, Ref, Stored, Trace, TracedTensor
 from resnext_dsl.importing.traced_sizes import TracedSize, sides_of_one
 from resnext_dsl.operators.base import Shape
 
@@ -58,7 +58,7 @@ class FxCalls:
         stored = {**{key: tensor for key, (tensor, _) in self.tensors.items()}, **self.constants}
         kinds = {key: kind for key, (_, kind) in self.tensors.items()}
         tensors = {
-            key: Tensor(tuple(tensor.shape), kinds.get(key, "constant"), tensor.is_floating_point())
+            key: TracedTensor(tuple(tensor.shape), kinds.get(key, "constant"), tensor.is_floating_point())
             for key, tensor in stored.items()
         }
         classes = {path: type(each).__name__ for path, each in self.modules.items()}

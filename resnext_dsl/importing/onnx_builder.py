@@ -15,7 +15,7 @@ import torch
 from resnext_dsl.foundation.records import NamedTuple
 from resnext_dsl.importing.model_file import MAX_NUMBER, clean
 from resnext_dsl.importing.onnx_values import Known, RefusedError, Samples, known
-from resnext_dsl.importing.trace import BATCH, INPUT, Call, Ref, Sizes, Stored, Tensor
+from resnext_dsl.importing.trace import BATCH, INPUT, Call, Ref, Sizes, Stored, TracedTensor
 
 if TYPE_CHECKING:
     from resnext_dsl.importing.onnx_file import OnnxInput
@@ -279,10 +279,10 @@ class CallBuilder:
             sizes.append(size if isinstance(size, int) else BATCH)
         return tuple(sizes)
 
-    def described(self, key: str, kind: str) -> Tensor:
+    def described(self, key: str, kind: str) -> TracedTensor:
         """A stored tensor as a trace describes it."""
         meta = self.tensors[key].meta
-        return Tensor(tuple(meta.shape), kind, meta.is_floating_point())
+        return TracedTensor(tuple(meta.shape), kind, meta.is_floating_point())
 
     def known_dims(self, value: Value) -> Known:
         """The shape of a value as known numbers."""

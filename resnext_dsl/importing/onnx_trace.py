@@ -21,7 +21,7 @@ from resnext_dsl.importing.model_file import (
 )
 from resnext_dsl.importing.onnx_file import OnnxFile, open_onnx
 from resnext_dsl.importing.response_norm import with_response_norms
-from resnext_dsl.importing.trace import Call, Ref, Stored, Tensor, Trace
+from resnext_dsl.importing.trace import Call, Ref, Stored, Trace, TracedTensor
 
 if TYPE_CHECKING:
     import torch
@@ -96,7 +96,7 @@ def _outputs(file: OnnxFile, reader: OnnxReader) -> dict[str, Ref]:
 
 def _with_keys(
     reader: OnnxReader, calls: list[Call]
-) -> tuple[list[Call], dict[str, Tensor], dict[str, Callable[[], torch.Tensor]]]:
+) -> tuple[list[Call], dict[str, TracedTensor], dict[str, Callable[[], torch.Tensor]]]:
     """The calls with keys of a state_dict, and the tensors that they read.
 
     Exporters number the tensors that they compute, and merge equal tensors of several modules. Such a tensor gets the
@@ -105,7 +105,7 @@ def _with_keys(
     calls = [_at_its_weight(reader, call) for call in calls]
     readers = _readers(calls)
     names: dict[tuple[str, str], str] = {}
-    tensors: dict[str, Tensor] = {}
+    tensors: dict[str, TracedTensor] = {}
     loads: dict[str, Callable[[], torch.Tensor]] = {}
 
     def key_of(key: str, index: int, role: str) -> str:

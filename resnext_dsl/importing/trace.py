@@ -37,7 +37,7 @@ class Stored(NamedTuple):
     key: str
 
 
-class Tensor(NamedTuple):
+class TracedTensor(NamedTuple):
     """A tensor that the source stores.
 
     Attributes:
@@ -93,6 +93,6 @@ class Trace(NamedTuple):
     calls: tuple[Call, ...]
     outputs: Mapping[str, Ref]
     modules: Mapping[str, str]
-    tensors: Mapping[str, Tensor]
+    tensors: Mapping[str, TracedTensor]
     value: Callable[[str], Any]
     notes: tuple[str, ...] = ()

@@ -12,6 +12,7 @@ import pytest
 from emit_oracle import AGGREGATED, DENSE, INCEPTION, MOBILE, NETWORKS, RESNEXT, UNET, check_equal, network
 
 from resnext_dsl.emit import emit
+from resnext_dsl.emit.text.call_layout import broken
 from resnext_dsl.networks.loading import load, loads
 
 SPECS = Path(__file__).parents[2] / "specs"
@@ -327,3 +328,13 @@ def test_a_class_that_at_least_half_of_the_calls_pass_is_the_default(words: list
         f"template unit(act) {{ conv(8, 1x1); bn; act }}\nnetwork n {{\n    input image: 8x8x8\n{stages}\n}}\n"
     ).emit()
     assert f"def __init__(self, act: type[nn.Module]{default}) -> None:" in text
+
+
+def test_a_long_group_is_no_tuple() -> None:
+    """A comma behind the one value in brackets, where a line breaks, would make a tuple of it."""
+    line = f"x = {'value * ' * 8}(({' + '.join(['another_value'] * 8)}) / 4)"
+    namespace = {"value": 1.0, "another_value": 0.5}
+    exec("\n".join(broken(line)), namespace)
+    assert namespace["x"] == 1.0
+    call = f"x = max({', '.join(['another_value'] * 12)})"
+    assert "\n".join(broken(call)).endswith(",\n)")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
@@ -111,8 +112,10 @@ def _parsed(text: str) -> Code:
     start = _opening(text)
     if start is None or end is None:
         return text
-    inside = text[start + 1 : end]
-    return Bracketed(text[: start + 1], tuple(_parsed(part) for part in _parts(inside, ", ")), text[end:])
+    parts = _parts(text[start + 1 : end], ", ")
+    # A comma behind the one value of a group would make a tuple of it.
+    is_group = text[start] == "(" and len(parts) == 1 and not re.search(r"[\w\])]$", text[:start])
+    return Bracketed(text[: start + 1], tuple(map(_parsed, parts)), text[end:], comma=not is_group)
 
 
 def _opening(text: str) -> int | None:
