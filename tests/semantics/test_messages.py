@@ -258,3 +258,12 @@ def test_values_of_the_network_cannot_be_compared(condition: str, message: str) 
         rx.loads(text)
     (found,) = caught.value.diagnostics
     assert (found.code, found.message, found.span.text) == ("E204", message, condition)
+
+
+@pytest.mark.parametrize(
+    ("argument", "name"), [("padding=same_upper", "padding=same_upper"), ("standardize=true", "standardize")]
+)
+def test_arguments_of_images_are_refused_for_signals(argument: str, name: str) -> None:
+    code, message, place, _ = wrong(f"network n {{ input x: 2x33\n conv(4, 3, {argument}) }}")
+    assert (code, place) == ("E301", f"conv(4, 3, {argument})")
+    assert message == f"`{name}` takes only feature maps of channels x height x width; found 2x33"
