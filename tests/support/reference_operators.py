@@ -27,7 +27,7 @@ SIGNATURES = {
     "dropout": "p=0.5",
     "drop_path": "p",
     "scale": "factor",
-    "layer_scale": "init=1e-6",
+    "layer_scale": "init=1e-6 per_channel=true",
     "affine": "init=1.0 offset=0.0",
     "grn": "eps=1e-6",
     "channel_conv": "kernel",
@@ -137,7 +137,7 @@ def applied(operator: str, a: dict[str, Any], shapes: list[Sizes]) -> tuple[Size
             each = {"bn": (1, 2)}.get(operator, (4, 5))[a["affine"]]
             return x, 2 * channels * a["affine"], each * math.prod(x), 0, 0
         case "layer_scale":
-            return x, channels, 0, 0, 0
+            return x, channels if a["per_channel"] else 1, 0, 0, 0
         case "affine":
             return x, 2, 0, 0, 0
         case "channel_conv":
