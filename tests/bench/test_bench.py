@@ -20,7 +20,7 @@ from safetensors.torch import load_file
 from timing_in_process import InThisProcess
 
 import resnext_dsl as rx
-from resnext_dsl.bench import backends, bench, peers, rounds
+from resnext_dsl.bench import backends, bench, rounds
 from resnext_dsl.bench.backends import Ready, opened
 from resnext_dsl.bench.peak_memory import Memory, of_process
 from resnext_dsl.bench.subjects import module_of, save_weights
@@ -29,6 +29,7 @@ from resnext_dsl.bench.timing_worker import MOST_QUEUED, TimingWorker
 from resnext_dsl.bench.variants import BACKENDS, BenchSubject, Conditions
 from resnext_dsl.devices.memory_format import layout_in
 from resnext_dsl.export import TARGETS
+from resnext_dsl.importing.libraries import library_module
 
 
 @pytest.fixture
@@ -359,7 +360,7 @@ def test_peers_are_drawn_and_have_the_keys_of_their_library(library: str, tmp_pa
     subject = BenchSubject(library, "resnet18", (3, 32, 32))
     save_weights(subject, tmp_path / "weights.safetensors")
     state = load_file(tmp_path / "weights.safetensors")
-    assert state.keys() == peers.peer(library, "resnet18").state_dict().keys()
+    assert state.keys() == library_module(library, "resnet18").state_dict().keys()
     assert all(value.isfinite().all() for value in state.values())
     model = module_of(subject, Conditions(dtype="bfloat16"), tmp_path / "weights.safetensors")
     assert not model.training

@@ -78,7 +78,7 @@ def test_an_unexpected_exception_of_any_command_is_an_internal_error(
     def broken(*_: object, **__: object) -> None:
         raise problem
 
-    module = importlib.import_module(f"resnext_dsl.cli.{command}")
+    module = importlib.import_module(f"resnext_dsl.cli.{command}{'_' * (command == 'import')}")
     function = getattr(module, command, None) or getattr(module, f"{command}_")
     name = function.__name__
     monkeypatch.setattr(module, name, functools.wraps(function)(broken))

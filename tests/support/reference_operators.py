@@ -229,8 +229,8 @@ def _moved(operator: str, a: dict[str, Any], shapes: list[Sizes]) -> Sizes:
 
 
 def _size_of_other(size: Sizes | None, shapes: list[Sizes]) -> Sizes:
-    """The height and width that an argument or the second value gives."""
-    if (size is None) == (len(shapes) == 1) or any(len(shape) != 3 for shape in shapes):
+    """The sides that an argument or the second value gives."""
+    if (size is None) == (len(shapes) == 1) or len(shapes[0]) == 1 or len({len(shape) for shape in shapes}) > 1:
         raise RejectedError("a size, or a map that has it")
     return size if size is not None else shapes[1][1:]
 
