@@ -64,6 +64,7 @@ ARGUMENTS = {
     "train": ["small.arch"],
     "fmt": ["small.arch"],
     "zoo": [],
+    "import": ["timm:resnet18"],
     "weights": ["small.arch", "w.pth", "-o", "o.pth"],
 }
 

@@ -261,7 +261,7 @@ def test_values_of_the_network_cannot_be_compared(condition: str, message: str) 
 
 
 @pytest.mark.parametrize(
-    ("argument", "name"), [("padding=same_upper", "padding=same_upper"), ("standardize=true", "standardize")]
+    ("argument", "name"), [("padding=same_upper", "padding=same_upper"), ("standardize=true", "standardize=true")]
 )
 def test_arguments_of_images_are_refused_for_signals(argument: str, name: str) -> None:
     code, message, place, _ = wrong(f"network n {{ input x: 2x33\n conv(4, 3, {argument}) }}")
