@@ -121,7 +121,7 @@ def hold_outage(
 
 @pytest.mark.parametrize("database", [pytest.param("sqlite", marks=pytest.mark.slow), "postgresql"], indirect=True)
 def test_an_outage_while_a_search_runs(database: Database, tmp_path: Path) -> None:
-    err = hold_outage(database, tmp_path, 3, 0.0, trials=12, heartbeat=2)
+    err = hold_outage(database, tmp_path, 3, 0.0, trials=12, heartbeat=3)
     assert "the database does not answer since " in err
     assert "the database answers again" in err
     assert "topsecret" not in err
