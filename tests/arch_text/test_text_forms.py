@@ -1,4 +1,4 @@
-"""What hand-made graphs, in the form of torch modules, are written as."""
+"""The texts of hand-made graphs in the form of torch modules."""
 
 from __future__ import annotations
 

@@ -49,6 +49,16 @@ class Branching(nn.Module):
 
 def branching():
     return Branching()
+
+class Plain(nn.Module):
+    def forward(self, x):
+        return (x - torch.relu(x))[:, :, ::2, 1::2]
+
+def plain():
+    return Plain()
+
+def nothing():
+    return nn.Identity()
 """
 COST = "224 parameters"
 
@@ -92,6 +102,12 @@ def test_the_text_is_printed_or_written_with_the_weights() -> None:
 
     with torch.no_grad():
         torch.testing.assert_close(model(images), models_to_import.small().eval()(images), rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_model_without_weights_is_compared_too() -> None:
+    status, _, err = run("import", "models_to_import:plain", "--input", "3x16x16", "--compare")
+    assert (status, "outputs: the largest difference is 0.0e+00 of the largest value" in err) == (0, True), err
 
 
 @pytest.mark.usefixtures("folder")
@@ -145,6 +161,7 @@ def test_existing_files_stay_without_force() -> None:
             "`conv.weight` has the shape [8, 3, 3, 3], and its operator needs [8, 4, 3, 3]",
         ),
         ("models_to_import:branching", (), "error[E611]"),
+        ("models_to_import:nothing", (), "error[E305]: the model has no operators: its output is its input"),
     ],
 )
 def test_a_source_that_cannot_be_imported(source: str, options: tuple[str, ...], message: str) -> None:

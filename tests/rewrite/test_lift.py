@@ -1,4 +1,4 @@
-"""What a lift leaves behind when a rule does not hold: no nodes, and the place that the reason names."""
+"""A lift whose rule does not hold leaves no nodes, and its reason names the place."""
 
 from __future__ import annotations
 

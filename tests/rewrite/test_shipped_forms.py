@@ -54,7 +54,7 @@ ALIKE = {
     *("alexnet_grouped", "regnetx_032", "resnext50_32x4d_b", "resnext50_32x4d_fpn"),
     *("retinanet_resnext50_32x4d_fpn", "seresnext50_32x4d"),
 }
-"""Those whose grouped convolutions stand in the blocks of another: the slow tests have them."""
+"""Networks whose grouped convolutions stand in the blocks of another: the slow tests have them."""
 
 JOINED = ("mixnet_s", "res2net50_26w_4s", "resnext50_32x4d_a", "resnext50_32x4d_b")
 """Networks that are written with paths that can be one."""

@@ -33,7 +33,7 @@ def deviation(ours: torch.Tensor, theirs: torch.Tensor) -> float:
 
 
 def differences(model: nn.Module, lowered: Lowered, shape: tuple[int, ...], *, counted: bool = True) -> Iterator[str]:
-    """What differs between a source and its import; the source is trained for one step.
+    """The differences between a source and its import; the source is trained for one step.
 
     Multiply-adds are compared, and not all FLOPs: fvcore counts an adaptive pooling and does not count the same mean.
 

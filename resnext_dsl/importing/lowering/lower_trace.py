@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from resnext_dsl.foundation.diagnostics import ArchError, Diagnostic, Span
+from resnext_dsl.foundation.diagnostics import ArchError, Diagnostic, Span, error
 from resnext_dsl.foundation.records import NamedTuple
 from resnext_dsl.foundation.source import Source
 from resnext_dsl.graph.invariants import check_invariants
@@ -47,7 +47,7 @@ def lower(trace: Trace) -> Lowered:
     """The graph of a trace.
 
     Raises:
-        ArchError: E610 for each call that the language cannot express, all in one error.
+        ArchError: E610 for each call that the language cannot express, all in one error. E305 if nothing is computed.
     """
     state = Lowering(trace)
     for call in trace.calls:
@@ -56,6 +56,8 @@ def lower(trace: Trace) -> Lowered:
     if state.problems:
         raise problems_of(state)
     drafts, outputs = _needed(state.nodes, outputs)
+    if len(drafts) == 1:
+        raise error("E305", "the model has no operators: its output is its input", file=trace.origin)
     drafts, outputs = with_features(drafts, outputs)
     drafts, outputs = _needed(drafts, outputs)
     drafts, outputs = _needed(with_long_merges(drafts, outputs, trace.calls), outputs)
